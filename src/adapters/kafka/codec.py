@@ -1,0 +1,127 @@
+"""Notifications as Kafka records: our own, and those that any other service writes.
+
+A record's value is the JSON that the HTTP API takes, plus `id` and `created_at`. Both may be missing: then
+they are derived from the record, so that a redelivered record is the same notification.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from hashlib import blake2b
+from typing import Annotated, Any, Protocol
+from uuid import UUID
+
+import msgspec
+
+from domain.errors import Invalid
+from domain.identifiers import ENTROPY_BITS, NotificationId, UserId, uuid7
+from domain.notification import Content, Draft
+
+Timestamp = Annotated[datetime, msgspec.Meta(tz=True)]
+
+
+class Undecodable(Exception):
+    """The record is no notification."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        self.code = code
+        super().__init__(detail)
+
+
+class Source(Protocol):
+    """What the codec reads of a Kafka record."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    value: bytes | None
+    headers: "tuple[tuple[str, bytes], ...]"
+
+
+class _Record(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    user_id: str = ""
+    event: str = ""
+    message: str = ""
+    title: str | None = None
+    metadata: dict[str, Any] = {}
+    action_url: str | None = None
+    expires_at: Timestamp | None = None
+    id: UUID | None = None
+    created_at: Timestamp | None = None
+
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(_Record).decode
+
+
+def encode(draft: Draft) -> bytes:
+    """The value of a draft's record."""
+    content = draft.content
+    return _encode(
+        _Record(
+            content.user_id,
+            content.event,
+            content.message,
+            content.title,
+            dict(content.metadata),
+            content.action_url,
+            content.expires_at,
+            draft.id,
+            draft.created_at,
+        )
+    )
+
+
+def decode(source: Source) -> Draft:
+    """Read a record, whoever wrote it. Raises Undecodable."""
+    if source.value is None:
+        raise Undecodable("tombstone", "the record has no value")
+    attributes = _cloud_event(source.headers)
+    try:
+        record = _decode(source.value)
+        content = Content(
+            user_id=UserId(record.user_id or attributes.get("ce_subject", "")),
+            event=record.event or attributes.get("ce_type", "").lower(),
+            message=record.message,
+            title=record.title,
+            metadata=record.metadata,
+            action_url=record.action_url,
+            expires_at=record.expires_at,
+        )
+    except Invalid as error:
+        raise Undecodable("invalid", str(error)) from error
+    except msgspec.ValidationError as error:
+        raise Undecodable("invalid", str(error)) from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
+        raise Undecodable("malformed", f"the value is not JSON: {error}") from error
+    created_at = record.created_at or _event_time(attributes) or _record_time(source)
+    identifier = record.id if record.id is not None else _derived_id(source, attributes, created_at)
+    return Draft(NotificationId(identifier), created_at, content)
+
+
+def _cloud_event(headers: "tuple[tuple[str, bytes], ...]") -> Mapping[str, str]:
+    """The attributes of a CloudEvent in binary content mode (CloudEvents 1.0, Kafka binding §3.2)."""
+    return {name: value.decode(errors="replace") for name, value in headers if name.startswith("ce_")}
+
+
+def _event_time(attributes: Mapping[str, str]) -> datetime | None:
+    try:
+        return msgspec.convert(attributes["ce_time"], Timestamp)
+    except (KeyError, msgspec.ValidationError):
+        return None
+
+
+def _record_time(source: Source) -> datetime:
+    return datetime.fromtimestamp(max(source.timestamp, 0) / 1000, UTC)
+
+
+def _derived_id(source: Source, attributes: Mapping[str, str], created_at: datetime) -> UUID:
+    """An id that the same record, or the same CloudEvent sent twice, gets again.
+
+    The time in it is the record's, so that it lands in that month's partition of the store.
+    """
+    name = f"{source.topic}/{source.partition}/{source.offset}"
+    if "ce_id" in attributes and "ce_time" in attributes:
+        name = f"{attributes.get('ce_source', '')}\n{attributes['ce_id']}"
+    digest = int.from_bytes(blake2b(name.encode(), digest_size=10).digest())
+    return uuid7(int(created_at.timestamp() * 1000), digest & (1 << ENTROPY_BITS) - 1)

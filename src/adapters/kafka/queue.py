@@ -1,0 +1,132 @@
+"""KafkaQueue: drafts into Kafka, durable before anybody is told so."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from time import perf_counter
+from uuid import UUID
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from adapters import metrics, tracing
+from adapters.kafka import codec
+from application.errors import Unavailable, Unconfirmed
+from domain.notification import Draft
+
+logger = logging.getLogger(__name__)
+
+# 16 KiB, the default, collapses under concurrency: every full batch wakes every waiter (aiokafka#528).
+_BATCH_BYTES = 512 * 1024
+_LINGER_MS = 5
+_REQUEST_TIMEOUT_MS = 5_000
+_DEADLINE_SECONDS = 8.0
+_IN_FLIGHT = 20_000
+_START_AGAIN_SECONDS = 1.0
+
+
+def build_producer(bootstrap: str, client_id: str) -> AIOKafkaProducer:
+    """A producer that waits for all replicas. To be built inside a running loop.
+
+    Idempotence stays off: in aiokafka it makes a send hang for as long as the brokers are away (#1101) and
+    can wedge a partition for good (#1017). PostgreSQL's primary key dedupes.
+    """
+    return AIOKafkaProducer(
+        bootstrap_servers=bootstrap,
+        client_id=client_id,
+        acks="all",
+        enable_idempotence=False,
+        max_batch_size=_BATCH_BYTES,
+        max_request_size=2 * 1024 * 1024,
+        linger_ms=_LINGER_MS,
+        request_timeout_ms=_REQUEST_TIMEOUT_MS,
+        retry_backoff_ms=100,
+    )
+
+
+class KafkaQueue:
+    """The inlet, keyed by user so that a user's notifications stay in order."""
+
+    def __init__(self, bootstrap: str, topic: str) -> None:
+        self._bootstrap = bootstrap
+        self._topic = topic
+        self._producer: AIOKafkaProducer | None = None
+        self._in_flight = 0
+
+    async def run(self) -> None:
+        """Connect, however long it takes; publishing answers Unconfirmed until then."""
+        while True:
+            producer = build_producer(self._bootstrap, "bellwire-api")
+            try:
+                await producer.start()
+            except KafkaError as error:
+                logger.warning("Kafka is out of reach: %s", error)
+                await producer.stop()
+                await asyncio.sleep(_START_AGAIN_SECONDS)
+            else:
+                self._producer = producer
+                return
+
+    async def stop(self) -> None:
+        """Send what is queued, within the request time-out."""
+        if self._producer is not None:
+            async with asyncio.timeout(_DEADLINE_SECONDS):
+                await self._producer.stop()
+
+    async def ping(self) -> None:
+        """Raise Unavailable if no broker answers."""
+        if self._producer is None:
+            raise Unavailable("Kafka is out of reach.")
+        try:
+            async with asyncio.timeout(2):
+                await self._producer.client.fetch_all_metadata()
+        except (KafkaError, TimeoutError) as error:
+            raise Unavailable("Kafka is out of reach.") from error
+
+    async def put(self, draft: Draft) -> None:
+        failure = (await self.put_all([draft]))[0]
+        if failure is not None:
+            raise failure
+
+    async def put_all(self, drafts: Sequence[Draft]) -> Sequence[Unconfirmed | None]:
+        """See NotificationQueue. A send that is given up here may still arrive: its outcome is unknown."""
+        if self._producer is None or self._in_flight + len(drafts) > _IN_FLIGHT:
+            metrics.PUBLISHED.labels("unavailable").inc(len(drafts))
+            return [Unconfirmed(draft.id) for draft in drafts]
+        self._in_flight += len(drafts)
+        started = perf_counter()
+        sent: list[asyncio.Future[object]] = []
+        try:
+            async with asyncio.timeout(_DEADLINE_SECONDS):
+                for draft in drafts:
+                    sent.append(await self._send(self._producer, draft))  # noqa: PERF401 - keeps what was sent before a failure
+                await asyncio.wait(sent)
+        except (TimeoutError, KafkaError) as error:
+            logger.warning("Kafka did not take a publish: %r", error)
+        finally:
+            self._in_flight -= len(drafts)
+        metrics.PUBLISH_ACK.observe(perf_counter() - started)
+        outcomes = [
+            _outcome(draft.id, sent[nth] if nth < len(sent) else None) for nth, draft in enumerate(drafts)
+        ]
+        failed = sum(outcome is not None for outcome in outcomes)
+        metrics.PUBLISHED.labels("accepted").inc(len(drafts) - failed)
+        if failed:
+            metrics.PUBLISHED.labels("unconfirmed").inc(failed)
+        return outcomes
+
+    async def _send(self, producer: AIOKafkaProducer, draft: Draft) -> "asyncio.Future[object]":
+        trace = tracing.traceparent.get()
+        headers = [("traceparent", trace.encode())] if trace else None
+        future: asyncio.Future[object] = await producer.send(
+            self._topic, codec.encode(draft), key=draft.content.user_id.encode(), headers=headers
+        )
+        return future
+
+
+def _outcome(notification_id: UUID, sent: "asyncio.Future[object] | None") -> Unconfirmed | None:
+    if sent is not None and sent.done() and not sent.cancelled() and sent.exception() is None:
+        return None
+    if sent is not None:
+        sent.cancel()
+    return Unconfirmed(notification_id)

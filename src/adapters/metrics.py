@@ -1,0 +1,38 @@
+"""What is counted and timed, one line each. Times are in seconds.
+
+Names follow Prometheus' naming rules: unit last, counters end in _total.
+"""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+_FAST = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+
+HTTP = Histogram("bellwire_http_seconds", "HTTP requests", ["method", "route", "status"], buckets=_FAST)
+
+PUBLISHED = Counter("bellwire_published_total", "Notifications handed to Kafka", ["outcome"])
+PUBLISH_ACK = Histogram("bellwire_publish_ack_seconds", "Until Kafka acknowledged a publish", buckets=_FAST)
+
+CONSUMED = Counter("bellwire_consumed_total", "Kafka records by what became of them", ["outcome"])
+QUEUE_WAIT = Histogram(
+    "bellwire_queue_wait_seconds", "From acceptance until stored, the oldest of a batch", buckets=_FAST
+)
+STORE = Histogram("bellwire_store_seconds", "Storing one batch in PostgreSQL", buckets=_FAST)
+BATCH_SIZE = Histogram(
+    "bellwire_batch_records", "Records in a batch", buckets=(1, 5, 25, 100, 250, 500, 1000, 2000)
+)
+STORE_RETRIES = Counter("bellwire_store_retries_total", "Batches tried again, PostgreSQL being away")
+DEAD_LETTERS = Counter("bellwire_dead_letters_total", "Records sent to the dead-letter topic", ["error"])
+STRAYS = Gauge("bellwire_default_partition_rows", "Rows in the DEFAULT partition, which should be empty")
+
+ANNOUNCE = Histogram("bellwire_announce_seconds", "Index and live publish of a batch in Redis", buckets=_FAST)
+UNTOLD = Gauge("bellwire_untold_feeds", "Feeds whose last change Redis has not been told")
+INDEX = Counter("bellwire_index_total", "Fetches of unread by what the index knew", ["outcome"])
+
+SOCKETS = Gauge("bellwire_sockets", "Open live sockets")
+FRAMES = Counter("bellwire_frames_total", "Frames put on sockets")
+LIVE_LATENCY = Histogram(
+    "bellwire_live_seconds", "From acceptance until handed to the sockets of this process", buckets=_FAST
+)
+CATCH_UPS = Counter("bellwire_catch_ups_total", "Catch-ups of sockets", ["reason"])
+CLOSES = Counter("bellwire_closes_total", "Sockets closed by the server", ["code"])
+CARRIER_LOST = Counter("bellwire_carrier_lost_total", "Times this process lost its live subscription")

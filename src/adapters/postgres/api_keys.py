@@ -1,0 +1,103 @@
+"""PostgresApiKeys."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import RowMapping, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from adapters.postgres import tables
+from adapters.postgres.errors import translated
+from application.errors import Unavailable
+from application.ports import ApiKey
+
+_REMEMBERED_FOR = timedelta(seconds=30)
+# With PostgreSQL away, producers whose key was good lately may go on publishing.
+_TRUSTED_FOR = timedelta(minutes=10)
+_USED_EVERY = timedelta(minutes=1)
+
+
+class PostgresApiKeys:
+    """API keys in PostgreSQL, remembered for 30 s: a revoked key is refused everywhere within that."""
+
+    def __init__(self, engine: AsyncEngine, clock: Callable[[], datetime]) -> None:
+        self._engine = engine
+        self._clock = clock
+        self._remembered: dict[str, tuple[datetime, ApiKey]] = {}
+
+    async def add(self, key: ApiKey) -> None:
+        with translated():
+            async with self._engine.begin() as connection:
+                await connection.execute(insert(tables.api_keys).values(_row(key)))
+
+    async def get(self, key_id: str) -> ApiKey | None:
+        now = self._clock()
+        remembered = self._remembered.get(key_id)
+        if remembered and now - remembered[0] < _REMEMBERED_FOR:
+            return remembered[1]
+        try:
+            key = await self._read(key_id, now)
+        except Unavailable:
+            if remembered and now - remembered[0] < _TRUSTED_FOR:
+                return remembered[1]
+            raise
+        if key is None:
+            self._remembered.pop(key_id, None)
+        else:
+            self._remembered[key_id] = (now, key)
+        return key
+
+    async def all(self) -> Sequence[ApiKey]:
+        with translated():
+            async with self._engine.connect() as connection:
+                query = select(tables.api_keys).order_by(tables.api_keys.c.created_at)
+                return [_key(row) for row in (await connection.execute(query)).mappings()]
+
+    async def revoke(self, key_id: str, at: datetime) -> bool:
+        keys = tables.api_keys
+        with translated():
+            async with self._engine.begin() as connection:
+                query = update(keys).where(keys.c.id == key_id, keys.c.revoked_at.is_(None))
+                result = await connection.execute(query.values(revoked_at=at))
+        self._remembered.pop(key_id, None)
+        return result.rowcount > 0
+
+    async def _read(self, key_id: str, now: datetime) -> ApiKey | None:
+        keys = tables.api_keys
+        with translated():
+            async with self._engine.begin() as connection:
+                row = (
+                    (await connection.execute(select(keys).where(keys.c.id == key_id)))
+                    .mappings()
+                    .one_or_none()
+                )
+                if row is None:
+                    return None
+                if row["last_used_at"] is None or now - row["last_used_at"] > _USED_EVERY:
+                    await connection.execute(update(keys).where(keys.c.id == key_id).values(last_used_at=now))
+        return _key(row)
+
+
+def _row(key: ApiKey) -> dict[str, Any]:
+    return {
+        "id": key.id,
+        "name": key.name,
+        "secret_hash": key.secret_hash,
+        "scopes": sorted(key.scopes),
+        "created_at": key.created_at,
+        "expires_at": key.expires_at,
+        "revoked_at": key.revoked_at,
+    }
+
+
+def _key(row: RowMapping) -> ApiKey:
+    return ApiKey(
+        id=row["id"],
+        name=row["name"],
+        secret_hash=row["secret_hash"],
+        scopes=frozenset(row["scopes"]),
+        created_at=row["created_at"],
+        expires_at=row["expires_at"],
+        revoked_at=row["revoked_at"],
+    )

@@ -1,0 +1,218 @@
+"""PostgresFeeds: every change takes the next versions of a feed under the lock of the feed's row."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from sqlalchemy import ColumnElement, RowMapping, and_, select, text, true
+from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.sql.selectable import LateralFromClause
+
+from adapters.postgres import tables
+from adapters.postgres.engine import driver
+from adapters.postgres.errors import translated
+from adapters.postgres.mark import mark_ids, mark_up_to
+from application.ports import Appended, FeedHistory, FeedPage
+from domain.errors import UnknownNotification, UnknownUser
+from domain.feed import Added, Feed, Marked, Settled
+from domain.identifiers import NotificationId, UserId
+from domain.notification import Draft, Mark, Notification, Status
+
+# In one order by everybody, so that two batches never wait for each other in a circle.
+_LOCK_FEEDS = """
+SELECT user_id, epoch, version, unread_count FROM feeds
+WHERE user_id = ANY($1::text[]) ORDER BY user_id FOR NO KEY UPDATE
+"""
+# A statement of its own: only after the locks are held does a new snapshot see what the previous holder of
+# a lock stored. The bounds let PostgreSQL leave out the partitions of other months.
+_PRESENT = """
+SELECT stored.user_id, stored.id
+FROM unnest($1::text[], $2::uuid[]) AS draft (user_id, id)
+JOIN notifications AS stored ON stored.user_id = draft.user_id AND stored.id = draft.id
+WHERE stored.id BETWEEN $3 AND $4
+"""
+_INSERT = """
+WITH grown AS (
+    UPDATE feeds SET version = feeds.version + growth.size, unread_count = feeds.unread_count + growth.size
+    FROM unnest($1::text[], $2::bigint[]) AS growth (user_id, size)
+    WHERE feeds.user_id = growth.user_id
+)
+INSERT INTO notifications
+    (user_id, id, version, event, title, message, metadata, action_url, created_at, expires_at)
+SELECT * FROM unnest(
+    $3::text[], $4::uuid[], $5::bigint[], $6::text[], $7::text[], $8::text[], $9::jsonb[], $10::text[],
+    $11::timestamptz[], $12::timestamptz[]
+)
+"""
+_LISTED = {
+    Status.UNREAD: tables.UNREAD,
+    Status.READ: text("read_at IS NOT NULL AND archived_at IS NULL AND retracted_at IS NULL"),
+    Status.ARCHIVED: text("archived_at IS NOT NULL AND retracted_at IS NULL"),
+    Status.ALL: text("archived_at IS NULL AND retracted_at IS NULL"),
+}
+_EXPIRED = """
+SELECT user_id, id FROM notifications
+WHERE expires_at <= $1 AND retracted_at IS NULL ORDER BY expires_at LIMIT $2
+"""
+
+
+class PostgresFeeds:
+    """Feeds in PostgreSQL."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def append(self, drafts: Sequence[Draft]) -> Appended:
+        by_key = {(draft.content.user_id, draft.id): draft for draft in drafts}
+        users = sorted({user for user, _ in by_key})
+        async with driver(self._engine) as connection, connection.transaction():
+            feeds = {row["user_id"]: Feed(**row) for row in await connection.fetch(_LOCK_FEEDS, users)}
+            wanted = [key for key in by_key if key[0] in feeds]
+            present = {(row["user_id"], row["id"]) for row in await _present(connection, wanted)}
+            added = _number(feeds, [by_key[key] for key in wanted if key not in present])
+            if added:
+                await connection.execute(_INSERT, *_columns(added))
+        return Appended(
+            added=tuple(added),
+            # As they stood before this batch: a follower that holds that version can apply what was added.
+            present=tuple(Settled(feeds[user]) for user in sorted({user for user, _ in present})),
+            unknown=tuple(draft for key, draft in by_key.items() if key[0] not in feeds),
+        )
+
+    async def mark(self, user: UserId, mark: Mark, ids: Sequence[NotificationId], at: datetime) -> Marked:
+        async with driver(self._engine) as connection:
+            return await mark_ids(connection, user, mark, ids, at)
+
+    async def mark_up_to(self, user: UserId, mark: Mark, version: int, at: datetime) -> Marked:
+        async with driver(self._engine) as connection:
+            return await mark_up_to(connection, user, mark, version, at)
+
+    async def feed(self, user: UserId) -> Feed:
+        async with driver(self._engine) as connection:
+            row = await connection.fetchrow(
+                "SELECT user_id, epoch, version, unread_count FROM feeds WHERE user_id = $1", user
+            )
+        if row is None:
+            raise UnknownUser
+        return Feed(**row)
+
+    async def get(self, user: UserId, notification: NotificationId) -> Notification:
+        table = tables.notifications.c
+        query = select(tables.notifications).where(
+            table.user_id == user, table.id == notification, table.retracted_at.is_(None)
+        )
+        with translated():
+            async with self._engine.connect() as connection:
+                row = (await connection.execute(query)).mappings().one_or_none()
+        if row is None:
+            raise UnknownNotification
+        return Notification(**row)
+
+    async def page(
+        self,
+        user: UserId,
+        status: Status,
+        *,
+        limit: int,
+        before: NotificationId | None = None,
+        event: str | None = None,
+    ) -> FeedPage:
+        table = tables.notifications
+        listed: list[ColumnElement[bool]] = [and_(_LISTED[status])]
+        if before is not None:
+            listed.append(table.c.id < before)
+        if event is not None:
+            listed.append(table.c.event == event)
+        query = select(table).where(table.c.user_id == tables.feeds.c.user_id, *listed)
+        feed, found = await self._read(
+            user, query.order_by(table.c.id.desc()).limit(limit + 1).lateral("listed")
+        )
+        return FeedPage(feed, tuple(found[:limit]), more=len(found) > limit)
+
+    async def history(self, user: UserId, after: int, limit: int) -> FeedHistory:
+        table = tables.notifications
+        query = select(table).where(table.c.user_id == tables.feeds.c.user_id, table.c.version > after)
+        feed, found = await self._read(
+            user, query.order_by(table.c.version).limit(limit + 1).lateral("changed")
+        )
+        return FeedHistory(feed, tuple(found[:limit]), more=len(found) > limit)
+
+    async def expired(self, at: datetime, limit: int) -> Sequence[tuple[UserId, NotificationId]]:
+        async with driver(self._engine) as connection:
+            rows = await connection.fetch(_EXPIRED, at, limit)
+        return [(row["user_id"], row["id"]) for row in rows]
+
+    async def _read(self, user: UserId, rows: LateralFromClause) -> tuple[Feed, list[Notification]]:
+        """Read the feed and some of its notifications in one statement: one snapshot, so that the
+        version and the count are true for exactly these rows.
+        """
+        feeds = tables.feeds
+        position = [column.label(f"feed_{column.name}") for column in feeds.c]
+        query = (
+            select(*position, rows).select_from(feeds.outerjoin(rows, true())).where(feeds.c.user_id == user)
+        )
+        with translated():
+            async with self._engine.connect() as connection:
+                found = (await connection.execute(query)).mappings().all()
+        if not found:
+            raise UnknownUser
+        feed = Feed(**{column.name: found[0][f"feed_{column.name}"] for column in feeds.c})
+        return feed, [_notification(row) for row in found if row["id"] is not None]
+
+
+async def _present(connection: Any, keys: Sequence[tuple[UserId, UUID]]) -> Iterable[Any]:
+    ids = [key[1] for key in keys]
+    if not ids:
+        return []
+    rows: Iterable[Any] = await connection.fetch(_PRESENT, [key[0] for key in keys], ids, min(ids), max(ids))
+    return rows
+
+
+def _number(feeds: Mapping[str, Feed], drafts: Iterable[Draft]) -> list[Added]:
+    """Give each feed's drafts its next versions."""
+    by_user: dict[str, list[Draft]] = {}
+    for draft in drafts:
+        by_user.setdefault(draft.content.user_id, []).append(draft)
+    return [
+        Added(
+            replace(
+                feed,
+                version=feed.version + len(mine),
+                unread_count=feed.unread_count + len(mine),
+            ),
+            tuple(draft.stored(feed.version + nth) for nth, draft in enumerate(mine, 1)),
+        )
+        for user, mine in by_user.items()
+        for feed in [feeds[user]]
+    ]
+
+
+def _columns(added: Iterable[Added]) -> list[list[Any]]:
+    """The arguments of _INSERT."""
+    changes = list(added)
+    rows = [item for change in changes for item in change.notifications]
+    encode = msgspec.json.encode
+    return [
+        [change.feed.user_id for change in changes],
+        [len(change.notifications) for change in changes],
+        [row.user_id for row in rows],
+        [row.id for row in rows],
+        [row.version for row in rows],
+        [row.event for row in rows],
+        [row.title for row in rows],
+        [row.message for row in rows],
+        [encode(row.metadata).decode() for row in rows],
+        [row.action_url for row in rows],
+        [row.created_at for row in rows],
+        [row.expires_at for row in rows],
+    ]
+
+
+def _notification(row: RowMapping) -> Notification:
+    return Notification(**{name: row[name] for name in _FIELDS})
+
+
+_FIELDS = [column.name for column in tables.notifications.c]

@@ -1,0 +1,34 @@
+"""PostgresMaintenance: what the store needs done besides being used."""
+
+from collections.abc import Callable
+from datetime import datetime
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from adapters import metrics
+from adapters.postgres.errors import translated
+from adapters.postgres.partitions import count_strays, ensure_partitions
+
+
+class PostgresMaintenance:
+    """Partitions made ahead, strays counted, and a ping. All raise Unavailable."""
+
+    def __init__(self, engine: AsyncEngine, clock: Callable[[], datetime]) -> None:
+        self._engine = engine
+        self._clock = clock
+
+    async def prepare(self) -> None:
+        """Make the partitions of this month and the next ones."""
+        await ensure_partitions(self._engine, self._clock())
+        metrics.STRAYS.set(await count_strays(self._engine))
+
+    async def ping(self) -> None:
+        """Raise Unavailable if the store does not answer."""
+        with translated():
+            async with self._engine.connect() as connection:
+                await connection.execute(text("SELECT 1"))
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._engine.dispose()

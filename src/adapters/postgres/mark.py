@@ -1,0 +1,119 @@
+"""Marking, in one statement and so in one round trip.
+
+The statement is right under READ COMMITTED although its snapshot may be older than the lock it waits for:
+
+- `feed` locks the feed's row and returns it as it is then, not as the snapshot has it;
+- `due` joins that row, so it locks notifications only after the feed is locked, and FOR UPDATE checks the
+  condition again on the row as it is then; nobody else changes rows of a feed whose row is locked;
+- a row inserted while the statement waited is not seen. Nobody could have named it when it began.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import msgspec
+
+from domain.errors import UnknownUser
+from domain.feed import Feed, Marked
+from domain.identifiers import NotificationId, UserId
+from domain.notification import Mark, Notification
+
+
+class _Rule(NamedTuple):
+    condition: str
+    """Which notifications it changes."""
+    assignment: str
+    counted: str
+    """Which of those move in or out of the unread ones..."""
+    sign: int
+    """... and in which direction."""
+
+
+_RULES = {
+    Mark.READ: _Rule("n.read_at IS NULL", "read_at = $3", "n.archived_at IS NULL", -1),
+    Mark.UNREAD: _Rule("n.read_at IS NOT NULL", "read_at = NULL", "n.archived_at IS NULL", +1),
+    Mark.ARCHIVED: _Rule("n.archived_at IS NULL", "archived_at = $3", "n.read_at IS NULL", -1),
+    Mark.UNARCHIVED: _Rule("n.archived_at IS NOT NULL", "archived_at = NULL", "n.read_at IS NULL", +1),
+    Mark.RETRACTED: _Rule("true", "retracted_at = $3", "n.read_at IS NULL AND n.archived_at IS NULL", -1),
+}
+
+_COLUMNS = ", ".join(
+    f"changed.{name}" for name in Notification.__dataclass_fields__ if name not in ("user_id", "version")
+)
+
+_MARK = """
+WITH feed AS MATERIALIZED (
+    SELECT user_id, epoch, version, unread_count FROM feeds WHERE user_id = $1 FOR NO KEY UPDATE
+), due AS MATERIALIZED (
+    SELECT n.id, ({counted})::int AS counted
+    FROM feed JOIN notifications AS n ON n.user_id = feed.user_id
+    WHERE {chosen} AND {condition} AND n.retracted_at IS NULL AND $3::timestamptz IS NOT NULL
+    FOR NO KEY UPDATE OF n
+), numbered AS MATERIALIZED (
+    SELECT id, counted, row_number() OVER (ORDER BY id) AS nth FROM due
+), changed AS (
+    UPDATE notifications AS n SET {assignment}, version = feed.version + numbered.nth
+    FROM feed, numbered WHERE n.user_id = $1 AND n.id = numbered.id
+    RETURNING n.*
+), bumped AS (
+    UPDATE feeds SET version = feed.version + total.changed,
+        unread_count = feed.unread_count + ({sign}) * total.counted
+    FROM feed, (SELECT count(*) AS changed, sum(counted) AS counted FROM numbered) AS total
+    WHERE feeds.user_id = feed.user_id AND total.changed > 0
+    RETURNING feeds.version, feeds.unread_count
+)
+SELECT feed.epoch, feed.version AS prev, coalesce(bumped.version, feed.version) AS feed_version,
+    coalesce(bumped.unread_count, feed.unread_count) AS unread_count, {result}
+"""
+_NAMED = f"""{_COLUMNS}, changed.version AS version
+FROM feed LEFT JOIN bumped ON true LEFT JOIN changed ON true ORDER BY changed.version
+"""
+_COUNTED = "(SELECT count(*) FROM changed) AS changed FROM feed LEFT JOIN bumped ON true"
+
+
+def _statement(mark: Mark, chosen: str, result: str) -> str:
+    rule = _RULES[mark]
+    return _MARK.format(
+        counted=rule.counted,
+        chosen=chosen,
+        condition=rule.condition,
+        assignment=rule.assignment,
+        sign=rule.sign,
+        result=result,
+    )
+
+
+_BY_IDS = {mark: _statement(mark, "n.id = ANY($2::uuid[])", _NAMED) for mark in Mark}
+_UP_TO = {mark: _statement(mark, "n.version <= $2::bigint", _COUNTED) for mark in Mark}
+
+
+async def mark_ids(
+    connection: Any, user: UserId, mark: Mark, ids: Sequence[NotificationId], at: datetime
+) -> Marked:
+    """Mark these notifications and return them as they are then, in version order."""
+    rows = await connection.fetch(_BY_IDS[mark], user, list(ids), at)
+    if not rows:
+        raise UnknownUser
+    changed = tuple(_notification(user, row) for row in rows if row["id"] is not None)
+    return Marked(_feed(user, rows[0]), rows[0]["prev"], mark, at, changed)
+
+
+async def mark_up_to(connection: Any, user: UserId, mark: Mark, version: int, at: datetime) -> Marked:
+    """Mark everything up to a version; too many to return."""
+    row = await connection.fetchrow(_UP_TO[mark], user, version, at)
+    if row is None:
+        raise UnknownUser
+    return Marked(_feed(user, row), row["prev"], mark, at, None, up_to=version)
+
+
+def _feed(user: UserId, row: Any) -> Feed:
+    return Feed(user, row["epoch"], row["feed_version"], row["unread_count"])
+
+
+def _notification(user: UserId, row: Any) -> Notification:
+    """The driver, unlike SQLAlchemy, hands out jsonb as text."""
+    fields = dict(row, user_id=user, metadata=msgspec.json.decode(row["metadata"]))
+    for name in ("epoch", "prev", "feed_version", "unread_count"):
+        del fields[name]
+    return Notification(**fields)

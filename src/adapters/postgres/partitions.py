@@ -1,0 +1,74 @@
+"""Monthly partitions of notifications, by the time in the UUIDv7 id.
+
+They are made ahead: a partition that is missing when its month begins costs nothing but a row in the
+DEFAULT one, which is watched.
+"""
+
+from datetime import UTC, datetime
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from adapters.postgres.errors import translated
+
+MONTHS_AHEAD = 3
+
+
+def bound(year: int, month: int) -> UUID:
+    """The lowest UUID whose time is in this month."""
+    milliseconds = int(datetime(year, month, 1, tzinfo=UTC).timestamp() * 1000)
+    return UUID(int=milliseconds << 80)
+
+
+def create_statements(year: int, month: int) -> list[str]:
+    """The DDL of one partition."""
+    name = f"notifications_{year}_{month:02}"
+    first, last = bound(year, month), bound(*_after(year, month))
+    return [
+        f"CREATE TABLE {name} PARTITION OF notifications FOR VALUES FROM ('{first}') TO ('{last}')",
+        *index_statements(name),
+    ]
+
+
+def index_statements(partition: str) -> list[str]:
+    """The DDL of what a partition has beyond what it inherits."""
+    # Rows are updated in place once or twice and autovacuum should not wait for a fifth of a month.
+    return [
+        f"CREATE UNIQUE INDEX IF NOT EXISTS {partition}_version_key ON {partition} (user_id, version)",
+        f"ALTER TABLE {partition} SET (autovacuum_vacuum_scale_factor = 0.02, fillfactor = 90)",
+    ]
+
+
+async def ensure_partitions(engine: AsyncEngine, now: datetime) -> None:
+    """Make the partitions of this month and the next few, unless they are there. Safe to run by many."""
+    with translated():
+        async with engine.begin() as connection:
+            await connection.execute(text("SET LOCAL lock_timeout = '2s'"))
+            await connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('bellwire partitions'))"))
+            for year, month in months(now):
+                name = f"notifications_{year}_{month:02}"
+                exists = await connection.scalar(text("SELECT to_regclass(:name)"), {"name": name})
+                if exists is None:
+                    for statement in create_statements(year, month):
+                        await connection.execute(text(statement))
+
+
+async def count_strays(engine: AsyncEngine) -> int:
+    """How many rows the DEFAULT partition holds (counted up to 10,000)."""
+    query = "SELECT count(*) FROM (SELECT 1 FROM notifications_default LIMIT 10000) AS strays"
+    with translated():
+        async with engine.connect() as connection:
+            return int(await connection.scalar(text(query)) or 0)
+
+
+def months(now: datetime, ahead: int = MONTHS_AHEAD) -> list[tuple[int, int]]:
+    """The current month and the next ones."""
+    found = [(now.year, now.month)]
+    for _ in range(ahead):
+        found.append(_after(*found[-1]))
+    return found
+
+
+def _after(year: int, month: int) -> tuple[int, int]:
+    return (year + 1, 1) if month == 12 else (year, month + 1)

@@ -1,0 +1,94 @@
+"""The tables. Alembic's migrations make them; a test compares the two."""
+
+from sqlalchemy import (
+    TIMESTAMP,
+    BigInteger,
+    Column,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    Uuid,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+
+# Named constraints are what errors.py recognises, and what a migration can drop.
+metadata = MetaData(
+    naming_convention={
+        "pk": "%(table_name)s_pk",
+        "uq": "%(table_name)s_%(column_0_N_name)s_key",
+        "fk": "%(table_name)s_%(column_0_N_name)s_fk",
+        "ix": "%(table_name)s_%(column_0_N_name)s_idx",
+    }
+)
+
+users = Table(
+    "users",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("email", Text, unique=True),
+    Column("password_hash", Text),
+    Column("created_at", TIMESTAMP(timezone=True), nullable=False),
+    Column("disabled_at", TIMESTAMP(timezone=True)),
+)
+
+# Updated with every change of a feed: room on the page and no index on what changes keep that cheap (HOT).
+feeds = Table(
+    "feeds",
+    metadata,
+    Column("user_id", Text, ForeignKey("users.id"), primary_key=True),
+    Column("epoch", Text, nullable=False),
+    Column("version", BigInteger, nullable=False, server_default=text("0")),
+    Column("unread_count", BigInteger, nullable=False, server_default=text("0")),
+    postgresql_with={"fillfactor": "50"},
+)
+
+# Partitioned by month of the UUIDv7 id. Each partition has, made with it in partitions.py, a unique index
+# on (user_id, version): PostgreSQL has no unique index across partitions without the partition key, and
+# across months the lock on the feed's row is what keeps versions apart. No foreign key to feeds: every
+# insert has locked its feed's row already, and the check of each row would cost as much as the insert.
+notifications = Table(
+    "notifications",
+    metadata,
+    Column("user_id", Text, nullable=False),
+    Column("id", Uuid, nullable=False),
+    Column("version", BigInteger, nullable=False),
+    Column("event", Text, nullable=False),
+    Column("title", Text),
+    Column("message", Text, nullable=False),
+    Column("metadata", JSONB, nullable=False),
+    Column("action_url", Text),
+    Column("created_at", TIMESTAMP(timezone=True), nullable=False),
+    Column("seen_at", TIMESTAMP(timezone=True)),
+    Column("read_at", TIMESTAMP(timezone=True)),
+    Column("archived_at", TIMESTAMP(timezone=True)),
+    Column("retracted_at", TIMESTAMP(timezone=True)),
+    Column("expires_at", TIMESTAMP(timezone=True)),
+    PrimaryKeyConstraint("user_id", "id"),
+    postgresql_partition_by="RANGE (id)",
+)
+UNREAD = text("read_at IS NULL AND archived_at IS NULL AND retracted_at IS NULL")
+Index("notifications_unread_idx", notifications.c.user_id, notifications.c.id, postgresql_where=UNREAD)
+Index(
+    "notifications_expiring_idx",
+    notifications.c.expires_at,
+    postgresql_where=text("expires_at IS NOT NULL AND retracted_at IS NULL"),
+)
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("secret_hash", LargeBinary, nullable=False),
+    Column("scopes", ARRAY(Text), nullable=False),
+    Column("created_at", TIMESTAMP(timezone=True), nullable=False),
+    Column("expires_at", TIMESTAMP(timezone=True)),
+    Column("revoked_at", TIMESTAMP(timezone=True)),
+    Column("last_used_at", TIMESTAMP(timezone=True)),
+)

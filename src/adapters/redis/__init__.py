@@ -1,0 +1,1 @@
+"""Redis: the unread index, the carrier of live frames, and small secrets that expire."""

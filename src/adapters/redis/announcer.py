@@ -1,0 +1,137 @@
+"""RedisAnnouncer: committed changes to the unread index, then to the live streams of every process."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from time import perf_counter
+from zlib import crc32
+
+import msgspec
+
+from adapters import metrics, wire
+from adapters.redis.index import Entry, application, entry
+from adapters.redis.server import RedisServer
+from application.errors import Unavailable
+from application.ports import Frame, Rendered
+from domain.feed import Feed, FeedChange, Settled
+from domain.identifiers import UserId
+
+logger = logging.getLogger(__name__)
+
+CHANNELS = 16
+# How many feeds one script call may touch: Redis does nothing else meanwhile.
+_CHUNK = 250
+_HEAL_EVERY_SECONDS = 0.25
+_HEAL_CHUNK = 1_000
+# Beyond this many feeds it is cheaper to have everybody check than to remember whom.
+_REMEMBERED_FEEDS = 100_000
+
+_encode = msgspec.msgpack.Encoder().encode
+
+RESYNC = b"resync"
+"""Sent on the control channel: every stream is to compare itself with the truth."""
+
+
+class RedisAnnouncer:
+    """Announces in one round trip. What Redis could not be told is told later as bare positions."""
+
+    def __init__(self, server: RedisServer, prefix: str, capacity: int) -> None:
+        self._server = server
+        self._prefix = prefix
+        self._capacity = capacity
+        self._untold: dict[UserId, Feed] = {}
+        self._all_untold = False
+
+    async def announce(self, changes: Sequence[FeedChange]) -> None:
+        started = perf_counter()
+        try:
+            await self._server.ask(lambda: self._send(changes))
+        except Unavailable:
+            self._remember(changes)
+        metrics.ANNOUNCE.observe(perf_counter() - started)
+
+    async def run(self) -> None:
+        """Tell what could not be told, for as long as the process lives."""
+        while True:
+            await asyncio.sleep(_HEAL_EVERY_SECONDS)
+            if self._all_untold or self._untold:
+                try:
+                    await self.heal()
+                except Unavailable:
+                    continue
+
+    async def heal(self) -> None:
+        """Tell it now. Raises Unavailable if Redis is still away."""
+        if self._all_untold:
+            await self._server.ask(self._forget_everything)
+            self._all_untold = False
+            self._untold.clear()
+        while self._untold:
+            feeds = list(self._untold.values())[:_HEAL_CHUNK]
+            await self._server.ask(lambda told=feeds: self._send([Settled(feed) for feed in told]))  # type: ignore[misc]
+            for feed in feeds:
+                if self._untold.get(feed.user_id) == feed:
+                    del self._untold[feed.user_id]
+        metrics.UNTOLD.set(0)
+        logger.info("Redis has been told what it missed")
+
+    async def _send(self, changes: Sequence[FeedChange]) -> None:
+        entries: list[Entry] = []
+        channels: dict[str, list[tuple[object, ...]]] = {}
+        for change in changes:
+            items = _render_all(change)
+            entries.append(entry(change, items))
+            frame = wire.frame(change, items)
+            channels.setdefault(channel(self._prefix, frame.user_id), []).append(_packed(frame))
+        async with self._server.client.pipeline(transaction=False) as pipeline:
+            for start in range(0, len(entries), _CHUNK):
+                chunk = entries[start : start + _CHUNK]
+                pipeline.execute_command("EVAL", *application(self._prefix, self._capacity, chunk))
+            for name, frames in channels.items():
+                pipeline.execute_command("PUBLISH", name, _encode(frames))
+            await pipeline.execute()
+
+    def _remember(self, changes: Sequence[FeedChange]) -> None:
+        for change in changes:
+            known = self._untold.get(change.feed.user_id)
+            if known is None or known.version < change.feed.version:
+                self._untold[change.feed.user_id] = change.feed
+        if len(self._untold) > _REMEMBERED_FEEDS:
+            self._all_untold = True
+            self._untold.clear()
+        metrics.UNTOLD.set(_REMEMBERED_FEEDS if self._all_untold else len(self._untold))
+
+    async def _forget_everything(self) -> None:
+        client = self._server.client
+        for kind in ("lease", "feed", "unread"):
+            async for key in client.scan_iter(match=f"{self._prefix}:{kind}:*", count=1_000):
+                await client.unlink(key)
+        await client.publish(control_channel(self._prefix), RESYNC)
+
+
+def channel(prefix: str, user: UserId) -> str:
+    """The channel that carries a user's frames."""
+    return f"{prefix}:live:{crc32(user.encode()) % CHANNELS}"
+
+
+def control_channel(prefix: str) -> str:
+    """The channel for what concerns every process."""
+    return f"{prefix}:live:control"
+
+
+def _render_all(change: FeedChange) -> Sequence[Rendered]:
+    if isinstance(change, Settled):
+        return ()
+    return [wire.render(item) for item in change.notifications or ()]
+
+
+def _packed(frame: Frame) -> tuple[object, ...]:
+    return (
+        frame.user_id,
+        frame.epoch,
+        frame.prev,
+        frame.version,
+        frame.text,
+        frame.unread_ids,
+        frame.accepted_at,
+    )

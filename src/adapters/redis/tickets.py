@@ -1,0 +1,37 @@
+"""RedisTickets: single-use admissions to a stream."""
+
+import secrets
+from datetime import UTC, datetime
+
+from adapters.redis.server import RedisServer
+from application.errors import NotAuthenticated
+from application.ports import Claims
+from domain.identifiers import UserId
+
+
+class RedisTickets:
+    """Stream tickets in Redis."""
+
+    lifetime = 30
+
+    def __init__(self, server: RedisServer, prefix: str) -> None:
+        self._server = server
+        self._prefix = prefix
+
+    async def issue(self, claims: Claims) -> str:
+        ticket = secrets.token_urlsafe(24)
+        value = f"{claims.expires_at.timestamp()} {claims.user_id}"
+        await self._server.ask(lambda: self._server.client.set(self._key(ticket), value, ex=self.lifetime))
+        return ticket
+
+    async def redeem(self, ticket: str) -> Claims:
+        value: bytes | None = await self._server.ask(
+            lambda: self._server.client.getdel(self._key(ticket))  # type: ignore[arg-type,return-value]
+        )
+        if value is None:
+            raise NotAuthenticated("This stream ticket is unknown, used or too old.")
+        expires_at, _, user = value.decode().partition(" ")
+        return Claims(UserId(user), datetime.fromtimestamp(float(expires_at), UTC))
+
+    def _key(self, ticket: str) -> str:
+        return f"{self._prefix}:ticket:{ticket}"

@@ -1,0 +1,58 @@
+"""JwtTokens."""
+
+from datetime import UTC, datetime, timedelta
+
+import jwt
+
+from application.errors import NotAuthenticated
+from application.ports import Claims
+from domain.identifiers import UserId
+
+_ALGORITHM = "HS256"
+_REMEMBERED = 10_000
+SECRET_BYTES = 32
+
+
+class JwtTokens:
+    """User tokens as JWT (RFC 7519). Whoever knows the secret may mint them: the host application does so
+    for its users, with `sub`, `iat`, `exp` and the audience.
+    """
+
+    def __init__(self, secret: str, audience: str, lifetime: timedelta) -> None:
+        if len(secret.encode()) < SECRET_BYTES:
+            message = f"the token secret must have at least {SECRET_BYTES} bytes"
+            raise ValueError(message)
+        self._secret = secret
+        self._audience = audience
+        self._lifetime = lifetime
+        self._verified: dict[str, Claims] = {}
+
+    def mint(self, user: UserId, at: datetime) -> tuple[str, int]:
+        claims = {"sub": user, "aud": self._audience, "iat": at, "exp": at + self._lifetime}
+        return jwt.encode(claims, self._secret, _ALGORITHM), int(self._lifetime.total_seconds())
+
+    def verify(self, token: str, at: datetime) -> Claims:
+        """Verifying costs more than the rest of a request: the outcome is remembered until it expires."""
+        claims = self._verified.get(token)
+        if claims is None:
+            claims = self._decode(token)
+            if len(self._verified) >= _REMEMBERED:
+                self._verified.clear()
+            self._verified[token] = claims
+        if claims.expires_at <= at:
+            self._verified.pop(token, None)
+            raise NotAuthenticated("This token has expired.")
+        return claims
+
+    def _decode(self, token: str) -> Claims:
+        try:
+            payload = jwt.decode(
+                token,
+                self._secret,
+                algorithms=[_ALGORITHM],
+                audience=self._audience,
+                options={"require": ["sub", "iat", "exp"], "verify_exp": False},
+            )
+            return Claims(UserId(str(payload["sub"])), datetime.fromtimestamp(payload["exp"], UTC))
+        except (jwt.InvalidTokenError, OverflowError, OSError, ValueError, TypeError) as error:
+            raise NotAuthenticated("This token is not valid.") from error

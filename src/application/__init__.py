@@ -1,0 +1,1 @@
+"""What the service does, and the ports it needs for that. No framework, no driver."""

@@ -1,0 +1,80 @@
+"""Delivery: from the queue into the feeds, and out to whoever follows them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from application.errors import Refused
+from application.ports import Announcer, Appended, Clock, Feeds
+from domain.feed import FeedChange
+from domain.identifiers import NotificationId, UserId
+from domain.notification import Draft, Mark
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What became of a batch."""
+
+    appended: Appended
+    refused: tuple[tuple[Draft, Refused], ...] = ()
+    """Drafts that the store will never take, each with the reason."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreNotifications:
+    """Store a batch. Nothing is announced before it is committed.
+
+    The two halves are apart so that a consumer can announce one batch while it stores the next; it
+    announces batches in the order in which it stored them. Both may be repeated.
+    """
+
+    feeds: Feeds
+    announcer: Announcer
+
+    async def __call__(self, drafts: Sequence[Draft]) -> Stored:
+        """Store what can be stored. One draft that the store refuses makes it refuse a whole batch, so a
+        refused batch is halved until the bad drafts are alone.
+        """
+        if not drafts:
+            return Stored(Appended())
+        try:
+            return Stored(await self.feeds.append(drafts))
+        except Refused as error:
+            if len(drafts) == 1:
+                return Stored(Appended(), ((drafts[0], error),))
+        middle = len(drafts) // 2
+        first, second = await self(drafts[:middle]), await self(drafts[middle:])
+        return Stored(
+            Appended(
+                first.appended.added + second.appended.added,
+                first.appended.present + second.appended.present,
+                first.appended.unknown + second.appended.unknown,
+            ),
+            first.refused + second.refused,
+        )
+
+    async def announce(self, stored: Stored) -> None:
+        """Tell the index and the open streams, also of what had been stored before: a consumer that
+        died between storing and announcing left them behind.
+        """
+        changes: list[FeedChange] = [*stored.appended.present, *stored.appended.added]
+        if changes:
+            await self.announcer.announce(changes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetractExpired:
+    """Take notifications back whose time is over. Returns how many."""
+
+    feeds: Feeds
+    announcer: Announcer
+    clock: Clock
+
+    async def __call__(self, limit: int = 500) -> int:
+        now = self.clock()
+        due: dict[UserId, list[NotificationId]] = {}
+        for user, notification in await self.feeds.expired(now, limit):
+            due.setdefault(user, []).append(notification)
+        changes = [await self.feeds.mark(user, Mark.RETRACTED, ids, now) for user, ids in due.items()]
+        if changes:
+            await self.announcer.announce(changes)
+        return sum(change.changed for change in changes)

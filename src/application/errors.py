@@ -1,0 +1,52 @@
+"""Why a use case could not be carried out, other than by a rule of the domain.
+
+ApplicationError
+ ├── Unavailable          a server behind the service is out of reach; the caller may try again
+ │    └── Unconfirmed     ... and whether the notification was accepted is unknown
+ ├── NotAuthenticated     nobody we know
+ ├── NotAllowed           somebody we know, who may not do this
+ ├── KeyReused            an idempotency key came back with another body
+ └── Refused              the store will never take this data
+"""
+
+from uuid import UUID
+
+
+class ApplicationError(Exception):
+    """The request could not be carried out."""
+
+    def __init__(self, detail: str | None = None) -> None:
+        self.detail = detail or (type(self).__doc__ or "").strip()
+        super().__init__(self.detail)
+
+
+class Unavailable(ApplicationError):
+    """A server that this needs is out of reach. Try again shortly."""
+
+
+class Unconfirmed(Unavailable):
+    """The queue did not confirm in time. Whether it was accepted is unknown: retry with the same key."""
+
+    def __init__(self, notification_id: UUID | None = None, detail: str | None = None) -> None:
+        self.notification_id = notification_id
+        super().__init__(detail)
+
+
+class Refused(ApplicationError):
+    """The store refuses the data itself; trying again would end the same way."""
+
+    def __init__(self, code: str, detail: str | None = None) -> None:
+        self.code = code
+        super().__init__(detail)
+
+
+class NotAuthenticated(ApplicationError):
+    """Valid credentials are required."""
+
+
+class NotAllowed(ApplicationError):
+    """These credentials do not allow that."""
+
+
+class KeyReused(ApplicationError):
+    """The Idempotency-Key was used before, with another body."""

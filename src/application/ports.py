@@ -1,0 +1,345 @@
+"""What the use cases need from the outside. The docstrings are the specification.
+
+Every method of a port that reaches a server raises `Unavailable` when that server is out of reach,
+unless its docstring says otherwise, and returns within a bounded time.
+"""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NewType, Protocol, TypeAlias
+
+from application.errors import Unconfirmed
+from domain.feed import Added, Feed, FeedChange, Marked, Settled
+from domain.identifiers import NotificationId, UserId
+from domain.notification import Draft, Mark, Notification, Status
+from domain.user import User
+
+Clock: TypeAlias = Callable[[], datetime]
+NewId: TypeAlias = Callable[[], NotificationId]
+
+Rendered = NewType("Rendered", bytes)
+"""A notification as JSON: the same bytes over HTTP, in a frame and in the index."""
+
+Render: TypeAlias = Callable[[Notification], Rendered]
+
+
+# --- the truth ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """What became of a batch of drafts."""
+
+    added: tuple[Added, ...] = ()
+    """One change a feed that grew."""
+    present: tuple[Settled, ...] = ()
+    """Feeds of drafts that were stored before: nothing changed, but whoever follows may have missed it."""
+    unknown: tuple[Draft, ...] = ()
+    """Drafts for users that do not exist."""
+
+
+@dataclass(frozen=True, slots=True)
+class FeedPage:
+    """Part of a view of a feed, newest first, true for `feed.version`."""
+
+    feed: Feed
+    notifications: tuple[Notification, ...]
+    more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FeedHistory:
+    """What changed after a version: notifications as they are now, in version order."""
+
+    feed: Feed
+    notifications: tuple[Notification, ...]
+    more: bool
+
+
+class Feeds(Protocol):
+    """The feeds themselves. Each method is one transaction; a user's changes are totally ordered."""
+
+    async def append(self, drafts: Sequence[Draft]) -> Appended:
+        """Store drafts, giving each feed the next versions in the order of the drafts.
+
+        A draft whose id its feed holds already changes nothing, neither does one for an unknown user.
+        Raises Refused if the store will never take one of them: then none is stored.
+        """
+        ...
+
+    async def mark(self, user: UserId, mark: Mark, ids: Sequence[NotificationId], at: datetime) -> Marked:
+        """Mark these; skip ids that the feed does not hold and what is so already.
+
+        Raises UnknownUser.
+        """
+        ...
+
+    async def mark_up_to(self, user: UserId, mark: Mark, version: int, at: datetime) -> Marked:
+        """Mark everything whose version is not above this one. Raises UnknownUser."""
+        ...
+
+    async def feed(self, user: UserId) -> Feed:
+        """Where the feed stands. Raises UnknownUser."""
+        ...
+
+    async def get(self, user: UserId, notification: NotificationId) -> Notification:
+        """Raise UnknownNotification if the user's feed does not hold it (or it was retracted)."""
+        ...
+
+    async def page(
+        self,
+        user: UserId,
+        status: Status,
+        *,
+        limit: int,
+        before: NotificationId | None = None,
+        event: str | None = None,
+    ) -> FeedPage:
+        """The newest notifications of a view that are older than `before`. Raises UnknownUser."""
+        ...
+
+    async def history(self, user: UserId, after: int, limit: int) -> FeedHistory:
+        """What changed after this version, the first `limit` of it. Raises UnknownUser."""
+        ...
+
+    async def expired(self, at: datetime, limit: int) -> Sequence[tuple[UserId, NotificationId]]:
+        """Notifications whose time is over and that were not retracted yet."""
+        ...
+
+
+class Users(Protocol):
+    """Who has a feed."""
+
+    async def add(self, user: User, password_hash: str | None) -> None:
+        """Store a user and open its feed. Raises UserTaken."""
+        ...
+
+    async def get(self, user: UserId) -> User:
+        """Raise UnknownUser."""
+        ...
+
+    async def known(self, users: Sequence[UserId]) -> frozenset[UserId]:
+        """Which of these exist. May remember that one did: users are never removed."""
+        ...
+
+    async def credentials(self, email: str) -> tuple[User, str] | None:
+        """The user with this address and the hash of its password, if it has one."""
+        ...
+
+
+# --- the index and the live streams -------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class UnreadPage:
+    """The newest unread notifications of a feed, newest first, true for `feed.version`."""
+
+    feed: Feed
+    items: Sequence[Rendered]
+    more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """The index cannot answer. With a lease, whoever reads the truth next may load it."""
+
+    lease: str | None
+
+
+class UnreadIndex(Protocol):
+    """The newest unread notifications of recent feeds. May forget anything at any time; never wrong
+    for longer than its time to live. Never raises: without its server it only misses.
+    """
+
+    async def page(self, user: UserId, limit: int, before: NotificationId | None) -> UnreadPage | Missing:
+        """Return a page if the index holds all of it."""
+        ...
+
+    async def load(self, page: UnreadPage, lease: str) -> None:
+        """Keep what was read from the truth after the lease was taken.
+
+        Does nothing if any change of the feed was announced in between.
+        """
+        ...
+
+    @property
+    def capacity(self) -> int:
+        """How many notifications of a feed it keeps."""
+        ...
+
+
+class Announcer(Protocol):
+    """Tells whoever follows a feed what was committed: first the unread index, then open streams."""
+
+    async def announce(self, changes: Sequence[FeedChange]) -> None:
+        """Announce changes, in this order. Never raises: what could not be told is remembered, and
+        told as a bare position (Settled) once the carrier is back, so that followers catch up.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A change as it travels to sockets, encoded once."""
+
+    user_id: UserId
+    epoch: str
+    prev: int
+    version: int
+    text: str
+    """The JSON of the frame; empty for a bare position."""
+    unread_ids: tuple[str, ...] = ()
+    """Ids of new notifications in it, for streams on which delivery is viewing."""
+    accepted_at: float | None = None
+    """When the oldest notification in it was accepted (Unix seconds)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """What came for a stream."""
+
+    frames: Sequence[Frame]
+    missed: bool = False
+    """The carrier may have lost frames before these: compare with the truth."""
+
+
+class Lagging(Exception):
+    """The stream took frames too slowly and some were dropped. It must resume by cursor."""
+
+
+class Subscription(Protocol):
+    """The live frames of one user, for one stream."""
+
+    async def next(self, seconds: float) -> Received:
+        """Wait for frames; return all that wait, or none after so many seconds. Raises Lagging."""
+        ...
+
+
+class LiveFeed(Protocol):
+    """Frames of feed changes as they happen. May lose and reorder them; each says what it follows."""
+
+    def subscribe(self, user: UserId) -> AbstractAsyncContextManager[Subscription]:
+        """Receive the user's frames from now on, in a bounded queue.
+
+        A frame without text whose `prev` equals its `version` is a bare position: who is behind it
+        has missed something.
+        """
+        ...
+
+
+# --- the inlet ----------------------------------------------------------------------------------------
+
+
+class NotificationQueue(Protocol):
+    """The durable inlet. Drafts of one user stay in order."""
+
+    async def put(self, draft: Draft) -> None:
+        """Return once the draft is durable. Raises Unconfirmed when that is not known in time."""
+        ...
+
+    async def put_all(self, drafts: Sequence[Draft]) -> Sequence[Unconfirmed | None]:
+        """Put many; return for each None, or why it is not known to be durable."""
+        ...
+
+
+class IdempotencyKeys(Protocol):
+    """Remembers for a day which id a producer's key stands for."""
+
+    async def claim(
+        self, producer: str, key: str, fingerprint: str, notification: NotificationId
+    ) -> NotificationId:
+        """Return the id that the key stands for: this one, if the key is new.
+
+        Raises KeyReused if it came with another fingerprint.
+        """
+        ...
+
+
+# --- credentials --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """What a valid user token says."""
+
+    user_id: UserId
+    expires_at: datetime
+
+
+class Tokens(Protocol):
+    """User tokens."""
+
+    def mint(self, user: UserId, at: datetime) -> tuple[str, int]:
+        """A token and its lifetime in seconds."""
+        ...
+
+    def verify(self, token: str, at: datetime) -> Claims:
+        """Raise NotAuthenticated."""
+        ...
+
+
+class Passwords(Protocol):
+    """Slow hashes, computed off the event loop and few at a time."""
+
+    async def hash(self, password: str) -> str: ...
+
+    async def verify(self, password: str, password_hash: str | None) -> bool:
+        """Compare; without a hash, take as long and say no, so that nobody learns who has an account."""
+        ...
+
+
+class Tickets(Protocol):
+    """Single-use admissions to a stream, for clients that cannot set headers."""
+
+    lifetime: int
+    """Seconds."""
+
+    async def issue(self, claims: Claims) -> str:
+        """A ticket that admits whom these claims are about, to a stream that ends when they expire."""
+        ...
+
+    async def redeem(self, ticket: str) -> Claims:
+        """Raise NotAuthenticated if it is unknown, used or too old."""
+        ...
+
+
+class Scope:
+    """What an API key allows."""
+
+    PUBLISH = "publish"
+    USERS = "users"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiKey:
+    """A producer's key. The secret itself is never kept."""
+
+    id: str
+    name: str
+    secret_hash: bytes
+    scopes: frozenset[str]
+    created_at: datetime
+    expires_at: datetime | None = None
+    revoked_at: datetime | None = None
+
+    def usable(self, at: datetime) -> bool:
+        """Whether it is neither expired nor revoked."""
+        return self.revoked_at is None and (self.expires_at is None or at < self.expires_at)
+
+
+class ApiKeys(Protocol):
+    """The producers' keys."""
+
+    async def add(self, key: ApiKey) -> None: ...
+
+    async def get(self, key_id: str) -> ApiKey | None:
+        """May be remembered for up to 30 s."""
+        ...
+
+    async def all(self) -> Sequence[ApiKey]: ...
+
+    async def revoke(self, key_id: str, at: datetime) -> bool:
+        """Return whether there was such a key in use."""
+        ...

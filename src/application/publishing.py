@@ -1,0 +1,116 @@
+"""Publishing: from a producer's request into the queue."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from application.errors import Unavailable, Unconfirmed
+from application.ports import Clock, IdempotencyKeys, NewId, NotificationQueue, Users
+from domain.errors import DomainError, FieldError, Invalid, UnknownUser
+from domain.identifiers import NotificationId, UserId
+from domain.notification import Content, Draft
+
+BATCH_LIMIT = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Idempotency:
+    """A producer's promise that requests with this key and fingerprint are one and the same."""
+
+    producer: str
+    key: str
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublishNotification:
+    """Accept a notification: it is durable in the queue when this returns its id.
+
+    Raises UnknownUser, KeyReused, and Unconfirmed when the outcome is not known in time.
+    """
+
+    users: Users
+    queue: NotificationQueue
+    keys: IdempotencyKeys
+    clock: Clock
+    new_id: NewId
+
+    async def __call__(self, content: Content, idempotency: Idempotency | None = None) -> NotificationId:
+        now = self.clock()
+        if content.expires_at is not None and content.expires_at <= now:
+            raise Invalid([FieldError("expires_at", "must be in the future")])
+        if content.user_id in await strangers(self.users, [content.user_id]):
+            raise UnknownUser
+        notification_id = self.new_id()
+        if idempotency is not None:
+            notification_id = await _claim(self.keys, idempotency, notification_id)
+        await self.queue.put(Draft(notification_id, now, content))
+        return notification_id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublishBatch:
+    """Accept many notifications, each on its own: a bad one spoils only itself.
+
+    Takes contents, or the error that an item has already; returns for each its id or its error.
+    """
+
+    users: Users
+    queue: NotificationQueue
+    keys: IdempotencyKeys
+    clock: Clock
+    new_id: NewId
+
+    async def __call__(
+        self, items: Sequence[Content | DomainError], idempotency: Idempotency | None = None
+    ) -> "Sequence[NotificationId | DomainError | Unconfirmed]":
+        now = self.clock()
+        first = self.new_id()
+        if idempotency is not None:
+            first = await _claim(self.keys, idempotency, first)
+        unknown = await strangers(
+            self.users, list({item.user_id for item in items if isinstance(item, Content)})
+        )
+        results: list[NotificationId | DomainError | Unconfirmed] = []
+        drafts: dict[int, Draft] = {}
+        for position, item in enumerate(items):
+            if isinstance(item, DomainError):
+                results.append(item)
+            elif item.expires_at is not None and item.expires_at <= now:
+                results.append(Invalid([FieldError("expires_at", "must be in the future")]))
+            elif item.user_id in unknown:
+                results.append(UnknownUser())
+            else:
+                drafts[position] = Draft(nth_id(first, position), now, item)
+                results.append(drafts[position].id)
+        outcomes = await self.queue.put_all(list(drafts.values()))
+        for position, outcome in zip(drafts, outcomes, strict=True):
+            if outcome is not None:
+                results[position] = outcome
+        return results
+
+
+def nth_id(first: NotificationId, position: int) -> NotificationId:
+    """The id of the n-th item of a batch: the same in a retry, and sorted like the items.
+
+    New ids leave their lowest 10 bits free for it.
+    """
+    return NotificationId(UUID(int=first.int + position))
+
+
+async def strangers(users: Users, ids: Sequence[UserId]) -> frozenset[UserId]:
+    """Which of these users do not exist.
+
+    With the store away nobody is called a stranger: publishing goes on, and what is meant for somebody
+    who does not exist is found out when it is stored.
+    """
+    try:
+        return frozenset(ids) - await users.known(ids)
+    except Unavailable:
+        return frozenset()
+
+
+async def _claim(
+    keys: IdempotencyKeys, idempotency: Idempotency, notification_id: NotificationId
+) -> NotificationId:
+    return await keys.claim(idempotency.producer, idempotency.key, idempotency.fingerprint, notification_id)

@@ -1,0 +1,1 @@
+"""The core: what a notification, a user and a feed are. Standard library only."""

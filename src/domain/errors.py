@@ -1,0 +1,49 @@
+"""Every way in which a request can break a rule of the domain.
+
+DomainError
+ ├── Invalid              the input itself is wrong; carries one message per field
+ ├── UnknownUser
+ ├── UnknownNotification
+ └── UserTaken
+
+A class's docstring is the sentence a caller is shown when nothing more precise is given.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class DomainError(Exception):
+    """The request breaks a rule."""
+
+    def __init__(self, detail: str | None = None) -> None:
+        self.detail = detail or (type(self).__doc__ or "").strip()
+        super().__init__(self.detail)
+
+
+@dataclass(frozen=True, slots=True)
+class FieldError:
+    """One field that breaks a rule, and the rule in words."""
+
+    field: str
+    message: str
+
+
+class Invalid(DomainError):
+    """The input breaks a rule."""
+
+    def __init__(self, errors: Sequence[FieldError]) -> None:
+        self.errors = tuple(errors)
+        super().__init__("; ".join(f"{error.field} {error.message}" for error in self.errors))
+
+
+class UnknownUser(DomainError):
+    """There is no such user."""
+
+
+class UnknownNotification(DomainError):
+    """There is no such notification in this feed."""
+
+
+class UserTaken(DomainError):
+    """A user with this id or e-mail address exists already."""

@@ -1,0 +1,29 @@
+"""Identifiers: typed names for them, and the layout of a UUIDv7."""
+
+import re
+from typing import NewType
+from uuid import UUID
+
+UserId = NewType("UserId", str)
+NotificationId = NewType("NotificationId", UUID)
+
+USER_ID = re.compile(r"[A-Za-z0-9._:@-]{1,128}")
+USER_ID_RULE = "must be 1 to 128 of A-Z a-z 0-9 . _ : @ -"
+
+ENTROPY_BITS = 74
+
+
+def is_user_id(value: str) -> bool:
+    """Whether the text can be a user id."""
+    return USER_ID.fullmatch(value) is not None
+
+
+def uuid7(milliseconds: int, entropy: int) -> UUID:
+    """Lay out a UUIDv7 (RFC 9562 §5.7) from Unix milliseconds and 74 bits of entropy.
+
+    Sorting such ids sorts by time, which is what lets one primary key serve as order, page cursor
+    and partition key.
+    """
+    rand_a = entropy >> 62 & 0xFFF
+    rand_b = entropy & (1 << 62) - 1
+    return UUID(int=(milliseconds & (1 << 48) - 1) << 80 | 0x7 << 76 | rand_a << 64 | 0b10 << 62 | rand_b)

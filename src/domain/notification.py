@@ -1,0 +1,207 @@
+"""A notification: what a producer may say, and what becomes of it once it is in a feed."""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from enum import StrEnum
+from math import isfinite
+from typing import Self, TypeAlias
+
+from domain.errors import FieldError, Invalid
+from domain.identifiers import USER_ID_RULE, NotificationId, UserId, is_user_id
+
+Json: TypeAlias = "str | int | float | bool | list[Json] | dict[str, Json] | None"
+
+MESSAGE_LENGTH = 4_000
+TITLE_LENGTH = 200
+ACTION_URL_LENGTH = 2_048
+METADATA_BYTES = 16 * 1024
+METADATA_DEPTH = 16
+
+EVENT = re.compile(r"[a-z0-9_.-]{1,100}")
+# A link is opened by a click: no other scheme, and no "//host" that only looks like a path.
+ACTION_URL = re.compile(r"(?:https?://[^\s/\\?#][^\s\\]*|/(?![/\\])[^\s\\]*)")
+# PostgreSQL stores neither; one such row would make it refuse a whole batch.
+UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+UNSTORABLE_RULE = "must not contain NUL or an unpaired surrogate"
+
+
+class Mark(StrEnum):
+    """A change of state that a user (or, for RETRACTED, the service) makes to a notification."""
+
+    READ = "read"
+    UNREAD = "unread"
+    ARCHIVED = "archived"
+    UNARCHIVED = "unarchived"
+    RETRACTED = "retracted"
+
+
+class Status(StrEnum):
+    """A view of a feed. Retracted notifications are in none of them."""
+
+    UNREAD = "unread"
+    READ = "read"
+    ALL = "all"
+    ARCHIVED = "archived"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Content:
+    """What a producer says. Raises Invalid, naming every field that breaks a rule."""
+
+    user_id: UserId
+    event: str
+    message: str
+    title: str | None = None
+    metadata: Mapping[str, Json] = field(default_factory=dict)
+    action_url: str | None = None
+    expires_at: datetime | None = None
+
+    def __post_init__(self) -> None:
+        errors = list(_broken_rules(self))
+        if errors:
+            raise Invalid(errors)
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A notification on its way to a feed: accepted, not stored yet."""
+
+    id: NotificationId
+    created_at: datetime
+    content: Content
+
+    def __post_init__(self) -> None:
+        if self.created_at.tzinfo is None:
+            raise Invalid([FieldError("created_at", "must carry a time zone")])
+
+    def stored(self, version: int) -> "Notification":
+        """The notification as it enters the feed with this version."""
+        content = self.content
+        return Notification(
+            id=self.id,
+            user_id=content.user_id,
+            version=version,
+            event=content.event,
+            title=content.title,
+            message=content.message,
+            metadata=content.metadata,
+            action_url=content.action_url,
+            created_at=self.created_at,
+            expires_at=content.expires_at,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notification:
+    """One entry of a feed. The order of the fields is their order in JSON; `id` comes first."""
+
+    id: NotificationId
+    user_id: UserId
+    version: int
+    event: str
+    title: str | None
+    message: str
+    metadata: Mapping[str, Json]
+    action_url: str | None
+    created_at: datetime
+    seen_at: datetime | None = None
+    read_at: datetime | None = None
+    archived_at: datetime | None = None
+    retracted_at: datetime | None = None
+    expires_at: datetime | None = None
+
+    @property
+    def unread(self) -> bool:
+        """Whether it counts: neither read, nor put away, nor taken back."""
+        return self.read_at is None and self.archived_at is None and self.retracted_at is None
+
+    def within(self, status: Status) -> bool:
+        """Whether this view of the feed shows it."""
+        if self.retracted_at is not None:
+            return False
+        match status:
+            case Status.UNREAD:
+                return self.unread
+            case Status.READ:
+                return self.read_at is not None and self.archived_at is None
+            case Status.ARCHIVED:
+                return self.archived_at is not None
+            case Status.ALL:
+                return self.archived_at is None
+
+    def marked(self, mark: Mark, at: datetime, version: int) -> Self:
+        """Apply a mark. What is so already stays as it is: the first time and the version are kept."""
+        match mark:
+            case Mark.READ if self.read_at is None:
+                return replace(self, read_at=at, version=version)
+            case Mark.UNREAD if self.read_at is not None:
+                return replace(self, read_at=None, version=version)
+            case Mark.ARCHIVED if self.archived_at is None:
+                return replace(self, archived_at=at, version=version)
+            case Mark.UNARCHIVED if self.archived_at is not None:
+                return replace(self, archived_at=None, version=version)
+            case Mark.RETRACTED if self.retracted_at is None:
+                return replace(self, retracted_at=at, version=version)
+        return self
+
+
+def _broken_rules(content: Content) -> "list[FieldError]":
+    errors: list[FieldError] = []
+
+    def require(rule_holds: bool, name: str, rule: str) -> None:
+        if not rule_holds:
+            errors.append(FieldError(name, rule))
+
+    require(is_user_id(content.user_id), "user_id", USER_ID_RULE)
+    require(EVENT.fullmatch(content.event) is not None, "event", "must be 1 to 100 of a-z 0-9 _ . -")
+    require(
+        0 < len(content.message) <= MESSAGE_LENGTH, "message", f"must have 1 to {MESSAGE_LENGTH} characters"
+    )
+    require(UNSTORABLE.search(content.message) is None, "message", UNSTORABLE_RULE)
+    if content.title is not None:
+        require(len(content.title) <= TITLE_LENGTH, "title", f"must have at most {TITLE_LENGTH} characters")
+        require(UNSTORABLE.search(content.title) is None, "title", UNSTORABLE_RULE)
+    if content.action_url is not None:
+        require(_is_action_url(content.action_url), "action_url", "must be an http(s) URL or a path from /")
+    if content.expires_at is not None:
+        require(content.expires_at.tzinfo is not None, "expires_at", "must carry a time zone")
+    if content.metadata:
+        errors.extend(_broken_metadata_rules(content.metadata))
+    return errors
+
+
+def _is_action_url(url: str) -> bool:
+    return (
+        len(url) <= ACTION_URL_LENGTH
+        and UNSTORABLE.search(url) is None
+        and ACTION_URL.fullmatch(url) is not None
+    )
+
+
+def _broken_metadata_rules(metadata: Mapping[str, Json]) -> list[FieldError]:
+    broken = _broken_json_rule(metadata, METADATA_DEPTH)
+    if broken is None:
+        text = json.dumps(metadata, ensure_ascii=False, separators=(",", ":"))
+        if len(text) > METADATA_BYTES or len(text.encode()) > METADATA_BYTES:
+            broken = f"must be at most {METADATA_BYTES} bytes of JSON"
+    return [FieldError("metadata", broken)] if broken else []
+
+
+def _broken_json_rule(value: object, depth: int) -> str | None:
+    """Walk a JSON value; return the first rule that it breaks."""
+    if isinstance(value, str):
+        return UNSTORABLE_RULE if UNSTORABLE.search(value) else None
+    if isinstance(value, float):
+        return None if isfinite(value) else "must not contain NaN or Infinity"
+    if not isinstance(value, Mapping | list):
+        return None
+    if depth == 0:
+        return f"must not nest deeper than {METADATA_DEPTH}"
+    inner = [*value.keys(), *value.values()] if isinstance(value, Mapping) else value
+    for item in inner:
+        if broken := _broken_json_rule(item, depth - 1):
+            return broken
+    return None

@@ -1,0 +1,57 @@
+"""A user: somebody who has a feed."""
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+
+from domain.errors import FieldError, Invalid
+from domain.identifiers import USER_ID_RULE, UserId, is_user_id
+from domain.notification import UNSTORABLE
+
+NAME_LENGTH = 200
+EMAIL_LENGTH = 254
+PASSWORD_LENGTH = 8
+# A bound on the work that hashing a password takes.
+PASSWORD_LENGTH_MAX = 256
+# Deliberately loose: only a mail that arrives proves an address.
+EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class User:
+    """Somebody who has a feed. Raises Invalid, naming every field that breaks a rule."""
+
+    id: UserId
+    name: str
+    email: str | None
+    created_at: datetime
+    disabled_at: datetime | None = None
+
+    def __post_init__(self) -> None:
+        errors = []
+        if not is_user_id(self.id):
+            errors.append(FieldError("id", USER_ID_RULE))
+        if not 0 < len(self.name.strip()) <= NAME_LENGTH or UNSTORABLE.search(self.name):
+            errors.append(FieldError("name", f"must have 1 to {NAME_LENGTH} printable characters"))
+        if self.email is not None and not _is_email(self.email):
+            errors.append(FieldError("email", "must be an e-mail address"))
+        if errors:
+            raise Invalid(errors)
+
+
+def check_password(password: str) -> None:
+    """Raise Invalid unless the text may serve as a password."""
+    if not PASSWORD_LENGTH <= len(password) <= PASSWORD_LENGTH_MAX or UNSTORABLE.search(password):
+        rule = f"must have {PASSWORD_LENGTH} to {PASSWORD_LENGTH_MAX} characters"
+        raise Invalid([FieldError("password", rule)])
+
+
+def normal_email(email: str) -> str:
+    """Return the form in which an address is stored and compared: two spellings are one account."""
+    return email.strip().lower()
+
+
+def _is_email(email: str) -> bool:
+    return (
+        len(email) <= EMAIL_LENGTH and UNSTORABLE.search(email) is None and EMAIL.fullmatch(email) is not None
+    )

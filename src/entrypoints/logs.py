@@ -1,0 +1,40 @@
+"""Logging: one JSON object a line, with the ids of request and trace. Never a body, never a secret."""
+
+import logging
+import sys
+from typing import Any
+
+from adapters import tracing, wire
+
+_STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
+
+
+class JsonFormatter(logging.Formatter):
+    """A record as JSON."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, Any] = {
+            "time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S") + f".{int(record.msecs):03}",
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+            "request_id": tracing.request_id.get(),
+            "trace_id": tracing.trace_id(),
+        }
+        line |= {key: str(value) for key, value in record.__dict__.items() if key not in _STANDARD}
+        if record.exc_info:
+            line["error"] = self.formatException(record.exc_info)
+        return wire.text({key: value for key, value in line.items() if value is not None})
+
+
+def configure(level: str, style: str) -> None:
+    """Send every logger's lines to standard error."""
+    handler = logging.StreamHandler(sys.stderr)
+    if style == "json":
+        handler.setFormatter(JsonFormatter())
+    else:
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-8s %(name)s: %(message)s"))
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+    # Every reconnect attempt of every node, and the requests of the log's own collector.
+    logging.getLogger("aiokafka").setLevel(max(logging.getLevelName(level), logging.WARNING))
+    logging.getLogger("uvicorn.access").disabled = True

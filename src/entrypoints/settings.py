@@ -1,0 +1,70 @@
+"""Settings: the only reader of the environment."""
+
+import os
+from typing import Annotated, Literal
+
+import msgspec
+
+_PREFIX = "BELLWIRE_"
+
+Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
+Positive = Annotated[int, msgspec.Meta(ge=1)]
+
+
+class InvalidSettings(Exception):
+    """A setting in the environment cannot be used."""
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """What can be set, each as BELLWIRE_<NAME>; .env.example explains them one by one."""
+
+    postgres_url: str = "postgresql+asyncpg://bellwire@127.0.0.1/bellwire"
+    postgres_pool: Positive = 10
+    redis_url: str = "redis://127.0.0.1:6379/0"
+    redis_prefix: str = "bellwire"
+    kafka_bootstrap: str = "127.0.0.1:9092"
+    kafka_topic: str = "bellwire.notifications"
+    kafka_partitions: Positive = 12
+    kafka_replication: Positive = 1
+    kafka_group: str = "bellwire"
+    kafka_session_seconds: Positive = 30
+    host: str = "127.0.0.1"
+    port: Port = 8000
+    workers: Positive = 1
+    consumer_port: Port = 8001
+    token_secret: str = ""
+    token_audience: str = "bellwire"  # noqa: S105 - no secret
+    token_seconds: Positive = 3600
+    environment: Annotated[str, msgspec.Meta(pattern="^[a-z0-9]{1,16}$")] = "live"
+    open_signup: bool = False
+    allowed_origins: str = ""
+    batch_records: Positive = 1000
+    index_capacity: Annotated[int, msgspec.Meta(ge=100, le=5000)] = 200
+    demo: bool = False
+    access_log: bool = False
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_format: Literal["json", "text"] = "json"
+
+    @classmethod
+    def from_env(cls) -> "Settings":
+        """Read the environment. Raises InvalidSettings, naming the variable."""
+        given = {
+            field.name: os.environ[_PREFIX + field.name.upper()]
+            for field in msgspec.structs.fields(cls)
+            if os.environ.get(_PREFIX + field.name.upper())
+        }
+        try:
+            settings = msgspec.convert(given, cls, strict=False)
+        except msgspec.ValidationError as error:
+            message, _, path = str(error).partition(" - at `$.")
+            raise InvalidSettings(f"{_PREFIX}{path.rstrip('`').upper()}: {message}") from error
+        url = settings.postgres_url
+        for scheme in ("postgres://", "postgresql://"):
+            if url.startswith(scheme):
+                url = "postgresql+asyncpg://" + url.removeprefix(scheme)
+        return msgspec.structs.replace(settings, postgres_url=url)
+
+    @property
+    def origins(self) -> frozenset[str]:
+        """The origins of pages, other than our own, that may open a stream."""
+        return frozenset(self.allowed_origins.replace(",", " ").split())
