@@ -16,10 +16,12 @@ from litestar.openapi.plugins import SwaggerRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 from litestar.static_files import create_static_files_router
 
-from entrypoints import lifespan, live
+from entrypoints import lifespan
 from entrypoints.container import Container, build
 from entrypoints.http import accounts, health, inbox, problems, publishing
 from entrypoints.http.middleware import Observed
+from entrypoints.live.session import streaming
+from entrypoints.live.socket import live_socket
 from entrypoints.logs import configure
 from entrypoints.settings import Settings
 from entrypoints.version import app_version
@@ -43,7 +45,7 @@ def create_app(container: Container) -> Litestar:
         *publishing.HANDLERS,
         *inbox.HANDLERS,
         *health.HANDLERS,
-        live.live_socket,
+        live_socket,
         create_static_files_router(_SWAGGER_UI, [swagger_ui_bundle.swagger_ui_path], include_in_schema=False),
     ]
     if settings.demo:
@@ -68,7 +70,7 @@ async def demo_page() -> Response[bytes]:
 
 @asynccontextmanager
 async def _lifespan(container: Container, app: Litestar) -> AsyncIterator[None]:
-    app.state.streaming = live.streaming(
+    app.state.streaming = streaming(
         authenticate=container.authenticate_user(),
         live_feed=container.live_feed(),
         feeds=container.feeds(),

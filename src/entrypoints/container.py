@@ -136,6 +136,7 @@ class Container(containers.DeclarativeContainer):
         _set.kafka_topic,
         _set.kafka_group,
         session_seconds=_set.kafka_session_seconds,
+        fetch_wait_ms=_set.kafka_fetch_wait_ms,
         batch_records=_set.batch_records,
     )
     dead_letters: providers.Provider[KafkaDeadLetters] = providers.Singleton(

@@ -21,15 +21,13 @@ from typing import Any, Self, TextIO
 from entrypoints.embedded import (
     LOOPBACK,
     EmbeddedServers,
-    Ledger,
     MissingServer,
     Server,
-    ServerFailed,
     free_port,
     port_is_free,
     started,
-    wait_until,
 )
+from entrypoints.processes import Ledger, ServerFailed, wait_until
 
 RESTARTS = 5
 RESTARTS_WITHIN = 600.0  # seconds
@@ -192,6 +190,10 @@ class Development:
             "BELLWIRE_OPEN_SIGNUP": "true",
             "BELLWIRE_DEMO": "true",
             "BELLWIRE_LOG_FORMAT": "text",
+            # The embedded broker makes a group wait for half of this whenever a member joins...
+            "BELLWIRE_KAFKA_SESSION_SECONDS": "6",
+            # ... and a record for up to a fifth of this.
+            "BELLWIRE_KAFKA_FETCH_WAIT_MS": "20",
         }
         settled = {
             "BELLWIRE_HOST": LOOPBACK,

@@ -28,6 +28,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     kafka_replication: Positive = 1
     kafka_group: str = "bellwire"
     kafka_session_seconds: Positive = 30
+    kafka_fetch_wait_ms: Positive = 100
     host: str = "127.0.0.1"
     port: Port = 8000
     workers: Positive = 1

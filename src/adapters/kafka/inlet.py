@@ -43,7 +43,14 @@ class KafkaInlet:
     """A member of the consumer group."""
 
     def __init__(
-        self, bootstrap: str, topic: str, group: str, *, session_seconds: float, batch_records: int
+        self,
+        bootstrap: str,
+        topic: str,
+        group: str,
+        *,
+        session_seconds: float,
+        fetch_wait_ms: int,
+        batch_records: int,
     ) -> None:
         self._topic = topic
         self._options = {
@@ -54,8 +61,12 @@ class KafkaInlet:
             "auto_offset_reset": "earliest",
             "session_timeout_ms": int(session_seconds * 1000),
             "heartbeat_interval_ms": int(session_seconds * 1000 / 5),
-            "rebalance_timeout_ms": 30_000,
+            # How long the others wait for a member to finish its batch when the group changes.
+            "rebalance_timeout_ms": int(session_seconds * 1000),
             "max_poll_interval_ms": 300_000,
+            # A broker answers as soon as it has records; one that only looks now and then (Tansu) makes
+            # them wait for up to a fifth of this.
+            "fetch_max_wait_ms": fetch_wait_ms,
             # Prefetched per partition and per broker: the defaults would hold up to 50 MB.
             "max_partition_fetch_bytes": 1024 * 1024,
             "fetch_max_bytes": 8 * 1024 * 1024,

@@ -38,6 +38,8 @@ def create_engine(url: str, *, pool_size: int, application: str) -> AsyncEngine:
                 "lock_timeout": "5s",
                 "idle_in_transaction_session_timeout": "15s",
                 "jit": "off",
+                # Planning over the partitions would cost more than running: plan each statement once.
+                "plan_cache_mode": "force_generic_plan",
             },
         },
     )

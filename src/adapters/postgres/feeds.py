@@ -7,13 +7,9 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import ColumnElement, RowMapping, and_, select, text, true
 from sqlalchemy.ext.asyncio import AsyncEngine
-from sqlalchemy.sql.selectable import LateralFromClause
 
-from adapters.postgres import tables
 from adapters.postgres.engine import driver
-from adapters.postgres.errors import translated
 from adapters.postgres.mark import mark_ids, mark_up_to
 from application.ports import Appended, FeedHistory, FeedPage
 from domain.errors import UnknownNotification, UnknownUser
@@ -48,11 +44,30 @@ SELECT * FROM unnest(
 )
 """
 _LISTED = {
-    Status.UNREAD: tables.UNREAD,
-    Status.READ: text("read_at IS NOT NULL AND archived_at IS NULL AND retracted_at IS NULL"),
-    Status.ARCHIVED: text("archived_at IS NOT NULL AND retracted_at IS NULL"),
-    Status.ALL: text("archived_at IS NULL AND retracted_at IS NULL"),
+    Status.UNREAD: "read_at IS NULL AND archived_at IS NULL AND retracted_at IS NULL",
+    Status.READ: "read_at IS NOT NULL AND archived_at IS NULL AND retracted_at IS NULL",
+    Status.ARCHIVED: "archived_at IS NOT NULL AND retracted_at IS NULL",
+    Status.ALL: "archived_at IS NULL AND retracted_at IS NULL",
 }
+# The feed and some of its notifications in one statement: one snapshot, so that the version and the count
+# are true for exactly these rows. A feed without any such row gives one row of NULLs.
+_READ = """
+SELECT feed.epoch AS feed_epoch, feed.version AS feed_version, feed.unread_count, found.*
+FROM feeds AS feed LEFT JOIN LATERAL (
+    SELECT n.* FROM notifications AS n
+    WHERE n.user_id = feed.user_id AND {chosen} ORDER BY n.{order} LIMIT $2
+) AS found ON true
+WHERE feed.user_id = $1 ORDER BY found.{order}
+"""
+_PAGES = {
+    status: _READ.format(
+        chosen=f"{listed} AND n.id < $3::uuid AND ($4::text IS NULL OR n.event = $4)", order="id DESC"
+    )
+    for status, listed in _LISTED.items()
+}
+_HISTORY = _READ.format(chosen="n.version > $3::bigint", order="version")
+_GET = "SELECT * FROM notifications WHERE user_id = $1 AND id = $2 AND retracted_at IS NULL"
+_LAST_ID = UUID(int=(1 << 128) - 1)
 _EXPIRED = """
 SELECT user_id, id FROM notifications
 WHERE expires_at <= $1 AND retracted_at IS NULL ORDER BY expires_at LIMIT $2
@@ -100,16 +115,11 @@ class PostgresFeeds:
         return Feed(**row)
 
     async def get(self, user: UserId, notification: NotificationId) -> Notification:
-        table = tables.notifications.c
-        query = select(tables.notifications).where(
-            table.user_id == user, table.id == notification, table.retracted_at.is_(None)
-        )
-        with translated():
-            async with self._engine.connect() as connection:
-                row = (await connection.execute(query)).mappings().one_or_none()
+        async with driver(self._engine) as connection:
+            row = await connection.fetchrow(_GET, user, notification)
         if row is None:
             raise UnknownNotification
-        return Notification(**row)
+        return _notification(row)
 
     async def page(
         self,
@@ -120,24 +130,11 @@ class PostgresFeeds:
         before: NotificationId | None = None,
         event: str | None = None,
     ) -> FeedPage:
-        table = tables.notifications
-        listed: list[ColumnElement[bool]] = [and_(_LISTED[status])]
-        if before is not None:
-            listed.append(table.c.id < before)
-        if event is not None:
-            listed.append(table.c.event == event)
-        query = select(table).where(table.c.user_id == tables.feeds.c.user_id, *listed)
-        feed, found = await self._read(
-            user, query.order_by(table.c.id.desc()).limit(limit + 1).lateral("listed")
-        )
+        feed, found = await self._read(_PAGES[status], user, limit + 1, before or _LAST_ID, event)
         return FeedPage(feed, tuple(found[:limit]), more=len(found) > limit)
 
     async def history(self, user: UserId, after: int, limit: int) -> FeedHistory:
-        table = tables.notifications
-        query = select(table).where(table.c.user_id == tables.feeds.c.user_id, table.c.version > after)
-        feed, found = await self._read(
-            user, query.order_by(table.c.version).limit(limit + 1).lateral("changed")
-        )
+        feed, found = await self._read(_HISTORY, user, limit + 1, after)
         return FeedHistory(feed, tuple(found[:limit]), more=len(found) > limit)
 
     async def expired(self, at: datetime, limit: int) -> Sequence[tuple[UserId, NotificationId]]:
@@ -145,22 +142,14 @@ class PostgresFeeds:
             rows = await connection.fetch(_EXPIRED, at, limit)
         return [(row["user_id"], row["id"]) for row in rows]
 
-    async def _read(self, user: UserId, rows: LateralFromClause) -> tuple[Feed, list[Notification]]:
-        """Read the feed and some of its notifications in one statement: one snapshot, so that the
-        version and the count are true for exactly these rows.
-        """
-        feeds = tables.feeds
-        position = [column.label(f"feed_{column.name}") for column in feeds.c]
-        query = (
-            select(*position, rows).select_from(feeds.outerjoin(rows, true())).where(feeds.c.user_id == user)
-        )
-        with translated():
-            async with self._engine.connect() as connection:
-                found = (await connection.execute(query)).mappings().all()
-        if not found:
+    async def _read(self, query: str, user: UserId, *arguments: Any) -> tuple[Feed, list[Notification]]:
+        async with driver(self._engine) as connection:
+            rows = await connection.fetch(query, user, *arguments)
+        if not rows:
             raise UnknownUser
-        feed = Feed(**{column.name: found[0][f"feed_{column.name}"] for column in feeds.c})
-        return feed, [_notification(row) for row in found if row["id"] is not None]
+        head = rows[0]
+        feed = Feed(user, head["feed_epoch"], head["feed_version"], head["unread_count"])
+        return feed, [_notification(row) for row in rows if row["id"] is not None]
 
 
 async def _present(connection: Any, keys: Sequence[tuple[UserId, UUID]]) -> Iterable[Any]:
@@ -211,8 +200,8 @@ def _columns(added: Iterable[Added]) -> list[list[Any]]:
     ]
 
 
-def _notification(row: RowMapping) -> Notification:
+def _notification(row: Any) -> Notification:
     return Notification(**{name: row[name] for name in _FIELDS})
 
 
-_FIELDS = [column.name for column in tables.notifications.c]
+_FIELDS = tuple(Notification.__dataclass_fields__)

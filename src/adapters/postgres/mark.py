@@ -12,8 +12,6 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-import msgspec
-
 from domain.errors import UnknownUser
 from domain.feed import Feed, Marked
 from domain.identifiers import NotificationId, UserId
@@ -112,8 +110,7 @@ def _feed(user: UserId, row: Any) -> Feed:
 
 
 def _notification(user: UserId, row: Any) -> Notification:
-    """The driver, unlike SQLAlchemy, hands out jsonb as text."""
-    fields = dict(row, user_id=user, metadata=msgspec.json.decode(row["metadata"]))
+    fields = dict(row, user_id=user)
     for name in ("epoch", "prev", "feed_version", "unread_count"):
         del fields[name]
     return Notification(**fields)

@@ -20,7 +20,7 @@ _LEASE_MS = 15_000
 _TTL_MS = 10 * 60 * 1000
 
 # user, epoch, prev, version, unread count, applicable, ids to remove, items to add
-Entry = tuple[str, str, int, int, int, bool, Sequence[str], Sequence[bytes]]
+Entry = tuple[str, str, int, int, int, bool, Sequence[str], Sequence[str]]
 
 
 class RedisUnreadIndex:
@@ -79,15 +79,19 @@ def application(prefix: str, capacity: int, entries: Iterable[Entry]) -> list[st
 
 
 def entry(change: FeedChange, items: Sequence[Rendered]) -> Entry:
-    """What a change means for the index: which notifications leave it and which enter."""
+    """What a change means for the index: which notifications leave it and which enter.
+
+    As text: the MessagePack of Redis' Lua knows no binary type.
+    """
     feed = change.feed
     head = feed.user_id, feed.epoch
     match change:
         case Added():
-            return *head, change.prev, feed.version, feed.unread_count, True, (), items
+            added = [body.decode() for body in items]
+            return *head, change.prev, feed.version, feed.unread_count, True, (), added
         case Marked(notifications=tuple() as marked):
             gone = [str(item.id) for item in marked]
-            unread = [body for item, body in zip(marked, items, strict=True) if item.unread]
+            unread = [body.decode() for item, body in zip(marked, items, strict=True) if item.unread]
             return *head, change.prev, feed.version, feed.unread_count, True, gone, unread
         case _:
             return *head, feed.version, feed.version, feed.unread_count, False, (), ()

@@ -1,97 +1,53 @@
-"""The live socket: `/ws/{user_id}`.
+"""A session: one client on one feed.
 
-A session follows one feed. It holds the position up to which its client has been told everything; a frame
-that follows that position is passed on, one from before it is dropped, and one that leaves a hole makes the
-session read what is missing from the store.
+It holds the position up to which its client has been told everything; a frame that follows that position is
+passed on, one from before it is dropped, and one that leaves a hole makes the session read what is missing
+from the store.
 """
 
 import asyncio
-import logging
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from time import monotonic
 from typing import Any
-from urllib.parse import urlsplit
 from uuid import UUID
 
 import msgspec
-from litestar import WebSocket, websocket
-from litestar.exceptions import WebSocketDisconnect
-from litestar.params import FromPath
+from litestar import WebSocket
 
 from adapters import metrics, wire
 from application.accounts import AuthenticateUser
 from application.errors import NotAuthenticated, Unavailable
 from application.inbox import CatchUp, MarkNotifications
 from application.ports import Claims, Clock, Feeds, Frame, Lagging, LiveFeed, Subscription
-from domain.errors import DomainError, Invalid, UnknownUser
+from domain.errors import DomainError, FieldError, Invalid
 from domain.feed import Cursor, Feed
-from domain.identifiers import NotificationId, UserId
+from domain.identifiers import NotificationId
 from domain.notification import Mark
-from entrypoints.http.guards import bearer_token
+from entrypoints.live.frames import (
+    INBOUND_BYTES,
+    NO_PONG,
+    TOKEN_EXPIRED,
+    Archive,
+    Close,
+    Command,
+    Pong,
+    Read,
+    Refresh,
+    Unarchive,
+    Unread,
+    decode,
+    ref_of,
+)
 
-logger = logging.getLogger(__name__)
-
-SUBPROTOCOL = "bellwire.v1"
 PING_SECONDS = 25
 PONG_SECONDS = 8
-INBOUND_BYTES = 4 * 1024
+# How long a client may leave what was sent to it unread once the kernel's buffers are full.
+SEND_SECONDS = 5
 # How many sessions of this process read from the store at once, when all of them missed something.
 _CATCH_UPS_AT_ONCE = 8
-
-
-class Close(Exception):
-    """End the session with a `bye` and this close code.
-
-    4000 to 4499 ask the client to come back, 4500 to 4999 not to (docs/live-stream.md).
-    """
-
-    def __init__(self, code: int, reason: str, *, retry_ms: int = 1_000) -> None:
-        self.code = code
-        self.reason = reason
-        self.retry_ms = retry_ms
-        super().__init__(reason)
-
-
-NO_PONG, SLOW_READER, TOKEN_EXPIRED, INTERNAL = 4001, 4002, 4004, 4006
-BAD_REQUEST, INVALID_TOKEN, FORBIDDEN = 4510, 4511, 4515
-
-
-class _Pong(msgspec.Struct, tag="pong"):
-    pass
-
-
-class _Refresh(msgspec.Struct, tag="refresh"):
-    token: str
-    ref: str | int | None = None
-
-
-class _Marking(msgspec.Struct):
-    ids: list[UUID] | None = None
-    up_to: str | None = None
-    ref: str | int | None = None
-
-
-class _Read(_Marking, tag="read"):
-    mark = Mark.READ
-
-
-class _Unread(_Marking, tag="unread"):
-    mark = Mark.UNREAD
-
-
-class _Archive(_Marking, tag="archive"):
-    mark = Mark.ARCHIVED
-
-
-class _Unarchive(_Marking, tag="unarchive"):
-    mark = Mark.UNARCHIVED
-
-
-_decode = msgspec.json.Decoder(_Pong | _Refresh | _Read | _Unread | _Archive | _Unarchive).decode
-_decode_ref = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +71,7 @@ def streaming(**parts: Any) -> Streaming:
 
 
 @dataclass(frozen=True, slots=True)
-class _Hello:
+class Hello:
     """What a client asked for when it connected."""
 
     claims: Claims
@@ -123,88 +79,10 @@ class _Hello:
     auto: bool
 
 
-@websocket("/ws/{user_id:str}")
-async def live_socket(socket: WebSocket[Any, Any, Any], user_id: FromPath[str]) -> None:
-    """Accept, so that a browser can see the reason of a refusal, then serve the session until it ends."""
-    streaming: Streaming = socket.app.state.streaming
-    offered = socket.scope.get("subprotocols") or []
-    await socket.accept(subprotocols=SUBPROTOCOL if SUBPROTOCOL in offered else None)
-    try:
-        hello = await _hello(socket, UserId(user_id), streaming)
-        await Session(socket, streaming, hello).run()
-    except WebSocketDisconnect:
-        return
-    except Close as close:
-        await _say_bye(socket, close)
-    except (Unavailable, Lagging, DomainError) as error:
-        await _say_bye(socket, _closing(error))
-    except Exception:
-        logger.exception("a live session failed")
-        await _say_bye(socket, Close(INTERNAL, "internal error"))
-
-
-async def _hello(socket: WebSocket[Any, Any, Any], user: UserId, streaming: Streaming) -> _Hello:
-    _check_origin(socket, streaming.origins)
-    query = socket.query_params
-    try:
-        if "ticket" in query:
-            claims = await streaming.authenticate.ticket(query["ticket"])
-        else:
-            claims = streaming.authenticate.token(bearer_token(socket))
-    except NotAuthenticated as error:
-        raise Close(INVALID_TOKEN, error.detail) from error
-    if claims.user_id != user:
-        raise Close(FORBIDDEN, "these credentials are another user's")
-    view = query.get("view", "manual")
-    if view not in {"manual", "auto"}:
-        raise Close(BAD_REQUEST, "view must be manual or auto")
-    try:
-        cursor = Cursor.parse(query["cursor"]) if query.get("cursor") else None
-    except Invalid as error:
-        raise Close(BAD_REQUEST, error.detail) from error
-    return _Hello(claims, cursor, view == "auto")
-
-
-def _check_origin(socket: WebSocket[Any, Any, Any], allowed: frozenset[str]) -> None:
-    """Browsers let any page open a socket to anywhere, and say from where (RFC 6455 §10.2)."""
-    origin = socket.headers.get("origin")
-    if origin is None or origin in allowed:
-        return
-    if urlsplit(origin).netloc != socket.headers.get("host"):
-        raise Close(FORBIDDEN, "this origin is not allowed")
-
-
-def _closing(error: Exception) -> Close:
-    match error:
-        case Lagging():
-            return Close(SLOW_READER, "the stream is read too slowly; resume by cursor", retry_ms=500)
-        case UnknownUser():
-            return Close(BAD_REQUEST, error.detail)
-        case _:
-            return Close(INTERNAL, str(error))
-
-
-async def _say_bye(socket: WebSocket[Any, Any, Any], close: Close) -> None:
-    resume = close.code < 4500
-    metrics.CLOSES.labels(close.code).inc()
-    bye = {
-        "type": "bye",
-        "code": close.code,
-        "reason": close.reason,
-        "retry_ms": close.retry_ms if resume else None,
-        "resume": resume,
-    }
-    try:
-        await socket.send_data(wire.text(bye))
-        await socket.close(close.code, close.reason[:100])
-    except (WebSocketDisconnect, RuntimeError):
-        logger.debug("the client was gone before its bye")
-
-
 class Session:
     """One client on one feed."""
 
-    def __init__(self, socket: WebSocket[Any, Any, Any], streaming: Streaming, hello: _Hello) -> None:
+    def __init__(self, socket: WebSocket[Any, Any, Any], streaming: Streaming, hello: Hello) -> None:
         self._socket = socket
         self._with = streaming
         self._user = hello.claims.user_id
@@ -348,7 +226,11 @@ class Session:
         await self._send_text(wire.text(frame))
 
     async def _send_text(self, text: str) -> None:
-        await self._socket.send_data(text)
+        try:
+            async with asyncio.timeout(SEND_SECONDS):
+                await self._socket.send_data(text)
+        except TimeoutError:
+            raise Lagging from None
         self._last_outbound = monotonic()
 
     async def _error(self, ref: object, code: str, detail: str, *, temporary: bool = False) -> None:
@@ -361,20 +243,20 @@ class Session:
         while True:
             text = await self._socket.receive_data(mode="text")
             self._last_inbound = monotonic()
-            if len(text) > INBOUND_BYTES:
+            if len(text.encode()) > INBOUND_BYTES:
                 await self._error(None, "too_large", f"a frame has at most {INBOUND_BYTES} bytes")
                 continue
             try:
-                command = _decode(text)
+                command = decode(text)
             except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-                await self._error(_ref(text), "bad_frame", str(error))
+                await self._error(ref_of(text), "bad_frame", str(error))
                 continue
-            if not isinstance(command, _Pong):
+            if not isinstance(command, Pong):
                 await self._obey(command)
 
-    async def _obey(self, command: _Refresh | _Read | _Unread | _Archive | _Unarchive) -> None:
+    async def _obey(self, command: Command) -> None:
         try:
-            changed = self._refresh(command) if isinstance(command, _Refresh) else await self._mark(command)
+            changed = self._refresh(command) if isinstance(command, Refresh) else await self._mark(command)
         except (DomainError, NotAuthenticated) as error:
             await self._error(command.ref, "refused", error.detail)
         except Unavailable as error:
@@ -383,24 +265,18 @@ class Session:
             if command.ref is not None:
                 await self._send({"type": "ok", "ref": command.ref, "changed": changed})
 
-    def _refresh(self, command: _Refresh) -> int:
+    def _refresh(self, command: Refresh) -> int:
         claims = self._with.authenticate.token(command.token)
         if claims.user_id != self._user:
             raise NotAuthenticated("This token is another user's.")
         self._expires_at = claims.expires_at
         return 0
 
-    async def _mark(self, command: _Read | _Unread | _Archive | _Unarchive) -> int:
+    async def _mark(self, command: Read | Unread | Archive | Unarchive) -> int:
+        if (command.ids is None) == (command.up_to is None):
+            raise Invalid([FieldError("ids", "is required, or up_to, but not both")])
         if command.up_to is not None:
             cursor = Cursor.parse(command.up_to, "up_to")
             return (await self._with.mark.up_to(self._user, command.mark, cursor)).changed
         ids = [NotificationId(item) for item in command.ids or ()]
         return (await self._with.mark(self._user, command.mark, ids)).changed
-
-
-def _ref(text: str) -> object:
-    """The `ref` of a frame that is otherwise not understood."""
-    try:
-        return _decode_ref(text).get("ref")
-    except (msgspec.MsgspecError, ValueError, RecursionError):
-        return None
