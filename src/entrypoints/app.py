@@ -1,6 +1,6 @@
 """The HTTP API and the live socket as one ASGI application."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -8,6 +8,7 @@ from typing import Any
 
 import swagger_ui_bundle
 from litestar import Litestar, Response, get
+from litestar.config.cors import CORSConfig
 from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.middleware import DefineMiddleware
@@ -55,6 +56,7 @@ def create_app(container: Container) -> Litestar:
         dependencies=_dependencies(container),
         exception_handlers=problems.HANDLERS,
         lifespan=[partial(_lifespan, container)],
+        cors_config=_cors(settings.origins),
         middleware=[DefineMiddleware(Observed, log=settings.access_log)],
         openapi_config=_openapi(),
         state=_state(container),
@@ -121,6 +123,19 @@ def dependency(provider: Callable[[], object]) -> Provide:
         return provider()
 
     return Provide(provided, sync_to_thread=False)
+
+
+def _cors(origins: Iterable[str]) -> CORSConfig | None:
+    """Let pages of these origins call the API; without any, browsers keep other origins out."""
+    if not origins:
+        return None
+    return CORSConfig(
+        allow_origins=sorted(origins),
+        allow_methods=["GET", "POST", "PATCH"],
+        allow_headers=["Authorization", "Content-Type", "If-None-Match", "X-Request-Id"],
+        expose_headers=["ETag", "Retry-After", "X-Request-Id"],
+        max_age=3600,
+    )
 
 
 def _openapi() -> OpenAPIConfig:

@@ -11,6 +11,7 @@ from application.ports import Claims
 from domain.identifiers import UserId
 from entrypoints.http import guards
 from entrypoints.http.schemas import CreatedUser, Credentials, NewUser, Session, StreamTicket
+from entrypoints.http.schemas import problems as problem_responses
 
 _BODY_LIMIT = 8 * 1024
 
@@ -18,9 +19,11 @@ _BODY_LIMIT = 8 * 1024
 @post(
     ["/v1/users", "/createUser"],
     guards=[guards.registrar],
+    security=guards.NEEDS_KEY_UNLESS_OPEN,
     request_max_body_size=_BODY_LIMIT,
     tags=["users"],
     summary="Create a user",
+    responses=problem_responses(400, 401, 403, 409, 413, 422, 503),
 )
 async def create_user(data: JSONBody[NewUser], create: NamedDependency[CreateUser]) -> CreatedUser:
     """With an API key that may, or by anybody where sign-up is open. A user without a password cannot log
@@ -38,6 +41,7 @@ async def create_user(data: JSONBody[NewUser], create: NamedDependency[CreateUse
     request_max_body_size=_BODY_LIMIT,
     tags=["users"],
     summary="Log in",
+    responses=problem_responses(400, 401, 413, 422, 503),
 )
 async def log_in(data: JSONBody[Credentials], log_in: NamedDependency[LogIn]) -> Session:
     """Exchange an e-mail address and a password for a user token."""
@@ -45,7 +49,14 @@ async def log_in(data: JSONBody[Credentials], log_in: NamedDependency[LogIn]) ->
     return Session(access_token=token, expires_in=seconds)
 
 
-@post("/v1/stream-tickets", guards=[guards.user], tags=["live stream"], summary="Get a stream ticket")
+@post(
+    "/v1/stream-tickets",
+    guards=[guards.user],
+    security=guards.NEEDS_TOKEN,
+    tags=["live stream"],
+    summary="Get a stream ticket",
+    responses=problem_responses(400, 401, 503),
+)
 async def create_ticket(
     request: Request[Any, Claims, Any], issue: NamedDependency[IssueStreamTicket]
 ) -> StreamTicket:

@@ -13,6 +13,11 @@ Connection: TypeAlias = ASGIConnection[Any, Any, Any, Any]
 
 API_KEY_HEADER = "x-api-key"
 
+# What OpenAPI is told about the guards below.
+NEEDS_KEY: "list[dict[str, list[str]]]" = [{"apiKey": []}]
+NEEDS_KEY_UNLESS_OPEN: "list[dict[str, list[str]]]" = [{"apiKey": []}, {}]
+NEEDS_TOKEN: "list[dict[str, list[str]]]" = [{"userToken": []}]
+
 
 async def publisher(connection: Connection, _handler: BaseRouteHandler) -> None:
     """Admit API keys that may publish."""

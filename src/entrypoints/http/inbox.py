@@ -16,7 +16,14 @@ from domain.feed import Cursor
 from domain.identifiers import NotificationId, UserId
 from domain.notification import EVENT, Mark, Status
 from entrypoints.http import guards
-from entrypoints.http.schemas import Changed, NotificationBody, NotificationPage, Selection, UnreadCount
+from entrypoints.http.schemas import (
+    Changed,
+    NotificationBody,
+    NotificationPage,
+    Selection,
+    UnreadCount,
+    problems,
+)
 
 _BODY_LIMIT = 16 * 1024
 _JSON = "application/json"
@@ -30,9 +37,13 @@ PageCursor = Annotated[str | None, QueryParameter(description="`next_cursor` of 
 @get(
     ["/v1/users/{user_id:str}/notifications", "/notifications/{user_id:str}"],
     guards=[guards.owner],
+    security=guards.NEEDS_TOKEN,
     tags=["inbox"],
     summary="List notifications",
-    responses={200: ResponseSpec(NotificationPage, description="A page, newest first.")},
+    responses={
+        200: ResponseSpec(NotificationPage, description="A page, newest first.", generate_examples=False),
+        **problems(400, 401, 403, 404, 422, 503),
+    },
 )
 async def list_notifications(  # noqa: PLR0917 - each is a part of the query
     request: Request[Any, Any, Any],
@@ -59,8 +70,10 @@ async def list_notifications(  # noqa: PLR0917 - each is a part of the query
 @get(
     "/v1/users/{user_id:str}/unread-count",
     guards=[guards.owner],
+    security=guards.NEEDS_TOKEN,
     tags=["inbox"],
     summary="Count unread notifications",
+    responses=problems(400, 401, 403, 404, 503),
 )
 async def count_unread(user_id: FromPath[str], count: NamedDependency[CountUnread]) -> UnreadCount:
     """The exact number, and the position of the feed at which it is true."""
@@ -74,9 +87,15 @@ async def count_unread(user_id: FromPath[str], count: NamedDependency[CountUnrea
         "/notifications/{user_id:str}/{notification_id:uuid}/read",
     ],
     guards=[guards.owner],
+    security=guards.NEEDS_TOKEN,
     tags=["inbox"],
     summary="Mark one read",
-    responses={200: ResponseSpec(NotificationBody, description="The notification, now read.")},
+    responses={
+        200: ResponseSpec(
+            NotificationBody, description="The notification, now read.", generate_examples=False
+        ),
+        **problems(400, 401, 403, 404, 503),
+    },
 )
 async def mark_one_read(
     user_id: FromPath[str], notification_id: FromPath[UUID], mark_read: NamedDependency[MarkRead]
@@ -95,9 +114,11 @@ def _marking(path: str, mark: Mark) -> Any:
         operation_id=f"mark_{mark}",
         status_code=200,
         guards=[guards.owner],
+        security=guards.NEEDS_TOKEN,
         request_max_body_size=_BODY_LIMIT,
         tags=["inbox"],
         summary=f"Mark many {mark}",
+        responses=problems(400, 401, 403, 404, 413, 422, 503),
     )
     async def handler(
         user_id: FromPath[str], data: JSONBody[Selection], marking: NamedDependency[MarkNotifications]

@@ -110,7 +110,7 @@ def malformed_problem(_request: Request[Any, Any, Any], error: Exception) -> Res
 
 def http_problem(_request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
     """Answer what the framework refuses."""
-    if isinstance(error.__cause__, RecursionError | SerializationException):
+    if isinstance(error.__cause__, RecursionError | SerializationException | UnicodeDecodeError):
         return malformed_problem(_request, error.__cause__)
     status = HTTPStatus(error.status_code)
     kind = _HTTP_KINDS.get(status, status.phrase.lower().replace(" ", "-"))
@@ -151,6 +151,7 @@ HANDLERS: Any = {
     ValidationException: validation_problem,
     SerializationException: malformed_problem,
     RecursionError: malformed_problem,
+    UnicodeDecodeError: malformed_problem,
     HTTPException: http_problem,
     Exception: unexpected_problem,
 }

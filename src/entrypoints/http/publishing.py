@@ -23,6 +23,7 @@ from entrypoints.http.schemas import (
     NewNotification,
     convert_item,
 )
+from entrypoints.http.schemas import problems as problem_responses
 
 _BODY_LIMIT = 64 * 1024
 _BATCH_BODY_LIMIT = 1024 * 1024
@@ -41,9 +42,11 @@ IdempotencyKey = Annotated[
     ["/v1/notifications", "/createNotification"],
     status_code=202,
     guards=[guards.publisher],
+    security=guards.NEEDS_KEY,
     request_max_body_size=_BODY_LIMIT,
     tags=["publishing"],
     summary="Publish a notification",
+    responses=problem_responses(400, 401, 403, 404, 413, 422, 503),
 )
 async def publish(
     request: Request[Any, ApiKey, Any],
@@ -61,9 +64,11 @@ async def publish(
     "/v1/notifications/batch",
     status_code=202,
     guards=[guards.publisher],
+    security=guards.NEEDS_KEY,
     request_max_body_size=_BATCH_BODY_LIMIT,
     tags=["publishing"],
     summary="Publish many notifications",
+    responses=problem_responses(400, 401, 403, 413, 422, 503),
 )
 async def publish_batch(
     request: Request[Any, ApiKey, Any],

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
+from litestar.openapi.datastructures import ResponseSpec
 from msgspec import Meta, Struct
 
 from domain.identifiers import UserId
@@ -169,9 +170,7 @@ class UnreadCount(Struct):
 class Selection(Struct, forbid_unknown_fields=True, omit_defaults=True):
     """Which notifications to mark: named ones, or everything up to what the client has seen."""
 
-    ids: Annotated[
-        list[UUID] | None, Meta(description="Up to 100 ids.", max_length=100, examples=[[_EXAMPLE_ID]])
-    ] = None
+    ids: Annotated[list[UUID] | None, Meta(description="Up to 100 ids.", examples=[[_EXAMPLE_ID]])] = None
     up_to: Annotated[
         str | None, Meta(description="A `cursor` from a page or a frame; race-free “mark all”.")
     ] = None
@@ -202,6 +201,31 @@ class Problem(Struct, omit_defaults=True):
     errors: list[ProblemField] | None = None
     id: UUID | None = None
     request_id: str | None = None
+
+
+_PROBLEMS = {
+    400: "The body is not JSON, or nests too deeply.",
+    401: "Valid credentials are required.",
+    403: "These credentials do not allow that.",
+    404: "There is no such user or notification.",
+    409: "The user exists already.",
+    413: "The body is too large.",
+    422: "A field breaks a rule, or an Idempotency-Key came back with another body.",
+    503: "A server behind the service is out of reach; see Retry-After.",
+}
+
+
+def problems(*statuses: int) -> dict[int, ResponseSpec]:
+    """Describe the errors of a path to OpenAPI."""
+    return {
+        status: ResponseSpec(
+            Problem,
+            description=_PROBLEMS[status],
+            media_type="application/problem+json",
+            generate_examples=False,
+        )
+        for status in statuses
+    }
 
 
 def convert_item(item: object) -> NewNotification:
