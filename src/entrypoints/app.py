@@ -1,5 +1,6 @@
 """The HTTP API and the live socket as one ASGI application."""
 
+import logging
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -26,6 +27,8 @@ from entrypoints.live.socket import live_socket
 from entrypoints.logs import configure
 from entrypoints.settings import Settings
 from entrypoints.version import app_version
+
+logger = logging.getLogger(__name__)
 
 _DEMO_PAGE = Path(__file__).parent / "http" / "demo.html"
 _SWAGGER_UI = "/schema/ui"
@@ -82,6 +85,8 @@ async def _lifespan(container: Container, app: Litestar) -> AsyncIterator[None]:
         origins=container.settings().origins,
     )
     async with lifespan.api(container):
+        settings = container.settings()
+        logger.info("serving on http://%s:%d", settings.host, settings.port)
         yield
 
 

@@ -37,4 +37,5 @@ def configure(level: str, style: str) -> None:
     logging.basicConfig(level=level, handlers=[handler], force=True)
     # Every reconnect attempt of every node, and the requests of the log's own collector.
     logging.getLogger("aiokafka").setLevel(max(logging.getLevelName(level), logging.WARNING))
-    logging.getLogger("uvicorn.access").disabled = True
+    # uvicorn logs the query of every socket, and with it its ticket.
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)

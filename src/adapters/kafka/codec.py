@@ -50,6 +50,8 @@ class _Record(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     created_at: Timestamp | None = None
 
 
+_ID_VERSION = 7
+
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(_Record).decode
 
@@ -94,6 +96,8 @@ def decode(source: Source) -> Draft:
         raise Undecodable("invalid", str(error)) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
         raise Undecodable("malformed", f"the value is not JSON: {error}") from error
+    if record.id is not None and record.id.version != _ID_VERSION:
+        raise Undecodable("invalid", "id must be a UUIDv7: it is where and in which order it is stored")
     created_at = record.created_at or _event_time(attributes) or _record_time(source)
     identifier = record.id if record.id is not None else _derived_id(source, attributes, created_at)
     return Draft(NotificationId(identifier), created_at, content)

@@ -46,8 +46,10 @@ class KafkaDeadLetters:
 
     async def put(self, letters: Sequence[tuple[Any, str, str]]) -> None:
         """Keep records with the code and the words of why. Raises Unavailable: then none may be passed."""
-        if not letters or self._producer is None:
+        if not letters:
             return
+        if self._producer is None:
+            raise Unavailable("The dead-letter topic is out of reach.")
         try:
             async with asyncio.timeout(_DEADLINE_SECONDS):
                 sent = [await self._send(self._producer, *letter) for letter in letters]

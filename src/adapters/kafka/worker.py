@@ -47,8 +47,11 @@ class Worker:
 
     async def leave(self) -> None:
         """Give the place up, so that the others take over at once."""
-        await self._inlet.stop()
-        await self._dead_letters.stop()
+        for part in (self._inlet, self._dead_letters):
+            try:
+                await part.stop()
+            except TimeoutError:
+                logger.warning("Kafka did not let go in time")
 
     async def run(self) -> None:
         """Work until told to stop; everything that was read is stored and committed, or comes again."""

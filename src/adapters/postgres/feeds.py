@@ -81,7 +81,9 @@ class PostgresFeeds:
         self._engine = engine
 
     async def append(self, drafts: Sequence[Draft]) -> Appended:
-        by_key = {(draft.content.user_id, draft.id): draft for draft in drafts}
+        by_key: dict[tuple[UserId, NotificationId], Draft] = {}
+        for draft in drafts:  # of two with one id the first counts, as it would from another batch
+            by_key.setdefault((draft.content.user_id, draft.id), draft)
         users = sorted({user for user, _ in by_key})
         async with driver(self._engine) as connection, connection.transaction():
             feeds = {row["user_id"]: Feed(**row) for row in await connection.fetch(_LOCK_FEEDS, users)}
