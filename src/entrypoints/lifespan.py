@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
-from application.errors import Unavailable
+from application.errors import ApplicationError
 from entrypoints.container import Container
 
 logger = logging.getLogger(__name__)
@@ -49,7 +49,7 @@ async def _prepare(container: Container) -> None:
         try:
             await maintenance.prepare()
             await asyncio.sleep(_PREPARE_EVERY_SECONDS)
-        except Unavailable as error:
+        except ApplicationError as error:
             logger.warning("partitions were not checked: %s", error)
             await asyncio.sleep(_PREPARE_AGAIN_SECONDS)
 

@@ -80,7 +80,8 @@ class KafkaDeadLetters:
         }
         future: asyncio.Future[object] = await producer.send(
             self._topic,
-            record.value,
+            # A producer takes no record with neither; the headers of this one say that it had none.
+            b"" if record.value is None and record.key is None else record.value,
             key=record.key,
             partition=record.partition,
             headers=[*record.headers, *((name, value.encode()) for name, value in headers.items())],

@@ -5,13 +5,13 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from uuid import UUID
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import IllegalStateError, KafkaError
 
 from adapters.kafka.codec import Undecodable, decode
 from application.errors import Unavailable
+from domain.identifiers import NotificationId, UserId
 from domain.notification import Draft
 
 logger = logging.getLogger(__name__)
@@ -25,8 +25,8 @@ class Batch:
     """What was read at once, by what can be made of it."""
 
     drafts: list[Draft] = field(default_factory=list)
-    records: dict[UUID, Any] = field(default_factory=dict)
-    """The records of the drafts, by the drafts' ids."""
+    records: dict[tuple[UserId, NotificationId], Any] = field(default_factory=dict)
+    """The records of the drafts, by whom they are for and their ids."""
     undecodable: list[tuple[Any, Undecodable]] = field(default_factory=list)
     offsets: dict[TopicPartition, int] = field(default_factory=dict)
     """What to commit once every record of the batch is in one of the stores."""
@@ -148,7 +148,7 @@ def _sorted_out(found: Mapping[TopicPartition, list[Any]]) -> Batch:
                 batch.undecodable.append((record, error))
             else:
                 batch.drafts.append(draft)
-                batch.records[draft.id] = record
+                batch.records[draft.content.user_id, draft.id] = record
         if records:
             batch.offsets[partition] = records[-1].offset + 1
             batch.oldest = min(batch.oldest or records[0].timestamp, records[0].timestamp)

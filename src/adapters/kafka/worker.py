@@ -142,8 +142,11 @@ def _dead_letters(batch: Batch, stored: Stored) -> Sequence[tuple[Any, str, str]
     return [
         *((record, error.code, str(error)) for record, error in batch.undecodable),
         *(
-            (batch.records[draft.id], "unknown-user", "there is no such user")
+            (batch.records[draft.content.user_id, draft.id], "unknown-user", "there is no such user")
             for draft in stored.appended.unknown
         ),
-        *((batch.records[draft.id], error.code, error.detail) for draft, error in stored.refused),
+        *(
+            (batch.records[draft.content.user_id, draft.id], error.code, error.detail)
+            for draft, error in stored.refused
+        ),
     ]

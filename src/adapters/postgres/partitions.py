@@ -25,8 +25,15 @@ def create_statements(year: int, month: int) -> list[str]:
     """The DDL of one partition."""
     name = f"notifications_{year}_{month:02}"
     first, last = bound(year, month), bound(*_after(year, month))
+    month_of_it = f"id >= '{first}' AND id < '{last}'"
     return [
-        f"CREATE TABLE {name} PARTITION OF notifications FOR VALUES FROM ('{first}') TO ('{last}')",
+        f"CREATE TABLE {name} (LIKE notifications)",
+        # Ids from a clock that was ahead wait in the DEFAULT partition, and would forbid this one. Locked, so
+        # that nobody looks for them between the two.
+        "LOCK TABLE notifications_default IN ACCESS EXCLUSIVE MODE",
+        f"INSERT INTO {name} SELECT * FROM notifications_default WHERE {month_of_it}",  # noqa: S608 - ours
+        f"DELETE FROM notifications_default WHERE {month_of_it}",  # noqa: S608 - ours
+        f"ALTER TABLE notifications ATTACH PARTITION {name} FOR VALUES FROM ('{first}') TO ('{last}')",
         *index_statements(name),
     ]
 

@@ -30,6 +30,7 @@ class PostgresUsers:
             "email": user.email,
             "password_hash": password_hash,
             "created_at": user.created_at,
+            "disabled_at": user.disabled_at,
         }
         try:
             with translated():

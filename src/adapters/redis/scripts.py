@@ -23,10 +23,13 @@ if feed[1] then
         return {1, feed[1], feed[2], feed[3]}
     end
     local items = redis.call('ZRANGE', KEYS[2], ARGV[2], '-', 'BYLEX', 'REV', 'LIMIT', 0, limit + 1)
-    if #items > limit or feed[4] == '1' then
+    -- Redis may evict one key of an entry and keep the other: what claims to be complete is counted.
+    local complete = feed[4] == '1'
+    local whole = not complete or redis.call('ZCARD', KEYS[2]) == tonumber(feed[3])
+    if whole and (complete or #items > limit) then
         return {1, feed[1], feed[2], feed[3], unpack(items)}
     end
-    if ARGV[2] ~= '+' then
+    if whole and ARGV[2] ~= '+' then
         return {0, 0}
     end
 end

@@ -149,8 +149,7 @@ class Session:
                 await self._catch_up("carrier")
             for frame in received.frames:
                 await self._forward(frame)
-            if not received.frames:
-                await self._keep_alive()
+            await self._keep_alive(idle=not received.frames)
 
     async def _forward(self, frame: Frame) -> None:
         if frame.epoch == self._epoch and frame.version <= self._version:
@@ -203,14 +202,14 @@ class Session:
             }
         )
 
-    async def _keep_alive(self) -> None:
+    async def _keep_alive(self, *, idle: bool) -> None:
         if self._token_seconds() <= 0:
             raise Close(TOKEN_EXPIRED, "the token has expired")
         silence = monotonic() - self._last_outbound
         waiting = self._last_inbound < self._last_ping
         if waiting and monotonic() - self._last_ping >= PONG_SECONDS:
             raise Close(NO_PONG, "no pong came back")
-        if not waiting and silence >= PING_SECONDS:
+        if idle and not waiting and silence >= PING_SECONDS:
             await self._send({"type": "ping"})
             self._last_ping = monotonic()
 
