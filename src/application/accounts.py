@@ -58,12 +58,14 @@ class LogIn:
     tokens: Tokens
     clock: Clock
 
-    async def __call__(self, email: str, password: str) -> tuple[str, int]:
+    async def __call__(self, email: str, password: str) -> tuple[UserId, str, int]:
+        """Whose token, the token, and its lifetime in seconds."""
         found = await self.users.credentials(normal_email(email))
         right = await self.passwords.verify(password, found[1] if found else None)
         if found is None or not right or found[0].disabled_at is not None:
             raise NotAuthenticated("The e-mail address or the password is wrong.")
-        return self.tokens.mint(found[0].id, self.clock())
+        user = found[0].id
+        return user, *self.tokens.mint(user, self.clock())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -45,8 +45,8 @@ async def create_user(data: JSONBody[NewUser], create: NamedDependency[CreateUse
 )
 async def log_in(data: JSONBody[Credentials], log_in: NamedDependency[LogIn]) -> Session:
     """Exchange an e-mail address and a password for a user token."""
-    token, seconds = await log_in(data.email, data.password)
-    return Session(access_token=token, expires_in=seconds)
+    user, token, seconds = await log_in(data.email, data.password)
+    return Session(user_id=user, access_token=token, expires_in=seconds)
 
 
 @post(

@@ -120,6 +120,7 @@ class Credentials(Struct, forbid_unknown_fields=True):
 class Session(Struct):
     """A user token, to be sent as `Authorization: Bearer …`."""
 
+    user_id: str
     access_token: str
     expires_in: Annotated[int, Meta(description="Seconds.")]
     token_type: str = "Bearer"  # noqa: S105 - RFC 6750's name of it

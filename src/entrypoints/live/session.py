@@ -188,7 +188,9 @@ class Session:
                 self._version = end
         if sent or announce:
             metrics.CATCH_UPS.labels(reason).inc()
-            await self._send({"type": "replayed", "cursor": str(Cursor(self._epoch, self._version))})
+            await self._send(
+                {"type": "replayed", "cursor": str(page.feed.cursor), "unread_count": page.feed.unread_count}
+            )
 
     async def _reset(self, feed: Feed, reason: str) -> None:
         """Have the client reload over REST; live from here."""
