@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from application.errors import Refused
 from application.ports import Announcer, Appended, Clock, Feeds
-from domain.feed import FeedChange
+from domain.feed import FeedChange, Marked
 from domain.identifiers import NotificationId, UserId
 from domain.notification import Draft, Mark
 
@@ -74,7 +74,12 @@ class RetractExpired:
         due: dict[UserId, list[NotificationId]] = {}
         for user, notification in await self.feeds.expired(now, limit):
             due.setdefault(user, []).append(notification)
-        changes = [await self.feeds.mark(user, Mark.RETRACTED, ids, now) for user, ids in due.items()]
-        if changes:
-            await self.announcer.announce(changes)
+        changes: list[Marked] = []
+        try:
+            for user, ids in due.items():
+                changes.append(await self.feeds.mark(user, Mark.RETRACTED, ids, now))
+        finally:
+            # Also when the store went away in the middle: what is retracted is not due again.
+            if changes:
+                await self.announcer.announce(changes)
         return sum(change.changed for change in changes)

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
@@ -21,6 +21,7 @@ METADATA_BYTES = 16 * 1024
 METADATA_DEPTH = 16
 
 EVENT = re.compile(r"[a-z0-9_.-]{1,100}")
+EVENT_RULE = "must be 1 to 100 of a-z 0-9 _ . -"
 # A link is opened by a click: no other scheme, and no "//host" that only looks like a path.
 ACTION_URL = re.compile(r"(?:https?://[^\s/\\?#][^\s\\]*|/(?![/\\])[^\s\\]*)")
 # PostgreSQL stores neither; one such row would make it refuse a whole batch.
@@ -60,8 +61,7 @@ class Content:
     expires_at: datetime | None = None
 
     def __post_init__(self) -> None:
-        errors = list(_broken_rules(self))
-        if errors:
+        if errors := _broken_rules(self):
             raise Invalid(errors)
 
 
@@ -148,29 +148,30 @@ class Notification:
         return self
 
 
-def _broken_rules(content: Content) -> "list[FieldError]":
+def _broken_rules(content: Content) -> list[FieldError]:
     errors: list[FieldError] = []
-
-    def require(rule_holds: bool, name: str, rule: str) -> None:
-        if not rule_holds:
-            errors.append(FieldError(name, rule))
-
-    require(is_user_id(content.user_id), "user_id", USER_ID_RULE)
-    require(EVENT.fullmatch(content.event) is not None, "event", "must be 1 to 100 of a-z 0-9 _ . -")
-    require(
-        0 < len(content.message) <= MESSAGE_LENGTH, "message", f"must have 1 to {MESSAGE_LENGTH} characters"
-    )
-    require(UNSTORABLE.search(content.message) is None, "message", UNSTORABLE_RULE)
+    if not is_user_id(content.user_id):
+        errors.append(FieldError("user_id", USER_ID_RULE))
+    if EVENT.fullmatch(content.event) is None:
+        errors.append(FieldError("event", EVENT_RULE))
+    errors += _broken_text_rules("message", content.message, 1, MESSAGE_LENGTH)
     if content.title is not None:
-        require(len(content.title) <= TITLE_LENGTH, "title", f"must have at most {TITLE_LENGTH} characters")
-        require(UNSTORABLE.search(content.title) is None, "title", UNSTORABLE_RULE)
-    if content.action_url is not None:
-        require(_is_action_url(content.action_url), "action_url", "must be an http(s) URL or a path from /")
-    if content.expires_at is not None:
-        require(content.expires_at.tzinfo is not None, "expires_at", "must carry a time zone")
+        errors += _broken_text_rules("title", content.title, 0, TITLE_LENGTH)
+    if content.action_url is not None and not _is_action_url(content.action_url):
+        errors.append(FieldError("action_url", "must be an http(s) URL or a path from /"))
+    if content.expires_at is not None and content.expires_at.tzinfo is None:
+        errors.append(FieldError("expires_at", "must carry a time zone"))
     if content.metadata:
-        errors.extend(_broken_metadata_rules(content.metadata))
+        errors += _broken_metadata_rules(content.metadata)
     return errors
+
+
+def _broken_text_rules(name: str, text: str, shortest: int, longest: int) -> Sequence[FieldError]:
+    if not shortest <= len(text) <= longest:
+        return [FieldError(name, f"must have {shortest} to {longest} characters")]
+    if UNSTORABLE.search(text) is not None:
+        return [FieldError(name, UNSTORABLE_RULE)]
+    return ()
 
 
 def _is_action_url(url: str) -> bool:

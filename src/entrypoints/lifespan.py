@@ -8,6 +8,7 @@ from typing import Any
 
 from application.errors import ApplicationError
 from entrypoints.container import Container
+from entrypoints.loop import calm_collector
 
 logger = logging.getLogger(__name__)
 
@@ -24,6 +25,7 @@ async def api(container: Container) -> AsyncIterator[None]:
         stack.push_async_callback(_quietly, queue.stop)
         await stack.enter_async_context(background(queue.run()))
         await stack.enter_async_context(background(container.live_frames().run()))
+        calm_collector()
         yield
 
 
@@ -33,6 +35,7 @@ async def consumer(container: Container) -> AsyncIterator[None]:
     async with AsyncExitStack() as stack:
         await _stores(container, stack)
         await stack.enter_async_context(background(_prepare(container)))
+        calm_collector()
         yield
 
 

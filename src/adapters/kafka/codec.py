@@ -35,7 +35,7 @@ class Source(Protocol):
     offset: int
     timestamp: int
     value: bytes | None
-    headers: "tuple[tuple[str, bytes], ...]"
+    headers: "tuple[tuple[str, bytes | None], ...]"
 
 
 class _Record(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
@@ -51,6 +51,8 @@ class _Record(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
 
 
 _ID_VERSION = 7
+# The last millisecond that a datetime can name: a record's timestamp is whatever its producer says.
+_LAST_MS = 253_402_300_799_999
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(_Record).decode
@@ -103,9 +105,11 @@ def decode(source: Source) -> Draft:
     return Draft(NotificationId(identifier), created_at, content)
 
 
-def _cloud_event(headers: "tuple[tuple[str, bytes], ...]") -> Mapping[str, str]:
+def _cloud_event(headers: "tuple[tuple[str, bytes | None], ...]") -> Mapping[str, str]:
     """The attributes of a CloudEvent in binary content mode (CloudEvents 1.0, Kafka binding §3.2)."""
-    return {name: value.decode(errors="replace") for name, value in headers if name.startswith("ce_")}
+    return {
+        name: (value or b"").decode(errors="replace") for name, value in headers if name.startswith("ce_")
+    }
 
 
 def _event_time(attributes: Mapping[str, str]) -> datetime | None:
@@ -116,7 +120,7 @@ def _event_time(attributes: Mapping[str, str]) -> datetime | None:
 
 
 def _record_time(source: Source) -> datetime:
-    return datetime.fromtimestamp(max(source.timestamp, 0) / 1000, UTC)
+    return datetime.fromtimestamp(min(max(source.timestamp, 0), _LAST_MS) / 1000, UTC)
 
 
 def _derived_id(source: Source, attributes: Mapping[str, str], created_at: datetime) -> UUID:

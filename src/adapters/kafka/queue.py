@@ -90,6 +90,8 @@ class KafkaQueue:
 
     async def put_all(self, drafts: Sequence[Draft]) -> Sequence[Unconfirmed | None]:
         """See NotificationQueue. A send that is given up here may still arrive: its outcome is unknown."""
+        if not drafts:
+            return []
         if self._producer is None or self._in_flight + len(drafts) > _IN_FLIGHT:
             metrics.PUBLISHED.labels("unavailable").inc(len(drafts))
             return [Unconfirmed(draft.id) for draft in drafts]

@@ -63,9 +63,13 @@ class RedisAnnouncer:
     async def heal(self) -> None:
         """Tell it now. Raises Unavailable if Redis is still away."""
         if self._all_untold:
-            await self._server.ask(self._forget_everything)
+            # What cannot be told from here on is remembered anew: it may concern what was deleted already.
             self._all_untold = False
-            self._untold.clear()
+            try:
+                await self._server.ask(self._forget_everything)
+            except Unavailable:
+                self._all_untold = True
+                raise
         while self._untold:
             feeds = list(self._untold.values())[:_HEAL_CHUNK]
             await self._server.ask(lambda told=feeds: self._send([Settled(feed) for feed in told]))  # type: ignore[misc]

@@ -1,10 +1,14 @@
 """RedisUnreadIndex: the newest unread notifications of recent feeds, in one round trip."""
 
+import asyncio
 import random
 import secrets
 from collections.abc import Iterable, Sequence
+from hashlib import sha1
+from typing import Any, NamedTuple
 
 import msgspec
+from redis.exceptions import NoScriptError
 
 from adapters import metrics
 from adapters.redis import scripts
@@ -23,23 +27,36 @@ _TTL_MS = 10 * 60 * 1000
 Entry = tuple[str, str, int, int, int, bool, Sequence[str], Sequence[str]]
 
 
+class _Question(NamedTuple):
+    arguments: tuple[str | int, ...]
+    answer: "asyncio.Future[Any]"
+
+
 class RedisUnreadIndex:
-    """The unread index in Redis. See scripts.py for its protocol."""
+    """The unread index in Redis. See scripts.py for its protocol.
+
+    Pages that are asked for at the same time travel together: one command costs the client more than the
+    script costs Redis.
+    """
 
     def __init__(self, server: RedisServer, prefix: str, capacity: int) -> None:
         self._server = server
         self._prefix = prefix
         self.capacity = capacity
-        self._page = server.client.register_script(scripts.PAGE)
+        self._page_sha = sha1(scripts.PAGE.encode(), usedforsecurity=False).hexdigest()
         self._load = server.client.register_script(scripts.LOAD)
+        self._asked: list[_Question] = []
+        self._asking: set[asyncio.Task[None]] = set()
 
     async def page(self, user: UserId, limit: int, before: NotificationId | None) -> UnreadPage | Missing:
         lease = secrets.token_hex(8)
         highest = "+" if before is None else f'({{"id":"{before}"'
+        question = _Question(
+            (*self._keys(user), limit, highest, lease, _LEASE_MS), asyncio.get_running_loop().create_future()
+        )
+        self._ask_soon(question)
         try:
-            found = await self._server.ask(
-                lambda: self._page(keys=self._keys(user), args=[limit, highest, lease, _LEASE_MS])
-            )
+            found = await question.answer
         except Unavailable:
             metrics.INDEX.labels("away").inc()
             return Missing(None)
@@ -67,6 +84,43 @@ class RedisUnreadIndex:
             )
         except Unavailable:
             metrics.INDEX.labels("away").inc()
+
+    def _ask_soon(self, question: _Question) -> None:
+        self._asked.append(question)
+        if len(self._asked) == 1:
+            asyncio.get_running_loop().call_soon(self._ask)
+
+    def _ask(self) -> None:
+        questions, self._asked = self._asked, []
+        task = asyncio.create_task(self._answer(questions))
+        self._asking.add(task)
+        task.add_done_callback(self._asking.discard)
+
+    async def _answer(self, questions: Sequence[_Question]) -> None:
+        try:
+            answers = await self._server.ask(lambda: self._evaluate(questions))
+        except Unavailable as error:
+            answers = [error] * len(questions)
+        for question, answer in zip(questions, answers, strict=True):
+            if question.answer.done():
+                continue  # whoever asked has gone
+            if isinstance(answer, Exception):
+                question.answer.set_exception(answer)
+            else:
+                question.answer.set_result(answer)
+
+    async def _evaluate(self, questions: Sequence[_Question]) -> list[Any]:
+        try:
+            return await self._evaluate_known(questions)
+        except NoScriptError:  # Redis is new, or was told to forget scripts
+            await self._server.client.script_load(scripts.PAGE)
+            return await self._evaluate_known(questions)
+
+    async def _evaluate_known(self, questions: Sequence[_Question]) -> list[Any]:
+        async with self._server.client.pipeline(transaction=False) as pipeline:
+            for question in questions:
+                pipeline.execute_command("EVALSHA", self._page_sha, 3, *question.arguments)
+            return await pipeline.execute()
 
     def _keys(self, user: UserId) -> list[str]:
         return [f"{self._prefix}:{kind}:{user}" for kind in ("feed", "unread", "lease")]

@@ -91,4 +91,10 @@ class RedisLiveFrames:
             if data == RESYNC:
                 self._lost()
         else:
-            self._deliver([Frame(UserId(row[0]), *row[1:]) for row in _decode(data)])
+            try:
+                rows = _decode(data)
+            except msgspec.MsgspecError as error:  # of another version of the service: read it from the store
+                logger.warning("not understood on the live channels: %s", error)
+                self._lost()
+            else:
+                self._deliver([Frame(UserId(row[0]), *row[1:]) for row in rows])

@@ -91,16 +91,18 @@ for _, change in ipairs(cmsgpack.unpack(ARGV[4])) do
     local user, epoch, prev, version, count, applicable, gone, new = unpack(change)
     local feed, unread = prefix .. ':feed:' .. user, prefix .. ':unread:' .. user
     redis.call('DEL', prefix .. ':lease:' .. user)
-    local held = redis.call('HMGET', feed, 'e', 'v', 'c')
-    local at = tonumber(held[2])
+    local held = redis.call('HMGET', feed, 'e', 'v', 'c', 'n')
+    local at, complete = tonumber(held[2]), held[3] == '1'
     if at and (held[1] ~= epoch or at < version) then
-        local fits = applicable and held[1] == epoch and at == prev
+        -- Counted here too: past the capacity an entry is no longer complete, and then nobody could tell.
+        local whole = not complete or redis.call('ZCARD', unread) == tonumber(held[4])
+        local fits = applicable and held[1] == epoch and at == prev and whole
         if fits then
             for _, id in ipairs(gone) do
                 remove(unread, id)
             end
             for _, item in ipairs(new) do
-                fits = fits and add(unread, item, held[3] == '1')
+                fits = fits and add(unread, item, complete)
             end
         end
         if fits then

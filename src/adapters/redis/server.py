@@ -34,7 +34,7 @@ def connect(url: str, *, connections: int = 32) -> Redis:
         socket_connect_timeout=_COMMAND_SECONDS,
         retry=Retry(NoBackoff(), 0),
     )
-    return Redis(connection_pool=pool)
+    return Redis.from_pool(pool)  # which the client closes with itself, unlike one that is lent to it
 
 
 class RedisServer:

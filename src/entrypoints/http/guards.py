@@ -1,4 +1,7 @@
-"""Who may call what. A guard runs before the body is read; what it found is in the connection's `auth`."""
+"""Who may call what. A guard runs before the body is read; what it found is in the connection's `auth`.
+
+All are coroutines, also those that await nothing: Litestar would run them in a thread otherwise.
+"""
 
 from typing import Any, TypeAlias
 
@@ -30,12 +33,12 @@ async def registrar(connection: Connection, _handler: BaseRouteHandler) -> None:
         await _admit_producer(connection, Scope.USERS)
 
 
-def user(connection: Connection, _handler: BaseRouteHandler) -> None:
+async def user(connection: Connection, _handler: BaseRouteHandler) -> None:
     """Admit any user's token."""
     connection.scope["auth"] = _claims(connection)
 
 
-def owner(connection: Connection, _handler: BaseRouteHandler) -> None:
+async def owner(connection: Connection, _handler: BaseRouteHandler) -> None:
     """Admit the token of the user in the path."""
     claims = _claims(connection)
     if claims.user_id != connection.path_params["user_id"]:

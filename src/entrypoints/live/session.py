@@ -98,16 +98,12 @@ class Session:
         """Serve until either side ends it. Raises Close, Lagging, Unavailable or WebSocketDisconnect."""
         async with self._with.live_feed.subscribe(self._user) as subscription:
             await self._welcome()
-            tasks = [asyncio.create_task(self._write(subscription)), asyncio.create_task(self._read())]
             try:
-                await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                for task in tasks:
-                    task.cancel()
-                outcomes = await asyncio.gather(*tasks, return_exceptions=True)
-        for outcome in outcomes:
-            if isinstance(outcome, Exception):
-                raise outcome
+                async with asyncio.TaskGroup() as tasks:
+                    tasks.create_task(self._read())
+                    await self._write(subscription)
+            except ExceptionGroup as ended:
+                raise ended.exceptions[0] from None
 
     # --- out ---
 
