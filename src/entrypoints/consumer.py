@@ -59,6 +59,7 @@ async def consume(container: Container) -> None:
             host=settings.host,
             port=settings.consumer_port,
             log_config=None,
+            access_log=False,
             lifespan="off",
         )
     )

@@ -21,6 +21,7 @@ from typing import Any, Self, TextIO
 from entrypoints.embedded import (
     LOOPBACK,
     EmbeddedServers,
+    KafkaServer,
     MissingServer,
     Server,
     free_port,
@@ -240,6 +241,10 @@ class Development:
         self._interrupts.check()
         with contextlib.suppress(ServerFailed):  # then it does not run, and the next round tells
             part.start()
+            if isinstance(part, KafkaServer):
+                # The topics were in its memory; a consumer would wait at offsets that are gone.
+                self._interrupts.services[-1].stop()
+                self._interrupts.services[-1].start()
             self._report(f"{part.name} runs again ({time.monotonic() - now:.1f} s)")
         return True
 

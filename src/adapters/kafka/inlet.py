@@ -18,6 +18,7 @@ logger = logging.getLogger(__name__)
 
 _COMMIT_SECONDS = 5.0
 _LEAVE_SECONDS = 5.0
+_PING_SECONDS = 2.0
 
 
 @dataclass(slots=True)
@@ -94,10 +95,17 @@ class KafkaInlet:
             async with asyncio.timeout(_LEAVE_SECONDS):
                 await self._consumer.stop()
 
-    @property
-    def assigned(self) -> int:
-        """How many partitions this member reads."""
-        return len(self._consumer.assignment()) if self._consumer else 0
+    async def ping(self) -> None:
+        """Raise Unavailable if no broker answers, or no partition is this member's. To a consumer a broker
+        that is away looks like a topic in which nothing happens.
+        """
+        if self._consumer is None or not self._consumer.assignment():
+            raise Unavailable("No partition is assigned.")
+        try:
+            async with asyncio.timeout(_PING_SECONDS):
+                await self._consumer._client.fetch_all_metadata()  # noqa: SLF001 - there is no other way to ask
+        except (KafkaError, TimeoutError) as error:
+            raise Unavailable("Kafka is out of reach.") from error
 
     async def next_batch(self, wait_seconds: float) -> Batch:
         """Return what has arrived, up to the size of a batch; wait at most this long for the first.

@@ -74,9 +74,8 @@ class Worker:
             await self._finished()
 
     async def ping(self) -> None:
-        """Raise Unavailable while no partition is read."""
-        if not self._inlet.assigned:
-            raise Unavailable("No partition is assigned.")
+        """Raise Unavailable while nothing can be read."""
+        await self._inlet.ping()
 
     async def _process(self, batch: Batch) -> None:
         async with self._storing:
