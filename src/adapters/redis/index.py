@@ -99,7 +99,7 @@ class RedisUnreadIndex:
     async def _answer(self, questions: Sequence[_Question]) -> None:
         try:
             answers = await self._server.ask(lambda: self._evaluate(questions))
-        except Unavailable as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, those who wait must learn of it
             answers = [error] * len(questions)
         for question, answer in zip(questions, answers, strict=True):
             if question.answer.done():

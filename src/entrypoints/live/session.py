@@ -213,8 +213,11 @@ class Session:
 
     def _patience(self) -> float:
         """How long to wait for frames before something else is due."""
-        due = PONG_SECONDS if self._last_inbound < self._last_ping else PING_SECONDS
-        return max(0.05, min(due, self._token_seconds()))
+        if self._last_inbound < self._last_ping:
+            due = self._last_ping + PONG_SECONDS
+        else:
+            due = self._last_outbound + PING_SECONDS
+        return max(0.05, min(due - monotonic(), self._token_seconds()))
 
     def _token_seconds(self) -> int:
         return int((self._expires_at - self._with.clock()).total_seconds())

@@ -77,7 +77,11 @@ def _check_origin(socket: WebSocket[Any, Any, Any], allowed: frozenset[str]) -> 
     origin = socket.headers.get("origin")
     if origin is None or origin in allowed:
         return
-    if urlsplit(origin).netloc != socket.headers.get("host"):
+    try:
+        ours = urlsplit(origin).netloc == socket.headers.get("host")
+    except ValueError:  # no URL at all
+        ours = False
+    if not ours:
         raise Close(FORBIDDEN, "this origin is not allowed")
 
 
