@@ -1,6 +1,7 @@
 """The inbox: what a user sees of its feed, and what it changes in it."""
 
-from collections.abc import AsyncIterator, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from dataclasses import dataclass
 
 from application.ports import (
@@ -101,16 +102,23 @@ class MarkNotifications:
     async def __call__(self, user: UserId, mark: Mark, ids: Sequence[NotificationId]) -> Marked:
         if len(ids) > MARK_LIMIT:
             raise Invalid([FieldError("ids", f"must be at most {MARK_LIMIT}")])
-        return await self._announced(await self.feeds.mark(user, mark, ids, self.clock()))
+        return await self._announced(self.feeds.mark(user, mark, ids, self.clock()))
 
     async def up_to(self, user: UserId, mark: Mark, cursor: Cursor) -> Marked:
         """Mark everything that is not newer than what the client had seen."""
         if (await self.feeds.feed(user)).epoch != cursor.epoch:
             raise Invalid([FieldError("up_to", "is a cursor of another life of this feed; reload")])
-        return await self._announced(await self.feeds.mark_up_to(user, mark, cursor.version, self.clock()))
+        return await self._announced(self.feeds.mark_up_to(user, mark, cursor.version, self.clock()))
 
-    async def _announced(self, marked: Marked) -> Marked:
-        """Announce it; what changed nothing heals followers that missed it the first time."""
+    async def _announced(self, marking: Awaitable[Marked]) -> Marked:
+        """Mark and announce, to the end even if whoever asked is gone: a socket that closes in between
+        must not leave a change that nobody was told of.
+        """
+        return await asyncio.shield(asyncio.ensure_future(self._mark_and_announce(marking)))
+
+    async def _mark_and_announce(self, marking: Awaitable[Marked]) -> Marked:
+        """What changed nothing is announced too: it heals followers that missed it the first time."""
+        marked = await marking
         await self.announcer.announce([marked if marked.changed else Settled(marked.feed)])
         return marked
 

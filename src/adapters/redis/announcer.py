@@ -33,7 +33,11 @@ RESYNC = b"resync"
 
 
 class RedisAnnouncer:
-    """Announces in one round trip. What Redis could not be told is told later as bare positions."""
+    """Announces in one round trip; what comes while one is under way waits for it and goes together. So
+    announcements keep their order, and many small ones cost little.
+
+    What Redis could not be told is told later as bare positions.
+    """
 
     def __init__(self, server: RedisServer, prefix: str, capacity: int) -> None:
         self._server = server
@@ -41,14 +45,15 @@ class RedisAnnouncer:
         self._capacity = capacity
         self._untold: dict[UserId, Feed] = {}
         self._all_untold = False
+        self._waiting: list[tuple[Sequence[FeedChange], asyncio.Future[None]]] = []
+        self._telling: asyncio.Task[None] | None = None
 
     async def announce(self, changes: Sequence[FeedChange]) -> None:
-        started = perf_counter()
-        try:
-            await self._server.ask(lambda: self._send(changes))
-        except Unavailable:
-            self._remember(changes)
-        metrics.ANNOUNCE.observe(perf_counter() - started)
+        told: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((changes, told))
+        if self._telling is None:
+            self._telling = asyncio.create_task(self._tell())
+        await told
 
     async def run(self) -> None:
         """Tell what could not be told, for as long as the process lives."""
@@ -78,6 +83,26 @@ class RedisAnnouncer:
                     del self._untold[feed.user_id]
         metrics.UNTOLD.set(0)
         logger.info("Redis has been told what it missed")
+
+    async def _tell(self) -> None:
+        while self._waiting:
+            waiting, self._waiting = self._waiting, []
+            await self._tell_at_once([change for changes, _ in waiting for change in changes])
+            for _, told in waiting:
+                if not told.done():  # else whoever announced has gone
+                    told.set_result(None)
+        self._telling = None
+
+    async def _tell_at_once(self, changes: Sequence[FeedChange]) -> None:
+        started = perf_counter()
+        try:
+            await self._server.ask(lambda: self._send(changes))
+        except Unavailable:
+            self._remember(changes)
+        except Exception:
+            logger.exception("an announcement failed; it will be told as bare positions")
+            self._remember(changes)
+        metrics.ANNOUNCE.observe(perf_counter() - started)
 
     async def _send(self, changes: Sequence[FeedChange]) -> None:
         entries: list[Entry] = []
