@@ -46,6 +46,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["json", "text"] = "json"
 
+    def __repr__(self) -> str:
+        """Hide the values: some are secrets, and a traceback may show this."""
+        return f"{type(self).__name__}(…)"
+
     @classmethod
     def from_env(cls) -> "Settings":
         """Read the environment. Raises InvalidSettings, naming the variable."""

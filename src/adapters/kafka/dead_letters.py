@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
@@ -52,7 +52,8 @@ class KafkaDeadLetters:
             raise Unavailable("The dead-letter topic is out of reach.")
         try:
             async with asyncio.timeout(_DEADLINE_SECONDS):
-                sent = [await self._send(self._producer, *letter) for letter in letters]
+                partitions = await self._producer.partitions_for(self._topic)
+                sent = [await self._send(self._producer, partitions, *letter) for letter in letters]
                 await asyncio.gather(*sent)
         except (KafkaError, TimeoutError) as error:
             raise Unavailable("The dead-letter topic is out of reach.") from error
@@ -66,7 +67,7 @@ class KafkaDeadLetters:
             )
 
     async def _send(
-        self, producer: AIOKafkaProducer, record: Any, code: str, detail: str
+        self, producer: AIOKafkaProducer, partitions: Container[int], record: Any, code: str, detail: str
     ) -> "asyncio.Future[object]":
         headers = {
             "dlq-original-topic": record.topic,
@@ -83,7 +84,8 @@ class KafkaDeadLetters:
             # A producer takes no record with neither; the headers of this one say that it had none.
             b"" if record.value is None and record.key is None else record.value,
             key=record.key,
-            partition=record.partition,
+            # Its own, unless the topic was given more partitions than the dead letters have.
+            partition=record.partition if record.partition in partitions else None,
             headers=[*record.headers, *((name, value.encode()) for name, value in headers.items())],
         )
         return future

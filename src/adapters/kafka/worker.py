@@ -43,7 +43,11 @@ class Worker:
     async def join(self) -> None:
         """Take a place in the group. Raises Unavailable."""
         await self._dead_letters.start()
-        await self._inlet.start(self.settle)
+        try:
+            await self._inlet.start(self.settle)
+        except Unavailable:
+            await self._dead_letters.stop()
+            raise
 
     async def leave(self) -> None:
         """Give the place up, so that the others take over at once."""

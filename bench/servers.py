@@ -1,0 +1,118 @@
+"""What is measured: real servers, an API and a consumer, in a temporary folder. All of it ends with us."""
+
+import asyncio
+import contextlib
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+
+from application.ports import Scope
+from bench.service import Service, clean_environment, running
+from bench.user import User
+from domain.identifiers import UserId
+from entrypoints.container import build
+from entrypoints.embedded import EmbeddedServers, free_port
+from entrypoints.settings import Settings
+from entrypoints.setup import migrate
+
+SECRET = "only-for-the-length-of-a-benchmark"
+
+
+@dataclass(frozen=True)
+class Stack:
+    """The servers, and how to start our own processes on them. Each scenario has a topic of its own."""
+
+    folder: Path
+    servers: EmbeddedServers
+
+    def settings(self, scenario: str) -> Settings:
+        return Settings(
+            postgres_url=self.servers.postgres_url,
+            redis_url=self.servers.redis_url,
+            kafka_bootstrap=self.servers.kafka_bootstrap,
+            kafka_topic=f"bench.{scenario}",
+            kafka_group=f"bench.{scenario}",
+            token_secret=SECRET,
+        )
+
+    @contextlib.contextmanager
+    def service(self, name: str, scenario: str) -> Iterator[Service]:
+        """Run `bellwire api` or `bellwire consumer`."""
+        port = free_port()
+        env = (
+            clean_environment()
+            | self.servers.environment()
+            | {
+                "BELLWIRE_KAFKA_TOPIC": f"bench.{scenario}",
+                "BELLWIRE_KAFKA_GROUP": f"bench.{scenario}",
+                "BELLWIRE_TOKEN_SECRET": SECRET,
+                "BELLWIRE_PORT": str(port),
+                "BELLWIRE_CONSUMER_PORT": str(port),
+            }
+        )
+        log = self.folder / f"{name}-{scenario}.log"
+        with running(Service(name, ["bellwire", name], port, log=log, environment=env)) as service:
+            yield service
+
+    def in_container(self, scenario: str, work: Any, *arguments: Any) -> Any:
+        """Do something in this process with the application's own parts."""
+
+        async def working() -> Any:
+            container = build(self.settings(scenario))
+            try:
+                return await work(container, *arguments)
+            finally:
+                await container.maintenance().close()
+                await container.redis_server().close()
+
+        return asyncio.run(working())
+
+    def topic(self, scenario: str) -> None:
+        async def make(container: Any) -> None:
+            await container.ensure_topics()(container.settings().kafka_bootstrap, container.topics())
+
+        self.in_container(scenario, make)
+
+    def api_key(self) -> str:
+        async def create(container: Any) -> str:
+            return str((await container.create_api_key()("bench", frozenset({Scope.PUBLISH})))[1])
+
+        return str(self.in_container("key", create))
+
+    def users(self, prefix: str, count: int) -> list[User]:
+        """Make users."""
+        name = f"'{prefix}-' || n"
+        many = f"FROM generate_series(1, {count}) AS n"
+        self.sql(f"INSERT INTO users (id, name, created_at) SELECT {name}, {name}, now() {many}")
+        self.sql(f"INSERT INTO feeds (user_id, epoch) SELECT {name}, substr(md5({name}), 1, 8) {many}")
+        tokens, now = build(self.settings("tokens")).tokens(), datetime.now(UTC)
+        ids = [f"{prefix}-{nth}" for nth in range(1, count + 1)]
+        return [User(user, tokens.mint(UserId(user), now)[0]) for user in ids]
+
+    def sql(self, *statements: str) -> list[Any]:
+        """Run statements; the rows of the last."""
+
+        async def run() -> list[Any]:
+            connection = await asyncpg.connect(self.servers.postgres_url.replace("+asyncpg", ""))
+            try:
+                found = [await connection.fetch(statement) for statement in statements]
+                return list(found[-1])
+            finally:
+                await connection.close()
+
+        return asyncio.run(run())
+
+
+@contextlib.contextmanager
+def stack(report: Callable[[str], None]) -> Iterator[Stack]:
+    """Boot the servers in a temporary folder, with tables in the database."""
+    with contextlib.ExitStack() as open_ones:
+        folder = Path(open_ones.enter_context(tempfile.TemporaryDirectory(prefix="bellwire-bench-")))
+        made = Stack(folder, open_ones.enter_context(EmbeddedServers.start(folder, report=report)))
+        migrate(made.settings("setup"))
+        yield made

@@ -1,0 +1,115 @@
+"""WebSocket clients by the thousand, in a process of their own."""
+
+import asyncio
+import multiprocessing
+import re
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from multiprocessing.connection import Connection
+from typing import Any
+
+import uvloop
+
+from bench.user import User
+from bench.websocket import WebSocket
+
+_SENT = re.compile(rb'"sent":(\d{19})')
+_AT_ONCE = 50
+_STEP_SECONDS, _COLLECT_SECONDS = 0.02, 20
+
+
+class Sockets:
+    """The clients of this process, and what they got."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.clients: list[WebSocket] = []
+        self.timed = True
+        self.prepared: list[dict[str, bytes]] = []
+        self.frames = 0
+        self._more = asyncio.Event()
+        self.closed = 0
+        self.latencies: list[float] = []
+
+    async def open(self, users: Sequence[User]) -> None:
+        """Connect, and wait until each was welcomed."""
+        for start in range(0, len(users), _AT_ONCE):
+            fresh = [WebSocket(self, user) for user in users[start : start + _AT_ONCE]]
+            loop = asyncio.get_running_loop()
+            for client in fresh:
+                await loop.create_connection(lambda made=client: made, "127.0.0.1", self.port)  # type: ignore[misc]
+            async with asyncio.timeout(20):
+                await asyncio.gather(*(client.welcomed for client in fresh))
+            self.clients += fresh
+
+    def got(self, payload: bytes) -> None:
+        """Count a frame; in `timed` ones find out how old what it carries is."""
+        self.frames += 1
+        self._more.set()
+        if self.timed:
+            now = time.time_ns()
+            self.latencies += [(now - int(sent)) / 1e9 for sent in _SENT.findall(payload)]
+
+    def lost(self) -> None:
+        """Count a socket that ended."""
+        self.closed += 1
+
+    async def reach(self, frames: int, *, until: float) -> None:
+        """Wait until this many frames have come in all, or the time is over."""
+        while self.frames < frames and (left := until - time.monotonic()) > 0:
+            self._more.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(min(left, _STEP_SECONDS)):
+                    await self._more.wait()
+
+    async def collect(self, expected: int) -> list[float]:
+        """Wait until this many notifications have come, or for long enough; take their ages."""
+        deadline = time.monotonic() + _COLLECT_SECONDS
+        while len(self.latencies) < expected and time.monotonic() < deadline:
+            await self.reach(self.frames + 1, until=deadline)
+        found, self.latencies = self.latencies, []
+        return found
+
+    async def closed_by_now(self) -> int:
+        """How many sockets have ended."""
+        return self.closed
+
+
+@contextmanager
+def clients(port: int) -> Iterator[Callable[..., Any]]:
+    """Run clients in a new process; call it with a coroutine function, which gets its `Sockets`."""
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_serve, args=(theirs, port), daemon=True)
+    process.start()
+
+    def call(work: Any, *arguments: Any, seconds: float = 120) -> Any:
+        ours.send((work, arguments))
+        if not ours.poll(seconds):
+            raise TimeoutError(f"{work.__name__} took more than {seconds} s")
+        outcome = ours.recv()
+        if isinstance(outcome, BaseException):
+            raise outcome
+        return outcome
+
+    try:
+        yield call
+    finally:
+        process.kill()
+        process.join()
+
+
+def _serve(pipe: Connection, port: int) -> None:
+    uvloop.run(_obey(pipe, port))
+
+
+async def _obey(pipe: Connection, port: int) -> None:
+    sockets = Sockets(port)
+    while True:
+        work, arguments = await asyncio.to_thread(pipe.recv)
+        try:
+            outcome = await work(sockets, *arguments)
+        except Exception as error:  # noqa: BLE001 - it is raised on the other side
+            outcome = RuntimeError(repr(error))
+        pipe.send(outcome)

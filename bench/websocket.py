@@ -1,0 +1,69 @@
+"""A WebSocket client that does as little work per frame as Python allows."""
+
+import asyncio
+from typing import Any, Protocol
+
+from bench.user import User
+
+_UPGRADE = (
+    "GET /ws/{} HTTP/1.1\r\nHost: bench\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+    "Authorization: Bearer {}\r\n\r\n"
+)
+_PONG = b"\x81\x8f\0\0\0\0" + b'{"type":"pong"}'  # masked, as a client must, with zeros
+
+
+class Receiver(Protocol):
+    """Who is told what came."""
+
+    def got(self, payload: bytes) -> None: ...
+
+    def lost(self) -> None: ...
+
+
+class WebSocket(asyncio.Protocol):
+    """One socket of a user; it answers pings."""
+
+    def __init__(self, receiver: Receiver, user: User) -> None:
+        self._receiver = receiver
+        self._user = user
+        self._left = b""
+        self._open = False
+        self.welcomed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport: Any) -> None:
+        self._transport = transport
+        transport.write(_UPGRADE.format(*self._user).encode())
+
+    def data_received(self, data: bytes) -> None:
+        data = self._left + data if self._left else data
+        at = 0
+        if not self._open:
+            if (end := data.find(b"\r\n\r\n")) < 0:
+                self._left = data
+                return
+            self._open, at = True, end + 4
+        while (size := len(data) - at) >= 2:
+            length, head = data[at + 1], 2
+            if length == 126:
+                length, head = int.from_bytes(data[at + 2 : at + 4]), 4
+            elif length == 127:
+                length, head = int.from_bytes(data[at + 2 : at + 10]), 10
+            if size < head + length:
+                break
+            self._frame(data[at + head : at + head + length])
+            at += head + length
+        self._left = data[at:]
+
+    def _frame(self, payload: bytes) -> None:
+        if payload.startswith(b'{"type":"notifications"'):
+            self._receiver.got(payload)
+        elif payload.startswith(b'{"type":"ping"'):
+            self._transport.write(_PONG)
+        elif payload.startswith(b'{"type":"welcome"'):
+            self.welcomed.set_result(None)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._receiver.lost()
+        if not self.welcomed.done():
+            self.welcomed.set_exception(ConnectionError(f"a socket was refused: {self._left!r} {error}"))

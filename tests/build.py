@@ -1,0 +1,76 @@
+"""Values to test with. Every call without arguments gives the same."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from domain.feed import Feed
+from domain.identifiers import NotificationId, UserId, uuid7
+from domain.notification import Content, Draft, Notification
+from domain.user import User
+
+ADA, BOB = UserId("ada"), UserId("bob")
+# In the past, because token libraries compare "issued at" with the real clock; with microseconds.
+NOW = datetime(2026, 3, 14, 9, 26, 53, 589793, tzinfo=UTC)
+LATER = NOW + timedelta(minutes=1)
+
+
+class TestClock:
+    """A clock that stands still until it is moved."""
+
+    __test__ = False
+
+    def __init__(self) -> None:
+        self.at = NOW
+
+    def __call__(self) -> datetime:
+        return self.at
+
+    def advance(self, **by: float) -> None:
+        self.at += timedelta(**by)
+
+
+class CountedIds:
+    """Ids 1, 2, 3 … as `an_id` makes them."""
+
+    def __init__(self) -> None:
+        self.last = 0
+
+    def __call__(self) -> NotificationId:
+        self.last += 1
+        return an_id(self.last)
+
+
+def an_id(n: int = 1, at: datetime = NOW) -> NotificationId:
+    """The n-th id of a moment; like real ones they sort by time and leave the lowest ten bits free."""
+    return NotificationId(uuid7(int(at.timestamp() * 1000), n << 10))
+
+
+def a_content(user: UserId = ADA, **changes: Any) -> Content:
+    fields: dict[str, Any] = {"user_id": user, "event": "comment.created", "message": "Bob replied to you."}
+    return Content(**fields | changes)
+
+
+def a_draft(n: int = 1, user: UserId = ADA, *, at: datetime = NOW, **changes: Any) -> Draft:
+    return Draft(an_id(n, at), at, a_content(user, **changes))
+
+
+def drafts(count: int, user: UserId = ADA, *, first: int = 1) -> list[Draft]:
+    """Drafts in the order of their ids; the message says which is which."""
+    return [a_draft(n, user, message=f"message {n}") for n in range(first, first + count)]
+
+
+def a_notification(
+    n: int = 1, user: UserId = ADA, *, version: int | None = None, **changes: Any
+) -> Notification:
+    stored = a_draft(n, user).stored(n if version is None else version)
+    return replace(stored, **changes)
+
+
+def a_feed(version: int = 1, unread: int = 1, user: UserId = ADA, epoch: str = "e1") -> Feed:
+    return Feed(user, epoch, version, unread)
+
+
+def a_user(user: UserId = ADA, **changes: Any) -> User:
+    fields: dict[str, Any] = {"id": user, "name": "Ada Lovelace", "email": None, "created_at": NOW}
+    return User(**fields | changes)

@@ -1,0 +1,283 @@
+"""Which servers the tests use, and what each test gets of them for itself.
+
+Nothing starts before a test asks for it: unit tests run without any server.
+
+    --servers embedded    real servers from wheels, started here (the default)
+    --servers docker      PostgreSQL 18, Redis 8 and Apache Kafka 4 in containers
+    --servers external    the servers named by BELLWIRE_POSTGRES_URL, BELLWIRE_REDIS_URL and
+                          BELLWIRE_KAFKA_BOOTSTRAP; the account needs CREATEDB
+"""
+
+import asyncio
+import os
+import secrets
+import threading
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import msgspec
+import pytest
+from sqlalchemy import text
+from sqlalchemy.engine import make_url
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+
+from adapters import clock as system
+from adapters.postgres.engine import create_engine
+from adapters.postgres.migrations import upgrade
+from adapters.postgres.partitions import ensure_partitions
+from entrypoints.container import Container, build
+from entrypoints.embedded import KAFKA_BOOTSTRAP, POSTGRES_URL, REDIS_URL, EmbeddedServers, MissingServer
+from entrypoints.settings import Settings
+from tests.build import NOW
+
+# A failing assertion in there is shown with its values, as in a test module.
+pytest.register_assert_rewrite("tests.contracts", "tests.wiring", "tests.product")
+
+PARTITIONS = 3
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--servers", choices=["embedded", "docker", "external"], default="embedded")
+
+
+# --- the servers, once a session --------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def servers(request: pytest.FixtureRequest) -> Iterator[EmbeddedServers]:
+    """Where the servers are; `.postgres`, `.redis` and `.kafka` can be killed where they run embedded."""
+    kinds: Mapping[str, Callable[[], AbstractContextManager[EmbeddedServers]]] = {
+        "embedded": _embedded,
+        "docker": _containers,
+        "external": _external,
+    }
+    try:
+        with kinds[request.config.getoption("--servers")]() as started:
+            yield started
+    except MissingServer as missing:
+        pytest.skip(str(missing))
+
+
+@contextmanager
+def _embedded() -> Iterator[EmbeddedServers]:
+    # Not below pytest's own folder: every run of pytest closes that to other accounts, and for root
+    # PostgreSQL runs as one.
+    with (
+        TemporaryDirectory(prefix="bellwire-tests-") as folder,
+        EmbeddedServers.start(Path(folder)) as started,
+    ):
+        if started.postgres:
+            # Several times faster. What was written outlives a killed server, only not a killed machine.
+            started.postgres.sql("ALTER SYSTEM SET fsync = off")
+            started.postgres.sql("SELECT pg_reload_conf()")
+        yield started
+
+
+@contextmanager
+def _external() -> Iterator[EmbeddedServers]:
+    names = (POSTGRES_URL, REDIS_URL, KAFKA_BOOTSTRAP)
+    if missing := [name for name in names if not os.environ.get(name)]:
+        pytest.fail(f"--servers external needs {', '.join(missing)}")
+    yield _given(*(os.environ[name] for name in names))
+
+
+@contextmanager
+def _containers() -> Iterator[EmbeddedServers]:
+    from testcontainers.community.postgres import PostgresContainer
+    from testcontainers.community.redis import RedisContainer
+
+    with (
+        PostgresContainer("postgres:18", driver="asyncpg") as postgres,
+        RedisContainer("redis:8") as redis,
+        _apache_kafka() as bootstrap,
+    ):
+        redis_url = f"redis://{redis.get_container_host_ip()}:{redis.get_exposed_port(6379)}/0"
+        yield _given(postgres.get_connection_url(), redis_url, bootstrap)
+
+
+@contextmanager
+def _apache_kafka() -> Iterator[str]:
+    """One broker of Apache's own image.
+
+    testcontainers' KafkaContainer is made for Confluent's. Clients are sent to the address that the broker
+    advertises, so it must be told, before it starts, the port that it will have outside: we choose one.
+    """
+    from testcontainers.core.container import DockerContainer
+    from testcontainers.core.wait_strategies import LogMessageWaitStrategy
+
+    from entrypoints.embedded import free_port
+
+    port = free_port()
+    broker = DockerContainer("apache/kafka:4.1.0").with_bind_ports(9092, port)
+    address = f"{broker.get_docker_client().host()}:{port}"
+    for name, value in {
+        "KAFKA_NODE_ID": "1",
+        "KAFKA_PROCESS_ROLES": "broker,controller",
+        "KAFKA_CONTROLLER_QUORUM_VOTERS": "1@localhost:9094",
+        "KAFKA_CONTROLLER_LISTENER_NAMES": "CONTROLLER",
+        "KAFKA_LISTENERS": "OUTSIDE://:9092,INSIDE://:9093,CONTROLLER://:9094",
+        "KAFKA_ADVERTISED_LISTENERS": f"OUTSIDE://{address},INSIDE://localhost:9093",
+        "KAFKA_INTER_BROKER_LISTENER_NAME": "INSIDE",
+        "KAFKA_LISTENER_SECURITY_PROTOCOL_MAP": ("OUTSIDE:PLAINTEXT,INSIDE:PLAINTEXT,CONTROLLER:PLAINTEXT"),
+        "KAFKA_OFFSETS_TOPIC_REPLICATION_FACTOR": "1",
+        "KAFKA_TRANSACTION_STATE_LOG_REPLICATION_FACTOR": "1",
+        "KAFKA_TRANSACTION_STATE_LOG_MIN_ISR": "1",
+        "KAFKA_GROUP_INITIAL_REBALANCE_DELAY_MS": "0",
+    }.items():
+        broker.with_env(name, value)
+    broker.waiting_for(LogMessageWaitStrategy("Kafka Server started"))
+    with broker:
+        yield address
+
+
+def _given(postgres_url: str, redis_url: str, kafka_bootstrap: str) -> EmbeddedServers:
+    """Servers that are somebody else's: they cannot be killed."""
+    return EmbeddedServers(
+        postgres_url=postgres_url,
+        redis_url=redis_url,
+        kafka_bootstrap=kafka_bootstrap,
+        postgres=None,
+        redis=None,
+        kafka=None,
+    )
+
+
+# --- what a test gets for itself --------------------------------------------------------------------------
+
+
+class Databases:
+    """Makes and drops databases next to the one that a URL names."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    def create(self, *, template: str = "template1") -> str:
+        """Make a database; return its URL."""
+        name = f"bellwire_test_{secrets.token_hex(6)}"
+        self._run(f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY FILE_COPY')
+        return make_url(self._url).set(database=name).render_as_string(hide_password=False)
+
+    def drop(self, url: str) -> None:
+        self._run(f'DROP DATABASE IF EXISTS "{self.name(url)}" WITH (FORCE)')
+
+    @staticmethod
+    def name(url: str) -> str:
+        return make_url(url).database or ""
+
+    def _run(self, statement: str) -> None:
+        async def run() -> None:
+            engine = create_async_engine(self._url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+            try:
+                async with engine.connect() as connection:
+                    await connection.execute(text(statement))
+            finally:
+                await engine.dispose()
+
+        on_own_loop(run)
+
+
+def on_own_loop(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run a coroutine from where a loop may run already, or another's is set."""
+    in_thread(lambda: asyncio.run(work()))
+
+
+def in_thread(work: Callable[[], None]) -> None:
+    """Run something that brings an event loop of its own."""
+    errors: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            work()
+        except BaseException as error:  # noqa: BLE001 - raised again below
+            errors.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    if errors:
+        raise errors[0]
+
+
+@pytest.fixture(scope="session")
+def databases(servers: EmbeddedServers) -> Databases:
+    return Databases(servers.postgres_url)
+
+
+@pytest.fixture(scope="session")
+def template(databases: Databases) -> Iterator[str]:
+    """A migrated database with the partitions of the tests' month and of this one. Nobody connects to it."""
+
+    async def prepare() -> None:
+        engine = create_engine(url, pool_size=1, application="tests")
+        try:
+            await ensure_partitions(engine, NOW)
+            await ensure_partitions(engine, system.now())
+        finally:
+            await engine.dispose()
+
+    url = databases.create()
+    try:
+        in_thread(lambda: upgrade(url))
+        on_own_loop(prepare)
+        yield databases.name(url)
+    finally:
+        databases.drop(url)
+
+
+@pytest.fixture
+def postgres_url(databases: Databases, template: str) -> Iterator[str]:
+    """An empty, migrated database of the test's own."""
+    url = databases.create(template=template)
+    yield url
+    databases.drop(url)
+
+
+@pytest.fixture
+def name() -> str:
+    """What keys in Redis and topics of this test begin with: no other test has it.
+
+    What is left in Redis expires; topics of an external broker stay until somebody removes them.
+    """
+    return f"test-{secrets.token_hex(6)}"
+
+
+@pytest.fixture
+def environment(servers: EmbeddedServers, postgres_url: str, name: str) -> dict[str, str]:
+    """The variables with which processes of this test are started."""
+    return {
+        POSTGRES_URL: postgres_url,
+        REDIS_URL: servers.redis_url,
+        KAFKA_BOOTSTRAP: servers.kafka_bootstrap,
+        "BELLWIRE_REDIS_PREFIX": name,
+        "BELLWIRE_KAFKA_TOPIC": name,
+        "BELLWIRE_KAFKA_PARTITIONS": str(PARTITIONS),
+        "BELLWIRE_KAFKA_GROUP": name,
+        # The embedded broker makes a group wait for half of this whenever a member joins ...
+        "BELLWIRE_KAFKA_SESSION_SECONDS": "6",
+        # ... and a record for up to a fifth of this.
+        "BELLWIRE_KAFKA_FETCH_WAIT_MS": "20",
+        "BELLWIRE_TOKEN_SECRET": secrets.token_hex(32),
+        "BELLWIRE_LOG_FORMAT": "text",
+    }
+
+
+@pytest.fixture
+def settings(environment: Mapping[str, str]) -> Settings:
+    """The same, as the processes read it."""
+    given = {name.removeprefix("BELLWIRE_").lower(): value for name, value in environment.items()}
+    return msgspec.convert(given, Settings, strict=False)
+
+
+@pytest.fixture
+async def container(settings: Settings) -> AsyncIterator[Container]:
+    """Everything wired for the test's own database, prefix and topic; the topic is not made yet."""
+    built = build(settings)
+    yield built
+    await built.kafka_queue().stop()
+    await built.redis_server().close()
+    await built.maintenance().close()
+    await built.engine().dispose()  # also where a test gave the rest another one

@@ -1,0 +1,1474 @@
+"""What each port promises, as tests. They run on the ports in memory (tests/unit/test_memory.py) and on the
+real adapters (tests/integration), so that what a unit test relies on is what production does.
+
+A class here is no test by itself: a subclass brings the fixtures that its methods ask for.
+"""
+
+import asyncio
+import json
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any, Protocol
+
+import pytest
+
+from application.errors import KeyReused, NotAuthenticated
+from application.ports import (
+    Announcer,
+    ApiKey,
+    ApiKeys,
+    Appended,
+    Claims,
+    Feeds,
+    Frame,
+    IdempotencyKeys,
+    Lagging,
+    LiveFeed,
+    Missing,
+    NotificationQueue,
+    Passwords,
+    Rendered,
+    Subscription,
+    Tickets,
+    Tokens,
+    UnreadIndex,
+    UnreadPage,
+    Users,
+)
+from domain.errors import UnknownNotification, UnknownUser, UserTaken
+from domain.feed import Added, Feed, FeedChange, Marked, Settled
+from domain.identifiers import NotificationId, UserId
+from domain.notification import Draft, Mark, Notification, Status
+from tests.build import ADA, BOB, LATER, NOW, a_draft, a_feed, a_notification, a_user, an_id, drafts
+
+NOBODY = UserId("nobody")
+
+# What producers send, and encodings, number formats and collations like to change.
+AWKWARD_TEXT = "ÅÅ ñ ﷽ 👩‍👩‍👧 \u202eabc\u2028 \\u0000 '; DROP TABLE feeds; -- %s $1 {} \t\r\n"
+AWKWARD_METADATA: dict[str, Any] = {
+    "text": AWKWARD_TEXT,
+    "": "the empty key",
+    "largest": 2**64 - 1,
+    "lowest": -(2**63),
+    "precise": 0.1 + 0.2,
+    "whole": 1.0,
+    "large": 1e15,
+    "small": 5e-324,
+    "yes": True,
+    "nothing": None,
+    "nested": [{"a": [[], {}, [None]]}],
+}
+
+
+def versions(notifications: Iterable[Notification]) -> list[int]:
+    return [item.version for item in notifications]
+
+
+def ids(notifications: Iterable[Notification]) -> list[NotificationId]:
+    return [item.id for item in notifications]
+
+
+async def everything(feeds: Feeds, user: UserId = ADA) -> Sequence[Notification]:
+    """All of a feed in version order, after checking that its version and count are true for it."""
+    found = await feeds.history(user, 0, 10_000)
+    assert not found.more
+    assert found.feed.unread_count == sum(item.unread for item in found.notifications)
+    assert all(0 < version <= found.feed.version for version in versions(found.notifications))
+    return found.notifications
+
+
+class FeedsContract:
+    """Needs `feeds`, and `users` of the same store."""
+
+    @pytest.fixture(autouse=True)
+    async def known_users(self, users: Users) -> None:
+        await users.add(a_user(ADA), None)
+        await users.add(a_user(BOB), None)
+
+    # --- empty ---
+
+    async def test_a_new_feed_is_empty_at_version_zero(self, feeds: Feeds) -> None:
+        feed = await feeds.feed(ADA)
+
+        assert (feed.user_id, feed.version, feed.unread_count) == (ADA, 0, 0)
+        assert (await feeds.page(ADA, Status.ALL, limit=10)).notifications == ()
+        assert (await feeds.history(ADA, 0, 10)).notifications == ()
+
+    async def test_the_epoch_of_a_feed_fits_a_cursor_and_stays(self, feeds: Feeds) -> None:
+        before = await feeds.feed(ADA)
+        await feeds.append([a_draft()])
+
+        after = await feeds.feed(ADA)
+
+        assert before.epoch == after.epoch
+        assert type(after.cursor).parse(str(after.cursor)) == after.cursor
+
+    async def test_nothing_appended_changes_nothing(self, feeds: Feeds) -> None:
+        assert await feeds.append([]) == Appended()
+
+    @pytest.mark.parametrize(
+        "ask",
+        [
+            lambda feeds: feeds.feed(NOBODY),
+            lambda feeds: feeds.page(NOBODY, Status.ALL, limit=1),
+            lambda feeds: feeds.history(NOBODY, 0, 1),
+            lambda feeds: feeds.mark(NOBODY, Mark.READ, [an_id()], NOW),
+            lambda feeds: feeds.mark_up_to(NOBODY, Mark.READ, 1, NOW),
+        ],
+        ids=["feed", "page", "history", "mark", "mark_up_to"],
+    )
+    async def test_a_user_who_does_not_exist_has_no_feed(
+        self, feeds: Feeds, ask: Callable[[Feeds], Any]
+    ) -> None:
+        with pytest.raises(UnknownUser):
+            await ask(feeds)
+
+    # --- what is stored ---
+
+    async def test_every_field_comes_back_as_it_was(self, feeds: Feeds) -> None:
+        draft = a_draft(
+            title=AWKWARD_TEXT[:200],
+            message=AWKWARD_TEXT,
+            metadata=AWKWARD_METADATA,
+            action_url="https://example.com/ä?q=%00#✓",
+            expires_at=NOW + timedelta(days=400, microseconds=1),
+        )
+
+        (added,) = (await feeds.append([draft])).added
+
+        expected = draft.stored(1)
+        assert added.notifications == (expected,)
+        assert await feeds.get(ADA, draft.id) == expected
+        assert (await feeds.page(ADA, Status.UNREAD, limit=1)).notifications == (expected,)
+        assert (await feeds.history(ADA, 0, 1)).notifications == (expected,)
+
+    async def test_what_a_mark_returns_is_what_is_stored(self, feeds: Feeds) -> None:
+        await feeds.append([a_draft(metadata=AWKWARD_METADATA, expires_at=LATER)])
+
+        marked = await feeds.mark(ADA, Mark.READ, [an_id()], LATER)
+
+        assert marked.notifications == (await feeds.get(ADA, an_id()),)
+        assert marked.notifications[0].metadata == AWKWARD_METADATA
+
+    async def test_optional_fields_may_be_missing(self, feeds: Feeds) -> None:
+        await feeds.append([a_draft()])
+
+        stored = await feeds.get(ADA, an_id())
+
+        assert (stored.title, stored.metadata, stored.action_url, stored.expires_at) == (None, {}, None, None)
+
+    async def test_times_keep_their_instant_whatever_their_zone(self, feeds: Feeds) -> None:
+        kathmandu = timezone(timedelta(hours=5, minutes=45))
+        await feeds.append([a_draft(at=NOW.astimezone(kathmandu))])
+
+        stored = await feeds.get(ADA, an_id())
+
+        assert stored.created_at == NOW
+        assert stored.created_at.utcoffset() == timedelta(0) or stored.created_at.tzinfo is kathmandu
+
+    async def test_a_feed_spans_months(self, feeds: Feeds) -> None:
+        months = [datetime(year, month, 28, tzinfo=UTC) for year in (2025, 2026) for month in (1, 6, 12)]
+        await feeds.append([a_draft(1, at=month) for month in months])
+
+        page = await feeds.page(ADA, Status.ALL, limit=10)
+
+        assert [item.created_at for item in page.notifications] == months[::-1]
+
+    # --- versions ---
+
+    async def test_versions_follow_the_order_of_the_drafts(self, feeds: Feeds) -> None:
+        wanted = [an_id(3), an_id(1), an_id(2)]
+
+        (added,) = (await feeds.append([a_draft(3), a_draft(1), a_draft(2)])).added
+
+        assert ids(added.notifications) == wanted
+        assert versions(added.notifications) == [1, 2, 3]
+        assert (added.prev, added.feed.version, added.feed.unread_count) == (0, 3, 3)
+        assert ids(await everything(feeds)) == wanted
+
+    async def test_versions_go_on_without_a_hole(self, feeds: Feeds) -> None:
+        await feeds.append(drafts(2))
+        await feeds.mark(ADA, Mark.READ, [an_id(1)], NOW)
+
+        (added,) = (await feeds.append(drafts(2, first=3))).added
+
+        assert (added.prev, versions(added.notifications)) == (3, [4, 5])
+
+    async def test_a_batch_for_many_gives_each_feed_one_change(self, feeds: Feeds) -> None:
+        batch = [a_draft(1), a_draft(2, BOB), a_draft(3), a_draft(4, BOB)]
+
+        appended = await feeds.append(batch)
+
+        by_user = {change.feed.user_id: change for change in appended.added}
+        assert by_user.keys() == {ADA, BOB}
+        assert ids(by_user[ADA].notifications) == [an_id(1), an_id(3)]
+        assert ids(by_user[BOB].notifications) == [an_id(2), an_id(4)]
+        assert all(versions(change.notifications) == [1, 2] for change in appended.added)
+
+    async def test_one_id_may_be_in_two_feeds(self, feeds: Feeds) -> None:
+        appended = await feeds.append([a_draft(1), a_draft(1, BOB, message="another")])
+
+        assert len(appended.added) == 2
+        assert (await feeds.get(ADA, an_id())).message != (await feeds.get(BOB, an_id())).message
+
+    # --- again ---
+
+    async def test_a_redelivered_batch_changes_nothing_and_is_reported(self, feeds: Feeds) -> None:
+        batch = [*drafts(3), *drafts(2, BOB)]
+        await feeds.append(batch)
+        before = [*await everything(feeds), *await everything(feeds, BOB)]
+
+        again = await feeds.append(batch)
+
+        assert again.added == ()
+        assert {change.feed.user_id: change.feed.version for change in again.present} == {ADA: 3, BOB: 2}
+        assert [*await everything(feeds), *await everything(feeds, BOB)] == before
+
+    async def test_a_redelivered_draft_does_not_turn_read_into_unread(self, feeds: Feeds) -> None:
+        await feeds.append(drafts(1))
+        await feeds.mark(ADA, Mark.READ, [an_id()], LATER)
+
+        await feeds.append([a_draft(message="another text")])
+
+        stored = await feeds.get(ADA, an_id())
+        assert (stored.read_at, stored.message) == (LATER, "message 1")
+
+    async def test_a_partly_redelivered_batch_stores_the_rest(self, feeds: Feeds) -> None:
+        await feeds.append(drafts(2))
+
+        appended = await feeds.append(drafts(4))
+
+        (added,), (present,) = appended.added, appended.present
+        assert ids(added.notifications) == [an_id(3), an_id(4)]
+        assert (added.prev, versions(added.notifications)) == (2, [3, 4])
+        # Whoever follows holds what was before this batch, or has missed something: both can go on from here.
+        assert present.feed.version == added.prev
+
+    async def test_a_duplicate_inside_a_batch_is_stored_once_as_it_came_first(self, feeds: Feeds) -> None:
+        appended = await feeds.append([a_draft(1, message="first"), a_draft(2), a_draft(1, message="second")])
+
+        assert versions(appended.added[0].notifications) == [1, 2]
+        assert (await feeds.feed(ADA)).unread_count == 2
+        assert (await feeds.get(ADA, an_id(1))).message == "first"
+
+    async def test_drafts_for_strangers_are_handed_back_and_the_rest_is_stored(self, feeds: Feeds) -> None:
+        stranger, stranger_too = a_draft(1, NOBODY), a_draft(2, UserId("no.one"))
+
+        appended = await feeds.append([stranger, a_draft(3), stranger_too])
+
+        assert sorted(appended.unknown, key=lambda draft: draft.id) == [stranger, stranger_too]
+        assert ids(await everything(feeds)) == [an_id(3)]
+
+    # --- marks ---
+
+    @pytest.mark.parametrize(
+        ("marks", "unread"),
+        [
+            ([], 1),
+            ([Mark.READ], 0),
+            ([Mark.READ, Mark.READ], 0),
+            ([Mark.READ, Mark.UNREAD], 1),
+            ([Mark.UNREAD], 1),
+            ([Mark.ARCHIVED], 0),
+            ([Mark.ARCHIVED, Mark.UNARCHIVED], 1),
+            ([Mark.UNARCHIVED], 1),
+            ([Mark.READ, Mark.ARCHIVED], 0),
+            ([Mark.ARCHIVED, Mark.READ], 0),
+            ([Mark.READ, Mark.ARCHIVED, Mark.UNREAD], 0),
+            ([Mark.READ, Mark.ARCHIVED, Mark.UNARCHIVED], 0),
+            ([Mark.READ, Mark.ARCHIVED, Mark.UNREAD, Mark.UNARCHIVED], 1),
+            ([Mark.ARCHIVED, Mark.READ, Mark.UNARCHIVED, Mark.UNREAD], 1),
+            ([Mark.RETRACTED], 0),
+            ([Mark.READ, Mark.RETRACTED], 0),
+            ([Mark.ARCHIVED, Mark.RETRACTED], 0),
+            ([Mark.RETRACTED, Mark.READ, Mark.UNREAD, Mark.UNARCHIVED], 0),
+        ],
+        ids=lambda value: "+".join(value) if isinstance(value, list) else None,
+    )
+    @pytest.mark.parametrize("by", ["ids", "up_to"])
+    async def test_the_unread_count_is_exact_after_every_mark(
+        self, feeds: Feeds, marks: list[Mark], unread: int, by: str
+    ) -> None:
+        await feeds.append([a_draft(1), a_draft(2, BOB)])
+        expected = a_draft(1).stored(1)
+        for nth, mark in enumerate(marks):
+            at = NOW + timedelta(seconds=nth)
+            before = await feeds.feed(ADA)
+            if by == "ids":
+                marked = await feeds.mark(ADA, mark, [an_id(1)], at)
+            else:
+                marked = await feeds.mark_up_to(ADA, mark, before.version, at)
+            if expected.retracted_at is None:
+                expected = expected.marked(mark, at, before.version + 1)
+            assert marked.prev == before.version
+            assert marked.changed == max(0, expected.version - before.version)
+            assert marked.feed == await feeds.feed(ADA)
+
+        assert (await feeds.feed(ADA)).unread_count == unread
+        assert list(await everything(feeds)) == [expected]
+        assert (await feeds.feed(BOB)).version == 1
+
+    async def test_a_mark_names_what_it_changed_in_version_order(self, feeds: Feeds) -> None:
+        await feeds.append([a_draft(3), a_draft(1), a_draft(2)])
+
+        marked = await feeds.mark(ADA, Mark.READ, [an_id(2), an_id(3), an_id(1)], LATER)
+
+        assert marked.notifications is not None
+        assert versions(marked.notifications) == [4, 5, 6]
+        assert marked.notifications == tuple(await everything(feeds))
+        assert (marked.prev, marked.changed, marked.mark, marked.at) == (3, 3, Mark.READ, LATER)
+        assert set(marked.ids) == {an_id(1), an_id(2), an_id(3)}
+        assert (marked.feed.version, marked.feed.unread_count, marked.up_to) == (6, 0, None)
+
+    async def test_a_mark_up_to_a_version_spares_what_is_newer(self, feeds: Feeds) -> None:
+        await feeds.append(drafts(3))
+
+        marked = await feeds.mark_up_to(ADA, Mark.READ, 2, LATER)
+
+        assert (marked.prev, marked.changed, marked.up_to, marked.notifications) == (3, 2, 2, None)
+        assert [item.read_at for item in await everything(feeds)] == [None, LATER, LATER]
+        assert ids((await feeds.page(ADA, Status.UNREAD, limit=9)).notifications) == [an_id(3)]
+
+    async def test_both_ways_of_marking_number_alike(self, feeds: Feeds) -> None:
+        for user in (ADA, BOB):
+            await feeds.append([a_draft(3, user), a_draft(1, user), a_draft(2, user)])
+
+        await feeds.mark(ADA, Mark.READ, [an_id(3), an_id(2), an_id(1)], LATER)
+        await feeds.mark_up_to(BOB, Mark.READ, 3, LATER)
+
+        assert ids(await everything(feeds, ADA)) == ids(await everything(feeds, BOB))
+
+    @pytest.mark.parametrize("version", [0, -1])
+    async def test_a_mark_up_to_nothing_changes_nothing(self, feeds: Feeds, version: int) -> None:
+        await feeds.append(drafts(1))
+
+        marked = await feeds.mark_up_to(ADA, Mark.READ, version, LATER)
+
+        assert (marked.changed, marked.feed.unread_count) == (0, 1)
+
+    async def test_a_mark_up_to_the_future_marks_all(self, feeds: Feeds) -> None:
+        await feeds.append(drafts(2))
+
+        assert (await feeds.mark_up_to(ADA, Mark.READ, 10**18 - 1, LATER)).changed == 2
+
+    async def test_the_first_read_wins(self, feeds: Feeds) -> None:
+        await feeds.append(drafts(1))
+        first = await feeds.mark(ADA, Mark.READ, [an_id()], NOW)
+
+        second = await feeds.mark(ADA, Mark.READ, [an_id()], LATER)
+
+        assert (second.changed, second.notifications, second.prev) == (0, (), 2)
+        assert second.feed == first.feed
+        assert (await feeds.get(ADA, an_id())).read_at == NOW
+
+    async def test_ids_that_are_not_in_the_feed_are_skipped(self, feeds: Feeds) -> None:
+        await feeds.append([a_draft(1), a_draft(2, BOB)])
+
+        marked = await feeds.mark(ADA, Mark.READ, [an_id(2), an_id(1), an_id(99)], LATER)
+
+        assert marked.ids == (an_id(1),)
+        assert (await feeds.get(BOB, an_id(2))).read_at is None
+        assert (await feeds.feed(BOB)).version == 1
+
+    async def test_an_id_given_twice_is_marked_once(self, feeds: Feeds) -> None:
+        await feeds.append(drafts(1))
+
+        assert (await feeds.mark(ADA, Mark.READ, [an_id(), an_id()], LATER)).changed == 1
+
+    async def test_no_ids_mark_nothing(self, feeds: Feeds) -> None:
+        await feeds.append(drafts(1))
+
+        marked = await feeds.mark(ADA, Mark.READ, [], LATER)
+
+        assert (marked.changed, marked.prev, marked.feed.unread_count) == (0, 1, 1)
+
+    # --- looking ---
+
+    @pytest.mark.parametrize("user", [ADA, BOB, NOBODY])
+    async def test_a_notification_is_found_by_its_owner_alone(self, feeds: Feeds, user: UserId) -> None:
+        await feeds.append(drafts(1))
+        if user == ADA:
+            assert (await feeds.get(user, an_id())).user_id == ADA
+        else:
+            with pytest.raises(UnknownNotification):
+                await feeds.get(user, an_id())
+
+    async def test_a_page_is_newest_first_by_id_not_by_version(self, feeds: Feeds) -> None:
+        await feeds.append([a_draft(2), a_draft(3), a_draft(1)])
+        await feeds.mark(ADA, Mark.READ, [an_id(1)], LATER)
+
+        page = await feeds.page(ADA, Status.ALL, limit=10)
+
+        assert ids(page.notifications) == [an_id(3), an_id(2), an_id(1)]
+
+    @pytest.mark.parametrize(
+        ("limit", "found", "more"), [(0, 0, True), (1, 1, True), (2, 2, True), (3, 3, False), (4, 3, False)]
+    )
+    async def test_a_page_has_at_most_its_limit_and_says_whether_there_is_more(
+        self, feeds: Feeds, limit: int, found: int, more: bool
+    ) -> None:
+        await feeds.append(drafts(3))
+
+        page = await feeds.page(ADA, Status.UNREAD, limit=limit)
+
+        assert (len(page.notifications), page.more) == (found, more)
+        assert (page.feed.version, page.feed.unread_count) == (3, 3)
+
+    async def test_pages_follow_each_other_without_overlap_or_hole(self, feeds: Feeds) -> None:
+        await feeds.append(drafts(7))
+        seen: list[NotificationId] = []
+        before = None
+        while True:
+            page = await feeds.page(ADA, Status.UNREAD, limit=3, before=before)
+            seen += ids(page.notifications)
+            before = seen[-1]
+            if not page.more:
+                break
+
+        assert seen == [an_id(n) for n in range(7, 0, -1)]
+
+    async def test_a_page_before_an_id_that_is_gone_begins_where_it_was(self, feeds: Feeds) -> None:
+        await feeds.append(drafts(3))
+        await feeds.mark(ADA, Mark.READ, [an_id(2)], LATER)
+
+        page = await feeds.page(ADA, Status.UNREAD, limit=9, before=an_id(2))
+
+        assert ids(page.notifications) == [an_id(1)]
+
+    @pytest.mark.parametrize(
+        ("status", "shown"),
+        [(Status.UNREAD, [1]), (Status.READ, [2]), (Status.ALL, [2, 1]), (Status.ARCHIVED, [4, 3])],
+    )
+    async def test_a_view_shows_what_belongs_to_it(
+        self, feeds: Feeds, status: Status, shown: list[int]
+    ) -> None:
+        await feeds.append(drafts(5))
+        await feeds.mark(ADA, Mark.READ, [an_id(2), an_id(4)], LATER)
+        await feeds.mark(ADA, Mark.ARCHIVED, [an_id(3), an_id(4)], LATER)
+        await feeds.mark(ADA, Mark.RETRACTED, [an_id(5)], LATER)
+
+        page = await feeds.page(ADA, status, limit=10)
+
+        assert ids(page.notifications) == [an_id(n) for n in shown]
+        assert all(item.within(status) for item in page.notifications)
+
+    async def test_a_page_of_one_event_shows_no_other(self, feeds: Feeds) -> None:
+        await feeds.append([a_draft(1, event="a"), a_draft(2, event="b"), a_draft(3, event="a")])
+
+        page = await feeds.page(ADA, Status.ALL, limit=1, event="a")
+        rest = await feeds.page(ADA, Status.ALL, limit=1, event="a", before=an_id(3))
+
+        assert (ids(page.notifications), page.more) == ([an_id(3)], True)
+        assert (ids(rest.notifications), rest.more) == ([an_id(1)], False)
+        assert page.feed.unread_count == 3
+
+    async def test_history_comes_in_version_order_page_by_page(self, feeds: Feeds) -> None:
+        await feeds.append(drafts(3))
+        await feeds.mark(ADA, Mark.READ, [an_id(1)], LATER)
+
+        first = await feeds.history(ADA, 1, 2)
+        last = await feeds.history(ADA, first.notifications[-1].version, 2)
+
+        assert (versions(first.notifications), first.more) == ([2, 3], True)
+        assert (ids(last.notifications), versions(last.notifications), last.more) == ([an_id(1)], [4], False)
+
+    async def test_history_after_the_end_is_empty(self, feeds: Feeds) -> None:
+        await feeds.append(drafts(1))
+
+        found = await feeds.history(ADA, 1, 10)
+
+        assert (found.notifications, found.more, found.feed.version) == ((), False, 1)
+
+    async def test_history_tells_of_retracted_ones_that_nothing_else_shows(self, feeds: Feeds) -> None:
+        await feeds.append(drafts(2))
+        await feeds.mark(ADA, Mark.RETRACTED, [an_id(1)], LATER)
+
+        (changed,) = (await feeds.history(ADA, 2, 10)).notifications
+
+        assert (changed.id, changed.retracted_at) == (an_id(1), LATER)
+        with pytest.raises(UnknownNotification):
+            await feeds.get(ADA, an_id(1))
+
+    async def test_what_has_expired_is_listed_oldest_first_until_it_is_retracted(self, feeds: Feeds) -> None:
+        times = {1: LATER, 2: NOW, 3: LATER + timedelta(microseconds=1), 4: None}
+        await feeds.append([a_draft(n, expires_at=at) for n, at in times.items()])
+
+        assert list(await feeds.expired(LATER, 10)) == [(ADA, an_id(2)), (ADA, an_id(1))]
+        assert list(await feeds.expired(LATER, 1)) == [(ADA, an_id(2))]
+
+        await feeds.mark(ADA, Mark.RETRACTED, [an_id(2)], LATER)
+        assert list(await feeds.expired(LATER, 10)) == [(ADA, an_id(1))]
+
+    # --- at the same time ---
+
+    async def test_of_many_reads_at_once_one_changes_something(self, feeds: Feeds) -> None:
+        await feeds.append(drafts(1))
+
+        marked = await asyncio.gather(
+            *(feeds.mark(ADA, Mark.READ, [an_id()], NOW + timedelta(seconds=n)) for n in range(12))
+        )
+
+        assert sorted(change.changed for change in marked) == [0] * 11 + [1]
+        winner = next(change for change in marked if change.changed)
+        assert (await feeds.get(ADA, an_id())).read_at == winner.at
+        assert await feeds.feed(ADA) == winner.feed
+
+    async def test_a_batch_delivered_twice_at_once_is_stored_once(self, feeds: Feeds) -> None:
+        batch = [*drafts(20), *drafts(20, BOB)]
+
+        outcomes = await asyncio.gather(*(feeds.append(batch) for _ in range(4)), feeds.append(batch[::-1]))
+
+        assert sum(len(change.notifications) for done in outcomes for change in done.added) == 40
+        assert versions(await everything(feeds)) == list(range(1, 21))
+        assert versions(await everything(feeds, BOB)) == list(range(1, 21))
+
+    async def test_changes_at_once_leave_no_hole_and_exact_counts(self, feeds: Feeds) -> None:
+        await feeds.append(drafts(10))
+
+        outcomes: list[Appended | Marked] = await asyncio.gather(
+            *(feeds.append(drafts(3, first=11 + 3 * n)) for n in range(6)),
+            *(feeds.mark(ADA, Mark.READ, [an_id(n), an_id(n + 1)], LATER) for n in range(1, 8)),
+            *(feeds.mark_up_to(ADA, Mark.ARCHIVED, n, LATER) for n in (2, 5)),
+            *(feeds.append([a_draft(n, BOB)]) for n in range(5)),
+        )
+
+        spans = sorted(
+            (change.prev, change.feed.version)
+            for outcome in outcomes
+            for change in (outcome.added if isinstance(outcome, Appended) else [outcome])
+            if change.feed.user_id == ADA and change.prev != change.feed.version
+        )
+        assert spans[0][0] == 10
+        assert [end for _, end in spans[:-1]] == [start for start, _ in spans[1:]]
+        feed = await feeds.feed(ADA)
+        assert feed.version == spans[-1][1]
+        stored = await everything(feeds)
+        assert len(stored) == 28
+        assert len(set(versions(stored))) == 28
+        assert stored[-1].version == feed.version
+
+    async def test_a_page_is_true_for_the_version_it_names(self, feeds: Feeds) -> None:
+        async def change() -> None:
+            for n in range(1, 16):
+                await feeds.append([a_draft(n)])
+                if n % 3 == 0:
+                    await feeds.mark(ADA, Mark.READ, [an_id(n - 1)], LATER)
+
+        async def look() -> None:
+            while not changing.done():
+                page = await feeds.page(ADA, Status.UNREAD, limit=100)
+                assert len(page.notifications) == page.feed.unread_count
+                found = await feeds.history(ADA, 0, 100)
+                assert max(versions(found.notifications), default=0) == found.feed.version
+                await asyncio.sleep(0)
+
+        changing = asyncio.create_task(change())
+        await asyncio.gather(changing, look(), look())
+
+        assert (await feeds.feed(ADA)).unread_count == 10
+
+
+class UsersContract:
+    """Needs `users`."""
+
+    async def test_a_user_comes_back_as_it_was(self, users: Users) -> None:
+        user = a_user(UserId("A.b_c:d@e-9"), name="Ada ﷽ 👩", email="ada@example.com", disabled_at=LATER)
+
+        await users.add(user, "a hash")
+
+        assert await users.get(user.id) == user
+        assert await users.credentials("ada@example.com") == (user, "a hash")
+
+    async def test_an_unknown_user_is_not_found(self, users: Users) -> None:
+        with pytest.raises(UnknownUser):
+            await users.get(ADA)
+        assert await users.credentials("ada@example.com") is None
+        assert await users.known([ADA]) == frozenset()
+
+    async def test_nobody_is_asked_for(self, users: Users) -> None:
+        assert await users.known([]) == frozenset()
+
+    async def test_an_id_is_taken_once(self, users: Users) -> None:
+        await users.add(a_user(ADA), None)
+
+        with pytest.raises(UserTaken):
+            await users.add(a_user(ADA, name="Another"), None)
+
+        assert (await users.get(ADA)).name == "Ada Lovelace"
+
+    async def test_ids_that_differ_in_case_are_two_users(self, users: Users) -> None:
+        await users.add(a_user(UserId("ada")), None)
+        await users.add(a_user(UserId("Ada")), None)
+
+        assert await users.known([UserId("ADA"), UserId("Ada")]) == {"Ada"}
+
+    async def test_an_address_is_taken_once(self, users: Users) -> None:
+        await users.add(a_user(ADA, email="ada@example.com"), None)
+
+        with pytest.raises(UserTaken):
+            await users.add(a_user(BOB, email="ada@example.com"), None)
+
+        assert await users.known([BOB]) == frozenset()
+
+    async def test_many_may_have_no_address(self, users: Users) -> None:
+        await users.add(a_user(ADA), None)
+        await users.add(a_user(BOB), None)
+
+        assert await users.known([ADA, BOB, NOBODY]) == {ADA, BOB}
+
+    async def test_who_was_added_after_being_asked_for_is_known(self, users: Users) -> None:
+        assert await users.known([ADA, BOB]) == frozenset()
+
+        await users.add(a_user(BOB), None)
+
+        assert await users.known([ADA, BOB]) == {BOB}
+
+    async def test_without_a_password_there_are_no_credentials(self, users: Users) -> None:
+        await users.add(a_user(ADA, email="ada@example.com"), None)
+
+        assert await users.credentials("ada@example.com") is None
+
+    async def test_of_many_sign_ups_at_once_one_succeeds(self, users: Users) -> None:
+        outcomes = await asyncio.gather(
+            *(users.add(a_user(ADA, name=f"Ada {n}"), None) for n in range(8)), return_exceptions=True
+        )
+
+        assert sorted(type(outcome).__name__ for outcome in outcomes) == ["NoneType"] + ["UserTaken"] * 7
+
+
+def body(item: Notification) -> Rendered:
+    """What stands for a notification in these tests: JSON whose first field is the id."""
+    return Rendered(json.dumps({"id": str(item.id), "message": item.message}, separators=(",", ":")).encode())
+
+
+class IndexUnderTest(Protocol):
+    """The index, and how a change reaches it."""
+
+    @property
+    def index(self) -> UnreadIndex: ...
+
+    async def apply(self, change: FeedChange) -> None: ...
+
+    async def forget(self, user: UserId) -> None: ...
+
+
+class UnreadIndexContract:
+    """Needs `under_test`, whose index keeps 100 notifications of a feed."""
+
+    async def load(self, test: IndexUnderTest, *numbers: int, more: bool = False, **feed: Any) -> Feed:
+        """Load unread notifications; return the feed they are of."""
+        lease = await self.lease(test)
+        position = replace(a_feed(version=10, unread=len(numbers)), **feed)
+        items = [body(a_notification(n)) for n in sorted(numbers, reverse=True)]
+        await test.index.load(UnreadPage(position, items, more), lease)
+        return position
+
+    async def lease(self, test: IndexUnderTest) -> str:
+        found = await test.index.page(ADA, 10, None)
+        assert isinstance(found, Missing)
+        assert found.lease is not None
+        return found.lease
+
+    async def hit(self, test: IndexUnderTest, limit: int = 100, before: int | None = None) -> UnreadPage:
+        found = await test.index.page(ADA, limit, an_id(before) if before is not None else None)
+        assert isinstance(found, UnreadPage)
+        return found
+
+    async def held(self, test: IndexUnderTest, **query: Any) -> list[int]:
+        """The numbers of the notifications on a page."""
+        numbers = {str(an_id(n)): n for n in range(400)}
+        return [numbers[json.loads(item)["id"]] for item in (await self.hit(test, **query)).items]
+
+    @staticmethod
+    def added(feed: Feed, *numbers: int) -> Added:
+        grown = replace(
+            feed, version=feed.version + len(numbers), unread_count=feed.unread_count + len(numbers)
+        )
+        items = [a_notification(n, version=feed.version + nth) for nth, n in enumerate(numbers, 1)]
+        return Added(grown, tuple(items))
+
+    @staticmethod
+    def marked(feed: Feed, mark: Mark, *numbers: int, unread: int) -> Marked:
+        items = [
+            a_notification(n, read_at=None if mark is Mark.UNREAD else LATER).marked(mark, LATER, n)
+            for n in numbers
+        ]
+        after = replace(feed, version=feed.version + len(items), unread_count=unread)
+        return Marked(after, feed.version, mark, LATER, tuple(items))
+
+    # --- missing ---
+
+    async def test_an_unknown_feed_is_missing_and_one_asker_gets_the_lease(
+        self, under_test: IndexUnderTest
+    ) -> None:
+        asked = await asyncio.gather(*(under_test.index.page(ADA, 10, None) for _ in range(6)))
+
+        assert all(isinstance(found, Missing) for found in asked)
+        assert sum(isinstance(found, Missing) and found.lease is not None for found in asked) == 1
+
+    async def test_a_lease_is_for_one_feed(self, under_test: IndexUnderTest) -> None:
+        first = await self.lease(under_test)
+        other = await under_test.index.page(BOB, 10, None)
+
+        assert isinstance(other, Missing)
+        assert other.lease not in {None, first}
+
+    async def test_a_feed_loaded_empty_is_not_missing(self, under_test: IndexUnderTest) -> None:
+        feed = await self.load(under_test)
+
+        assert await self.hit(under_test) == UnreadPage(feed, [], more=False)
+
+    async def test_what_was_loaded_comes_back_newest_first(self, under_test: IndexUnderTest) -> None:
+        feed = await self.load(under_test, 2, 3, 1)
+
+        page = await self.hit(under_test)
+
+        assert [bytes(item) for item in page.items] == [body(a_notification(n)) for n in (3, 2, 1)]
+        assert (page.feed, page.more) == (feed, False)
+
+    async def test_what_is_loaded_is_for_its_user_alone(self, under_test: IndexUnderTest) -> None:
+        await self.load(under_test, 1)
+
+        assert isinstance(await under_test.index.page(BOB, 10, None), Missing)
+
+    async def test_text_beyond_ascii_comes_back(self, under_test: IndexUnderTest) -> None:
+        feed = await self.load(under_test)
+        change = self.added(feed, 1)
+        item = replace(change.notifications[0], message=AWKWARD_TEXT)
+        await under_test.apply(replace(change, notifications=(item,)))
+
+        assert json.loads((await self.hit(under_test)).items[0])["message"] == AWKWARD_TEXT
+
+    # --- leases ---
+
+    async def test_only_the_holder_of_the_lease_may_load(self, under_test: IndexUnderTest) -> None:
+        await self.lease(under_test)
+
+        await under_test.index.load(UnreadPage(a_feed(), [body(a_notification())], more=False), "forged")
+
+        assert isinstance(await under_test.index.page(ADA, 10, None), Missing)
+
+    async def test_a_lease_loads_once(self, under_test: IndexUnderTest) -> None:
+        lease = await self.lease(under_test)
+        newer, older = a_feed(version=7, unread=0), a_feed(version=3, unread=0)
+
+        await under_test.index.load(UnreadPage(newer, [], more=False), lease)
+        await under_test.index.load(UnreadPage(older, [], more=False), lease)
+
+        assert (await self.hit(under_test)).feed == newer
+
+    @pytest.mark.parametrize("change", ["added", "marked", "up_to", "settled"])
+    async def test_what_was_read_before_an_announced_change_is_not_loaded(
+        self, under_test: IndexUnderTest, change: str
+    ) -> None:
+        feed = a_feed(version=10, unread=1)
+        lease = await self.lease(under_test)
+        changes: dict[str, FeedChange] = {
+            "added": self.added(feed, 2),
+            "marked": self.marked(feed, Mark.READ, 1, unread=0),
+            "up_to": Marked(replace(feed, version=11), 10, Mark.READ, LATER, None, up_to=10),
+            "settled": Settled(feed),
+        }
+
+        await under_test.apply(changes[change])
+        await under_test.index.load(UnreadPage(feed, [body(a_notification())], more=False), lease)
+
+        assert isinstance(await under_test.index.page(ADA, 10, None), Missing)
+
+    async def test_after_a_change_the_lease_is_free_again(self, under_test: IndexUnderTest) -> None:
+        first = await self.lease(under_test)
+        await under_test.apply(Settled(a_feed()))
+
+        assert await self.lease(under_test) != first
+
+    async def test_a_change_of_another_feed_leaves_the_lease_alone(self, under_test: IndexUnderTest) -> None:
+        lease = await self.lease(under_test)
+        await under_test.apply(Settled(a_feed(user=BOB)))
+
+        await under_test.index.load(UnreadPage(a_feed(unread=0), [], more=False), lease)
+
+        assert (await self.hit(under_test)).items == []
+
+    # --- changes ---
+
+    async def test_a_change_that_follows_is_applied(self, under_test: IndexUnderTest) -> None:
+        feed = await self.load(under_test, 1)
+
+        change = self.added(feed, 3, 2)
+        await under_test.apply(change)
+
+        assert await self.held(under_test) == [3, 2, 1]
+        assert (await self.hit(under_test)).feed == change.feed
+
+    async def test_changes_apply_one_after_another(self, under_test: IndexUnderTest) -> None:
+        feed = await self.load(under_test, 1, 2, 3)
+        for change in (
+            added := self.added(feed, 4),
+            read := self.marked(added.feed, Mark.READ, 2, 4, unread=2),
+            unread := self.marked(read.feed, Mark.UNREAD, 2, unread=3),
+        ):
+            await under_test.apply(change)
+
+        assert await self.held(under_test) == [3, 2, 1]
+        assert (await self.hit(under_test)).feed == unread.feed
+
+    @pytest.mark.parametrize("mark", [Mark.READ, Mark.ARCHIVED, Mark.RETRACTED])
+    async def test_what_is_marked_leaves(self, under_test: IndexUnderTest, mark: Mark) -> None:
+        feed = await self.load(under_test, 1, 2)
+
+        await under_test.apply(self.marked(feed, mark, 1, unread=1))
+
+        assert await self.held(under_test) == [2]
+
+    async def test_what_turns_unread_again_comes_back(self, under_test: IndexUnderTest) -> None:
+        feed = await self.load(under_test, 1, 3)
+
+        await under_test.apply(self.marked(feed, Mark.UNREAD, 2, unread=3))
+
+        assert await self.held(under_test) == [3, 2, 1]
+
+    async def test_unarchiving_what_was_read_does_not_bring_it_back(self, under_test: IndexUnderTest) -> None:
+        feed = await self.load(under_test, 1)
+        item = a_notification(2, read_at=NOW, version=11)
+        after = replace(feed, version=11)
+
+        await under_test.apply(Marked(after, 10, Mark.UNARCHIVED, LATER, (item,)))
+
+        assert await self.held(under_test) == [1]
+        assert (await self.hit(under_test)).feed == after
+
+    async def test_a_gap_drops_the_entry(self, under_test: IndexUnderTest) -> None:
+        feed = await self.load(under_test, 1)
+
+        await under_test.apply(self.added(replace(feed, version=feed.version + 1), 2))
+
+        assert isinstance(await under_test.index.page(ADA, 10, None), Missing)
+
+    async def test_a_change_that_is_known_already_is_ignored(self, under_test: IndexUnderTest) -> None:
+        feed = await self.load(under_test, 1)
+        known = self.added(replace(feed, version=feed.version - 1, unread_count=0), 2)
+
+        await under_test.apply(known)
+
+        assert await self.held(under_test) == [1]
+        assert (await self.hit(under_test)).feed == feed
+
+    async def test_a_change_repeated_is_applied_once(self, under_test: IndexUnderTest) -> None:
+        change = self.added(await self.load(under_test, 1), 2)
+
+        await under_test.apply(change)
+        await under_test.apply(change)
+
+        assert await self.held(under_test) == [2, 1]
+        assert (await self.hit(under_test)).feed == change.feed
+
+    async def test_a_change_that_names_nothing_drops_the_entry(self, under_test: IndexUnderTest) -> None:
+        feed = await self.load(under_test, 1)
+
+        after = replace(feed, version=feed.version + 1, unread_count=0)
+        await under_test.apply(Marked(after, feed.version, Mark.READ, LATER, None, up_to=10))
+
+        assert isinstance(await under_test.index.page(ADA, 10, None), Missing)
+
+    async def test_a_bare_position_ahead_drops_the_entry(self, under_test: IndexUnderTest) -> None:
+        feed = await self.load(under_test, 1)
+
+        await under_test.apply(Settled(replace(feed, version=feed.version + 1)))
+
+        assert isinstance(await under_test.index.page(ADA, 10, None), Missing)
+
+    @pytest.mark.parametrize("behind", [0, 1])
+    async def test_a_bare_position_that_is_reached_changes_nothing(
+        self, under_test: IndexUnderTest, behind: int
+    ) -> None:
+        feed = await self.load(under_test, 1)
+
+        await under_test.apply(Settled(replace(feed, version=feed.version - behind)))
+
+        assert await self.held(under_test) == [1]
+
+    async def test_another_life_of_the_feed_drops_the_entry(self, under_test: IndexUnderTest) -> None:
+        feed = await self.load(under_test, 1)
+
+        await under_test.apply(self.added(replace(feed, epoch="e2"), 2))
+
+        assert isinstance(await under_test.index.page(ADA, 10, None), Missing)
+
+    async def test_a_change_of_a_feed_that_is_missing_leaves_it_missing(
+        self, under_test: IndexUnderTest
+    ) -> None:
+        await under_test.apply(self.added(a_feed(version=0, unread=0), 1))
+
+        assert isinstance(await under_test.index.page(ADA, 10, None), Missing)
+
+    async def test_what_was_forgotten_can_be_loaded_again(self, under_test: IndexUnderTest) -> None:
+        await self.load(under_test, 1)
+        await under_test.forget(ADA)
+
+        await self.load(under_test, 1, 2)
+
+        assert await self.held(under_test) == [2, 1]
+
+    # --- pages ---
+
+    async def test_a_count_alone_needs_no_items(self, under_test: IndexUnderTest) -> None:
+        feed = await self.load(under_test, 1, 2, more=True, unread_count=5_000)
+
+        assert await self.hit(under_test, limit=0) == UnreadPage(feed, [], more=False)
+
+    @pytest.mark.parametrize(
+        ("limit", "before", "shown", "more"),
+        [
+            (2, None, [5, 4], True),
+            (5, None, [5, 4, 3, 2, 1], False),
+            (6, None, [5, 4, 3, 2, 1], False),
+            (2, 4, [3, 2], True),
+            (3, 4, [3, 2, 1], False),
+            (9, 1, [], False),
+            (9, 99, [5, 4, 3, 2, 1], False),
+        ],
+    )
+    async def test_a_page_begins_below_an_id(
+        self, under_test: IndexUnderTest, limit: int, before: int | None, shown: list[int], more: bool
+    ) -> None:
+        await self.load(under_test, 1, 2, 3, 4, 5)
+
+        assert await self.held(under_test, limit=limit, before=before) == shown
+        assert (await self.hit(under_test, limit=limit, before=before)).more is more
+
+    async def test_a_page_may_begin_below_an_id_that_is_not_held(self, under_test: IndexUnderTest) -> None:
+        await self.load(under_test, 1, 3)
+
+        assert await self.held(under_test, before=2) == [1]
+
+    async def test_of_a_long_feed_only_the_newest_are_held_with_the_exact_count(
+        self, under_test: IndexUnderTest
+    ) -> None:
+        await self.load(under_test, *range(201, 301), more=True, unread_count=300)
+
+        page = await self.hit(under_test, limit=99)
+
+        assert (len(page.items), page.more, page.feed.unread_count) == (99, True, 300)
+        assert isinstance(await under_test.index.page(ADA, 100, None), Missing)
+
+    async def test_beyond_what_is_held_a_later_page_is_missing_without_a_lease(
+        self, under_test: IndexUnderTest
+    ) -> None:
+        await self.load(under_test, *range(201, 301), more=True, unread_count=300)
+
+        assert await under_test.index.page(ADA, 10, an_id(205)) == Missing(None)
+        assert await self.held(under_test, limit=3, before=205) == [204, 203, 202]
+
+    async def test_growing_beyond_its_capacity_it_keeps_the_newest(self, under_test: IndexUnderTest) -> None:
+        feed = await self.load(under_test, *range(1, 100))
+
+        change = self.added(feed, *range(100, 151))
+        await under_test.apply(change)
+
+        assert under_test.index.capacity == 100
+        assert await self.held(under_test, limit=99) == list(range(150, 51, -1))
+        assert (await self.hit(under_test, limit=0)).feed == change.feed
+        assert isinstance(await under_test.index.page(ADA, 100, None), Missing)
+
+    async def test_one_older_than_what_a_cut_entry_holds_is_counted_but_not_kept(
+        self, under_test: IndexUnderTest
+    ) -> None:
+        feed = await self.load(under_test, *range(201, 301), more=True, unread_count=300)
+
+        await under_test.apply(self.marked(feed, Mark.UNREAD, 5, unread=301))
+
+        assert (await self.hit(under_test, limit=0)).feed.unread_count == 301
+        assert isinstance(await under_test.index.page(ADA, 2, an_id(203)), Missing)
+
+    async def test_a_cut_entry_that_ran_empty_cannot_tell_where_a_new_one_belongs(
+        self, under_test: IndexUnderTest
+    ) -> None:
+        feed = await self.load(under_test, 301, more=True, unread_count=300)
+        read = self.marked(feed, Mark.READ, 301, unread=299)
+        await under_test.apply(read)
+
+        await under_test.apply(self.marked(read.feed, Mark.UNREAD, 5, unread=300))
+
+        assert isinstance(await under_test.index.page(ADA, 1, None), Missing)
+
+
+class LiveFeedContract:
+    """Needs `live`, and `deliver` that hands frames to it."""
+
+    @staticmethod
+    def frame(version: int = 1, user: UserId = ADA, text: str = "{}") -> Frame:
+        return Frame(user, "e1", version - 1, version, text)
+
+    async def test_a_subscriber_gets_the_frames_of_its_user(
+        self, live: LiveFeed, deliver: Callable[[Sequence[Frame]], None]
+    ) -> None:
+        async with live.subscribe(ADA) as stream:
+            deliver([self.frame(1), self.frame(1, BOB), self.frame(2)])
+
+            received = await stream.next(1)
+
+        assert list(received.frames) == [self.frame(1), self.frame(2)]
+        assert not received.missed
+
+    async def test_every_stream_of_a_user_gets_them(
+        self, live: LiveFeed, deliver: Callable[[Sequence[Frame]], None]
+    ) -> None:
+        async with live.subscribe(ADA) as phone, live.subscribe(ADA) as laptop:
+            deliver([self.frame()])
+
+            assert list((await phone.next(1)).frames) == list((await laptop.next(1)).frames) == [self.frame()]
+
+    async def test_without_frames_it_waits_no_longer_than_told(self, live: LiveFeed) -> None:
+        async with live.subscribe(ADA) as stream:
+            received = await stream.next(0.01)
+
+        assert (list(received.frames), received.missed) == ([], False)
+
+    async def test_a_frame_ends_the_wait(
+        self, live: LiveFeed, deliver: Callable[[Sequence[Frame]], None]
+    ) -> None:
+        async with live.subscribe(ADA) as stream:
+            waiting = asyncio.create_task(stream.next(30))
+            await asyncio.sleep(0)
+            deliver([self.frame()])
+
+            assert list((await waiting).frames) == [self.frame()]
+
+    async def test_frames_come_once(self, live: LiveFeed, deliver: Callable[[Sequence[Frame]], None]) -> None:
+        async with live.subscribe(ADA) as stream:
+            deliver([self.frame()])
+            await stream.next(1)
+
+            assert list((await stream.next(0.01)).frames) == []
+
+    async def test_a_wait_that_was_given_up_loses_nothing(
+        self, live: LiveFeed, deliver: Callable[[Sequence[Frame]], None]
+    ) -> None:
+        async with live.subscribe(ADA) as stream:
+            waiting = asyncio.create_task(stream.next(30))
+            await asyncio.sleep(0)
+            waiting.cancel()
+            await asyncio.gather(waiting, return_exceptions=True)
+            deliver([self.frame()])
+
+            assert list((await stream.next(1)).frames) == [self.frame()]
+
+    async def test_one_that_does_not_read_is_told_and_the_others_are_not_held_up(
+        self, live: LiveFeed, deliver: Callable[[Sequence[Frame]], None]
+    ) -> None:
+        async with live.subscribe(ADA) as slow, live.subscribe(ADA) as quick, live.subscribe(BOB) as bob:
+            seen = 0
+            for version in range(1, 600):
+                deliver([self.frame(version)])
+                seen += len((await quick.next(1)).frames)
+            deliver([self.frame(1, BOB)])
+
+            with pytest.raises(Lagging):
+                await slow.next(1)
+            assert seen == 599
+            assert len((await bob.next(1)).frames) == 1
+
+    async def test_frames_before_the_subscription_are_not_received(
+        self, live: LiveFeed, deliver: Callable[[Sequence[Frame]], None]
+    ) -> None:
+        deliver([self.frame(1)])
+        async with live.subscribe(ADA) as stream:
+            deliver([self.frame(2)])
+
+            assert [frame.version for frame in (await stream.next(1)).frames] == [2]
+
+    async def test_streams_come_and_go(
+        self, live: LiveFeed, deliver: Callable[[Sequence[Frame]], None]
+    ) -> None:
+        async with AsyncExitStack() as stack:
+            for _ in range(3):
+                await stack.enter_async_context(live.subscribe(ADA))
+        deliver([self.frame(1)])
+        async with live.subscribe(ADA) as stream:
+            deliver([self.frame(2)])
+
+            assert [frame.version for frame in (await stream.next(1)).frames] == [2]
+
+
+class Carrier(Protocol):
+    """An announcer with what hears of its announcements, and a way to cut it off."""
+
+    @property
+    def announcer(self) -> Announcer: ...
+
+    @property
+    def index(self) -> UnreadIndex: ...
+
+    @property
+    def live(self) -> LiveFeed: ...
+
+    def cut(self) -> None:
+        """From now on nothing can be told."""
+        ...
+
+    async def restore(self) -> None:
+        """It can again, and what was not told has been."""
+        ...
+
+
+class AnnouncerContract:
+    """Needs `carrier`."""
+
+    @staticmethod
+    async def frames(stream: Subscription, count: int = 1) -> list[Frame]:
+        """Wait until so many frames have come."""
+        found: list[Frame] = []
+        async with asyncio.timeout(10):
+            while len(found) < count:
+                found += (await stream.next(1)).frames
+        return found
+
+    @staticmethod
+    def added(user: UserId = ADA, version: int = 1, **changes: Any) -> Added:
+        item = a_notification(version, user, **changes)
+        return Added(a_feed(version, unread=version, user=user), (item,))
+
+    async def test_a_new_notification_arrives_as_a_frame(self, carrier: Carrier) -> None:
+        change = self.added(message=AWKWARD_TEXT, metadata=AWKWARD_METADATA)
+        async with carrier.live.subscribe(ADA) as stream:
+            await carrier.announcer.announce([change])
+
+            (frame,) = await self.frames(stream)
+
+        assert (frame.user_id, frame.epoch, frame.prev, frame.version) == (ADA, "e1", 0, 1)
+        assert frame.unread_ids == (str(an_id()),)
+        assert frame.accepted_at == pytest.approx(NOW.timestamp(), abs=1e-3)
+        told = json.loads(frame.text)
+        (item,) = told.pop("items")
+        assert told == {"type": "notifications", "prev": "e1.0", "cursor": "e1.1", "unread_count": 1}
+        assert item["id"] == str(an_id())
+        assert (item["message"], item["metadata"]) == (AWKWARD_TEXT, AWKWARD_METADATA)
+        assert item["created_at"] == "2026-03-14T09:26:53.589793Z"
+        assert (item["version"], item["read_at"], item["user_id"]) == (1, None, "ada")
+
+    @pytest.mark.parametrize(
+        ("mark", "told"),
+        [
+            (Mark.READ, {"read_at": "2026-03-14T09:27:53.589793Z"}),
+            (Mark.UNREAD, {"read_at": None}),
+            (Mark.ARCHIVED, {"archived_at": "2026-03-14T09:27:53.589793Z"}),
+            (Mark.UNARCHIVED, {"archived_at": None}),
+            (Mark.RETRACTED, {"retracted_at": "2026-03-14T09:27:53.589793Z"}),
+        ],
+    )
+    async def test_a_mark_arrives_as_a_frame(
+        self, carrier: Carrier, mark: Mark, told: dict[str, str | None]
+    ) -> None:
+        items = (a_notification(1, version=3), a_notification(2, version=4))
+        async with carrier.live.subscribe(ADA) as stream:
+            await carrier.announcer.announce([Marked(a_feed(4, 0), 2, mark, LATER, items)])
+
+            (frame,) = await self.frames(stream)
+
+        assert json.loads(frame.text) == {
+            "type": "update",
+            "ids": [str(an_id(1)), str(an_id(2))],
+            "set": told,
+            "prev": "e1.2",
+            "cursor": "e1.4",
+            "unread_count": 0,
+        }
+        assert (frame.prev, frame.version, frame.unread_ids) == (2, 4, ())
+
+    async def test_a_mark_up_to_a_position_arrives_as_a_frame(self, carrier: Carrier) -> None:
+        async with carrier.live.subscribe(ADA) as stream:
+            await carrier.announcer.announce([Marked(a_feed(9, 0), 6, Mark.READ, LATER, None, up_to=5)])
+
+            (frame,) = await self.frames(stream)
+
+        told = json.loads(frame.text)
+        assert "ids" not in told
+        assert told["type"] == "update"
+        assert (told["up_to"], told["prev"], told["cursor"]) == ("e1.5", "e1.6", "e1.9")
+
+    async def test_a_bare_position_arrives_without_text(self, carrier: Carrier) -> None:
+        async with carrier.live.subscribe(ADA) as stream:
+            await carrier.announcer.announce([Settled(a_feed(5))])
+
+            (frame,) = await self.frames(stream)
+
+        assert (frame.prev, frame.version, frame.text, frame.unread_ids) == (5, 5, "", ())
+
+    async def test_frames_come_in_the_order_of_the_changes(self, carrier: Carrier) -> None:
+        async with carrier.live.subscribe(ADA) as stream:
+            await carrier.announcer.announce([self.added(version=1), self.added(version=2)])
+            await carrier.announcer.announce([self.added(version=3)])
+
+            found = await self.frames(stream, 3)
+
+        assert [frame.version for frame in found] == [1, 2, 3]
+
+    async def test_nobody_hears_of_anothers_feed(self, carrier: Carrier) -> None:
+        async with carrier.live.subscribe(ADA) as ada, carrier.live.subscribe(BOB) as bob:
+            await carrier.announcer.announce([self.added(ADA), self.added(BOB)])
+
+            assert [frame.user_id for frame in await self.frames(ada)] == [ADA]
+            assert [frame.user_id for frame in await self.frames(bob)] == [BOB]
+
+    async def test_nothing_to_announce_is_fine(self, carrier: Carrier) -> None:
+        await carrier.announcer.announce([])
+
+    async def test_when_a_frame_arrives_the_index_knows_of_it(self, carrier: Carrier) -> None:
+        missing = await carrier.index.page(ADA, 10, None)
+        assert isinstance(missing, Missing)
+        assert missing.lease is not None
+        await carrier.index.load(UnreadPage(a_feed(0, 0), [], more=False), missing.lease)
+        async with carrier.live.subscribe(ADA) as stream:
+            announcing = asyncio.create_task(carrier.announcer.announce([self.added()]))
+            await self.frames(stream)
+
+            page = await carrier.index.page(ADA, 10, None)
+            await announcing
+
+        assert isinstance(page, UnreadPage)
+        assert (page.feed, len(page.items)) == (a_feed(1, 1), 1)
+
+    async def test_what_could_not_be_told_is_told_later_as_a_position(self, carrier: Carrier) -> None:
+        async with carrier.live.subscribe(ADA) as ada, carrier.live.subscribe(BOB) as bob:
+            carrier.cut()
+            await carrier.announcer.announce([self.added(ADA, 1), self.added(BOB, 1)])
+            await carrier.announcer.announce([self.added(ADA, 2)])
+            await carrier.restore()
+
+            (for_ada,) = await self.frames(ada)
+            (for_bob,) = await self.frames(bob)
+
+        assert (for_ada.version, for_ada.text) == (2, "")
+        assert (for_bob.version, for_bob.text) == (1, "")
+
+    async def test_the_index_forgets_what_it_was_not_told_of(self, carrier: Carrier) -> None:
+        missing = await carrier.index.page(ADA, 10, None)
+        assert isinstance(missing, Missing)
+        assert missing.lease is not None
+        await carrier.index.load(UnreadPage(a_feed(0, 0), [], more=False), missing.lease)
+        carrier.cut()
+        await carrier.announcer.announce([self.added()])
+        await carrier.restore()
+
+        assert isinstance(await carrier.index.page(ADA, 10, None), Missing)
+
+
+class QueueContract:
+    """Needs `queue`, and `arrived` that returns what can be read of it, oldest first."""
+
+    async def test_what_was_put_arrives_as_it_was(
+        self, queue: NotificationQueue, arrived: Callable[[int], Any]
+    ) -> None:
+        draft = a_draft(
+            title="Title", message=AWKWARD_TEXT, metadata=AWKWARD_METADATA, action_url="/a", expires_at=LATER
+        )
+
+        await queue.put(draft)
+
+        assert await arrived(1) == [draft]
+
+    async def test_drafts_of_one_user_stay_in_order(
+        self, queue: NotificationQueue, arrived: Callable[[int], Any]
+    ) -> None:
+        batch = [draft for n in range(1, 21) for draft in (a_draft(n), a_draft(n, BOB))]
+
+        assert await queue.put_all(batch) == [None] * 40
+
+        found: list[Draft] = await arrived(40)
+        for user in (ADA, BOB):
+            mine = [draft.id for draft in found if draft.content.user_id == user]
+            assert mine == [an_id(n) for n in range(1, 21)]
+
+    async def test_nothing_can_be_put(self, queue: NotificationQueue) -> None:
+        assert list(await queue.put_all([])) == []
+
+
+class IdempotencyKeysContract:
+    """Needs `keys`."""
+
+    async def test_a_new_key_stands_for_the_id_that_came_with_it(self, keys: IdempotencyKeys) -> None:
+        assert await keys.claim("producer", "key", "print", an_id(1)) == an_id(1)
+
+    async def test_a_key_stands_for_its_first_id(self, keys: IdempotencyKeys) -> None:
+        await keys.claim("producer", "key", "print", an_id(1))
+
+        assert await keys.claim("producer", "key", "print", an_id(2)) == an_id(1)
+
+    async def test_a_key_with_another_body_is_refused(self, keys: IdempotencyKeys) -> None:
+        await keys.claim("producer", "key", "print", an_id(1))
+
+        with pytest.raises(KeyReused):
+            await keys.claim("producer", "key", "another", an_id(2))
+
+        assert await keys.claim("producer", "key", "print", an_id(3)) == an_id(1)
+
+    async def test_producers_do_not_share_keys(self, keys: IdempotencyKeys) -> None:
+        await keys.claim("producer", "key", "print", an_id(1))
+
+        assert await keys.claim("another", "key", "another", an_id(2)) == an_id(2)
+
+    @pytest.mark.parametrize("key", ["", "a:b", "k" * 255, "\x00\xff", "ключ", "*"])
+    async def test_any_text_can_be_a_key(self, keys: IdempotencyKeys, key: str) -> None:
+        await keys.claim("producer", key, "print", an_id(1))
+
+        assert await keys.claim("producer", key, "print", an_id(2)) == an_id(1)
+        assert await keys.claim("producer", f"{key}.", "print", an_id(3)) == an_id(3)
+
+    async def test_of_many_claims_at_once_one_wins(self, keys: IdempotencyKeys) -> None:
+        won = await asyncio.gather(*(keys.claim("producer", "key", "print", an_id(n)) for n in range(10)))
+
+        assert len(set(won)) == 1
+
+
+class TicketsContract:
+    """Needs `tickets`."""
+
+    CLAIMS = Claims(UserId("A.b_c:d@e-9"), LATER)
+
+    async def test_a_ticket_admits_whom_it_was_issued_for(self, tickets: Tickets) -> None:
+        assert await tickets.redeem(await tickets.issue(self.CLAIMS)) == self.CLAIMS
+
+    async def test_a_ticket_admits_once(self, tickets: Tickets) -> None:
+        ticket = await tickets.issue(self.CLAIMS)
+        await tickets.redeem(ticket)
+
+        with pytest.raises(NotAuthenticated):
+            await tickets.redeem(ticket)
+
+    async def test_of_many_attempts_at_once_one_is_admitted(self, tickets: Tickets) -> None:
+        ticket = await tickets.issue(self.CLAIMS)
+
+        outcomes = await asyncio.gather(*(tickets.redeem(ticket) for _ in range(8)), return_exceptions=True)
+
+        assert sum(isinstance(outcome, Claims) for outcome in outcomes) == 1
+        assert sum(isinstance(outcome, NotAuthenticated) for outcome in outcomes) == 7
+
+    @pytest.mark.parametrize("ticket", ["", "never issued", "*", "\x00", "a" * 10_000])
+    async def test_what_is_no_ticket_admits_nobody(self, tickets: Tickets, ticket: str) -> None:
+        await tickets.issue(self.CLAIMS)
+
+        with pytest.raises(NotAuthenticated):
+            await tickets.redeem(ticket)
+
+    async def test_no_two_tickets_are_alike(self, tickets: Tickets) -> None:
+        assert len({await tickets.issue(self.CLAIMS) for _ in range(10)}) == 10
+
+    async def test_tickets_live_for_half_a_minute(self, tickets: Tickets) -> None:
+        assert tickets.lifetime == 30
+
+
+class TokensContract:
+    """Needs `tokens` with a lifetime of an hour."""
+
+    async def test_a_token_speaks_for_its_user_until_it_expires(self, tokens: Tokens) -> None:
+        token, seconds = tokens.mint(UserId("A.b_c:d@e-9"), NOW)
+
+        claims = tokens.verify(token, NOW)
+
+        assert seconds == 3600
+        assert claims.user_id == "A.b_c:d@e-9"
+        assert NOW + timedelta(minutes=59) < claims.expires_at <= NOW + timedelta(hours=1)
+
+    @pytest.mark.parametrize("verified_before", [False, True])
+    async def test_an_expired_token_is_refused(self, tokens: Tokens, verified_before: bool) -> None:
+        token, _ = tokens.mint(ADA, NOW)
+        expires_at = tokens.verify(token, NOW).expires_at if verified_before else NOW + timedelta(hours=1)
+
+        with pytest.raises(NotAuthenticated):
+            tokens.verify(token, expires_at)
+
+    async def test_a_token_is_good_to_the_last_moment(self, tokens: Tokens) -> None:
+        token, _ = tokens.mint(ADA, NOW)
+        expires_at = tokens.verify(token, NOW).expires_at
+
+        assert tokens.verify(token, expires_at - timedelta(microseconds=1)).user_id == ADA
+
+    @pytest.mark.parametrize("token", ["", "x", "a.b.c", "..", "\x00", "ü", "a" * 10_000])
+    async def test_what_is_no_token_is_refused(self, tokens: Tokens, token: str) -> None:
+        with pytest.raises(NotAuthenticated):
+            tokens.verify(token, NOW)
+
+
+class PasswordsContract:
+    """Needs `passwords`."""
+
+    async def test_the_right_password_is_right_and_another_is_not(self, passwords: Passwords) -> None:
+        held = await passwords.hash("correct horse")
+
+        assert await passwords.verify("correct horse", held)
+        assert not await passwords.verify("correct horse ", held)
+
+    async def test_a_hash_does_not_show_the_password(self, passwords: Passwords) -> None:
+        assert "correct horse" not in await passwords.hash("correct horse")
+
+    async def test_without_a_hash_no_password_is_right(self, passwords: Passwords) -> None:
+        assert not await passwords.verify("the password of nobody", None)
+        assert not await passwords.verify("", None)
+
+    async def test_passwords_beyond_ascii_are_kept_apart(self, passwords: Passwords) -> None:
+        held = await passwords.hash("pässwörd 👩")
+
+        assert await passwords.verify("pässwörd 👩", held)
+        assert not await passwords.verify("password 👩", held)
+
+
+class ApiKeysContract:
+    """Needs `keys`."""
+
+    KEY = ApiKey(
+        id="0a1b2c",
+        name="Billing ﷽",
+        secret_hash=bytes(range(32)),
+        scopes=frozenset({"publish", "users"}),
+        created_at=NOW,
+        expires_at=LATER,
+    )
+
+    async def test_a_key_comes_back_as_it_was(self, keys: ApiKeys) -> None:
+        await keys.add(self.KEY)
+
+        assert await keys.get(self.KEY.id) == self.KEY
+        assert list(await keys.all()) == [self.KEY]
+
+    async def test_an_unknown_key_is_not_there(self, keys: ApiKeys) -> None:
+        assert await keys.get("unknown") is None
+        assert list(await keys.all()) == []
+
+    async def test_a_key_without_scopes_or_end_comes_back_so(self, keys: ApiKeys) -> None:
+        bare = replace(self.KEY, scopes=frozenset(), expires_at=None)
+        await keys.add(bare)
+
+        assert await keys.get(bare.id) == bare
+
+    async def test_keys_are_listed_in_the_order_they_were_made(self, keys: ApiKeys) -> None:
+        younger = replace(self.KEY, id="younger", created_at=LATER)
+        await keys.add(younger)
+        await keys.add(self.KEY)
+
+        assert list(await keys.all()) == [self.KEY, younger]
+
+    async def test_a_revoked_key_says_so_and_the_first_time_stays(self, keys: ApiKeys) -> None:
+        await keys.add(self.KEY)
+        await keys.get(self.KEY.id)
+
+        assert await keys.revoke(self.KEY.id, NOW)
+        assert not await keys.revoke(self.KEY.id, LATER)
+
+        assert await keys.get(self.KEY.id) == replace(self.KEY, revoked_at=NOW)
+
+    async def test_revoking_one_leaves_the_others(self, keys: ApiKeys) -> None:
+        other = replace(self.KEY, id="other")
+        await keys.add(self.KEY)
+        await keys.add(other)
+
+        await keys.revoke(self.KEY.id, NOW)
+
+        assert await keys.get("other") == other
+
+    async def test_what_is_no_key_cannot_be_revoked(self, keys: ApiKeys) -> None:
+        assert not await keys.revoke("unknown", NOW)
+
+
+__all__ = [name for name in globals() if name.endswith("Contract")]

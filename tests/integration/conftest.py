@@ -1,0 +1,57 @@
+"""The real adapters, each on the test's own part of the servers."""
+
+from collections.abc import AsyncIterator, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from adapters.postgres.engine import create_engine
+from adapters.redis.server import RedisServer, connect
+from entrypoints.embedded import EmbeddedServers
+from entrypoints.settings import Settings
+from tests.conftest import Databases
+from tests.product import Product, Stores
+
+
+@pytest.fixture(scope="module")
+def shared_url(databases: Databases, template: str) -> Iterator[str]:
+    """A database that the tests of a module empty and use in turn: cheaper than one for each."""
+    url = databases.create(template=template)
+    yield url
+    databases.drop(url)
+
+
+@pytest.fixture
+async def engine(shared_url: str) -> AsyncIterator[AsyncEngine]:
+    """Connections to an empty database."""
+    engine = create_engine(shared_url, pool_size=10, application="tests")
+    async with engine.begin() as connection:
+        await connection.execute(text("TRUNCATE users, feeds, notifications, api_keys"))
+    yield engine
+    await engine.dispose()
+
+
+@pytest.fixture
+async def redis_server(servers: EmbeddedServers) -> AsyncIterator[RedisServer]:
+    server = RedisServer(connect(servers.redis_url))
+    yield server
+    await server.close()
+
+
+@pytest.fixture
+async def product(
+    tmp_path: Path, environment: Mapping[str, str], settings: Settings
+) -> AsyncIterator[Product]:
+    """Processes of the test's own; none is started yet."""
+    made = Product(tmp_path, environment, settings)
+    await made.prepare()
+    yield made
+    await made.stop()
+
+
+@pytest.fixture
+async def stores(product: Product) -> AsyncIterator[Stores]:
+    async with Stores.open(product.settings) as opened:
+        yield opened

@@ -1,0 +1,225 @@
+"""The whole product, through its own HTTP and sockets."""
+
+import asyncio
+import json
+import signal
+import time
+from typing import Any
+
+import httpx
+import pytest
+
+from examples import github_webhooks
+from tests.product import Api, Product, Stores, create_users, eventually
+
+
+@pytest.fixture
+async def api(product: Product) -> Api:
+    api, _ = await asyncio.gather(product.api(), product.consumer())
+    return api
+
+
+async def publish(client: httpx.AsyncClient, user: str, message: str, **fields: Any) -> str:
+    body = {"user_id": user, "event": "test.sent", "message": message, **fields}
+    response = await client.post("/v1/notifications", json=body)
+    assert response.status_code == 202, response.text
+    return str(response.json()["id"])
+
+
+async def test_real_deliveries_reach_two_sockets_a_user_and_every_store(api: Api, stores: Stores) -> None:
+    report = await github_webhooks.run(api.url, api.product.api_key)
+
+    assert report.published == 329
+    assert not report.problems
+    assert len(await stores.ids()) == len(set(await stores.ids())) == 329
+    assert not await stores.broken_feeds()
+    assert not await stores.disagreements()
+
+
+async def test_what_one_device_reads_the_other_sees_in_the_same_order_on_another_node(
+    product: Product, api: Api
+) -> None:
+    other = await product.api()
+    async with api.client("ada") as client:
+        await create_users(client, ["ada"])
+        async with api.follow("ada") as phone, other.follow("ada") as laptop:
+            ids = [await publish(client, "ada", f"message {n}") for n in range(5)]
+            await eventually(lambda: len(laptop.created) == len(phone.created) == 5, "both have five")
+            await phone.send(type="read", ids=[ids[0]], ref="first")
+            await laptop.send(type="archive", ids=[ids[1]], ref="second")
+            await phone.seen(lambda frame: frame.get("ref") == "first", "its answer")
+            await laptop.seen(lambda frame: frame.get("ref") == "second", "its answer")
+            await eventually(lambda: phone.cursor == laptop.cursor, "both at the same cursor")
+
+            changes = [
+                [frame for frame in device.frames if frame["type"] in {"notifications", "update"}]
+                for device in (phone, laptop)
+            ]
+            assert changes[0] == changes[1]
+            assert phone.items[ids[0]]["read_at"] is not None
+            assert not phone.holes
+            assert not laptop.holes
+
+
+async def test_nobody_sees_what_is_another_users(api: Api) -> None:
+    async with api.client("ada") as client:
+        await create_users(client, ["ada", "eve"])
+        async with api.follow("eve") as eve:
+            mine = await publish(client, "ada", "for ada alone")
+            await publish(client, "eve", "for eve")
+            await eventually(lambda: eve.items, "eve has hers")
+
+            assert mine not in eve.items
+        await eventually(lambda: _unread(client, "ada", 1), "ada has one")
+        async with api.client("eve") as stranger:
+            listing = await stranger.get("/notifications/ada")
+            reading = await stranger.patch(f"/notifications/ada/{mine}/read")
+            foreign = await stranger.patch(f"/notifications/eve/{mine}/read")
+        assert (listing.status_code, reading.status_code, foreign.status_code) == (403, 403, 404)
+        assert (await client.get("/notifications/ada")).json()["unread_count"] == 1
+
+
+async def _unread(client: httpx.AsyncClient, user: str, count: int) -> bool:
+    response = await client.get(f"/v1/users/{user}/unread-count")
+    return bool(response.json()["unread_count"] == count)
+
+
+async def test_a_client_that_was_away_resumes_by_cursor(api: Api) -> None:
+    async with api.client("ada") as client:
+        await create_users(client, ["ada"])
+        async with api.follow("ada") as device:
+            first = await publish(client, "ada", "seen live")
+            await eventually(lambda: first in device.items, "it came live")
+        missed = [await publish(client, "ada", f"missed {n}") for n in range(250)]
+        await eventually(lambda: _unread(client, "ada", 251), "all are stored")
+        await client.patch(f"/notifications/ada/{first}/read")
+
+        async with api.follow("ada") as returned:
+            returned.cursor = None
+        resumed = api.follow("ada")
+        resumed.cursor = device.cursor
+        async with resumed:
+            await resumed.seen(lambda frame: frame["type"] == "replayed", "the end of the replay")
+
+            assert set(missed) <= set(resumed.items)
+            assert resumed.items[first]["read_at"] is not None
+            assert not resumed.holes
+            pages = [frame for frame in resumed.frames if frame["type"] == "notifications"]
+            assert [page["replay"] for page in pages] == [True, True]
+
+
+async def test_on_an_auto_view_delivery_is_viewing(api: Api) -> None:
+    async with api.client("ada") as client:
+        await create_users(client, ["ada"])
+        async with api.follow("ada", query="view=auto") as screen:
+            viewed = await publish(client, "ada", "look")
+            update = await screen.seen(lambda frame: frame["type"] == "update", "that it was read")
+
+            assert update["ids"] == [viewed]
+            assert update["unread_count"] == 0
+        assert (await client.get("/notifications/ada")).json()["items"] == []
+
+
+async def test_an_expired_notification_is_taken_back_everywhere(api: Api) -> None:
+    soon = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 3))
+    async with api.client("ada") as client:
+        await create_users(client, ["ada"])
+        async with api.follow("ada") as device:
+            identifier = await publish(client, "ada", "only for a moment", expires_at=soon)
+            update = await device.seen(lambda frame: frame["type"] == "update", "that it was retracted")
+
+            assert update["ids"] == [identifier]
+            assert update["set"]["retracted_at"]
+            assert update["unread_count"] == 0
+
+
+async def test_the_same_key_and_body_are_one_notification(api: Api, stores: Stores) -> None:
+    body = {"user_id": "ada", "event": "paid", "message": "You were paid."}
+    async with api.client("ada") as client:
+        await create_users(client, ["ada"])
+        keyed = {"Idempotency-Key": "order-7"}
+        answers = [await client.post("/createNotification", json=body, headers=keyed) for _ in range(3)]
+        other = await client.post("/createNotification", json=body | {"message": "Not."}, headers=keyed)
+        await publish(client, "ada", "after them")
+        await eventually(lambda: _unread(client, "ada", 2), "both are stored")
+
+        assert len({answer.json()["id"] for answer in answers}) == 1
+        assert other.status_code == 422
+        assert other.json()["type"].endswith("key-reused")
+        assert await stores.count() == 2
+
+
+def _deep() -> bytes:
+    metadata = b'{"a":' * 2000 + b"1" + b"}" * 2000
+    return b'{"user_id":"ada","event":"e","message":"m","metadata":' + metadata + b"}"
+
+
+HOSTILE = {
+    "not JSON": (b"{", 400),
+    "another encoding": ('{"user_id":"ada","event":"e","message":"ä"}'.encode("latin-1"), 400),
+    "a list": (b"[]", 422),
+    "a missing field": (b'{"user_id":"ada","event":"e"}', 422),
+    "an unknown field": (b'{"user_id":"ada","event":"e","message":"m","id":"x"}', 422),
+    "an unknown user": (b'{"user_id":"nobody","event":"e","message":"m"}', 404),
+    "NUL inside a string": (b'{"user_id":"ada","event":"e","message":"a\\u0000b"}', 422),
+    "NUL inside metadata": (b'{"user_id":"ada","event":"e","message":"m","metadata":{"k":["\\u0000"]}}', 422),
+    "half a surrogate pair": (b'{"user_id":"ada","event":"e","message":"\\ud800"}', 400),
+    "2,000 levels": (_deep(), 400),
+    "2 MB": (b'{"user_id":"ada","event":"e","message":"' + b"m" * 2_000_000 + b'"}', 413),
+    "a script link": (b'{"user_id":"ada","event":"e","message":"m","action_url":"javascript:a()"}', 422),
+}
+
+
+async def test_a_bad_body_gets_a_clear_problem(product: Product) -> None:
+    api = await product.api()
+    async with api.client() as client:
+        await create_users(client, ["ada"])
+        headers = {"content-type": "application/json"}
+        answers = {
+            name: await client.post("/v1/notifications", content=body, headers=headers)
+            for name, (body, _) in HOSTILE.items()
+        }
+    assert {name: answer.status_code for name, answer in answers.items()} == {
+        name: status for name, (_, status) in HOSTILE.items()
+    }
+    for answer in answers.values():
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert answer.json()["status"] == answer.status_code
+        assert answer.json()["detail"]
+
+
+async def test_without_or_with_the_wrong_credentials_nothing_opens(product: Product) -> None:
+    api = await product.api()
+    body = json.dumps({"user_id": "ada", "event": "e", "message": "m"})
+    async with httpx.AsyncClient(base_url=api.url) as nobody:
+        wrong_key = {"X-API-Key": "bw_live_0123456789ab_wrong"}
+        answers = [
+            await nobody.post("/v1/notifications", content=body),
+            await nobody.post("/v1/notifications", content=body, headers=wrong_key),
+            await nobody.get("/notifications/ada"),
+            await nobody.get("/notifications/ada", headers={"Authorization": "Bearer no.such.token"}),
+        ]
+    assert [answer.status_code for answer in answers] == [401] * 4
+    assert all(answer.json()["type"].endswith("not-authenticated") for answer in answers)
+
+
+async def test_sigterm_ends_both_processes_in_time_and_loses_nothing(
+    product: Product, stores: Stores
+) -> None:
+    api, consumer = await asyncio.gather(product.api(), product.consumer())
+    async with api.client("ada") as client:
+        await create_users(client, ["ada"])
+        items = [{"user_id": "ada", "event": "e", "message": str(n)} for n in range(1000)]
+        for _ in range(3):
+            assert (await client.post("/v1/notifications/batch", json={"items": items})).status_code == 202
+        started = time.monotonic()
+        await asyncio.to_thread(consumer.stop, 10)
+        assert consumer.exit_code == 0, consumer.log_tail()
+        assert time.monotonic() - started < 10
+
+        again = await product.consumer()
+        await eventually(lambda: _unread(client, "ada", 3000), "all are stored")
+        assert not await stores.broken_feeds()
+    await asyncio.to_thread(api.process.stop, 10)
+    assert api.process.exit_code in {0, -signal.SIGTERM}, api.process.log_tail()
+    assert again.running

@@ -1,0 +1,429 @@
+"""The inlet on a real broker: what is put comes out as it was, once it is stored it is passed, and what
+cannot be stored is kept.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+
+from adapters import metrics, tracing
+from adapters.kafka.codec import decode
+from adapters.kafka.dead_letters import KafkaDeadLetters
+from adapters.kafka.inlet import Batch, KafkaInlet
+from adapters.kafka.queue import KafkaQueue
+from adapters.kafka.topics import Topics, ensure_topics
+from adapters.kafka.worker import Worker
+from application.delivery import StoreNotifications
+from application.errors import Unavailable, Unconfirmed
+from domain.identifiers import UserId
+from domain.notification import Draft
+from entrypoints.embedded import EmbeddedServers
+from tests import contracts
+from tests.build import ADA, BOB, a_draft, a_user, an_id, drafts
+from tests.memory import MemoryAnnouncer, MemoryFeeds, MemoryIndex, MemoryLive, MemoryUsers
+from tests.wiring import change_frame
+
+PARTITIONS = 3
+NOWHERE = "127.0.0.1:1"
+
+
+@pytest.fixture
+async def topics(servers: EmbeddedServers, name: str) -> Topics:
+    """The test's own topics, made."""
+    topics = Topics(name, PARTITIONS, replication=1)
+    await ensure_topics(servers.kafka_bootstrap, topics)
+    return topics
+
+
+@pytest.fixture
+async def queue(servers: EmbeddedServers, topics: Topics) -> AsyncIterator[KafkaQueue]:
+    queue = KafkaQueue(servers.kafka_bootstrap, topics.name)
+    await queue.run()
+    yield queue
+    await queue.stop()
+
+
+@pytest.fixture
+async def producer(servers: EmbeddedServers) -> AsyncIterator[AIOKafkaProducer]:
+    """What any other service writes with."""
+    producer = AIOKafkaProducer(bootstrap_servers=servers.kafka_bootstrap)
+    await producer.start()
+    yield producer
+    await producer.stop()
+
+
+Read = Callable[[str, int], Awaitable[list[Any]]]
+
+
+@pytest.fixture
+def read(servers: EmbeddedServers) -> Read:
+    """Read so many records of a topic from its beginning, without a group."""
+
+    async def read(topic: str, count: int) -> list[Any]:
+        consumer = AIOKafkaConsumer(bootstrap_servers=servers.kafka_bootstrap, auto_offset_reset="earliest")
+        await consumer.start()
+        try:
+            consumer.assign([TopicPartition(topic, number) for number in range(PARTITIONS)])
+            found: list[Any] = []
+            async with asyncio.timeout(20):
+                while len(found) < count:
+                    for records in (await consumer.getmany(timeout_ms=100)).values():
+                        found += records
+            return found
+        finally:
+            await consumer.stop()
+
+    return read
+
+
+@pytest.fixture
+def arrived(read: Read, topics: Topics) -> Callable[[int], Awaitable[list[Draft]]]:
+    async def arrived(count: int) -> list[Draft]:
+        return [decode(record) for record in await read(topics.name, count)]
+
+    return arrived
+
+
+def an_inlet(servers: EmbeddedServers, topics: Topics, *, group: str | None = None) -> KafkaInlet:
+    return KafkaInlet(
+        servers.kafka_bootstrap,
+        topics.name,
+        group or topics.name,
+        # The embedded broker lets members of a group wait for half of it; Apache's takes no less than six.
+        session_seconds=2 if servers.kafka else 6,
+        fetch_wait_ms=20,
+        batch_records=100,
+    )
+
+
+async def settle() -> None:
+    return
+
+
+async def batches(inlet: KafkaInlet, size: int) -> list[Batch]:
+    """Read until so many records have come."""
+    found: list[Batch] = []
+    async with asyncio.timeout(25):
+        while sum(batch.size for batch in found) < size:
+            found.append(await inlet.next_batch(0.1))
+    return found
+
+
+@asynccontextmanager
+async def joined(inlet: KafkaInlet) -> AsyncIterator[KafkaInlet]:
+    await inlet.start(settle)
+    try:
+        yield inlet
+    finally:
+        await inlet.stop()
+
+
+class TestKafkaQueue(contracts.QueueContract):
+    pass
+
+
+# --- into it ---
+
+
+async def test_a_record_is_keyed_by_user_and_carries_the_trace(
+    queue: KafkaQueue, topics: Topics, read: Read
+) -> None:
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    token = tracing.traceparent.set(trace)
+    try:
+        await queue.put(a_draft())
+    finally:
+        tracing.traceparent.reset(token)
+
+    (record,) = await read(topics.name, 1)
+
+    assert record.key == b"ada"
+    assert record.headers == (("traceparent", trace.encode()),)
+
+
+async def test_topics_are_made_once(servers: EmbeddedServers, topics: Topics, queue: KafkaQueue) -> None:
+    await ensure_topics(servers.kafka_bootstrap, topics)
+
+    await queue.put(a_draft())
+
+
+async def test_before_it_is_connected_the_outcome_is_unknown_at_once() -> None:
+    queue = KafkaQueue(NOWHERE, "nothing")
+
+    started = time.monotonic()
+    outcomes = await queue.put_all([a_draft(1), a_draft(2)])
+
+    assert time.monotonic() - started < 0.5
+    assert [outcome.notification_id for outcome in outcomes if outcome] == [an_id(1), an_id(2)]
+    with pytest.raises(Unconfirmed):
+        await queue.put(a_draft())
+    with pytest.raises(Unavailable):
+        await queue.ping()
+
+
+async def test_where_no_broker_is_it_goes_on_trying_and_can_be_ended() -> None:
+    queue = KafkaQueue(NOWHERE, "nothing")
+    running = asyncio.create_task(queue.run())
+    done, _ = await asyncio.wait([running], timeout=1.5)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    await queue.stop()
+
+    assert not done
+
+
+async def test_topics_cannot_be_made_where_no_broker_is() -> None:
+    async with asyncio.timeout(15):
+        with pytest.raises(Unavailable):
+            await ensure_topics(NOWHERE, Topics("nothing", 1, 1))
+
+
+async def test_a_broker_that_dies_makes_the_outcome_unknown_in_bounded_time(
+    servers: EmbeddedServers, queue: KafkaQueue
+) -> None:
+    if servers.kafka is None:
+        pytest.skip("only a broker that was started here can be frozen")
+    await queue.put(a_draft(1))
+    servers.kafka.pause()
+    try:
+        started = time.monotonic()
+        outcome = (await queue.put_all([a_draft(2)]))[0]
+        took = time.monotonic() - started
+        with pytest.raises(Unavailable):
+            await queue.ping()
+    finally:
+        servers.kafka.resume()
+
+    assert isinstance(outcome, Unconfirmed)
+    assert outcome.notification_id == an_id(2)
+    assert took < 10
+    async with asyncio.timeout(20):
+        while (await queue.put_all([a_draft(3)]))[0] is not None:
+            pass
+
+
+# --- out of it ---
+
+
+async def test_a_batch_sorts_out_what_can_be_made_of_its_records(
+    servers: EmbeddedServers, topics: Topics, queue: KafkaQueue, producer: AIOKafkaProducer
+) -> None:
+    await queue.put_all(drafts(3))
+    await producer.send_and_wait(topics.name, b"no JSON", key=b"x")
+
+    async with joined(an_inlet(servers, topics)) as inlet:
+        found = await batches(inlet, 4)
+        await inlet.ping()
+
+    assert sorted(draft.id for batch in found for draft in batch.drafts) == [an_id(n) for n in (1, 2, 3)]
+    (undecodable,) = (error for batch in found for error in batch.undecodable)
+    assert undecodable[0].value == b"no JSON"
+    assert undecodable[1].code == "malformed"
+
+
+async def test_what_was_committed_does_not_come_again_and_the_rest_does(
+    servers: EmbeddedServers, topics: Topics, queue: KafkaQueue
+) -> None:
+    await queue.put_all(drafts(5))
+    async with joined(an_inlet(servers, topics)) as inlet:
+        for batch in await batches(inlet, 5):
+            await inlet.commit(batch.offsets)
+    await queue.put_all(drafts(3, first=6))
+    async with joined(an_inlet(servers, topics)) as inlet:
+        await batches(inlet, 3)
+
+    async with joined(an_inlet(servers, topics)) as inlet:
+        again = await batches(inlet, 3)
+
+    assert [draft.id for batch in again for draft in batch.drafts] == [an_id(n) for n in (6, 7, 8)]
+
+
+async def test_a_record_without_an_id_gets_the_same_one_when_it_comes_again(
+    servers: EmbeddedServers, topics: Topics, producer: AIOKafkaProducer
+) -> None:
+    value = b'{"user_id": "ada", "event": "a.b", "message": "no id"}'
+    await producer.send_and_wait(topics.name, value, key=b"ada")
+
+    seen = []
+    for _ in range(2):
+        async with joined(an_inlet(servers, topics)) as inlet:
+            seen += [draft for batch in await batches(inlet, 1) for draft in batch.drafts]
+
+    assert seen[0] == seen[1]
+
+
+async def test_one_who_was_never_started_has_nothing_to_give() -> None:
+    inlet = KafkaInlet(NOWHERE, "t", "g", session_seconds=6, fetch_wait_ms=20, batch_records=1)
+
+    assert (await inlet.next_batch(0)).size == 0
+    with pytest.raises(Unavailable):
+        await inlet.ping()
+    await inlet.commit({})
+    await inlet.stop()
+
+
+async def test_there_is_no_joining_where_no_broker_is() -> None:
+    inlet = KafkaInlet(NOWHERE, "t", "g", session_seconds=6, fetch_wait_ms=20, batch_records=1)
+
+    async with asyncio.timeout(15):
+        with pytest.raises(Unavailable):
+            await inlet.start(settle)
+
+
+# --- what cannot be stored ---
+
+
+class Stage:
+    """A worker on real topics with stores in memory, which can be cut off."""
+
+    def __init__(self, servers: EmbeddedServers, topics: Topics) -> None:
+        self.users = MemoryUsers()
+        self.feeds = MemoryFeeds(self.users)
+        announcer = MemoryAnnouncer(MemoryIndex(contracts.body), MemoryLive(), change_frame)
+        self.letters = KafkaDeadLetters(servers.kafka_bootstrap, topics.dead_letters, topics.name, "1.2.3")
+        self.worker = Worker(
+            an_inlet(servers, topics), StoreNotifications(feeds=self.feeds, announcer=announcer), self.letters
+        )
+
+    @asynccontextmanager
+    async def working(self) -> AsyncIterator[None]:
+        await self.worker.join()
+        running = asyncio.create_task(self.worker.run())
+        try:
+            yield
+        finally:
+            self.worker.stop()
+            async with asyncio.timeout(20):
+                await running
+            await self.worker.leave()
+
+    async def tried(self) -> None:
+        """Wait until it has tried in vain to store."""
+        before = metrics.STORE_RETRIES._value.get()
+        async with asyncio.timeout(25):
+            while metrics.STORE_RETRIES._value.get() == before:  # noqa: ASYNC110 - a counter tells nobody
+                await asyncio.sleep(0.02)
+
+    async def stored(self, count: int, user: UserId = ADA) -> None:
+        async with asyncio.timeout(25):
+            while (await self.feeds.feed(user)).version < count:  # noqa: ASYNC110 - a store tells nobody
+                await asyncio.sleep(0.02)
+
+
+@pytest.fixture
+async def stage(servers: EmbeddedServers, topics: Topics) -> Stage:
+    stage = Stage(servers, topics)
+    for user in (ADA, BOB):
+        await stage.users.add(a_user(user), None)
+    return stage
+
+
+async def test_what_cannot_be_stored_is_kept_byte_for_byte_with_the_reason(
+    stage: Stage, topics: Topics, producer: AIOKafkaProducer, read: Read
+) -> None:
+    stage.feeds.refused = {an_id(7)}
+    bad = b'\xff\x00 {"user_id": '
+    sent: Sequence[tuple[bytes | None, bytes | None, list[tuple[str, bytes | None]]]] = [
+        (b"key \xff", bad, [("trace", b"\x00\xff"), ("twice", b"1"), ("twice", b"2"), ("none", None)]),
+        (b"ada", None, []),
+        (b"nobody", b'{"user_id": "nobody", "event": "a.b", "message": "m"}', []),
+        (b"ada", f'{{"id": "{an_id(7)}", "user_id": "ada", "event": "a", "message": "m"}}'.encode(), []),
+        (b"ada", b'{"user_id": "ada", "event": "a.b", "message": "good"}', []),
+    ]
+    for key, value, headers in sent:
+        await producer.send_and_wait(topics.name, value, key=key, partition=1, headers=headers)
+
+    async with stage.working():
+        await stage.stored(1)
+        letters = await read(topics.dead_letters, 4)
+
+    by_offset = {int(dict(letter.headers)["dlq-original-offset"]): letter for letter in letters}
+    codes = {}
+    for offset, (key, value, headers) in enumerate(sent[:4]):
+        letter = by_offset[offset]
+        added = dict(letter.headers[len(headers) :])
+        codes[offset] = added["dlq-error-code"].decode()
+        assert (letter.key, letter.value, letter.partition) == (key, value, 1)
+        assert list(letter.headers[: len(headers)]) == headers
+        assert added["dlq-original-topic"] == topics.name.encode()
+        assert added["dlq-original-partition"] == b"1"
+        assert added["dlq-consumer-group"] == topics.name.encode()
+        assert added["dlq-app-version"] == b"1.2.3"
+        assert added["dlq-error-message"]
+    assert codes == {0: "malformed", 1: "tombstone", 2: "unknown-user", 3: "22000"}
+
+
+async def test_two_that_share_an_id_are_both_kept(
+    stage: Stage, topics: Topics, producer: AIOKafkaProducer, read: Read
+) -> None:
+    values = [
+        f'{{"id": "{an_id()}", "user_id": "{user}", "event": "a", "message": "m"}}'.encode()
+        for user in ("no-1", "no-2")
+    ]
+    for value in values:
+        await producer.send_and_wait(topics.name, value, key=b"k", partition=0)
+
+    async with stage.working():
+        letters = await read(topics.dead_letters, 2)
+
+    assert sorted(letter.value for letter in letters) == values
+
+
+async def test_what_was_stored_is_committed_and_what_came_again_changes_nothing(
+    servers: EmbeddedServers, stage: Stage, topics: Topics, queue: KafkaQueue
+) -> None:
+    await queue.put_all([*drafts(20), *drafts(20, BOB)])
+    async with stage.working():
+        await stage.stored(20)
+        await stage.stored(20, BOB)
+
+    again = Stage(servers, topics)
+    await again.users.add(a_user(ADA), None)
+    await queue.put_all(drafts(1, first=21))
+    async with again.working():
+        await again.stored(1)
+
+    assert (await again.feeds.get(ADA, an_id(21))).version == 1
+
+
+async def test_while_the_store_is_away_nothing_is_lost_or_passed(stage: Stage, queue: KafkaQueue) -> None:
+    stage.feeds.away = True
+    await queue.put_all(drafts(3))
+    async with stage.working():
+        await stage.tried()
+        assert stage.feeds._feeds == {}
+        stage.feeds.away = False
+        await stage.stored(3)
+
+    assert (await stage.feeds.feed(ADA)).unread_count == 3
+
+
+async def test_told_to_stop_while_the_store_is_away_it_stops_and_the_records_come_again(
+    servers: EmbeddedServers, stage: Stage, queue: KafkaQueue, topics: Topics
+) -> None:
+    stage.feeds.away = True
+    await queue.put_all(drafts(3))
+    async with stage.working():
+        await stage.tried()
+
+    again = Stage(servers, topics)
+    await again.users.add(a_user(ADA), None)
+    async with again.working():
+        await again.stored(3)
+
+
+async def test_nothing_is_passed_while_dead_letters_cannot_be_kept() -> None:
+    letters = KafkaDeadLetters(NOWHERE, "t.dlq", "g", "1")
+
+    with pytest.raises(Unavailable):
+        await letters.put([(object(), "code", "words")])
+    await letters.put([])
+    async with asyncio.timeout(15):
+        with pytest.raises(Unavailable):
+            await letters.start()
+    await letters.stop()

@@ -1,0 +1,279 @@
+"""Many at once on real servers: whatever they do to a few feeds at the same time, no version is given twice
+or left out, every page is true for its version, and in the end PostgreSQL, the index and a replay agree.
+"""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from random import Random
+from typing import TypeVar
+
+import pytest
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from adapters import clock as system
+from adapters import metrics, wire
+from adapters.postgres import tables
+from adapters.postgres.engine import create_engine
+from adapters.postgres.feeds import PostgresFeeds
+from adapters.postgres.users import PostgresUsers
+from adapters.redis.announcer import RedisAnnouncer
+from adapters.redis.index import RedisUnreadIndex
+from adapters.redis.server import RedisServer, connect
+from application.delivery import StoreNotifications
+from application.errors import Unavailable
+from application.inbox import FetchUnread, MarkNotifications
+from application.ports import Appended, UnreadPage
+from domain.feed import Feed, FeedChange, Marked
+from domain.identifiers import NotificationId, UserId
+from domain.notification import Draft, Mark
+from entrypoints.embedded import EmbeddedServers
+from tests.build import a_content, a_user
+from tests.model.history import History
+
+T = TypeVar("T")
+
+USERS = [UserId(name) for name in ("ada", "bob", "cyd")]
+# Small, so that entries are cut short, and so that pages are asked of them that they do not hold.
+CAPACITY = 20
+ACTORS = 12
+STEPS = 60
+
+
+class Crash(Exception):
+    """The process ends here, after a commit and before its announcement."""
+
+
+class Unreliable(RedisServer):
+    """Redis over a network that loses some questions and some answers."""
+
+    losing = 0.0
+
+    def __init__(self, *arguments: object, random: Random) -> None:
+        super().__init__(*arguments)  # type: ignore[arg-type]
+        self._random = random
+
+    async def ask(self, operation: Callable[[], Awaitable[T]]) -> T:
+        if self._random.random() < self.losing:
+            raise Unavailable
+        answer = await operation()
+        if self._random.random() < self.losing:
+            raise Unavailable
+        return answer
+
+
+@dataclass
+class Mortal:
+    """Announces, unless the process crashes first."""
+
+    announcer: RedisAnnouncer
+    random: Random
+    crashing: float = 0.1
+
+    async def announce(self, changes: Sequence[FeedChange]) -> None:
+        if self.random.random() < self.crashing:
+            raise Crash
+        await self.announcer.announce(changes)
+
+
+class ToldFeeds(PostgresFeeds):
+    """Tells the histories what it says it has changed."""
+
+    def __init__(self, engine: AsyncEngine, histories: dict[UserId, History]) -> None:
+        super().__init__(engine)
+        self._histories = histories
+
+    async def append(self, drafts: Sequence[Draft]) -> Appended:
+        appended = await super().append(drafts)
+        for change in appended.added:
+            self._histories[change.feed.user_id].tell(change)
+        return appended
+
+    async def mark(self, user: UserId, mark: Mark, ids: Sequence[NotificationId], at: datetime) -> Marked:
+        marked = await super().mark(user, mark, ids, at)
+        self._histories[user].tell(marked)
+        return marked
+
+    async def mark_up_to(self, user: UserId, mark: Mark, version: int, at: datetime) -> Marked:
+        marked = await super().mark_up_to(user, mark, version, at)
+        self._histories[user].tell(marked)
+        return marked
+
+
+@dataclass
+class Town:
+    """The feeds, everybody who uses them, and what was seen."""
+
+    engine: AsyncEngine
+    feeds: ToldFeeds
+    index: RedisUnreadIndex
+    announcer: RedisAnnouncer
+    server: Unreliable
+    histories: dict[UserId, History]
+    random: Random
+    new_id: Callable[[], NotificationId] = field(default_factory=system.NotificationIds)
+    ids: dict[UserId, list[NotificationId]] = field(default_factory=lambda: {user: [] for user in USERS})
+    pages: list[tuple[UnreadPage, int, NotificationId | None]] = field(default_factory=list)
+
+    async def store(self) -> None:
+        """Store a batch for some users; after a crash it is redelivered, among others."""
+        drafts = [self._draft() for _ in range(self.random.randint(1, 6))]
+        mortal = Mortal(self.announcer, self.random)
+        store = StoreNotifications(feeds=self.feeds, announcer=mortal)
+        while True:
+            try:
+                await store.announce(await store(drafts))
+                break
+            except Crash:
+                drafts = [*drafts, self._draft()]
+        for draft in drafts:
+            self.ids[draft.content.user_id].append(draft.id)
+
+    async def mark(self) -> None:
+        """Mark some; a client whose request failed repeats it."""
+        user = self.random.choice(USERS)
+        known = self.ids[user]
+        ids = self.random.sample(known, min(len(known), self.random.randint(1, 5)))
+        mark = self.random.choice([Mark.READ, Mark.READ, Mark.UNREAD, Mark.ARCHIVED, Mark.UNARCHIVED])
+        await self._insist(lambda use_case: use_case(user, mark, ids))
+
+    async def mark_up_to(self) -> None:
+        """Mark what was seen, which others may have changed since."""
+        user = self.random.choice(USERS)
+        mark = self.random.choice([Mark.READ, Mark.UNREAD, Mark.ARCHIVED])
+        cursor = self.histories[user].feed.cursor
+        await self._insist(lambda use_case: use_case.up_to(user, mark, cursor))
+
+    async def fetch(self) -> None:
+        user = self.random.choice(USERS)
+        limit = self.random.choice([0, 1, 5, CAPACITY])
+        before = self.random.choice([None, None, *self.ids[user][-10:]])
+        fetch = FetchUnread(index=self.index, feeds=self.feeds, render=wire.render)
+        self.pages.append((await fetch(user, limit, before), limit, before))
+
+    async def forget(self) -> None:
+        await self.announcer._forget_everything()
+
+    async def heal(self) -> None:
+        try:
+            await self.announcer.heal()
+        except Unavailable:
+            return
+
+    async def live(self) -> None:
+        """What one of the many does."""
+        deeds = [self.store, self.store, self.mark, self.mark, self.mark_up_to, *[self.fetch] * 5]
+        for _ in range(STEPS):
+            deed = self.random.choices([*deeds, self.heal, self.forget], [1.0] * len(deeds) + [0.5, 0.1])[0]
+            await deed()
+
+    async def evening(self) -> None:
+        """One last change to each feed, right after the index was asked: nothing later covers for it."""
+        for user in USERS:
+            mark = MarkNotifications(feeds=self.feeds, announcer=self.announcer, clock=system.now)
+            for _ in range(2):
+                await self.index._server.client.delete(self.index._keys(user)[2])
+                await FetchUnread(index=self.index, feeds=self.feeds, render=wire.render)(user, 1)
+            await mark(user, Mark.RETRACTED, self.ids[user][-2:])
+
+    async def rows(self, user: UserId) -> tuple[Feed, dict[NotificationId, object]]:
+        """The feed, and everything in it, as PostgreSQL has them."""
+        table = tables.notifications
+        async with self.engine.connect() as connection:
+            found = await connection.execute(select(table).where(table.c.user_id == user))
+            return await self.feeds.feed(user), {row.id: row._mapping for row in found}
+
+    async def _insist(self, request: Callable[[MarkNotifications], Awaitable[Marked]]) -> None:
+        mortal = Mortal(self.announcer, self.random)
+        use_case = MarkNotifications(feeds=self.feeds, announcer=mortal, clock=system.now)
+        while True:
+            try:
+                await request(use_case)
+            except Crash:
+                continue
+            return
+
+    def _draft(self) -> Draft:
+        return Draft(self.new_id(), system.now(), a_content(self.random.choice(USERS)))
+
+
+@pytest.fixture
+async def town(
+    request: pytest.FixtureRequest, servers: EmbeddedServers, postgres_url: str
+) -> AsyncIterator[Town]:
+    random = Random(request.param)
+    engine = create_engine(postgres_url, pool_size=8, application="tests")
+    client = connect(servers.redis_url)
+    server = Unreliable(client, random=random)
+    prefix = f"test-{secrets.token_hex(6)}"
+    histories: dict[UserId, History] = {}
+    feeds = ToldFeeds(engine, histories)
+    for user in USERS:
+        await PostgresUsers(engine).add(a_user(user), None)
+        histories[user] = History(await feeds.feed(user), wire.render)
+    yield Town(
+        engine,
+        feeds,
+        RedisUnreadIndex(RedisServer(client), prefix, CAPACITY),
+        RedisAnnouncer(server, prefix, CAPACITY),
+        server,
+        histories,
+        random,
+    )
+    await client.aclose()
+    await engine.dispose()
+
+
+@pytest.mark.parametrize("losing", [0.0, 0.2], ids=["", "answers are lost"])
+@pytest.mark.parametrize("town", range(4), indirect=True, ids=lambda seed: f"seed {seed}")
+async def test_at_the_end_of_the_day_everything_adds_up(town: Town, losing: float) -> None:
+    hits = _hits()
+
+    town.server.losing = losing
+    async with asyncio.TaskGroup() as lives:
+        for _ in range(ACTORS):
+            lives.create_task(town.live())
+    await town.evening()
+    town.server.losing = 0.0
+    await town.announcer.heal()
+
+    for user, history in town.histories.items():
+        await _check_store(town, user, history)
+        await _check_index(town, user, history)
+    for page, limit, before in town.pages:
+        town.histories[page.feed.user_id].check(page, limit, before)
+    assert sum(history.feed.version for history in town.histories.values()) > 200
+    assert _hits() - hits > 20
+
+
+async def _check_store(town: Town, user: UserId, history: History) -> None:
+    """What PostgreSQL holds is what its changes, replayed one after the other, lead to."""
+    feed, rows = await town.rows(user)
+    history.check_whole()
+    assert history.feed == feed
+    assert rows == {
+        item.id: {name: getattr(item, name) for name in _COLUMNS} for item in history.held.values()
+    }
+    versions = {item.version for item in history.held.values()}
+    assert len(versions) == len(rows)
+    assert max(versions) == feed.version
+    assert feed.unread_count == sum(item.unread for item in history.held.values())
+
+
+async def _check_index(town: Town, user: UserId, history: History) -> None:
+    """What the index holds is the end of it."""
+    for limit in (0, 1, CAPACITY - 1, CAPACITY + 5):
+        found = await town.index.page(user, limit, None)
+        if isinstance(found, UnreadPage):
+            assert found.feed == history.feed
+            history.check(found, limit)
+
+
+def _hits() -> float:
+    return float(metrics.INDEX.labels("hit")._value.get())
+
+
+_COLUMNS = [column.name for column in tables.notifications.c]

@@ -1,0 +1,305 @@
+"""The promises of the ports, on PostgreSQL; and what only PostgreSQL can get wrong."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from adapters import wire
+from adapters.postgres.api_keys import PostgresApiKeys
+from adapters.postgres.engine import create_engine, driver
+from adapters.postgres.feeds import PostgresFeeds
+from adapters.postgres.maintenance import PostgresMaintenance
+from adapters.postgres.users import PostgresUsers
+from application.errors import Refused, Unavailable
+from application.ports import ApiKey
+from domain.identifiers import UserId
+from domain.notification import Mark
+from tests import contracts
+from tests.build import ADA, BOB, LATER, NOW, TestClock, a_draft, a_user, an_id, drafts
+
+NOWHERE = "postgresql+asyncpg://nobody@127.0.0.1:1/nothing"
+
+
+@pytest.fixture
+def users(engine: AsyncEngine) -> PostgresUsers:
+    return PostgresUsers(engine)
+
+
+@pytest.fixture
+def feeds(engine: AsyncEngine) -> PostgresFeeds:
+    return PostgresFeeds(engine)
+
+
+@pytest.fixture
+async def closed_door() -> AsyncIterator[AsyncEngine]:
+    """An engine for a server that is not there."""
+    engine = create_engine(NOWHERE, pool_size=1, application="tests")
+    yield engine
+    await engine.dispose()
+
+
+class TestPostgresFeeds(contracts.FeedsContract):
+    pass
+
+
+class TestPostgresUsers(contracts.UsersContract):
+    pass
+
+
+class TestPostgresApiKeys(contracts.ApiKeysContract):
+    @pytest.fixture
+    def keys(self, engine: AsyncEngine) -> PostgresApiKeys:
+        return PostgresApiKeys(engine, TestClock())
+
+
+# --- data that it will never take ---
+
+
+async def test_a_draft_that_it_refuses_spoils_its_batch_and_nothing_is_stored(
+    feeds: PostgresFeeds, users: PostgresUsers
+) -> None:
+    await users.add(a_user(ADA), None)
+    refused = a_draft(2)
+    object.__setattr__(refused.content, "message", "past the rules \x00")
+
+    with pytest.raises(Refused) as caught:
+        await feeds.append([a_draft(1), refused, a_draft(3)])
+
+    assert caught.value.code.startswith("22")
+    assert (await feeds.feed(ADA)).version == 0
+    assert "past the rules" not in caught.value.detail
+
+
+@pytest.mark.parametrize("field", ["created_at", "expires_at"])
+@pytest.mark.parametrize(
+    "time",
+    [
+        datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=14))),
+        datetime(9999, 12, 31, 23, 59, 59, 999999, tzinfo=timezone(-timedelta(hours=14))),
+    ],
+    ids=["before year 1", "after year 9999"],
+)
+async def test_a_time_that_is_out_of_range_in_utc_is_no_reason_to_try_for_ever(
+    feeds: PostgresFeeds, users: PostgresUsers, field: str, time: datetime
+) -> None:
+    """No record may hold up those behind it: it is stored, or refused as data."""
+    await users.add(a_user(ADA), None)
+    draft = a_draft(expires_at=time) if field == "expires_at" else replace(a_draft(), created_at=time)
+
+    try:
+        await feeds.append([draft])
+    except Refused:
+        assert (await feeds.feed(ADA)).version == 0
+    else:
+        await feeds.get(ADA, draft.id)
+
+
+async def test_numbers_beyond_64_bits_come_back_and_can_be_sent(
+    feeds: PostgresFeeds, users: PostgresUsers
+) -> None:
+    """PostgreSQL keeps numbers in decimal: a large float comes back as the integer that it is written as."""
+    await users.add(a_user(ADA), None)
+    whole: dict[str, Any] = {"huge": 10**300, "low": -(2**64)}
+    floats: dict[str, Any] = {"large": 1e300, "low": -1e22, "tiny": 5e-324, "zero": -0.0}
+    await feeds.append([a_draft(metadata={"whole": whole, "floats": floats})])
+
+    stored: dict[str, Any] = dict((await feeds.get(ADA, an_id())).metadata)
+
+    assert stored["whole"] == whole
+    assert {name: float(value) for name, value in stored["floats"].items()} == floats
+    assert json.loads(wire.encode(stored)) == stored
+
+
+# --- a server that is not there ---
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda engine: PostgresFeeds(engine).append([a_draft()]),
+        lambda engine: PostgresFeeds(engine).mark(ADA, Mark.READ, [an_id()], NOW),
+        lambda engine: PostgresFeeds(engine).mark_up_to(ADA, Mark.READ, 1, NOW),
+        lambda engine: PostgresFeeds(engine).feed(ADA),
+        lambda engine: PostgresFeeds(engine).get(ADA, an_id()),
+        lambda engine: PostgresFeeds(engine).history(ADA, 0, 1),
+        lambda engine: PostgresFeeds(engine).expired(NOW, 1),
+        lambda engine: PostgresUsers(engine).add(a_user(), None),
+        lambda engine: PostgresUsers(engine).get(ADA),
+        lambda engine: PostgresUsers(engine).known([ADA]),
+        lambda engine: PostgresUsers(engine).credentials("ada@example.com"),
+        lambda engine: PostgresApiKeys(engine, TestClock()).get("key"),
+        lambda engine: PostgresApiKeys(engine, TestClock()).all(),
+        lambda engine: PostgresApiKeys(engine, TestClock()).revoke("key", NOW),
+        lambda engine: PostgresMaintenance(engine, TestClock()).ping(),
+        lambda engine: PostgresMaintenance(engine, TestClock()).prepare(),
+    ],
+)
+async def test_a_server_that_is_away_is_unavailable_at_once(
+    closed_door: AsyncEngine, ask: Callable[[AsyncEngine], Any]
+) -> None:
+    async with asyncio.timeout(8):
+        with pytest.raises(Unavailable):
+            await ask(closed_door)
+
+
+async def test_a_connection_that_the_server_ended_is_replaced(
+    engine: AsyncEngine, feeds: PostgresFeeds, users: PostgresUsers
+) -> None:
+    await users.add(a_user(ADA), None)
+    await feeds.append(drafts(1))
+    async with engine.connect() as connection:
+        ended = (
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE pid <> pg_backend_pid() AND datname = current_database()"
+        )
+        await connection.execute(text(ended))
+        outcomes = await asyncio.gather(
+            *(feeds.append(drafts(1, first=n)) for n in range(2, 6)), return_exceptions=True
+        )
+
+    assert all(isinstance(outcome, Unavailable) or not isinstance(outcome, Exception) for outcome in outcomes)
+    await feeds.append(drafts(6))
+    assert (await feeds.feed(ADA)).unread_count == 6
+
+
+async def test_when_every_connection_is_busy_the_wait_is_bounded(postgres_url: str) -> None:
+    engine = create_engine(postgres_url, pool_size=1, application="tests")
+    try:
+        async with engine.connect(), asyncio.timeout(8):
+            with pytest.raises(Unavailable):
+                await PostgresFeeds(engine).feed(ADA)
+    finally:
+        await engine.dispose()
+
+
+async def test_a_cancelled_change_leaves_nothing_behind(
+    engine: AsyncEngine, feeds: PostgresFeeds, users: PostgresUsers
+) -> None:
+    await users.add(a_user(ADA), None)
+    for _ in range(10):
+        appending = asyncio.create_task(feeds.append(drafts(50)))
+        await asyncio.sleep(0.002)
+        appending.cancel()
+        await asyncio.gather(appending, return_exceptions=True)
+
+    async with asyncio.timeout(5):
+        await feeds.append(drafts(50))
+    assert (await feeds.feed(ADA)).version == 50
+    assert engine.pool.checkedout() == 0  # type: ignore[attr-defined]
+
+
+# --- what is remembered ---
+
+
+async def test_who_was_seen_once_is_known_while_the_server_is_away(
+    users: PostgresUsers, closed_door: AsyncEngine
+) -> None:
+    await users.add(a_user(ADA), None)
+    await users.known([ADA])
+    users._engine = closed_door
+
+    assert await users.known([ADA]) == {ADA}
+    with pytest.raises(Unavailable):
+        await users.known([ADA, BOB])
+
+
+async def test_a_key_is_remembered_for_half_a_minute(engine: AsyncEngine) -> None:
+    clock = TestClock()
+    here, elsewhere = PostgresApiKeys(engine, clock), PostgresApiKeys(engine, clock)
+    key = ApiKey(id="k", name="k", secret_hash=b"h", scopes=frozenset(), created_at=NOW)
+    await here.add(key)
+    await here.get("k")
+    await elsewhere.revoke("k", NOW)
+
+    clock.advance(seconds=29)
+    assert await here.get("k") == key
+    clock.advance(seconds=1)
+    assert await here.get("k") == replace(key, revoked_at=NOW)
+
+
+async def test_with_the_server_away_a_key_is_trusted_for_ten_minutes(postgres_url: str) -> None:
+    clock, engine = TestClock(), create_engine(postgres_url, pool_size=1, application="tests")
+    keys = PostgresApiKeys(engine, clock)
+    key = ApiKey(id="k", name="k", secret_hash=b"h", scopes=frozenset(), created_at=NOW)
+    await keys.add(key)
+    await keys.get("k")
+    await engine.dispose()
+    keys._engine = create_engine(NOWHERE, pool_size=1, application="tests")
+
+    clock.advance(minutes=9, seconds=59)
+    assert await keys.get("k") == key
+    clock.advance(seconds=1)
+    with pytest.raises(Unavailable):
+        await keys.get("k")
+
+
+async def test_when_a_key_was_used_is_noted_once_a_minute(engine: AsyncEngine) -> None:
+    clock = TestClock()
+    key = ApiKey(id="k", name="k", secret_hash=b"h", scopes=frozenset(), created_at=NOW)
+    await PostgresApiKeys(engine, clock).add(key)
+    noted = []
+    for seconds in (0, 40, 40):
+        clock.advance(seconds=seconds)
+        await PostgresApiKeys(engine, clock).get("k")
+        async with driver(engine) as connection:
+            noted.append(await connection.fetchval("SELECT last_used_at FROM api_keys"))
+
+    assert noted == [NOW, NOW, NOW + timedelta(seconds=80)]
+
+
+async def test_another_users_feed_is_not_locked(engine: AsyncEngine, users: PostgresUsers) -> None:
+    for user in (ADA, BOB):
+        await users.add(a_user(user), None)
+    async with driver(engine) as connection, connection.transaction():
+        await connection.fetch("SELECT * FROM feeds WHERE user_id = 'ada' FOR UPDATE")
+        async with asyncio.timeout(2):
+            await PostgresFeeds(engine).append([a_draft(1, BOB)])
+
+
+async def test_a_mark_that_waited_for_the_lock_sees_what_was_marked_meanwhile(
+    engine: AsyncEngine, feeds: PostgresFeeds, users: PostgresUsers
+) -> None:
+    await users.add(a_user(ADA), None)
+    await feeds.append(drafts(2))
+    async with driver(engine) as connection:
+        async with connection.transaction():
+            await connection.fetch("SELECT * FROM feeds WHERE user_id = 'ada' FOR NO KEY UPDATE")
+            waiting = asyncio.create_task(feeds.mark(ADA, Mark.READ, [an_id(1), an_id(2)], LATER))
+            waits = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+            while not await connection.fetchval(waits):  # noqa: ASYNC110 - there is nothing to wait on
+                await asyncio.sleep(0.01)
+            await connection.execute(
+                "UPDATE notifications SET read_at = now(), version = 3 WHERE version = 1"
+            )
+            await connection.execute("UPDATE feeds SET version = 3, unread_count = 1")
+        marked = await waiting
+
+    assert (marked.prev, marked.ids) == (3, (an_id(2),))
+    assert (marked.feed.version, marked.feed.unread_count) == (4, 0)
+
+
+async def test_many_users_at_once_are_locked_without_a_deadlock(
+    feeds: PostgresFeeds, users: PostgresUsers
+) -> None:
+    names = [UserId(f"user-{n}") for n in range(20)]
+    for user in names:
+        await users.add(a_user(user), None)
+    batches = [
+        [a_draft(20 * nth + n, user) for n, user in enumerate(names[nth:] + names[:nth])] for nth in range(8)
+    ]
+
+    await asyncio.gather(*(feeds.append(batch) for batch in batches))
+
+    assert {(await feeds.feed(user)).version for user in names} == {8}
+
+
+def test_the_tests_month_is_over() -> None:
+    """Partitions of the past are made by the tests alone; drafts of `now` land in those made ahead."""
+    assert datetime.now(UTC) > NOW

@@ -1,0 +1,385 @@
+"""The promises of the ports, on Redis; and what only Redis can get wrong."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from adapters.redis.announcer import RedisAnnouncer
+from adapters.redis.idempotency import RedisIdempotencyKeys
+from adapters.redis.index import RedisUnreadIndex, application, entry
+from adapters.redis.live import RedisLiveFrames
+from adapters.redis.server import RedisServer, connect
+from adapters.redis.tickets import RedisTickets
+from adapters.websocket.hub import Hub
+from application.errors import Unavailable
+from application.ports import Claims, Frame, Missing, UnreadPage
+from domain.feed import Added, FeedChange, Settled
+from domain.identifiers import UserId
+from entrypoints.embedded import EmbeddedServers
+from tests import contracts
+from tests.build import ADA, BOB, LATER, a_feed, a_notification, an_id
+
+CAPACITY = 100
+NOWHERE = "redis://127.0.0.1:1/0"
+
+
+@pytest.fixture
+def prefix(name: str) -> str:
+    return name
+
+
+@pytest.fixture
+async def nobody() -> AsyncIterator[RedisServer]:
+    """A server that is not there."""
+    server = RedisServer(connect(NOWHERE))
+    yield server
+    await server.close()
+
+
+# --- the unread index ---
+
+
+@dataclass
+class Applied:
+    index: RedisUnreadIndex
+    server: RedisServer
+    prefix: str
+
+    async def apply(self, change: FeedChange) -> None:
+        items = [contracts.body(item) for item in getattr(change, "notifications", None) or ()]
+        words = application(self.prefix, CAPACITY, [entry(change, items)])
+        await self.server.client.execute_command("EVAL", *words)  # type: ignore[no-untyped-call]
+
+    async def forget(self, user: UserId) -> None:
+        await self.server.client.delete(f"{self.prefix}:feed:{user}", f"{self.prefix}:unread:{user}")
+
+
+class TestRedisUnreadIndex(contracts.UnreadIndexContract):
+    @pytest.fixture
+    def under_test(self, redis_server: RedisServer, prefix: str) -> Applied:
+        return Applied(RedisUnreadIndex(redis_server, prefix, CAPACITY), redis_server, prefix)
+
+    @pytest.mark.parametrize("lost", ["feed", "unread"])
+    async def test_an_entry_of_which_redis_evicted_a_part_is_missing(
+        self, under_test: Applied, lost: str
+    ) -> None:
+        await self.load(under_test, 1, 2)
+        await under_test.server.client.delete(f"{under_test.prefix}:{lost}:ada")
+
+        found = await under_test.index.page(ADA, 10, None)
+
+        assert isinstance(found, Missing)
+        assert found.lease is not None
+
+    async def test_everything_it_keeps_expires(self, under_test: Applied) -> None:
+        feed = await self.load(under_test, 1)
+        await under_test.apply(self.added(feed, 2))
+        await under_test.index.page(BOB, 1, None)
+
+        client, kept = under_test.server.client, []
+        async for key in client.scan_iter(match=f"{under_test.prefix}:*"):
+            kept.append(key)
+            assert 0 < await client.pttl(key) <= 11 * 60 * 1000, key
+        assert len(kept) == 3
+
+    async def test_an_emptied_server_is_only_a_server_that_forgot(self, under_test: Applied) -> None:
+        feed = await self.load(under_test, 1)
+        lease_before = "an old lease"
+        for key in await under_test.server.client.keys(f"{under_test.prefix}:*"):
+            await under_test.server.client.delete(key)
+
+        await under_test.index.load(UnreadPage(feed, [], more=False), lease_before)
+
+        assert isinstance(await under_test.index.page(ADA, 1, None), Missing)
+
+    @pytest.mark.parametrize("user", ["a:b@c-d.e_f", "a*[x]?", "ünï"])
+    async def test_any_user_has_keys_of_its_own(self, under_test: Applied, user: str) -> None:
+        found = await under_test.index.page(UserId(user), 1, None)
+        assert isinstance(found, Missing)
+        assert found.lease is not None
+        await under_test.index.load(UnreadPage(a_feed(1, 0, UserId(user)), [], more=False), found.lease)
+
+        assert isinstance(await under_test.index.page(UserId(user), 1, None), UnreadPage)
+        assert isinstance(await under_test.index.page(ADA, 1, None), Missing)
+
+
+async def test_without_its_server_the_index_only_misses(nobody: RedisServer) -> None:
+    index = RedisUnreadIndex(nobody, "test", CAPACITY)
+
+    async with asyncio.timeout(5):
+        assert await index.page(ADA, 10, None) == Missing(None)
+        await index.load(UnreadPage(a_feed(), [], more=False), "lease")
+
+
+async def test_a_server_that_is_away_costs_its_time_out_once(nobody: RedisServer) -> None:
+    index = RedisUnreadIndex(nobody, "test", CAPACITY)
+    await index.page(ADA, 10, None)
+
+    started = time.monotonic()
+    await asyncio.gather(*(index.page(ADA, 10, None) for _ in range(200)))
+
+    assert time.monotonic() - started < 0.4
+
+
+# --- announcing, and what arrives ---
+
+
+@dataclass
+class Carried:
+    announcer: RedisAnnouncer
+    index: RedisUnreadIndex
+    live: Hub
+    server: RedisServer
+
+    def cut(self) -> None:
+        """As the circuit breaker does when the server is gone; a server that really goes has tests below."""
+        self.server._away_until = float("inf")
+
+    async def restore(self) -> None:
+        self.server._away_until = 0.0
+        await self.announcer.heal()
+
+
+@asynccontextmanager
+async def receiving(client: Redis, prefix: str, hub: Hub) -> AsyncIterator[RedisLiveFrames]:
+    """A process that receives frames, once its subscription stands."""
+    frames = RedisLiveFrames(client, prefix, deliver=hub.deliver, lost=hub.lost)
+    running = asyncio.create_task(frames.run())
+    try:
+        await until(lambda: frames.connected)
+        yield frames
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+async def until(condition: Callable[[], bool], seconds: float = 20) -> None:
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110 - what it waits for has no event
+            await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+async def carrier(redis_server: RedisServer, prefix: str) -> AsyncIterator[Carried]:
+    hub = Hub()
+    announcer = RedisAnnouncer(redis_server, prefix, CAPACITY)
+    async with receiving(redis_server.client, prefix, hub):
+        yield Carried(announcer, RedisUnreadIndex(redis_server, prefix, CAPACITY), hub, redis_server)
+
+
+class TestRedisAnnouncer(contracts.AnnouncerContract):
+    pass
+
+
+class TestRedisLiveFeed(contracts.LiveFeedContract):
+    """The hub of a process, which needs no server for this."""
+
+    @pytest.fixture
+    def live(self) -> Hub:
+        return Hub()
+
+    @pytest.fixture
+    def deliver(self, live: Hub) -> Callable[[Sequence[Frame]], None]:
+        return live.deliver
+
+
+def added(version: int, user: UserId = ADA) -> Added:
+    return Added(a_feed(version, version, user), (a_notification(version, user),))
+
+
+async def test_a_batch_for_many_users_arrives_whole(carrier: Carried) -> None:
+    users = [UserId(f"user-{n}") for n in range(600)]
+    async with AsyncExitStack() as stack:
+        streams = [await stack.enter_async_context(carrier.live.subscribe(user)) for user in users]
+        await carrier.announcer.announce([added(1, user) for user in users])
+
+        found = [await contracts.AnnouncerContract.frames(stream) for stream in streams]
+
+    assert [frames[0].user_id for frames in found] == users
+
+
+async def test_every_process_hears_everything(
+    servers: EmbeddedServers, carrier: Carried, prefix: str
+) -> None:
+    other, client = Hub(), connect(servers.redis_url)
+    async with receiving(client, prefix, other), other.subscribe(ADA) as stream:
+        await stream.next(0.01)
+        await carrier.announcer.announce([added(1)])
+
+        (frame,) = await contracts.AnnouncerContract.frames(stream)
+    await client.aclose()
+
+    assert frame.version == 1
+
+
+async def test_a_subscription_that_stands_says_that_frames_were_missed_before(
+    redis_server: RedisServer, prefix: str
+) -> None:
+    hub = Hub()
+    async with hub.subscribe(ADA) as stream, receiving(redis_server.client, prefix, hub):
+        assert (await stream.next(5)).missed
+
+
+async def test_what_is_no_frame_does_not_end_the_subscription(
+    carrier: Carried, redis_server: RedisServer, prefix: str
+) -> None:
+    async with carrier.live.subscribe(ADA) as stream:
+        for channel in range(16):
+            await redis_server.client.publish(f"{prefix}:live:{channel}", b"no MessagePack \xc1")
+            await redis_server.client.publish(f"{prefix}:live:{channel}", b"\x93\x01\x02\x03")
+        await carrier.announcer.announce([added(1)])
+
+        frames: list[Frame] = []
+        async with asyncio.timeout(10):
+            while not frames:
+                received = await stream.next(1)
+                frames += received.frames
+                if received.missed:
+                    await carrier.announcer.announce([added(2)])
+
+    assert frames[0].version in {1, 2}
+
+
+async def test_beyond_what_it_remembers_everything_is_forgotten_and_all_are_told(
+    carrier: Carried, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from adapters.redis import announcer
+
+    monkeypatch.setattr(announcer, "_REMEMBERED_FEEDS", 2)
+    missing = await carrier.index.page(BOB, 1, None)
+    assert isinstance(missing, Missing)
+    assert missing.lease is not None
+    await carrier.index.load(UnreadPage(a_feed(0, 0, BOB), [], more=False), missing.lease)
+    async with carrier.live.subscribe(BOB) as stream:
+        await stream.next(0.01)
+        carrier.cut()
+        await carrier.announcer.announce([added(1, UserId(f"user-{n}")) for n in range(4)])
+        await carrier.restore()
+
+        async with asyncio.timeout(5):
+            while not (await stream.next(1)).missed:
+                pass
+
+    assert isinstance(await carrier.index.page(BOB, 1, None), Missing)
+
+
+async def test_announcing_to_a_server_that_is_away_is_quick_and_never_fails(nobody: RedisServer) -> None:
+    announcer = RedisAnnouncer(nobody, "test", CAPACITY)
+
+    async with asyncio.timeout(3):
+        for version in range(1, 50):
+            await announcer.announce([added(version), Settled(a_feed(version, 0, BOB))])
+
+    with pytest.raises(Unavailable):
+        await announcer.heal()
+
+
+async def test_a_killed_server_that_comes_back_is_told_what_it_missed(
+    servers: EmbeddedServers, carrier: Carried
+) -> None:
+    if servers.redis is None:
+        pytest.skip("only a server that was started here can be killed")
+    healing = asyncio.create_task(carrier.announcer.run())
+    try:
+        async with carrier.live.subscribe(ADA) as stream:
+            await asyncio.to_thread(servers.redis.kill)
+            try:
+                async with asyncio.timeout(10):
+                    await carrier.announcer.announce([added(1)])
+                assert await carrier.index.page(ADA, 1, None) == Missing(None)
+            finally:
+                await asyncio.to_thread(servers.redis.start)
+
+            frames: list[Frame] = []
+            missed = False
+            async with asyncio.timeout(20):
+                while not (frames and missed):
+                    received = await stream.next(1)
+                    frames += received.frames
+                    missed |= received.missed
+                    # A position that was told before the subscription stood again was heard by nobody.
+                    if missed and not frames:
+                        await carrier.announcer.announce([Settled(a_feed(1))])
+    finally:
+        healing.cancel()
+        await asyncio.gather(healing, return_exceptions=True)
+
+    assert (frames[0].version, frames[0].text) == (1, "")
+    assert isinstance(await carrier.index.page(ADA, 1, None), Missing)
+
+
+async def test_a_frozen_server_is_noticed_and_the_subscription_made_again(
+    servers: EmbeddedServers, carrier: Carried
+) -> None:
+    if servers.redis is None:
+        pytest.skip("only a server that was started here can be frozen")
+    async with carrier.live.subscribe(ADA) as stream:
+        await stream.next(0.01)
+        servers.redis.pause()
+        try:
+            started = time.monotonic()
+            async with asyncio.timeout(8):
+                await carrier.announcer.announce([added(1)])
+            assert time.monotonic() - started < 4
+            await asyncio.sleep(7)
+        finally:
+            servers.redis.resume()
+
+        async with asyncio.timeout(20):
+            while not (await stream.next(1)).missed:
+                pass
+
+
+# --- small secrets ---
+
+
+class TestRedisIdempotencyKeys(contracts.IdempotencyKeysContract):
+    @pytest.fixture
+    def keys(self, redis_server: RedisServer, prefix: str) -> RedisIdempotencyKeys:
+        return RedisIdempotencyKeys(redis_server, prefix)
+
+    async def test_keys_are_kept_for_a_day(
+        self, keys: RedisIdempotencyKeys, redis_server: RedisServer, prefix: str
+    ) -> None:
+        await keys.claim("producer", "secret key", "print", an_id())
+
+        (name,) = await redis_server.client.keys(f"{prefix}:*")
+        assert 23 < await redis_server.client.ttl(name) / 3600 <= 24
+        assert b"secret key" not in name
+
+
+class TestRedisTickets(contracts.TicketsContract):
+    @pytest.fixture
+    def tickets(self, redis_server: RedisServer, prefix: str) -> RedisTickets:
+        return RedisTickets(redis_server, prefix)
+
+    async def test_a_ticket_expires(
+        self, tickets: RedisTickets, redis_server: RedisServer, prefix: str
+    ) -> None:
+        await tickets.issue(self.CLAIMS)
+
+        (name,) = await redis_server.client.keys(f"{prefix}:*")
+        assert 0 < await redis_server.client.pttl(name) <= 30_000
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda server: RedisIdempotencyKeys(server, "test").claim("p", "k", "f", an_id()),
+        lambda server: RedisTickets(server, "test").issue(Claims(ADA, LATER)),
+        lambda server: RedisTickets(server, "test").redeem("ticket"),
+        lambda server: server.ping(),
+    ],
+)
+async def test_a_server_that_is_away_is_unavailable_at_once(
+    nobody: RedisServer, ask: Callable[[RedisServer], Any]
+) -> None:
+    async with asyncio.timeout(3):
+        with pytest.raises(Unavailable):
+            await ask(nobody)

@@ -1,0 +1,451 @@
+"""The ports in memory: what a unit test runs on, and the shortest statement of what the real ones do.
+
+Every one of them can be `away`. tests/contracts.py holds them to the same promises as the real adapters.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from application.errors import KeyReused, NotAuthenticated, Refused, Unavailable, Unconfirmed
+from application.ports import (
+    ApiKey,
+    Appended,
+    Claims,
+    FeedHistory,
+    FeedPage,
+    Frame,
+    Lagging,
+    Missing,
+    Received,
+    Render,
+    Rendered,
+    UnreadPage,
+)
+from domain.errors import UnknownNotification, UnknownUser, UserTaken
+from domain.feed import Added, Feed, FeedChange, Marked, Settled
+from domain.identifiers import NotificationId, UserId
+from domain.notification import Draft, Mark, Notification, Status
+from domain.user import User
+
+
+class Reachable:
+    """Something that can be out of reach."""
+
+    away = False
+
+    def reach(self) -> None:
+        if self.away:
+            raise Unavailable
+
+
+class MemoryUsers(Reachable):
+    def __init__(self) -> None:
+        self.held: dict[UserId, tuple[User, str | None]] = {}
+
+    async def add(self, user: User, password_hash: str | None) -> None:
+        self.reach()
+        emails = {known.email for known, _ in self.held.values()} - {None}
+        if user.id in self.held or user.email in emails:
+            raise UserTaken
+        self.held[user.id] = user, password_hash
+
+    async def get(self, user: UserId) -> User:
+        self.reach()
+        if user not in self.held:
+            raise UnknownUser
+        return self.held[user][0]
+
+    async def known(self, users: Sequence[UserId]) -> frozenset[UserId]:
+        self.reach()
+        return frozenset(users) & self.held.keys()
+
+    async def credentials(self, email: str) -> tuple[User, str] | None:
+        self.reach()
+        for user, password_hash in self.held.values():
+            if user.email == email and password_hash is not None:
+                return user, password_hash
+        return None
+
+
+class MemoryFeeds(Reachable):
+    def __init__(self, users: MemoryUsers) -> None:
+        self._users = users
+        self._feeds: dict[UserId, Feed] = {}
+        self._held: dict[UserId, dict[NotificationId, Notification]] = {}
+        self.refused: set[NotificationId] = set()
+
+    async def append(self, drafts: Sequence[Draft]) -> Appended:
+        self.reach()
+        if any(draft.id in self.refused for draft in drafts):
+            raise Refused("22000")
+        before: dict[UserId, Feed] = {}
+        added: dict[UserId, list[Notification]] = {}
+        present: dict[UserId, Settled] = {}
+        unknown: dict[tuple[UserId, NotificationId], Draft] = {}
+        for draft in drafts:
+            user = draft.content.user_id
+            if user not in self._users.held:
+                unknown.setdefault((user, draft.id), draft)
+                continue
+            feed = before.setdefault(user, self._feed(user))
+            mine = added.setdefault(user, [])
+            if any(item.id == draft.id for item in mine):
+                continue
+            if draft.id in self._held[user]:
+                present[user] = Settled(feed)
+                continue
+            mine.append(draft.stored(feed.version + len(mine) + 1))
+        changes = tuple(self._grow(before[user], items) for user, items in added.items() if items)
+        return Appended(changes, tuple(present.values()), tuple(unknown.values()))
+
+    async def mark(self, user: UserId, mark: Mark, ids: Sequence[NotificationId], at: datetime) -> Marked:
+        return self._mark(user, mark, at, lambda item: item.id in ids)
+
+    async def mark_up_to(self, user: UserId, mark: Mark, version: int, at: datetime) -> Marked:
+        marked = self._mark(user, mark, at, lambda item: item.version <= version)
+        return replace(marked, notifications=None, up_to=version)
+
+    async def feed(self, user: UserId) -> Feed:
+        self.reach()
+        return self._feed(user)
+
+    async def get(self, user: UserId, notification: NotificationId) -> Notification:
+        self.reach()
+        found = self._held.get(user, {}).get(notification)
+        if found is None or found.retracted_at is not None:
+            raise UnknownNotification
+        return found
+
+    async def page(
+        self,
+        user: UserId,
+        status: Status,
+        *,
+        limit: int,
+        before: NotificationId | None = None,
+        event: str | None = None,
+    ) -> FeedPage:
+        self.reach()
+        feed = self._feed(user)
+        listed = [
+            item
+            for item in reversed(self._in_order(user))
+            if item.within(status)
+            and (before is None or item.id < before)
+            and (event is None or item.event == event)
+        ]
+        return FeedPage(feed, tuple(listed[:limit]), more=len(listed) > limit)
+
+    async def history(self, user: UserId, after: int, limit: int) -> FeedHistory:
+        self.reach()
+        feed = self._feed(user)
+        items = sorted(self._held[user].values(), key=lambda item: item.version)
+        changed = [item for item in items if item.version > after]
+        return FeedHistory(feed, tuple(changed[:limit]), more=len(changed) > limit)
+
+    async def expired(self, at: datetime, limit: int) -> Sequence[tuple[UserId, NotificationId]]:
+        self.reach()
+        due = [
+            (item.expires_at, user, item.id)
+            for user, held in self._held.items()
+            for item in held.values()
+            if item.expires_at is not None and item.expires_at <= at and item.retracted_at is None
+        ]
+        return [(user, notification) for _, user, notification in sorted(due)[:limit]]
+
+    def _feed(self, user: UserId) -> Feed:
+        if user not in self._users.held:
+            raise UnknownUser
+        self._held.setdefault(user, {})
+        return self._feeds.setdefault(user, Feed(user, f"e{len(self._feeds) + 1}", 0, 0))
+
+    def _in_order(self, user: UserId) -> list[Notification]:
+        return sorted(self._held[user].values(), key=lambda item: item.id)
+
+    def _grow(self, feed: Feed, items: list[Notification]) -> Added:
+        self._keep(feed, items)
+        return Added(self._feeds[feed.user_id], tuple(items))
+
+    def _mark(self, user: UserId, mark: Mark, at: datetime, chosen: Callable[[Notification], bool]) -> Marked:
+        self.reach()
+        feed = self._feed(user)
+        changed: list[Notification] = []
+        for item in self._in_order(user):
+            if chosen(item) and item.retracted_at is None:
+                after = item.marked(mark, at, feed.version + len(changed) + 1)
+                if after is not item:
+                    changed.append(after)
+        self._keep(feed, changed)
+        return Marked(self._feeds[user], feed.version, mark, at, tuple(changed))
+
+    def _keep(self, feed: Feed, changed: Sequence[Notification]) -> None:
+        held = self._held[feed.user_id]
+        held |= {item.id: item for item in changed}
+        unread = sum(item.unread for item in held.values())
+        self._feeds[feed.user_id] = replace(feed, version=feed.version + len(changed), unread_count=unread)
+
+
+@dataclass
+class _Entry:
+    feed: Feed
+    items: dict[NotificationId, Rendered]
+    complete: bool
+
+
+class MemoryIndex(Reachable):
+    def __init__(self, render: Render, capacity: int = 200) -> None:
+        self._render = render
+        self.capacity = capacity
+        self._entries: dict[UserId, _Entry] = {}
+        self._leases: dict[UserId, str] = {}
+        self._given = 0
+
+    async def page(self, user: UserId, limit: int, before: NotificationId | None) -> UnreadPage | Missing:
+        if self.away:
+            return Missing(None)
+        entry = self._entries.get(user)
+        if entry is not None:
+            ids = sorted((item for item in entry.items if before is None or item < before), reverse=True)
+            if limit == 0 or entry.complete or len(ids) > limit:
+                items = [entry.items[item] for item in ids[:limit]]
+                return UnreadPage(entry.feed, items, more=0 < limit < len(ids))
+            if before is not None:
+                return Missing(None)
+        if user in self._leases:
+            return Missing(None)
+        self._given += 1
+        self._leases[user] = f"lease {self._given}"
+        return Missing(self._leases[user])
+
+    async def load(self, page: UnreadPage, lease: str) -> None:
+        if self.away or self._leases.get(page.feed.user_id) != lease:
+            return
+        del self._leases[page.feed.user_id]
+        items = {_id_of(item): item for item in page.items}
+        self._entries[page.feed.user_id] = _Entry(page.feed, items, complete=not page.more)
+
+    def forget(self, user: UserId) -> None:
+        """What it may do at any time."""
+        self._entries.pop(user, None)
+
+    def apply(self, change: FeedChange) -> None:
+        """Learn of a change, if what is held is what it follows; forget the feed if there is a gap."""
+        user = change.feed.user_id
+        self._leases.pop(user, None)
+        entry = self._entries.get(user)
+        if entry is None or self._knows(entry, change.feed):
+            return
+        if entry.feed.epoch != change.feed.epoch or not self._follows(entry, change):
+            self.forget(user)
+
+    def _knows(self, entry: _Entry, feed: Feed) -> bool:
+        return entry.feed.epoch == feed.epoch and entry.feed.version >= feed.version
+
+    def _follows(self, entry: _Entry, change: FeedChange) -> bool:
+        """Apply the change; return False if it does not fit."""
+        if isinstance(change, Settled) or change.notifications is None or entry.feed.version != change.prev:
+            return False
+        for item in change.notifications:
+            entry.items.pop(item.id, None)
+        for item in filter(lambda item: item.unread, change.notifications):
+            if not entry.complete and not entry.items:
+                return False
+            if entry.complete or item.id > min(entry.items):
+                entry.items[item.id] = self._render(item)
+        entry.feed = change.feed
+        for item_id in sorted(entry.items)[: -self.capacity]:
+            del entry.items[item_id]
+            entry.complete = False
+        return True
+
+
+def _id_of(item: Rendered) -> NotificationId:
+    from json import loads
+    from uuid import UUID
+
+    return NotificationId(UUID(loads(item)["id"]))
+
+
+class MemoryAnnouncer(Reachable):
+    """First the index, then the open streams."""
+
+    def __init__(self, index: MemoryIndex, live: "MemoryLive", frame: Callable[[FeedChange], Frame]) -> None:
+        self._index = index
+        self._live = live
+        self._frame = frame
+        self._untold: dict[UserId, Feed] = {}
+        self.announced: list[FeedChange] = []
+
+    async def announce(self, changes: Sequence[FeedChange]) -> None:
+        self.announced += changes
+        if self.away:
+            for change in changes:
+                known = self._untold.get(change.feed.user_id)
+                if known is None or known.version < change.feed.version:
+                    self._untold[change.feed.user_id] = change.feed
+            return
+        for change in changes:
+            self._index.apply(change)
+        self._live.deliver([self._frame(change) for change in changes])
+
+    async def heal(self) -> None:
+        """Tell what could not be told."""
+        self.reach()
+        feeds, self._untold = list(self._untold.values()), {}
+        await self.announce([Settled(feed) for feed in feeds])
+
+
+@dataclass
+class MemoryStream:
+    frames: list[Frame] = field(default_factory=list)
+    missed: bool = False
+    lagging: bool = False
+    news: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def next(self, seconds: float) -> Received:
+        try:
+            await asyncio.wait_for(self.news.wait(), seconds)
+        except TimeoutError:
+            return Received([])
+        if self.lagging:
+            raise Lagging
+        self.news.clear()
+        received = Received(self.frames, self.missed)
+        self.frames, self.missed = [], False
+        return received
+
+
+class MemoryLive:
+    queued = 256
+
+    def __init__(self) -> None:
+        self.streams: dict[UserId, list[MemoryStream]] = {}
+
+    @asynccontextmanager
+    async def subscribe(self, user: UserId) -> AsyncIterator[MemoryStream]:
+        stream = MemoryStream()
+        self.streams.setdefault(user, []).append(stream)
+        try:
+            yield stream
+        finally:
+            self.streams[user].remove(stream)
+            if not self.streams[user]:
+                del self.streams[user]
+
+    def deliver(self, frames: Iterable[Frame]) -> None:
+        for frame in frames:
+            for stream in self.streams.get(frame.user_id, []):
+                stream.lagging |= len(stream.frames) >= self.queued
+                stream.frames.append(frame)
+                stream.news.set()
+
+    def lost(self) -> None:
+        for stream in (stream for streams in self.streams.values() for stream in streams):
+            stream.missed = True
+            stream.news.set()
+
+
+class MemoryQueue(Reachable):
+    """Where it is away, nobody knows what became of a draft."""
+
+    def __init__(self) -> None:
+        self.held: list[Draft] = []
+        self.unconfirmed: set[NotificationId] = set()
+
+    async def put(self, draft: Draft) -> None:
+        outcome = (await self.put_all([draft]))[0]
+        if outcome is not None:
+            raise outcome
+
+    async def put_all(self, drafts: Sequence[Draft]) -> Sequence[Unconfirmed | None]:
+        lost = [self.away or draft.id in self.unconfirmed for draft in drafts]
+        self.held += [draft for draft, gone in zip(drafts, lost, strict=True) if not gone]
+        return [Unconfirmed(draft.id) if gone else None for draft, gone in zip(drafts, lost, strict=True)]
+
+
+class MemoryKeys(Reachable):
+    def __init__(self) -> None:
+        self._held: dict[tuple[str, str], tuple[str, NotificationId]] = {}
+
+    async def claim(
+        self, producer: str, key: str, fingerprint: str, notification: NotificationId
+    ) -> NotificationId:
+        self.reach()
+        known, first = self._held.setdefault((producer, key), (fingerprint, notification))
+        if known != fingerprint:
+            raise KeyReused
+        return first
+
+
+class MemoryTickets(Reachable):
+    lifetime = 30
+
+    def __init__(self) -> None:
+        self._held: dict[str, Claims] = {}
+        self._issued = 0
+
+    async def issue(self, claims: Claims) -> str:
+        self.reach()
+        self._issued += 1
+        ticket = f"ticket-{self._issued}"
+        self._held[ticket] = claims
+        return ticket
+
+    async def redeem(self, ticket: str) -> Claims:
+        self.reach()
+        if ticket not in self._held:
+            raise NotAuthenticated
+        return self._held.pop(ticket)
+
+
+class MemoryTokens:
+    def __init__(self, lifetime: timedelta = timedelta(hours=1)) -> None:
+        self._lifetime = lifetime
+        self._minted: dict[str, Claims] = {}
+
+    def mint(self, user: UserId, at: datetime) -> tuple[str, int]:
+        token = f"token-{len(self._minted) + 1}"
+        self._minted[token] = Claims(user, (at + self._lifetime).replace(microsecond=0))
+        return token, int(self._lifetime.total_seconds())
+
+    def verify(self, token: str, at: datetime) -> Claims:
+        claims = self._minted.get(token)
+        if claims is None or claims.expires_at <= at:
+            raise NotAuthenticated
+        return claims
+
+
+class MemoryPasswords:
+    async def hash(self, password: str) -> str:
+        return f"hash of {password[::-1]}"
+
+    async def verify(self, password: str, password_hash: str | None) -> bool:
+        return password_hash == await self.hash(password)
+
+
+class MemoryApiKeys(Reachable):
+    def __init__(self) -> None:
+        self._held: dict[str, ApiKey] = {}
+
+    async def add(self, key: ApiKey) -> None:
+        self.reach()
+        self._held[key.id] = key
+
+    async def get(self, key_id: str) -> ApiKey | None:
+        self.reach()
+        return self._held.get(key_id)
+
+    async def all(self) -> Sequence[ApiKey]:
+        self.reach()
+        return sorted(self._held.values(), key=lambda key: key.created_at)
+
+    async def revoke(self, key_id: str, at: datetime) -> bool:
+        self.reach()
+        key = self._held.get(key_id)
+        if key is None or key.revoked_at is not None:
+            return False
+        self._held[key_id] = replace(key, revoked_at=at)
+        return True

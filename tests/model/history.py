@@ -1,0 +1,88 @@
+"""What a feed went through, rebuilt from the changes that the store said it made."""
+
+from collections.abc import Sequence
+
+from application.ports import Render, UnreadPage
+from domain.feed import Added, Feed, Marked
+from domain.identifiers import NotificationId
+from domain.notification import Notification
+
+Change = Added | Marked
+
+
+class History:
+    """Every state in which a feed could ever be seen, by version.
+
+    Changes may be told in any order, but each version must be made by exactly one of them, and each must do
+    what the domain says.
+    """
+
+    def __init__(self, start: Feed, render: Render) -> None:
+        self.feed = start
+        self.held: dict[NotificationId, Notification] = {}
+        self._render = render
+        self._unread: dict[int, tuple[Notification, ...]] = {start.version: ()}
+        self._counts = {start.version: start.unread_count}
+        self._waiting: dict[int, Change] = {}
+
+    def tell(self, change: Change) -> None:
+        """Take note of a change."""
+        if change.feed.version == change.prev:
+            return
+        other = self._waiting.setdefault(change.prev, change)
+        assert other is change, f"two changes follow version {change.prev}: {other} and {change}"
+        assert change.prev >= self.feed.version, f"{change} follows a version that is not the last one"
+        while (following := self._waiting.pop(self.feed.version, None)) is not None:
+            self._follow(following)
+
+    def check_whole(self) -> None:
+        """Check that no change is missing."""
+        assert not self._waiting, f"nothing makes version {self.feed.version + 1}; later: {self._waiting}"
+
+    def page(self, version: int, limit: int, before: NotificationId | None = None) -> UnreadPage:
+        """The page that was true at a version, which must be one that was to be seen."""
+        assert version in self._unread, f"nobody could ever see version {version}"
+        items = [item for item in self._unread[version] if before is None or item.id < before]
+        feed = Feed(self.feed.user_id, self.feed.epoch, version, self._counts[version])
+        return UnreadPage(feed, [self._render(item) for item in items[:limit]], more=len(items) > limit)
+
+    def check(self, page: UnreadPage, limit: int, before: NotificationId | None = None) -> None:
+        """Check that a page that was served is the one of its version."""
+        truth = self.page(page.feed.version, limit, before)
+        assert page.feed == truth.feed
+        assert list(page.items) == truth.items, f"{page} is not {truth}"
+        assert limit == 0 or page.more == truth.more
+
+    def _follow(self, change: Change) -> None:
+        changed = self._added(change) if isinstance(change, Added) else self._marked(change)
+        self.held |= {item.id: item for item in changed}
+        unread = sorted((item for item in self.held.values() if item.unread), key=lambda item: item.id)
+        assert change.feed.version == change.prev + len(changed), change
+        assert change.feed.unread_count == len(unread), f"{change} miscounts {len(unread)} unread"
+        assert change.feed.epoch == self.feed.epoch
+        self.feed = change.feed
+        self._unread[change.feed.version] = tuple(reversed(unread))
+        self._counts[change.feed.version] = len(unread)
+
+    def _added(self, change: Added) -> Sequence[Notification]:
+        for nth, item in enumerate(change.notifications, 1):
+            assert item.version == change.prev + nth
+            assert item.id not in self.held, f"{item.id} is added a second time"
+            assert item.unread
+        return change.notifications
+
+    def _marked(self, change: Marked) -> Sequence[Notification]:
+        """Mark them as the domain does. The store gives out the versions in the order of the ids."""
+        if change.notifications is None:
+            assert change.up_to is not None
+            chosen = sorted(item.id for item in self.held.values() if item.version <= change.up_to)
+        else:
+            chosen = [item.id for item in change.notifications]
+        marked: list[Notification] = []
+        for item in (self.held[item_id] for item_id in chosen):
+            after = item.marked(change.mark, change.at, change.prev + len(marked) + 1)
+            if after is not item and item.retracted_at is None:
+                marked.append(after)
+        if change.notifications is not None:
+            assert tuple(marked) == change.notifications, f"{change} should have made {marked}"
+        return marked

@@ -1,0 +1,277 @@
+"""Users, log-in, API keys and stream tickets."""
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+import pytest
+
+from application.accounts import (
+    AuthenticateProducer,
+    AuthenticateUser,
+    CreateApiKey,
+    CreateUser,
+    IssueStreamTicket,
+    LogIn,
+    hash_secret,
+)
+from application.errors import NotAllowed, NotAuthenticated, Unavailable
+from application.ports import Scope
+from domain.errors import Invalid, UserTaken
+from domain.identifiers import UserId
+from tests.build import ADA, LATER, NOW, TestClock, a_user
+from tests.memory import MemoryApiKeys, MemoryPasswords, MemoryTickets, MemoryTokens, MemoryUsers
+
+PUBLISH = frozenset({Scope.PUBLISH})
+
+
+@dataclass
+class Accounts:
+    clock: TestClock = field(default_factory=TestClock)
+    users: MemoryUsers = field(default_factory=MemoryUsers)
+    passwords: MemoryPasswords = field(default_factory=MemoryPasswords)
+    tokens: MemoryTokens = field(default_factory=MemoryTokens)
+    tickets: MemoryTickets = field(default_factory=MemoryTickets)
+    keys: MemoryApiKeys = field(default_factory=MemoryApiKeys)
+
+    def __post_init__(self) -> None:
+        self.create = CreateUser(
+            users=self.users,
+            passwords=self.passwords,
+            clock=self.clock,
+            new_user_id=lambda: UserId("made-up"),
+        )
+        self.log_in = LogIn(users=self.users, passwords=self.passwords, tokens=self.tokens, clock=self.clock)
+        self.authenticate = AuthenticateUser(tokens=self.tokens, tickets=self.tickets, clock=self.clock)
+        self.issue = IssueStreamTicket(tickets=self.tickets)
+        self.create_key = CreateApiKey(keys=self.keys, clock=self.clock, environment="test")
+        self.producer = AuthenticateProducer(keys=self.keys, clock=self.clock)
+
+
+@pytest.fixture
+def accounts() -> Accounts:
+    return Accounts()
+
+
+# --- users ---
+
+
+async def test_a_user_is_stored_with_the_hash_and_not_the_password(accounts: Accounts) -> None:
+    user = await accounts.create("Ada", "Ada@Example.COM ", "correct horse", ADA)
+
+    assert (user.id, user.name, user.email, user.created_at) == (ADA, "Ada", "ada@example.com", NOW)
+    assert accounts.users.held[ADA] == (user, await accounts.passwords.hash("correct horse"))
+
+
+async def test_who_brings_no_id_gets_one(accounts: Accounts) -> None:
+    assert (await accounts.create("Ada")).id == "made-up"
+
+
+async def test_without_a_password_nothing_is_hashed(accounts: Accounts) -> None:
+    await accounts.create("Ada", "ada@example.com", None, ADA)
+
+    assert accounts.users.held[ADA][1] is None
+
+
+@pytest.mark.parametrize(
+    ("given", "broken"),
+    [
+        (("", None, None, "ada"), ["name"]),
+        (("   ", None, None, "ada"), ["name"]),
+        (("n" * 201, None, None, "ada"), ["name"]),
+        (("a\x00", None, None, "ada"), ["name"]),
+        (("Ada", None, None, ""), ["id"]),
+        (("Ada", None, None, "a/b"), ["id"]),
+        (("Ada", None, None, "a" * 129), ["id"]),
+        (("Ada", "", None, "ada"), ["email"]),
+        (("Ada", "ada", None, "ada"), ["email"]),
+        (("Ada", "a b@c", None, "ada"), ["email"]),
+        (("Ada", "a@b@c", None, "ada"), ["email"]),
+        (("Ada", "a@" + "b" * 253, None, "ada"), ["email"]),
+        (("Ada", "a@\ud800", None, "ada"), ["email"]),
+        (("Ada", "a@b", "1234567", "ada"), ["password"]),
+        (("Ada", "a@b", "p" * 257, "ada"), ["password"]),
+        (("Ada", "a@b", "password\x00", "ada"), ["password"]),
+        (("Ada", None, "12345678", "ada"), ["email"]),
+        (("", "ada", None, "a b"), ["id", "name", "email"]),
+    ],
+)
+async def test_what_breaks_a_rule_creates_nobody(
+    accounts: Accounts, given: tuple[str, str | None, str | None, UserId], broken: list[str]
+) -> None:
+    with pytest.raises(Invalid) as caught:
+        await accounts.create(*given)
+
+    assert [error.field for error in caught.value.errors] == broken
+    assert accounts.users.held == {}
+
+
+@pytest.mark.parametrize("password", ["12345678", "p" * 256, "👩" * 8])
+async def test_a_password_of_the_right_length_is_taken(accounts: Accounts, password: str) -> None:
+    await accounts.create("n" * 200, "a@" + "b" * 252, password, UserId("u" * 128))
+
+    assert await accounts.log_in("a@" + "b" * 252, password)
+
+
+@pytest.mark.parametrize(("user_id", "email"), [("ada", "other@example.com"), ("other", "ADA@example.com")])
+async def test_an_id_and_an_address_are_taken_once(accounts: Accounts, user_id: str, email: str) -> None:
+    await accounts.create("Ada", "ada@example.com", None, ADA)
+
+    with pytest.raises(UserTaken):
+        await accounts.create("Another", email, None, UserId(user_id))
+
+    assert len(accounts.users.held) == 1
+
+
+async def test_with_the_store_away_nobody_is_created(accounts: Accounts) -> None:
+    accounts.users.away = True
+
+    with pytest.raises(Unavailable):
+        await accounts.create("Ada")
+
+
+# --- log-in ---
+
+
+async def test_the_right_password_gives_a_token_that_speaks_for_the_user(accounts: Accounts) -> None:
+    await accounts.create("Ada", "ada@example.com", "correct horse", ADA)
+
+    user, token, seconds = await accounts.log_in(" ADA@example.com", "correct horse")
+
+    assert user == ADA
+    assert accounts.authenticate.token(token).user_id == ADA
+    assert seconds == 3600
+
+
+async def test_a_token_expires(accounts: Accounts) -> None:
+    token, seconds = accounts.tokens.mint(ADA, accounts.clock())
+    accounts.clock.advance(seconds=seconds)
+
+    with pytest.raises(NotAuthenticated):
+        accounts.authenticate.token(token)
+
+
+@pytest.mark.parametrize(
+    ("email", "password"),
+    [
+        ("ada@example.com", "wrong horse"),
+        ("ada@example.com", ""),
+        ("nobody@example.com", "correct horse"),
+        ("bare@example.com", "correct horse"),
+        ("gone@example.com", "correct horse"),
+        ("", ""),
+    ],
+    ids=["wrong", "empty", "unknown", "without a password", "disabled", "nothing"],
+)
+async def test_nobody_learns_why_a_log_in_failed(accounts: Accounts, email: str, password: str) -> None:
+    await accounts.create("Ada", "ada@example.com", "correct horse", ADA)
+    await accounts.create("Bare", "bare@example.com", None, UserId("bare"))
+    gone = a_user(UserId("gone"), email="gone@example.com", disabled_at=NOW)
+    await accounts.users.add(gone, await accounts.passwords.hash("correct horse"))
+
+    with pytest.raises(NotAuthenticated) as caught:
+        await accounts.log_in(email, password)
+
+    assert caught.value.detail == "The e-mail address or the password is wrong."
+
+
+# --- tickets ---
+
+
+async def test_a_ticket_stands_for_the_token_it_was_issued_for_once(accounts: Accounts) -> None:
+    claims = accounts.authenticate.token(accounts.tokens.mint(ADA, NOW)[0])
+
+    ticket, seconds = await accounts.issue(claims)
+
+    assert seconds == 30
+    assert await accounts.authenticate.ticket(ticket) == claims
+    with pytest.raises(NotAuthenticated):
+        await accounts.authenticate.ticket(ticket)
+
+
+# --- keys ---
+
+
+async def test_a_key_admits_its_producer(accounts: Accounts) -> None:
+    key, text = await accounts.create_key("Billing", PUBLISH)
+
+    assert await accounts.producer(text, Scope.PUBLISH) == key
+    assert text.startswith(f"bw_test_{key.id}_")
+    assert (key.name, key.scopes, key.created_at) == ("Billing", PUBLISH, NOW)
+
+
+async def test_the_secret_is_kept_nowhere(accounts: Accounts) -> None:
+    key, text = await accounts.create_key("Billing", PUBLISH)
+    secret = text.rpartition("_")[2]
+
+    assert len(secret) == 64
+    assert secret not in repr(accounts.keys._held)
+    assert key.secret_hash == hash_secret(secret)
+
+
+async def test_no_two_keys_are_alike(accounts: Accounts) -> None:
+    made = [(await accounts.create_key("k", PUBLISH))[1] for _ in range(5)]
+
+    assert len(set(made)) == 5
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "bw",
+        "___",
+        "{secret}",
+        "bw_{id}_{secret}",
+        "xx_test_{id}_{secret}",
+        "BW_test_{id}_{secret}",
+        "bw_test_{id}_",
+        "bw_test_{id}_{secret}0",
+        "bw_test_{id}_{secret}_",
+        "bw_test_{id}_0000000000000000000000000000000000000000000000000000000000000000",
+        "bw_test_{id}_é",
+        "bw_test_unknown_{secret}",
+        "bw_test__{secret}",
+        "bw_test_\x00_{secret}",
+    ],
+)
+async def test_what_is_no_key_admits_nobody(accounts: Accounts, text: str) -> None:
+    key, made = await accounts.create_key("Billing", PUBLISH)
+
+    with pytest.raises(NotAuthenticated):
+        await accounts.producer(text.format(id=key.id, secret=made.rpartition("_")[2]), Scope.PUBLISH)
+
+
+async def test_a_key_reaches_what_its_scopes_say(accounts: Accounts) -> None:
+    _, text = await accounts.create_key("Billing", PUBLISH)
+
+    with pytest.raises(NotAllowed, match="users"):
+        await accounts.producer(text, Scope.USERS)
+
+
+async def test_a_wrong_secret_learns_nothing_about_scopes(accounts: Accounts) -> None:
+    key, _ = await accounts.create_key("Billing", PUBLISH)
+
+    with pytest.raises(NotAuthenticated):
+        await accounts.producer(f"bw_test_{key.id}_{'0' * 64}", Scope.USERS)
+
+
+async def test_a_revoked_key_admits_nobody(accounts: Accounts) -> None:
+    key, text = await accounts.create_key("Billing", PUBLISH)
+    await accounts.keys.revoke(key.id, NOW)
+
+    with pytest.raises(NotAuthenticated):
+        await accounts.producer(text, Scope.PUBLISH)
+
+
+@pytest.mark.parametrize(("at", "usable"), [(LATER - timedelta(microseconds=1), True), (LATER, False)])
+async def test_a_key_is_good_until_it_expires(accounts: Accounts, at: datetime, usable: bool) -> None:
+    key, text = await accounts.create_key("Billing", PUBLISH, LATER)
+    accounts.clock.at = at
+
+    assert key.usable(at) is usable
+    assert replace(key, revoked_at=NOW).usable(at) is False
+    if usable:
+        assert await accounts.producer(text, Scope.PUBLISH) == key
+    else:
+        with pytest.raises(NotAuthenticated):
+            await accounts.producer(text, Scope.PUBLISH)

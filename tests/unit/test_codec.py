@@ -1,0 +1,272 @@
+"""Notifications as Kafka records: every record is a draft or a reason, never a crash."""
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from adapters.kafka.codec import Undecodable, decode, encode
+from adapters.postgres.partitions import bound
+from domain.notification import Draft
+from tests.build import LATER, NOW, a_draft, an_id
+from tests.contracts import AWKWARD_METADATA, AWKWARD_TEXT
+
+STAMP = 1_772_000_000_000  # in February 2026
+GOOD = {"user_id": "ada", "event": "a.b", "message": "m"}
+
+
+@dataclass
+class Record:
+    """What Kafka hands over."""
+
+    value: bytes | None
+    headers: tuple[tuple[str, bytes | None], ...] = ()
+    topic: str = "topic"
+    partition: int = 3
+    offset: int = 42
+    timestamp: int = STAMP
+
+
+def record(headers: dict[str, bytes | None] | None = None, **changes: Any) -> Record:
+    """A good record with some of its fields changed."""
+    fields = {name: value for name, value in (GOOD | changes).items() if value is not ...}
+    return Record(json.dumps(fields).encode(), tuple((headers or {}).items()))
+
+
+def raw(value: str) -> Record:
+    """A record whose metadata is this text."""
+    return Record(b'{"user_id":"ada","event":"a.b","message":"m","metadata":{"a":%b}}' % value.encode())
+
+
+# --- our own ---
+
+
+def test_a_draft_comes_back_as_it_was() -> None:
+    draft = a_draft(
+        title="T",
+        message=AWKWARD_TEXT,
+        metadata=AWKWARD_METADATA,
+        action_url="/a",
+        expires_at=LATER,
+    )
+
+    assert decode(Record(encode(draft))) == draft
+
+
+def test_a_record_has_no_more_fields_than_it_needs() -> None:
+    assert json.loads(encode(a_draft())) == {
+        "user_id": "ada",
+        "event": "comment.created",
+        "message": "Bob replied to you.",
+        "id": str(an_id()),
+        "created_at": "2026-03-14T09:26:53.589793Z",
+    }
+
+
+# --- anybody else's ---
+
+
+def test_what_any_service_writes_is_a_notification() -> None:
+    draft = decode(record(title="T", metadata={"a": [1]}, expires_at="2030-01-01T00:00:00+02:00"))
+
+    assert (draft.content.user_id, draft.content.event, draft.content.message) == ("ada", "a.b", "m")
+    assert draft.content.expires_at == datetime(2029, 12, 31, 22, tzinfo=UTC)
+    assert draft.created_at == datetime.fromtimestamp(STAMP / 1000, UTC)
+
+
+def test_a_redelivered_record_has_the_same_id() -> None:
+    assert decode(record()).id == decode(record()).id
+
+
+@pytest.mark.parametrize("changed", ["topic", "partition", "offset"])
+def test_another_record_has_another_id(changed: str) -> None:
+    other = record()
+    setattr(other, changed, "else" if changed == "topic" else 7)
+
+    assert decode(other).id != decode(record()).id
+
+
+def test_a_derived_id_is_a_uuid_of_the_records_month() -> None:
+    derived = decode(record()).id
+
+    assert derived.version == 7
+    assert derived.int >> 80 == STAMP
+    assert bound(2026, 2) < derived < bound(2026, 3)
+
+
+def test_what_is_given_is_taken() -> None:
+    draft = decode(record(id=str(an_id(5)), created_at=NOW.isoformat()))
+
+    assert (draft.id, draft.created_at) == (an_id(5), NOW)
+
+
+def test_the_time_in_a_derived_id_is_the_time_that_is_given() -> None:
+    assert decode(record(created_at="2026-05-05T00:00:00Z")).id.int >> 80 == 1_777_939_200_000
+
+
+# --- CloudEvents ---
+
+EVENT: dict[str, bytes | None] = {
+    "ce_specversion": b"1.0",
+    "ce_id": b"7",
+    "ce_source": b"/billing",
+    "ce_type": b"Invoice.Paid",
+    "ce_subject": b"bob",
+    "ce_time": b"2026-03-14T09:26:53.589793Z",
+}
+
+
+def test_the_headers_of_a_cloud_event_fill_what_the_value_leaves_out() -> None:
+    draft = decode(record(EVENT, user_id=..., event=...))
+
+    assert (draft.content.user_id, draft.content.event) == ("bob", "invoice.paid")
+    assert draft.created_at == NOW
+
+
+def test_the_value_goes_before_the_headers() -> None:
+    draft = decode(record(EVENT, created_at=LATER.isoformat()))
+
+    assert (draft.content.user_id, draft.content.event, draft.created_at) == ("ada", "a.b", LATER)
+
+
+def test_a_cloud_event_sent_twice_is_one_notification() -> None:
+    again = record(EVENT)
+    again.offset = 99
+
+    assert decode(again).id == decode(record(EVENT)).id
+    assert decode(record(EVENT | {"ce_id": b"8"})).id != decode(record(EVENT)).id
+    assert decode(record(EVENT | {"ce_source": b"/x"})).id != decode(record(EVENT)).id
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"ce_time": b"yesterday"},
+        {"ce_time": b"2026-03-14T09:26:53"},
+        {"ce_time": b"\xff\xfe"},
+        {"ce_id": b"\xff"},
+        {"ce_id": None, "ce_time": None, "ce_type": None, "ce_subject": None},
+        {"content-type": None, "": b"", "ce_": b""},
+    ],
+)
+def test_headers_that_make_no_sense_are_no_reason_to_lose_the_record(
+    headers: dict[str, bytes | None],
+) -> None:
+    assert decode(record(headers)).content.message == "m"
+
+
+# --- what is no notification ---
+
+HOSTILE: list[tuple[str, Record, str]] = [
+    ("a tombstone", Record(None), "tombstone"),
+    ("nothing", Record(b""), "malformed"),
+    ("no JSON", Record(b"hello"), "malformed"),
+    ("cut off", Record(b'{"user_id": "ada'), "malformed"),
+    ("trailing", Record(json.dumps(GOOD).encode() + b"}"), "malformed"),
+    ("a byte order mark", Record(b"\xef\xbb\xbf" + json.dumps(GOOD).encode()), "malformed"),
+    ("UTF-16", Record(json.dumps(GOOD).encode("utf-16")), "malformed"),
+    ("bad UTF-8", Record(b'{"user_id":"ada","event":"a.b","message":"\xff"}'), "malformed"),
+    ("overlong UTF-8", Record(b'{"user_id":"ada","event":"a.b","message":"\xc0\x80"}'), "malformed"),
+    (
+        "a surrogate in UTF-8",
+        Record(b'{"user_id":"ada","event":"a.b","message":"\xed\xa0\x80"}'),
+        "malformed",
+    ),
+    ("a lone surrogate", Record(rb'{"user_id":"ada","event":"a.b","message":"\ud800"}'), "malformed"),
+    ("an escaped NUL", Record(rb'{"user_id":"ada","event":"a.b","message":"\u0000"}'), "invalid"),
+    ("a NUL in metadata", raw(r'"\u0000"'), "invalid"),
+    ("a NUL in a key", raw(r'{"\u0000": 1}'), "invalid"),
+    ("NaN", raw("NaN"), "malformed"),
+    ("Infinity", raw("-Infinity"), "malformed"),
+    ("a number beyond floats", raw("1e400"), "invalid"),
+    ("a huge integer", raw("9" * 5_000), "invalid"),
+    ("deep nesting", raw("[" * 2_000 + "]" * 2_000), "malformed"),
+    ("very deep nesting", raw("[" * 200_000), "malformed"),
+    ("some nesting", raw("[" * 16 + "]" * 16), "invalid"),
+    ("much metadata", raw('"' + "x" * 20_000 + '"'), "invalid"),
+    ("an array", Record(b"[]"), "invalid"),
+    ("null", Record(b"null"), "invalid"),
+    ("a string", Record(b'"x"'), "invalid"),
+    ("an empty object", Record(b"{}"), "invalid"),
+    ("an unknown field", record(admin=True), "invalid"),
+    ("a field that users set", record(read_at="2026-01-01T00:00:00Z"), "invalid"),
+    ("a wrong type", record(message=5), "invalid"),
+    ("null for a text", record(message=None), "invalid"),
+    ("metadata that is no object", record(metadata=[1]), "invalid"),
+    ("a bad user id", record(user_id="a b"), "invalid"),
+    ("a long message", record(message="m" * 4_001), "invalid"),
+    ("a bad link", record(action_url="javascript:alert(1)"), "invalid"),
+    ("an id that is none", record(id="7"), "invalid"),
+    ("an id of another kind", record(id=str(UUID(int=4 << 76 | 2 << 62))), "invalid"),
+    ("a time without a zone", record(created_at="2026-01-01T00:00:00"), "invalid"),
+    ("an end without a zone", record(expires_at="2026-01-01T00:00:00"), "invalid"),
+    ("no time at all", record(created_at="soon"), "invalid"),
+]
+
+
+@pytest.mark.parametrize(
+    ("source", "code"), [case[1:] for case in HOSTILE], ids=[case[0] for case in HOSTILE]
+)
+def test_what_is_no_notification_says_why(source: Record, code: str) -> None:
+    with pytest.raises(Undecodable) as caught:
+        decode(source)
+
+    assert caught.value.code == code
+    assert str(caught.value)
+
+
+def test_of_a_key_given_twice_the_last_counts() -> None:
+    twice = Record(b'{"user_id":"eve","user_id":"ada","event":"a.b","message":"m"}')
+
+    assert decode(twice).content.user_id == "ada"
+
+
+@pytest.mark.parametrize("timestamp", [-1, 0, -(2**63), 2**63 - 1, 253_402_300_800_000])
+def test_no_timestamp_of_a_record_is_too_odd(timestamp: int) -> None:
+    odd = record()
+    odd.timestamp = timestamp
+
+    draft = decode(odd)
+
+    assert draft.created_at.tzinfo is not None
+    assert draft == decode(odd)
+
+
+@pytest.mark.parametrize("time", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
+def test_no_time_in_a_value_is_too_odd(time: str) -> None:
+    assert decode(record(created_at=time)).id.version == 7
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+FIELDS = st.sampled_from(
+    [*GOOD, "title", "metadata", "action_url", "expires_at", "id", "created_at", "other"]
+)
+
+
+@given(
+    value=st.binary(max_size=60)
+    | st.dictionaries(FIELDS, JSON, max_size=5).map(lambda fields: json.dumps(GOOD | fields).encode()),
+    headers=st.lists(
+        st.tuples(st.sampled_from([*EVENT, "x"]), st.none() | st.binary(max_size=40)), max_size=6
+    ),
+    timestamp=st.integers(-(2**63), 2**63 - 1),
+)
+def test_every_record_is_a_draft_or_a_reason(
+    value: bytes, headers: list[tuple[str, bytes | None]], timestamp: int
+) -> None:
+    source = Record(value, tuple(headers), timestamp=timestamp)
+    try:
+        draft = decode(source)
+    except Undecodable:
+        return
+    assert decode(source) == draft
+    assert isinstance(decode(Record(encode(draft))), Draft)

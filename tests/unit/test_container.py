@@ -1,0 +1,51 @@
+"""The composition root."""
+
+import pytest
+from dependency_injector import providers
+
+from entrypoints.container import Container, build
+from entrypoints.settings import Settings
+from tests.memory import MemoryUsers
+from tests.wiring import SECRET
+
+PROVIDERS = sorted(set(Container.providers) - {"settings", "__self__"})
+
+
+@pytest.mark.parametrize("name", PROVIDERS)
+async def test_every_provider_builds_without_connecting(name: str) -> None:
+    container = build(Settings(token_secret=SECRET))
+
+    assert getattr(container, name)() is not None
+
+
+def test_what_has_a_connection_is_built_once() -> None:
+    container = build(Settings(token_secret=SECRET))
+
+    assert container.engine() is container.engine()
+    assert container.announcer() is container.redis_announcer()
+    assert container.live_feed() is container.hub()
+    assert container.queue() is container.kafka_queue()
+
+
+def test_two_containers_share_nothing() -> None:
+    first, second = build(Settings(token_secret=SECRET)), build(Settings(token_secret=SECRET))
+
+    assert first.engine() is not second.engine()
+    assert first.hub() is not second.hub()
+
+
+def test_a_port_that_is_replaced_is_replaced_everywhere() -> None:
+    container, users = build(Settings(token_secret=SECRET)), MemoryUsers()
+
+    container.users.override(providers.Object(users))
+
+    assert container.publish().users is users
+    assert container.log_in().users is users
+
+
+def test_settings_reach_what_they_are_about() -> None:
+    container = build(Settings(token_secret=SECRET, index_capacity=123, kafka_topic="t", environment="dev"))
+
+    assert container.index().capacity == 123
+    assert container.topics().dead_letters == "t.dlq"
+    assert container.create_api_key().environment == "dev"

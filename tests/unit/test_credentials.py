@@ -1,0 +1,161 @@
+"""User tokens as JWT, and passwords as argon2id."""
+
+import base64
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import jwt
+import pytest
+
+from adapters.security.passwords import Argon2Passwords
+from adapters.security.tokens import JwtTokens
+from application.errors import NotAuthenticated
+from application.ports import Passwords, Tokens
+from tests import contracts
+from tests.build import ADA, NOW
+
+SECRET = "0123456789abcdef0123456789abcdef"
+GOOD: dict[str, Any] = {
+    "sub": "ada",
+    "aud": "bellwire",
+    "iat": int(NOW.timestamp()),
+    "exp": int(NOW.timestamp()) + 60,
+}
+
+
+def signed(
+    payload: dict[str, Any] | None = None, *, key: str = SECRET, algorithm: str = "HS256", **changes: Any
+) -> str:
+    """A token as the host application may mint one."""
+    fields = (GOOD if payload is None else payload) | changes
+    return jwt.encode({name: value for name, value in fields.items() if value is not ...}, key, algorithm)
+
+
+def part(value: object) -> str:
+    return base64.urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"=").decode()
+
+
+@pytest.fixture
+def tokens() -> JwtTokens:
+    return JwtTokens(SECRET, "bellwire", timedelta(hours=1))
+
+
+class TestJwtTokens(contracts.TokensContract):
+    @pytest.fixture
+    def tokens(self) -> Tokens:
+        return JwtTokens(SECRET, "bellwire", timedelta(hours=1))
+
+
+def test_a_token_minted_elsewhere_with_the_secret_is_good(tokens: JwtTokens) -> None:
+    claims = tokens.verify(signed(), NOW)
+
+    assert claims.user_id == "ada"
+    assert claims.expires_at == datetime.fromtimestamp(GOOD["exp"], UTC)
+
+
+def test_claims_of_the_hosts_own_do_no_harm(tokens: JwtTokens) -> None:
+    assert tokens.verify(signed(role="admin", aud=["else", "bellwire"]), NOW).user_id == "ada"
+
+
+FORGED: dict[str, Callable[[], str]] = {
+    "no signature": lambda: f"{part({'alg': 'none', 'typ': 'JWT'})}.{part(GOOD)}.",
+    "an algorithm called NONE": lambda: f"{part({'alg': 'NONE'})}.{part(GOOD)}.",
+    "signature cut off": lambda: signed().rpartition(".")[0] + ".",
+    "another algorithm": lambda: signed(key=SECRET * 2, algorithm="HS512"),
+    "another algorithm with our secret": lambda: signed(key=SECRET, algorithm="HS384"),
+    "another secret": lambda: signed(key="x" * 32),
+    "another payload": lambda: ".".join(
+        [signed().split(".")[0], part(GOOD | {"sub": "eve"}), signed().split(".")[2]]
+    ),
+    "another audience": lambda: signed(aud="else"),
+    "no audience": lambda: signed(aud=...),
+    "no user": lambda: signed(sub=...),
+    "a user that is a number": lambda: signed(sub=7),
+    "no expiry": lambda: signed(exp=...),
+    "no issue time": lambda: signed(iat=...),
+    "expired": lambda: signed(exp=int(NOW.timestamp()) - 1),
+    "expired this moment": lambda: signed(exp=int(NOW.timestamp())),
+    "an expiry that is text": lambda: signed(exp="soon"),
+    "an expiry that is null": lambda: signed(exp=None),
+    "an expiry that is a list": lambda: signed(exp=[1]),
+    "an expiry beyond all time": lambda: signed(exp=10**30),
+    "an expiry that is no number": lambda: signed(exp=float("nan")),
+    "not before next century": lambda: signed(nbf=4_102_444_800),
+    "issued next century": lambda: signed(iat=4_102_444_800),
+    "an unknown critical header": lambda: jwt.encode(GOOD, SECRET, "HS256", headers={"crit": ["x"], "x": 1}),
+    "a payload that is no object": lambda: ".".join(
+        [part({"alg": "HS256"}), part([1]), signed().split(".")[2]]
+    ),
+    "four parts": lambda: f"{signed()}.x",
+    "spaces": lambda: f" {signed()} x",
+}
+
+
+@pytest.mark.parametrize("name", FORGED)
+def test_a_token_that_is_not_right_in_every_way_is_refused(
+    tokens: JwtTokens, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("warnings.warn", lambda *_args, **_named: None)  # of PyJWT, about short keys
+
+    with pytest.raises(NotAuthenticated) as caught:
+        tokens.verify(FORGED[name](), NOW)
+
+    assert "ada" not in caught.value.detail
+
+
+def test_a_token_that_was_verified_is_remembered_but_not_beyond_its_end(tokens: JwtTokens) -> None:
+    token = signed()
+    tokens.verify(token, NOW)
+    assert token in tokens._verified
+
+    with pytest.raises(NotAuthenticated):
+        tokens.verify(token, NOW + timedelta(seconds=60))
+
+    assert token not in tokens._verified
+
+
+def test_what_was_refused_is_not_remembered(tokens: JwtTokens) -> None:
+    with pytest.raises(NotAuthenticated):
+        tokens.verify(signed(aud="else"), NOW)
+
+    assert tokens._verified == {}
+
+
+def test_what_is_remembered_is_bounded(tokens: JwtTokens, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("adapters.security.tokens._REMEMBERED", 3)
+
+    for n in range(10):
+        tokens.verify(signed(n=n), NOW)
+
+    assert len(tokens._verified) <= 3
+
+
+@pytest.mark.parametrize(("length", "good"), [(31, False), (32, True)])
+def test_a_short_secret_is_refused(length: int, good: bool) -> None:
+    if good:
+        JwtTokens("é" * (length // 2), "bellwire", timedelta(hours=1)).mint(ADA, NOW)
+    else:
+        with pytest.raises(ValueError, match="32 bytes"):
+            JwtTokens("x" * length, "bellwire", timedelta(hours=1))
+
+
+class TestArgon2Passwords(contracts.PasswordsContract):
+    @pytest.fixture
+    def passwords(self) -> Passwords:
+        return Argon2Passwords()
+
+
+async def test_the_same_password_has_another_hash_each_time() -> None:
+    passwords = Argon2Passwords()
+
+    first, second = await passwords.hash("correct horse"), await passwords.hash("correct horse")
+
+    assert first != second
+    assert first.startswith("$argon2id$")
+
+
+@pytest.mark.parametrize("held", ["", "x", "$argon2id$v=19$broken", "correct horse"])
+async def test_a_hash_that_is_none_lets_nobody_in(held: str) -> None:
+    assert not await Argon2Passwords().verify("correct horse", held)

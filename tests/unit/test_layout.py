@@ -1,0 +1,68 @@
+"""What packaging promises: our plain package names are ours, and the pins are complete and portable."""
+
+import importlib
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SOURCES = ROOT / "src"
+
+
+def _normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _pins() -> list[str]:
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+@pytest.mark.parametrize("name", ["domain", "application", "adapters", "entrypoints", "bellwire"])
+def test_a_package_is_the_one_in_src(name: str) -> None:
+    module = importlib.import_module(name)
+
+    assert module.__file__ is not None
+    assert Path(module.__file__).is_relative_to(SOURCES)
+
+
+def test_the_command_is_not_shadowed_by_a_distribution_of_the_same_name(tmp_path: Path) -> None:
+    (tmp_path / "entrypoints.py").write_text("raise SystemExit('not ours')")
+    path = os.pathsep.join([str(tmp_path), str(SOURCES)])
+
+    done = subprocess.run(
+        [sys.executable, "-m", "bellwire", "--help"],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert "dev" in done.stdout
+
+
+def test_migrations_do_not_hide_the_library_of_that_name() -> None:
+    assert not (ROOT / "alembic" / "__init__.py").exists()
+
+
+def test_a_pin_is_a_name_and_a_version_and_nothing_else() -> None:
+    odd = [line for line in _pins() if not re.fullmatch(r"[A-Za-z0-9_.-]+==[A-Za-z0-9_.+!-]+", line)]
+
+    assert odd == []
+
+
+def test_every_dependency_is_pinned() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = project["dependencies"] + [
+        requirement for extra in project["optional-dependencies"].values() for requirement in extra
+    ]
+    names = {_normal(re.split(r"[^A-Za-z0-9_.-]", requirement)[0]) for requirement in wanted}
+    pinned = {_normal(line.partition("==")[0]) for line in _pins()}
+
+    assert names - pinned == {"bellwire"}

@@ -1,0 +1,149 @@
+"""The ports in memory keep the promises of the ports."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+import pytest
+
+from adapters import wire
+from application.ports import (
+    ApiKeys,
+    Feeds,
+    Frame,
+    IdempotencyKeys,
+    NotificationQueue,
+    Passwords,
+    Tickets,
+    Tokens,
+    Users,
+)
+from domain.feed import FeedChange
+from domain.identifiers import UserId
+from domain.notification import Draft
+from tests import contracts
+from tests.memory import (
+    MemoryAnnouncer,
+    MemoryApiKeys,
+    MemoryFeeds,
+    MemoryIndex,
+    MemoryKeys,
+    MemoryLive,
+    MemoryPasswords,
+    MemoryQueue,
+    MemoryTickets,
+    MemoryTokens,
+    MemoryUsers,
+)
+from tests.wiring import change_frame
+
+
+@pytest.fixture
+def users() -> MemoryUsers:
+    return MemoryUsers()
+
+
+class TestMemoryFeeds(contracts.FeedsContract):
+    @pytest.fixture
+    def feeds(self, users: MemoryUsers) -> Feeds:
+        return MemoryFeeds(users)
+
+
+class TestMemoryUsers(contracts.UsersContract):
+    @pytest.fixture
+    def users(self) -> Users:
+        return MemoryUsers()
+
+
+@dataclass
+class Applied:
+    index: MemoryIndex
+
+    async def apply(self, change: FeedChange) -> None:
+        self.index.apply(change)
+
+    async def forget(self, user: UserId) -> None:
+        self.index.forget(user)
+
+
+class TestMemoryIndex(contracts.UnreadIndexContract):
+    @pytest.fixture
+    def under_test(self) -> contracts.IndexUnderTest:
+        return Applied(MemoryIndex(contracts.body, capacity=100))
+
+
+class TestMemoryLive(contracts.LiveFeedContract):
+    @pytest.fixture
+    def live(self) -> MemoryLive:
+        return MemoryLive()
+
+    @pytest.fixture
+    def deliver(self, live: MemoryLive) -> Callable[[Sequence[Frame]], None]:
+        return live.deliver
+
+
+@dataclass
+class Carried:
+    announcer: MemoryAnnouncer
+    index: MemoryIndex
+    live: MemoryLive
+
+    def cut(self) -> None:
+        self.announcer.away = True
+
+    async def restore(self) -> None:
+        self.announcer.away = False
+        await self.announcer.heal()
+
+
+class TestMemoryAnnouncer(contracts.AnnouncerContract):
+    @pytest.fixture
+    def carrier(self) -> contracts.Carrier:
+        index, live = MemoryIndex(wire.render), MemoryLive()
+        return Carried(MemoryAnnouncer(index, live, change_frame), index, live)
+
+
+class TestMemoryQueue(contracts.QueueContract):
+    @pytest.fixture
+    def held(self) -> MemoryQueue:
+        return MemoryQueue()
+
+    @pytest.fixture
+    def queue(self, held: MemoryQueue) -> NotificationQueue:
+        return held
+
+    @pytest.fixture
+    def arrived(self, held: MemoryQueue) -> Callable[[int], Awaitable[list[Draft]]]:
+        async def read(count: int) -> list[Draft]:
+            return held.held[:count]
+
+        return read
+
+
+class TestMemoryKeys(contracts.IdempotencyKeysContract):
+    @pytest.fixture
+    def keys(self) -> IdempotencyKeys:
+        return MemoryKeys()
+
+
+class TestMemoryTickets(contracts.TicketsContract):
+    @pytest.fixture
+    def tickets(self) -> Tickets:
+        return MemoryTickets()
+
+
+class TestMemoryTokens(contracts.TokensContract):
+    @pytest.fixture
+    def tokens(self) -> Tokens:
+        return MemoryTokens()
+
+
+class TestMemoryPasswords(contracts.PasswordsContract):
+    @pytest.fixture
+    def passwords(self) -> Passwords:
+        return MemoryPasswords()
+
+
+class TestMemoryApiKeys(contracts.ApiKeysContract):
+    @pytest.fixture
+    def keys(self) -> ApiKeys:
+        return MemoryApiKeys()

@@ -1,0 +1,112 @@
+"""Settings from the environment."""
+
+import re
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from entrypoints.settings import InvalidSettings, Settings
+
+ROOT = Path(__file__).resolve().parents[2]
+FIELDS = {field.name: field for field in msgspec.structs.fields(Settings)}
+
+
+@pytest.fixture(autouse=True)
+def clean(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in FIELDS:
+        monkeypatch.delenv(f"BELLWIRE_{name.upper()}", raising=False)
+
+
+def test_without_an_environment_there_are_defaults() -> None:
+    assert Settings.from_env() == Settings()
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "expected"),
+    [
+        ("port", "9000", 9000),
+        ("port", "0", 0),
+        ("port", "65535", 65535),
+        ("postgres_pool", "1", 1),
+        ("index_capacity", "100", 100),
+        ("index_capacity", "5000", 5000),
+        ("open_signup", "true", True),
+        ("open_signup", "1", True),
+        ("open_signup", "false", False),
+        ("open_signup", "0", False),
+        ("environment", "test7", "test7"),
+        ("log_level", "DEBUG", "DEBUG"),
+        ("token_secret", "12345678901234567890123456789012", "12345678901234567890123456789012"),
+        ("kafka_group", "7", "7"),
+        ("host", "", "127.0.0.1"),
+        ("port", "", 8000),
+    ],
+)
+def test_a_variable_sets_its_field(
+    monkeypatch: pytest.MonkeyPatch, name: str, given: str, expected: object
+) -> None:
+    monkeypatch.setenv(f"BELLWIRE_{name.upper()}", given)
+
+    assert getattr(Settings.from_env(), name) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [
+        ("port", "x"),
+        ("port", "-1"),
+        ("port", "65536"),
+        ("port", "80.5"),
+        ("port", "9" * 5000),
+        ("postgres_pool", "0"),
+        ("postgres_pool", "many"),
+        ("workers", "0"),
+        ("kafka_partitions", "0"),
+        ("kafka_replication", "-3"),
+        ("kafka_session_seconds", "soon"),
+        ("token_seconds", "0"),
+        ("batch_records", "0"),
+        ("index_capacity", "99"),
+        ("index_capacity", "5001"),
+        ("open_signup", "yes please"),
+        ("demo", "2"),
+        ("access_log", "on?"),
+        ("environment", "Live"),
+        ("environment", "a_b"),
+        ("environment", "e" * 17),
+        ("log_level", "LOUD"),
+        ("log_format", "xml"),
+    ],
+)
+def test_a_value_that_cannot_be_used_is_refused_with_its_variable(
+    monkeypatch: pytest.MonkeyPatch, name: str, given: str
+) -> None:
+    monkeypatch.setenv(f"BELLWIRE_{name.upper()}", given)
+
+    with pytest.raises(InvalidSettings, match=rf"^BELLWIRE_{name.upper()}: .+"):
+        Settings.from_env()
+
+
+@pytest.mark.parametrize("scheme", ["postgres://", "postgresql://", "postgresql+asyncpg://"])
+def test_every_common_address_of_postgres_is_understood(monkeypatch: pytest.MonkeyPatch, scheme: str) -> None:
+    monkeypatch.setenv("BELLWIRE_POSTGRES_URL", f"{scheme}a:b@c/postgres://")
+
+    assert Settings.from_env().postgres_url == "postgresql+asyncpg://a:b@c/postgres://"
+
+
+def test_origins_are_separated_by_commas_or_spaces() -> None:
+    assert Settings(allowed_origins="https://a,https://b  https://c,").origins == {
+        "https://a", "https://b", "https://c",
+    }  # fmt: skip
+    assert Settings().origins == frozenset()
+
+
+def test_the_example_lists_every_setting_once_with_its_default() -> None:
+    lines = (ROOT / ".env.example").read_text().splitlines()
+    listed = [match for line in lines if (match := re.fullmatch(r"#? ?BELLWIRE_([A-Z_]+)=(.*)", line))]
+
+    names = [match[1].lower() for match in listed]
+    assert sorted(names) == sorted(FIELDS)
+    given = {match[1].lower(): match[2] for match in listed if match[2]}
+    assert msgspec.convert(given, Settings, strict=False) == Settings()

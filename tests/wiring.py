@@ -1,0 +1,277 @@
+"""The whole service on ports in memory: the real container, application and use cases; no server."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import httpx
+import pytest
+from dependency_injector import providers
+from litestar import Litestar
+
+from adapters import wire
+from application.errors import Unavailable
+from application.ports import Frame, Scope
+from domain.feed import FeedChange, Settled
+from domain.identifiers import UserId
+from entrypoints import lifespan
+from entrypoints.app import create_app
+from entrypoints.container import Container, build
+from entrypoints.settings import Settings
+from tests.build import ADA, CountedIds, TestClock, a_user
+from tests.memory import (
+    MemoryAnnouncer,
+    MemoryApiKeys,
+    MemoryFeeds,
+    MemoryIndex,
+    MemoryKeys,
+    MemoryLive,
+    MemoryPasswords,
+    MemoryQueue,
+    MemoryTickets,
+    MemoryUsers,
+)
+
+SECRET = "s" * 32
+HOST = "bellwire.test"
+
+Json = dict[str, Any]
+
+
+def change_frame(change: FeedChange) -> Frame:
+    """A change as it travels."""
+    items = [] if isinstance(change, Settled) else [wire.render(item) for item in change.notifications or ()]
+    return wire.frame(change, items)
+
+
+@asynccontextmanager
+async def running(app: Litestar) -> AsyncIterator[None]:
+    """The application's lifespan, in a task of its own: a fixture ends in another task than it began in."""
+    started, stop = asyncio.Event(), asyncio.Event()
+
+    async def live() -> None:
+        async with app.lifespan():
+            started.set()
+            await stop.wait()
+
+    with pytest.MonkeyPatch.context() as patch:
+        # A serving process collects garbage seldom; here it is how what was not closed is noticed.
+        patch.setattr(lifespan, "calm_collector", lambda: None)
+        life = asyncio.create_task(live())
+        await asyncio.wait([life, asyncio.create_task(started.wait())], return_when=asyncio.FIRST_COMPLETED)
+    try:
+        yield
+    finally:
+        stop.set()
+        await life
+
+
+class Idle:
+    """What a process runs, stops and asks after, without anything behind it."""
+
+    def __init__(self) -> None:
+        self.away = False
+
+    async def run(self) -> None:
+        return
+
+    async def stop(self) -> None:
+        return
+
+    async def close(self) -> None:
+        return
+
+    async def ping(self) -> None:
+        if self.away:
+            raise Unavailable("It is out of reach.")
+
+
+@dataclass
+class Memory:
+    """Every port in memory, with what a test turns on them."""
+
+    clock: TestClock = field(default_factory=TestClock)
+    ids: CountedIds = field(default_factory=CountedIds)
+    users: MemoryUsers = field(default_factory=MemoryUsers)
+    live: MemoryLive = field(default_factory=MemoryLive)
+    queue: MemoryQueue = field(default_factory=MemoryQueue)
+    keys: MemoryKeys = field(default_factory=MemoryKeys)
+    tickets: MemoryTickets = field(default_factory=MemoryTickets)
+    passwords: MemoryPasswords = field(default_factory=MemoryPasswords)
+    api_keys: MemoryApiKeys = field(default_factory=MemoryApiKeys)
+    postgres: Idle = field(default_factory=Idle)
+    redis: Idle = field(default_factory=Idle)
+    kafka: Idle = field(default_factory=Idle)
+
+    def __post_init__(self) -> None:
+        self.feeds = MemoryFeeds(self.users)
+        self.index = MemoryIndex(wire.render)
+        self.announcer = MemoryAnnouncer(self.index, self.live, change_frame)
+
+    def clear(self) -> None:
+        """Put every port back to how it began, without anybody who holds it noticing."""
+        fresh = Memory()
+        for name, part in vars(self).items():
+            part.__dict__ = getattr(fresh, name).__dict__
+
+    def container(self, **settings: Any) -> Container:
+        """The real container with these ports in it. Tokens are real: they need no server."""
+        built = build(Settings(token_secret=SECRET, **settings))
+        for provider, value in (
+            (built.clock, self.clock),
+            (built.new_id, self.ids),
+            (built.users, self.users),
+            (built.feeds, self.feeds),
+            (built.index, self.index),
+            (built.announcer, self.announcer),
+            (built.live_feed, self.live),
+            (built.queue, self.queue),
+            (built.idempotency_keys, self.keys),
+            (built.tickets, self.tickets),
+            (built.passwords, self.passwords),
+            (built.api_keys, self.api_keys),
+            (built.maintenance, self.postgres),
+            (built.redis_server, self.redis),
+            (built.redis_announcer, Idle()),
+            (built.live_frames, Idle()),
+            (built.kafka_queue, self.kafka),
+        ):
+            provider.override(providers.Object(value))
+        return built
+
+
+_BUILT: dict[str, tuple[Memory, Container, Litestar]] = {}
+
+
+def on_memory(**settings: Any) -> tuple[Memory, Container, Litestar]:
+    """An application with nothing in it. Building one takes as long as ten tests, so it is used again."""
+    key = repr(sorted(settings.items()))
+    if key not in _BUILT:
+        memory = Memory()
+        container = memory.container(**settings)
+        _BUILT[key] = memory, container, create_app(container)
+    _BUILT[key][0].clear()
+    return _BUILT[key]
+
+
+@dataclass
+class Service:
+    """An application, and what is behind it."""
+
+    app: Litestar
+    container: Container
+    memory: Memory
+    client: httpx.AsyncClient
+    key: str
+
+    @classmethod
+    @asynccontextmanager
+    async def run(cls, *, live: bool = False, **settings: Any) -> AsyncIterator[Self]:
+        """Serve with one producer's key, and nobody in it; with live sockets if they are asked for."""
+        memory, container, app = on_memory(**settings)
+        _, key = await container.create_api_key()("producer", frozenset({Scope.PUBLISH, Scope.USERS}))
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)  # type: ignore[arg-type]
+        async with (
+            running(app) if live else nullcontext(),
+            httpx.AsyncClient(transport=transport, base_url=f"http://{HOST}") as client,
+        ):
+            yield cls(app, container, memory, client, key)
+
+    async def add(self, *users: UserId) -> None:
+        for user in users:
+            await self.memory.users.add(a_user(user), None)
+
+    def token(self, user: UserId = ADA) -> str:
+        return self.container.tokens().mint(user, self.memory.clock())[0]
+
+    def bearer(self, user: UserId = ADA) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.token(user)}"}
+
+    @property
+    def producer(self) -> dict[str, str]:
+        return {"X-API-Key": self.key}
+
+    @asynccontextmanager
+    async def socket(
+        self,
+        path: str = "/ws/ada",
+        *,
+        query: str = "",
+        headers: dict[str, str] | None = None,
+        subprotocols: Sequence[str] = ("bellwire.v1",),
+    ) -> AsyncIterator["Socket"]:
+        """A client on a live socket. Leaving the block disconnects it and waits for the session's end."""
+        socket = Socket()
+        scope: Any = {
+            "type": "websocket",
+            "asgi": {"version": "3.0", "spec_version": "2.4"},
+            "http_version": "1.1",
+            "scheme": "ws",
+            "server": (HOST, 80),
+            "client": ("192.0.2.1", 50000),
+            "root_path": "",
+            "path": path,
+            "raw_path": path.encode(),
+            "query_string": query.encode(),
+            "headers": [
+                (name.lower().encode(), value.encode())
+                for name, value in {"host": HOST, **(headers or {})}.items()
+            ],
+            "subprotocols": list(subprotocols),
+            "extensions": {},
+        }
+        session = asyncio.create_task(self.app(scope, socket.inbound.get, socket.take))
+        try:
+            yield socket
+        finally:
+            socket.inbound.put_nowait({"type": "websocket.disconnect", "code": 1000})
+            async with asyncio.timeout(5):
+                await session
+
+
+class Socket:
+    """The client's end of a live socket."""
+
+    def __init__(self) -> None:
+        self.inbound: asyncio.Queue[Any] = asyncio.Queue()
+        self.outbound: asyncio.Queue[Any] = asyncio.Queue()
+        self.inbound.put_nowait({"type": "websocket.connect"})
+        self.stuck = False
+
+    async def take(self, event: Any) -> None:
+        """What the server sends. A client whose network is stuck takes nothing until it is cut off."""
+        if self.stuck:
+            self.stuck = False
+            await asyncio.Event().wait()
+        self.outbound.put_nowait(event)
+
+    async def event(self) -> Json:
+        async with asyncio.timeout(5):
+            found: Json = await self.outbound.get()
+        return found
+
+    async def frame(self, kind: str | None = None) -> Json:
+        """The next frame; or the next of a kind, past others."""
+        while True:
+            event = await self.event()
+            if event["type"] == "websocket.send":
+                frame: Json = json.loads(event["text"])
+                if kind is None or frame["type"] == kind:
+                    return frame
+            assert event["type"] != "websocket.close", f"closed with {event['code']}, waiting for {kind}"
+
+    async def closed(self) -> int:
+        """Wait until the server has closed it; return the code."""
+        while True:
+            event = await self.event()
+            if event["type"] == "websocket.close":
+                return int(event["code"])
+
+    def send(self, **frame: Any) -> None:
+        self.send_text(json.dumps(frame))
+
+    def send_text(self, text: str) -> None:
+        self.inbound.put_nowait({"type": "websocket.receive", "text": text})
