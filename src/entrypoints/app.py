@@ -4,10 +4,10 @@ import logging
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import swagger_ui_bundle
 from litestar import Litestar, Response, get
 from litestar.config.cors import CORSConfig
 from litestar.datastructures import State
@@ -50,7 +50,7 @@ def create_app(container: Container) -> Litestar:
         *inbox.HANDLERS,
         *health.HANDLERS,
         live_socket,
-        create_static_files_router(_SWAGGER_UI, [swagger_ui_bundle.swagger_ui_path], include_in_schema=False),
+        create_static_files_router(_SWAGGER_UI, [_swagger_ui_files()], include_in_schema=False),
     ]
     if settings.demo:
         handlers.append(demo_page)
@@ -143,6 +143,15 @@ def _cors(origins: Iterable[str]) -> CORSConfig | None:
     )
 
 
+def _swagger_ui_files() -> Path:
+    """Find the page's files in the package that carries them, which has no other use here."""
+    package = find_spec("swagger_ui")
+    if package is None or package.origin is None:
+        message = "swagger-ui-py is not installed"
+        raise RuntimeError(message)
+    return Path(package.origin).parent / "static"
+
+
 def _openapi() -> OpenAPIConfig:
     ui = partial("{}/{}".format, _SWAGGER_UI)
     return OpenAPIConfig(
@@ -150,9 +159,11 @@ def _openapi() -> OpenAPIConfig:
         version=app_version(),
         description="Real-time notifications: publish, deliver live, keep per user, mark read.",
         path="/schema",
+        use_handler_docstrings=True,
         # The page's own files, not a content delivery network's: it works where there is no internet.
         render_plugins=[
             SwaggerRenderPlugin(
+                favicon="<link rel='icon' href='data:,'>",
                 js_url=ui("swagger-ui-bundle.js"),
                 css_url=ui("swagger-ui.css"),
                 standalone_preset_js_url=ui("swagger-ui-standalone-preset.js"),
