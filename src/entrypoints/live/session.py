@@ -7,7 +7,7 @@ from the store.
 
 import asyncio
 import secrets
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from time import monotonic
@@ -21,7 +21,7 @@ from adapters import metrics, wire
 from application.accounts import AuthenticateUser
 from application.errors import NotAuthenticated, Unavailable
 from application.inbox import CatchUp, MarkNotifications
-from application.ports import Claims, Clock, Feeds, Frame, Lagging, LiveFeed, Subscription
+from application.ports import Claims, Clock, FeedHistory, Feeds, Frame, Lagging, LiveFeed, Subscription
 from domain.errors import DomainError, FieldError, Invalid
 from domain.feed import Cursor, Feed
 from domain.identifiers import NotificationId
@@ -169,24 +169,30 @@ class Session:
 
     async def _catch_up(self, reason: str, *, announce: bool = False) -> None:
         """Send what changed after the client's position, from the store."""
-        sent = False
-        async with self._with.catching_up:
-            async for page in self._with.catch_up(self._user, self._version):
-                if page.feed.epoch != self._epoch or page.feed.version < self._version:
-                    await self._reset(page.feed, "epoch")
-                    return
-                end = page.notifications[-1].version if page.more else page.feed.version
-                if page.notifications:
-                    items = [wire.render(item) for item in page.notifications]
-                    upto = replace(page.feed, version=end)
-                    await self._send_text(wire.notifications_frame(upto, self._version, items, replay=True))
-                    sent = True
-                self._version = end
-        if sent or announce:
+        start = self._version
+        feed = None
+        pages = self._with.catch_up(self._user, start)
+        while (page := await self._next_page(pages)) is not None:
+            feed = page.feed
+            if feed.epoch != self._epoch or feed.version < self._version:
+                await self._reset(feed, "epoch")
+                return
+            end = page.notifications[-1].version if page.more else feed.version
+            if page.notifications:
+                items = [wire.render(item) for item in page.notifications]
+                upto = replace(feed, version=end)
+                await self._send_text(wire.notifications_frame(upto, self._version, items, replay=True))
+            self._version = end
+        if feed is not None and (announce or self._version != start):
             metrics.CATCH_UPS.labels(reason).inc()
             await self._send(
-                {"type": "replayed", "cursor": str(page.feed.cursor), "unread_count": page.feed.unread_count}
+                {"type": "replayed", "cursor": str(feed.cursor), "unread_count": feed.unread_count}
             )
+
+    async def _next_page(self, pages: AsyncIterator[FeedHistory]) -> FeedHistory | None:
+        """Read the next page in our turn; a client that takes it slowly does not make the others wait."""
+        async with self._with.catching_up:
+            return await anext(pages, None)
 
     async def _reset(self, feed: Feed, reason: str) -> None:
         """Have the client reload over REST; live from here."""
