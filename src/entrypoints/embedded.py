@@ -20,6 +20,7 @@ import stat
 import subprocess
 import tempfile
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,7 +56,7 @@ class MissingServer(Exception):
 # --- the three servers ----------------------------------------------------------------------------------
 
 
-class Server(Process):
+class Server(Process, ABC):
     """A process that has started when it answers."""
 
     def start(self) -> None:
@@ -66,8 +67,9 @@ class Server(Process):
             self.kill()
             raise
 
+    @abstractmethod
     def answers(self) -> bool:
-        raise NotImplementedError
+        """Whether a client would be served."""
 
 
 class PostgresServer(Server):
