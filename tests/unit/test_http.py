@@ -468,6 +468,16 @@ async def test_an_unchanged_feed_is_not_sent_again(service: Service) -> None:
     assert "private" in first.headers["Cache-Control"]
 
 
+@pytest.mark.parametrize("form", ["W/{}", '"another", {}', '"another",W/{}', "*"])
+async def test_a_tag_is_known_in_every_form_that_http_has(service: Service, form: str) -> None:
+    await service.memory.feeds.append(drafts(1))
+    tag = (await service.client.get("/notifications/ada", headers=service.bearer())).headers["ETag"]
+
+    known = service.bearer() | {"If-None-Match": form.format(tag)}
+
+    assert (await service.client.get("/notifications/ada", headers=known)).status_code == 304
+
+
 async def test_a_count_comes_with_its_position(service: Service) -> None:
     await service.memory.feeds.append(drafts(3))
 

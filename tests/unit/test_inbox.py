@@ -1,12 +1,14 @@
 """What a user sees of its feed, and what it changes in it."""
 
+import asyncio
 import json
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
 from application.errors import Unavailable
-from application.inbox import REPLAY_LIMIT, FetchUnread
+from application.inbox import REPLAY_LIMIT, FetchUnread, MarkNotifications
 from application.ports import Missing, UnreadPage
 from domain.errors import Invalid, UnknownNotification, UnknownUser
 from domain.feed import Cursor, Marked, Settled
@@ -172,6 +174,34 @@ async def test_when_a_mark_returns_the_index_knows(
     held = await memory.index.page(ADA, 10, None)
     assert isinstance(held, UnreadPage)
     assert (ids(held), held.feed) == (numbered(3, 1), marked.feed)
+
+
+async def test_a_mark_whose_socket_closes_is_announced_all_the_same(
+    memory: Memory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await memory.feeds.append(drafts(1))
+    stored, go_on = asyncio.Event(), asyncio.Event()
+    mark = memory.feeds.mark
+
+    async def slow_to_return(*arguments: Any) -> Marked:
+        marked = await mark(*arguments)
+        stored.set()
+        await go_on.wait()
+        return marked
+
+    monkeypatch.setattr(memory.feeds, "mark", slow_to_return)
+    marking = MarkNotifications(feeds=memory.feeds, announcer=memory.announcer, clock=lambda: NOW)
+    asked = asyncio.create_task(marking(ADA, Mark.READ, [an_id(1)]))
+    await stored.wait()
+    asked.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asked
+    go_on.set()
+
+    async with asyncio.timeout(5):
+        while not memory.announcer.announced:  # noqa: ASYNC110 - it will be in a moment
+            await asyncio.sleep(0)
+    assert [change.feed.version for change in memory.announcer.announced] == [2]
 
 
 async def test_a_mark_that_changes_nothing_heals_followers_that_missed_it(
