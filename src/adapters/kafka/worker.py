@@ -35,6 +35,7 @@ class Worker:
         self._storing = asyncio.Lock()
         self._finishing: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
+        self._gave_up = False
 
     def stop(self) -> None:
         """Finish what is under way, then end."""
@@ -93,6 +94,8 @@ class Worker:
                 metrics.QUEUE_WAIT.observe(max(0.0, time() - batch.oldest / 1000))
             # In order: what a batch announces follows what the batch before it announced.
             await self._finished()
+            if self._gave_up:
+                return  # a batch before this one comes again: no offset may pass it
             self._finishing = asyncio.create_task(self._finish(batch, stored))
 
     async def _insist(self, batch: Batch) -> Stored | None:
@@ -118,6 +121,7 @@ class Worker:
             except Unavailable as error:
                 logger.warning("%s", error)
                 if await self.stopped_within(_RETRY_SECONDS_MAX / 5):
+                    self._gave_up = True
                     return
         await self._inlet.commit(batch.offsets)
         metrics.CONSUMED.labels("stored").inc(

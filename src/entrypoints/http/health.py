@@ -27,9 +27,9 @@ async def ready(request: Request[Any, Any, Any]) -> Response[dict[str, Any]]:
     """
     required: Mapping[str, Check] = request.app.state.required_checks
     optional: Mapping[str, Check] = request.app.state.optional_checks
-    names = [*required, *optional]
-    outcomes = await asyncio.gather(*(_outcome(check) for check in (required | optional).values()))  # type: ignore[operator]
-    checks = dict(zip(names, outcomes, strict=True))
+    everything = {**required, **optional}
+    outcomes = await asyncio.gather(*map(_outcome, everything.values()))
+    checks = dict(zip(everything, outcomes, strict=True))
     down = [name for name in required if checks[name] != "ok"]
     return Response(
         {"status": "unavailable" if down else "ok", "checks": checks}, status_code=503 if down else 200
