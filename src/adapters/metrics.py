@@ -3,7 +3,7 @@
 Names follow Prometheus' naming rules: unit last, counters end in _total.
 """
 
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import Counter, Enum, Gauge, Histogram
 
 _FAST = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
@@ -11,6 +11,9 @@ HTTP = Histogram("bellwire_http_seconds", "HTTP requests", ["method", "route", "
 
 PUBLISHED = Counter("bellwire_published_total", "Notifications handed to Kafka", ["outcome"])
 PUBLISH_ACK = Histogram("bellwire_publish_ack_seconds", "Until Kafka acknowledged a publish", buckets=_FAST)
+PRODUCERS_REPLACED = Counter(
+    "bellwire_producers_replaced_total", "Kafka producers given up because nothing succeeded with them"
+)
 
 CONSUMED = Counter("bellwire_consumed_total", "Kafka records by what became of them", ["outcome"])
 QUEUE_WAIT = Histogram(
@@ -20,7 +23,15 @@ STORE = Histogram("bellwire_store_seconds", "Storing one batch in PostgreSQL", b
 BATCH_SIZE = Histogram(
     "bellwire_batch_records", "Records in a batch", buckets=(1, 5, 25, 100, 250, 500, 1000, 2000)
 )
-STORE_RETRIES = Counter("bellwire_store_retries_total", "Batches tried again, PostgreSQL being away")
+STORE_RETRIES = Counter("bellwire_store_retries_total", "Batches put back, PostgreSQL being away")
+HELD = Gauge("bellwire_held_partitions", "Partitions that are not read for now")
+FLOODS = Counter("bellwire_floods_total", "Times a partition was stopped by too many bad records")
+LAG = Gauge("bellwire_consumer_lag_records", "Records of this consumer's partitions still to be read")
+CONSUMER = Enum(
+    "bellwire_consumer_state",
+    "What the consumer is doing",
+    states=["reading", "idle", "held", "behind", "broker_away"],
+)
 DEAD_LETTERS = Counter("bellwire_dead_letters_total", "Records sent to the dead-letter topic", ["error"])
 STRAYS = Gauge("bellwire_default_partition_rows", "Rows in the DEFAULT partition, which should be empty")
 

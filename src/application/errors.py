@@ -6,7 +6,8 @@ ApplicationError
  ├── NotAuthenticated     nobody we know
  ├── NotAllowed           somebody we know, who may not do this
  ├── KeyReused            an idempotency key came back with another body
- └── Refused              the store will never take this data
+ ├── Refused              the store will never take this data
+ └── Stuck                a process that could work does not, and should be started anew
 """
 
 from uuid import UUID
@@ -50,3 +51,7 @@ class NotAllowed(ApplicationError):
 
 class KeyReused(ApplicationError):
     """The Idempotency-Key was used before, with another body."""
+
+
+class Stuck(ApplicationError):
+    """The process stands still although there is work and everything is in reach. Start it again."""

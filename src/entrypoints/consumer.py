@@ -3,8 +3,9 @@
 import asyncio
 import logging
 import signal
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import uvicorn
 from litestar import Litestar
@@ -37,7 +38,12 @@ async def retract_expired(retract: RetractExpired) -> None:
 
 def health_app(container: Container) -> Litestar:
     """Health and metrics of this process."""
-    checks = {"postgres": container.maintenance().ping, "kafka": container.worker().ping}
+    worker = container.worker()
+    checks = {
+        "postgres": container.maintenance().ping,
+        "kafka": worker.ping,
+        "partitions": worker.check_partitions,
+    }
     return Litestar(
         health.HANDLERS,
         exception_handlers=problems.HANDLERS,
@@ -70,9 +76,23 @@ async def consume(container: Container) -> None:
     ):
         await _join(container)
         try:
-            await worker.run()
+            await _guarded(worker.run(), container.watchdog().run())
         finally:
             await worker.leave()
+
+
+async def _guarded(work: Coroutine[Any, Any, None], watch: Coroutine[Any, Any, None]) -> None:
+    """Work until it is done, or the watchdog gives it up."""
+    tasks = [asyncio.create_task(work), asyncio.create_task(watch)]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            if not task.done():
+                task.cancel()
+    for outcome in await asyncio.gather(*tasks, return_exceptions=True):
+        if isinstance(outcome, Exception):
+            raise outcome
 
 
 async def _join(container: Container) -> None:

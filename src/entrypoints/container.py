@@ -17,6 +17,7 @@ from adapters.kafka.dead_letters import KafkaDeadLetters
 from adapters.kafka.inlet import KafkaInlet
 from adapters.kafka.queue import KafkaQueue
 from adapters.kafka.topics import Topics, ensure_topics
+from adapters.kafka.watchdog import Watchdog
 from adapters.kafka.worker import Worker
 from adapters.postgres.api_keys import PostgresApiKeys
 from adapters.postgres.engine import create_engine
@@ -188,7 +189,12 @@ class Container(containers.DeclarativeContainer):
     store: providers.Provider[StoreNotifications] = providers.Singleton(
         StoreNotifications, feeds=feeds, announcer=announcer
     )
-    worker: providers.Provider[Worker] = providers.Singleton(Worker, inlet, store, dead_letters)
+    worker: providers.Provider[Worker] = providers.Singleton(
+        Worker, inlet, store, dead_letters, bad_records_limit=_set.bad_records_limit
+    )
+    watchdog: providers.Provider[Watchdog] = providers.Singleton(
+        Watchdog, worker, inlet, _set.kafka_bootstrap, _set.stuck_seconds
+    )
     retract_expired: providers.Provider[RetractExpired] = providers.Singleton(
         RetractExpired, feeds=feeds, announcer=announcer, clock=clock
     )

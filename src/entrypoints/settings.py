@@ -40,6 +40,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     open_signup: bool = False
     allowed_origins: str = ""
     batch_records: Positive = 1000
+    bad_records_limit: Annotated[int, msgspec.Meta(ge=0)] = 50
+    stuck_seconds: Annotated[int, msgspec.Meta(ge=10)] = 90
     index_capacity: Annotated[int, msgspec.Meta(ge=100, le=5000)] = 200
     demo: bool = False
     access_log: bool = False

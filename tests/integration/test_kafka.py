@@ -12,7 +12,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from adapters import metrics, tracing
-from adapters.kafka.codec import decode
+from adapters.kafka.codec import Undecodable, decode
 from adapters.kafka.dead_letters import KafkaDeadLetters
 from adapters.kafka.inlet import Batch, KafkaInlet
 from adapters.kafka.queue import KafkaQueue
@@ -221,9 +221,11 @@ async def test_a_batch_sorts_out_what_can_be_made_of_its_records(
         await inlet.ping()
 
     assert sorted(draft.id for batch in found for draft in batch.drafts) == [an_id(n) for n in (1, 2, 3)]
-    (undecodable,) = (error for batch in found for error in batch.undecodable)
-    assert undecodable[0].value == b"no JSON"
-    assert undecodable[1].code == "malformed"
+    entries = [entry for batch in found for part in batch.parts for entry in part.entries]
+    ((record, error),) = [entry for entry in entries if isinstance(entry[1], Undecodable)]
+    assert record.value == b"no JSON"
+    assert isinstance(error, Undecodable)
+    assert error.code == "malformed"
 
 
 async def test_what_was_committed_does_not_come_again_and_the_rest_does(
@@ -232,7 +234,7 @@ async def test_what_was_committed_does_not_come_again_and_the_rest_does(
     await queue.put_all(drafts(5))
     async with joined(an_inlet(servers, topics)) as inlet:
         for batch in await batches(inlet, 5):
-            await inlet.commit(batch.offsets)
+            await inlet.commit({part.partition: part.end for part in batch.parts})
     await queue.put_all(drafts(3, first=6))
     async with joined(an_inlet(servers, topics)) as inlet:
         await batches(inlet, 3)
@@ -287,7 +289,10 @@ class Stage:
         announcer = MemoryAnnouncer(MemoryIndex(contracts.body), MemoryLive(), change_frame)
         self.letters = KafkaDeadLetters(servers.kafka_bootstrap, topics.dead_letters, topics.name, "1.2.3")
         self.worker = Worker(
-            an_inlet(servers, topics), StoreNotifications(feeds=self.feeds, announcer=announcer), self.letters
+            an_inlet(servers, topics),
+            StoreNotifications(feeds=self.feeds, announcer=announcer),
+            self.letters,
+            bad_records_limit=50,
         )
 
     @asynccontextmanager

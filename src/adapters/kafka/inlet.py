@@ -11,7 +11,6 @@ from aiokafka.errors import IllegalStateError, KafkaError
 
 from adapters.kafka.codec import Undecodable, decode
 from application.errors import Unavailable
-from domain.identifiers import NotificationId, UserId
 from domain.notification import Draft
 
 logger = logging.getLogger(__name__)
@@ -22,22 +21,44 @@ _PING_SECONDS = 2.0
 
 
 @dataclass(slots=True)
-class Batch:
-    """What was read at once, by what can be made of it."""
+class Part:
+    """What was read of one partition at once, in its order."""
 
-    drafts: list[Draft] = field(default_factory=list)
-    records: dict[tuple[UserId, NotificationId], Any] = field(default_factory=dict)
-    """The records of the drafts, by whom they are for and their ids."""
-    undecodable: list[tuple[Any, Undecodable]] = field(default_factory=list)
-    offsets: dict[TopicPartition, int] = field(default_factory=dict)
-    """What to commit once every record of the batch is in one of the stores."""
-    oldest: int | None = None
-    """Timestamp of the oldest record, in Unix milliseconds."""
+    partition: TopicPartition
+    entries: list[tuple[Any, Draft | Undecodable]] = field(default_factory=list)
+    """The records, each with what can be made of it."""
+
+    @property
+    def first(self) -> int:
+        """Where it begins."""
+        return int(self.entries[0][0].offset)
+
+    @property
+    def end(self) -> int:
+        """What to commit once every record of it is in one of the stores."""
+        return int(self.entries[-1][0].offset) + 1
+
+
+@dataclass(slots=True)
+class Batch:
+    """What was read at once."""
+
+    parts: list[Part] = field(default_factory=list)
 
     @property
     def size(self) -> int:
         """How many records it has."""
-        return len(self.drafts) + len(self.undecodable)
+        return sum(len(part.entries) for part in self.parts)
+
+    @property
+    def drafts(self) -> list[Draft]:
+        """What can be stored."""
+        return [made for part in self.parts for _, made in part.entries if isinstance(made, Draft)]
+
+    @property
+    def oldest(self) -> int:
+        """Timestamp of the oldest record, in Unix milliseconds."""
+        return min(int(part.entries[0][0].timestamp) for part in self.parts)
 
 
 class KafkaInlet:
@@ -75,13 +96,15 @@ class KafkaInlet:
         }
         self._batch_records = batch_records
         self._consumer: AIOKafkaConsumer | None = None
+        self._listener: _Listener | None = None
 
-    async def start(self, settle: Callable[[], Awaitable[None]]) -> None:
-        """Join the group. `settle` is awaited before partitions go: it finishes and commits what is under
+    async def start(self, revoked: Callable[[], Awaitable[None]]) -> None:
+        """Join the group. `revoked` is awaited before partitions go: it finishes and commits what is under
         way. Raises Unavailable.
         """
         consumer = AIOKafkaConsumer(**self._options)
-        consumer.subscribe([self._topic], listener=_Listener(settle))
+        self._listener = _Listener(revoked)
+        consumer.subscribe([self._topic], listener=self._listener)
         try:
             await consumer.start()
         except KafkaError as error:
@@ -107,18 +130,39 @@ class KafkaInlet:
         except (KafkaError, TimeoutError) as error:
             raise Unavailable("Kafka is out of reach.") from error
 
-    async def next_batch(self, wait_seconds: float) -> Batch:
-        """Return what has arrived, up to the size of a batch; wait at most this long for the first.
+    async def next_batch(self, wait_seconds: float, only: TopicPartition | None = None) -> Batch:
+        """Return what has arrived, up to the size of a batch, of all partitions or only of one; wait at most
+        this long for the first.
 
         Under load a batch is what arrived while the one before was stored, so it grows with the load and
         nobody waits for it to fill.
         """
         if self._consumer is None:
             return Batch()
+        wanted = [] if only is None else [only]
         found = await self._consumer.getmany(
-            timeout_ms=int(wait_seconds * 1000), max_records=self._batch_records
+            *wanted, timeout_ms=int(wait_seconds * 1000), max_records=self._batch_records
         )
-        return _sorted_out(found)
+        return Batch(
+            [
+                Part(partition, [(record, _made_of(record)) for record in records])
+                for partition, records in found.items()
+                if records
+            ]
+        )
+
+    def put_back(self, partition: TopicPartition, offset: int) -> None:
+        """Go back to an offset of a partition and do not read on before its release. Does nothing if the
+        partition is another member's by now: then it reads from the committed offset.
+        """
+        if self._consumer is not None and partition in self._consumer.assignment():
+            self._consumer.pause(partition)
+            self._consumer.seek(partition, offset)
+
+    def release(self, partition: TopicPartition) -> None:
+        """Read on what was put back."""
+        if self._consumer is not None and partition in self._consumer.assignment():
+            self._consumer.resume(partition)
 
     async def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
         """Commit offsets. One that fails is not an error: the records come again, and change nothing."""
@@ -133,31 +177,48 @@ class KafkaInlet:
         except (KafkaError, IllegalStateError, TimeoutError) as error:
             logger.warning("offsets were not committed, the records will come again: %r", error)
 
+    @property
+    def assignments(self) -> int:
+        """How often the group has said which partitions are this member's."""
+        return 0 if self._listener is None else self._listener.assignments
+
+    @property
+    def rebalancing(self) -> bool:
+        """Whether the group has taken the partitions away and not yet said which are this member's."""
+        return self._listener is not None and not self._listener.assigned
+
+    async def behind(self) -> Mapping[TopicPartition, int]:
+        """How many records of each partition are still to be read. Raises Unavailable."""
+        if self._consumer is None:
+            raise Unavailable("Kafka was never reached.")
+        mine = sorted(self._consumer.assignment())
+        try:
+            async with asyncio.timeout(_PING_SECONDS):
+                ends = await self._consumer.end_offsets(mine) if mine else {}
+                return {one: ends[one] - await self._consumer.position(one) for one in mine}
+        except (KafkaError, IllegalStateError, TimeoutError) as error:
+            raise Unavailable("Kafka does not say how far the topic goes.") from error
+
 
 class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
-    def __init__(self, settle: Callable[[], Awaitable[None]]) -> None:
-        self._settle = settle
+    def __init__(self, revoked: Callable[[], Awaitable[None]]) -> None:
+        self._revoked = revoked
+        self.assigned = False
+        self.assignments = 0
 
     async def on_partitions_revoked(self, revoked: object) -> None:
+        self.assigned = False
         if revoked:
-            await self._settle()
+            await self._revoked()
 
     async def on_partitions_assigned(self, assigned: object) -> None:
+        self.assigned = True
+        self.assignments += 1
         logger.info("reading %d partitions", len(list(assigned)))  # type: ignore[call-overload]
 
 
-def _sorted_out(found: Mapping[TopicPartition, list[Any]]) -> Batch:
-    batch = Batch()
-    for partition, records in found.items():
-        for record in records:
-            try:
-                draft = decode(record)
-            except Undecodable as error:
-                batch.undecodable.append((record, error))
-            else:
-                batch.drafts.append(draft)
-                batch.records[draft.content.user_id, draft.id] = record
-        if records:
-            batch.offsets[partition] = records[-1].offset + 1
-            batch.oldest = min(batch.oldest or records[0].timestamp, records[0].timestamp)
-    return batch
+def _made_of(record: Any) -> Draft | Undecodable:
+    try:
+        return decode(record)
+    except Undecodable as error:
+        return error

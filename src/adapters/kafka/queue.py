@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Sequence
-from time import perf_counter
+from time import monotonic, perf_counter
 from uuid import UUID
 
 from aiokafka import AIOKafkaProducer
@@ -22,7 +22,9 @@ _LINGER_MS = 5
 _REQUEST_TIMEOUT_MS = 5_000
 _DEADLINE_SECONDS = 8.0
 _IN_FLIGHT = 20_000
-_START_AGAIN_SECONDS = 1.0
+_LOOK_SECONDS = 1.0
+# Longer than a publish may take: one that is only slow is left alone.
+_REPLACE_SECONDS = 10.0
 
 
 def build_producer(bootstrap: str, client_id: str) -> AIOKafkaProducer:
@@ -52,20 +54,18 @@ class KafkaQueue:
         self._topic = topic
         self._producer: AIOKafkaProducer | None = None
         self._in_flight = 0
+        self._failing_since: float | None = None
+        self._abandoned: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
-        """Connect, however long it takes; publishing answers Unconfirmed until then."""
+        """Connect, and replace a producer that nothing succeeds with any more, for as long as the process
+        lives. Publishing answers Unconfirmed while there is none.
+        """
         while True:
-            producer = build_producer(self._bootstrap, "bellwire-api")
-            try:
-                await producer.start()
-            except KafkaError as error:
-                logger.warning("Kafka is out of reach: %s", error)
-                await producer.stop()
-                await asyncio.sleep(_START_AGAIN_SECONDS)
-            else:
-                self._producer = producer
-                return
+            failing = self._failing_since is not None and monotonic() - self._failing_since > _REPLACE_SECONDS
+            if self._producer is None or failing:
+                await self._replace()
+            await asyncio.sleep(_LOOK_SECONDS)
 
     async def stop(self) -> None:
         """Send what is queued, within the request time-out."""
@@ -111,11 +111,33 @@ class KafkaQueue:
         outcomes = [
             _outcome(draft.id, sent[nth] if nth < len(sent) else None) for nth, draft in enumerate(drafts)
         ]
-        failed = sum(outcome is not None for outcome in outcomes)
-        metrics.PUBLISHED.labels("accepted").inc(len(drafts) - failed)
-        if failed:
-            metrics.PUBLISHED.labels("unconfirmed").inc(failed)
+        self._take_note(len(drafts), sum(outcome is not None for outcome in outcomes))
         return outcomes
+
+    def _take_note(self, sent: int, failed: int) -> None:
+        metrics.PUBLISHED.labels("accepted").inc(sent - failed)
+        metrics.PUBLISHED.labels("unconfirmed").inc(failed)
+        if failed < sent:
+            self._failing_since = None
+        elif self._failing_since is None:
+            self._failing_since = monotonic()
+
+    async def _replace(self) -> None:
+        """Put a new producer in the place of the old one, as soon as a broker answers it."""
+        producer = build_producer(self._bootstrap, "bellwire-api")
+        try:
+            await producer.start()
+        except KafkaError as error:
+            logger.warning("Kafka is out of reach: %s", error)
+            await producer.stop()
+            return
+        old, self._producer, self._failing_since = self._producer, producer, None
+        if old is not None:
+            metrics.PRODUCERS_REPLACED.inc()
+            logger.warning("nothing could be published for some time: a new producer takes over")
+            abandoning = asyncio.create_task(_abandon(old))
+            self._abandoned.add(abandoning)
+            abandoning.add_done_callback(self._abandoned.discard)
 
     async def _send(self, producer: AIOKafkaProducer, draft: Draft) -> "asyncio.Future[object]":
         trace = tracing.traceparent.get()
@@ -124,6 +146,15 @@ class KafkaQueue:
             self._topic, codec.encode(draft), key=draft.content.user_id.encode(), headers=headers
         )
         return future
+
+
+async def _abandon(producer: AIOKafkaProducer) -> None:
+    """Close it, without waiting for what it will never send."""
+    try:
+        async with asyncio.timeout(_DEADLINE_SECONDS):
+            await producer.stop()
+    except (TimeoutError, KafkaError) as error:
+        logger.warning("an abandoned producer did not close: %r", error)
 
 
 def _outcome(notification_id: UUID, sent: "asyncio.Future[object] | None") -> Unconfirmed | None:

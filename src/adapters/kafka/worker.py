@@ -1,41 +1,64 @@
 """Worker: batches from Kafka into the feeds.
 
-For every batch: commit in PostgreSQL, then tell Redis and the live streams, then commit the offsets. Each
-step may be repeated, so dying between any two loses nothing. While one batch is announced the next is
-stored.
+For every batch: commit in PostgreSQL, then tell Redis and the live streams, then write the dead letters, then
+commit the offsets. Each step may be repeated, so dying between any two loses nothing. While one batch is
+announced the next is stored.
+
+What fails because a server is away is put back: its partitions are read again from there, after a pause that
+grows, each alone, so that one that cannot go on does not hold up the others. Meanwhile nothing is held in
+memory and the group keeps its member.
 """
 
 import asyncio
 import logging
-import random
-from collections.abc import Sequence
+from collections.abc import Mapping
 from time import perf_counter, time
 from typing import Any
 
+from aiokafka import TopicPartition
+
 from adapters import metrics
+from adapters.kafka.codec import Undecodable
 from adapters.kafka.dead_letters import KafkaDeadLetters
-from adapters.kafka.inlet import Batch, KafkaInlet
+from adapters.kafka.holds import BadRecords, Holds
+from adapters.kafka.inlet import Batch, KafkaInlet, Part
 from application.delivery import Stored, StoreNotifications
 from application.errors import Unavailable
+from domain.identifiers import NotificationId, UserId
+from domain.notification import Draft
 
 logger = logging.getLogger(__name__)
 
 _WAIT_SECONDS = 0.2
-_RETRY_SECONDS = 0.1
-_RETRY_SECONDS_MAX = 5.0
+_STOPPED_SECONDS = 15.0
+
+Failure = tuple[Any, str, str]
+"""A record that is in no feed, with the code and the words of why."""
 
 
 class Worker:
     """Reads batches and stores them, until it is told to stop."""
 
-    def __init__(self, inlet: KafkaInlet, store: StoreNotifications, dead_letters: KafkaDeadLetters) -> None:
+    def __init__(
+        self,
+        inlet: KafkaInlet,
+        store: StoreNotifications,
+        dead_letters: KafkaDeadLetters,
+        *,
+        bad_records_limit: int,
+    ) -> None:
         self._inlet = inlet
         self._store = store
         self._dead_letters = dead_letters
+        self._bad_records = BadRecords(bad_records_limit)
+        self._holds = Holds()
+        self._owed: dict[TopicPartition, int] = {}
+        """From which offset on records were put back: no commit may pass it before they are dealt with."""
         self._storing = asyncio.Lock()
         self._finishing: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
-        self._gave_up = False
+        self.turns = 0
+        """How many batches it is through with: stored, or put back."""
 
     def stop(self) -> None:
         """Finish what is under way, then end."""
@@ -61,10 +84,14 @@ class Worker:
     async def run(self) -> None:
         """Work until told to stop; everything that was read is stored and committed, or comes again."""
         while not self._stopping.is_set():
-            batch = await self._inlet.next_batch(_WAIT_SECONDS)
-            if batch.size:
+            due = self._holds.due()
+            metrics.HELD.set(len(self._holds.reasons))
+            if due is not None:
+                self._inlet.release(due)
+            batch = await self._inlet.next_batch(_WAIT_SECONDS, due)
+            if batch.parts:
                 await self._process(batch)
-        await self.settle()
+        await self._settled()
 
     @property
     def stopping(self) -> bool:
@@ -72,67 +99,12 @@ class Worker:
         return self._stopping.is_set()
 
     async def settle(self) -> None:
-        """Wait until nothing is under way. Awaited by a rebalance before partitions go, so it must never
-        be held up by a read.
+        """Wait until nothing is under way; what was put back is no longer ours. Awaited by a rebalance before
+        partitions go, so it must never be held up by a read.
         """
-        async with self._storing:
-            await self._finished()
-
-    async def ping(self) -> None:
-        """Raise Unavailable while nothing can be read."""
-        await self._inlet.ping()
-
-    async def _process(self, batch: Batch) -> None:
-        async with self._storing:
-            started = perf_counter()
-            stored = await self._insist(batch)
-            if stored is None:
-                return
-            metrics.STORE.observe(perf_counter() - started)
-            metrics.BATCH_SIZE.observe(batch.size)
-            if batch.oldest is not None:
-                metrics.QUEUE_WAIT.observe(max(0.0, time() - batch.oldest / 1000))
-            # In order: what a batch announces follows what the batch before it announced.
-            await self._finished()
-            if self._gave_up:
-                return  # a batch before this one comes again: no offset may pass it
-            self._finishing = asyncio.create_task(self._finish(batch, stored))
-
-    async def _insist(self, batch: Batch) -> Stored | None:
-        """Store, however long the store is away. None if told to stop meanwhile: the batch comes again."""
-        pause = _RETRY_SECONDS
-        while True:
-            try:
-                return await self._store(batch.drafts)
-            except Unavailable as error:
-                metrics.STORE_RETRIES.inc()
-                logger.warning("storing %d notifications failed, trying again: %s", batch.size, error)
-            if await self.stopped_within(pause * random.uniform(0.5, 1)):  # noqa: S311 - jitter
-                return None
-            pause = min(pause * 2, _RETRY_SECONDS_MAX)
-
-    async def _finish(self, batch: Batch, stored: Stored) -> None:
-        await self._store.announce(stored)
-        letters = _dead_letters(batch, stored)
-        while True:
-            try:
-                await self._dead_letters.put(letters)
-                break
-            except Unavailable as error:
-                logger.warning("%s", error)
-                if await self.stopped_within(_RETRY_SECONDS_MAX / 5):
-                    self._gave_up = True
-                    return
-        await self._inlet.commit(batch.offsets)
-        metrics.CONSUMED.labels("stored").inc(
-            sum(len(change.notifications) for change in stored.appended.added)
-        )
-        metrics.CONSUMED.labels("dead").inc(len(letters))
-
-    async def _finished(self) -> None:
-        if self._finishing is not None:
-            finishing, self._finishing = self._finishing, None
-            await finishing
+        await self._settled()
+        self._holds.clear()
+        self._owed.clear()
 
     async def stopped_within(self, seconds: float) -> bool:
         """Wait; return whether it was told to stop meanwhile."""
@@ -143,17 +115,144 @@ class Worker:
             return False
         return True
 
+    # --- what the process says of itself ---
 
-def _dead_letters(batch: Batch, stored: Stored) -> Sequence[tuple[Any, str, str]]:
-    """The records of a batch that are in no feed, with why."""
-    return [
-        *((record, error.code, str(error)) for record, error in batch.undecodable),
-        *(
-            (batch.records[draft.content.user_id, draft.id], "unknown-user", "there is no such user")
-            for draft in stored.appended.unknown
-        ),
-        *(
-            (batch.records[draft.content.user_id, draft.id], error.code, error.detail)
-            for draft, error in stored.refused
-        ),
-    ]
+    async def ping(self) -> None:
+        """Raise Unavailable while nothing can be read."""
+        await self._inlet.ping()
+
+    @property
+    def held(self) -> bool:
+        """Whether a partition stands still."""
+        return bool(self._holds.reasons)
+
+    async def check_partitions(self) -> None:
+        """Raise Unavailable while a partition stands still, with the reason of each."""
+        held = sorted(self._holds.reasons.items())
+        if held:
+            raise Unavailable("; ".join(f"partition {one.partition}: {reason}" for one, reason in held))
+
+    @property
+    def under_way(self) -> bool:
+        """Whether a batch is being stored or announced."""
+        return self._storing.locked() or not (self._finishing is None or self._finishing.done())
+
+    async def waiting(self) -> int:
+        """How many records wait to be read that could be. Raises Unavailable."""
+        behind = await self._inlet.behind()
+        metrics.LAG.set(sum(behind.values()))
+        return sum(count for partition, count in behind.items() if partition not in self._holds.reasons)
+
+    # --- one batch ---
+
+    async def _process(self, batch: Batch) -> None:
+        async with self._storing:
+            started = perf_counter()
+            try:
+                stored = await self._store(batch.drafts)
+            except Unavailable as error:
+                metrics.STORE_RETRIES.inc()
+                logger.warning("%d records were not stored, trying again: %s", batch.size, error)
+                for part in batch.parts:
+                    self._put_back(part.partition, part.first, str(error))
+                self.turns += 1
+                return
+            metrics.STORE.observe(perf_counter() - started)
+            metrics.BATCH_SIZE.observe(batch.size)
+            metrics.QUEUE_WAIT.observe(max(0.0, time() - batch.oldest / 1000))
+            # In order: what a batch announces follows what the batch before it announced.
+            await self._finished()
+            self._finishing = asyncio.create_task(self._finish(batch, stored))
+
+    async def _finish(self, batch: Batch, stored: Stored) -> None:
+        await self._store.announce(stored)
+        reasons = _reasons(stored)
+        ends = await asyncio.gather(*(self._bury(part, reasons) for part in batch.parts))
+        offsets = {
+            part.partition: end
+            for part, end in zip(batch.parts, ends, strict=True)
+            if end > part.first and self._covers_what_is_owed(part, end)
+        }
+        await self._inlet.commit(offsets)
+        self._holds.succeeded(offsets)
+        self.turns += 1
+        metrics.CONSUMED.labels("stored").inc(
+            sum(len(change.notifications) for change in stored.appended.added)
+        )
+
+    async def _bury(
+        self, part: Part, reasons: Mapping[tuple[UserId, NotificationId], tuple[str, str]]
+    ) -> int:
+        """Keep the part's dead letters. Return up to where the part is dealt with."""
+        failures = [_failure(record, made, reasons) for record, made in part.entries]
+        end = part.end
+        flood = self._bad_records.flood(part.partition, [failure is not None for failure in failures])
+        if flood is not None:
+            end = int(part.entries[flood][0].offset)
+        letters = [failure for failure in failures[:flood] if failure is not None]
+        try:
+            await self._dead_letters.put(letters)
+        except Unavailable as error:
+            logger.warning("%s", error)
+            self._put_back(part.partition, part.first, str(error))
+            return part.first
+        metrics.CONSUMED.labels("dead").inc(len(letters))
+        if flood is not None:
+            self._stop_flood(part.partition, end, failures[flood])
+        return end
+
+    def _stop_flood(self, partition: TopicPartition, offset: int, failure: Failure | None) -> None:
+        reason = f"stopped at offset {offset} by too many bad records, the last one: {failure and failure[2]}"
+        metrics.FLOODS.inc()
+        logger.error("partition %d is %s", partition.partition, reason)
+        self._put_back(partition, offset, reason, _STOPPED_SECONDS)
+
+    def _put_back(
+        self, partition: TopicPartition, offset: int, reason: str, seconds: float | None = None
+    ) -> None:
+        self._owed[partition] = min(offset, self._owed.get(partition, offset))
+        self._inlet.put_back(partition, self._owed[partition])
+        self._holds.hold(partition, reason, seconds)
+
+    def _covers_what_is_owed(self, part: Part, end: int) -> bool:
+        """Whether an offset may be committed: not past records that were put back, other than by what was
+        read from there on again.
+        """
+        owed = self._owed.get(part.partition)
+        if owed is None or end <= owed:
+            return True
+        if part.first > owed:
+            return False
+        del self._owed[part.partition]
+        return True
+
+    async def _settled(self) -> None:
+        async with self._storing:
+            await self._finished()
+
+    async def _finished(self) -> None:
+        if self._finishing is not None:
+            finishing, self._finishing = self._finishing, None
+            await finishing
+
+
+def _reasons(stored: Stored) -> Mapping[tuple[UserId, NotificationId], tuple[str, str]]:
+    """Why drafts are in no feed, by whom they are for and their ids."""
+    unknown = {
+        (draft.content.user_id, draft.id): ("unknown-user", "there is no such user")
+        for draft in stored.appended.unknown
+    }
+    return unknown | {
+        (draft.content.user_id, draft.id): (error.code, error.detail) for draft, error in stored.refused
+    }
+
+
+def _failure(
+    record: Any,
+    made: Draft | Undecodable,
+    reasons: Mapping[tuple[UserId, NotificationId], tuple[str, str]],
+) -> Failure | None:
+    if isinstance(made, Undecodable):
+        return record, made.code, str(made)
+    reason = reasons.get((made.content.user_id, made.id))
+    return None if reason is None else (record, *reason)

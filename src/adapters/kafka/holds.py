@@ -1,0 +1,90 @@
+"""Partitions that are not read for a while: what waits for a server, and what is stopped by bad records."""
+
+import random
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from time import monotonic
+
+from aiokafka import TopicPartition
+
+_RETRY_SECONDS = 0.1
+_RETRY_SECONDS_MAX = 5.0
+
+
+@dataclass(slots=True)
+class _Hold:
+    reason: str
+    until: float
+
+
+class Holds:
+    """When each partition that was put back is to be tried again."""
+
+    def __init__(self, now: Callable[[], float] = monotonic) -> None:
+        self._now = now
+        self._held: dict[TopicPartition, _Hold] = {}
+        self._failures: dict[TopicPartition, int] = {}
+
+    def hold(self, partition: TopicPartition, reason: str, seconds: float | None = None) -> None:
+        """Hold a partition; by default for longer each time it fails again, jittered so that those which
+        failed together come back one by one.
+        """
+        if seconds is None:
+            failures = self._failures[partition] = self._failures.get(partition, 0) + 1
+            seconds = min(_RETRY_SECONDS * 2.0 ** min(failures - 1, 10), _RETRY_SECONDS_MAX)
+            seconds *= random.uniform(0.5, 1)  # noqa: S311 - jitter
+        self._held[partition] = _Hold(reason, self._now() + seconds)
+
+    def due(self) -> TopicPartition | None:
+        """Let go of a partition whose time has come."""
+        now = self._now()
+        for partition, hold in self._held.items():
+            if hold.until <= now:
+                del self._held[partition]
+                return partition
+        return None
+
+    def succeeded(self, partitions: Iterable[TopicPartition]) -> None:
+        """These were stored: what held them is over, and what waits for the same servers may try at once."""
+        recovered = False
+        for partition in partitions:
+            recovered |= self._failures.pop(partition, None) is not None
+        if recovered:
+            for partition, hold in self._held.items():
+                if partition in self._failures:
+                    hold.until = self._now()
+
+    def clear(self) -> None:
+        """Forget all: the partitions are others' now."""
+        self._held.clear()
+        self._failures.clear()
+
+    @property
+    def reasons(self) -> Mapping[TopicPartition, str]:
+        """What is held, and why."""
+        return {partition: hold.reason for partition, hold in self._held.items()}
+
+
+class BadRecords:
+    """Tells a flood of bad records from a few: a bad one counts 1, a good one takes back a ninth. So at a
+    limit of 50 it is 50 in a row, or for long more than one in ten.
+
+    A flood is more likely a mistake of ours or of one producer's release than so many records past saving.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._levels: dict[TopicPartition, float] = {}
+
+    def flood(self, partition: TopicPartition, bad: Iterable[bool]) -> int | None:
+        """Count records in their order. Return how many were counted when the limit was reached; the one
+        after them is then counted again when it comes again. Without a limit, or below it, None.
+        """
+        level = self._levels.get(partition, 0.0)
+        for position, one in enumerate(bad):
+            if one and self._limit and level + 1 >= self._limit:
+                self._levels[partition] = level
+                return position
+            level = level + 1 if one else max(0.0, level - 1 / 9)
+        self._levels[partition] = level
+        return None
