@@ -23,9 +23,11 @@ from application.errors import Unavailable, Unconfirmed
 from domain.identifiers import UserId
 from domain.notification import Draft
 from entrypoints.embedded import EmbeddedServers
+from entrypoints.lifespan import background
 from tests import contracts
 from tests.build import ADA, BOB, a_draft, a_user, an_id, drafts
 from tests.memory import MemoryAnnouncer, MemoryFeeds, MemoryIndex, MemoryLive, MemoryUsers
+from tests.product import eventually
 from tests.wiring import change_frame
 
 PARTITIONS = 3
@@ -43,9 +45,18 @@ async def topics(servers: EmbeddedServers, name: str) -> Topics:
 @pytest.fixture
 async def queue(servers: EmbeddedServers, topics: Topics) -> AsyncIterator[KafkaQueue]:
     queue = KafkaQueue(servers.kafka_bootstrap, topics.name)
-    await queue.run()
-    yield queue
+    async with background(queue.run()):
+        await eventually(lambda: _reaches(queue), "the producer is connected")
+        yield queue
     await queue.stop()
+
+
+async def _reaches(queue: KafkaQueue) -> bool:
+    try:
+        await queue.ping()
+    except Unavailable:
+        return False
+    return True
 
 
 @pytest.fixture
@@ -170,11 +181,13 @@ async def test_where_no_broker_is_it_goes_on_trying_and_can_be_ended() -> None:
     queue = KafkaQueue(NOWHERE, "nothing")
     running = asyncio.create_task(queue.run())
     done, _ = await asyncio.wait([running], timeout=1.5)
+    outcome = (await queue.put_all([a_draft()]))[0]
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
     await queue.stop()
 
     assert not done
+    assert isinstance(outcome, Unconfirmed)
 
 
 async def test_topics_cannot_be_made_where_no_broker_is() -> None:
