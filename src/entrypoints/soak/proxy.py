@@ -53,7 +53,7 @@ class Way:
 
         What arrives while a piece is late travels with the next one, as through a small window.
         """
-        await asyncio.sleep(self.latency + random.uniform(0, self.jitter))  # noqa: S311 - no secret
+        await asyncio.sleep(self.latency + random.uniform(0, self.jitter))
         while data:
             size = self._size() or len(data)
             await self.flows.wait()
