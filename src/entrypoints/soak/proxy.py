@@ -197,7 +197,9 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, way:
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:
-    peer: socket.socket = writer.get_extra_info("socket")
-    if peer.family != socket.AF_UNIX and not writer.is_closing():
+    if writer.is_closing():
+        return
+    peer = writer.get_extra_info("socket")
+    if peer.family != socket.AF_UNIX:
         peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
     writer.transport.abort()

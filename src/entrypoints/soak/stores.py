@@ -14,6 +14,10 @@ from redis.asyncio import Redis
 
 from entrypoints.settings import Settings
 
+_FETCH_SECONDS = 20.0
+_READ_SECONDS = 300.0
+_QUIET_FETCHES = 3
+
 
 class Row(NamedTuple):
     """A notification in PostgreSQL."""
@@ -146,22 +150,16 @@ class Topic:
                 part.partition: await consumer.committed(part) or 0 for part in await self._parts(consumer)
             }
 
-    async def ends(self) -> dict[int, int]:
-        """The offset of the next record of each partition. Raises KafkaError, TimeoutError."""
-        async with self._consumer(None) as consumer:
-            ends = await consumer.end_offsets(await self._parts(consumer))
-            return {part.partition: offset for part, offset in ends.items()}
-
     async def read(self, start: Mapping[int, int], end: Mapping[int, int]) -> list[Record]:
         """The records from one offset to before another. Raises KafkaError, TimeoutError."""
         wanted = {number: end[number] for number in end if start.get(number, 0) < end[number]}
         records: list[Record] = []
+        if not wanted:
+            return records
         async with self._consumer(None) as consumer:
-            consumer.assign([TopicPartition(self._topic, number) for number in wanted])
-            for number in wanted:
-                consumer.seek(TopicPartition(self._topic, number), start.get(number, 0))
+            self._seek(consumer, {number: start.get(number, 0) for number in wanted})
             while wanted:
-                async with asyncio.timeout(20):
+                async with asyncio.timeout(_FETCH_SECONDS):
                     fetched = await consumer.getmany(timeout_ms=500, max_records=5000)
                 for part, batch in fetched.items():
                     limit = end[part.partition]
@@ -169,6 +167,31 @@ class Topic:
                     if batch and batch[-1].offset >= limit - 1:
                         wanted.pop(part.partition, None)
         return records
+
+    async def rest(self, start: Mapping[int, int]) -> list[Record]:
+        """The records from these offsets on, from the first where none is given. Raises KafkaError, TimeoutError.
+
+        A broker may name an end before the last records of its last batch, as the embedded one does, so this
+        reads on until nothing comes.
+        """
+        records: list[Record] = []
+        async with self._consumer(None) as consumer:
+            parts = await self._parts(consumer)
+            ends = await consumer.end_offsets(parts)
+            self._seek(consumer, {part.partition: start.get(part.partition, 0) for part in parts})
+            quiet = 0
+            async with asyncio.timeout(_READ_SECONDS):
+                while quiet < _QUIET_FETCHES:
+                    fetched = await consumer.getmany(timeout_ms=500, max_records=5000)
+                    records += [_record(record) for batch in fetched.values() for record in batch]
+                    reached = [await consumer.position(part) >= ends[part] for part in parts]
+                    quiet = quiet + 1 if not fetched and all(reached) else 0
+        return records
+
+    def _seek(self, consumer: Any, offsets: Mapping[int, int]) -> None:
+        consumer.assign([TopicPartition(self._topic, number) for number in offsets])
+        for number, offset in offsets.items():
+            consumer.seek(TopicPartition(self._topic, number), offset)
 
     async def _parts(self, consumer: Any) -> list[TopicPartition]:
         numbers = await _partitions(consumer, self._topic)
