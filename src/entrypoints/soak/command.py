@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import logging
 import signal
 import sys
 import time
@@ -29,6 +30,10 @@ def run(chosen: argparse.Namespace) -> int:
     folder = (chosen.out or Path(f"soak-{chosen.seed}")).resolve()
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "history.jsonl").unlink(missing_ok=True)
+    # What the clients' libraries complain of is what we do to them.
+    logging.basicConfig(
+        filename=folder / "soak.log", filemode="w", format="%(asctime)s %(name)s: %(message)s"
+    )
     try:
         with asyncio.Runner(loop_factory=event_loop_factory()) as runner:
             result = runner.run(_soak(plan, folder))

@@ -169,7 +169,7 @@ class Topic:
         return records
 
     async def rest(self, start: Mapping[int, int]) -> list[Record]:
-        """The records from these offsets on, from the first where none is given. Raises KafkaError, TimeoutError.
+        """The records from these offsets on, or from the first. Raises KafkaError, TimeoutError.
 
         A broker may name an end before the last records of its last batch, as the embedded one does, so this
         reads on until nothing comes.
