@@ -47,3 +47,6 @@ LIVE_LATENCY = Histogram(
 CATCH_UPS = Counter("bellwire_catch_ups_total", "Catch-ups of sockets", ["reason"])
 CLOSES = Counter("bellwire_closes_total", "Sockets closed by the server", ["code"])
 CARRIER_LOST = Counter("bellwire_carrier_lost_total", "Times this process lost its live subscription")
+
+TASKS = Gauge("bellwire_tasks", "Tasks of the event loop")
+POOL_IN_USE = Gauge("bellwire_postgres_connections_in_use", "Connections to PostgreSQL lent out by the pool")

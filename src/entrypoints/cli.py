@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import uvicorn
@@ -51,6 +52,13 @@ def _parser() -> argparse.ArgumentParser:
     keys.add_argument("--scope", action="append", choices=[Scope.PUBLISH, Scope.USERS], dest="scopes")
     command("keys", _list_keys, "list API keys")
     command("revoke-key", _revoke_key, "revoke an API key").add_argument("id")
+    soak = command("soak", _soak, "run everything under load and faults, and check what it promises")
+    soak.add_argument("--minutes", type=float, default=5.0, help="how long the load lasts (5)")
+    soak.add_argument("--seed", type=int, default=1, help="faults and traffic are drawn from it (1)")
+    soak.add_argument("--rate", type=float, default=150.0, help="notifications a second (150)")
+    soak.add_argument("--servers", choices=["embedded"], default="embedded", help="which broker (embedded)")
+    soak.add_argument("--out", type=Path, help="a folder for what was found (soak-<seed>)")
+    soak.add_argument("--plan", action="store_true", help="print the schedule of faults and end")
     command("token", _token, "mint a token for a user").add_argument("user_id")
     return parser
 
@@ -59,6 +67,15 @@ def _dev(_arguments: argparse.Namespace) -> int:
     from entrypoints import dev  # noqa: PLC0415 - needs the optional embedded servers
 
     return dev.run()
+
+
+def _soak(arguments: argparse.Namespace) -> int:
+    try:
+        from entrypoints.soak import command  # noqa: PLC0415 - needs optional clients
+    except ImportError as error:
+        print(f"bellwire: {error.name} is missing: pip install 'bellwire[soak]'", file=sys.stderr)
+        return 1
+    return command.run(arguments)
 
 
 def _api(_arguments: argparse.Namespace) -> None:

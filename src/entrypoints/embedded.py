@@ -24,7 +24,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import ClassVar, Self, TypeVar
 from urllib.parse import quote
 
 from entrypoints.processes import STARTUP_SECONDS, Ledger, Process, Report, ServerFailed, as_account
@@ -191,10 +191,15 @@ class KafkaServer(Server):
     It creates unknown topics when they are written to, and knows no idempotent producers.
     """
 
-    def __init__(self, folder: Path, *, ledger: Ledger | None = None) -> None:
+    durable: ClassVar[bool] = False
+    """Whether topics, records and committed offsets outlive a broker that was stopped or killed."""
+
+    def __init__(self, folder: Path, *, advertised: int | None = None, ledger: Ledger | None = None) -> None:
+        """`advertised` is the port that clients are sent to, such as a proxy's; its own if not given."""
         self.port = free_port()
         address = f"tcp://{LOOPBACK}:{self.port}"
-        addresses = ["--listener-url", address, "--advertised-listener-url", address]
+        told = f"tcp://{LOOPBACK}:{advertised or self.port}"
+        addresses = ["--listener-url", address, "--advertised-listener-url", told]
         command = [_kafka_program(), "broker", *addresses, "--storage-engine", "memory://tansu/"]
         super().__init__("Kafka", command, log=folder / "kafka.log", ledger=ledger)
 
@@ -227,11 +232,15 @@ class EmbeddedServers:
         cls,
         data_dir: Path,
         *,
+        broker: Callable[..., KafkaServer] = KafkaServer,
         given: Mapping[str, str] | None = None,
         report: Report = lambda _line: None,
         ledger: Ledger | None = None,
     ) -> Iterator[Self]:
-        """Boot what `given` (as a rule the environment) does not name; in the end stop it, last one first."""
+        """Boot what `given` (as a rule the environment) does not name; in the end stop it, last one first.
+
+        `broker` makes the Kafka server, of a folder and a ledger.
+        """
         folder = data_dir.resolve()
         folder.mkdir(parents=True, exist_ok=True)
         named = {name: url for name, url in (given or {}).items() if url}
@@ -242,7 +251,7 @@ class EmbeddedServers:
 
             postgres = None if POSTGRES_URL in named else boot(PostgresServer)
             redis = None if REDIS_URL in named else boot(RedisServer)
-            kafka = None if KAFKA_BOOTSTRAP in named else boot(KafkaServer)
+            kafka = None if KAFKA_BOOTSTRAP in named else boot(broker)
             yield cls(
                 postgres_url=postgres.url if postgres else named[POSTGRES_URL],
                 redis_url=redis.url if redis else named[REDIS_URL],

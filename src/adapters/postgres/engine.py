@@ -10,7 +10,9 @@ import msgspec
 from sqlalchemy import event
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import QueuePool
 
+from adapters import metrics
 from adapters.postgres.errors import translated
 
 # asyncpg waits for ever by default. The server's own limits come first, so that it cleans up.
@@ -53,6 +55,9 @@ def create_engine(url: str, *, pool_size: int, application: str) -> AsyncEngine:
         },
     )
     event.listen(engine.sync_engine, "checkout", _refuse_closed)
+    pool = engine.sync_engine.pool
+    if isinstance(pool, QueuePool):
+        metrics.POOL_IN_USE.set_function(pool.checkedout)
     return engine
 
 

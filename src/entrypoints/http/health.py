@@ -7,6 +7,7 @@ from typing import Any
 from litestar import Request, Response, get
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from adapters import metrics as counters
 from application.errors import Unavailable
 
 Check = Callable[[], Awaitable[None]]
@@ -39,6 +40,7 @@ async def ready(request: Request[Any, Any, Any]) -> Response[dict[str, Any]]:
 @get("/metrics", tags=["operation"], summary="Metrics for Prometheus", media_type="text/plain", security=[])
 async def metrics() -> Response[bytes]:
     """Prometheus text format."""
+    counters.TASKS.set(len(asyncio.all_tasks()))
     return Response(generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 

@@ -1,0 +1,113 @@
+"""What was tried and what came of it: in a file to be examined afterwards, and in memory to be checked."""
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(slots=True)
+class Item:
+    """One notification that somebody tried to publish. Its message names it: `item <number>`."""
+
+    number: int
+    user: str
+    key: str | None = None
+    """The Idempotency-Key that went with it."""
+    begun: float = 0.0
+    """Seconds into the run, of the first attempt ..."""
+    ended: float = 0.0
+    """... and of the last answer."""
+    accepted: set[str] = field(default_factory=set)
+    """The ids of answers that accepted it: several only if its key was forgotten."""
+    unknown: set[str] = field(default_factory=set)
+    """The ids of answers that did not know."""
+    uncertain: int = 0
+    """How many attempts ended without saying whether it was accepted."""
+    refused: int = 0
+    """How many attempts were refused for good."""
+
+    @property
+    def message(self) -> str:
+        return f"item {self.number}"
+
+    @property
+    def may_be_stored(self) -> bool:
+        return bool(self.accepted or self.uncertain)
+
+
+@dataclass(slots=True)
+class Marking:
+    """A user's attempt to mark notifications, by ids or everything up to a version."""
+
+    user: str
+    mark: str
+    ids: tuple[str, ...]
+    up_to: int | None
+    begun: float
+    acknowledged: bool = False
+
+
+@dataclass(slots=True)
+class History:
+    """Everything of a run. Times are seconds since it began."""
+
+    file: Path | None = None
+    items: dict[str, Item] = field(default_factory=dict)
+    """By message."""
+    accepted: int = 0
+    """How many notifications were."""
+    markings: list[Marking] = field(default_factory=list)
+    trespasses: list[str] = field(default_factory=list)
+    """Requests for another user's things that were not refused."""
+    attempted_trespasses: int = 0
+    pages: int = 0
+    """Pages of notifications that users fetched ..."""
+    bad_pages: list[str] = field(default_factory=list)
+    """... and those that were wrong in themselves."""
+    _began: float = field(default_factory=time.monotonic)
+    _output: Any = None
+
+    def now(self) -> float:
+        return round(time.monotonic() - self._began, 3)
+
+    def at(self, moment: float) -> float:
+        """A moment of the monotonic clock."""
+        return moment - self._began
+
+    def item(self, user: str, key: str | None) -> Item:
+        made = Item(len(self.items), user, key, begun=self.now())
+        self.items[made.message] = made
+        return made
+
+    def note(self, kind: str, **fields: Any) -> None:
+        """Append a line to the file."""
+        if self.file is None:
+            return
+        if self._output is None:
+            self._output = self.file.open("a", encoding="utf-8", buffering=1 << 16)
+        self._output.write(json.dumps({"t": self.now(), "kind": kind, **fields}, default=str) + "\n")
+
+    def close(self) -> None:
+        if self._output is not None:
+            self._output.close()
+            self._output = None
+
+    def answered(self, item: Item, status: int, body: Mapping[str, Any]) -> bool:
+        """Note what one attempt came to; `status` 0 is no answer. Returns whether the outcome is known."""
+        item.ended = self.now()
+        identifier = body.get("id")
+        self.note("answer", item=item.number, user=item.user, key=item.key, status=status, id=identifier)
+        if status == 202 and identifier:
+            self.accepted += identifier not in item.accepted
+            item.accepted.add(identifier)
+        elif 400 <= status < 500:
+            item.refused += 1
+        else:
+            item.uncertain += 1
+            if identifier:
+                item.unknown.add(identifier)
+            return False
+        return True

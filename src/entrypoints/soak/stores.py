@@ -1,0 +1,229 @@
+"""What PostgreSQL, Redis and Kafka hold, read around the product."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NamedTuple, Self
+
+import asyncpg
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from redis.asyncio import Redis
+
+from entrypoints.settings import Settings
+
+_FETCH_SECONDS = 20.0
+_READ_SECONDS = 300.0
+_QUIET_FETCHES = 3
+
+
+class Row(NamedTuple):
+    """A notification in PostgreSQL."""
+
+    id: str
+    user: str
+    version: int
+    message: str
+    read_at: datetime | None
+    archived_at: datetime | None
+    retracted_at: datetime | None
+
+
+class Stores:
+    """What PostgreSQL and Redis hold."""
+
+    def __init__(self, postgres: "asyncpg.Pool[Any]", redis: "Redis", prefix: str) -> None:
+        self.postgres = postgres
+        self.redis = redis
+        self._prefix = prefix
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, settings: Settings) -> AsyncIterator[Self]:
+        url = settings.postgres_url.replace("+asyncpg", "")
+        async with asyncpg.create_pool(url, min_size=1, max_size=2) as pool:
+            redis = Redis.from_url(settings.redis_url)
+            try:
+                yield cls(pool, redis, settings.redis_prefix)
+            finally:
+                await redis.aclose()
+
+    async def count(self) -> int:
+        return int(await self.postgres.fetchval("SELECT count(*) FROM notifications"))
+
+    async def ids(self) -> list[str]:
+        return [str(row["id"]) for row in await self.postgres.fetch("SELECT id FROM notifications")]
+
+    async def known(self, ids: list[str]) -> set[str]:
+        """Which of these are stored."""
+        rows = await self.postgres.fetch("SELECT id FROM notifications WHERE id = ANY($1::uuid[])", ids)
+        return {str(row["id"]) for row in rows}
+
+    async def rows(self) -> list[Row]:
+        found = await self.postgres.fetch(
+            "SELECT id, user_id, version, message, read_at, archived_at, retracted_at FROM notifications"
+        )
+        return [Row(str(row["id"]), *tuple(row)[1:]) for row in found]
+
+    async def versions(self) -> dict[str, int]:
+        """Of each user's feed."""
+        rows = await self.postgres.fetch("SELECT user_id, version FROM feeds")
+        return {row["user_id"]: row["version"] for row in rows}
+
+    async def broken_feeds(self) -> list[str]:
+        """Feeds whose versions collide, pass the feed's own, or whose count is wrong."""
+        rows = await self.postgres.fetch(
+            """
+            SELECT f.user_id, f.version, f.unread_count, count(n.id) AS stored,
+                count(DISTINCT n.version) AS versions, coalesce(max(n.version), 0) AS highest,
+                count(n.id) FILTER (
+                    WHERE read_at IS NULL AND archived_at IS NULL AND retracted_at IS NULL
+                ) AS unread
+            FROM feeds f LEFT JOIN notifications n USING (user_id) GROUP BY f.user_id
+            """
+        )
+        return [
+            str(dict(row))
+            for row in rows
+            if row["stored"] != row["versions"]
+            or row["highest"] != row["version"]
+            or row["unread"] != row["unread_count"]
+        ]
+
+    async def indexed(self) -> int:
+        """For how many users the index has an entry."""
+        return len([key async for key in self.redis.scan_iter(f"{self._prefix}:feed:*", count=1000)])
+
+    async def disagreements(self) -> list[str]:
+        """Users for whom the unread index says other than PostgreSQL."""
+        feeds = await self.postgres.fetch("SELECT * FROM feeds")
+        found = [await self._disagreement(feed) for feed in feeds]
+        return [words for words in found if words]
+
+    async def _disagreement(self, feed: Mapping[str, Any]) -> str | None:
+        user = feed["user_id"]
+        held: Any = await self.redis.hgetall(f"{self._prefix}:feed:{user}")
+        if not held:
+            return None
+        items: Any = await self.redis.zrange(f"{self._prefix}:unread:{user}", 0, -1, desc=True)
+        unread = await self.postgres.fetch(
+            """
+            SELECT id FROM notifications WHERE user_id = $1 AND read_at IS NULL
+            AND archived_at IS NULL AND retracted_at IS NULL ORDER BY id DESC
+            """,
+            user,
+        )
+        expected = [str(row["id"]) for row in unread]
+        indexed = [json.loads(item)["id"] for item in items]
+        told = int(held[b"v"]), int(held[b"n"]), held[b"e"].decode()
+        if told != (feed["version"], feed["unread_count"], feed["epoch"]):
+            return f"{user}: index is at {told}, feed at {dict(feed)}"
+        if indexed != expected[: len(indexed)] or (held[b"c"] == b"1" and indexed != expected):
+            return f"{user}: index holds {len(indexed)}, {len(expected)} are unread"
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A record of a Kafka topic, and the id that its value names."""
+
+    partition: int
+    offset: int
+    id: str | None
+    headers: Mapping[str, str]
+
+
+class Topic:
+    """One topic, read without taking part in the group."""
+
+    def __init__(self, bootstrap: str, topic: str, group: str) -> None:
+        self._bootstrap = bootstrap
+        self._topic = topic
+        self._group = group
+
+    async def committed(self) -> dict[int, int]:
+        """What the group has committed, 0 where nothing. Raises KafkaError, TimeoutError."""
+        async with self._consumer(self._group) as consumer:
+            return {
+                part.partition: await consumer.committed(part) or 0 for part in await self._parts(consumer)
+            }
+
+    async def read(self, start: Mapping[int, int], end: Mapping[int, int]) -> list[Record]:
+        """The records from one offset to before another. Raises KafkaError, TimeoutError."""
+        wanted = {number: end[number] for number in end if start.get(number, 0) < end[number]}
+        records: list[Record] = []
+        if not wanted:
+            return records
+        async with self._consumer(None) as consumer:
+            self._seek(consumer, {number: start.get(number, 0) for number in wanted})
+            while wanted:
+                async with asyncio.timeout(_FETCH_SECONDS):
+                    fetched = await consumer.getmany(timeout_ms=500, max_records=5000)
+                for part, batch in fetched.items():
+                    limit = end[part.partition]
+                    records += [_record(record) for record in batch if record.offset < limit]
+                    if batch and batch[-1].offset >= limit - 1:
+                        wanted.pop(part.partition, None)
+        return records
+
+    async def rest(self, start: Mapping[int, int]) -> list[Record]:
+        """The records from these offsets on, or from the first. Raises KafkaError, TimeoutError.
+
+        A broker may name an end before the last records of its last batch, as the embedded one does, so this
+        reads on until nothing comes.
+        """
+        records: list[Record] = []
+        async with self._consumer(None) as consumer:
+            parts = await self._parts(consumer)
+            ends = await consumer.end_offsets(parts)
+            self._seek(consumer, {part.partition: start.get(part.partition, 0) for part in parts})
+            quiet = 0
+            async with asyncio.timeout(_READ_SECONDS):
+                while quiet < _QUIET_FETCHES:
+                    fetched = await consumer.getmany(timeout_ms=500, max_records=5000)
+                    records += [_record(record) for batch in fetched.values() for record in batch]
+                    reached = [await consumer.position(part) >= ends[part] for part in parts]
+                    quiet = quiet + 1 if not fetched and all(reached) else 0
+        return records
+
+    def _seek(self, consumer: Any, offsets: Mapping[int, int]) -> None:
+        consumer.assign([TopicPartition(self._topic, number) for number in offsets])
+        for number, offset in offsets.items():
+            consumer.seek(TopicPartition(self._topic, number), offset)
+
+    async def _parts(self, consumer: Any) -> list[TopicPartition]:
+        numbers = await _partitions(consumer, self._topic)
+        return [TopicPartition(self._topic, number) for number in numbers]
+
+    @asynccontextmanager
+    async def _consumer(self, group: str | None) -> AsyncIterator[Any]:
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self._bootstrap,
+            group_id=group,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            request_timeout_ms=10_000,
+        )
+        try:
+            async with asyncio.timeout(15):
+                await consumer.start()
+            yield consumer
+        finally:
+            async with asyncio.timeout(15):
+                await consumer.stop()
+
+
+async def _partitions(consumer: Any, topic: str) -> list[int]:
+    await consumer.topics()  # has it ask for all there are
+    return sorted(consumer.partitions_for_topic(topic) or ())
+
+
+def _record(record: Any) -> Record:
+    try:
+        identifier = json.loads(record.value)["id"]
+    except (ValueError, TypeError, KeyError):
+        identifier = None
+    headers = {name: (value or b"").decode(errors="replace") for name, value in record.headers}
+    return Record(record.partition, record.offset, identifier, headers)

@@ -1,0 +1,34 @@
+"""A short soak: everything at once, and nothing of it broken."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from entrypoints.embedded import KafkaServer, MissingServer
+from entrypoints.soak import plot, report
+from entrypoints.soak.checks import Outcome
+from entrypoints.soak.run import Plan, Soak
+
+
+@pytest.mark.timeout(600)
+async def test_a_short_soak_finds_every_promise_kept(tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    if request.config.getoption("--servers") != "embedded":
+        pytest.skip("a soak brings servers of its own, which it can kill")
+    plan = Plan(40.0, seed=3, per_second=60.0, broker=KafkaServer, durable_broker=KafkaServer.durable)
+    try:
+        result = await Soak(plan, tmp_path, report=print).run()
+    except MissingServer as missing:
+        pytest.skip(str(missing))
+    report.write(result, tmp_path)
+    plot.draw(result, tmp_path / "run.svg")
+
+    assert {each.invariant: each.outcome for each in result.verdicts} == dict.fromkeys(
+        ("I1", "I2", "I3", "I4", "I5", "I6", "I7", "I8", "I9", "I11"), Outcome.HELD
+    ), report.markdown(result)
+    assert len(result.injected) == len(plan.faults) >= 2
+    assert result.totals[-1].accepted > 500
+    assert json.loads((tmp_path / "verdict.json").read_text())["held"] is True
+    kinds = {json.loads(line)["kind"] for line in (tmp_path / "history.jsonl").read_text().splitlines()}
+    assert {"publish", "answer", "mark", "fault begins", "fault ends", "recovered", "totals"} <= kinds
+    assert (tmp_path / "run.svg").read_text().startswith("<?xml")
