@@ -7,6 +7,8 @@ Nothing starts before a test asks for it: unit tests run without any server.
     --servers docker      PostgreSQL 18, Redis 8 and Apache Kafka 4 in containers
     --servers external    the servers named by BELLWIRE_POSTGRES_URL, BELLWIRE_REDIS_URL and
                           BELLWIRE_KAFKA_BOOTSTRAP; the account needs CREATEDB
+
+    --long                faults that last minutes, and loads to match; the default is seconds
 """
 
 import asyncio
@@ -46,13 +48,14 @@ from entrypoints.settings import Settings
 from tests.build import NOW
 
 # A failing assertion in there is shown with its values, as in a test module.
-pytest.register_assert_rewrite("tests.contracts", "tests.wiring", "tests.product")
+pytest.register_assert_rewrite("tests.contracts", "tests.wiring", "tests.product", "tests.load")
 
 PARTITIONS = 3
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--servers", choices=["embedded", "kafka", "docker", "external"], default="embedded")
+    parser.addoption("--long", action="store_true", help="durations as the fault matrix has them")
 
 
 def pytest_configure(config: pytest.Config) -> None:

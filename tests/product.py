@@ -57,9 +57,11 @@ class Product:
         process = await self._start("api", {"BELLWIRE_PORT": str(port)}, port)
         return Api(process, f"http://127.0.0.1:{port}", self)
 
-    async def consumer(self) -> Process:
+    async def consumer(self, *, group: str | None = None, until: str = "ready") -> Process:
+        """A consumer of the installation's group or another; one that is only `live` need not read yet."""
         port = free_port()
-        return await self._start("consumer", {"BELLWIRE_CONSUMER_PORT": str(port)}, port)
+        chosen = {"BELLWIRE_KAFKA_GROUP": group} if group else {}
+        return await self._start("consumer", {"BELLWIRE_CONSUMER_PORT": str(port), **chosen}, port, until)
 
     async def stop(self) -> None:
         for process in reversed(self._started):
@@ -69,7 +71,9 @@ class Product:
         container = build(self.settings)
         return container.tokens().mint(user, container.clock()())[0]  # type: ignore[arg-type]
 
-    async def _start(self, command: str, environment: Mapping[str, str], port: int) -> Process:
+    async def _start(
+        self, command: str, environment: Mapping[str, str], port: int, until: str = "ready"
+    ) -> Process:
         process = Process(
             f"{command} {len(self._started)}",
             [sys.executable, "-m", "bellwire", command],
@@ -78,22 +82,22 @@ class Product:
         )
         self._started.append(process)
         process.start()
-        await ready(process, port)
+        await _healthy(process, port, until)
         return process
 
 
-async def ready(process: Process, port: int) -> None:
-    """Wait until the process says that it can do its work."""
+async def _healthy(process: Process, port: int, what: str) -> None:
+    """Wait until the process says that it runs (`live`), or can do its work (`ready`)."""
 
     async def answers() -> bool:
         assert process.running, process.log_tail()
         async with httpx.AsyncClient() as client:
             try:
-                return (await client.get(f"http://127.0.0.1:{port}/health/ready")).status_code == 200
+                return (await client.get(f"http://127.0.0.1:{port}/health/{what}")).status_code == 200
             except httpx.TransportError:
                 return False
 
-    await eventually(answers, f"{process.name} is ready", START_SECONDS)
+    await eventually(answers, f"{process.name} is {what}", START_SECONDS)
 
 
 @dataclass
