@@ -9,14 +9,14 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from entrypoints.embedded import KafkaServer, MissingServer
+from entrypoints.embedded import KafkaServer, MissingServer, TansuServer
 from entrypoints.loop import event_loop_factory
 from entrypoints.processes import ServerFailed
 from entrypoints.soak import plot, report
 from entrypoints.soak.run import Plan, Progress, Result, Soak
 from entrypoints.soak.waiting import TooLate
 
-BROKERS: Mapping[str, Callable[..., KafkaServer]] = {"embedded": KafkaServer}
+BROKERS: Mapping[str, Callable[..., KafkaServer]] = {"embedded": TansuServer}
 
 
 def run(chosen: argparse.Namespace) -> int:
