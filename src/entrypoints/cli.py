@@ -12,6 +12,7 @@ from adapters import wire
 from application.errors import ApplicationError
 from application.ports import Scope
 from domain.errors import DomainError
+from entrypoints import dead_letters
 from entrypoints.settings import InvalidSettings, Settings
 
 
@@ -51,6 +52,8 @@ def _parser() -> argparse.ArgumentParser:
     keys.add_argument("--scope", action="append", choices=[Scope.PUBLISH, Scope.USERS], dest="scopes")
     command("keys", _list_keys, "list API keys")
     command("revoke-key", _revoke_key, "revoke an API key").add_argument("id")
+    dlq = command("dlq", dead_letters.run, "list, show and replay what could not be stored")
+    dead_letters.add_arguments(dlq)
     command("token", _token, "mint a token for a user").add_argument("user_id")
     return parser
 
