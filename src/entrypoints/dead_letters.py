@@ -140,10 +140,11 @@ def selection(arguments: argparse.Namespace, now: datetime) -> Selection:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run a command. Returns the exit status; errors are the caller's to tell."""
+    settings = Settings.from_env()
     # The client's own words about every attempt would bury the one line that says what is wrong.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     try:
-        return asyncio.run(execute(arguments, Settings.from_env()))
+        return asyncio.run(execute(arguments, settings))
     except KeyboardInterrupt:
         return _INTERRUPTED
     except BrokenPipeError:
