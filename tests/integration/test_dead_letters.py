@@ -26,8 +26,9 @@ from domain.identifiers import UserId
 from domain.notification import Notification, Status
 from entrypoints import cli, dead_letters
 from entrypoints.container import Container
+from entrypoints.soak.product import SOURCES
 from tests.build import ADA
-from tests.product import ROOT, eventually
+from tests.product import eventually
 
 EVE = UserId("eve")
 CANARY = "canary-4711"
@@ -455,7 +456,7 @@ async def start(environment: Mapping[str, str]) -> AsyncIterator[Start]:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             *("-m", "bellwire", "dlq", *words),
-            env={**os.environ, "PYTHONPATH": str(ROOT / "src"), **environment, **changes},
+            env={**os.environ, "PYTHONPATH": str(SOURCES), **environment, **changes},
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
