@@ -84,11 +84,7 @@ class Worker:
     async def run(self) -> None:
         """Work until told to stop; everything that was read is stored and committed, or comes again."""
         while not self._stopping.is_set():
-            due = self._holds.due()
-            metrics.HELD.set(len(self._holds.reasons))
-            if due is not None:
-                self._inlet.release(due)
-            batch = await self._inlet.next_batch(_WAIT_SECONDS, due)
+            batch = await self._next_batch()
             if batch.parts:
                 await self._process(batch)
         await self._settled()
@@ -144,6 +140,17 @@ class Worker:
         return sum(count for partition, count in behind.items() if partition not in self._holds.reasons)
 
     # --- one batch ---
+
+    async def _next_batch(self) -> Batch:
+        """What has arrived; or of a partition that failed, and is due, what comes next: alone, and less each
+        time, in case there was too much for the time that a transaction has.
+        """
+        due = self._holds.due()
+        metrics.HELD.set(len(self._holds.reasons))
+        if due is None:
+            return await self._inlet.next_batch(_WAIT_SECONDS)
+        self._inlet.release(due)
+        return await self._inlet.next_batch(_WAIT_SECONDS, due, self._holds.failures(due))
 
     async def _process(self, batch: Batch) -> None:
         async with self._storing:
