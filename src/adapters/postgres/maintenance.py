@@ -3,11 +3,10 @@
 from collections.abc import Callable
 from datetime import datetime
 
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters import metrics
-from adapters.postgres.errors import translated
+from adapters.postgres.engine import driver
 from adapters.postgres.partitions import count_strays, ensure_partitions
 
 
@@ -25,9 +24,8 @@ class PostgresMaintenance:
 
     async def ping(self) -> None:
         """Raise Unavailable if the store does not answer."""
-        with translated():
-            async with self._engine.connect() as connection:
-                await connection.execute(text("SELECT 1"))
+        async with driver(self._engine) as connection:
+            await connection.execute("SELECT 1")
 
     async def close(self) -> None:
         """Close every connection."""
