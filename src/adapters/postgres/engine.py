@@ -44,10 +44,11 @@ _SERVER_SETTINGS = {
     "plan_cache_mode": "force_generic_plan",
 }
 
-# After these nobody knows what the connection would answer next.
+# After these nobody knows what the connection would answer next; or its prepared statements are outdated.
 _UNCERTAIN = (
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,
+    asyncpg.InvalidCachedStatementError,
     asyncpg.PostgresConnectionError,
     OSError,
     TimeoutError,
@@ -88,7 +89,8 @@ class _Watch:
     """
 
     def __init__(self) -> None:
-        self._cuts = 0
+        self._generation = 0
+        """Of connections. What ended one the others of its generation would meet too: none is lent again."""
 
     def over(self, engine: AsyncEngine) -> None:
         # First of all: setting a new connection up takes a few statements, which can hang too.
@@ -99,7 +101,7 @@ class _Watch:
         event.listen(engine.sync_engine, "close", self._closing)
 
     def _connected(self, connection: Any, record: Any) -> None:
-        record.info["cuts"] = self._cuts
+        record.info["generation"] = self._generation
         self._returned(connection, record)
         record.record_info["deadline"] = asyncio.get_running_loop().call_later(
             _IN_USE_SECONDS, self._end, connection.driver_connection
@@ -107,7 +109,7 @@ class _Watch:
 
     def _lent(self, connection: Any, record: Any, _proxy: object) -> None:
         """Costs no round trip, unlike a ping."""
-        if connection.driver_connection.is_closed() or record.info["cuts"] != self._cuts:
+        if connection.driver_connection.is_closed() or record.info["generation"] != self._generation:
             raise DisconnectionError
         self._connected(connection, record)
 
@@ -118,13 +120,12 @@ class _Watch:
 
     def _end(self, connection: "asyncpg.Connection[Any]") -> None:
         logger.warning("a connection to PostgreSQL was in use for %d s and is ended", _IN_USE_SECONDS)
-        self._cuts += 1
+        self._generation += 1
         connection.terminate()
 
     def _failed(self, _connection: object, _record: object, error: BaseException | None) -> None:
-        """Where one got no answer, those that were opened before will get none either."""
-        if isinstance(error, TimeoutError):
-            self._cuts += 1
+        if isinstance(error, TimeoutError | asyncpg.InvalidCachedStatementError):
+            self._generation += 1
 
     def _closing(self, connection: Any, _record: object) -> None:
         """SQLAlchemy would close gracefully, and wait for it."""

@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from adapters import metrics
 from adapters.postgres.engine import driver
 from adapters.postgres.partitions import count_strays, ensure_partitions
+from application.errors import Unavailable
 
 
 class PostgresMaintenance:
@@ -18,8 +19,15 @@ class PostgresMaintenance:
         self._clock = clock
 
     async def prepare(self) -> None:
-        """Make the partitions of this month and the next ones."""
-        await ensure_partitions(self._engine, self._clock())
+        """Make the partitions of this month and the next ones; count the strays also where that fails."""
+        try:
+            await ensure_partitions(self._engine, self._clock())
+        except Unavailable:
+            await self._count()
+            raise
+        await self._count()
+
+    async def _count(self) -> None:
         metrics.STRAYS.set(await count_strays(self._engine))
 
     async def ping(self) -> None:
