@@ -11,7 +11,7 @@ INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-
 export PIP_ROOT_USER_ACTION = ignore
 
 .DEFAULT_GOAL := help
-.PHONY: help dev test check unit integration format bench clean
+.PHONY: help dev test check unit integration kafka format bench clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -19,7 +19,7 @@ help: ## Show this list
 dev: $(READY) ## Run the whole service here, servers included; Ctrl-C stops it
 	@exec $(BIN)/bellwire dev
 
-test: $(READY) ## Every test, against real servers (SERVERS=embedded)
+test: $(READY) ## Every test, against real servers (SERVERS=embedded; or kafka, docker, external)
 	$(BIN)/pytest --servers $(SERVERS) tests
 
 check: $(READY) ## What is quick: format, lint, types, import contracts, unit tests
@@ -32,8 +32,11 @@ check: $(READY) ## What is quick: format, lint, types, import contracts, unit te
 unit: $(READY) ## Unit tests only: no server, no socket
 	$(BIN)/pytest tests/unit
 
-integration: $(READY) ## Tests against real servers only (SERVERS=embedded)
+integration: $(READY) ## Tests against real servers only (SERVERS, as above)
 	$(BIN)/pytest --servers $(SERVERS) tests/integration
+
+kafka: ## Get Apache Kafka for SERVERS=kafka; needs Java 17, and Maven or a KAFKA_HOME
+	@tests/kafka/fetch
 
 format: $(READY) ## Format, and fix what can be fixed without thought
 	$(BIN)/ruff check --fix .

@@ -3,9 +3,12 @@
 Nothing starts before a test asks for it: unit tests run without any server.
 
     --servers embedded    real servers from wheels, started here (the default)
+    --servers kafka       the same with Apache Kafka as the broker, which `make kafka` fetches
     --servers docker      PostgreSQL 18, Redis 8 and Apache Kafka 4 in containers
     --servers external    the servers named by BELLWIRE_POSTGRES_URL, BELLWIRE_REDIS_URL and
                           BELLWIRE_KAFKA_BOOTSTRAP; the account needs CREATEDB
+
+    --long                faults that last minutes, and loads to match; the default is seconds
 """
 
 import asyncio
@@ -14,6 +17,7 @@ import secrets
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -29,19 +33,43 @@ from adapters import clock as system
 from adapters.postgres.engine import create_engine
 from adapters.postgres.migrations import upgrade
 from adapters.postgres.partitions import ensure_partitions
+from entrypoints import apache_kafka
 from entrypoints.container import Container, build
-from entrypoints.embedded import KAFKA_BOOTSTRAP, POSTGRES_URL, REDIS_URL, EmbeddedServers, MissingServer
+from entrypoints.embedded import (
+    KAFKA_BOOTSTRAP,
+    POSTGRES_URL,
+    REDIS_URL,
+    EmbeddedServers,
+    KafkaServer,
+    MissingServer,
+    TansuServer,
+)
 from entrypoints.settings import Settings
 from tests.build import NOW
 
 # A failing assertion in there is shown with its values, as in a test module.
-pytest.register_assert_rewrite("tests.contracts", "tests.wiring", "tests.product")
+pytest.register_assert_rewrite("tests.contracts", "tests.wiring", "tests.product", "tests.load")
 
 PARTITIONS = 3
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--servers", choices=["embedded", "docker", "external"], default="embedded")
+    parser.addoption("--servers", choices=["embedded", "kafka", "docker", "external"], default="embedded")
+    parser.addoption("--long", action="store_true", help="durations as the fault matrix has them")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """End at once without the broker that was asked for: tests that were skipped would look like success."""
+    if config.getoption("--servers") == "kafka":
+        try:
+            apache_kafka.require(_kafka_home())
+        except MissingServer as missing:
+            raise pytest.UsageError(f"--servers kafka: {missing}") from None
+
+
+def _kafka_home() -> Path:
+    """Where `make kafka` puts it, unless an installed one is named."""
+    return Path(os.environ.get("KAFKA_HOME") or Path(__file__).resolve().parents[1] / ".bellwire" / "kafka")
 
 
 # --- the servers, once a session --------------------------------------------------------------------------
@@ -49,9 +77,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture(scope="session")
 def servers(request: pytest.FixtureRequest) -> Iterator[EmbeddedServers]:
-    """Where the servers are; `.postgres`, `.redis` and `.kafka` can be killed where they run embedded."""
+    """Where the servers are; `.postgres`, `.redis` and `.kafka` can be killed where they run here."""
     kinds: Mapping[str, Callable[[], AbstractContextManager[EmbeddedServers]]] = {
-        "embedded": _embedded,
+        "embedded": partial(_started_here, TansuServer),
+        "kafka": partial(_started_here, partial(apache_kafka.ApacheKafkaServer, home=_kafka_home())),
         "docker": _containers,
         "external": _external,
     }
@@ -63,12 +92,12 @@ def servers(request: pytest.FixtureRequest) -> Iterator[EmbeddedServers]:
 
 
 @contextmanager
-def _embedded() -> Iterator[EmbeddedServers]:
+def _started_here(broker: Callable[..., KafkaServer]) -> Iterator[EmbeddedServers]:
     # Not below pytest's own folder: every run of pytest closes that to other accounts, and for root
     # PostgreSQL runs as one.
     with (
         TemporaryDirectory(prefix="bellwire-tests-") as folder,
-        EmbeddedServers.start(Path(folder)) as started,
+        EmbeddedServers.start(Path(folder), broker=broker) as started,
     ):
         if started.postgres:
             # Several times faster. What was written outlives a killed server, only not a killed machine.

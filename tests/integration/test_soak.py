@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from entrypoints.embedded import KafkaServer, MissingServer
+from entrypoints.embedded import MissingServer, TansuServer
 from entrypoints.soak import plot, report
 from entrypoints.soak.checks import Outcome
 from entrypoints.soak.run import Plan, Soak
@@ -15,7 +15,7 @@ from entrypoints.soak.run import Plan, Soak
 async def test_a_short_soak_finds_every_promise_kept(tmp_path: Path, request: pytest.FixtureRequest) -> None:
     if request.config.getoption("--servers") != "embedded":
         pytest.skip("a soak brings servers of its own, which it can kill")
-    plan = Plan(40.0, seed=3, per_second=60.0, broker=KafkaServer, durable_broker=KafkaServer.durable)
+    plan = Plan(40.0, seed=3, per_second=60.0, broker=TansuServer, durable_broker=TansuServer.durable)
     try:
         result = await Soak(plan, tmp_path, report=print).run()
     except MissingServer as missing:

@@ -31,19 +31,22 @@ class Service(Process):
         self.port = port
         self.url = f"http://{LOOPBACK}:{port}"
 
-    async def ready(self) -> None:
-        """Wait until it says that it can do its work. Raises ServerFailed, TooLate."""
+    async def healthy(self, what: str) -> None:
+        """Wait until it says that it runs (`live`), or can do its work (`ready`).
+
+        Raises ServerFailed, TooLate.
+        """
 
         async def answers() -> bool:
             if not self.running:
                 raise ServerFailed(f"{self.name} ended with code {self.exit_code}.\n{self.log_tail()}")
             async with httpx.AsyncClient() as client:
                 try:
-                    return (await client.get(f"{self.url}/health/ready")).status_code == 200
+                    return (await client.get(f"{self.url}/health/{what}")).status_code == 200
                 except httpx.TransportError:
                     return False
 
-        await eventually(answers, f"{self.name} is ready", START_SECONDS)
+        await eventually(answers, f"{self.name} is {what}", START_SECONDS)
 
 
 class Product:
@@ -78,11 +81,13 @@ class Product:
             await container.maintenance().close()
 
     async def api(self) -> "Api":
-        service = await self._start("api", "BELLWIRE_PORT")
+        service = await self._start("api", "BELLWIRE_PORT", {}, "ready")
         return Api(service, service.url, self)
 
-    async def consumer(self) -> Service:
-        return await self._start("consumer", "BELLWIRE_CONSUMER_PORT")
+    async def consumer(self, *, group: str | None = None, until: str = "ready") -> Service:
+        """A consumer of the installation's group or another; one that is only `live` need not read yet."""
+        chosen = {"BELLWIRE_KAFKA_GROUP": group} if group else {}
+        return await self._start("consumer", "BELLWIRE_CONSUMER_PORT", chosen, until)
 
     async def stop(self) -> None:
         for process in reversed(self.started):
@@ -91,18 +96,18 @@ class Product:
     def token(self, user: str) -> str:
         return self._container.tokens().mint(user, self._container.clock()())[0]  # type: ignore[arg-type]
 
-    async def _start(self, role: str, port_name: str) -> Service:
+    async def _start(self, role: str, port_name: str, chosen: Mapping[str, str], until: str) -> Service:
         port = free_port()
         service = Service(
             f"{role} {len(self.started)}",
             role,
             port,
             log=self.folder / f"{role}-{len(self.started)}.log",
-            environment={**self._environment, **self._roles.get(role, {}), port_name: str(port)},
+            environment={**self._environment, **self._roles.get(role, {}), **chosen, port_name: str(port)},
         )
         self.started.append(service)
         service.start()
-        await service.ready()
+        await service.healthy(until)
         return service
 
 

@@ -26,7 +26,7 @@ _ITEMS_PER_PUBLISH = sum(
 ) / sum(_PUBLISHES.values())
 _AGAIN = 0.1
 """Of those with a key, how many are sent again although they were accepted."""
-_USES = {"read": 60, "unread": 4, "archived": 8, "unarchived": 3, "up_to": 4, "fetch": 20, "trespass": 1}
+_USES = {"read": 60, "unread": 4, "archived": 8, "unarchived": 3, "up_to": 4, "fetch": 60, "trespass": 1}
 _PATHS = {"archived": "archive", "unarchived": "unarchive"}
 _USES_PER_PUBLISH = 0.3
 

@@ -1,0 +1,117 @@
+"""Notifications in batches, with what became of each, and whether the stores agree with that."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from itertools import count
+from typing import Self
+
+import httpx
+
+from tests.product import Stores, eventually
+
+
+class Load:
+    """Publishes batches one after another until it is left; each user's notifications are numbered."""
+
+    def __init__(
+        self, client: httpx.AsyncClient, users: Sequence[str], *, size: int, pause: float = 0
+    ) -> None:
+        """`size` items go into a batch, `pause` seconds lie between two."""
+        self._client = client
+        self._users = users
+        self._size = size
+        self._pause = pause
+        self._numbers = count()
+        self._task: asyncio.Task[None] | None = None
+        self._stopping = False
+        self.accepted: dict[str, list[str]] = {user: [] for user in users}
+        self.attempted: set[str] = set()
+        """The messages of all that were sent, whether or not they were accepted."""
+        self.refused = 0
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self._run())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Let the batch that is under way end: what it publishes counts too."""
+        assert self._task is not None
+        self._stopping = True
+        await self._task
+
+    @property
+    def total(self) -> int:
+        """How many were accepted."""
+        return sum(map(len, self.accepted.values()))
+
+    async def more(self, number: int) -> None:
+        """Wait until this many more were accepted."""
+        goal = self.total + number
+        await eventually(lambda: self._failed() or self.total >= goal, f"{number} more are accepted")
+
+    async def batch(self) -> None:
+        """Publish one. An item that was not confirmed may still arrive."""
+        items = []
+        for number in (next(self._numbers) for _ in range(self._size)):
+            user = self._users[number % len(self._users)]
+            items.append({"user_id": user, "event": "load.sent", "message": f"number {number}"})
+        self.attempted.update(item["message"] for item in items)
+        response = await self._client.post("/v1/notifications/batch", json={"items": items})
+        assert response.status_code == 202, response.text
+        for item, result in zip(items, response.json()["results"], strict=True):
+            if "id" in result:
+                self.accepted[item["user_id"]].append(result["id"])
+            else:
+                assert result["error"]["status"] == 503, result
+                self.refused += 1
+
+    async def _run(self) -> None:
+        while not self._stopping:
+            await self.batch()
+            await asyncio.sleep(self._pause)
+
+    def _failed(self) -> bool:
+        """Raise what it ended with, if it did."""
+        if self._task is not None and self._task.done():
+            self._task.result()
+        return False
+
+
+async def all_stored(stores: Stores, load: Load) -> bool:
+    """Whether everything that was accepted is there."""
+    if await stores.count() < load.total:
+        return False
+    return set().union(*load.accepted.values()) <= set(await stores.ids())
+
+
+async def assert_stored_once(stores: Stores, load: Load, *, in_order: bool = True) -> None:
+    """Nothing lost, made up or twice; versions 1 to n; and as a rule in the order of acceptance.
+
+    After a broker failed the order may be another: a send that is tried again overtakes none, but may be
+    overtaken.
+    """
+    rows = await stores.postgres.fetch(
+        "SELECT user_id, id, version, message FROM notifications ORDER BY user_id, version"
+    )
+    messages = [row["message"] for row in rows]
+    assert len(messages) == len(set(messages))
+    assert set(messages) <= load.attempted
+    for user, ids in load.accepted.items():
+        mine = [row for row in rows if row["user_id"] == user]
+        accepted = set(ids)
+        stored = [str(row["id"]) for row in mine if str(row["id"]) in accepted]
+        assert [row["version"] for row in mine] == list(range(1, len(mine) + 1)), user
+        assert (stored if in_order else sorted(stored)) == (ids if in_order else sorted(ids)), user
+    assert not await stores.broken_feeds()
+    await eventually(lambda: _agree(stores), "the index agrees with the store")
+
+
+async def _agree(stores: Stores) -> bool:
+    return not await stores.disagreements()
+
+
+async def read_states(stores: Stores) -> Mapping[str, object]:
+    """The version of every feed and every notification, and when it was read."""
+    feeds = await stores.postgres.fetch("SELECT user_id, version, unread_count FROM feeds")
+    rows = await stores.postgres.fetch("SELECT id, version, read_at FROM notifications")
+    return {str(row[0]): tuple(row)[1:] for row in (*feeds, *rows)}
