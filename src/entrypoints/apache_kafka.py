@@ -83,7 +83,9 @@ def _another_port(taken: int) -> int:
     return port
 
 
-def properties(port: int, controller_port: int, data: Path, advertised: int | None = None) -> Mapping[str, str]:
+def properties(
+    port: int, controller_port: int, data: Path, advertised: int | None = None
+) -> Mapping[str, str]:
     """The settings of a node that is alone and small, and lets go of the dead quickly."""
     return {
         "process.roles": "broker,controller",

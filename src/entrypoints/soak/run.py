@@ -118,6 +118,7 @@ class Soak:
         idle = await _idle(stage)
         async with AsyncExitStack() as stack:
             followers = await _followers(stage, stack)
+            self._history.begin()
             watch = self._watched(stage, stores, followers)
             await stack.enter_async_context(_beside(watch.run()))
             await stack.enter_async_context(_beside(stage.supervise(self._report)))

@@ -20,7 +20,7 @@ _REQUEST_SECONDS = 15.0
 _AT_ONCE = 100
 _BATCH = 10
 _RETRY_SECONDS = 1.0
-_PUBLISHES = {"single": 40, "single with key": 25, "batch": 3, "batch with key": 5, "stranger": 1}
+_PUBLISHES = {"single": 30, "single with key": 20, "batch": 6, "batch with key": 10, "stranger": 1}
 _ITEMS_PER_PUBLISH = sum(
     weight * (_BATCH if "batch" in kind else 1) for kind, weight in _PUBLISHES.items()
 ) / sum(_PUBLISHES.values())
