@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from application.ports import DeadLetter, Position
 from domain.feed import Feed
 from domain.identifiers import NotificationId, UserId, uuid7
 from domain.notification import Content, Draft, Notification
@@ -74,3 +75,23 @@ def a_feed(version: int = 1, unread: int = 1, user: UserId = ADA, epoch: str = "
 def a_user(user: UserId = ADA, **changes: Any) -> User:
     fields: dict[str, Any] = {"id": user, "name": "Ada Lovelace", "email": None, "created_at": NOW}
     return User(**fields | changes)
+
+
+def a_letter(position: str = "0:1", **changes: Any) -> DeadLetter:
+    """A dead letter of the record that lay at the same place in its topic."""
+    partition, offset = map(int, position.split(":"))
+    fields: dict[str, Any] = {
+        "position": Position(partition, offset),
+        "at": NOW,
+        "key": b"ada",
+        "value": b'{"user_id": "ada"}',
+        "headers": (),
+        "user": "ada",
+        "error_class": "unknown-user",
+        "code": "unknown-user",
+        "message": "there is no such user",
+        "attempt": 1,
+        "first_failed_at": NOW,
+        "record": ("topic", partition, offset),
+    }
+    return DeadLetter(**fields | changes)

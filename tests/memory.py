@@ -4,21 +4,31 @@ Every one of them can be `away`. tests/contracts.py holds them to the same promi
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from application.errors import KeyReused, NotAuthenticated, Refused, Unavailable, Unconfirmed
+from application.errors import (
+    KeyReused,
+    NotAuthenticated,
+    Refused,
+    Unavailable,
+    Unconfirmed,
+    UnknownDeadLetter,
+)
 from application.ports import (
     ApiKey,
     Appended,
     Claims,
+    DeadLetter,
     FeedHistory,
     FeedPage,
     Frame,
     Lagging,
     Missing,
+    Position,
+    Progress,
     Received,
     Render,
     Rendered,
@@ -449,3 +459,34 @@ class MemoryApiKeys(Reachable):
             return False
         self._held[key_id] = replace(key, revoked_at=at)
         return True
+
+
+class MemoryDeadLetterBox(Reachable):
+    replays_to = "topic"
+
+    def __init__(self) -> None:
+        self.held: list[DeadLetter] = []
+        self.replayed: list[Position] = []
+
+    async def read(
+        self, progress: Progress, partitions: Collection[int] | None = None
+    ) -> AsyncGenerator[DeadLetter, None]:
+        self.reach()
+        there = sorted(
+            (letter for letter in self.held if partitions is None or letter.position.partition in partitions),
+            key=lambda letter: letter.position,
+        )
+        for done, letter in enumerate(there, 1):
+            yield letter
+            progress(done, len(there))
+
+    async def get(self, position: Position) -> DeadLetter:
+        self.reach()
+        for letter in self.held:
+            if letter.position == position:
+                return letter
+        raise UnknownDeadLetter
+
+    async def replay(self, letter: DeadLetter) -> None:
+        self.reach()
+        self.replayed.append(letter.position)

@@ -7,7 +7,8 @@ ApplicationError
  ├── NotAllowed           somebody we know, who may not do this
  ├── KeyReused            an idempotency key came back with another body
  ├── Refused              the store will never take this data
- └── Stuck                a process that could work does not, and should be started anew
+ ├── Stuck                a process that could work does not, and should be started anew
+ └── UnknownDeadLetter    there is none at this place
 """
 
 from uuid import UUID
@@ -55,3 +56,7 @@ class KeyReused(ApplicationError):
 
 class Stuck(ApplicationError):
     """The process stands still although there is work and everything is in reach. Start it again."""
+
+
+class UnknownDeadLetter(ApplicationError):
+    """There is no such dead letter."""

@@ -4,11 +4,11 @@ Every method of a port that reaches a server raises `Unavailable` when that serv
 unless its docstring says otherwise, and returns within a bounded time.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NewType, Protocol, TypeAlias
+from typing import NamedTuple, NewType, Protocol, TypeAlias
 
 from application.errors import Unconfirmed
 from domain.feed import Added, Feed, FeedChange, Marked, Settled
@@ -253,6 +253,70 @@ class IdempotencyKeys(Protocol):
         """Return the id that the key stands for: this one, if the key is new.
 
         Raises KeyReused if it came with another fingerprint.
+        """
+        ...
+
+
+# --- dead letters -------------------------------------------------------------------------------------
+
+
+class Position(NamedTuple):
+    """Where a dead letter lies."""
+
+    partition: int
+    offset: int
+
+    def __str__(self) -> str:
+        return f"{self.partition}:{self.offset}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadLetter:
+    """A record that could not be stored, and why. All of it may be hostile: it came from outside."""
+
+    position: Position
+    at: datetime
+    """When it was put there."""
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes | None]]
+    user: str
+    """Whom the record seems to be for; empty if nothing says so."""
+    error_class: str
+    code: str
+    message: str
+    attempt: int
+    """How often the record has failed."""
+    first_failed_at: datetime
+    record: tuple[str, int, int] | None
+    """Topic, partition and offset of the record; None if the letter does not say."""
+
+
+Progress: TypeAlias = Callable[[int, int], None]
+"""Told how many letters were read, of about how many."""
+
+
+class DeadLetterBox(Protocol):
+    """The dead letters that were kept."""
+
+    @property
+    def replays_to(self) -> str:
+        """The topic that records are replayed to."""
+        ...
+
+    def read(
+        self, progress: Progress, partitions: Collection[int] | None = None
+    ) -> AsyncGenerator[DeadLetter, None]:
+        """Read every letter that is there at the start (of these partitions), by partition and offset."""
+        ...
+
+    async def get(self, position: Position) -> DeadLetter:
+        """Raise UnknownDeadLetter if there is none, or none any more."""
+        ...
+
+    async def replay(self, letter: DeadLetter) -> None:
+        """Return once the record is durable in its topic again, with the key, the value, the headers and
+        the id that it had. A letter without a value is none that can be replayed.
         """
         ...
 

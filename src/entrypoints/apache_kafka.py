@@ -8,7 +8,6 @@ import base64
 import secrets
 import shutil
 import subprocess
-from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
@@ -39,7 +38,9 @@ class ApacheKafkaServer(KafkaServer):
         super().__init__(
             [*self._java, "kafka.Kafka", self._properties], port=port, folder=folder, ledger=ledger
         )
-        settings = properties(port, _another_port(port), self._data, advertised)
+        settings = properties(port, _another_port(port), self._data) | {
+            "advertised.listeners": f"PLAINTEXT://{LOOPBACK}:{advertised or port}"
+        }
         self._properties.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
 
     def start(self) -> None:
@@ -83,9 +84,7 @@ def _another_port(taken: int) -> int:
     return port
 
 
-def properties(
-    port: int, controller_port: int, data: Path, advertised: int | None = None
-) -> Mapping[str, str]:
+def properties(port: int, controller_port: int, data: Path) -> dict[str, str]:
     """The settings of a node that is alone and small, and lets go of the dead quickly."""
     return {
         "process.roles": "broker,controller",
@@ -93,7 +92,6 @@ def properties(
         "controller.quorum.voters": f"1@{LOOPBACK}:{controller_port}",
         "controller.listener.names": "CONTROLLER",
         "listeners": f"PLAINTEXT://{LOOPBACK}:{port},CONTROLLER://{LOOPBACK}:{controller_port}",
-        "advertised.listeners": f"PLAINTEXT://{LOOPBACK}:{advertised or port}",
         "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
         "log.dirs": str(data),
         "auto.create.topics.enable": "false",

@@ -13,6 +13,7 @@ from adapters import wire
 from application.errors import ApplicationError
 from application.ports import Scope
 from domain.errors import DomainError
+from entrypoints import dead_letters
 from entrypoints.settings import InvalidSettings, Settings
 
 
@@ -52,6 +53,8 @@ def _parser() -> argparse.ArgumentParser:
     keys.add_argument("--scope", action="append", choices=[Scope.PUBLISH, Scope.USERS], dest="scopes")
     command("keys", _list_keys, "list API keys")
     command("revoke-key", _revoke_key, "revoke an API key").add_argument("id")
+    dlq = command("dlq", dead_letters.run, "list, show and replay what could not be stored")
+    dead_letters.add_arguments(dlq)
     soak = command("soak", _soak, "run everything under load and faults, and check what it promises")
     soak.add_argument("--minutes", type=float, default=5.0, help="how long the load lasts (5)")
     soak.add_argument("--seed", type=int, default=1, help="faults and traffic are drawn from it (1)")

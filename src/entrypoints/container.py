@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters import clock as system
 from adapters import wire
+from adapters.kafka.dead_letter_box import KafkaDeadLetterBox
 from adapters.kafka.dead_letters import KafkaDeadLetters
 from adapters.kafka.inlet import KafkaInlet
 from adapters.kafka.queue import KafkaQueue
@@ -43,6 +44,7 @@ from application.accounts import (
     IssueStreamTicket,
     LogIn,
 )
+from application.dead_letters import ListDeadLetters, ReplayDeadLetters
 from application.delivery import RetractExpired, StoreNotifications
 from application.inbox import (
     CatchUp,
@@ -64,6 +66,10 @@ def _announcer(adapter: RedisAnnouncer) -> ports.Announcer:
 
 
 def _live_feed(adapter: Hub) -> ports.LiveFeed:
+    return adapter
+
+
+def _dead_letter_box(adapter: KafkaDeadLetterBox) -> ports.DeadLetterBox:
     return adapter
 
 
@@ -146,6 +152,13 @@ class Container(containers.DeclarativeContainer):
         topics.provided.dead_letters,
         _set.kafka_group,
         version=app_version(),
+        clock=clock,
+    )
+    kafka_dead_letter_box: providers.Provider[KafkaDeadLetterBox] = providers.Singleton(
+        KafkaDeadLetterBox, _set.kafka_bootstrap, topics
+    )
+    dead_letter_box: providers.Provider[ports.DeadLetterBox] = providers.Callable(
+        _dead_letter_box, kafka_dead_letter_box
     )
 
     # --- credentials ---
@@ -194,6 +207,12 @@ class Container(containers.DeclarativeContainer):
     )
     watchdog: providers.Provider[Watchdog] = providers.Singleton(
         Watchdog, worker, inlet, _set.kafka_bootstrap, _set.stuck_seconds
+    )
+    list_dead_letters: providers.Provider[ListDeadLetters] = providers.Singleton(
+        ListDeadLetters, box=dead_letter_box
+    )
+    replay_dead_letters: providers.Provider[ReplayDeadLetters] = providers.Singleton(
+        ReplayDeadLetters, box=dead_letter_box
     )
     retract_expired: providers.Provider[RetractExpired] = providers.Singleton(
         RetractExpired, feeds=feeds, announcer=announcer, clock=clock

@@ -228,7 +228,8 @@ class TansuServer(KafkaServer):
     def __init__(self, folder: Path, *, advertised: int | None = None, ledger: Ledger | None = None) -> None:
         """`advertised` is the port that clients are sent to, such as a proxy's; its own if not given."""
         port = free_port()
-        address, told = f"tcp://{LOOPBACK}:{port}", f"tcp://{LOOPBACK}:{advertised or port}"
+        address = f"tcp://{LOOPBACK}:{port}"
+        told = f"tcp://{LOOPBACK}:{advertised or port}"
         addresses = ["--listener-url", address, "--advertised-listener-url", told]
         command = [_kafka_program(), "broker", *addresses, "--storage-engine", "memory://tansu/"]
         super().__init__(command, port=port, folder=folder, ledger=ledger)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.kafka.codec import Undecodable, decode, encode
+from adapters.kafka.codec import Undecodable, addressee, decode, encode
 from adapters.postgres.partitions import bound
 from domain.notification import Draft
 from tests.build import LATER, NOW, a_draft, an_id
@@ -160,6 +160,106 @@ def test_headers_that_make_no_sense_are_no_reason_to_lose_the_record(
     assert decode(record(headers)).content.message == "m"
 
 
+# --- replayed from a dead letter ---
+
+REPLAYED: dict[str, bytes | None] = {
+    "dlq-original-topic": b"topic",
+    "dlq-original-partition": b"3",
+    "dlq-original-offset": b"42",
+    "dlq-original-timestamp": str(STAMP).encode(),
+}
+
+
+def elsewhere(headers: dict[str, bytes | None], **changes: Any) -> Record:
+    """A good record that lies at another place, since another time."""
+    other = record(headers, **changes)
+    other.partition, other.offset, other.timestamp = 1, 99, STAMP + 7_776_000_000
+    return other
+
+
+def test_a_replayed_record_is_the_notification_that_it_was() -> None:
+    assert decode(elsewhere(REPLAYED)) == decode(record())
+    assert decode(elsewhere({})).id != decode(record()).id
+
+
+def test_a_replayed_cloud_event_is_the_notification_that_it_was() -> None:
+    assert decode(elsewhere(REPLAYED | EVENT)) == decode(record(EVENT))
+
+
+def test_what_is_given_goes_before_where_a_record_was() -> None:
+    draft = decode(elsewhere(REPLAYED, id=str(an_id(5)), created_at=NOW.isoformat()))
+
+    assert (draft.id, draft.created_at) == (an_id(5), NOW)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"dlq-original-topic": b"another"},
+        {"dlq-original-topic": b""},
+        {"dlq-original-topic": None},
+        {"dlq-original-topic": b"to\xffpic"},
+        {"dlq-original-topic": b"topic\n"},
+        {"dlq-original-topic": b"x" * 100_000},
+        {"dlq-original-partition": b"-1"},
+        {"dlq-original-partition": b"2147483648"},
+        {"dlq-original-partition": b""},
+        {"dlq-original-partition": None},
+        {"dlq-original-offset": b"-1"},
+        {"dlq-original-offset": b"9223372036854775808"},
+        {"dlq-original-offset": b"4_2"},
+        {"dlq-original-offset": b" 42"},
+        {"dlq-original-offset": b"42\n"},
+        {"dlq-original-offset": "٤٢".encode()},
+        {"dlq-original-offset": b"\xff"},
+        {"dlq-original-offset": b"9" * 5_000},
+        {"dlq-original-timestamp": b"soon"},
+        {"dlq-original-timestamp": b"1e3"},
+        {"dlq-original-timestamp": b"9223372036854775808"},
+    ],
+)
+def test_headers_that_name_no_record_of_this_topic_are_as_if_they_were_not_there(
+    changes: dict[str, bytes | None],
+) -> None:
+    assert decode(elsewhere(REPLAYED | changes)) == decode(elsewhere({}))
+
+
+@pytest.mark.parametrize("missing", list(REPLAYED))
+def test_all_of_where_a_record_was_is_believed_or_none(missing: str) -> None:
+    rest = {name: value for name, value in REPLAYED.items() if name != missing}
+
+    assert decode(elsewhere(rest)) == decode(elsewhere({}))
+
+
+@pytest.mark.parametrize("timestamp", [-1, -(2**63), 2**63 - 1])
+def test_no_timestamp_in_the_headers_is_too_odd(timestamp: int) -> None:
+    odd = elsewhere(REPLAYED | {"dlq-original-timestamp": str(timestamp).encode()})
+
+    assert decode(odd).id.version == 7
+
+
+# --- whom it seems to be for ---
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "headers", "user"),
+    [
+        (b"key", b'{"user_id": "ada", "other": 1}', EVENT, "ada"),
+        (b"key", b"no JSON", EVENT, "bob"),
+        (b"key", b"no JSON", {}, "key"),
+        (b"\xff", None, {}, "\ufffd"),
+        (b"key", b'{"user_id": 5}', {}, "key"),
+        (b"key", b'{"user_id": "\xff"}', {}, "key"),
+        (b"key", b'{"a": ' + b"[" * 100_000, {}, "key"),
+        (None, b"[]", {}, ""),
+    ],
+)
+def test_whom_a_record_seems_to_be_for(
+    key: bytes | None, value: bytes | None, headers: dict[str, bytes | None], user: str
+) -> None:
+    assert addressee(key, value, tuple(headers.items())) == user
+
+
 # --- what is no notification ---
 
 HOSTILE: list[tuple[str, Record, str]] = [
@@ -220,6 +320,39 @@ def test_what_is_no_notification_says_why(source: Record, code: str) -> None:
     assert str(caught.value)
 
 
+CANARY = "canary-4711"
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        Record(CANARY.encode()),
+        Record(b'{"message": "%b' % CANARY.encode()),
+        Record(b'{"message": "%b\xff"}' % CANARY.encode()),
+        record(other=CANARY),
+        record(metadata={"a": CANARY + "\0", CANARY: CANARY}),
+        record(metadata={CANARY: CANARY * 2_000}),
+        record(metadata=[CANARY]),
+        record(message=[CANARY]),
+        record(message=CANARY + "\0"),
+        record(message=CANARY * 1_000),
+        record(title=CANARY + "\0"),
+        record(user_id=CANARY + " "),
+        record(event=CANARY + " "),
+        record(action_url="javascript:" + CANARY),
+        record(id=CANARY),
+        record(created_at=CANARY),
+        record(expires_at=CANARY),
+        record({"ce_subject": CANARY.encode() + b" "}, user_id=...),
+    ],
+)
+def test_the_reason_repeats_nothing_of_what_was_said(source: Record) -> None:
+    with pytest.raises(Undecodable) as caught:
+        decode(source)
+
+    assert CANARY not in str(caught.value)
+
+
 def test_of_a_key_given_twice_the_last_counts() -> None:
     twice = Record(b'{"user_id":"eve","user_id":"ada","event":"a.b","message":"m"}')
 
@@ -256,7 +389,11 @@ FIELDS = st.sampled_from(
     value=st.binary(max_size=60)
     | st.dictionaries(FIELDS, JSON, max_size=5).map(lambda fields: json.dumps(GOOD | fields).encode()),
     headers=st.lists(
-        st.tuples(st.sampled_from([*EVENT, "x"]), st.none() | st.binary(max_size=40)), max_size=6
+        st.tuples(
+            st.sampled_from([*EVENT, *REPLAYED, "x"]),
+            st.none() | st.binary(max_size=40) | st.sampled_from([b"topic", b"1"]),
+        ),
+        max_size=8,
     ),
     timestamp=st.integers(-(2**63), 2**63 - 1),
 )

@@ -7,16 +7,15 @@ they are derived from the record, so that a redelivered record is the same notif
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from hashlib import blake2b
-from typing import Annotated, Any, Protocol
+from typing import Any
 from uuid import UUID
 
 import msgspec
 
+from adapters.kafka.headers import Headers, Origin, Source, Timestamp, origin
 from domain.errors import Invalid
 from domain.identifiers import ENTROPY_BITS, NotificationId, UserId, uuid7
 from domain.notification import Content, Draft
-
-Timestamp = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
 class Undecodable(Exception):
@@ -25,17 +24,6 @@ class Undecodable(Exception):
     def __init__(self, code: str, detail: str) -> None:
         self.code = code
         super().__init__(detail)
-
-
-class Source(Protocol):
-    """What the codec reads of a Kafka record."""
-
-    topic: str
-    partition: int
-    offset: int
-    timestamp: int
-    value: bytes | None
-    headers: "tuple[tuple[str, bytes | None], ...]"
 
 
 class _Record(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
@@ -50,12 +38,17 @@ class _Record(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     created_at: Timestamp | None = None
 
 
+class _Addressed(msgspec.Struct):
+    user_id: str = ""
+
+
 _ID_VERSION = 7
 # The last millisecond that a datetime can name: a record's timestamp is whatever its producer says.
 _LAST_MS = 253_402_300_799_999
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(_Record).decode
+_decode_addressee = msgspec.json.Decoder(_Addressed).decode
 
 
 def encode(draft: Draft) -> bytes:
@@ -100,12 +93,24 @@ def decode(source: Source) -> Draft:
         raise Undecodable("malformed", f"the value is not JSON: {error}") from error
     if record.id is not None and record.id.version != _ID_VERSION:
         raise Undecodable("invalid", "id must be a UUIDv7: it is where and in which order it is stored")
-    created_at = record.created_at or _event_time(attributes) or _record_time(source)
-    identifier = record.id if record.id is not None else _derived_id(source, attributes, created_at)
+    first = origin(source)
+    created_at = record.created_at or _event_time(attributes) or _record_time(first)
+    identifier = record.id if record.id is not None else _derived_id(first, attributes, created_at)
     return Draft(NotificationId(identifier), created_at, content)
 
 
-def _cloud_event(headers: "tuple[tuple[str, bytes | None], ...]") -> Mapping[str, str]:
+def addressee(key: bytes | None, value: bytes | None, headers: Headers) -> str:
+    """Whom a record seems to be for, also one that is no notification. For people to read: it is neither
+    checked nor safe to print.
+    """
+    try:
+        user = _decode_addressee(value or b"").user_id
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError):
+        user = ""
+    return user or _cloud_event(headers).get("ce_subject") or (key or b"").decode(errors="replace")
+
+
+def _cloud_event(headers: Headers) -> Mapping[str, str]:
     """The attributes of a CloudEvent in binary content mode (CloudEvents 1.0, Kafka binding §3.2)."""
     return {
         name: (value or b"").decode(errors="replace") for name, value in headers if name.startswith("ce_")
@@ -119,16 +124,16 @@ def _event_time(attributes: Mapping[str, str]) -> datetime | None:
         return None
 
 
-def _record_time(source: Source) -> datetime:
-    return datetime.fromtimestamp(min(max(source.timestamp, 0), _LAST_MS) / 1000, UTC)
+def _record_time(first: Origin) -> datetime:
+    return datetime.fromtimestamp(min(max(first.timestamp, 0), _LAST_MS) / 1000, UTC)
 
 
-def _derived_id(source: Source, attributes: Mapping[str, str], created_at: datetime) -> UUID:
-    """An id that the same record, or the same CloudEvent sent twice, gets again.
+def _derived_id(first: Origin, attributes: Mapping[str, str], created_at: datetime) -> UUID:
+    """An id that the same record, redelivered or replayed, or the same CloudEvent sent twice, gets again.
 
     The time in it is the record's, so that it lands in that month's partition of the store.
     """
-    name = f"{source.topic}/{source.partition}/{source.offset}"
+    name = f"{first.topic}/{first.partition}/{first.offset}"
     if "ce_id" in attributes and "ce_time" in attributes:
         name = f"{attributes.get('ce_source', '')}\n{attributes['ce_id']}"
     digest = int.from_bytes(blake2b(name.encode(), digest_size=10).digest())

@@ -3,29 +3,56 @@
 import asyncio
 import logging
 from collections.abc import Container, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
+from adapters import clock as system
 from adapters import metrics
-from adapters.kafka.queue import build_producer
+from adapters.kafka import headers
+from adapters.kafka.topics import DEAD_LETTER_BYTES
+from application.dead_letters import printable
 from application.errors import Unavailable
+from application.ports import Clock
 
 logger = logging.getLogger(__name__)
 
+MESSAGE_BYTES = 1_000
+
 _DEADLINE_SECONDS = 10.0
-_MESSAGE_LENGTH = 1_000
+# Only the topic's own limit counts: it can be raised while a consumer waits, this one cannot.
+_REQUEST_BYTES = 128 * 1024 * 1024
+
+
+def build_producer(bootstrap: str, client_id: str) -> AIOKafkaProducer:
+    """A producer that leaves it to the topic how large a record may be; without idempotence, as that of the
+    queue. To be built inside a running loop.
+    """
+    return AIOKafkaProducer(
+        bootstrap_servers=bootstrap,
+        client_id=client_id,
+        acks="all",
+        enable_idempotence=False,
+        max_request_size=_REQUEST_BYTES,
+        request_timeout_ms=5_000,
+        retry_backoff_ms=100,
+    )
 
 
 class KafkaDeadLetters:
     """Writes to the dead-letter topic, into the partition that the record came from."""
 
-    def __init__(self, bootstrap: str, topic: str, group: str, version: str) -> None:
+    def __init__(
+        self, bootstrap: str, topic: str, group: str, version: str, clock: Clock = system.now
+    ) -> None:
         self._bootstrap = bootstrap
         self._topic = topic
         self._group = group
         self._version = version
+        self._clock = clock
         self._producer: AIOKafkaProducer | None = None
 
     async def start(self) -> None:
@@ -50,42 +77,76 @@ class KafkaDeadLetters:
             return
         if self._producer is None:
             raise Unavailable("The dead-letter topic is out of reach.")
+        failures = [_Failure(record, code, _shortened(detail)) for record, code, detail in letters]
         try:
             async with asyncio.timeout(_DEADLINE_SECONDS):
                 partitions = await self._producer.partitions_for(self._topic)
-                sent = [await self._send(self._producer, partitions, *letter) for letter in letters]
+                sent = [await self._send(self._producer, partitions, failure) for failure in failures]
                 await asyncio.gather(*sent)
+        except MessageSizeTooLargeError as error:
+            raise Unavailable(
+                f"A record is too large for {self._topic}: raise the topic's max.message.bytes."
+            ) from error
         except (KafkaError, TimeoutError) as error:
             raise Unavailable("The dead-letter topic is out of reach.") from error
-        for record, code, detail in letters:
-            metrics.DEAD_LETTERS.labels(code).inc()
+        for failure in failures:
+            metrics.DEAD_LETTERS.labels(failure.code).inc()
             logger.warning(
                 "dead letter: %s %s",
-                code,
-                detail,
-                extra={"partition": record.partition, "offset": record.offset},
+                failure.code,
+                failure.message,
+                extra={"partition": failure.record.partition, "offset": failure.record.offset},
             )
 
     async def _send(
-        self, producer: AIOKafkaProducer, partitions: Container[int], record: Any, code: str, detail: str
+        self, producer: AIOKafkaProducer, partitions: Container[int], failure: "_Failure"
     ) -> "asyncio.Future[object]":
-        headers = {
-            "dlq-original-topic": record.topic,
-            "dlq-original-partition": str(record.partition),
-            "dlq-original-offset": str(record.offset),
-            "dlq-original-timestamp": str(record.timestamp),
-            "dlq-consumer-group": self._group,
-            "dlq-error-code": code,
-            "dlq-error-message": detail[:_MESSAGE_LENGTH],
-            "dlq-app-version": self._version,
-        }
+        record = failure.record
+        # A producer takes no record with neither; the error code of this one says that it had none.
+        value = b"" if record.value is None and record.key is None else record.value
         future: asyncio.Future[object] = await producer.send(
             self._topic,
-            # A producer takes no record with neither; the headers of this one say that it had none.
-            b"" if record.value is None and record.key is None else record.value,
+            value,
             key=record.key,
             # Its own, unless the topic was given more partitions than the dead letters have.
             partition=record.partition if record.partition in partitions else None,
-            headers=[*record.headers, *((name, value.encode()) for name, value in headers.items())],
+            headers=self._headers(failure, value),
         )
         return future
+
+    def _headers(self, failure: "_Failure", value: bytes | None) -> headers.Headers:
+        """The record's headers and ours. Where they make a letter too large, the message gives way."""
+        record, at = failure.record, self._clock()
+        reasons = {
+            headers.GROUP: self._group,
+            headers.ERROR_CLASS: headers.error_class(failure.code),
+            headers.ERROR_CODE: failure.code,
+            headers.VERSION: self._version,
+        }
+
+        def with_message(message: str) -> headers.Headers:
+            return headers.of_letter(record, at, {**reasons, headers.ERROR_MESSAGE: message})
+
+        made = with_message(failure.message)
+        size = DefaultRecordBatchBuilder.estimate_size_in_bytes(record.key, value, made)
+        if size <= DEAD_LETTER_BYTES:
+            return made
+        room = len(failure.message.encode()) - (size - DEAD_LETTER_BYTES)
+        return with_message(_cut(failure.message, max(room, 0)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    record: Any
+    code: str
+    message: str
+
+
+def _shortened(detail: str) -> str:
+    """Words that fit in a header and on a line of a log: they may name a field as its producer wrote it."""
+    return _cut(printable(detail[:MESSAGE_BYTES]), MESSAGE_BYTES)
+
+
+def _cut(text: str, size: int) -> str:
+    """The start of a text, in so many bytes of UTF-8, without half a character."""
+    return text.encode()[:size].decode(errors="ignore")

@@ -8,7 +8,7 @@ from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 from application.errors import Unavailable
 
 # The headers that say why a record failed must not make it too large for the dead-letter topic.
-_DEAD_LETTER_BYTES = 2 * 1024 * 1024
+DEAD_LETTER_BYTES = 2 * 1024 * 1024
 _RETENTION_MS = 30 * 24 * 60 * 60 * 1000
 
 
@@ -39,7 +39,7 @@ async def ensure_topics(bootstrap: str, topics: Topics) -> None:
                     topics.partitions,
                     topics.replication,
                     topic_configs={
-                        "max.message.bytes": str(_DEAD_LETTER_BYTES),
+                        "max.message.bytes": str(DEAD_LETTER_BYTES),
                         "retention.ms": str(_RETENTION_MS),
                     },
                 ),

@@ -31,10 +31,9 @@ class Service(Process):
         self.port = port
         self.url = f"http://{LOOPBACK}:{port}"
 
-    async def healthy(self, what: str) -> None:
-        """Wait until it says that it runs (`live`), or can do its work (`ready`).
-
-        Raises ServerFailed, TooLate.
+    async def healthy(self, what: str = "ready") -> None:
+        """Wait until it says that it runs (`live`), or can do its work (`ready`). Raises ServerFailed,
+        TooLate.
         """
 
         async def answers() -> bool:
@@ -81,7 +80,7 @@ class Product:
             await container.maintenance().close()
 
     async def api(self) -> "Api":
-        service = await self._start("api", "BELLWIRE_PORT", {}, "ready")
+        service = await self._start("api", "BELLWIRE_PORT")
         return Api(service, service.url, self)
 
     async def consumer(self, *, group: str | None = None, until: str = "ready") -> Service:
@@ -96,14 +95,21 @@ class Product:
     def token(self, user: str) -> str:
         return self._container.tokens().mint(user, self._container.clock()())[0]  # type: ignore[arg-type]
 
-    async def _start(self, role: str, port_name: str, chosen: Mapping[str, str], until: str) -> Service:
+    async def _start(
+        self, role: str, port_name: str, chosen: Mapping[str, str] | None = None, until: str = "ready"
+    ) -> Service:
         port = free_port()
         service = Service(
             f"{role} {len(self.started)}",
             role,
             port,
             log=self.folder / f"{role}-{len(self.started)}.log",
-            environment={**self._environment, **self._roles.get(role, {}), **chosen, port_name: str(port)},
+            environment={
+                **self._environment,
+                **self._roles.get(role, {}),
+                **(chosen or {}),
+                port_name: str(port),
+            },
         )
         self.started.append(service)
         service.start()

@@ -1,0 +1,207 @@
+"""KafkaDeadLetterBox: the dead-letter topic read without a group, and records sent back from it."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from adapters.kafka import headers
+from adapters.kafka.codec import addressee
+from adapters.kafka.dead_letters import build_producer
+from adapters.kafka.topics import DEAD_LETTER_BYTES, Topics
+from application.errors import Unavailable, UnknownDeadLetter
+from application.ports import DeadLetter, Position, Progress
+
+_CLIENT_ID = "bellwire-dlq"
+_DEADLINE_SECONDS = 15.0
+_REQUEST_TIMEOUT_MS = 10_000
+_POLL_MS = 500
+
+
+class KafkaDeadLetterBox:
+    """Reads up to where the topic ends when it is asked, and commits nothing."""
+
+    def __init__(self, bootstrap: str, topics: Topics) -> None:
+        self._bootstrap = bootstrap
+        self._topics = topics
+        self._consumer: AIOKafkaConsumer | None = None
+        self._producer: AIOKafkaProducer | None = None
+
+    @property
+    def replays_to(self) -> str:
+        """The main topic."""
+        return self._topics.name
+
+    async def start(self) -> None:
+        """Connect. Raises Unavailable, also when there is no such topic; then too it must be stopped."""
+        self._consumer = AIOKafkaConsumer(
+            bootstrap_servers=self._bootstrap,
+            client_id=_CLIENT_ID,
+            group_id=None,
+            enable_auto_commit=False,
+            # Where retention has deleted meanwhile what was to be read next.
+            auto_offset_reset="earliest",
+            request_timeout_ms=_REQUEST_TIMEOUT_MS,
+            max_partition_fetch_bytes=2 * DEAD_LETTER_BYTES,
+            fetch_max_bytes=4 * DEAD_LETTER_BYTES,
+        )
+        with _translated():
+            async with asyncio.timeout(_DEADLINE_SECONDS):
+                await self._consumer.start()
+                found = await self._consumer.topics()
+        if self._topics.dead_letters not in found:
+            raise Unavailable(f"There is no topic {self._topics.dead_letters}; bellwire migrate makes it.")
+
+    async def stop(self) -> None:
+        """Disconnect."""
+        for client in (self._consumer, self._producer):
+            if client is not None:
+                async with asyncio.timeout(_DEADLINE_SECONDS):
+                    await client.stop()
+
+    async def read(
+        self, progress: Progress, partitions: Collection[int] | None = None
+    ) -> AsyncGenerator[DeadLetter, None]:
+        """See DeadLetterBox. Raises Unavailable when the broker falls silent."""
+        bounds = await self._bounds(partitions)
+        total = sum(end - begin for begin, end in bounds.values())
+        done = 0
+        for partition, (begin, end) in sorted(bounds.items()):
+            async for record in self._records(partition, begin, end):
+                yield _letter(record)
+                progress(done + record.offset + 1 - begin, total)
+            done += end - begin
+
+    async def get(self, position: Position) -> DeadLetter:
+        """See DeadLetterBox."""
+        for partition, (begin, end) in (await self._bounds({position.partition})).items():
+            if begin <= position.offset < end:
+                async for record in self._records(partition, position.offset, position.offset + 1):
+                    return _letter(record)
+        raise UnknownDeadLetter(f"There is no dead letter at {position}.")
+
+    async def replay(self, letter: DeadLetter) -> None:
+        """See DeadLetterBox."""
+        if letter.record is None or letter.value is None:
+            raise ValueError("a letter without record or value cannot be replayed")
+        with _translated():
+            async with asyncio.timeout(_DEADLINE_SECONDS):
+                producer = await self._connected_producer()
+                partitions = await producer.partitions_for(self._topics.name)
+                await producer.send_and_wait(
+                    self._topics.name,
+                    letter.value,
+                    key=letter.key,
+                    partition=letter.record[1] if letter.record[1] in partitions else None,
+                    headers=headers.of_replay(letter.headers),
+                )
+
+    async def _connected_producer(self) -> AIOKafkaProducer:
+        if self._producer is None:
+            self._producer = build_producer(self._bootstrap, _CLIENT_ID)
+            await self._producer.start()
+        return self._producer
+
+    async def _bounds(self, partitions: Collection[int] | None) -> Mapping[TopicPartition, tuple[int, int]]:
+        """From where to where letters lie now, by partition."""
+        consumer = self._connected()
+        topic = self._topics.dead_letters
+        there = consumer.partitions_for_topic(topic) or set()
+        wanted = [
+            TopicPartition(topic, number) for number in there if partitions is None or number in partitions
+        ]
+        if not wanted:
+            return {}
+        with _translated():
+            async with asyncio.timeout(_DEADLINE_SECONDS):
+                begins = await consumer.beginning_offsets(wanted)
+                ends = await consumer.end_offsets(wanted)
+        return {
+            partition: (begins[partition], await self._end(partition, begins[partition], ends[partition]))
+            for partition in wanted
+        }
+
+    async def _end(self, partition: TopicPartition, begin: int, listed: int) -> int:
+        """Where a partition ends. The embedded broker lists an end as if its last batch were one record;
+        what it says with the records themselves is right.
+        """
+        if begin >= listed:
+            return listed
+        consumer = self._connected()
+        consumer.assign([partition])
+        consumer.seek(partition, listed - 1)
+        await self._fetch(partition, listed - 1)
+        told: int = consumer.highwater(partition)
+        return max(listed, told)
+
+    async def _records(self, partition: TopicPartition, begin: int, end: int) -> AsyncGenerator[Any, None]:
+        """The records of a partition from one offset up to another."""
+        if begin >= end:
+            return
+        consumer = self._connected()
+        consumer.assign([partition])
+        consumer.seek(partition, begin)
+        position = begin
+        # Not every offset holds a record: the position says when the end is reached.
+        while position < end:
+            records, position = await self._fetch(partition, position)
+            for record in records:
+                if begin <= record.offset < end:
+                    yield record
+
+    async def _fetch(self, partition: TopicPartition, position: int) -> tuple[Sequence[Any], int]:
+        """What comes next, and the position after it. A broker that is away looks like an empty topic."""
+        consumer = self._connected()
+        with _translated():
+            async with asyncio.timeout(_DEADLINE_SECONDS):
+                while True:
+                    found = await consumer.getmany(partition, timeout_ms=_POLL_MS)
+                    after = await consumer.position(partition)
+                    if after != position:
+                        return found.get(partition, ()), after
+
+    def _connected(self) -> AIOKafkaConsumer:
+        if self._consumer is None:
+            raise Unavailable("The dead letters are not connected.")
+        return self._consumer
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except KafkaError as error:
+        raise Unavailable(f"Kafka is out of reach: {error!r}") from error
+    except TimeoutError as error:
+        raise Unavailable("Kafka does not answer.") from error
+
+
+def _letter(record: Any) -> DeadLetter:
+    text = {name: (value or b"").decode(errors="replace") for name, value in record.headers}
+    told = headers.told_origin(record.headers)
+    at = _time(record.timestamp)
+    code = text.get(headers.ERROR_CODE, "")
+    # Written with an empty value, because a producer takes no record with neither.
+    bare = code == "tombstone" and record.key is None
+    return DeadLetter(
+        position=Position(record.partition, record.offset),
+        at=at,
+        key=record.key,
+        value=None if bare else record.value,
+        headers=record.headers,
+        user=addressee(record.key, record.value, record.headers),
+        error_class=text.get(headers.ERROR_CLASS) or headers.error_class(code),
+        code=code,
+        message=text.get(headers.ERROR_MESSAGE, ""),
+        attempt=told.attempts if told else 1,
+        first_failed_at=(told and told.first_failed_at) or at,
+        record=(told.topic, told.partition, told.offset) if told else None,
+    )
+
+
+def _time(milliseconds: int) -> datetime:
+    return datetime.fromtimestamp(max(milliseconds, 0) / 1000, UTC)
