@@ -59,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     soak.add_argument("--minutes", type=float, default=5.0, help="how long the load lasts (5)")
     soak.add_argument("--seed", type=int, default=1, help="faults and traffic are drawn from it (1)")
     soak.add_argument("--rate", type=float, default=150.0, help="notifications a second (150)")
-    soak.add_argument("--servers", choices=["embedded"], default="embedded", help="which broker (embedded)")
+    soak.add_argument("--servers", choices=["embedded", "kafka"], default="embedded", help="the broker")
     soak.add_argument("--out", type=Path, help="a folder for what was found (soak-<seed>)")
     soak.add_argument("--plan", action="store_true", help="print the schedule of faults and end")
     command("token", _token, "mint a token for a user").add_argument("user_id")

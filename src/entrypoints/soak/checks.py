@@ -371,6 +371,8 @@ def health_is_true(evidence: Evidence, notes: _Notes) -> None:
                 if poll.role == role and server in poll.checks:
                     polls[poll.process].append(poll)
             for process, said in polls.items():
+                if said[0].t > fault.begun:  # it came later
+                    continue
                 where = f"{process} during “{fault.name}” at {fault.begun:.0f} s"
                 notes.wrong += [
                     f"{where}: {words}" for words in _truth(fault, server, said, noticed, recovered)

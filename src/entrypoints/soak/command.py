@@ -3,12 +3,15 @@
 import argparse
 import asyncio
 import logging
+import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
+from entrypoints.apache_kafka import ApacheKafkaServer
 from entrypoints.embedded import KafkaServer, MissingServer, TansuServer
 from entrypoints.loop import event_loop_factory
 from entrypoints.processes import ServerFailed
@@ -16,14 +19,13 @@ from entrypoints.soak import plot, report
 from entrypoints.soak.run import Plan, Progress, Result, Soak
 from entrypoints.soak.waiting import TooLate
 
-BROKERS: Mapping[str, Callable[..., KafkaServer]] = {"embedded": TansuServer}
+KAFKA_HOME = "KAFKA_HOME"
 
 
 def run(chosen: argparse.Namespace) -> int:
     """0 if every promise that was checked held, 1 if one did not or nothing came up."""
-    broker = BROKERS[chosen.servers]
-    durable = getattr(broker, "durable", True)
-    plan = Plan(chosen.minutes * 60, chosen.seed, chosen.rate, broker, durable_broker=durable)
+    kind, broker = _broker(chosen.servers)
+    plan = Plan(chosen.minutes * 60, chosen.seed, chosen.rate, broker, durable_broker=kind.durable)
     if chosen.plan:
         print("\n".join(map(str, plan.faults)))
         return 0
@@ -45,6 +47,13 @@ def run(chosen: argparse.Namespace) -> int:
     print(report.markdown(result))
     print(f"Everything of this run is in {folder}")
     return 0 if report.passed(result) else 1
+
+
+def _broker(servers: str) -> tuple[type[KafkaServer], Callable[..., KafkaServer]]:
+    if servers == "embedded":
+        return TansuServer, TansuServer
+    home = Path(os.environ.get(KAFKA_HOME) or Path.cwd() / ".bellwire" / "kafka")
+    return ApacheKafkaServer, partial(ApacheKafkaServer, home=home)
 
 
 async def _soak(plan: Plan, folder: Path) -> Result:

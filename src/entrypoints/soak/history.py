@@ -20,9 +20,9 @@ class Item:
     """Seconds into the run, of the first attempt ..."""
     ended: float = 0.0
     """... and of the last answer."""
-    accepted: set[str] = field(default_factory=set)
+    accepted: frozenset[str] = frozenset()
     """The ids of answers that accepted it: several only if its key was forgotten."""
-    unknown: set[str] = field(default_factory=set)
+    unknown: frozenset[str] = frozenset()
     """The ids of answers that did not know."""
     uncertain: int = 0
     """How many attempts ended without saying whether it was accepted."""
@@ -70,6 +70,10 @@ class History:
     _began: float = field(default_factory=time.monotonic)
     _output: Any = None
 
+    def begin(self) -> None:
+        """From here on the seconds count."""
+        self._began = time.monotonic()
+
     def now(self) -> float:
         return round(time.monotonic() - self._began, 3)
 
@@ -102,12 +106,12 @@ class History:
         self.note("answer", item=item.number, user=item.user, key=item.key, status=status, id=identifier)
         if status == 202 and identifier:
             self.accepted += identifier not in item.accepted
-            item.accepted.add(identifier)
+            item.accepted |= {identifier}
         elif 400 <= status < 500:
             item.refused += 1
         else:
             item.uncertain += 1
             if identifier:
-                item.unknown.add(identifier)
+                item.unknown |= {identifier}
             return False
         return True

@@ -30,7 +30,7 @@ def draw(result: Result, file: Path) -> None:
                 axes.axvspan(fault.begun, fault.ended, color="tab:red", alpha=0.12, linewidth=0)
         for fault in result.injected:
             rates.text(
-                fault.begun, 1.02, fault.name, transform=rates.get_xaxis_transform(), rotation=60, fontsize=4
+                fault.begun, 1.02, fault.name, transform=rates.get_xaxis_transform(), rotation=60, fontsize=5
             )
         memory.set_xlabel("seconds")
         figure.savefig(file, format="svg", metadata={"Date": None})

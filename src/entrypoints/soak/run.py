@@ -28,10 +28,9 @@ from entrypoints.soak.traffic import Traffic
 from entrypoints.soak.waiting import TooLate, eventually
 from entrypoints.soak.watch import Totals, Watch, gauges, health
 
-USERS = [f"user-{number}" for number in range(24)]
-FOLLOWED = 16
+USERS = [f"user-{number}" for number in range(20)]
 FOLLOWED_TWICE = 4
-"""Of those, how many have a second device on another API process."""
+"""How many of them have a second device, on another API process."""
 PROBED = [f"probe-{number}" for number in range(12)]
 """Users that get a notification after every fault: enough of them for every partition."""
 
@@ -119,6 +118,7 @@ class Soak:
         idle = await _idle(stage)
         async with AsyncExitStack() as stack:
             followers = await _followers(stage, stack)
+            self._history.begin()
             watch = self._watched(stage, stores, followers)
             await stack.enter_async_context(_beside(watch.run()))
             await stack.enter_async_context(_beside(stage.supervise(self._report)))
@@ -331,7 +331,7 @@ async def _settled_gauges(stage: Stage) -> dict[str, dict[str, float]]:
 
 async def _followers(stage: Stage, stack: AsyncExitStack) -> Sequence[Follower]:
     urls = [api.url for api in stage.apis]
-    first = [*USERS[:FOLLOWED], *PROBED]
+    first = [*USERS, *PROBED]
     devices = [*enumerate(first), *enumerate(USERS[:FOLLOWED_TWICE], start=1)]
     followers = [_follower(stage, urls[nth % 2 :] + urls[: nth % 2], user) for nth, user in devices]
     for follower in followers:

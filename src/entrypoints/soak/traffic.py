@@ -18,15 +18,18 @@ STRANGER = "nobody-knows"
 
 _REQUEST_SECONDS = 15.0
 _AT_ONCE = 100
+"""How many requests may be under way ..."""
+_WAITING = 400
+"""... and how many producers and users may have something to do, most of them waiting to try again."""
 _BATCH = 10
-_RETRY_SECONDS = 1.0
-_PUBLISHES = {"single": 40, "single with key": 25, "batch": 3, "batch with key": 5, "stranger": 1}
+_RETRY_SECONDS = (1.0, 8.0)
+_PUBLISHES = {"single": 30, "single with key": 20, "batch": 6, "batch with key": 10, "stranger": 1}
 _ITEMS_PER_PUBLISH = sum(
     weight * (_BATCH if "batch" in kind else 1) for kind, weight in _PUBLISHES.items()
 ) / sum(_PUBLISHES.values())
 _AGAIN = 0.1
 """Of those with a key, how many are sent again although they were accepted."""
-_USES = {"read": 60, "unread": 4, "archived": 8, "unarchived": 3, "up_to": 4, "fetch": 20, "trespass": 1}
+_USES = {"read": 60, "unread": 4, "archived": 8, "unarchived": 3, "up_to": 4, "fetch": 60, "trespass": 1}
 _PATHS = {"archived": "archive", "unarchived": "unarchive"}
 _USES_PER_PUBLISH = 0.3
 
@@ -54,8 +57,9 @@ class Traffic:
         self._stack = AsyncExitStack()
         self._running: set[asyncio.Task[None]] = set()
         self._pacing: asyncio.Task[None] | None = None
+        self._requests = 0
         self.held_back = 0
-        """How many requests were not made because too many were under way."""
+        """How many requests were not begun because too much was under way."""
 
     async def __aenter__(self) -> Self:
         for api in self._apis:
@@ -98,7 +102,7 @@ class Traffic:
         return self._random.choices(list(kinds), list(kinds.values()))[0]
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
-        if len(self._running) >= _AT_ONCE:
+        if self._requests >= _AT_ONCE or len(self._running) >= _WAITING:
             self.held_back += 1
             work.close()
             return
@@ -121,9 +125,11 @@ class Traffic:
         known = await self._attempt(items, batch=count > 1)
         if key is not None and known and self._random.random() < _AGAIN:
             known = await self._attempt(items, batch=count > 1)
+        pause, longest = _RETRY_SECONDS
         while key is not None and not known:
-            await asyncio.sleep(_RETRY_SECONDS)
+            await asyncio.sleep(pause * self._random.uniform(0.5, 1))
             known = await self._attempt(items, batch=count > 1)
+            pause = min(2 * pause, longest)
 
     async def _attempt(self, items: Sequence[Item], *, batch: bool) -> bool:
         """One request. Returns whether the outcome of all is known."""
@@ -223,12 +229,15 @@ class Traffic:
         self, client: httpx.AsyncClient, method: str, path: str, **options: Any
     ) -> tuple[int, Any]:
         """The status and the body; 0 when no answer came."""
+        self._requests += 1
         try:
             async with asyncio.timeout(2 * _REQUEST_SECONDS):
                 response = await client.request(method, path, **options)
                 return response.status_code, response.json()
         except (httpx.TransportError, TimeoutError) as error:
             return 0, {"error": repr(error)}
+        finally:
+            self._requests -= 1
 
 
 def _outcome(result: dict[str, Any]) -> tuple[int, dict[str, Any]]:

@@ -1,6 +1,7 @@
 """What is watched during a run: processes, their health, and the offsets that the group commits."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -73,10 +74,11 @@ class Watch:
     """Committed records that were not in PostgreSQL: dead letters, or lost."""
     checked: dict[int, int] = field(default_factory=dict)
     """Up to which offset each partition was compared with PostgreSQL."""
-    commits_seen: int = 0
+    _counted: tuple[int, float] = (0, 0.0)
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._counting())
             tasks.create_task(self._sampling())
             tasks.create_task(self._polling())
             tasks.create_task(self._comparing())
@@ -88,7 +90,7 @@ class Watch:
             await asyncio.sleep(_SAMPLE_SECONDS)
             self.sample()
             self.totals.append(
-                Totals(self.history.now(), self.history.accepted, await self._stored(), self.delivered())
+                Totals(self.history.now(), self.history.accepted, self._stored, self.delivered())
             )
             latest = self.totals[-1]
             self.history.note(
@@ -113,12 +115,19 @@ class Watch:
                 "process", name=sample.process, pid=sample.pid, rss=sample.rss, fds=sample.descriptors
             )
 
-    async def _stored(self) -> int | None:
-        try:
-            async with asyncio.timeout(_PATIENCE):
-                return await self.stores.count()
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
-            return None
+    async def _counting(self) -> None:
+        """Beside the samples: a server that does not answer must not stop those."""
+        while True:
+            # When it fails, the last count becomes too old to be shown.
+            with contextlib.suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
+                async with asyncio.timeout(_PATIENCE):
+                    self._counted = await self.stores.count(), time.monotonic()
+            await asyncio.sleep(_SAMPLE_SECONDS)
+
+    @property
+    def _stored(self) -> int | None:
+        count, at = self._counted
+        return count if time.monotonic() - at < 3 * _SAMPLE_SECONDS else None
 
     # --- health ---
 
@@ -161,7 +170,6 @@ class Watch:
         records = await self.topic.read(self.checked, committed)
         known = await self.stores.known([record.id for record in records if record.id])
         self.suspects += [record for record in records if record.id not in known]
-        self.commits_seen += committed != self.checked
         self.checked = {**self.checked, **committed}
 
 
