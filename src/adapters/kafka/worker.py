@@ -53,7 +53,7 @@ class Worker:
         self._bad_records = BadRecords(bad_records_limit)
         self._holds = Holds()
         self._owed: dict[TopicPartition, int] = {}
-        """From which offset on records were put back: no commit may pass it before they are dealt with."""
+        """From which offset on records were put back and not yet read again: no commit may pass it."""
         self._storing = asyncio.Lock()
         self._finishing: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
@@ -169,6 +169,8 @@ class Worker:
             metrics.QUEUE_WAIT.observe(max(0.0, time() - batch.oldest / 1000))
             # In order: what a batch announces follows what the batch before it announced.
             await self._finished()
+            for part in batch.parts:
+                self._take_over(part)
             self._finishing = asyncio.create_task(self._finish(batch, stored))
 
     async def _finish(self, batch: Batch, stored: Stored) -> None:
@@ -178,7 +180,7 @@ class Worker:
         offsets = {
             part.partition: end
             for part, end in zip(batch.parts, ends, strict=True)
-            if end > part.first and self._covers_what_is_owed(part, end)
+            if part.first < end <= self._owed.get(part.partition, end)
         }
         await self._inlet.commit(offsets)
         self._holds.succeeded(offsets)
@@ -221,17 +223,10 @@ class Worker:
         self._inlet.put_back(partition, self._owed[partition])
         self._holds.hold(partition, reason, seconds)
 
-    def _covers_what_is_owed(self, part: Part, end: int) -> bool:
-        """Whether an offset may be committed: not past records that were put back, other than by what was
-        read from there on again.
-        """
-        owed = self._owed.get(part.partition)
-        if owed is None or end <= owed:
-            return True
-        if part.first > owed:
-            return False
-        del self._owed[part.partition]
-        return True
+    def _take_over(self, part: Part) -> None:
+        """What was put back is this part's, if it was read again from there on; not if it was read before."""
+        if part.first <= self._owed.get(part.partition, -1):
+            del self._owed[part.partition]
 
     async def _settled(self) -> None:
         async with self._storing:
