@@ -1,12 +1,17 @@
 """Processes and servers that die under load."""
 
 import asyncio
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Self
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
 
-from entrypoints.embedded import EmbeddedServers
+from entrypoints.embedded import REDIS_URL, EmbeddedServers
+from entrypoints.settings import Settings
+from entrypoints.soak.proxy import Proxy
 from tests.product import Api, Follower, Product, Stores, create_users, eventually
 
 
@@ -151,6 +156,31 @@ async def test_redis_away_for_ten_seconds_changes_nothing_but_speed(
                 await asyncio.to_thread(redis.start if how == "killed" else redis.resume)
                 await traffic.more(30)
             await _settled(api, traffic, {"ada": ada, "bob": bob}, stores)
+
+
+async def test_connections_to_redis_may_be_reset_again_and_again(
+    tmp_path: Path, environment: Mapping[str, str], settings: Settings, servers: EmbeddedServers
+) -> None:
+    users = ["ada", "bob"]
+    redis = urlsplit(servers.redis_url)
+    async with Proxy.to(redis.hostname or "", redis.port or 0) as proxy, Stores.open(settings) as stores:
+        through = {REDIS_URL: f"redis://127.0.0.1:{proxy.port}{redis.path}"}
+        product = Product(tmp_path, environment, settings, {"api": through, "consumer": through})
+        try:
+            await product.prepare()
+            api, _ = await asyncio.gather(product.api(), product.consumer())
+            async with api.client() as client:
+                await create_users(client, users)
+                async with api.follow("ada") as ada, api.follow("bob") as bob:
+                    async with Traffic(client, users) as traffic:
+                        for _ in range(30):
+                            proxy.reset()
+                            await traffic.more(1)
+                            await _fetches_are_whole(api, users)
+                        await traffic.more(30)
+                    await _settled(api, traffic, {"ada": ada, "bob": bob}, stores)
+        finally:
+            await product.stop()
 
 
 async def _fetches_are_whole(api: Api, users: list[str]) -> None:

@@ -3,11 +3,13 @@
 import logging
 from collections.abc import Awaitable, Callable
 from time import monotonic
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as ConnectionLost
 from redis.exceptions import RedisError, ResponseError
 
 from application.errors import Unavailable
@@ -34,7 +36,18 @@ def connect(url: str, *, connections: int = 32) -> Redis:
         socket_connect_timeout=_COMMAND_SECONDS,
         retry=Retry(NoBackoff(), 0),
     )
+    pool.connection_class = type("Connection", (_Resettable, pool.connection_class), {})
     return Redis.from_pool(pool)  # which the client closes with itself, unlike one that is lent to it
+
+
+class _Resettable(AbstractConnection):
+    """A connection that was reset says so as every other failure does."""
+
+    async def send_packed_command(self, *args: Any, **options: Any) -> None:
+        try:
+            await super().send_packed_command(*args, **options)
+        except RuntimeError as error:  # what uvloop raises on writing to a transport that was reset
+            raise ConnectionLost(str(error)) from error
 
 
 class RedisServer:

@@ -151,9 +151,10 @@ class Soak:
             seed=self._plan.seed,
         )
         async with traffic:
-            for planned in self._plan.faults:
+            for nth, planned in enumerate(self._plan.faults):
                 await self._quiet_until(planned.at)
-                if self._stopping.is_set():
+                if self._over:
+                    self._notes.append(f"{len(self._plan.faults) - nth} planned faults were not reached")
                     break
                 await self._inflict(stage, planned, probes)
             await self._quiet_until(self._plan.seconds)
@@ -166,6 +167,10 @@ class Soak:
                 self._notes.append(f"some outcomes were not known within {_OUTCOME_SECONDS:.0f} s of the end")
         if traffic.held_back:
             self._notes.append(f"{traffic.held_back} requests were held back: too many were under way")
+
+    @property
+    def _over(self) -> bool:
+        return self._stopping.is_set() or time.monotonic() - self._began > self._plan.seconds
 
     async def _quiet_until(self, second: float) -> None:
         self.doing = "no fault"
