@@ -24,6 +24,7 @@ from application.ports import (
     Feeds,
     Frame,
     IdempotencyKeys,
+    IndexEntry,
     Lagging,
     LiveFeed,
     Missing,
@@ -640,7 +641,8 @@ class UsersContract:
 
 def body(item: Notification) -> Rendered:
     """What stands for a notification in these tests: JSON whose first field is the id."""
-    return Rendered(json.dumps({"id": str(item.id), "message": item.message}, separators=(",", ":")).encode())
+    fields = {"id": str(item.id), "version": item.version, "message": item.message}
+    return Rendered(json.dumps(fields, separators=(",", ":")).encode())
 
 
 class IndexUnderTest(Protocol):
@@ -650,8 +652,6 @@ class IndexUnderTest(Protocol):
     def index(self) -> UnreadIndex: ...
 
     async def apply(self, change: FeedChange) -> None: ...
-
-    async def forget(self, user: UserId) -> None: ...
 
 
 class UnreadIndexContract:
@@ -905,11 +905,65 @@ class UnreadIndexContract:
 
     async def test_what_was_forgotten_can_be_loaded_again(self, under_test: IndexUnderTest) -> None:
         await self.load(under_test, 1)
-        await under_test.forget(ADA)
+        await under_test.index.forget(ADA)
 
         await self.load(under_test, 1, 2)
 
         assert await self.held(under_test) == [2, 1]
+
+    # --- what it holds, to be compared with the truth ---
+
+    async def test_an_entry_is_shown_as_it_is(self, under_test: IndexUnderTest) -> None:
+        feed = await self.load(under_test, 1, 2)
+        change = self.added(feed, 3)
+        await under_test.apply(change)
+
+        assert await under_test.index.entry(ADA) == IndexEntry(
+            change.feed, ((an_id(3), 11), (an_id(2), 2), (an_id(1), 1)), complete=True
+        )
+
+    async def test_an_entry_that_was_cut_short_says_so(self, under_test: IndexUnderTest) -> None:
+        feed = await self.load(under_test, 7, 8, more=True, unread_count=5_000)
+
+        assert await under_test.index.entry(ADA) == IndexEntry(
+            feed, ((an_id(8), 8), (an_id(7), 7)), complete=False
+        )
+
+    async def test_looking_at_an_entry_takes_no_lease(self, under_test: IndexUnderTest) -> None:
+        assert await under_test.index.entry(ADA) is None
+
+        await self.lease(under_test)
+
+    async def test_what_was_forgotten_is_missing(self, under_test: IndexUnderTest) -> None:
+        await self.load(under_test, 1)
+
+        await under_test.index.forget(ADA)
+        await under_test.index.forget(BOB)
+
+        assert await under_test.index.entry(ADA) is None
+        assert isinstance(await under_test.index.page(ADA, 10, None), Missing)
+
+    async def test_a_lease_outlives_that_its_feed_is_forgotten(self, under_test: IndexUnderTest) -> None:
+        lease = await self.lease(under_test)
+        await under_test.index.forget(ADA)
+
+        await under_test.index.load(UnreadPage(a_feed(unread=0), [], more=False), lease)
+
+        assert (await self.hit(under_test)).items == []
+
+    async def test_samples_reach_every_feed_that_it_holds(self, under_test: IndexUnderTest) -> None:
+        users = {UserId(f"user-{n}") for n in range(7)}
+        assert await under_test.index.sample(10) == []
+        for user in users:
+            found = await under_test.index.page(user, 1, None)
+            assert isinstance(found, Missing)
+            assert found.lease is not None
+            await under_test.index.load(UnreadPage(a_feed(1, 0, user), [], more=False), found.lease)
+
+        samples = [await under_test.index.sample(2) for _ in range(40)]
+
+        assert {user for sample in samples for user in sample} == users
+        assert max(map(len, samples)) == 2
 
     # --- pages ---
 

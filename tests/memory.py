@@ -8,6 +8,8 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection,
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from json import loads
+from uuid import UUID
 
 from application.errors import (
     KeyReused,
@@ -25,6 +27,7 @@ from application.ports import (
     FeedHistory,
     FeedPage,
     Frame,
+    IndexEntry,
     Lagging,
     Missing,
     Position,
@@ -212,6 +215,7 @@ class MemoryIndex(Reachable):
         self._entries: dict[UserId, _Entry] = {}
         self._leases: dict[UserId, str] = {}
         self._given = 0
+        self._sampled = 0
 
     async def page(self, user: UserId, limit: int, before: NotificationId | None) -> UnreadPage | Missing:
         if self.away:
@@ -237,7 +241,26 @@ class MemoryIndex(Reachable):
         items = {_id_of(item): item for item in page.items}
         self._entries[page.feed.user_id] = _Entry(page.feed, items, complete=not page.more)
 
-    def forget(self, user: UserId) -> None:
+    async def sample(self, count: int) -> Sequence[UserId]:
+        users = [] if self.away else list(self._entries)
+        self._sampled = self._sampled if self._sampled < len(users) else 0
+        found = users[self._sampled : self._sampled + count]
+        self._sampled += len(found)
+        return found
+
+    async def entry(self, user: UserId) -> IndexEntry | None:
+        found = self._entries.get(user)
+        if found is None or self.away:
+            return None
+        ids = sorted(found.items, reverse=True)
+        held = tuple((item, int(loads(found.items[item])["version"])) for item in ids)
+        return IndexEntry(found.feed, held, found.complete)
+
+    async def forget(self, user: UserId) -> None:
+        if not self.away:
+            self.drop(user)
+
+    def drop(self, user: UserId) -> None:
         """What it may do at any time."""
         self._entries.pop(user, None)
 
@@ -249,7 +272,7 @@ class MemoryIndex(Reachable):
         if entry is None or self._knows(entry, change.feed):
             return
         if entry.feed.epoch != change.feed.epoch or not self._follows(entry, change):
-            self.forget(user)
+            self.drop(user)
 
     def _knows(self, entry: _Entry, feed: Feed) -> bool:
         return entry.feed.epoch == feed.epoch and entry.feed.version >= feed.version
@@ -273,9 +296,6 @@ class MemoryIndex(Reachable):
 
 
 def _id_of(item: Rendered) -> NotificationId:
-    from json import loads
-    from uuid import UUID
-
     return NotificationId(UUID(loads(item)["id"]))
 
 

@@ -38,6 +38,10 @@ STRAYS = Gauge("bellwire_default_partition_rows", "Rows in the DEFAULT partition
 ANNOUNCE = Histogram("bellwire_announce_seconds", "Index and live publish of a batch in Redis", buckets=_FAST)
 UNTOLD = Gauge("bellwire_untold_feeds", "Feeds whose last change Redis has not been told")
 INDEX = Counter("bellwire_index_total", "Fetches of unread by what the index knew", ["outcome"])
+INDEX_CHECKED = Counter("bellwire_index_checked_total", "Entries of the index compared with PostgreSQL")
+INDEX_MISMATCHES = Counter(
+    "bellwire_index_mismatches_total", "Entries of the index that said other than PostgreSQL", ["kind"]
+)
 
 SOCKETS = Gauge("bellwire_sockets", "Open live sockets")
 FRAMES = Counter("bellwire_frames_total", "Frames put on sockets")

@@ -148,6 +148,16 @@ class Missing:
     lease: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class IndexEntry:
+    """What the index holds of a feed: of each notification the id and the version, newest first."""
+
+    feed: Feed
+    held: tuple[tuple[NotificationId, int], ...]
+    complete: bool
+    """Whether it claims to hold all that is unread."""
+
+
 class UnreadIndex(Protocol):
     """The newest unread notifications of recent feeds. May forget anything at any time; never wrong
     for longer than its time to live. Never raises: without its server it only misses.
@@ -162,6 +172,18 @@ class UnreadIndex(Protocol):
 
         Does nothing if any change of the feed was announced in between.
         """
+        ...
+
+    async def sample(self, count: int) -> Sequence[UserId]:
+        """Up to so many users of whose feeds it holds something; others each time, until it is through."""
+        ...
+
+    async def entry(self, user: UserId) -> IndexEntry | None:
+        """All from which it answers for this feed, at one moment; None if it would ask for the truth."""
+        ...
+
+    async def forget(self, user: UserId) -> None:
+        """Hold nothing of this feed until somebody loads it."""
         ...
 
     @property

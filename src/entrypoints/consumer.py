@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import signal
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
@@ -11,8 +12,10 @@ import uvicorn
 from litestar import Litestar
 from litestar.datastructures import State
 
+from adapters import metrics
 from application.delivery import RetractExpired
 from application.errors import Unavailable
+from application.reconciling import ReconcileIndex
 from entrypoints import lifespan
 from entrypoints.container import Container, build
 from entrypoints.http import health, problems
@@ -24,6 +27,7 @@ logger = logging.getLogger(__name__)
 
 _RETRACT_EVERY_SECONDS = 1.0
 _REACH_AGAIN_SECONDS = 1.0
+_RECONCILE_EVERY_SECONDS = 10.0
 
 
 async def retract_expired(retract: RetractExpired) -> None:
@@ -34,6 +38,24 @@ async def retract_expired(retract: RetractExpired) -> None:
             await retract()
         except Unavailable as error:
             logger.warning("expired notifications were not taken back: %s", error)
+
+
+async def reconcile(reconcile_index: ReconcileIndex, users_per_minute: int) -> None:
+    """Compare the index with the store, some users at a time, for as long as the process lives."""
+    if not users_per_minute:
+        return
+    count = math.ceil(users_per_minute * _RECONCILE_EVERY_SECONDS / 60)
+    while True:
+        await asyncio.sleep(60 * count / users_per_minute)
+        try:
+            found = await reconcile_index(count)
+        except Unavailable as error:
+            logger.warning("the index was not compared with the store: %s", error)
+            continue
+        metrics.INDEX_CHECKED.inc(found.checked)
+        for user, kind in found.mismatches.items():
+            metrics.INDEX_MISMATCHES.labels(kind).inc()
+            logger.warning("the index was %s about user %s; what it held was dropped", kind, user)
 
 
 def health_app(container: Container) -> Litestar:
@@ -73,6 +95,7 @@ async def consume(container: Container) -> None:
         lifespan.consumer(container),
         lifespan.background(server.serve()),
         lifespan.background(retract_expired(container.retract_expired())),
+        lifespan.background(reconcile(container.reconcile_index(), settings.reconcile_users_per_minute)),
     ):
         await _join(container)
         try:

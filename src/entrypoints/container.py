@@ -55,6 +55,7 @@ from application.inbox import (
     MarkRead,
 )
 from application.publishing import PublishBatch, PublishNotification
+from application.reconciling import ReconcileIndex
 from entrypoints.settings import Settings
 from entrypoints.version import app_version
 
@@ -216,6 +217,9 @@ class Container(containers.DeclarativeContainer):
     )
     retract_expired: providers.Provider[RetractExpired] = providers.Singleton(
         RetractExpired, feeds=feeds, announcer=announcer, clock=clock
+    )
+    reconcile_index: providers.Provider[ReconcileIndex] = providers.Singleton(
+        ReconcileIndex, index=index, feeds=feeds, announcer=announcer
     )
     fetch_unread: providers.Provider[FetchUnread] = providers.Singleton(
         FetchUnread, index=index, feeds=feeds, render=render

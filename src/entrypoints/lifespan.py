@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
@@ -59,7 +60,9 @@ async def _prepare(container: Container) -> None:
 
 @asynccontextmanager
 async def background(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """Run something beside the rest. It never fails silently: a defect in it is logged at once."""
+    """Run something beside the rest. A process that lost a part of itself would look well and do half of its
+    work: a defect in it ends the process, in order, to be started again.
+    """
     task = asyncio.create_task(work)
     task.add_done_callback(_report)
     try:
@@ -71,7 +74,8 @@ async def background(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
 
 def _report(task: "asyncio.Task[None]") -> None:
     if not task.cancelled() and task.exception() is not None:
-        logger.critical("a background task ended", exc_info=task.exception())
+        logger.critical("a background task failed: this process ends", exc_info=task.exception())
+        signal.raise_signal(signal.SIGTERM)
 
 
 async def _quietly(close: Callable[[], Awaitable[None]]) -> None:

@@ -43,6 +43,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     bad_records_limit: Annotated[int, msgspec.Meta(ge=0)] = 50
     stuck_seconds: Annotated[int, msgspec.Meta(ge=10)] = 90
     index_capacity: Annotated[int, msgspec.Meta(ge=100, le=5000)] = 200
+    reconcile_users_per_minute: Annotated[int, msgspec.Meta(ge=0, le=60_000)] = 60
     demo: bool = False
     access_log: bool = False
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"

@@ -56,9 +56,6 @@ class Applied:
         words = application(self.prefix, CAPACITY, [entry(change, items)])
         await self.server.client.execute_command("EVAL", *words)  # type: ignore[no-untyped-call]
 
-    async def forget(self, user: UserId) -> None:
-        await self.server.client.delete(f"{self.prefix}:feed:{user}", f"{self.prefix}:unread:{user}")
-
 
 class TestRedisUnreadIndex(contracts.UnreadIndexContract):
     @pytest.fixture
@@ -72,8 +69,10 @@ class TestRedisUnreadIndex(contracts.UnreadIndexContract):
         await self.load(under_test, 1, 2)
         await under_test.server.client.delete(f"{under_test.prefix}:{lost}:ada")
 
+        entry = await under_test.index.entry(ADA)
         found = await under_test.index.page(ADA, 10, None)
 
+        assert entry is None
         assert isinstance(found, Missing)
         assert found.lease is not None
 
@@ -115,6 +114,9 @@ async def test_without_its_server_the_index_only_misses(nobody: RedisServer) -> 
     async with asyncio.timeout(5):
         assert await index.page(ADA, 10, None) == Missing(None)
         await index.load(UnreadPage(a_feed(), [], more=False), "lease")
+        assert await index.sample(10) == []
+        assert await index.entry(ADA) is None
+        await index.forget(ADA)
 
 
 async def test_a_server_that_is_away_costs_its_time_out_once(nobody: RedisServer) -> None:

@@ -18,7 +18,6 @@ from application.ports import (
     Users,
 )
 from domain.feed import FeedChange
-from domain.identifiers import UserId
 from domain.notification import Draft
 from tests import contracts
 from tests.memory import (
@@ -60,9 +59,6 @@ class Applied:
 
     async def apply(self, change: FeedChange) -> None:
         self.index.apply(change)
-
-    async def forget(self, user: UserId) -> None:
-        self.index.forget(user)
 
 
 class TestMemoryIndex(contracts.UnreadIndexContract):

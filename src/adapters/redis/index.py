@@ -3,6 +3,7 @@
 import asyncio
 import random
 import secrets
+from collections import deque
 from collections.abc import Iterable, Sequence
 from hashlib import sha1
 from typing import Any, NamedTuple
@@ -14,7 +15,7 @@ from adapters import metrics
 from adapters.redis import scripts
 from adapters.redis.server import RedisServer
 from application.errors import Unavailable
-from application.ports import Missing, Rendered, UnreadPage
+from application.ports import IndexEntry, Missing, Rendered, UnreadPage
 from domain.feed import Added, Feed, FeedChange, Marked
 from domain.identifiers import NotificationId, UserId
 
@@ -23,8 +24,22 @@ _LEASE_MS = 15_000
 # How long an entry lives that a crash between a commit and its announcement left behind.
 _TTL_MS = 10 * 60 * 1000
 
+# How many keys SCAN looks at in one step, and how many steps one sample may take.
+_SCAN_KEYS = 500
+_SCAN_STEPS = 20
+
 # user, epoch, prev, version, unread count, applicable, ids to remove, items to add
 Entry = tuple[str, str, int, int, int, bool, Sequence[str], Sequence[str]]
+
+
+class _Held(msgspec.Struct):
+    """What is read of a notification as JSON."""
+
+    id: NotificationId
+    version: int
+
+
+_read = msgspec.json.Decoder(_Held).decode
 
 
 class _Question(NamedTuple):
@@ -47,6 +62,8 @@ class RedisUnreadIndex:
         self._load = server.client.register_script(scripts.LOAD)
         self._asked: list[_Question] = []
         self._asking: set[asyncio.Task[None]] = set()
+        self._scanned: deque[UserId] = deque()
+        self._scan_at = 0
 
     async def page(self, user: UserId, limit: int, before: NotificationId | None) -> UnreadPage | Missing:
         lease = secrets.token_hex(8)
@@ -84,6 +101,54 @@ class RedisUnreadIndex:
             )
         except Unavailable:
             metrics.INDEX.labels("away").inc()
+
+    async def sample(self, count: int) -> Sequence[UserId]:
+        try:
+            await self._scan(count)
+        except Unavailable:
+            metrics.INDEX.labels("away").inc()
+        return [self._scanned.popleft() for _ in range(min(count, len(self._scanned)))]
+
+    async def entry(self, user: UserId) -> IndexEntry | None:
+        try:
+            state, items = await self._server.ask(lambda: self._entry(user))
+        except Unavailable:
+            metrics.INDEX.labels("away").inc()
+            return None
+        if state[0] is None:
+            return None
+        epoch, version, count, complete = state[0].decode(), int(state[1]), int(state[2]), state[3] == b"1"
+        if complete and len(items) != count:  # Redis evicted a part of it: it counts as missing
+            return None
+        held = tuple((item.id, item.version) for item in map(_read, items))
+        return IndexEntry(Feed(user, epoch, version, count), held, complete)
+
+    async def forget(self, user: UserId) -> None:
+        feed, unread, _ = self._keys(user)
+        try:
+            await self._server.ask(lambda: self._server.client.delete(feed, unread))
+        except Unavailable:
+            metrics.INDEX.labels("away").inc()
+
+    async def _entry(self, user: UserId) -> list[Any]:
+        feed, unread, _ = self._keys(user)
+        async with self._server.client.pipeline(transaction=True) as pipeline:
+            pipeline.execute_command("HMGET", feed, "e", "v", "n", "c")
+            pipeline.execute_command("ZRANGE", unread, "+", "-", "BYLEX", "REV")
+            return await pipeline.execute()
+
+    async def _scan(self, count: int) -> None:
+        """Go on through the keys, from where the last sample ended, to the end at most."""
+        first = f"{self._prefix}:feed:"
+        for _ in range(_SCAN_STEPS):
+            if len(self._scanned) >= count:
+                return
+            self._scan_at, keys = await self._server.ask(
+                lambda: self._server.client.scan(self._scan_at, match=f"{first}*", count=_SCAN_KEYS)
+            )
+            self._scanned += [UserId(bytes(key).decode().removeprefix(first)) for key in keys]  # type: ignore[arg-type]
+            if self._scan_at == 0:
+                return
 
     def _ask_soon(self, question: _Question) -> None:
         self._asked.append(question)
