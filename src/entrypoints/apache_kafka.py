@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import ClassVar
 
 from entrypoints.embedded import LOOPBACK, KafkaServer, MissingServer, free_port
-from entrypoints.processes import STARTUP_SECONDS, Ledger, ServerFailed
+from entrypoints.processes import STARTUP_SECONDS, Ledger, ServerFailed, wait_until
 
 _HEAP = ("-Xms64m", "-Xmx512m")
 # Up sooner, and smaller: it runs for minutes on a machine that has other work.
 _QUICK = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dorg.slf4j.simpleLogger.showDateTime=true")
+
+_SETTLED_SECONDS = 2.0  # several of the heartbeats below
 
 
 class ApacheKafkaServer(KafkaServer):
@@ -32,6 +34,7 @@ class ApacheKafkaServer(KafkaServer):
         """
         require(home)
         self._java = [_java(), *_HEAP, *_QUICK, "-cp", f"{home}/libs/*"]
+        self._frozen = False
         self._data = folder / "apache-kafka"
         self._properties = folder / "kafka.properties"
         port = free_port()
@@ -47,6 +50,22 @@ class ApacheKafkaServer(KafkaServer):
         if not (self._data / "meta.properties").exists():
             self._format()
         super().start()
+
+    def pause(self) -> None:
+        self._frozen = True
+        super().pause()
+
+    def resume(self) -> None:
+        """Thaw it, and return when it has settled. Frozen for longer than its session it takes itself for
+        dead: it answers, then names no broker for a moment, then lets itself in again.
+        """
+        super().resume()
+        if self._frozen and self.running:
+            self.wait_ready(self._answers_steadily)
+        self._frozen = False
+
+    def _answers_steadily(self) -> bool:
+        return not wait_until(lambda: not self.answers(), _SETTLED_SECONDS)
 
     def _format(self) -> None:
         shutil.rmtree(self._data, ignore_errors=True)  # of a start that was interrupted

@@ -124,7 +124,7 @@ class Process:
     def stop(self, patience: float = STOP_SECONDS) -> None:
         """Ask it to end, and end it by force when it has not within `patience` seconds."""
         if self._child is not None and self.running:
-            self.resume()
+            Process.resume(self)  # no more than that: a kind of its own may wait until it serves
             _send(self.pid, self.stop_signal)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._child.wait(patience)

@@ -55,6 +55,16 @@ async def _topics(broker: KafkaServer) -> set[str]:
         await admin.close()
 
 
+async def test_frozen_for_longer_than_its_session_it_serves_when_thawed(
+    broker: KafkaServer, name: str
+) -> None:
+    await asyncio.to_thread(broker.pause)
+    await asyncio.sleep(5)  # its session is 3 s
+    await asyncio.to_thread(broker.resume)
+
+    await ensure_topics(broker.bootstrap, Topics(name, 1, replication=1))
+
+
 async def test_a_topic_that_nobody_made_is_not_made_by_writing_to_it(broker: KafkaServer, name: str) -> None:
     async with AIOKafkaConsumer(bootstrap_servers=broker.bootstrap) as consumer:
         assert consumer.partitions_for_topic(name) is None
