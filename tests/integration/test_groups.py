@@ -8,7 +8,7 @@ import contextlib
 import random
 import signal
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
 from itertools import chain
 from typing import Any
 
@@ -19,7 +19,8 @@ from aiokafka.admin import AIOKafkaAdminClient
 from entrypoints.embedded import EmbeddedServers, KafkaServer, TansuServer
 from entrypoints.processes import Process
 from tests.conftest import PARTITIONS
-from tests.load import Load, all_stored, assert_stored_once, read_states
+from tests.integration.conftest import Run
+from tests.load import Load, all_stored, assert_stored_once, read_states, timed
 from tests.product import Product, Stores, create_users, eventually
 
 SEED = 20_261_122
@@ -47,27 +48,6 @@ def broker(servers: EmbeddedServers) -> Iterator[KafkaServer]:
         pytest.skip("only a broker that was started here can be killed: --servers kafka")
     yield servers.kafka
     servers.kafka.start()  # for the tests that follow, whatever became of this one
-
-
-class Run:
-    """How long a test takes, and where its figures go."""
-
-    def __init__(self, request: pytest.FixtureRequest, record: Callable[[str, object], None]) -> None:
-        self._test = request.node.name
-        self._record = record
-        self.long = bool(request.config.getoption("--long"))
-
-    def note(self, **figures: float) -> None:
-        """Keep figures in the report of the run, and print them (shown with -rP)."""
-        for name, value in figures.items():
-            shown = round(value, 2)
-            self._record(name, shown)
-            print(f"{self._test}: {name} = {shown}")
-
-
-@pytest.fixture
-def run(request: pytest.FixtureRequest, record_property: Callable[[str, object], None]) -> Run:
-    return Run(request, record_property)
 
 
 class Group:
@@ -163,13 +143,6 @@ async def meanwhile(*works: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
     for outcome in outcomes:
         if not isinstance(outcome, asyncio.CancelledError):
             raise outcome or RuntimeError("it ended by itself")
-
-
-async def timed(condition: Callable[[], Any], what: str, seconds: float = DRAIN_SECONDS) -> float:
-    """Wait for a condition; return how many seconds it took."""
-    started = time.monotonic()
-    await eventually(condition, what, seconds)
-    return time.monotonic() - started
 
 
 async def test_members_that_come_and_go_lose_nothing(

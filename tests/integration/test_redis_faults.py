@@ -1,0 +1,397 @@
+"""Redis that forgets, dies, freezes, runs full or is cut off: nothing that a user sees is wrong or lost.
+
+Each outage is short in the normal suite; with --long it takes what the fault matrix says.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from entrypoints.embedded import LOOPBACK, REDIS_URL, EmbeddedServers, RedisServer
+from entrypoints.settings import Settings
+from entrypoints.soak.proxy import Proxy
+from tests.integration.conftest import Run
+from tests.load import Load, Traffic, agree, all_stored, assert_stored_once, fetches_are_whole, settled, timed
+from tests.product import Api, Follower, Product, Stores, create_users, eventually, metric
+
+USERS = ["ada", "bob", "cid"]
+HEARTBEAT_SECONDS = 6.0
+RECOVERY_SECONDS = 60.0
+READY_SECONDS = 10.0
+
+
+@dataclass
+class Scene:
+    """A product with one API process and one consumer, users who follow, and traffic to them."""
+
+    api: Api
+    consumer: Any
+    client: httpx.AsyncClient
+    followers: dict[str, Follower]
+    traffic: Traffic
+    stores: Stores
+
+    async def during(self, seconds: float) -> None:
+        """Publish and fetch for so long; everything goes on, and every page is true in itself."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            await self.traffic.more(5)
+            await fetches_are_whole(self.api, USERS)
+
+    async def all_told(self) -> bool:
+        """Whether every follower has what was accepted until now, and the index agrees with the store."""
+        told = all(set(self.traffic.accepted[user]) <= set(f.created) for user, f in self.followers.items())
+        return told and await agree(self.stores)
+
+    async def recovered(self, run: Run, **figures: float) -> None:
+        """Wait for it; note how long it took from now."""
+        goal = {user: list(ids) for user, ids in self.traffic.accepted.items()}
+        told = await timed(
+            lambda: all(set(goal[user]) <= set(f.created) for user, f in self.followers.items()),
+            "the followers have what was accepted before Redis was back",
+            RECOVERY_SECONDS,
+        )
+        run.note(seconds_until_the_followers_had_all=told, **figures)
+
+    async def carrier_lost(self) -> float:
+        return await metric(self.api.process, "bellwire_carrier_lost_total")
+
+    async def redis_is(self, *, away: bool) -> bool:
+        """What readiness says. It is ready without Redis too."""
+        response = await self.client.get("/health/ready")
+        assert response.status_code == 200, response.text
+        return bool((response.json()["checks"]["redis"] != "ok") == away)
+
+
+@asynccontextmanager
+async def playing(product: Product, stores: Stores) -> AsyncIterator[Scene]:
+    """The scene, with the first notifications on their way and the index in use."""
+    api, consumer = await asyncio.gather(product.api(), product.consumer())
+    async with AsyncExitStack() as stack:
+        client = await stack.enter_async_context(api.client())
+        await create_users(client, USERS)
+        followers = {user: await stack.enter_async_context(api.follow(user)) for user in USERS}
+        traffic = Traffic(client, USERS)
+        scene = Scene(api, consumer, client, followers, traffic, stores)
+        async with traffic:
+            await traffic.more(30)
+            await fetches_are_whole(api, USERS)
+            yield scene
+        await eventually(lambda: agree(stores), "the index agrees with the store")
+        await settled(api, traffic, followers, stores)
+
+
+@pytest.fixture
+def redis(servers: EmbeddedServers) -> RedisServer:
+    if servers.redis is None:
+        pytest.skip("only a Redis that runs embedded can be killed and frozen")
+    return servers.redis
+
+
+# --- it forgets -------------------------------------------------------------------------------------------
+
+
+async def test_flushall_changes_nothing_that_a_user_sees(product: Product, stores: Stores) -> None:
+    """Fault 12: FLUSHALL under load."""
+    async with playing(product, stores) as scene:
+        for _ in range(4):
+            await scene.traffic.more(30)
+            await fetches_are_whole(scene.api, USERS)
+            await stores.redis.flushall()
+        await scene.traffic.more(30)
+    assert [follower.connections for follower in scene.followers.values()] == [1, 1, 1]
+
+
+@pytest.fixture
+async def configure(stores: Stores) -> AsyncIterator[Callable[..., Any]]:
+    """Change settings of Redis; in the end they are what they were."""
+    before: dict[str, str] = {}
+
+    async def change(**settings: object) -> None:
+        for name, value in ((name.replace("_", "-"), value) for name, value in settings.items()):
+            before.setdefault(name, str((await stores.redis.config_get(name))[name]))
+            await stores.redis.config_set(name, str(value))
+
+    yield change
+    for name, value in before.items():
+        await stores.redis.config_set(name, value)
+
+
+@pytest.mark.parametrize("policy", ["allkeys-random", "noeviction"])
+async def test_redis_that_runs_full_changes_nothing_that_a_user_sees(
+    product: Product, stores: Stores, configure: Callable[..., Any], run: Run, policy: str
+) -> None:
+    """Fault 12: eviction under load. Half of an entry may be evicted; where nothing may, Redis refuses."""
+    users = [f"user-{number}" for number in range(40)]
+    api, _ = await asyncio.gather(product.api(), product.consumer())
+    async with api.client() as client:
+        await create_users(client, users)
+        load = Load(client, users, size=100, pause=0.5, filler=800)
+        async with api.follow(users[0]) as device:
+            async with load:
+                await load.more(800)
+                await _fetch_all(api, users, device)
+                memory = await stores.redis.info("memory")
+                await configure(maxmemory_policy=policy, maxmemory=memory["used_memory"] + 300_000)
+                before = await stores.redis.info("stats")
+                for _ in range(20 if run.long else 5):
+                    await load.more(100)
+                    await _fetch_all(api, users, device)
+            after = await stores.redis.info("stats")
+            away = await metric(api.process, "bellwire_index_total", outcome="away")
+            evicted = after["evicted_keys"] - before["evicted_keys"]
+            run.note(accepted=load.total, evicted_keys=evicted, fetches_that_redis_refused=away)
+            assert evicted > 40 if policy == "allkeys-random" else away > 0
+            await eventually(lambda: all_stored(stores, load), "everything is stored")
+            await eventually(
+                lambda: set(load.accepted[users[0]]) <= set(device.created), "the device has all"
+            )
+            await _fetch_all(api, users, device)
+    assert not device.holes
+    await assert_stored_once(stores, load)
+
+
+async def _fetch_all(api: Api, users: list[str], device: Follower) -> None:
+    """Every page is true in itself, and not older than what a device of the user has been told."""
+    for user in users:
+        told = device.cursor if user == device.user else None
+        async with api.client(user) as client:
+            response = await client.get(f"/notifications/{user}", params={"limit": 100})
+        assert response.status_code == 200, response.text
+        page = response.json()
+        assert len(page["items"]) == min(page["unread_count"], 100)
+        assert {item["user_id"] for item in page["items"]} <= {user}
+        if told is not None:
+            assert _version(page["cursor"]) >= _version(told)
+
+
+def _version(cursor: str) -> int:
+    return int(cursor.rpartition(".")[2])
+
+
+async def test_what_redis_forgot_is_read_again_by_one_at_a_time(product: Product, stores: Stores) -> None:
+    """Fault 12: of many that ask at once, on two nodes, one rebuilds the user's entry."""
+    one, other, _ = await asyncio.gather(product.api(), product.api(), product.consumer())
+    async with one.client("ada") as client, other.client("ada") as elsewhere:
+        await create_users(client, ["ada"])
+        load = Load(client, ["ada"], size=300)
+        await load.batch()
+        await eventually(lambda: all_stored(stores, load), "everything is stored")
+        for _ in range(5):
+            await stores.redis.flushall()
+            before = await _loads(stores)
+            answers = await asyncio.gather(
+                *(node.get("/notifications/ada", params={"limit": 100}) for node in [client, elsewhere] * 25)
+            )
+            assert {answer.status_code for answer in answers} == {200}
+            assert {answer.content for answer in answers} == {answers[0].content}
+            assert answers[0].json()["unread_count"] == 300
+            assert await _loads(stores) == before + 1
+
+
+async def _loads(stores: Stores) -> int:
+    """How often an entry was made: nothing else writes a feed's hash while nothing changes."""
+    statistics = await stores.redis.info("commandstats")
+    return int(statistics.get("cmdstat_hset", {"calls": 0})["calls"])
+
+
+# --- it is away -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seconds", [1, 15, 120])
+async def test_redis_that_dies_and_starts_empty_changes_nothing_but_speed(
+    product: Product, stores: Stores, redis: RedisServer, *, run: Run, seconds: int
+) -> None:
+    """Fault 13: Redis is restarted after so many seconds."""
+    if seconds > 15 and not run.long:
+        pytest.skip("two minutes without Redis: --long")
+    async with playing(product, stores) as scene:
+        lost, stored = await scene.carrier_lost(), await stores.count()
+        await asyncio.to_thread(redis.kill)
+        try:
+            noticed = await timed(lambda: scene.redis_is(away=True), "readiness says so", READY_SECONDS)
+            await scene.during(seconds - noticed)
+            assert await scene.carrier_lost() > lost
+            await eventually(lambda: _more_than(stores, stored + 5), "storing goes on")
+        finally:
+            await asyncio.to_thread(redis.start)
+        healthy = await timed(lambda: scene.redis_is(away=False), "readiness says so", READY_SECONDS)
+        await scene.recovered(run, seconds_until_away=noticed, seconds_until_ready=healthy)
+        await scene.traffic.more(30)
+    assert [follower.connections for follower in scene.followers.values()] == [1, 1, 1]
+
+
+async def test_redis_that_freezes_is_noticed_by_a_heartbeat_that_does_not_come_back(
+    product: Product, stores: Stores, redis: RedisServer, *, run: Run
+) -> None:
+    """Fault 14: Redis half-open: its connections stand, and nothing comes."""
+    async with playing(product, stores) as scene:
+        lost, stored = await scene.carrier_lost(), await stores.count()
+        await asyncio.to_thread(redis.pause)
+        try:
+            frozen = time.monotonic()
+            noticed = await timed(
+                lambda: _rises(scene, lost), "the heartbeat is missed", 3 * HEARTBEAT_SECONDS
+            )
+            unready = await timed(lambda: scene.redis_is(away=True), "readiness says so", READY_SECONDS)
+            await scene.during((60 if run.long else 10) - (time.monotonic() - frozen))
+            await eventually(lambda: _more_than(stores, stored + 5), "storing goes on")
+        finally:
+            await asyncio.to_thread(redis.resume)
+        assert noticed < HEARTBEAT_SECONDS + 4
+        await scene.recovered(run, seconds_until_noticed=noticed, seconds_until_away=noticed + unready)
+        await scene.traffic.more(30)
+    assert [follower.connections for follower in scene.followers.values()] == [1, 1, 1]
+
+
+async def _rises(scene: Scene, before: float) -> bool:
+    return await scene.carrier_lost() > before
+
+
+async def _more_than(stores: Stores, number: int) -> bool:
+    return await stores.count() > number
+
+
+# --- one role cannot reach it -----------------------------------------------------------------------------
+
+
+class TestCut:
+    """Each role goes to Redis its own way."""
+
+    @pytest.fixture
+    async def ways(self, servers: EmbeddedServers) -> AsyncIterator[Mapping[str, Proxy]]:
+        redis = urlsplit(servers.redis_url)
+        async with (
+            Proxy.to(redis.hostname or LOOPBACK, redis.port or 6379) as api,
+            Proxy.to(redis.hostname or LOOPBACK, redis.port or 6379) as consumer,
+        ):
+            yield {"api": api, "consumer": consumer}
+
+    @pytest.fixture
+    async def product(
+        self,
+        tmp_path: Path,
+        environment: Mapping[str, str],
+        settings: Settings,
+        ways: Mapping[str, Proxy],
+    ) -> AsyncIterator[Product]:
+        roles = {role: {REDIS_URL: f"redis://{LOOPBACK}:{way.port}/0"} for role, way in ways.items()}
+        made = Product(tmp_path, environment, settings, roles)
+        await made.prepare()
+        yield made
+        await made.stop()
+
+    @pytest.mark.parametrize("how", ["down", "black hole"])
+    @pytest.mark.parametrize("role", ["api", "consumer"])
+    async def test_a_role_that_is_cut_off_from_redis_catches_up(
+        self, product: Product, stores: Stores, ways: Mapping[str, Proxy], *, run: Run, role: str, how: str
+    ) -> None:
+        """Fault 15: only the API, or only the consumer, cannot reach Redis."""
+        async with playing(product, stores) as scene:
+            lost = await scene.carrier_lost()
+            (ways[role].down if how == "down" else ways[role].black_hole)()
+            try:
+                await scene.during(30 if run.long else 10)
+            finally:
+                ways[role].heal()
+            assert (await scene.carrier_lost() > lost) is (role == "api")
+            await scene.recovered(run)
+            await scene.traffic.more(30)
+
+    async def test_connections_may_be_reset_again_and_again(
+        self, product: Product, stores: Stores, ways: Mapping[str, Proxy]
+    ) -> None:
+        """As by a firewall that restarts. uvloop raises its own kind of error for it."""
+        async with playing(product, stores) as scene:
+            for _ in range(30):
+                for way in ways.values():
+                    way.reset()
+                await scene.traffic.more(1)
+                await fetches_are_whole(scene.api, USERS)
+            await scene.traffic.more(30)
+
+    async def test_a_consumer_that_dies_while_it_is_cut_off_leaves_nothing_wrong_for_long(
+        self, product: Product, stores: Stores, ways: Mapping[str, Proxy], run: Run
+    ) -> None:
+        """Fault 15: what the consumer still had to tell Redis dies with it, and nothing else happens to the
+        user that would show it.
+        """
+        api, consumer = await asyncio.gather(product.api(), product.consumer())
+        async with api.client("ada") as client:
+            await create_users(client, ["ada"])
+            traffic = Traffic(client, ["ada"])
+            await traffic.send("ada")
+            await eventually(lambda: _more_than(stores, 0), "it is stored")
+            await fetches_are_whole(api, ["ada"])
+            async with api.follow("ada") as device:
+                ways["consumer"].down()
+                await traffic.send("ada")
+                await eventually(lambda: _more_than(stores, 1), "it is stored")
+                await asyncio.to_thread(consumer.kill)
+                ways["consumer"].heal()
+                await product.consumer()
+
+                agreed = await timed(
+                    lambda: agree(stores), "the index agrees with the store", RECOVERY_SECONDS
+                )
+                told = await timed(lambda: device.created, "the device has it", RECOVERY_SECONDS)
+                run.note(seconds_until_the_index_agreed=agreed, seconds_until_the_follower_had_it=told)
+        assert not device.holes
+
+
+# --- a subscriber is slow ---------------------------------------------------------------------------------
+
+
+class TestSlowSubscriber:
+    @pytest.fixture
+    def environment(self, environment: Mapping[str, str]) -> dict[str, str]:
+        return {**environment, "BELLWIRE_BATCH_RECORDS": "50"}
+
+    async def test_a_node_that_redis_gave_up_on_subscribes_again_and_fills_the_gap(
+        self, product: Product, stores: Stores, configure: Callable[..., Any], run: Run
+    ) -> None:
+        """Fault 16: a subscriber that does not read passes the limit of its output buffer."""
+        crowd = [f"user-{number}" for number in range(50)]
+        slow, other, _ = await asyncio.gather(product.api(), product.api(), product.consumer())
+        await configure(client_output_buffer_limit="pubsub 2097152 0 0")
+        async with AsyncExitStack() as stack:
+            client = await stack.enter_async_context(other.client())
+            await create_users(client, [*USERS, *crowd])
+            followers = {user: await stack.enter_async_context(slow.follow(user)) for user in USERS}
+            traffic, load = Traffic(client, USERS), Load(client, crowd, size=100, filler=8_000)
+            lost = await metric(slow.process, "bellwire_carrier_lost_total")
+            await stack.enter_async_context(traffic)
+            await traffic.more(10)
+            await asyncio.to_thread(slow.process.pause)
+            try:
+                before = await _cut_for_slowness(stores)
+                while await _cut_for_slowness(stores) == before and load.total < 20_000:
+                    await load.batch()
+                assert await _cut_for_slowness(stores) > before
+            finally:
+                await asyncio.to_thread(slow.process.resume)
+            goal = {user: list(ids) for user, ids in traffic.accepted.items()}
+            seconds = await timed(
+                lambda: all(set(goal[user]) <= set(f.created) for user, f in followers.items()),
+                "the followers have what they missed",
+                RECOVERY_SECONDS,
+            )
+            run.note(published_until_cut=load.total, seconds_until_the_followers_had_all=seconds)
+            assert await metric(slow.process, "bellwire_carrier_lost_total") > lost
+            await traffic.more(10)
+            await traffic.end()
+            await eventually(lambda: all_stored(stores, load), "everything is stored")
+            await eventually(lambda: agree(stores), "the index agrees with the store")
+            await settled(other, traffic, followers, stores)
+
+
+async def _cut_for_slowness(stores: Stores) -> int:
+    return int((await stores.redis.info("stats"))["client_output_buffer_limit_disconnections"])
