@@ -28,6 +28,7 @@ class KafkaDeadLetterBox:
     def __init__(self, bootstrap: str, topics: Topics) -> None:
         self._bootstrap = bootstrap
         self._topics = topics
+        self._partitions: Collection[int] = frozenset()
         self._consumer: AIOKafkaConsumer | None = None
         self._producer: AIOKafkaProducer | None = None
 
@@ -52,8 +53,10 @@ class KafkaDeadLetterBox:
         with _translated():
             async with asyncio.timeout(_DEADLINE_SECONDS):
                 await self._consumer.start()
-                found = await self._consumer.topics()
-        if self._topics.dead_letters not in found:
+                # What the consumer itself knows is only of topics that it reads already.
+                cluster = await self._consumer._client.fetch_all_metadata()  # noqa: SLF001 - no other way
+        self._partitions = cluster.partitions_for_topic(self._topics.dead_letters) or frozenset()
+        if not self._partitions:
             raise Unavailable(f"There is no topic {self._topics.dead_letters}; bellwire migrate makes it.")
 
     async def stop(self) -> None:
@@ -110,9 +113,10 @@ class KafkaDeadLetterBox:
         """From where to where letters lie now, by partition."""
         consumer = self._connected()
         topic = self._topics.dead_letters
-        there = consumer.partitions_for_topic(topic) or set()
         wanted = [
-            TopicPartition(topic, number) for number in there if partitions is None or number in partitions
+            TopicPartition(topic, number)
+            for number in self._partitions
+            if partitions is None or number in partitions
         ]
         if not wanted:
             return {}
