@@ -3,7 +3,12 @@
 import socket
 from typing import Any
 
+import hypothesis
 import pytest
+
+# How long an example takes says something about the machine only.
+hypothesis.settings.register_profile("bellwire", deadline=None)
+hypothesis.settings.load_profile("bellwire")
 
 
 @pytest.fixture(autouse=True)
