@@ -1,10 +1,12 @@
 """How migrations run: one at a time, in one transaction, on the asynchronous driver."""
 
 import asyncio
+import logging
 from typing import Any
 
 from sqlalchemy import Connection, text
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from adapters.postgres.migrations import is_ours
@@ -12,8 +14,14 @@ from adapters.postgres.tables import metadata
 from alembic import context
 from entrypoints.settings import Settings
 
-# Waiting for a lock on a busy table blocks everybody behind it: give up and let it be tried again.
-LOCK_TIMEOUT = "5s"
+logger = logging.getLogger("alembic")
+
+# Waiting for a lock on a busy table blocks everybody behind it, who give up after 5 s: give up before, and
+# try again. The same after a deadlock with a running process.
+LOCK_TIMEOUT = "2s"
+IN_THE_WAY = {"55P03", "40P01"}
+ATTEMPTS = 10
+PAUSE_SECONDS = 1.0
 
 
 def main() -> None:
@@ -26,13 +34,26 @@ def main() -> None:
 
 
 async def connect_and_run(url: str) -> None:
-    """Open a connection for the migrations alone."""
+    """Open a connection for the migrations alone; anew if a running process was in the way."""
     engine = create_async_engine(url, poolclass=NullPool)
     try:
-        async with engine.connect() as connection:
-            await connection.run_sync(run)
+        for _ in range(ATTEMPTS - 1):
+            try:
+                return await connect_and_run_once(engine)
+            except DBAPIError as error:
+                if getattr(error.orig, "sqlstate", None) not in IN_THE_WAY:
+                    raise
+                logger.warning("trying again: %s", error.orig)
+            await asyncio.sleep(PAUSE_SECONDS)
+        return await connect_and_run_once(engine)
     finally:
         await engine.dispose()
+
+
+async def connect_and_run_once(engine: AsyncEngine) -> None:
+    """One attempt. It changes nothing if it fails."""
+    async with engine.connect() as connection:
+        await connection.run_sync(run)
 
 
 def run(connection: Connection) -> None:

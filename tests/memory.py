@@ -467,6 +467,8 @@ class MemoryDeadLetterBox(Reachable):
     def __init__(self) -> None:
         self.held: list[DeadLetter] = []
         self.replayed: list[Position] = []
+        self.takes: int | None = None
+        """After how many replays it is away."""
 
     async def read(
         self, progress: Progress, partitions: Collection[int] | None = None
@@ -488,5 +490,6 @@ class MemoryDeadLetterBox(Reachable):
         raise UnknownDeadLetter
 
     async def replay(self, letter: DeadLetter) -> None:
+        self.away |= len(self.replayed) == self.takes
         self.reach()
         self.replayed.append(letter.position)

@@ -144,13 +144,15 @@ def run(arguments: argparse.Namespace) -> int:
     # The client's own words about every attempt would bury the one line that says what is wrong.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     try:
-        return asyncio.run(execute(arguments, settings))
+        status = asyncio.run(execute(arguments, settings))
+        sys.stdout.flush()
     except KeyboardInterrupt:
         return _INTERRUPTED
     except BrokenPipeError:
         # Whoever read has had enough (`| head`). The interpreter flushes once more on its way out.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    return status
 
 
 async def execute(arguments: argparse.Namespace, settings: Settings) -> int:

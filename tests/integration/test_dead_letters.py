@@ -452,13 +452,15 @@ async def start(environment: Mapping[str, str]) -> AsyncIterator[Start]:
     """Start the command as a process."""
     started: list[asyncio.subprocess.Process] = []
 
-    async def start(*words: str, **changes: str) -> asyncio.subprocess.Process:
+    async def start(
+        *words: str, out: int = asyncio.subprocess.PIPE, **changes: str
+    ) -> asyncio.subprocess.Process:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             *("-m", "bellwire", "dlq", *words),
             env={**os.environ, "PYTHONPATH": str(SOURCES), **environment, **changes},
             stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
+            stdout=out,
             stderr=asyncio.subprocess.PIPE,
         )
         started.append(process)
@@ -480,6 +482,21 @@ async def test_an_unreachable_broker_is_one_line_and_1(start: Start) -> None:
     assert out == b""
     assert err.startswith(b"bellwire: Kafka is out of reach")
     assert err.count(b"\n") == 1
+
+
+async def test_whoever_reads_may_have_enough(world: World, start: Start) -> None:
+    letters = world.container.dead_letters()
+    await letters.start()
+    await letters.put([(Record(b"v"), "malformed", "no JSON")])
+    await letters.stop()
+    read, write = os.pipe()
+    os.close(read)
+    process = await start("list", out=write)
+    os.close(write)
+    async with asyncio.timeout(60):
+        _, err = await process.communicate()
+
+    assert (process.returncode, err) == (0, b"")
 
 
 async def test_an_interrupt_stops_after_a_record_and_says_where_it_stood(world: World, start: Start) -> None:

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import io
 import json
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, replace
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 from aiokafka.errors import MessageSizeTooLargeError
+from dependency_injector import providers
 
 from adapters.kafka import headers
 from adapters.kafka.dead_letters import KafkaDeadLetters
@@ -25,7 +27,9 @@ from application.dead_letters import (
 from application.errors import Unavailable
 from application.ports import DeadLetter, Position
 from entrypoints import cli, dead_letters
+from entrypoints.container import build
 from entrypoints.dead_letters import Summary, details, json_line, line, moment, position, rate
+from entrypoints.settings import Settings
 from tests.build import NOW, a_letter
 from tests.memory import MemoryDeadLetterBox
 
@@ -424,6 +428,74 @@ def test_a_wrong_setting_ends_with_2(
 
     assert cli.main(["dlq", "list"]) == 2
     assert "BELLWIRE_KAFKA_PARTITIONS" in capsys.readouterr().err
+
+
+# --- asking, and where it stood ---
+
+
+class Terminal(io.StringIO):
+    """Somebody at a keyboard."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+async def replay(box: MemoryDeadLetterBox, *words: str) -> int:
+    container = build(Settings())
+    container.dead_letter_box.override(providers.Object(box))
+    arguments = parsed("replay", "--rate", "1000", *words)
+    return int(await arguments.work(container, arguments))
+
+
+@pytest.mark.parametrize(
+    ("answer", "replayed"), [("y\n", True), ("YES\n", True), ("n\n", False), ("\n", False), ("", False)]
+)
+async def test_somebody_at_a_terminal_is_asked(
+    box: MemoryDeadLetterBox,
+    answer: str,
+    replayed: bool,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("sys.stdin", Terminal(answer))
+    box.held = [a_letter("0:1"), a_letter("0:2")]
+
+    assert await replay(box) == (0 if replayed else 1)
+
+    assert len(box.replayed) == (2 if replayed else 0)
+    assert "Replay 2 to topic, up to 1000/s? [y/N]" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("stdin", "words"), [(Terminal("n\n"), ["--yes"]), (io.StringIO(), [])])
+async def test_a_script_is_not_asked(
+    box: MemoryDeadLetterBox, stdin: io.StringIO, words: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", stdin)
+    box.held = [a_letter("0:1")]
+
+    assert await replay(box, *words) == 0
+    assert box.replayed == [Position(0, 1)]
+
+
+async def test_where_nothing_is_to_be_done_nobody_is_asked(
+    box: MemoryDeadLetterBox, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", Terminal("n\n"))
+
+    assert await replay(box) == 0
+    assert capsys.readouterr().err == "bellwire: 0 of 0 replayed\n"
+
+
+async def test_a_replay_that_fails_says_where_it_stood(
+    box: MemoryDeadLetterBox, capsys: pytest.CaptureFixture[str]
+) -> None:
+    box.held = [a_letter("0:1"), a_letter("0:2"), a_letter("0:3")]
+    box.takes = 2
+
+    with pytest.raises(Unavailable):
+        await replay(box, "--yes")
+
+    assert capsys.readouterr().err == "bellwire: 2 of 3 replayed; the last was 0:2\n"
 
 
 # --- how letters look ---

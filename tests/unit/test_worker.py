@@ -39,12 +39,12 @@ class Log:
         self.commits: list[Mapping[TopicPartition, int]] = []
         self.batch_records = 1_000
 
-    async def next_batch(self, _seconds: float, only: TopicPartition | None = None) -> Batch:
+    async def next_batch(self, _seconds: float, only: TopicPartition | None = None, shrunk: int = 0) -> Batch:
         await asyncio.sleep(0)
         batch = Batch()
         for partition, records in self.records.items():
             position = self.position[partition]
-            made = records[position : position + self.batch_records]
+            made = records[position : position + max(1, self.batch_records >> shrunk)]
             if made and partition not in self.paused and only in (None, partition):
                 entries = [(_record(partition, position + nth), one) for nth, one in enumerate(made)]
                 batch.parts.append(Part(partition, entries))
@@ -87,12 +87,13 @@ class Letters:
 
 
 class LockedFeeds(MemoryFeeds):
-    """A store in which some feeds are locked."""
+    """A store in which some feeds are locked, and which is too slow for many drafts."""
 
     locked: frozenset[UserId] = frozenset()
+    most = 10_000
 
     async def append(self, drafts: Sequence[Draft]) -> Appended:
-        if any(draft.content.user_id in self.locked for draft in drafts):
+        if len(drafts) > self.most or any(draft.content.user_id in self.locked for draft in drafts):
             raise Unavailable("a lock was not given")
         return await super().append(drafts)
 
@@ -214,6 +215,18 @@ async def test_a_dead_letter_that_was_not_kept_is_tried_again_and_then_passed() 
 
     assert stage.letters.offsets == [1]
     assert await stage.version(ADA) == 3
+
+
+async def test_a_batch_that_is_too_much_becomes_smaller_until_it_can_be_stored() -> None:
+    log = Log(p0=good(40))
+    log.batch_records = 40
+    stage = await on_stage(log)
+    stage.feeds.most = 12
+
+    async with stage.working():
+        await until(lambda: log.committed[P0] == 40)
+
+    assert await stage.version(ADA) == 40
 
 
 async def test_a_rebalance_forgets_what_was_put_back() -> None:

@@ -44,6 +44,10 @@ class Holds:
                 return partition
         return None
 
+    def failures(self, partition: TopicPartition) -> int:
+        """How often in a row it has failed."""
+        return self._failures.get(partition, 0)
+
     def succeeded(self, partitions: Iterable[TopicPartition]) -> None:
         """These were stored: what held them is over, and what waits for the same servers may try at once."""
         recovered = False

@@ -130,9 +130,11 @@ class KafkaInlet:
         except (KafkaError, TimeoutError) as error:
             raise Unavailable("Kafka is out of reach.") from error
 
-    async def next_batch(self, wait_seconds: float, only: TopicPartition | None = None) -> Batch:
-        """Return what has arrived, up to the size of a batch, of all partitions or only of one; wait at most
-        this long for the first.
+    async def next_batch(
+        self, wait_seconds: float, only: TopicPartition | None = None, shrunk: int = 0
+    ) -> Batch:
+        """Return what has arrived, up to the size of a batch halved so many times, of all partitions or only
+        of one; wait at most this long for the first.
 
         Under load a batch is what arrived while the one before was stored, so it grows with the load and
         nobody waits for it to fill.
@@ -141,7 +143,7 @@ class KafkaInlet:
             return Batch()
         wanted = [] if only is None else [only]
         found = await self._consumer.getmany(
-            *wanted, timeout_ms=int(wait_seconds * 1000), max_records=self._batch_records
+            *wanted, timeout_ms=int(wait_seconds * 1000), max_records=max(1, self._batch_records >> shrunk)
         )
         return Batch(
             [

@@ -53,7 +53,7 @@ class Worker:
         self._bad_records = BadRecords(bad_records_limit)
         self._holds = Holds()
         self._owed: dict[TopicPartition, int] = {}
-        """From which offset on records were put back: no commit may pass it before they are dealt with."""
+        """From which offset on records were put back and not yet read again: no commit may pass it."""
         self._storing = asyncio.Lock()
         self._finishing: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
@@ -84,11 +84,7 @@ class Worker:
     async def run(self) -> None:
         """Work until told to stop; everything that was read is stored and committed, or comes again."""
         while not self._stopping.is_set():
-            due = self._holds.due()
-            metrics.HELD.set(len(self._holds.reasons))
-            if due is not None:
-                self._inlet.release(due)
-            batch = await self._inlet.next_batch(_WAIT_SECONDS, due)
+            batch = await self._next_batch()
             if batch.parts:
                 await self._process(batch)
         await self._settled()
@@ -145,6 +141,17 @@ class Worker:
 
     # --- one batch ---
 
+    async def _next_batch(self) -> Batch:
+        """What has arrived; or of a partition that failed, and is due, what comes next: alone, and less each
+        time, in case there was too much for the time that a transaction has.
+        """
+        due = self._holds.due()
+        metrics.HELD.set(len(self._holds.reasons))
+        if due is None:
+            return await self._inlet.next_batch(_WAIT_SECONDS)
+        self._inlet.release(due)
+        return await self._inlet.next_batch(_WAIT_SECONDS, due, self._holds.failures(due))
+
     async def _process(self, batch: Batch) -> None:
         async with self._storing:
             started = perf_counter()
@@ -162,6 +169,8 @@ class Worker:
             metrics.QUEUE_WAIT.observe(max(0.0, time() - batch.oldest / 1000))
             # In order: what a batch announces follows what the batch before it announced.
             await self._finished()
+            for part in batch.parts:
+                self._take_over(part)
             self._finishing = asyncio.create_task(self._finish(batch, stored))
 
     async def _finish(self, batch: Batch, stored: Stored) -> None:
@@ -171,7 +180,7 @@ class Worker:
         offsets = {
             part.partition: end
             for part, end in zip(batch.parts, ends, strict=True)
-            if end > part.first and self._covers_what_is_owed(part, end)
+            if part.first < end <= self._owed.get(part.partition, end)
         }
         await self._inlet.commit(offsets)
         self._holds.succeeded(offsets)
@@ -214,17 +223,10 @@ class Worker:
         self._inlet.put_back(partition, self._owed[partition])
         self._holds.hold(partition, reason, seconds)
 
-    def _covers_what_is_owed(self, part: Part, end: int) -> bool:
-        """Whether an offset may be committed: not past records that were put back, other than by what was
-        read from there on again.
-        """
-        owed = self._owed.get(part.partition)
-        if owed is None or end <= owed:
-            return True
-        if part.first > owed:
-            return False
-        del self._owed[part.partition]
-        return True
+    def _take_over(self, part: Part) -> None:
+        """What was put back is this part's, if it was read again from there on; not if it was read before."""
+        if part.first <= self._owed.get(part.partition, -1):
+            del self._owed[part.partition]
 
     async def _settled(self) -> None:
         async with self._storing:

@@ -8,7 +8,8 @@ from sqlalchemy import RowMapping, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.postgres import tables
-from adapters.postgres.errors import translated
+from adapters.postgres.engine import transaction
+from adapters.postgres.errors import retried
 from application.errors import Unavailable
 from application.ports import ApiKey
 
@@ -26,10 +27,10 @@ class PostgresApiKeys:
         self._clock = clock
         self._remembered: dict[str, tuple[datetime, ApiKey]] = {}
 
+    @retried
     async def add(self, key: ApiKey) -> None:
-        with translated():
-            async with self._engine.begin() as connection:
-                await connection.execute(insert(tables.api_keys).values(_row(key)))
+        async with transaction(self._engine) as connection:
+            await connection.execute(insert(tables.api_keys).values(_row(key)))
 
     async def get(self, key_id: str) -> ApiKey | None:
         now = self._clock()
@@ -48,34 +49,31 @@ class PostgresApiKeys:
             self._remembered[key_id] = (now, key)
         return key
 
+    @retried
     async def all(self) -> Sequence[ApiKey]:
-        with translated():
-            async with self._engine.connect() as connection:
-                query = select(tables.api_keys).order_by(tables.api_keys.c.created_at)
-                return [_key(row) for row in (await connection.execute(query)).mappings()]
+        async with transaction(self._engine) as connection:
+            query = select(tables.api_keys).order_by(tables.api_keys.c.created_at)
+            return [_key(row) for row in (await connection.execute(query)).mappings()]
 
+    @retried
     async def revoke(self, key_id: str, at: datetime) -> bool:
         keys = tables.api_keys
-        with translated():
-            async with self._engine.begin() as connection:
-                query = update(keys).where(keys.c.id == key_id, keys.c.revoked_at.is_(None))
-                result = await connection.execute(query.values(revoked_at=at))
+        async with transaction(self._engine) as connection:
+            query = update(keys).where(keys.c.id == key_id, keys.c.revoked_at.is_(None))
+            result = await connection.execute(query.values(revoked_at=at))
         self._remembered.pop(key_id, None)
         return result.rowcount > 0
 
+    @retried
     async def _read(self, key_id: str, now: datetime) -> ApiKey | None:
         keys = tables.api_keys
-        with translated():
-            async with self._engine.begin() as connection:
-                row = (
-                    (await connection.execute(select(keys).where(keys.c.id == key_id)))
-                    .mappings()
-                    .one_or_none()
-                )
-                if row is None:
-                    return None
-                if row["last_used_at"] is None or now - row["last_used_at"] > _USED_EVERY:
-                    await connection.execute(update(keys).where(keys.c.id == key_id).values(last_used_at=now))
+        async with transaction(self._engine) as connection:
+            query = select(keys).where(keys.c.id == key_id)
+            row = (await connection.execute(query)).mappings().one_or_none()
+            if row is None:
+                return None
+            if row["last_used_at"] is None or now - row["last_used_at"] > _USED_EVERY:
+                await connection.execute(update(keys).where(keys.c.id == key_id).values(last_used_at=now))
         return _key(row)
 
 

@@ -1,43 +1,104 @@
 """From what PostgreSQL and its driver raise to what the ports promise.
 
 Errors are told apart by SQLSTATE, not by exception class: data that the store will never take, against a
-store that is away or busy (https://www.postgresql.org/docs/current/errcodes-appendix.html).
+store that is away, busy or not as it should be
+(https://www.postgresql.org/docs/current/errcodes-appendix.html).
 """
 
-from collections.abc import Iterator
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
 import asyncpg
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from application.errors import Refused, Unavailable
 
-# 22 data exception, 23 integrity violation, 54 program limit exceeded (a row too large).
-_DATA_CLASSES = ("22", "23", "54")
+P = ParamSpec("P")
+T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
+
+# 22 data exception, 23 integrity violation, 54000 and 54001 a value too large or nested too deeply.
+_DATA = ("22", "23", "54000", "54001")
+# Of these, no fault of the data: 22023 a setting that the server does not take; 23502 a column that this
+# release does not know and that must not be null.
+_NOT_DATA = {"22023", "23502"}
+_CHECK_VIOLATION = "23514"
+_COLLISIONS = {"40001", "40P01"}
+# 08 connection, 57 operator intervention: expected when a server goes away; no need to name them.
+_AWAY = ("08", "57")
 _TAKEN = {"users_pk", "users_email_key"}
+
+_PAUSES_SECONDS = (0.02, 0.1, 0.5)
 
 
 class Taken(Exception):
     """A unique constraint of users was hit."""
 
 
+class Collided(Unavailable):
+    """Another transaction was in the way. Try again shortly."""
+
+
 @contextmanager
 def translated() -> Iterator[None]:
-    """Raise Unavailable or Refused (or Taken) for whatever the database raises."""
+    """Raise Unavailable (or Collided) or Refused (or Taken) for whatever the database raises."""
     try:
         yield
-    except (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
-        raise _translate(error) from error
+    except (
+        SQLAlchemyError,
+        asyncpg.PostgresError,
+        asyncpg.InterfaceError,
+        asyncpg.InternalClientError,
+        OSError,
+        TimeoutError,
+    ) as error:
+        raise translation(error) from error
 
 
-def _translate(error: Exception) -> Exception:
+def retried(work: Callable[P, Awaitable[T]]) -> Callable[P, Coroutine[Any, Any, T]]:
+    """Do it again, up to three times, if another transaction was in the way: a deadlock, a serialization
+    failure, or a schema change that outdated a statement prepared before. The work is whole transactions.
+    """
+
+    @wraps(work)
+    async def again(*args: P.args, **kwargs: P.kwargs) -> T:
+        for pause in _PAUSES_SECONDS:
+            try:
+                return await work(*args, **kwargs)
+            except Collided as error:
+                logger.info("%s is tried again: %s", work.__qualname__, error.__cause__)
+            await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 - jitter
+        return await work(*args, **kwargs)
+
+    return again
+
+
+def translation(error: Exception) -> Exception:
+    """What a port raises for this."""
     cause = _driver_error(error)
     state = getattr(cause, "sqlstate", None) or ""
     if getattr(cause, "constraint_name", None) in _TAKEN:
         return Taken()
-    if state.startswith(_DATA_CLASSES):
+    if state in _COLLISIONS or isinstance(cause, asyncpg.InvalidCachedStatementError):
+        return Collided()
+    if _is_data(cause, state):
         return Refused(state, "The store refuses this data.")
+    if state and not state.startswith(_AWAY):
+        logger.warning("PostgreSQL answered %s: %s", state, cause)
     return Unavailable("The store is out of reach. Try again shortly.")
+
+
+def _is_data(cause: BaseException, state: str) -> bool:
+    if not state.startswith(_DATA) or state in _NOT_DATA:
+        return False
+    # A row for which there is no partition has this state too, but names no constraint.
+    return state != _CHECK_VIOLATION or bool(getattr(cause, "constraint_name", None))
 
 
 def _driver_error(error: BaseException) -> BaseException:

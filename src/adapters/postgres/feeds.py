@@ -9,7 +9,8 @@ from uuid import UUID
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from adapters.postgres.engine import driver
+from adapters.postgres.engine import driver, driver_transaction
+from adapters.postgres.errors import retried
 from adapters.postgres.mark import mark_ids, mark_up_to
 from application.ports import Appended, FeedHistory, FeedPage
 from domain.errors import UnknownNotification, UnknownUser
@@ -80,12 +81,13 @@ class PostgresFeeds:
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
 
+    @retried
     async def append(self, drafts: Sequence[Draft]) -> Appended:
         by_key: dict[tuple[UserId, NotificationId], Draft] = {}
         for draft in drafts:  # of two with one id the first counts, as it would from another batch
             by_key.setdefault((draft.content.user_id, draft.id), draft)
         users = sorted({user for user, _ in by_key})
-        async with driver(self._engine) as connection, connection.transaction():
+        async with driver_transaction(self._engine) as connection:
             feeds = {row["user_id"]: Feed(**row) for row in await connection.fetch(_LOCK_FEEDS, users)}
             wanted = [key for key in by_key if key[0] in feeds]
             present = {(row["user_id"], row["id"]) for row in await _present(connection, wanted)}
@@ -99,14 +101,17 @@ class PostgresFeeds:
             unknown=tuple(draft for key, draft in by_key.items() if key[0] not in feeds),
         )
 
+    @retried
     async def mark(self, user: UserId, mark: Mark, ids: Sequence[NotificationId], at: datetime) -> Marked:
         async with driver(self._engine) as connection:
             return await mark_ids(connection, user, mark, ids, at)
 
+    @retried
     async def mark_up_to(self, user: UserId, mark: Mark, version: int, at: datetime) -> Marked:
         async with driver(self._engine) as connection:
             return await mark_up_to(connection, user, mark, version, at)
 
+    @retried
     async def feed(self, user: UserId) -> Feed:
         async with driver(self._engine) as connection:
             row = await connection.fetchrow(
@@ -116,6 +121,7 @@ class PostgresFeeds:
             raise UnknownUser
         return Feed(**row)
 
+    @retried
     async def get(self, user: UserId, notification: NotificationId) -> Notification:
         async with driver(self._engine) as connection:
             row = await connection.fetchrow(_GET, user, notification)
@@ -139,11 +145,13 @@ class PostgresFeeds:
         feed, found = await self._read(_HISTORY, user, limit + 1, after)
         return FeedHistory(feed, tuple(found[:limit]), more=len(found) > limit)
 
+    @retried
     async def expired(self, at: datetime, limit: int) -> Sequence[tuple[UserId, NotificationId]]:
         async with driver(self._engine) as connection:
             rows = await connection.fetch(_EXPIRED, at, limit)
         return [(row["user_id"], row["id"]) for row in rows]
 
+    @retried
     async def _read(self, query: str, user: UserId, *arguments: Any) -> tuple[Feed, list[Notification]]:
         async with driver(self._engine) as connection:
             rows = await connection.fetch(query, user, *arguments)

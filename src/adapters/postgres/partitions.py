@@ -10,7 +10,8 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from adapters.postgres.errors import translated
+from adapters.postgres.engine import driver, transaction
+from adapters.postgres.errors import retried
 
 MONTHS_AHEAD = 3
 
@@ -47,26 +48,26 @@ def index_statements(partition: str) -> list[str]:
     ]
 
 
+@retried
 async def ensure_partitions(engine: AsyncEngine, now: datetime) -> None:
     """Make the partitions of this month and the next few, unless they are there. Safe to run by many."""
-    with translated():
-        async with engine.begin() as connection:
-            await connection.execute(text("SET LOCAL lock_timeout = '2s'"))
-            await connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('bellwire partitions'))"))
-            for year, month in months(now):
-                name = f"notifications_{year}_{month:02}"
-                exists = await connection.scalar(text("SELECT to_regclass(:name)"), {"name": name})
-                if exists is None:
-                    for statement in create_statements(year, month):
-                        await connection.execute(text(statement))
+    async with transaction(engine) as connection:
+        await connection.execute(text("SET LOCAL lock_timeout = '2s'"))
+        await connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('bellwire partitions'))"))
+        for year, month in months(now):
+            name = f"notifications_{year}_{month:02}"
+            exists = await connection.scalar(text("SELECT to_regclass(:name)"), {"name": name})
+            if exists is None:
+                for statement in create_statements(year, month):
+                    await connection.execute(text(statement))
 
 
+@retried
 async def count_strays(engine: AsyncEngine) -> int:
     """How many rows the DEFAULT partition holds (counted up to 10,000)."""
     query = "SELECT count(*) FROM (SELECT 1 FROM notifications_default LIMIT 10000) AS strays"
-    with translated():
-        async with engine.connect() as connection:
-            return int(await connection.scalar(text(query)) or 0)
+    async with driver(engine) as connection:
+        return int(await connection.fetchval(query))
 
 
 def months(now: datetime, ahead: int = MONTHS_AHEAD) -> list[tuple[int, int]]:

@@ -7,7 +7,8 @@ from sqlalchemy import insert, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.postgres import tables
-from adapters.postgres.errors import Taken, translated
+from adapters.postgres.engine import transaction
+from adapters.postgres.errors import Taken, retried
 from domain.errors import UnknownUser, UserTaken
 from domain.identifiers import UserId
 from domain.user import User
@@ -23,6 +24,7 @@ class PostgresUsers:
         self._engine = engine
         self._seen: set[UserId] = set()
 
+    @retried
     async def add(self, user: User, password_hash: str | None) -> None:
         row = {
             "id": user.id,
@@ -33,45 +35,47 @@ class PostgresUsers:
             "disabled_at": user.disabled_at,
         }
         try:
-            with translated():
-                async with self._engine.begin() as connection:
-                    await connection.execute(insert(tables.users).values(row))
-                    feed = {"user_id": user.id, "epoch": secrets.token_hex(4)}
-                    await connection.execute(insert(tables.feeds).values(feed))
+            async with transaction(self._engine) as connection:
+                await connection.execute(insert(tables.users).values(row))
+                feed = {"user_id": user.id, "epoch": secrets.token_hex(4)}
+                await connection.execute(insert(tables.feeds).values(feed))
         except Taken:
             raise UserTaken from None
 
+    @retried
     async def get(self, user: UserId) -> User:
-        with translated():
-            async with self._engine.connect() as connection:
-                query = select(*_COLUMNS).where(tables.users.c.id == user)
-                row = (await connection.execute(query)).mappings().one_or_none()
+        async with transaction(self._engine) as connection:
+            query = select(*_COLUMNS).where(tables.users.c.id == user)
+            row = (await connection.execute(query)).mappings().one_or_none()
         if row is None:
             raise UnknownUser
         return User(**row)
 
     async def known(self, users: Sequence[UserId]) -> frozenset[UserId]:
         asked = frozenset(users)
-        new = asked - self._seen
-        if new:
-            if len(self._seen) > _REMEMBERED_USERS:
-                self._seen.clear()
-            self._seen |= await self._existing(new)
-        return asked & self._seen
+        seen = asked & self._seen
+        new = asked - seen
+        if not new:
+            return seen
+        found = await self._existing(new)
+        if len(self._seen) > _REMEMBERED_USERS:
+            self._seen.clear()
+        self._seen |= found
+        return seen | found
 
+    @retried
     async def credentials(self, email: str) -> tuple[User, str] | None:
-        with translated():
-            async with self._engine.connect() as connection:
-                query = select(tables.users).where(tables.users.c.email == email)
-                row = (await connection.execute(query)).mappings().one_or_none()
+        async with transaction(self._engine) as connection:
+            query = select(tables.users).where(tables.users.c.email == email)
+            row = (await connection.execute(query)).mappings().one_or_none()
         if row is None or row["password_hash"] is None:
             return None
         fields = dict(row)
         password_hash: str = fields.pop("password_hash")
         return User(**fields), password_hash
 
+    @retried
     async def _existing(self, users: frozenset[UserId]) -> set[UserId]:
-        with translated():
-            async with self._engine.connect() as connection:
-                query = select(tables.users.c.id).where(tables.users.c.id.in_(users))
-                return {UserId(found) for found in await connection.scalars(query)}
+        async with transaction(self._engine) as connection:
+            query = select(tables.users.c.id).where(tables.users.c.id.in_(users))
+            return {UserId(found) for found in await connection.scalars(query)}

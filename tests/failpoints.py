@@ -1,0 +1,111 @@
+"""A consumer that something happens to at a chosen step: `python -m tests.failpoints STEP ACTION [TIMES]`.
+
+The steps are those of docs/architecture.md; each is passed once a batch. The action is carried out at the
+second batch and the next ones, TIMES in all, so that there is a before and an after:
+
+    kill          the process is gone, as by SIGKILL
+    block         the event loop stands still for BLOCK_SECONDS
+    lose          what Redis was to be told is lost, and nobody notices
+"""
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from dependency_injector import providers
+
+from application.ports import Appended
+from domain.feed import FeedChange
+from domain.notification import Draft
+from entrypoints.consumer import consume
+from entrypoints.container import build
+from entrypoints.logs import configure
+from entrypoints.loop import event_loop_factory
+from entrypoints.settings import Settings
+
+STEPS = ("before-store", "stored", "announced", "buried", "committed")  # and "telling", for what is lost
+BLOCK_SECONDS = 8.0
+
+
+class Failpoint:
+    def __init__(self, step: str, action: str, times: int) -> None:
+        self._step, self._action, self._times = step, action, times
+        self._passed = 0
+
+    def reach(self, step: str) -> bool:
+        """Carry the action out if it is due. Return whether something is to be lost."""
+        if step != self._step:
+            return False
+        self._passed += 1
+        if not 1 < self._passed <= 1 + self._times:
+            return False
+        print(f"failpoint: {self._action} at {step}, batch {self._passed}", file=sys.stderr, flush=True)
+        if self._action == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if self._action == "block":
+            time.sleep(BLOCK_SECONDS)
+        return self._action == "lose"
+
+
+class Wrapped:
+    """A part with a step before or after one of its methods; all else is the part's own."""
+
+    def __init__(self, part: Any) -> None:
+        self._part = part
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._part, name)
+
+
+class Feeds(Wrapped):
+    reach: Callable[[str], bool]
+
+    async def append(self, drafts: Sequence[Draft]) -> Appended:
+        self.reach("before-store")
+        appended: Appended = await self._part.append(drafts)
+        self.reach("stored")
+        return appended
+
+
+class Announcer(Wrapped):
+    reach: Callable[[str], bool]
+
+    async def announce(self, changes: Sequence[FeedChange]) -> None:
+        if not self.reach("telling"):
+            await self._part.announce(changes)
+        self.reach("announced")
+
+
+class Inlet(Wrapped):
+    reach: Callable[[str], bool]
+
+    async def commit(self, offsets: Any) -> None:
+        self.reach("buried")
+        await self._part.commit(offsets)
+        self.reach("committed")
+
+
+def main() -> None:
+    step, action, *times = sys.argv[1:]
+    failpoint = Failpoint(step, action, int(times[0]) if times else 1)
+    settings = Settings.from_env()
+    configure(settings.log_level, settings.log_format)
+    container = build(settings)
+    for provider, kind in (
+        (container.feeds, Feeds),
+        (container.announcer, Announcer),
+        (container.inlet, Inlet),
+    ):
+        wrapped = kind(provider())
+        wrapped.reach = failpoint.reach
+        provider.override(providers.Object(wrapped))
+    with asyncio.Runner(loop_factory=event_loop_factory()) as runner:
+        runner.run(consume(container))
+
+
+if __name__ == "__main__":
+    main()
