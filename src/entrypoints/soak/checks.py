@@ -306,6 +306,8 @@ def offsets_are_honest(evidence: Evidence, notes: _Notes) -> None:
         "partitions": len(evidence.checked),
         "dead letters": len(kept),
     }
+    if not any(evidence.checked.values()):
+        notes.unchecked = "no offset was committed"
 
 
 def _origin(letter: Record) -> tuple[int, int]:

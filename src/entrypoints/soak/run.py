@@ -17,6 +17,7 @@ import psutil
 from aiokafka.errors import KafkaError
 
 from entrypoints.embedded import KafkaServer
+from entrypoints.settings import Settings
 from entrypoints.soak.checks import RECOVERY_SECONDS, Evidence, Injected, Verdict, judge
 from entrypoints.soak.faults import CATALOGUE, Planned, draw
 from entrypoints.soak.follower import Follower
@@ -131,7 +132,7 @@ class Soak:
 
     def _watched(self, stage: Stage, stores: Stores, followers: Sequence[Follower]) -> Watch:
         settings = stage.product.settings
-        topic = Topic(settings.kafka_bootstrap, settings.kafka_topic, settings.kafka_group)
+        topic = _topic(settings, settings.kafka_topic)
         first = {follower.user: follower for follower in reversed(followers)}.values()
         self._watch = Watch(
             stage, stores, self._history, topic, lambda: sum(len(one.created) for one in first)
@@ -267,7 +268,7 @@ class Soak:
         resting = await _settled_gauges(stage)
         watch.sample()
         settings, topic = stage.product.settings, watch.topic
-        letters = Topic(settings.kafka_bootstrap, f"{settings.kafka_topic}.dlq", settings.kafka_group)
+        letters = _topic(settings, f"{settings.kafka_topic}.dlq")
         evidence = Evidence(
             history=self._history,
             rows=await stores.rows(),
@@ -332,6 +333,10 @@ async def _settled_gauges(stage: Stage) -> dict[str, dict[str, float]]:
     with contextlib.suppress(TooLate, httpx.TransportError):
         await eventually(closed, "every socket is closed", 20)
     return found
+
+
+def _topic(settings: Settings, name: str) -> Topic:
+    return Topic(settings.kafka_bootstrap, name, settings.kafka_group, settings.kafka_partitions)
 
 
 async def _followers(stage: Stage, stack: AsyncExitStack) -> Sequence[Follower]:

@@ -138,26 +138,25 @@ class Record:
 class Topic:
     """One topic, read without taking part in the group."""
 
-    def __init__(self, bootstrap: str, topic: str, group: str) -> None:
+    def __init__(self, bootstrap: str, topic: str, group: str, partitions: int) -> None:
         self._bootstrap = bootstrap
-        self._topic = topic
         self._group = group
+        self._parts = [TopicPartition(topic, number) for number in range(partitions)]
 
     async def committed(self) -> dict[int, int]:
         """What the group has committed, 0 where nothing. Raises KafkaError, TimeoutError."""
-        async with self._consumer(self._group) as consumer:
-            return {
-                part.partition: await consumer.committed(part) or 0 for part in await self._parts(consumer)
-            }
+        async with self._consumer(self._group) as consumer, asyncio.timeout(_FETCH_SECONDS):
+            return {part.partition: await consumer.committed(part) or 0 for part in self._parts}
 
     async def read(self, start: Mapping[int, int], end: Mapping[int, int]) -> list[Record]:
         """The records from one offset to before another. Raises KafkaError, TimeoutError."""
-        wanted = {number: end[number] for number in end if start.get(number, 0) < end[number]}
+        wanted = {number for number in end if start.get(number, 0) < end[number]}
         records: list[Record] = []
         if not wanted:
             return records
         async with self._consumer(None) as consumer:
-            self._seek(consumer, {number: start.get(number, 0) for number in wanted})
+            self._seek(consumer, start)
+            consumer.pause(*(part for part in self._parts if part.partition not in wanted))
             while wanted:
                 async with asyncio.timeout(_FETCH_SECONDS):
                     fetched = await consumer.getmany(timeout_ms=500, max_records=5000)
@@ -165,7 +164,7 @@ class Topic:
                     limit = end[part.partition]
                     records += [_record(record) for record in batch if record.offset < limit]
                     if batch and batch[-1].offset >= limit - 1:
-                        wanted.pop(part.partition, None)
+                        wanted.discard(part.partition)
         return records
 
     async def rest(self, start: Mapping[int, int]) -> list[Record]:
@@ -175,27 +174,20 @@ class Topic:
         reads on until nothing comes.
         """
         records: list[Record] = []
-        async with self._consumer(None) as consumer:
-            parts = await self._parts(consumer)
-            ends = await consumer.end_offsets(parts)
-            self._seek(consumer, {part.partition: start.get(part.partition, 0) for part in parts})
+        async with self._consumer(None) as consumer, asyncio.timeout(_READ_SECONDS):
+            ends = await consumer.end_offsets(self._parts)
+            self._seek(consumer, start)
             quiet = 0
-            async with asyncio.timeout(_READ_SECONDS):
-                while quiet < _QUIET_FETCHES:
-                    fetched = await consumer.getmany(timeout_ms=500, max_records=5000)
-                    records += [_record(record) for batch in fetched.values() for record in batch]
-                    reached = [await consumer.position(part) >= ends[part] for part in parts]
-                    quiet = quiet + 1 if not fetched and all(reached) else 0
+            while quiet < _QUIET_FETCHES:
+                fetched = await consumer.getmany(timeout_ms=500, max_records=5000)
+                records += [_record(record) for batch in fetched.values() for record in batch]
+                reached = [await consumer.position(part) >= ends[part] for part in self._parts]
+                quiet = quiet + 1 if not fetched and all(reached) else 0
         return records
 
     def _seek(self, consumer: Any, offsets: Mapping[int, int]) -> None:
-        consumer.assign([TopicPartition(self._topic, number) for number in offsets])
-        for number, offset in offsets.items():
-            consumer.seek(TopicPartition(self._topic, number), offset)
-
-    async def _parts(self, consumer: Any) -> list[TopicPartition]:
-        numbers = await _partitions(consumer, self._topic)
-        return [TopicPartition(self._topic, number) for number in numbers]
+        for part in self._parts:
+            consumer.seek(part, offsets.get(part.partition, 0))
 
     @asynccontextmanager
     async def _consumer(self, group: str | None) -> AsyncIterator[Any]:
@@ -207,17 +199,13 @@ class Topic:
             request_timeout_ms=10_000,
         )
         try:
-            async with asyncio.timeout(15):
+            async with asyncio.timeout(_FETCH_SECONDS):
                 await consumer.start()
+            consumer.assign(self._parts)
             yield consumer
         finally:
-            async with asyncio.timeout(15):
+            async with asyncio.timeout(_FETCH_SECONDS):
                 await consumer.stop()
-
-
-async def _partitions(consumer: Any, topic: str) -> list[int]:
-    await consumer.topics()  # has it ask for all there are
-    return sorted(consumer.partitions_for_topic(topic) or ())
 
 
 def _record(record: Any) -> Record:
