@@ -56,6 +56,8 @@ PARTITIONS = 3
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--servers", choices=["embedded", "kafka", "docker", "external"], default="embedded")
     parser.addoption("--long", action="store_true", help="durations as the fault matrix has them")
+    parser.addoption("--schedules", type=int, default=2_000, help="how many schedules are simulated")
+    parser.addoption("--seed", type=int, default=0, help="the first of their seeds")
 
 
 def pytest_configure(config: pytest.Config) -> None:

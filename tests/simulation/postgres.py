@@ -1,0 +1,208 @@
+"""The truth, in memory: it survives every crash, and it may commit without saying so."""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from adapters import wire
+from application.errors import Unavailable
+from application.ports import Appended, FeedHistory, FeedPage
+from domain.feed import Added, Feed, Marked
+from domain.identifiers import NotificationId, UserId
+from domain.notification import Draft, Mark, Notification, Status
+from tests.build import a_user
+from tests.memory import MemoryFeeds, MemoryUsers
+from tests.model.history import History
+from tests.simulation.world import Server, World
+
+REFUSED = "refused by the store"
+"""A message that the store never takes."""
+
+
+class Postgres:
+    """The server: users, feeds, and the history of every feed."""
+
+    def __init__(self, world: World, users: Sequence[UserId]) -> None:
+        self.world = world
+        self.server = Server("PostgreSQL", patience=5.0)
+        self.users = MemoryUsers()
+        self.feeds = MemoryFeeds(self.users)
+        self.sent: dict[tuple[UserId, NotificationId], Draft] = {}
+        """What anybody ever wrote to the topic."""
+        self.stored_at: dict[tuple[UserId, NotificationId], int] = {}
+        """The version with which each entered its feed."""
+        self.unread_wanted: set[UserId] = set()
+        self.excused: dict[UserId, str] = {}
+        """Users of whom Redis was not told everything, for a reason that docs/architecture.md gives: until
+        an entry expires and a stream resumes, they may be behind."""
+        self.in_doubt = dict.fromkeys(users, 0)
+        """Marks that were asked for and may still be made."""
+        for user in users:
+            world.now_or_never(self.users.add(a_user(user), None))
+        self.history = {user: History(self.feed(user), wire.render) for user in users}
+
+    def feed(self, user: UserId) -> Feed:
+        feed: Feed = self.world.now_or_never(self.feeds.feed(user))
+        return feed
+
+    def holds(self, user: UserId, notification: NotificationId) -> bool:
+        """Whether it is stored."""
+        return user in self.history and notification in self.history[user].held
+
+    def append(self, drafts: Sequence[Draft]) -> Appended:
+        """Commit drafts. Everything committed is compared with what was sent."""
+        self.feeds.refused |= {draft.id for draft in drafts if draft.content.message == REFUSED}
+        appended: Appended = self.world.now_or_never(self.feeds.append(drafts))
+        for change in appended.added:
+            for item in change.notifications:
+                draft = self.sent.get((item.user_id, item.id))
+                self.stored_at[item.user_id, item.id] = item.version
+                self.world.check(draft is not None, f"I2: nobody sent {item.id} to {item.user_id}")
+                same = draft is not None and item.message == draft.content.message
+                self.world.check(same, f"I2: {item.id} says something else than was sent")
+            self._tell(change)
+        return appended
+
+    def mark(self, marked: Marked) -> Marked:
+        """Take note of a mark."""
+        self._tell(marked)
+        return marked
+
+    def told(self, user: UserId) -> None:
+        """Redis was told where the feed stands. What may still come is another matter."""
+        if self.in_doubt[user] == 0:
+            self.excused.pop(user, None)
+
+    def excuse(self, user: UserId, reason: str) -> None:
+        """Nobody can know that Redis was not told."""
+        self.world.note(f"{user} may be behind: {reason}")
+        self.excused[user] = reason
+
+    def _tell(self, change: Added | Marked) -> None:
+        user = change.feed.user_id
+        history = self.history[user]
+        before = dict(history.held)
+        try:
+            history.tell(change)
+        except AssertionError as error:
+            self.world.check(False, f"I1: the feed of {user} went wrong: {error}")
+        revived = [item.id for item in history.held.values() if _revived(before.get(item.id), item)]
+        self.world.check(
+            not revived or user in self.unread_wanted, f"I5: {revived} turned unread, and nobody asked for it"
+        )
+
+
+def _revived(before: Notification | None, after: Notification) -> bool:
+    return before is not None and before.read_at is not None and after.read_at is None
+
+
+class SimulatedUsers:
+    """The port Users, over the network."""
+
+    def __init__(self, postgres: Postgres) -> None:
+        self._postgres = postgres
+
+    async def known(self, users: Sequence[UserId]) -> frozenset[UserId]:
+        postgres = self._postgres
+        work = [lambda: postgres.world.now_or_never(postgres.users.known(users))]
+        found: frozenset[UserId] = (await postgres.world.ask(postgres.server, "known", work, Unavailable))[0]
+        return found
+
+    async def add(self, user: Any, password_hash: str | None) -> None:
+        raise NotImplementedError
+
+    async def get(self, user: UserId) -> Any:
+        raise NotImplementedError
+
+    async def credentials(self, email: str) -> Any:
+        raise NotImplementedError
+
+
+class SimulatedFeeds:
+    """The port Feeds, over the network, for one process."""
+
+    def __init__(self, postgres: Postgres) -> None:
+        self._postgres = postgres
+        self._memory = postgres.feeds
+        self._marking: list[UserId] = []
+        self._marked: dict[UserId, int] = {}
+
+    def owed(self, told: Mapping[str, int]) -> Sequence[UserId]:
+        """Users whose feeds this process marked, or is marking, without Redis having been told."""
+        marked = [user for user, version in self._marked.items() if told.get(user, 0) < version]
+        return [*self._marking, *marked]
+
+    async def _mark(self, what: str, user: UserId, make: Callable[[], Any]) -> Marked:
+        def commit() -> Marked:
+            self._postgres.in_doubt[user] -= 1
+            marked = self._postgres.mark(self._now(make()))
+            self._marked[user] = marked.feed.version
+            return marked
+
+        self._marking.append(user)
+        self._postgres.in_doubt[user] += 1
+        try:
+            found: Marked = await self._ask(what, commit)
+        except Unavailable:
+            self._postgres.excuse(user, "nobody knows whether it was marked")
+            raise
+        finally:
+            self._marking.remove(user)
+        return found
+
+    async def _ask(self, what: str, operation: Callable[[], Any]) -> Any:
+        world = self._postgres.world
+        return (await world.ask(self._postgres.server, what, [operation], Unavailable))[0]
+
+    def _now(self, work: Any) -> Any:
+        return self._postgres.world.now_or_never(work)
+
+    async def append(self, drafts: Sequence[Draft]) -> Appended:
+        what = f"append {[str(draft.id)[-6:] for draft in drafts]}" if self._postgres.world.tracing else ""
+        found: Appended = await self._ask(what, lambda: self._postgres.append(drafts))
+        return found
+
+    async def mark(self, user: UserId, mark: Mark, ids: Sequence[NotificationId], at: datetime) -> Marked:
+        what = f"mark {len(ids)} of {user} {mark}"
+        return await self._mark(what, user, lambda: self._memory.mark(user, mark, ids, at))
+
+    async def mark_up_to(self, user: UserId, mark: Mark, version: int, at: datetime) -> Marked:
+        what = f"mark {user} {mark} up to {version}"
+        return await self._mark(what, user, lambda: self._memory.mark_up_to(user, mark, version, at))
+
+    async def feed(self, user: UserId) -> Feed:
+        found: Feed = await self._ask(f"feed of {user}", lambda: self._now(self._memory.feed(user)))
+        return found
+
+    async def get(self, user: UserId, notification: NotificationId) -> Notification:
+        found: Notification = await self._ask(
+            f"get of {user}", lambda: self._now(self._memory.get(user, notification))
+        )
+        return found
+
+    async def page(
+        self,
+        user: UserId,
+        status: Status,
+        *,
+        limit: int,
+        before: NotificationId | None = None,
+        event: str | None = None,
+    ) -> FeedPage:
+        found: FeedPage = await self._ask(
+            f"page of {user}",
+            lambda: self._now(self._memory.page(user, status, limit=limit, before=before, event=event)),
+        )
+        return found
+
+    async def history(self, user: UserId, after: int, limit: int) -> FeedHistory:
+        found: FeedHistory = await self._ask(
+            f"history of {user} after {after}", lambda: self._now(self._memory.history(user, after, limit))
+        )
+        return found
+
+    async def expired(self, at: datetime, limit: int) -> Sequence[tuple[UserId, NotificationId]]:
+        found: Sequence[tuple[UserId, NotificationId]] = await self._ask(
+            "expired", lambda: self._now(self._memory.expired(at, limit))
+        )
+        return found

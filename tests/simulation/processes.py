@@ -1,0 +1,398 @@
+"""The processes of the service: the real use cases and adapters, on simulated servers."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any, TypeVar
+
+from litestar.exceptions import WebSocketDisconnect
+
+from adapters import clock, wire
+from adapters.kafka import dead_letters, holds, inlet, queue, watchdog, worker
+from adapters.kafka.dead_letters import KafkaDeadLetters
+from adapters.kafka.holds import Holds
+from adapters.kafka.inlet import KafkaInlet
+from adapters.kafka.queue import KafkaQueue
+from adapters.kafka.watchdog import Watchdog
+from adapters.kafka.worker import Worker
+from adapters.redis import index, live, server
+from adapters.redis.announcer import RedisAnnouncer
+from adapters.redis.idempotency import RedisIdempotencyKeys
+from adapters.redis.index import RedisUnreadIndex
+from adapters.redis.live import RedisLiveFrames
+from adapters.redis.server import RedisServer
+from adapters.websocket import hub
+from adapters.websocket.hub import Hub
+from application.delivery import RetractExpired, StoreNotifications
+from application.errors import Stuck, Unavailable
+from application.inbox import CatchUp, FetchUnread, ListNotifications, MarkNotifications
+from application.ports import Lagging
+from application.publishing import PublishBatch, PublishNotification
+from domain.errors import DomainError
+from entrypoints.live import session
+from entrypoints.live.frames import Close
+from entrypoints.live.session import Hello, Session, Streaming
+from tests.simulation.kafka import DEAD_LETTERS, SESSION_SECONDS, TOPIC, Consumer, Kafka, Producer
+from tests.simulation.loop import Process
+from tests.simulation.postgres import Postgres, SimulatedFeeds, SimulatedUsers
+from tests.simulation.redis import PREFIX, Client, Redis, Rules
+from tests.simulation.world import Disconnected, World
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the processes are made of. Any of them can be exchanged for a worse one, which must show."""
+
+    inlet: type[KafkaInlet] = KafkaInlet
+    worker: type[Worker] = Worker
+    store: type[StoreNotifications] = StoreNotifications
+    mark: type[MarkNotifications] = MarkNotifications
+    announcer: type[RedisAnnouncer] = RedisAnnouncer
+    hub: type[Hub] = Hub
+    session: type[Session] = Session
+    rules: Rules = field(default_factory=Rules)
+
+
+@dataclass(eq=False)
+class Service:
+    """The servers, and what it takes to start processes on them."""
+
+    world: World
+    postgres: Postgres
+    redis: Redis
+    kafka: Kafka
+    parts: Parts
+    capacity: int
+    """Of the unread index, in notifications of a feed."""
+    batch: int
+    """Records a batch."""
+    bad_records: int
+    """How many in a row stop a partition; 0 for any number."""
+
+
+class ServiceProcess:
+    """What both kinds of process have."""
+
+    def __init__(self, service: Service, name: str) -> None:
+        self.service = service
+        self.world = service.world
+        self.process = Process(name)
+        self.redis = Client(service.redis, self.process)
+        self.feeds = SimulatedFeeds(service.postgres)
+        self.announcer = service.parts.announcer(
+            RedisServer(self.redis),  # type: ignore[arg-type]
+            PREFIX,
+            service.capacity,
+        )
+
+    @property
+    def alive(self) -> bool:
+        """Whether it was not killed."""
+        return self.process.alive
+
+    def run(self, work: Any) -> None:
+        """Run something for as long as the process lives. It must not fail."""
+        _ = self.start(work)
+
+    def start(self, work: Any) -> "asyncio.Task[Any]":
+        """Run something that ends. It must not fail."""
+        task = self.process.start(work)
+        task.add_done_callback(self._ended, context=self.world.context)
+        return task
+
+    def _ended(self, task: "asyncio.Task[Any]") -> None:
+        if not task.cancelled() and task.exception() is not None:
+            self.world.check(False, f"{self.process.name} failed: {task.exception()!r}")
+
+    def kill(self) -> None:
+        """End it as SIGKILL does."""
+        if not self.alive:
+            return
+        self.world.note(f"{self.process.name} is killed")
+        self.process.alive = False
+        for user in [*self.announcer._untold, *self.feeds.owed(self.service.redis.told)]:
+            self.service.postgres.excuse(user, f"{self.process.name} died and owed Redis a word")
+        for subscriber in self.service.redis.subscribers[:]:
+            if subscriber.client is self.redis:
+                self.service.redis.subscribers.remove(subscriber)
+        self.service.kafka.died(self.process)
+
+
+class ConsumerProcess(ServiceProcess):
+    """What entrypoints.consumer runs."""
+
+    def __init__(self, service: Service, name: str) -> None:
+        super().__init__(service, name)
+        parts, world = service.parts, self.world
+        self.store = parts.store(feeds=self.feeds, announcer=self.announcer)
+        self.inlet = parts.inlet(
+            "simulated",
+            TOPIC,
+            "bellwire",
+            session_seconds=SESSION_SECONDS,
+            fetch_wait_ms=20,
+            batch_records=service.batch,
+        )
+        letters = KafkaDeadLetters("simulated", DEAD_LETTERS, "bellwire", "0", world.clock)
+        self.worker = parts.worker(self.inlet, self.store, letters, bad_records_limit=service.bad_records)
+        self.watchdog = Watchdog(self.worker, self.inlet, "simulated", 20.0)
+        self.retract = RetractExpired(feeds=self.feeds, announcer=self.announcer, clock=self.world.clock)
+        self.run(self.announcer.run())
+        self.run(self._retract())
+        self.run(self._watch())
+        self.working = self.start(self._work())
+
+    async def _work(self) -> None:
+        """As entrypoints.consumer does."""
+        while not self.worker.stopping:
+            try:
+                await self.worker.join()
+            except Unavailable:
+                await self.worker.stopped_within(1.0)
+            else:
+                break
+        try:
+            await self.worker.run()
+        finally:
+            await self.worker.leave()
+
+    async def _watch(self) -> None:
+        """Without what ends a process whose loop is blocked."""
+        while True:
+            await asyncio.sleep(5.0)
+            try:
+                await self.watchdog.look()
+            except Stuck as error:
+                self.world.note(f"the watchdog ends it: {error}")
+                self.world.crash(self.process)
+
+    async def _retract(self) -> None:
+        while True:
+            await asyncio.sleep(1.0)
+            try:
+                await self.retract()
+            except Unavailable as error:
+                self.world.note(f"expired notifications were not taken back: {error}")
+
+
+class ApiProcess(ServiceProcess):
+    """What entrypoints.app serves, without HTTP."""
+
+    def __init__(self, service: Service, name: str) -> None:
+        super().__init__(service, name)
+        world, parts = self.world, service.parts
+        self.queue = KafkaQueue("simulated", TOPIC)
+        self.hub = parts.hub()
+        redis_server = RedisServer(self.redis)  # type: ignore[arg-type]
+        wired: dict[str, Any] = {
+            "users": SimulatedUsers(service.postgres),
+            "queue": self.queue,
+            "keys": RedisIdempotencyKeys(redis_server, PREFIX),
+            "clock": world.clock,
+            "new_id": clock.NotificationIds(),
+        }
+        self.publish = PublishNotification(**wired)
+        self.publish_batch = PublishBatch(**wired)
+        self.fetch = FetchUnread(
+            index=RedisUnreadIndex(redis_server, PREFIX, service.capacity),
+            feeds=self.feeds,
+            render=wire.render,
+        )
+        self.list = ListNotifications(feeds=self.feeds, fetch_unread=self.fetch, render=wire.render)
+        self.mark = parts.mark(feeds=self.feeds, announcer=self.announcer, clock=world.clock)
+        self.streaming = Streaming(
+            authenticate=None,  # type: ignore[arg-type] # nobody refreshes a token here
+            live_feed=self.hub,
+            feeds=self.feeds,
+            catch_up=CatchUp(feeds=self.feeds),
+            mark=self.mark,
+            clock=world.clock,
+            origins=frozenset(),
+            server=name,
+            catching_up=asyncio.Semaphore(2),
+        )
+        frames = RedisLiveFrames(
+            self.redis,  # type: ignore[arg-type]
+            PREFIX,
+            deliver=self.hub.deliver,
+            lost=self.hub.lost,
+        )
+        self.frames = frames
+        self._answers: list[asyncio.Future[Any]] = []
+        self._sockets: list[Socket] = []
+        self.run(self.announcer.run())
+        self.run(self.queue.run())
+        self.run(frames.run())
+
+    async def call(self, request: Callable[[], Awaitable[T]]) -> T:
+        """A request over HTTP. Raises Disconnected if no answer comes; it may have been obeyed."""
+        if not self.alive:
+            raise Disconnected
+        answer: asyncio.Future[T] = self.world.loop.create_future()
+        self._answers.append(answer)
+
+        def answered(task: "asyncio.Task[T]") -> None:
+            if answer.done():
+                return
+            error = task.exception()
+            if error is None:
+                answer.set_result(task.result())
+            else:
+                answer.set_exception(error)
+
+        async def serve() -> T:
+            return await request()
+
+        self.process.start(serve()).add_done_callback(answered, context=self.world.context)
+        if self.world.chance(self.world.weather.fails / 4):
+            self.world.soon(self.world.delay(), _disconnect, answer)
+        try:
+            return await answer
+        finally:
+            self._answers.remove(answer)
+
+    def connect(self, socket: "Socket", hello: Hello) -> None:
+        """A client's socket."""
+        self._sockets.append(socket)
+        self.run(self._serve(socket, hello))
+
+    async def _serve(self, socket: "Socket", hello: Hello) -> None:
+        """As entrypoints.live.socket does."""
+        found: Any = socket
+        try:
+            await self.service.parts.session(found, self.streaming, hello).run()
+        except WebSocketDisconnect:
+            pass
+        except (Close, Unavailable, Lagging, DomainError) as error:
+            self.world.note(f"a session ends: {error!r}")
+        finally:
+            socket.close()
+            self._sockets.remove(socket)
+
+    def kill(self) -> None:
+        super().kill()
+        for answer in self._answers[:]:
+            _disconnect(answer)
+        for socket in self._sockets:
+            socket.close()
+
+
+def _disconnect(answer: "asyncio.Future[Any]") -> None:
+    if not answer.done():
+        answer.set_exception(Disconnected())
+
+
+class Socket:
+    """Both ends of a live socket, and the network between them."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._inbound: asyncio.Queue[str | None] = asyncio.Queue()
+        self._outbound: asyncio.Queue[str | None] = asyncio.Queue()
+        self.closed = False
+        self.stuck = False
+        """Whether the client reads nothing."""
+
+    # --- the server's end ---
+
+    async def send_data(self, text: str) -> None:
+        if self.stuck:
+            await asyncio.Event().wait()
+        if self._world.chance(self._world.weather.slow):
+            await asyncio.sleep(self._world.delay())
+        if self.closed:
+            raise WebSocketDisconnect(detail="it has gone")
+        self._outbound.put_nowait(text)
+
+    async def receive_data(self, mode: str) -> str:
+        text = await self._inbound.get()
+        if text is None:
+            raise WebSocketDisconnect(detail="it has gone")
+        return text
+
+    # --- the client's end ---
+
+    def send(self, frame: Mapping[str, Any]) -> None:
+        """Send a frame."""
+        self._inbound.put_nowait(wire.text(frame))
+
+    async def receive(self) -> str | None:
+        """The next frame, or None once the connection is closed. Frames on their way may be lost then."""
+        return await self._outbound.get()
+
+    def close(self) -> None:
+        """Close the connection, from either end or in between."""
+        if not self.closed:
+            self.closed = True
+            self._inbound.put_nowait(None)
+            self._outbound.put_nowait(None)
+
+
+class OrderedStream(hub.Stream):
+    """Its place in a set is the same in every run."""
+
+    __slots__ = ("_number",)
+    _count = 0
+
+    def __init__(self) -> None:
+        super().__init__()
+        OrderedStream._count += 1
+        self._number = OrderedStream._count
+
+    def __hash__(self) -> int:
+        return self._number
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+
+@contextmanager
+def simulated(world: World, kafka: Callable[[], Kafka]) -> Iterator[None]:
+    """Have the modules of the service take time, chance and Kafka from the simulation."""
+    chosen = random.Random(world.source.getrandbits(64))
+
+    def token_hex(size: int) -> str:
+        return f"{chosen.getrandbits(8 * size):0{2 * size}x}"
+
+    def wall() -> int:
+        return int(world.clock().timestamp() * 1e9)
+
+    async def broker_answers(_bootstrap: str) -> bool:
+        await asyncio.sleep(0)
+        return not kafka().server.away
+
+    secrets = SimpleNamespace(token_hex=token_hex, randbits=chosen.getrandbits)
+    OrderedStream._count = 0
+    patches: Sequence[tuple[Any, str, Any]] = [
+        (clock, "time", SimpleNamespace(time_ns=wall)),
+        (clock, "secrets", secrets),
+        (index, "secrets", secrets),
+        (index, "random", chosen),
+        (live, "secrets", secrets),
+        (live, "monotonic", world.loop.time),
+        (server, "monotonic", world.loop.time),
+        (session, "secrets", secrets),
+        (session, "monotonic", world.loop.time),
+        (holds, "random", chosen),
+        (worker, "Holds", lambda: Holds(world.loop.time)),
+        (watchdog, "monotonic", world.loop.time),
+        (watchdog, "broker_answers", broker_answers),
+        (queue, "monotonic", world.loop.time),
+        (hub, "Stream", OrderedStream),
+        (queue, "AIOKafkaProducer", lambda **_: Producer(kafka())),
+        (dead_letters, "AIOKafkaProducer", lambda **_: Producer(kafka())),
+        (inlet, "AIOKafkaConsumer", lambda **options: Consumer(kafka(), **options)),
+    ]
+    before = [(module, name, getattr(module, name)) for module, name, _ in patches]
+    for module, name, value in patches:
+        setattr(module, name, value)
+    try:
+        yield
+    finally:
+        for module, name, value in before:
+            setattr(module, name, value)

@@ -1,0 +1,357 @@
+"""Redis, in memory: what the real adapters ask of it, and everything it may forget, lose or delay.
+
+The scripts are those of src/adapters/redis/scripts.py in Python; tests/simulation/test_redis.py holds them to
+the contracts that the real ones keep.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from hashlib import sha1
+from typing import Any, Self
+
+import msgspec
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import NoScriptError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from adapters.redis import scripts
+from tests.simulation.loop import Process
+from tests.simulation.world import Server, World
+
+PREFIX = "bellwire"
+
+_SHA = {sha1(text.encode(), usedforsecurity=False).hexdigest(): text for text in (scripts.PAGE, scripts.LOAD)}
+
+
+@dataclass
+class Entry:
+    """The hash and the sorted set of a feed."""
+
+    epoch: str
+    version: int
+    count: int
+    complete: bool
+    items: list[bytes]
+    expires: float
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The rules of the scripts. Each that is taken away must show."""
+
+    checks_versions: bool = True
+    checks_leases: bool = True
+    voids_leases: bool = True
+
+
+class Redis:
+    """The server."""
+
+    def __init__(self, world: World, rules: Rules) -> None:
+        self.world = world
+        self.rules = rules
+        self.server = Server("Redis", patience=1.0)
+        self.entries: dict[str, Entry] = {}
+        self.leases: dict[str, tuple[str, float]] = {}
+        self.values: dict[str, tuple[bytes, float]] = {}
+        self.scripts: set[str] = set()
+        self.told: dict[str, int] = {}
+        """The newest version that was announced here, by user."""
+        self.lost_memory = 0
+        self.subscribers: list[PubSub] = []
+
+    # --- faults ---
+
+    def flush(self) -> None:
+        """Forget everything."""
+        self.world.note("Redis: FLUSHALL")
+        self.lost_memory += 1
+        self.entries, self.leases, self.values = {}, {}, {}
+
+    def cut(self) -> None:
+        """Close every subscriber's connection."""
+        self.world.note("Redis: subscribers are cut off")
+        for subscriber in self.subscribers:
+            subscriber.fail()
+
+    def restart(self) -> None:
+        """Lose the scripts and the connections too."""
+        self.flush()
+        self.scripts.clear()
+        self.cut()
+
+    def half_open(self, client: "Client") -> None:
+        """A subscriber's connection falls silent, and nothing says so."""
+        for subscriber in self.subscribers:
+            subscriber.half_open |= subscriber.client is client
+
+    def expire(self) -> None:
+        """What lives for minutes is gone, as if they had passed."""
+        self.entries, self.leases = {}, {}
+
+    # --- commands ---
+
+    def execute(self, name: str, *words: Any) -> Any:
+        """Run one command, atomically."""
+        match name:
+            case "EVAL" if words[0] == scripts.APPLY:
+                for change in msgspec.msgpack.decode(words[-1]):
+                    self._apply(words[3], words[4] / 1000, change)
+                return 0
+            case "EVALSHA":
+                if words[0] not in self.scripts:
+                    raise NoScriptError("NOSCRIPT No matching script.")
+                script = _SHA[words[0]]
+                return self.run(script, words[2 : 2 + words[1]], words[2 + words[1] :])
+            case "PUBLISH":
+                return self._publish(words[0], words[1])
+        raise AssertionError(f"{name} is not simulated")
+
+    def run(self, script: str, keys: Sequence[str], arguments: Sequence[Any]) -> Any:
+        """Run a registered script."""
+        match script:
+            case scripts.PAGE:
+                return self._page(keys, *arguments)
+            case scripts.LOAD:
+                return self._load(keys, *arguments)
+            case scripts.CLAIM:
+                return self._claim(keys[0], *arguments)
+        raise AssertionError("this script is not simulated")
+
+    def _page(self, keys: Sequence[str], limit: int, highest: str, lease: str, lease_ms: int) -> Any:
+        user = _user(keys[0])
+        entry = self.entry(user)
+        if entry is not None:
+            fresh = entry.version >= self.told.get(user, 0)
+            self.world.check(
+                fresh, f"I3: {user} is shown {entry.version}, but {self.told.get(user)} was told"
+            )
+            head = [1, entry.epoch.encode(), str(entry.version).encode(), str(entry.count).encode()]
+            if limit == 0:
+                return head
+            below = None if highest == "+" else highest[1:].encode()
+            items = [item for item in reversed(entry.items) if below is None or item < below][: limit + 1]
+            if entry.complete or len(items) > limit:
+                return [*head, *items]
+            if below is not None:
+                return [0, 0]
+        if user in self.leases and self.leases[user][1] > self.world.loop.time():
+            return [0, 0]
+        self.leases[user] = lease, self.world.loop.time() + lease_ms / 1000
+        return [0, 1]
+
+    def _load(self, keys: Sequence[str], lease: str, *words: Any) -> int:
+        user = _user(keys[0])
+        epoch, version, count, complete, milliseconds, *items = words
+        held = self.leases.get(user)
+        if self.rules.checks_leases and (
+            held is None or held[0] != lease or held[1] <= self.world.loop.time()
+        ):
+            return 0
+        self.leases.pop(user, None)
+        expires = self.world.loop.time() + milliseconds / 1000
+        self.entries[user] = Entry(epoch, version, count, bool(complete), sorted(items), expires)
+        self.world.note(f"Redis: the index holds {user} at {version}")
+        return 1
+
+    def _apply(self, capacity: int, seconds: float, change: Sequence[Any]) -> None:
+        user, epoch, prev, version, count, applicable, gone, new = change
+        if self.rules.voids_leases:
+            self.leases.pop(user, None)
+        self.told[user] = max(self.told.get(user, 0), version)
+        entry = self.entry(user)
+        if entry is None or (
+            entry.epoch == epoch and entry.version >= version and self.rules.checks_versions
+        ):
+            return
+        fits = entry.version == prev or not self.rules.checks_versions
+        if not (applicable and entry.epoch == epoch and fits and _changed(entry, gone, new)):
+            del self.entries[user]
+            self.world.note(f"Redis: the index drops {user}, told of {version}")
+            return
+        entry.version, entry.count = version, count
+        entry.expires = self.world.loop.time() + seconds
+        if len(entry.items) > capacity:
+            entry.items, entry.complete = entry.items[-capacity:], False
+        self.world.note(f"Redis: the index holds {user} at {version}")
+
+    def _claim(self, key: str, value: str, milliseconds: int) -> bytes:
+        held = self.values.get(key)
+        if held is None or held[1] <= self.world.loop.time():
+            held = self.values[key] = value.encode(), self.world.loop.time() + milliseconds / 1000
+        return held[0]
+
+    def _publish(self, channel: str, data: bytes) -> int:
+        for subscriber in self.subscribers:
+            if channel in subscriber.channels:
+                subscriber.send(channel, data)
+        return len(self.subscribers)
+
+    def entry(self, user: str) -> Entry | None:
+        """What the index holds of a feed."""
+        entry = self.entries.get(user)
+        if entry is not None and entry.expires <= self.world.loop.time():
+            del self.entries[user]
+            return None
+        return entry
+
+
+def _changed(entry: Entry, gone: Sequence[str], new: Sequence[str]) -> bool:
+    """Take items out and in; False if the entry cannot tell where one belongs."""
+    heads = tuple(f'{{"id":"{item}"'.encode() for item in gone)
+    entry.items = [item for item in entry.items if not item.startswith(heads)] if heads else entry.items
+    for item in (text.encode() for text in new):
+        if not entry.complete:
+            if not entry.items:
+                return False
+            if item < entry.items[0]:
+                continue
+        if item not in entry.items:
+            entry.items = sorted([*entry.items, item])
+    return True
+
+
+def _user(key: str) -> str:
+    return key.split(":", 2)[2]
+
+
+# --- the client -----------------------------------------------------------------------------------------
+
+
+class Client:
+    """Stands in for redis.asyncio.Redis, for one process."""
+
+    def __init__(self, redis: Redis, process: Process | None = None) -> None:
+        self._redis = redis
+        self._process = process
+        self.cut_off = False
+        """Whether this process alone does not reach Redis."""
+
+    async def ask(self, what: str, operations: Sequence[Callable[[], Any]]) -> list[Any]:
+        """Send commands together."""
+        redis = self._redis
+        return await redis.world.ask(redis.server, what, operations, self._lost, lambda: self.cut_off)
+
+    def _lost(self) -> Exception:
+        kind = self._redis.world.source.choice([RedisConnectionError, RedisTimeoutError])
+        return kind("out of reach")
+
+    def pipeline(self, transaction: bool = True) -> "Pipeline":
+        assert not transaction
+        return Pipeline(self)
+
+    def execute(self, *command: Any) -> Any:
+        return self._redis.execute(*command)
+
+    async def execute_command(self, *command: Any) -> Any:
+        return (await self.ask(str(command[0]), [lambda: self.execute(*command)]))[0]
+
+    def register_script(self, text: str) -> Callable[..., Awaitable[Any]]:
+        async def run(keys: Sequence[str], args: Sequence[Any]) -> Any:
+            kind = "load" if text == scripts.LOAD else "claim"
+            return (await self.ask(kind, [lambda: self._redis.run(text, keys, args)]))[0]
+
+        return run
+
+    async def script_load(self, text: str) -> None:
+        digest = sha1(text.encode(), usedforsecurity=False).hexdigest()
+        await self.ask("script load", [lambda: self._redis.scripts.add(digest)])
+
+    async def publish(self, channel: str, data: bytes) -> None:
+        await self.ask("publish", [lambda: self._redis.execute("PUBLISH", channel, data)])
+
+    def pubsub(self, *, ignore_subscribe_messages: bool) -> "PubSub":
+        return PubSub(self._redis, self)
+
+
+class Pipeline:
+    """Commands that travel together; others may come between them."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._commands: list[tuple[Any, ...]] = []
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._commands = []
+
+    def execute_command(self, *command: Any) -> None:
+        self._commands.append(command)
+
+    async def execute(self) -> list[Any]:
+        words = " ".join(str(command[0]) for command in self._commands)
+        return await self._client.ask(
+            words, [partial(self._client.execute, *command) for command in self._commands]
+        )
+
+
+class PubSub:
+    """A subscriber's connection."""
+
+    def __init__(self, redis: Redis, client: Client) -> None:
+        self._redis = redis
+        self._world = redis.world
+        self.client = client
+        self.channels: dict[str, None] = {}
+        self._messages: list[tuple[str, bytes]] = []
+        self._broken = False
+        self.half_open = False
+        """Nothing comes any more, and nothing says so."""
+        self._last = 0.0
+        self._waiter: asyncio.Future[None] | None = None
+
+    async def subscribe(self, *channels: str) -> None:
+        await self.client.ask("subscribe", [lambda: self._begin(channels)])
+
+    def _begin(self, channels: Sequence[str]) -> None:
+        self.channels = dict.fromkeys(channels)
+        if self not in self._redis.subscribers:
+            self._redis.subscribers.append(self)
+
+    async def aclose(self) -> None:
+        self._broken = True
+        if self in self._redis.subscribers:
+            self._redis.subscribers.remove(self)
+
+    def fail(self) -> None:
+        """The connection breaks; the client notices."""
+        self._broken = True
+        self._wake()
+
+    def send(self, channel: str, data: bytes) -> None:
+        """A message is on its way: usually in order, sometimes too early or twice, never changed."""
+        world = self._world
+        arrives = world.loop.time() + world.delay()
+        if not world.chance(world.weather.garbles):
+            self._last = arrives = max(self._last, arrives)
+        world.soon(arrives - world.loop.time(), self._receive, channel, data)
+        if world.chance(world.weather.garbles):
+            world.soon(arrives - world.loop.time() + world.delay(), self._receive, channel, data)
+
+    def _receive(self, channel: str, data: bytes) -> None:
+        if not (self._broken or self.half_open):
+            self._messages.append((channel, data))
+            self._wake()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def get_message(self, timeout: float) -> dict[str, Any] | None:  # noqa: ASYNC109 - as redis-py has it
+        if not self._messages and not self._broken:
+            self._waiter = self._world.loop.create_future()
+            timer = self._world.loop.call_later(timeout, self._wake)
+            try:
+                await self._waiter
+            finally:
+                timer.cancel()
+        if self._broken:
+            raise RedisConnectionError("the connection is closed")
+        if not self._messages:
+            return None
+        channel, data = self._messages.pop(0)
+        return {"channel": channel.encode(), "data": data}

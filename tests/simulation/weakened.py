@@ -1,0 +1,101 @@
+"""The service with one precaution taken away. If the simulation did not notice, nobody would."""
+
+from collections.abc import Awaitable, Sequence
+from dataclasses import replace
+from typing import Final
+
+from aiokafka import TopicPartition
+
+from adapters.kafka.inlet import Batch, KafkaInlet, Part
+from adapters.kafka.worker import Worker
+from adapters.redis.announcer import RedisAnnouncer
+from adapters.websocket.hub import Hub
+from application.delivery import Stored, StoreNotifications
+from application.inbox import MarkNotifications
+from application.ports import Frame
+from domain.feed import FeedChange, Marked
+from entrypoints.live.session import Session
+from tests.simulation.processes import Parts
+from tests.simulation.redis import Rules
+
+
+class CommitsFirst(KafkaInlet):
+    """Commits what it has read before it is stored."""
+
+    async def next_batch(
+        self, wait_seconds: float, only: TopicPartition | None = None, shrunk: int = 0
+    ) -> Batch:
+        batch = await super().next_batch(wait_seconds, only, shrunk)
+        await self.commit({part.partition: part.end for part in batch.parts})
+        return batch
+
+
+class ForgetsWhatIsOwed(Worker):
+    """Commits a batch although records before it were put back."""
+
+    def _take_over(self, part: Part) -> None:
+        self._owed.pop(part.partition, None)
+
+
+class SilentOnRedelivery(StoreNotifications):
+    """Announces only what is new."""
+
+    async def announce(self, stored: Stored) -> None:
+        new = replace(stored, appended=replace(stored.appended, present=()))
+        await StoreNotifications.announce(self, new)
+
+
+class MarksWithTheSocket(MarkNotifications):
+    """Stops in the middle if whoever asked has gone."""
+
+    async def _announced(self, marking: Awaitable[Marked]) -> Marked:
+        return await self._mark_and_announce(marking)
+
+
+class SilentOnNoChange(MarkNotifications):
+    """Does not announce a mark that changed nothing: a retry after a crash."""
+
+    async def _mark_and_announce(self, marking: Awaitable[Marked]) -> Marked:
+        marked = await marking
+        if marked.changed:
+            await self.announcer.announce([marked])
+        return marked
+
+
+class LatestWins(Session):
+    """Passes on whatever is newer, also if something is missing before it."""
+
+    async def _forward(self, frame: Frame) -> None:
+        if frame.version > self._version and frame.text:
+            await self._send_text(frame.text)
+            self._version = frame.version
+
+
+class DeafToLoss(Hub):
+    """Does not have streams compare themselves with the truth after the carrier was away."""
+
+    def lost(self) -> None:
+        return
+
+
+class ForgetsUntold(RedisAnnouncer):
+    """Does not remember what Redis could not be told."""
+
+    def _remember(self, changes: Sequence[FeedChange]) -> None:
+        return
+
+
+WEAKENED: Final = {
+    "offsets are committed before the records are stored": Parts(inlet=CommitsFirst),
+    "an offset passes records that were put back": Parts(worker=ForgetsWhatIsOwed),
+    "what is redelivered is not announced": Parts(store=SilentOnRedelivery),
+    "a mark ends with the socket that asked for it": Parts(mark=MarksWithTheSocket),
+    "a repeated mark is not announced": Parts(mark=SilentOnNoChange),
+    "the index takes a change that does not follow": Parts(rules=Rules(checks_versions=False)),
+    "the index is loaded without a lease": Parts(rules=Rules(checks_leases=False)),
+    "a change leaves leases alone": Parts(rules=Rules(voids_leases=False)),
+    "a stream passes on frames after a gap": Parts(session=LatestWins),
+    "a lost carrier is not made up for": Parts(hub=DeafToLoss),
+    "what Redis was not told is forgotten": Parts(announcer=ForgetsUntold),
+}
+"""By the bug."""
