@@ -1,6 +1,6 @@
 """The real adapters, each on the test's own part of the servers."""
 
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -55,3 +55,24 @@ async def product(
 async def stores(product: Product) -> AsyncIterator[Stores]:
     async with Stores.open(product.settings) as opened:
         yield opened
+
+
+class Run:
+    """How long a test takes, and where its figures go."""
+
+    def __init__(self, request: pytest.FixtureRequest, record: Callable[[str, object], None]) -> None:
+        self._test = request.node.name
+        self._record = record
+        self.long = bool(request.config.getoption("--long"))
+
+    def note(self, **figures: float) -> None:
+        """Keep figures in the report of the run, and print them (shown with -rP)."""
+        for name, value in figures.items():
+            shown = round(value, 2)
+            self._record(name, shown)
+            print(f"{self._test}: {name} = {shown}")
+
+
+@pytest.fixture
+def run(request: pytest.FixtureRequest, record_property: Callable[[str, object], None]) -> Run:
+    return Run(request, record_property)

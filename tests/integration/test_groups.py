@@ -19,6 +19,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from entrypoints.embedded import EmbeddedServers, KafkaServer, TansuServer
 from entrypoints.processes import Process
 from tests.conftest import PARTITIONS
+from tests.integration.conftest import Run
 from tests.load import Load, all_stored, assert_stored_once, read_states
 from tests.product import Product, Stores, create_users, eventually
 
@@ -47,27 +48,6 @@ def broker(servers: EmbeddedServers) -> Iterator[KafkaServer]:
         pytest.skip("only a broker that was started here can be killed: --servers kafka")
     yield servers.kafka
     servers.kafka.start()  # for the tests that follow, whatever became of this one
-
-
-class Run:
-    """How long a test takes, and where its figures go."""
-
-    def __init__(self, request: pytest.FixtureRequest, record: Callable[[str, object], None]) -> None:
-        self._test = request.node.name
-        self._record = record
-        self.long = bool(request.config.getoption("--long"))
-
-    def note(self, **figures: float) -> None:
-        """Keep figures in the report of the run, and print them (shown with -rP)."""
-        for name, value in figures.items():
-            shown = round(value, 2)
-            self._record(name, shown)
-            print(f"{self._test}: {name} = {shown}")
-
-
-@pytest.fixture
-def run(request: pytest.FixtureRequest, record_property: Callable[[str, object], None]) -> Run:
-    return Run(request, record_property)
 
 
 class Group:
