@@ -11,24 +11,21 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
-from adapters import metrics, tracing
+from adapters import tracing
 from adapters.kafka.codec import Undecodable, decode
 from adapters.kafka.dead_letters import KafkaDeadLetters
 from adapters.kafka.inlet import Batch, KafkaInlet
 from adapters.kafka.queue import KafkaQueue
 from adapters.kafka.topics import Topics, ensure_topics
-from adapters.kafka.worker import Worker
-from application.delivery import StoreNotifications
 from application.errors import Unavailable, Unconfirmed
-from domain.identifiers import UserId
 from domain.notification import Draft
 from entrypoints.embedded import EmbeddedServers
 from entrypoints.lifespan import background
 from tests import contracts
 from tests.build import ADA, BOB, a_draft, a_user, an_id, drafts
-from tests.memory import MemoryAnnouncer, MemoryFeeds, MemoryIndex, MemoryLive, MemoryUsers
 from tests.product import eventually
-from tests.wiring import change_frame
+from tests.stage import Stage
+from tests.stage import an_inlet as stage_inlet
 
 PARTITIONS = 3
 NOWHERE = "127.0.0.1:1"
@@ -100,16 +97,17 @@ def arrived(read: Read, topics: Topics) -> Callable[[int], Awaitable[list[Draft]
     return arrived
 
 
-def an_inlet(servers: EmbeddedServers, topics: Topics, *, group: str | None = None) -> KafkaInlet:
-    return KafkaInlet(
-        servers.kafka_bootstrap,
-        topics.name,
-        group or topics.name,
-        # Tansu lets members of a group wait for half of it; Apache's, of others, no less than six.
-        session_seconds=2 if servers.kafka else 6,
-        fetch_wait_ms=20,
-        batch_records=100,
-    )
+def session_seconds(servers: EmbeddedServers) -> float:
+    """Tansu lets members of a group wait for half of it; Apache's, of others, no less than six."""
+    return 2 if servers.kafka else 6
+
+
+def an_inlet(servers: EmbeddedServers, topics: Topics) -> KafkaInlet:
+    return stage_inlet(servers.kafka_bootstrap, topics, session_seconds=session_seconds(servers))
+
+
+def a_stage(servers: EmbeddedServers, topics: Topics) -> Stage:
+    return Stage(servers.kafka_bootstrap, topics, session_seconds=session_seconds(servers))
 
 
 async def settle() -> None:
@@ -293,49 +291,9 @@ async def test_there_is_no_joining_where_no_broker_is() -> None:
 # --- what cannot be stored ---
 
 
-class Stage:
-    """A worker on real topics with stores in memory, which can be cut off."""
-
-    def __init__(self, servers: EmbeddedServers, topics: Topics) -> None:
-        self.users = MemoryUsers()
-        self.feeds = MemoryFeeds(self.users)
-        announcer = MemoryAnnouncer(MemoryIndex(contracts.body), MemoryLive(), change_frame)
-        self.letters = KafkaDeadLetters(servers.kafka_bootstrap, topics.dead_letters, topics.name, "1.2.3")
-        self.worker = Worker(
-            an_inlet(servers, topics),
-            StoreNotifications(feeds=self.feeds, announcer=announcer),
-            self.letters,
-            bad_records_limit=50,
-        )
-
-    @asynccontextmanager
-    async def working(self) -> AsyncIterator[None]:
-        await self.worker.join()
-        running = asyncio.create_task(self.worker.run())
-        try:
-            yield
-        finally:
-            self.worker.stop()
-            async with asyncio.timeout(20):
-                await running
-            await self.worker.leave()
-
-    async def tried(self) -> None:
-        """Wait until it has tried in vain to store."""
-        before = metrics.STORE_RETRIES._value.get()
-        async with asyncio.timeout(25):
-            while metrics.STORE_RETRIES._value.get() == before:  # noqa: ASYNC110 - a counter tells nobody
-                await asyncio.sleep(0.02)
-
-    async def stored(self, count: int, user: UserId = ADA) -> None:
-        async with asyncio.timeout(25):
-            while (await self.feeds.feed(user)).version < count:  # noqa: ASYNC110 - a store tells nobody
-                await asyncio.sleep(0.02)
-
-
 @pytest.fixture
 async def stage(servers: EmbeddedServers, topics: Topics) -> Stage:
-    stage = Stage(servers, topics)
+    stage = a_stage(servers, topics)
     for user in (ADA, BOB):
         await stage.users.add(a_user(user), None)
     return stage
@@ -400,7 +358,7 @@ async def test_what_was_stored_is_committed_and_what_came_again_changes_nothing(
         await stage.stored(20)
         await stage.stored(20, BOB)
 
-    again = Stage(servers, topics)
+    again = a_stage(servers, topics)
     await again.users.add(a_user(ADA), None)
     await queue.put_all(drafts(1, first=21))
     async with again.working():
@@ -429,7 +387,7 @@ async def test_told_to_stop_while_the_store_is_away_it_stops_and_the_records_com
     async with stage.working():
         await stage.tried()
 
-    again = Stage(servers, topics)
+    again = a_stage(servers, topics)
     await again.users.add(a_user(ADA), None)
     async with again.working():
         await again.stored(3)

@@ -54,7 +54,10 @@ class KafkaQueue:
         self._topic = topic
         self._producer: AIOKafkaProducer | None = None
         self._in_flight = 0
+        self._well_at = monotonic()
+        """When something succeeded last, or this producer was new."""
         self._failing_since: float | None = None
+        self._told = ""
         self._abandoned: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
@@ -104,23 +107,36 @@ class KafkaQueue:
                     sent.append(await self._send(self._producer, draft))  # noqa: PERF401 - keeps what was sent before a failure
                 await asyncio.wait(sent)
         except (TimeoutError, KafkaError) as error:
-            logger.warning("Kafka did not take a publish: %r", error)
+            self._tell(error)
         finally:
             self._in_flight -= len(drafts)
-        metrics.PUBLISH_ACK.observe(perf_counter() - started)
+        took = perf_counter() - started
+        metrics.PUBLISH_ACK.observe(took)
+        self._tell(*filter(None, map(_failure, sent)))
         outcomes = [
             _outcome(draft.id, sent[nth] if nth < len(sent) else None) for nth, draft in enumerate(drafts)
         ]
-        self._take_note(len(drafts), sum(outcome is not None for outcome in outcomes))
+        self._take_note(len(drafts), sum(outcome is not None for outcome in outcomes), took)
         return outcomes
 
-    def _take_note(self, sent: int, failed: int) -> None:
+    def _take_note(self, sent: int, failed: int, took: float) -> None:
         metrics.PUBLISHED.labels("accepted").inc(sent - failed)
         metrics.PUBLISHED.labels("unconfirmed").inc(failed)
+        now = monotonic()
         if failed < sent:
-            self._failing_since = None
+            self._failing_since, self._well_at = None, now
+            self._told = ""
         elif self._failing_since is None:
-            self._failing_since = monotonic()
+            self._failing_since = max(now - took, self._well_at)
+
+    def _tell(self, *errors: BaseException) -> None:
+        """Log why publishes fail, each reason once until something succeeds: while brokers are away each
+        publish fails.
+        """
+        for reason in {repr(error): None for error in errors}:
+            if reason != self._told:
+                self._told = reason
+                logger.warning("Kafka did not take a publish: %s", reason)
 
     async def _replace(self) -> None:
         """Put a new producer in the place of the old one, as soon as a broker answers it."""
@@ -131,7 +147,8 @@ class KafkaQueue:
             logger.warning("Kafka is out of reach: %s", error)
             await producer.stop()
             return
-        old, self._producer, self._failing_since = self._producer, producer, None
+        old, self._producer = self._producer, producer
+        self._failing_since, self._well_at = None, monotonic()
         if old is not None:
             metrics.PRODUCERS_REPLACED.inc()
             logger.warning("nothing could be published for some time: a new producer takes over")
@@ -155,6 +172,10 @@ async def _abandon(producer: AIOKafkaProducer) -> None:
             await producer.stop()
     except (TimeoutError, KafkaError) as error:
         logger.warning("an abandoned producer did not close: %r", error)
+
+
+def _failure(sent: "asyncio.Future[object]") -> BaseException | None:
+    return sent.exception() if sent.done() and not sent.cancelled() else None
 
 
 def _outcome(notification_id: UUID, sent: "asyncio.Future[object] | None") -> Unconfirmed | None:

@@ -1,0 +1,342 @@
+"""Brokers that are away, without a leader, or that answer with an error: the mock cluster of librdkafka.
+
+Recovery times that are noted are bounded by what the queue and the group wait for at most, not by chance.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import psutil
+import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import for_code
+from aiokafka.partitioner import DefaultPartitioner
+
+from adapters import metrics
+from adapters.kafka import queue as queue_module
+from adapters.kafka.codec import decode
+from adapters.kafka.queue import KafkaQueue
+from adapters.kafka.topics import Topics
+from application.errors import Unconfirmed
+from domain.identifiers import NotificationId, UserId
+from domain.notification import Draft
+from entrypoints.lifespan import background
+from tests.build import a_draft
+from tests.integration.conftest import Run
+from tests.mock_cluster import Api, MockCluster
+from tests.product import eventually
+
+PARTITIONS = 3
+TOPICS = Topics("notifications", PARTITIONS, replication=1)
+
+ANSWER_SECONDS = 15.0
+"""More than a publish waits for an answer, on a machine that has other work too."""
+RECOVERY_SECONDS = 30.0
+
+
+def user_of(partition: int) -> UserId:
+    """Somebody whose records go to a partition."""
+    numbers = list(range(PARTITIONS))
+    names = (f"user-{n}" for n in range(1000))
+    return next(UserId(n) for n in names if DefaultPartitioner()(n.encode(), numbers, numbers) == partition)
+
+
+USERS = [user_of(partition) for partition in range(PARTITIONS)]
+
+
+@pytest.fixture
+def cluster() -> Iterator[MockCluster]:
+    with MockCluster.running() as cluster:
+        for name in (TOPICS.name, TOPICS.dead_letters):
+            cluster.create_topic(name, PARTITIONS)
+        yield cluster
+
+
+@pytest.fixture
+async def queue(cluster: MockCluster) -> AsyncIterator[KafkaQueue]:
+    queue = KafkaQueue(cluster.bootstrap, TOPICS.name)
+    async with background(queue.run()):
+        await eventually(lambda: queue._producer is not None, "the producer is connected")
+        yield queue
+        await asyncio.wait_for(queue.stop(), ANSWER_SECONDS)
+
+
+async def read(cluster: MockCluster, topic: str = TOPICS.name) -> list[Draft]:
+    """Everything that is on the log."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=cluster.bootstrap, auto_offset_reset="earliest")
+    await consumer.start()
+    try:
+        partitions = [TopicPartition(topic, number) for number in range(PARTITIONS)]
+        consumer.assign(partitions)
+        ends = await consumer.end_offsets(partitions)
+        found = []
+        async with asyncio.timeout(60):
+            while any([await consumer.position(one) < ends[one] for one in partitions]):
+                for records in (await consumer.getmany(timeout_ms=100)).values():
+                    found += [decode(record) for record in records]
+        return found
+    finally:
+        await consumer.stop()
+
+
+@dataclass
+class Publishing:
+    """Publishes by schedule, whatever the answers do, and keeps what became of each."""
+
+    queue: KafkaQueue
+    per_second: int = 500
+    accepted: set[NotificationId] = field(default_factory=set)
+    unconfirmed: set[NotificationId] = field(default_factory=set)
+    slowest: float = 0.0
+    most_in_flight: int = 0
+    number: int = 0
+    under_way: set["asyncio.Task[None]"] = field(default_factory=set)
+
+    @asynccontextmanager
+    async def going_on(self) -> AsyncIterator[None]:
+        """Until the block is left; every publish is answered then."""
+        sending = asyncio.create_task(self._send())
+        try:
+            yield
+        finally:
+            sending.cancel()
+            await asyncio.gather(sending, return_exceptions=True)
+            async with asyncio.timeout(ANSWER_SECONDS):
+                await asyncio.gather(*self.under_way)
+
+    async def one(self, user: UserId | None = None) -> bool:
+        """Publish one; return whether it was accepted."""
+        self.number += 1
+        draft = a_draft(self.number, user or USERS[self.number % PARTITIONS])
+        started = time.monotonic()
+        (outcome,) = await self.queue.put_all([draft])
+        self.slowest = max(self.slowest, time.monotonic() - started)
+        if outcome is None:
+            self.accepted.add(draft.id)
+        else:
+            assert outcome.notification_id == draft.id
+            self.unconfirmed.add(draft.id)
+        return outcome is None
+
+    async def first_success(self) -> float:
+        """Publish until something is accepted; return after how many seconds."""
+        started = time.monotonic()
+        async with asyncio.timeout(RECOVERY_SECONDS):
+            while not await self.one():
+                continue
+        return time.monotonic() - started
+
+    async def check(self, cluster: MockCluster) -> None:
+        """What was accepted is on the log, and nothing that nobody sent."""
+        found = {draft.id for draft in await read(cluster)}
+        assert self.accepted <= found
+        assert found <= self.accepted | self.unconfirmed
+
+    async def _send(self) -> None:
+        started, sent = time.monotonic(), 0
+        while True:
+            while sent < (time.monotonic() - started) * self.per_second:
+                sent += 1
+                task = asyncio.create_task(self._one())
+                self.under_way.add(task)
+                task.add_done_callback(self.under_way.discard)
+            self.most_in_flight = max(self.most_in_flight, self.queue._in_flight)
+            await asyncio.sleep(0.01)
+
+    async def _one(self) -> None:
+        await self.one()
+
+
+@pytest.fixture
+def publishing(queue: KafkaQueue) -> Publishing:
+    return Publishing(queue)
+
+
+def memory() -> float:
+    """What this process holds, in MiB."""
+    return float(psutil.Process().memory_info().rss / 2**20)
+
+
+def silent(cluster: MockCluster) -> None:
+    cluster.answer_after(600)
+
+
+def heard(cluster: MockCluster) -> None:
+    cluster.answer_after(0)
+
+
+Turn = Callable[[MockCluster], None]
+WAYS: Mapping[str, tuple[Turn, Turn]] = {
+    "down": (MockCluster.down, MockCluster.up),
+    "silent": (silent, heard),
+}
+
+
+# --- publishing while brokers are away ---
+
+
+@pytest.mark.parametrize("how", WAYS)
+async def test_while_all_brokers_are_away_each_publish_is_answered_and_then_all_is_well(
+    cluster: MockCluster, publishing: Publishing, run: Run, how: str
+) -> None:
+    leave, come_back = WAYS[how]
+    seconds = 60.0 if run.long else 14.0
+    async with publishing.going_on():
+        await eventually(lambda: len(publishing.accepted) > 500, "publishing works")
+        leave(cluster)
+        left = time.monotonic()
+        await eventually(lambda: len(publishing.unconfirmed) > 500, "publishes are answered")
+        before = memory()
+        await eventually(lambda: time.monotonic() - left > seconds, "it is away", seconds + 10)
+        after = memory()
+        accepted = len(publishing.accepted)
+        come_back(cluster)
+        returned = time.monotonic()
+        await eventually(lambda: len(publishing.accepted) > accepted, "publishing works", RECOVERY_SECONDS)
+        back = time.monotonic() - returned
+        await eventually(lambda: len(publishing.accepted) > accepted + 500, "publishing goes on")
+
+    run.note(accepted=len(publishing.accepted), unconfirmed=len(publishing.unconfirmed))
+    run.note(slowest_answer_seconds=publishing.slowest, most_in_flight=publishing.most_in_flight)
+    run.note(mib_grown_while_away=after - before, seconds_until_publishing_worked=back)
+    assert publishing.slowest < ANSWER_SECONDS
+    assert publishing.most_in_flight <= publishing.per_second * ANSWER_SECONDS
+    assert publishing.queue._in_flight == 0
+    assert after - before < 32
+    await publishing.check(cluster)
+
+
+async def test_more_than_it_can_hold_is_answered_at_once(
+    cluster: MockCluster, queue: KafkaQueue, publishing: Publishing
+) -> None:
+    silent(cluster)
+    batches = [[a_draft(n) for n in range(start, start + 1000)] for start in range(0, 30_000, 1000)]
+    attempts = [asyncio.create_task(queue.put_all(batch)) for batch in batches]
+    at_once, _ = await asyncio.wait(attempts, timeout=2)
+    held = queue._in_flight
+    outcomes = await asyncio.gather(*attempts)
+
+    assert len(at_once) == 10
+    assert held == queue_module._IN_FLIGHT
+    for batch, outcome in zip(batches, outcomes, strict=True):
+        assert [each and each.notification_id for each in outcome] == [draft.id for draft in batch]
+    heard(cluster)
+    await publishing.first_success()
+    assert queue._in_flight == 0
+
+
+@pytest.mark.parametrize("how", WAYS)
+async def test_it_is_stopped_in_bounded_time_while_brokers_are_away(cluster: MockCluster, how: str) -> None:
+    queue = KafkaQueue(cluster.bootstrap, TOPICS.name)
+    async with background(queue.run()):
+        await eventually(lambda: queue._producer is not None, "the producer is connected")
+        WAYS[how][0](cluster)
+        publishes = [asyncio.create_task(queue.put_all([a_draft(n)])) for n in range(100)]
+        await eventually(lambda: queue._in_flight == 100, "they are under way")
+        async with asyncio.timeout(ANSWER_SECONDS):
+            # It gives up by itself, or has told everybody by then.
+            with contextlib.suppress(TimeoutError):
+                await queue.stop()
+        outcomes = await asyncio.gather(*publishes)
+
+    assert all(isinstance(outcome, Unconfirmed) for (outcome,) in outcomes)
+
+
+async def test_a_leader_that_is_missing_for_longer_than_a_request_waits_is_got_over(
+    cluster: MockCluster, publishing: Publishing, run: Run
+) -> None:
+    """With idempotence on this could wedge the partition for good (aiokafka#1017)."""
+    orphan, *others = USERS
+    assert await publishing.one(orphan)
+    cluster.lead(TOPICS.name, 0, None)
+    left = time.monotonic()
+    while time.monotonic() - left < 2 * queue_module._REQUEST_TIMEOUT_MS / 1000:
+        orphaned, *rest = await asyncio.gather(publishing.one(orphan), *map(publishing.one, others))
+        assert not orphaned
+        assert all(rest)
+
+    cluster.lead(TOPICS.name, 0, 2)
+    started = time.monotonic()
+    async with asyncio.timeout(RECOVERY_SECONDS):
+        while not await publishing.one(orphan):
+            pass
+    run.note(slowest_answer_seconds=publishing.slowest)
+    run.note(seconds_until_publishing_worked=time.monotonic() - started)
+    assert all([await publishing.one(orphan) for _ in range(20)])
+    await publishing.check(cluster)
+
+
+# --- brokers that refuse ---
+
+RETRIED = {"not-leader": 6, "timed-out": 7, "not-enough-replicas": 19, "not-enough-after-append": 20}
+FINAL = {"out-of-order": 45, "unknown-producer": 59, "too-large": 10}
+
+
+@pytest.mark.parametrize("code", RETRIED.values(), ids=RETRIED)
+async def test_an_error_that_passes_is_not_noticed(
+    cluster: MockCluster, publishing: Publishing, code: int
+) -> None:
+    assert await publishing.one()
+    cluster.fail(Api.PRODUCE, [code] * 3)
+    before = cluster.requests(Api.PRODUCE)
+
+    assert await publishing.one()
+
+    assert cluster.requests(Api.PRODUCE) == before + 4
+    await publishing.check(cluster)
+
+
+@pytest.mark.parametrize("code", RETRIED.values(), ids=RETRIED)
+async def test_an_error_that_stays_makes_the_outcome_unknown(
+    cluster: MockCluster, publishing: Publishing, run: Run, code: int
+) -> None:
+    assert await publishing.one()
+    cluster.fail(Api.PRODUCE, [code] * 1000)
+
+    assert not await publishing.one()
+    assert publishing.slowest < ANSWER_SECONDS
+
+    cluster.forgive(Api.PRODUCE)
+    run.note(seconds_until_publishing_worked=await publishing.first_success())
+    await publishing.check(cluster)
+
+
+@pytest.mark.parametrize("code", FINAL.values(), ids=FINAL)
+async def test_an_error_that_no_retry_helps_is_told_and_the_next_publish_works(
+    cluster: MockCluster, publishing: Publishing, caplog: pytest.LogCaptureFixture, code: int
+) -> None:
+    assert await publishing.one()
+    cluster.fail(Api.PRODUCE, [code])
+
+    assert not await publishing.one()
+
+    assert for_code(code).__name__ in caplog.text
+    assert all([await publishing.one() for _ in range(10)])
+    await publishing.check(cluster)
+
+
+# --- a producer that is lost ---
+
+
+async def test_a_producer_that_can_never_succeed_again_is_replaced(
+    cluster: MockCluster, queue: KafkaQueue, publishing: Publishing, run: Run
+) -> None:
+    assert await publishing.one()
+    lost = queue._producer
+    assert lost is not None
+    replaced = metrics.PRODUCERS_REPLACED._value.get()
+    lost._sender._sender_task.cancel()
+    started = time.monotonic()
+
+    async with publishing.going_on():
+        await eventually(lambda: len(publishing.accepted) > 1, "publishing works again", RECOVERY_SECONDS)
+        run.note(seconds_until_publishing_worked=time.monotonic() - started)
+
+    assert queue._producer is not lost
+    assert metrics.PRODUCERS_REPLACED._value.get() == replaced + 1
+    await eventually(lambda: not queue._abandoned, "the old one is closed")
+    await publishing.check(cluster)

@@ -1,0 +1,71 @@
+"""A worker on real topics, with stores in memory."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from adapters import metrics
+from adapters.kafka.dead_letters import KafkaDeadLetters
+from adapters.kafka.inlet import KafkaInlet
+from adapters.kafka.topics import Topics
+from adapters.kafka.worker import Worker
+from application.delivery import StoreNotifications
+from domain.identifiers import UserId
+from tests import contracts
+from tests.build import ADA
+from tests.memory import MemoryAnnouncer, MemoryFeeds, MemoryIndex, MemoryLive, MemoryUsers
+from tests.wiring import change_frame
+
+
+def an_inlet(
+    bootstrap: str, topics: Topics, *, session_seconds: float, group: str | None = None
+) -> KafkaInlet:
+    return KafkaInlet(
+        bootstrap,
+        topics.name,
+        group or topics.name,
+        session_seconds=session_seconds,
+        fetch_wait_ms=20,
+        batch_records=100,
+    )
+
+
+class Stage:
+    """A worker whose stores can be cut off."""
+
+    def __init__(self, bootstrap: str, topics: Topics, *, session_seconds: float) -> None:
+        self.users = MemoryUsers()
+        self.feeds = MemoryFeeds(self.users)
+        announcer = MemoryAnnouncer(MemoryIndex(contracts.body), MemoryLive(), change_frame)
+        self.letters = KafkaDeadLetters(bootstrap, topics.dead_letters, topics.name, "1.2.3")
+        self.inlet = an_inlet(bootstrap, topics, session_seconds=session_seconds)
+        self.worker = Worker(
+            self.inlet,
+            StoreNotifications(feeds=self.feeds, announcer=announcer),
+            self.letters,
+            bad_records_limit=50,
+        )
+
+    @asynccontextmanager
+    async def working(self) -> AsyncIterator[None]:
+        await self.worker.join()
+        running = asyncio.create_task(self.worker.run())
+        try:
+            yield
+        finally:
+            self.worker.stop()
+            async with asyncio.timeout(20):
+                await running
+            await self.worker.leave()
+
+    async def tried(self) -> None:
+        """Wait until it has tried in vain to store."""
+        before = metrics.STORE_RETRIES._value.get()
+        async with asyncio.timeout(25):
+            while metrics.STORE_RETRIES._value.get() == before:  # noqa: ASYNC110 - a counter tells nobody
+                await asyncio.sleep(0.02)
+
+    async def stored(self, count: int, user: UserId = ADA) -> None:
+        async with asyncio.timeout(25):
+            while (await self.feeds.feed(user)).version < count:  # noqa: ASYNC110 - a store tells nobody
+                await asyncio.sleep(0.02)
