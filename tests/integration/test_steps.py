@@ -102,8 +102,9 @@ async def _settled(scene: Scene) -> bool:
     if await scene.stores.disagreements():
         return False
     settings = scene.product.settings
-    records = Topic(settings.kafka_bootstrap, settings.kafka_topic, settings.kafka_group)
-    letters = Topic(settings.kafka_bootstrap, f"{settings.kafka_topic}.dlq", settings.kafka_group)
+    place = settings.kafka_bootstrap, settings.kafka_topic, settings.kafka_group
+    records = Topic(*place, settings.kafka_partitions)
+    letters = Topic(place[0], f"{place[1]}.dlq", place[2], settings.kafka_partitions)
     left = await records.rest(await records.committed())
     kept = {
         (letter.headers["dlq-original-partition"], letter.headers["dlq-original-offset"])

@@ -31,6 +31,7 @@ from application.errors import Stuck, Unavailable
 from application.inbox import CatchUp, FetchUnread, ListNotifications, MarkNotifications
 from application.ports import Lagging
 from application.publishing import PublishBatch, PublishNotification
+from application.reconciling import Mismatch, ReconcileIndex
 from domain.errors import DomainError
 from entrypoints.live import session
 from entrypoints.live.frames import Close
@@ -143,7 +144,10 @@ class ConsumerProcess(ServiceProcess):
         self.watchdog = Watchdog(self.worker, self.inlet, "simulated", 20.0)
         self.retract = RetractExpired(feeds=self.feeds, announcer=self.announcer, clock=self.world.clock)
         self.run(self.announcer.run())
+        index = RedisUnreadIndex(RedisServer(self.redis), PREFIX, service.capacity)  # type: ignore[arg-type]
+        self.reconcile = ReconcileIndex(index=index, feeds=self.feeds, announcer=self.announcer)
         self.run(self._retract())
+        self.run(self._reconcile())
         self.run(self._watch())
         self.working = self.start(self._work())
 
@@ -178,6 +182,19 @@ class ConsumerProcess(ServiceProcess):
                 await self.retract()
             except Unavailable as error:
                 self.world.note(f"expired notifications were not taken back: {error}")
+
+    async def _reconcile(self) -> None:
+        """It may find what nobody could tell Redis, never what contradicts the store."""
+        while True:
+            await asyncio.sleep(3.0)
+            try:
+                found = await self.reconcile(10)
+            except Unavailable as error:
+                self.world.note(f"the index was not compared: {error}")
+                continue
+            for user, kind in found.mismatches.items():
+                self.world.note(f"the index was {kind} for {user}")
+                self.world.check(kind is not Mismatch.WRONG, f"I3: what the index held of {user} was wrong")
 
 
 class ApiProcess(ServiceProcess):

@@ -107,6 +107,22 @@ class Redis:
                 return self.run(script, words[2 : 2 + words[1]], words[2 + words[1] :])
             case "PUBLISH":
                 return self._publish(words[0], words[1])
+        return self._look_after(name, words[0])
+
+    def _look_after(self, name: str, key: str) -> Any:
+        """Run a command of whoever compares entries with the store."""
+        match name:
+            case "DEL":
+                return self.entries.pop(_user(key), None) is not None
+            case "HMGET":
+                entry = self.entry(_user(key))
+                return [None] * 4 if entry is None else _state(entry)
+            case "ZRANGE":
+                entry = self.entry(_user(key))
+                return [] if entry is None else entry.items[::-1]
+            case "SCAN":
+                held = [user for user in sorted(self.entries) if self.entry(user)]
+                return 0, [key.replace("*", user).encode() for user in held]
         raise AssertionError(f"{name} is not simulated")
 
     def run(self, script: str, keys: Sequence[str], arguments: Sequence[Any]) -> Any:
@@ -213,6 +229,12 @@ def _changed(entry: Entry, gone: Sequence[str], new: Sequence[str]) -> bool:
     return True
 
 
+def _state(entry: Entry) -> list[bytes]:
+    return [
+        str(word).encode() for word in (entry.epoch, entry.version, entry.count, 1 if entry.complete else 0)
+    ]
+
+
 def _user(key: str) -> str:
     return key.split(":", 2)[2]
 
@@ -239,8 +261,7 @@ class Client:
         return kind("out of reach")
 
     def pipeline(self, transaction: bool = True) -> "Pipeline":
-        assert not transaction
-        return Pipeline(self)
+        return Pipeline(self, transaction=transaction)
 
     def execute(self, *command: Any) -> Any:
         return self._redis.execute(*command)
@@ -259,6 +280,12 @@ class Client:
         digest = sha1(text.encode(), usedforsecurity=False).hexdigest()
         await self.ask("script load", [lambda: self._redis.scripts.add(digest)])
 
+    async def delete(self, feed: str, _unread: str) -> None:
+        await self.ask("delete", [lambda: self.execute("DEL", feed)])
+
+    async def scan(self, _cursor: int, *, match: str, count: int) -> Any:
+        return (await self.ask("scan", [lambda: self.execute("SCAN", match)]))[0]
+
     async def publish(self, channel: str, data: bytes) -> None:
         await self.ask("publish", [lambda: self._redis.execute("PUBLISH", channel, data)])
 
@@ -267,10 +294,11 @@ class Client:
 
 
 class Pipeline:
-    """Commands that travel together; others may come between them."""
+    """Commands that travel together; others may come between them, unless it is a transaction."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, *, transaction: bool) -> None:
         self._client = client
+        self._transaction = transaction
         self._commands: list[tuple[Any, ...]] = []
 
     async def __aenter__(self) -> Self:
@@ -284,9 +312,10 @@ class Pipeline:
 
     async def execute(self) -> list[Any]:
         words = " ".join(str(command[0]) for command in self._commands)
-        return await self._client.ask(
-            words, [partial(self._client.execute, *command) for command in self._commands]
-        )
+        operations = [partial(self._client.execute, *command) for command in self._commands]
+        if self._transaction:
+            return list((await self._client.ask(words, [lambda: [each() for each in operations]]))[0])
+        return await self._client.ask(words, operations)
 
 
 class PubSub:

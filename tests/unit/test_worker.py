@@ -38,6 +38,7 @@ class Log:
         self.committed = dict.fromkeys(self.records, 0)
         self.commits: list[Mapping[TopicPartition, int]] = []
         self.batch_records = 1_000
+        self.refusals = 0
 
     async def next_batch(self, _seconds: float, only: TopicPartition | None = None, shrunk: int = 0) -> Batch:
         await asyncio.sleep(0)
@@ -58,9 +59,13 @@ class Log:
     def release(self, partition: TopicPartition) -> None:
         self.paused.discard(partition)
 
-    async def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
-        self.commits.append(offsets)
+    async def commit(self, offsets: Mapping[TopicPartition, int]) -> bool:
+        if self.refusals:
+            self.refusals -= 1
+            return False
+        self.commits.append(dict(offsets))
         self.committed |= offsets
+        return True
 
 
 def _record(partition: TopicPartition, offset: int) -> Any:
@@ -241,6 +246,17 @@ async def test_a_rebalance_forgets_what_was_put_back() -> None:
         log.position = dict(log.committed)
         await until(lambda: log.committed[P0] == 3)
         await stage.worker.check_partitions()
+
+
+async def test_an_offset_that_was_not_taken_is_committed_again_though_nothing_new_arrives() -> None:
+    log = Log(p0=good(3))
+    log.refusals = 3
+    stage = await on_stage(log)
+
+    async with stage.working():
+        await until(lambda: log.committed[P0] == 3)
+
+    assert log.commits == [{P0: 3}]
 
 
 # --- a flood of bad records ---

@@ -166,10 +166,12 @@ class KafkaInlet:
         if self._consumer is not None and partition in self._consumer.assignment():
             self._consumer.resume(partition)
 
-    async def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
-        """Commit offsets. One that fails is not an error: the records come again, and change nothing."""
+    async def commit(self, offsets: Mapping[TopicPartition, int]) -> bool:
+        """Commit offsets; return whether that is done. If not, and the partitions move, their records come
+        again, and change nothing.
+        """
         if self._consumer is None:
-            return
+            return False
         mine = self._consumer.assignment()
         kept = {partition: offset for partition, offset in offsets.items() if partition in mine}
         try:
@@ -177,7 +179,9 @@ class KafkaInlet:
                 if kept:
                     await self._consumer.commit(kept)
         except (KafkaError, IllegalStateError, TimeoutError) as error:
-            logger.warning("offsets were not committed, the records will come again: %r", error)
+            logger.warning("offsets were not committed: %r", error)
+            return False
+        return True
 
     @property
     def assignments(self) -> int:

@@ -52,7 +52,7 @@ class Watchdog:
         if state != "behind":
             self._well_at = monotonic()
         elif monotonic() - self._well_at > self._patience:
-            raise Stuck(f"No batch was dealt with for {self._patience:.0f} s although records wait.")
+            raise Stuck(f"This consumer got nowhere for {self._patience:.0f} s although a broker answers.")
         return state
 
     async def _state(self) -> str:

@@ -54,6 +54,8 @@ class Worker:
         self._holds = Holds()
         self._owed: dict[TopicPartition, int] = {}
         """From which offset on records were put back and not yet read again: no commit may pass it."""
+        self._uncommitted: dict[TopicPartition, int] = {}
+        """Offsets that are due and that Kafka has not taken yet."""
         self._storing = asyncio.Lock()
         self._finishing: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
@@ -87,6 +89,8 @@ class Worker:
             batch = await self._next_batch()
             if batch.parts:
                 await self._process(batch)
+            elif self._uncommitted:
+                await self._commit_again()
         await self._settled()
 
     @property
@@ -101,6 +105,7 @@ class Worker:
         await self._settled()
         self._holds.clear()
         self._owed.clear()
+        self._uncommitted.clear()
 
     async def stopped_within(self, seconds: float) -> bool:
         """Wait; return whether it was told to stop meanwhile."""
@@ -182,12 +187,23 @@ class Worker:
             for part, end in zip(batch.parts, ends, strict=True)
             if part.first < end <= self._owed.get(part.partition, end)
         }
-        await self._inlet.commit(offsets)
+        self._uncommitted |= offsets
+        await self._commit()
         self._holds.succeeded(offsets)
         self.turns += 1
         metrics.CONSUMED.labels("stored").inc(
             sum(len(change.notifications) for change in stored.appended.added)
         )
+
+    async def _commit(self) -> None:
+        if await self._inlet.commit(self._uncommitted):
+            self._uncommitted.clear()
+
+    async def _commit_again(self) -> None:
+        """Nothing new arrives that an offset which was not taken could go with."""
+        async with self._storing:
+            await self._finished()
+            await self._commit()
 
     async def _bury(
         self, part: Part, reasons: Mapping[tuple[UserId, NotificationId], tuple[str, str]]
