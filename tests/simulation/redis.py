@@ -107,6 +107,19 @@ class Redis:
                 return self.run(script, words[2 : 2 + words[1]], words[2 + words[1] :])
             case "PUBLISH":
                 return self._publish(words[0], words[1])
+        return self._plain(name, *words)
+
+    def _plain(self, name: str, *words: Any) -> Any:
+        match name:
+            case "HMGET" if words[1:] == ("e", "v", "n", "c"):
+                return self._state(_user(words[0]))
+            case "ZRANGE" if words[1:] == ("+", "-", "BYLEX", "REV"):
+                entry = self.entry(_user(words[0]))
+                return entry.items[::-1] if entry else []
+            case "DEL":
+                return [self.entries.pop(_user(key), None) for key in words]
+            case "SCAN":
+                return 0, [f"{PREFIX}:feed:{user}".encode() for user in self.entries]
         raise AssertionError(f"{name} is not simulated")
 
     def run(self, script: str, keys: Sequence[str], arguments: Sequence[Any]) -> Any:
@@ -141,6 +154,13 @@ class Redis:
             return [0, 0]
         self.leases[user] = lease, self.world.loop.time() + lease_ms / 1000
         return [0, 1]
+
+    def _state(self, user: str) -> list[bytes | None]:
+        entry = self.entry(user)
+        if entry is None:
+            return [None] * 4
+        fields = entry.epoch, entry.version, entry.count, int(entry.complete)
+        return [str(value).encode() for value in fields]
 
     def _load(self, keys: Sequence[str], lease: str, *words: Any) -> int:
         user = _user(keys[0])
@@ -239,8 +259,7 @@ class Client:
         return kind("out of reach")
 
     def pipeline(self, transaction: bool = True) -> "Pipeline":
-        assert not transaction
-        return Pipeline(self)
+        return Pipeline(self, transaction)
 
     def execute(self, *command: Any) -> Any:
         return self._redis.execute(*command)
@@ -259,6 +278,13 @@ class Client:
         digest = sha1(text.encode(), usedforsecurity=False).hexdigest()
         await self.ask("script load", [lambda: self._redis.scripts.add(digest)])
 
+    async def delete(self, *keys: str) -> None:
+        await self.ask("delete", [lambda: self.execute("DEL", *keys)])
+
+    async def scan(self, _cursor: int, *, match: str, count: int) -> Any:
+        assert match == f"{PREFIX}:feed:*"
+        return (await self.ask("scan", [lambda: self.execute("SCAN")]))[0]
+
     async def publish(self, channel: str, data: bytes) -> None:
         await self.ask("publish", [lambda: self._redis.execute("PUBLISH", channel, data)])
 
@@ -267,10 +293,11 @@ class Client:
 
 
 class Pipeline:
-    """Commands that travel together; others may come between them."""
+    """Commands that travel together; others may come between them, unless it is a transaction."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, transaction: bool) -> None:
         self._client = client
+        self._transaction = transaction
         self._commands: list[tuple[Any, ...]] = []
 
     async def __aenter__(self) -> Self:
@@ -284,9 +311,10 @@ class Pipeline:
 
     async def execute(self) -> list[Any]:
         words = " ".join(str(command[0]) for command in self._commands)
-        return await self._client.ask(
-            words, [partial(self._client.execute, *command) for command in self._commands]
-        )
+        commands = [partial(self._client.execute, *command) for command in self._commands]
+        if self._transaction:
+            return list((await self._client.ask(words, [lambda: [run() for run in commands]]))[0])
+        return await self._client.ask(words, commands)
 
 
 class PubSub:
