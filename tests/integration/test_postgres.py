@@ -210,6 +210,17 @@ async def test_who_was_seen_once_is_known_while_the_server_is_away(
         await users.known([ADA, BOB])
 
 
+async def test_who_was_seen_is_known_when_there_are_too_many_to_remember(
+    users: PostgresUsers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("adapters.postgres.users._REMEMBERED_USERS", 0)
+    await users.add(a_user(ADA), None)
+    await users.add(a_user(BOB), None)
+    await users.known([ADA])
+
+    assert await users.known([ADA, BOB]) == {ADA, BOB}
+
+
 async def test_a_key_is_remembered_for_half_a_minute(engine: AsyncEngine) -> None:
     clock = TestClock()
     here, elsewhere = PostgresApiKeys(engine, clock), PostgresApiKeys(engine, clock)

@@ -90,6 +90,7 @@ async def waits_for_a_lock(connection: "asyncpg.Connection[Any]", count: int = 1
     query += " AND datname = current_database()"
 
     async def waiting() -> bool:
+        await connection.execute("SELECT pg_stat_clear_snapshot()")  # or a transaction sees the first again
         return int(await connection.fetchval(query)) >= count
 
     await eventually(waiting, f"{count} wait for a lock")

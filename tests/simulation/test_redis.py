@@ -16,7 +16,6 @@ from adapters.redis.server import RedisServer
 from adapters.websocket.hub import Hub
 from application.ports import IdempotencyKeys
 from domain.feed import FeedChange
-from domain.identifiers import UserId
 from tests import contracts
 from tests.simulation.redis import PREFIX, Client, Redis, Rules
 from tests.simulation.world import World
@@ -45,9 +44,6 @@ class Applied:
     async def apply(self, change: FeedChange) -> None:
         items = [contracts.body(item) for item in getattr(change, "notifications", None) or ()]
         self.redis.execute("EVAL", *application(PREFIX, CAPACITY, [entry(change, items)]))
-
-    async def forget(self, user: UserId) -> None:
-        self.redis.entries.pop(user, None)
 
 
 class TestSimulatedIndex(contracts.UnreadIndexContract):
