@@ -36,6 +36,9 @@ class Load:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        await self.end()
+
+    async def end(self) -> None:
         """Let the batch that is under way end: what it publishes counts too."""
         assert self._task is not None
         self._stopping = True

@@ -1,14 +1,53 @@
 """The product as its users meet it, as the soak meets it too."""
 
+import sys
+
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
+from entrypoints.embedded import free_port
 from entrypoints.soak.follower import Follower
 from entrypoints.soak.product import Api, Product, Service, create_users
 from entrypoints.soak.stores import Stores
 from entrypoints.soak.waiting import eventually
 
-__all__ = ["Api", "Follower", "Product", "Service", "Stores", "create_users", "eventually", "metric"]
+__all__ = [
+    "Api",
+    "Follower",
+    "Product",
+    "Service",
+    "Stores",
+    "altered",
+    "create_users",
+    "eventually",
+    "metric",
+]
+
+PING_SECONDS, PONG_SECONDS = 25, 8
+
+
+async def altered(
+    product: Product, role: str, *, clock: int = 0, ping: int = PING_SECONDS, pong: int = PONG_SECONDS
+) -> Service:
+    """Start a process of an installation with another clock, or less patience: see tests.altered."""
+    port, count = free_port(), len(product.started)
+    service = Service(
+        f"altered {role} {count}",
+        role,
+        port,
+        log=product.folder / f"{role}-{count}.log",
+        environment={
+            **product._environment,
+            "PYTHONPATH": ":".join(sys.path),
+            "BELLWIRE_PORT": str(port),
+            "BELLWIRE_CONSUMER_PORT": str(port),
+        },
+    )
+    service._command = [sys.executable, "-m", "tests.altered", str(clock), str(ping), str(pong), role]
+    product.started.append(service)
+    service.start()
+    await service.healthy()
+    return service
 
 
 async def metric(service: Service, name: str, **labels: str) -> float:

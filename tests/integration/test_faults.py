@@ -1,7 +1,12 @@
-"""Processes that die under load."""
+"""Processes that die under load, and records that come again."""
+
+from collections.abc import Sequence
 
 import httpx
+import msgspec
+from aiokafka import AIOKafkaProducer
 
+from entrypoints.container import build
 from tests.product import Product, Stores, create_users, eventually
 
 
@@ -43,3 +48,44 @@ async def test_a_consumer_killed_while_storing_leaves_everything_stored_once(
 
 async def _at_least(stores: Stores, count: int) -> bool:
     return await stores.count() >= count
+
+
+async def test_records_that_come_three_times_are_stored_and_told_once(
+    product: Product, stores: Stores
+) -> None:
+    """Fault 9: the same records by their ids, in one batch and in a later one, after one of them was read."""
+    api = await product.api()
+    await product.consumer()
+    new_id = build(product.settings).new_id()
+    ids = [str(new_id()) for _ in range(6)]
+    async with api.client("ada") as client:
+        await create_users(client, ["ada"])
+    async with api.client("ada") as client, api.follow("ada") as device:
+        await _put(product, [*ids[:5], *ids[:5]])
+        await eventually(lambda: len(device.created) == 5, "the device has all")
+        read = (await client.patch(f"/notifications/ada/{ids[0]}/read")).json()
+        await _put(product, ids)
+        await eventually(lambda: ids[5] in device.created, "the device has what came after them")
+
+        page = (await client.get("/notifications/ada", params={"status": "all"})).json()
+        assert [item["id"] for item in page["items"]] == ids[::-1]
+        assert page["items"][-1] == read
+        assert page["unread_count"] == 5
+        frames = [frame for frame in device.frames if frame["type"] == "notifications"]
+        assert [item["id"] for frame in frames for item in frame["items"]] == ids
+    assert not device.holes
+    assert not device.revived
+    assert not await stores.broken_feeds()
+    assert not await stores.disagreements()
+
+
+async def _put(product: Product, ids: Sequence[str]) -> None:
+    producer = AIOKafkaProducer(bootstrap_servers=product.settings.kafka_bootstrap)
+    await producer.start()
+    try:
+        for identifier in ids:
+            value = {"id": identifier, "user_id": "ada", "event": "test.sent", "message": identifier}
+            await producer.send(product.settings.kafka_topic, msgspec.json.encode(value), key=b"ada")
+        await producer.flush()
+    finally:
+        await producer.stop()

@@ -23,6 +23,7 @@ from tests.load import Load, Traffic, agree, all_stored, assert_stored_once, fet
 from tests.product import Api, Follower, Product, Stores, create_users, eventually, metric
 
 USERS = ["ada", "bob", "cid"]
+CROWD = [f"user-{number}" for number in range(40)]
 HEARTBEAT_SECONDS = 6.0
 RECOVERY_SECONDS = 60.0
 READY_SECONDS = 10.0
@@ -125,43 +126,72 @@ async def configure(stores: Stores) -> AsyncIterator[Callable[..., Any]]:
         await stores.redis.config_set(name, value)
 
 
-@pytest.mark.parametrize("policy", ["allkeys-random", "noeviction"])
-async def test_redis_that_runs_full_changes_nothing_that_a_user_sees(
-    product: Product, stores: Stores, configure: Callable[..., Any], run: Run, policy: str
+async def test_redis_that_evicts_changes_nothing_that_a_user_sees(
+    product: Product, stores: Stores, configure: Callable[..., Any], run: Run
 ) -> None:
-    """Fault 12: eviction under load. Half of an entry may be evicted; where nothing may, Redis refuses."""
-    users = [f"user-{number}" for number in range(40)]
+    """Fault 12: eviction under load, of whole entries and of halves."""
+    async with _fetched_under_load(product) as (api, load, device):
+        memory = await stores.redis.info("memory")
+        await configure(maxmemory_policy="allkeys-random", maxmemory=memory["used_memory"] + 300_000)
+        before = await _evicted(stores)
+        for _ in range(20 if run.long else 5):
+            await load.more(100)
+            await _fetch_all(api, device)
+        evicted = await _evicted(stores) - before
+        run.note(accepted=load.total, evicted_keys=evicted)
+        assert evicted > len(CROWD)
+        await _whole_again(api, load, device, stores, configure)
+
+
+async def test_redis_that_is_full_and_may_not_evict_changes_nothing_that_a_user_sees(
+    product: Product, stores: Stores, configure: Callable[..., Any], run: Run, name: str
+) -> None:
+    """Fault 12: Redis refuses what needs memory."""
+    async with _fetched_under_load(product) as (api, load, device):
+        await configure(maxmemory_policy="noeviction", maxmemory=1)
+        for _ in range(20 if run.long else 5):
+            await load.more(100)
+            await stores.redis.delete(*(f"{name}:feed:{user}" for user in CROWD[::2]))
+            await _fetch_all(api, device)
+        refused = await metric(api.process, "bellwire_index_total", outcome="away")
+        run.note(accepted=load.total, fetches_that_redis_refused=refused)
+        assert refused > 0
+        await _whole_again(api, load, device, stores, configure)
+
+
+@asynccontextmanager
+async def _fetched_under_load(product: Product) -> AsyncIterator[tuple[Api, Load, Follower]]:
+    """Entries of many users in the index, load that changes them, and a device that one of them follows."""
     api, _ = await asyncio.gather(product.api(), product.consumer())
-    async with api.client() as client:
-        await create_users(client, users)
-        load = Load(client, users, size=100, pause=0.5, filler=800)
-        async with api.follow(users[0]) as device:
-            async with load:
-                await load.more(800)
-                await _fetch_all(api, users, device)
-                memory = await stores.redis.info("memory")
-                await configure(maxmemory_policy=policy, maxmemory=memory["used_memory"] + 300_000)
-                before = await stores.redis.info("stats")
-                for _ in range(20 if run.long else 5):
-                    await load.more(100)
-                    await _fetch_all(api, users, device)
-            after = await stores.redis.info("stats")
-            away = await metric(api.process, "bellwire_index_total", outcome="away")
-            evicted = after["evicted_keys"] - before["evicted_keys"]
-            run.note(accepted=load.total, evicted_keys=evicted, fetches_that_redis_refused=away)
-            assert evicted > 40 if policy == "allkeys-random" else away > 0
-            await eventually(lambda: all_stored(stores, load), "everything is stored")
-            await eventually(
-                lambda: set(load.accepted[users[0]]) <= set(device.created), "the device has all"
-            )
-            await _fetch_all(api, users, device)
+    async with api.client() as client, AsyncExitStack() as stack:
+        await create_users(client, CROWD)
+        device = await stack.enter_async_context(api.follow(CROWD[0]))
+        load = await stack.enter_async_context(Load(client, CROWD, size=100, pause=0.5, filler=800))
+        await load.more(800)
+        await _fetch_all(api, device)
+        yield api, load, device
+
+
+async def _whole_again(
+    api: Api, load: Load, device: Follower, stores: Stores, configure: Callable[..., Any]
+) -> None:
+    await load.end()
+    await configure(maxmemory=0)
+    await eventually(lambda: all_stored(stores, load), "everything is stored")
+    await eventually(lambda: set(load.accepted[device.user]) <= device.created.keys(), "the device has all")
     assert not device.holes
+    # Of an entry that was evicted by half the rest stays until it is asked for.
+    await _fetch_all(api, device)
     await assert_stored_once(stores, load)
 
 
-async def _fetch_all(api: Api, users: list[str], device: Follower) -> None:
+async def _evicted(stores: Stores) -> int:
+    return int((await stores.redis.info("stats"))["evicted_keys"])
+
+
+async def _fetch_all(api: Api, device: Follower) -> None:
     """Every page is true in itself, and not older than what a device of the user has been told."""
-    for user in users:
+    for user in CROWD:
         told = device.cursor if user == device.user else None
         async with api.client(user) as client:
             response = await client.get(f"/notifications/{user}", params={"limit": 100})
@@ -359,14 +389,13 @@ class TestSlowSubscriber:
         self, product: Product, stores: Stores, configure: Callable[..., Any], run: Run
     ) -> None:
         """Fault 16: a subscriber that does not read passes the limit of its output buffer."""
-        crowd = [f"user-{number}" for number in range(50)]
         slow, other, _ = await asyncio.gather(product.api(), product.api(), product.consumer())
         await configure(client_output_buffer_limit="pubsub 2097152 0 0")
         async with AsyncExitStack() as stack:
             client = await stack.enter_async_context(other.client())
-            await create_users(client, [*USERS, *crowd])
+            await create_users(client, [*USERS, *CROWD])
             followers = {user: await stack.enter_async_context(slow.follow(user)) for user in USERS}
-            traffic, load = Traffic(client, USERS), Load(client, crowd, size=100, filler=8_000)
+            traffic, load = Traffic(client, USERS), Load(client, CROWD, size=100, filler=8_000)
             lost = await metric(slow.process, "bellwire_carrier_lost_total")
             await stack.enter_async_context(traffic)
             await traffic.more(10)

@@ -1,0 +1,45 @@
+"""A process with another clock or with less patience: `python -m tests.altered CLOCK PING PONG COMMAND`.
+
+CLOCK is what its clocks are ahead (or, below 0, behind) of the machine's, PING the silence after which a
+socket is asked whether it is there, PONG how long it may take to answer. All are in seconds.
+"""
+
+import sys
+import time
+from datetime import datetime, timedelta, tzinfo
+
+
+def main() -> None:
+    ahead, ping, pong, *command = sys.argv[1:]
+    set_clocks(float(ahead))
+
+    # Only now: who imports a clock keeps it.
+    from entrypoints import cli
+    from entrypoints.live import session
+
+    session.PING_SECONDS = float(ping)  # type: ignore[assignment]
+    session.PONG_SECONDS = float(pong)  # type: ignore[assignment]
+    sys.exit(cli.main(command))
+
+
+def set_clocks(ahead: float) -> None:
+    """Whatever tells the time of day here tells another one. Monotonic clocks run as they do."""
+    machine, machine_ns = time.time, time.time_ns
+    time.time = lambda: machine() + ahead
+    time.time_ns = lambda: machine_ns() + int(ahead * 1_000_000_000)
+
+    class Elsewhen(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
+            return datetime.now(tz) + timedelta(seconds=ahead)
+
+    import jwt.api_jwt
+
+    import adapters.clock
+
+    adapters.clock.datetime = Elsewhen  # type: ignore[attr-defined]
+    jwt.api_jwt.datetime = Elsewhen  # type: ignore[attr-defined]
+
+
+if __name__ == "__main__":
+    main()
