@@ -27,7 +27,9 @@ async def test_topics_records_and_offsets_outlive_it(broker: KafkaServer, name: 
     async with AIOKafkaProducer(bootstrap_servers=broker.bootstrap) as producer:
         for number in range(5):
             await producer.send_and_wait(name, f"{number}".encode(), partition=1)
-    async with AIOKafkaConsumer(bootstrap_servers=broker.bootstrap, group_id=name) as consumer:
+    async with AIOKafkaConsumer(
+        bootstrap_servers=broker.bootstrap, group_id=name, enable_auto_commit=False
+    ) as consumer:
         consumer.assign([partition])
         await consumer.commit({partition: 3})
     port = broker.port

@@ -235,6 +235,7 @@ async def test_what_is_read_again_changes_nothing(
             assert not device.holes
         page = (await client.get(f"/notifications/{ada}")).json()
         assert page["unread_count"] == 140
+    await eventually(lambda: all_stored(stores, load), "the others have theirs")
     assert sorted(await stores.ids()) == sorted(chain(*load.accepted.values()))
     assert not await stores.broken_feeds()
     assert await group.dead_letters() == 0
