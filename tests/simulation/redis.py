@@ -356,7 +356,7 @@ class PubSub:
         world = self._world
         arrives = world.loop.time() + world.delay()
         if not world.chance(world.weather.garbles):
-            self._last = arrives = max(self._last, arrives)
+            self._last = arrives = max(self._last + 1e-6, arrives)  # a heap of equals has no order
         world.soon(arrives - world.loop.time(), self._receive, channel, data)
         if world.chance(world.weather.garbles):
             world.soon(arrives - world.loop.time() + world.delay(), self._receive, channel, data)

@@ -49,7 +49,8 @@ async def ensure_topics(bootstrap: str, topics: Topics) -> None:
             error = for_code(code)
             if code and error is not TopicAlreadyExistsError:
                 raise error
-    except KafkaError as error:
+    # A cluster that is on its way up names no controller: aiokafka then fails on None.
+    except (KafkaError, AttributeError) as error:
         raise Unavailable(f"Kafka could not make the topics: {error!r}") from error
     finally:
         await admin.close()

@@ -120,7 +120,10 @@ class RedisUnreadIndex:
         epoch, version, count, complete = state[0].decode(), int(state[1]), int(state[2]), state[3] == b"1"
         if complete and len(items) != count:  # Redis evicted a part of it: it counts as missing
             return None
-        held = tuple((item.id, item.version) for item in map(_read, items))
+        try:
+            held = tuple((item.id, item.version) for item in map(_read, items))
+        except msgspec.MsgspecError:  # nothing of ours: it holds none of what it should
+            held = ()
         return IndexEntry(Feed(user, epoch, version, count), held, complete)
 
     async def forget(self, user: UserId) -> None:
