@@ -18,6 +18,8 @@ import pytest
 from entrypoints.embedded import LOOPBACK, REDIS_URL, EmbeddedServers, RedisServer
 from entrypoints.settings import Settings
 from entrypoints.soak.proxy import Proxy
+from entrypoints.soak.stores import Topic
+from tests.conftest import PARTITIONS
 from tests.integration.conftest import Run
 from tests.load import Load, Traffic, agree, all_stored, assert_stored_once, fetches_are_whole, settled, timed
 from tests.product import Api, Follower, Product, Stores, create_users, eventually, metric
@@ -364,17 +366,27 @@ class TestCut:
             async with api.follow("ada") as device:
                 ways["consumer"].down()
                 await traffic.send("ada")
-                await eventually(lambda: _more_than(stores, 1), "it is stored")
+                # Committed, it does not come again: nobody else will tell Redis.
+                await eventually(lambda: _committed(product, 2), "its offset is committed")
                 await asyncio.to_thread(consumer.kill)
                 ways["consumer"].heal()
-                await product.consumer()
+                successor = await product.consumer(until="live")
 
                 agreed = await timed(
                     lambda: agree(stores), "the index agrees with the store", RECOVERY_SECONDS
                 )
                 told = await timed(lambda: device.created, "the device has it", RECOVERY_SECONDS)
-                run.note(seconds_until_the_index_agreed=agreed, seconds_until_the_follower_had_it=told)
+                run.note(
+                    seconds_until_the_index_agreed=agreed, seconds_until_the_follower_had_it=agreed + told
+                )
+                assert await metric(successor, "bellwire_index_mismatches_total", kind="stale") == 1
         assert not device.holes
+
+
+async def _committed(product: Product, count: int) -> bool:
+    settings = product.settings
+    topic = Topic(settings.kafka_bootstrap, settings.kafka_topic, settings.kafka_group, PARTITIONS)
+    return sum((await topic.committed()).values()) == count
 
 
 # --- a subscriber is slow ---------------------------------------------------------------------------------
