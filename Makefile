@@ -2,6 +2,7 @@
 # For another interpreter: make clean, then make PYTHON=/path/to/python3 …
 
 SERVERS ?= embedded
+BROKER_TESTS := apache_kafka broker_away broker_faults dead_letters end_to_end faults groups kafka steps
 BIN := .venv/bin
 READY := .venv/.ready
 CANDIDATES := $(or $(PYTHON),python3 python3.13 python3.12 python3.11)
@@ -11,7 +12,7 @@ INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-
 export PIP_ROOT_USER_ACTION = ignore
 
 .DEFAULT_GOAL := help
-.PHONY: help dev test check unit integration kafka format bench clean
+.PHONY: help dev test check unit integration broker kafka format bench clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -34,6 +35,9 @@ unit: $(READY) ## Unit tests only: no server, no socket
 
 integration: $(READY) ## Tests against real servers only (SERVERS, as above)
 	$(BIN)/pytest --servers $(SERVERS) tests/integration
+
+broker: $(READY) ## Of the tests against real servers those in which the broker matters (SERVERS, as above)
+	$(BIN)/pytest --servers $(SERVERS) $(BROKER_TESTS:%=tests/integration/test_%.py)
 
 kafka: ## Get Apache Kafka for SERVERS=kafka; needs Java 17, and Maven or a KAFKA_HOME
 	@tests/kafka/fetch

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from adapters import tracing, wire
+from application.dead_letters import printable
 
 _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {
     "message",
@@ -33,13 +34,21 @@ class JsonFormatter(logging.Formatter):
         return wire.text({key: value for key, value in line.items() if value is not None})
 
 
+class TextFormatter(logging.Formatter):
+    """A record as text: one line, whatever a message quotes, but for the traceback of an error."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)-8s %(name)s: %(message)s")
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - as its parent calls it
+        record.message = printable(record.message)
+        return super().formatMessage(record)
+
+
 def configure(level: str, style: str) -> None:
     """Send every logger's lines to standard error."""
     handler = logging.StreamHandler(sys.stderr)
-    if style == "json":
-        handler.setFormatter(JsonFormatter())
-    else:
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-8s %(name)s: %(message)s"))
+    handler.setFormatter(JsonFormatter() if style == "json" else TextFormatter())
     logging.basicConfig(level=level, handlers=[handler], force=True)
     # Every reconnect attempt of every node, and the requests of the log's own collector.
     logging.getLogger("aiokafka").setLevel(max(logging.getLevelName(level), logging.WARNING))

@@ -132,16 +132,7 @@ class Secrets:
     password: str
 
 
-@pytest.mark.parametrize(
-    "style",
-    [
-        "json",
-        pytest.param(
-            "text",
-            marks=pytest.mark.xfail(strict=True, reason="a path's line breaks are logged as they are"),
-        ),
-    ],
-)
+@pytest.mark.parametrize("style", ["json", "text"])
 async def test_hostile_strings_come_back_word_for_word_and_leave_the_log_whole(
     product: Product, stores: Stores, style: str
 ) -> None:

@@ -105,6 +105,12 @@ def test_a_token_that_is_not_right_in_every_way_is_refused(
     assert "ada" not in caught.value.detail
 
 
+def test_a_token_of_a_clock_that_is_a_little_ahead_is_good(tokens: JwtTokens) -> None:
+    ahead = datetime.now(UTC) + timedelta(seconds=30)
+
+    assert tokens.verify(signed(iat=ahead, exp=ahead + timedelta(hours=1)), NOW).user_id == ADA
+
+
 def test_a_token_that_was_verified_is_remembered_but_not_beyond_its_end(tokens: JwtTokens) -> None:
     token = signed()
     tokens.verify(token, NOW)

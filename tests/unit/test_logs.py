@@ -66,6 +66,14 @@ def test_no_message_breaks_out_of_its_line(message: str) -> None:
     assert line(msg="%s", args=(message,))["message"] == message
 
 
+def test_no_message_breaks_out_of_its_line_of_text_either(capsys: pytest.CaptureFixture[str]) -> None:
+    configure("INFO", "text")
+
+    logging.getLogger("bellwire.test").info("%s", "one\r\ntwo \x1b[31m")
+
+    assert capsys.readouterr().err.endswith(": one\\r\\ntwo \\x1b[31m\n")
+
+
 @pytest.mark.parametrize("style", ["json", "text"])
 def test_everything_goes_to_standard_error(capsys: pytest.CaptureFixture[str], style: str) -> None:
     configure("INFO", style)

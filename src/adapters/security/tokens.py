@@ -11,6 +11,8 @@ from domain.identifiers import UserId
 _ALGORITHM = "HS256"
 _REMEMBERED = 10_000
 SECRET_BYTES = 32
+# Whoever mints tokens has a clock of its own: one made "in a moment" is good now (RFC 7519, section 4.1.5).
+_LEEWAY_SECONDS = 60
 
 
 class JwtTokens:
@@ -51,6 +53,7 @@ class JwtTokens:
                 self._secret,
                 algorithms=[_ALGORITHM],
                 audience=self._audience,
+                leeway=_LEEWAY_SECONDS,
                 options={"require": ["sub", "iat", "exp"], "verify_exp": False},
             )
             return Claims(UserId(str(payload["sub"])), datetime.fromtimestamp(payload["exp"], UTC))
