@@ -122,6 +122,16 @@ def test_what_is_wrong_with_the_store_is_in_the_log(caplog: pytest.LogCaptureFix
     assert "42703" in caplog.text
 
 
+def test_the_log_does_not_repeat_the_row(caplog: pytest.LogCaptureFixture) -> None:
+    """PostgreSQL's DETAIL of a constraint is "Failing row contains (…)"."""
+    fields = {"C": "23502", "M": "null value", "D": "Failing row contains (canary)."}
+
+    translation(asyncpg.PostgresError.new(fields))
+
+    assert "null value" in caplog.text
+    assert "canary" not in caplog.text
+
+
 async def test_collisions_are_tried_again_a_few_times(monkeypatch: pytest.MonkeyPatch) -> None:
     async def no_time(_seconds: float) -> None:
         return

@@ -90,7 +90,8 @@ def translation(error: Exception) -> Exception:
     if _is_data(cause, state):
         return Refused(state, "The store refuses this data.")
     if state and not state.startswith(_AWAY):
-        logger.warning("PostgreSQL answered %s: %s", state, cause)
+        # Without its DETAIL, which may hold the whole row.
+        logger.warning("PostgreSQL answered %s: %s", state, cause.args[0])
     return Unavailable("The store is out of reach. Try again shortly.")
 
 
