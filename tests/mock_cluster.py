@@ -36,6 +36,7 @@ class MockCluster:
         self._handle = ctypes.c_void_p(handle)
         self._brokers = range(1, brokers + 1)
         self._call("start_request_tracking")
+        self._call("group_initial_rebalance_delay_ms", 0)
 
     @classmethod
     @contextmanager

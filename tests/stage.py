@@ -10,7 +10,7 @@ from adapters.kafka.inlet import KafkaInlet
 from adapters.kafka.topics import Topics
 from adapters.kafka.worker import Worker
 from application.delivery import StoreNotifications
-from domain.identifiers import UserId
+from domain.identifiers import NotificationId, UserId
 from tests import contracts
 from tests.build import ADA
 from tests.memory import MemoryAnnouncer, MemoryFeeds, MemoryIndex, MemoryLive, MemoryUsers
@@ -57,6 +57,10 @@ class Stage:
             async with asyncio.timeout(20):
                 await running
             await self.worker.leave()
+
+    def ids(self, user: UserId) -> set[NotificationId]:
+        """What of a user's is stored."""
+        return set(self.feeds._held.get(user, ()))
 
     async def tried(self) -> None:
         """Wait until it has tried in vain to store."""

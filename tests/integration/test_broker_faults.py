@@ -6,13 +6,14 @@ Recovery times that are noted are bounded by what the queue and the group wait f
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import psutil
 import pytest
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import for_code
 from aiokafka.partitioner import DefaultPartitioner
 
@@ -21,14 +22,14 @@ from adapters.kafka import queue as queue_module
 from adapters.kafka.codec import decode
 from adapters.kafka.queue import KafkaQueue
 from adapters.kafka.topics import Topics
-from application.errors import Unconfirmed
+from application.errors import Unavailable, Unconfirmed
 from domain.identifiers import NotificationId, UserId
-from domain.notification import Draft
 from entrypoints.lifespan import background
-from tests.build import a_draft
+from tests.build import a_draft, a_user
 from tests.integration.conftest import Run
 from tests.mock_cluster import Api, MockCluster
 from tests.product import eventually
+from tests.stage import Stage
 
 PARTITIONS = 3
 TOPICS = Topics("notifications", PARTITIONS, replication=1)
@@ -36,6 +37,7 @@ TOPICS = Topics("notifications", PARTITIONS, replication=1)
 ANSWER_SECONDS = 15.0
 """More than a publish waits for an answer, on a machine that has other work too."""
 RECOVERY_SECONDS = 30.0
+SESSION_SECONDS = 1
 
 
 def user_of(partition: int) -> UserId:
@@ -65,7 +67,7 @@ async def queue(cluster: MockCluster) -> AsyncIterator[KafkaQueue]:
         await asyncio.wait_for(queue.stop(), ANSWER_SECONDS)
 
 
-async def read(cluster: MockCluster, topic: str = TOPICS.name) -> list[Draft]:
+async def read(cluster: MockCluster, topic: str = TOPICS.name) -> list[Any]:
     """Everything that is on the log."""
     consumer = AIOKafkaConsumer(bootstrap_servers=cluster.bootstrap, auto_offset_reset="earliest")
     await consumer.start()
@@ -77,7 +79,7 @@ async def read(cluster: MockCluster, topic: str = TOPICS.name) -> list[Draft]:
         async with asyncio.timeout(60):
             while any([await consumer.position(one) < ends[one] for one in partitions]):
                 for records in (await consumer.getmany(timeout_ms=100)).values():
-                    found += [decode(record) for record in records]
+                    found += records
         return found
     finally:
         await consumer.stop()
@@ -89,7 +91,7 @@ class Publishing:
 
     queue: KafkaQueue
     per_second: int = 500
-    accepted: set[NotificationId] = field(default_factory=set)
+    accepted: dict[NotificationId, UserId] = field(default_factory=dict)
     unconfirmed: set[NotificationId] = field(default_factory=set)
     slowest: float = 0.0
     most_in_flight: int = 0
@@ -116,7 +118,7 @@ class Publishing:
         (outcome,) = await self.queue.put_all([draft])
         self.slowest = max(self.slowest, time.monotonic() - started)
         if outcome is None:
-            self.accepted.add(draft.id)
+            self.accepted[draft.id] = draft.content.user_id
         else:
             assert outcome.notification_id == draft.id
             self.unconfirmed.add(draft.id)
@@ -132,9 +134,9 @@ class Publishing:
 
     async def check(self, cluster: MockCluster) -> None:
         """What was accepted is on the log, and nothing that nobody sent."""
-        found = {draft.id for draft in await read(cluster)}
-        assert self.accepted <= found
-        assert found <= self.accepted | self.unconfirmed
+        found = {decode(record).id for record in await read(cluster)}
+        assert self.accepted.keys() <= found
+        assert found <= self.accepted.keys() | self.unconfirmed
 
     async def _send(self) -> None:
         started, sent = time.monotonic(), 0
@@ -340,3 +342,129 @@ async def test_a_producer_that_can_never_succeed_again_is_replaced(
     assert metrics.PRODUCERS_REPLACED._value.get() == replaced + 1
     await eventually(lambda: not queue._abandoned, "the old one is closed")
     await publishing.check(cluster)
+
+
+# --- reading: group calls that fail, and dead letters that cannot be written ---
+
+
+@pytest.fixture
+async def stage(cluster: MockCluster) -> Stage:
+    stage = Stage(cluster.bootstrap, TOPICS, session_seconds=SESSION_SECONDS)
+    for user in USERS:
+        await stage.users.add(a_user(user), None)
+    return stage
+
+
+def has_all(stage: Stage, publishing: Publishing, users: Sequence[UserId] = USERS) -> bool:
+    """Whether everything that was accepted for these users is stored."""
+    wanted = {notification for notification, user in publishing.accepted.items() if user in users}
+    return wanted <= set().union(*map(stage.ids, users))
+
+
+class Group:
+    """What the brokers know of the group."""
+
+    def __init__(self, cluster: MockCluster) -> None:
+        self._bootstrap = cluster.bootstrap
+        self._partitions = [TopicPartition(TOPICS.name, number) for number in range(PARTITIONS)]
+
+    async def committed(self) -> Sequence[int]:
+        """How far it has come in each partition."""
+        async with self._outsider() as consumer:
+            return [await consumer.committed(one) or 0 for one in self._partitions]
+
+    async def is_through(self) -> bool:
+        """Whether it has committed everything."""
+        async with self._outsider() as consumer:
+            ends = await consumer.end_offsets(self._partitions)
+        return [ends[one] for one in self._partitions] == await self.committed()
+
+    def _outsider(self) -> AIOKafkaConsumer:
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self._bootstrap, group_id=TOPICS.name, enable_auto_commit=False
+        )
+        consumer.assign(self._partitions)
+        return consumer
+
+
+@pytest.fixture
+def group(cluster: MockCluster) -> Group:
+    return Group(cluster)
+
+
+GROUP_ERRORS = {
+    "coordinator-not-available": 15,
+    "not-coordinator": 16,
+    "illegal-generation": 22,
+    "unknown-member": 25,
+    "rebalance-in-progress": 27,
+}
+
+
+GROUP_CALLS = {
+    "heartbeat": Api.HEARTBEAT,
+    "commit": Api.OFFSET_COMMIT,
+    "join": Api.JOIN_GROUP,
+    "sync": Api.SYNC_GROUP,
+}
+
+
+@pytest.mark.parametrize("code", GROUP_ERRORS.values(), ids=GROUP_ERRORS)
+@pytest.mark.parametrize("api", GROUP_CALLS.values(), ids=GROUP_CALLS)
+async def test_a_group_call_that_fails_loses_nothing(
+    cluster: MockCluster, stage: Stage, group: Group, publishing: Publishing, *, run: Run, api: Api, code: int
+) -> None:
+    async with stage.working():
+        async with publishing.going_on():
+            await eventually(lambda: len(stage.ids(USERS[0])) > 50, "it reads")
+            asked = cluster.requests(api)
+            cluster.fail(api, [code] * 3)
+            if api in (Api.JOIN_GROUP, Api.SYNC_GROUP):
+                cluster.fail(Api.HEARTBEAT, [GROUP_ERRORS["rebalance-in-progress"]])
+            failed = time.monotonic()
+            await eventually(lambda: cluster.requests(api) > asked + 3, "it has failed and was tried again")
+            publishing_until = len(publishing.accepted)
+            await eventually(lambda: len(publishing.accepted) > publishing_until + 100, "publishing goes on")
+            passed = await group.committed()
+            assert all(offset <= len(stage.ids(user)) for user, offset in zip(USERS, passed, strict=True))
+        await eventually(lambda: has_all(stage, publishing), "all is stored")
+        run.note(seconds_until_all_was_stored=time.monotonic() - failed)
+        for user in USERS:
+            assert await publishing.one(user)
+        await eventually(lambda: has_all(stage, publishing), "the rest is stored")
+    assert await group.is_through()
+    assert not publishing.unconfirmed
+
+
+async def test_while_dead_letters_cannot_be_written_only_their_partition_waits(
+    cluster: MockCluster, stage: Stage, group: Group, publishing: Publishing, *, run: Run
+) -> None:
+    held, *others = USERS
+    for number in range(PARTITIONS):
+        cluster.lead(TOPICS.dead_letters, number, None)
+    async with stage.working():
+        assert all([await publishing.one() for _ in range(30)])
+        await eventually(lambda: has_all(stage, publishing), "it reads")
+        async with AIOKafkaProducer(bootstrap_servers=cluster.bootstrap) as producer:
+            poison = (await producer.send_and_wait(TOPICS.name, b"no JSON", partition=0)).offset
+        await eventually(lambda: stage.worker.held, "the partition is held")
+        with pytest.raises(Unavailable, match="partition 0: The dead-letter topic"):
+            await stage.worker.check_partitions()
+        assert all([await publishing.one(held) for _ in range(5)])
+
+        started = time.monotonic()
+        for user in others * 10:
+            assert await publishing.one(user)
+            await eventually(lambda: has_all(stage, publishing, others), "others go on")
+        run.note(seconds_for_ten_rounds_of_others=time.monotonic() - started)
+        assert (await group.committed())[0] <= poison
+
+        for number in range(PARTITIONS):
+            cluster.lead(TOPICS.dead_letters, number, 1)
+        back = time.monotonic()
+        await eventually(lambda: has_all(stage, publishing), "the partition goes on")
+        run.note(seconds_until_the_partition_went_on=time.monotonic() - back)
+        await eventually(group.is_through, "all offsets are committed")
+        await stage.worker.check_partitions()
+    letters = await read(cluster, TOPICS.dead_letters)
+    assert {letter.value for letter in letters} == {b"no JSON"}

@@ -142,9 +142,16 @@ class KafkaInlet:
         if self._consumer is None:
             return Batch()
         wanted = [] if only is None else [only]
-        found = await self._consumer.getmany(
-            *wanted, timeout_ms=int(wait_seconds * 1000), max_records=max(1, self._batch_records >> shrunk)
-        )
+        size = max(1, self._batch_records >> shrunk)
+        try:
+            found = await self._consumer.getmany(
+                *wanted, timeout_ms=int(wait_seconds * 1000), max_records=size
+            )
+        except KafkaError as error:
+            # The client goes on by itself; one that never gets over it is the watchdog's to end.
+            logger.warning("nothing could be read for now: %r", error)
+            await asyncio.sleep(wait_seconds)
+            return Batch()
         return Batch(
             [
                 Part(partition, [(record, _made_of(record)) for record in records])
