@@ -54,9 +54,11 @@ class Stage:
             yield
         finally:
             self.worker.stop()
-            async with asyncio.timeout(20):
-                await running
-            await self.worker.leave()
+            try:
+                async with asyncio.timeout(20):
+                    await running
+            finally:
+                await self.worker.leave()
 
     def ids(self, user: UserId) -> set[NotificationId]:
         """What of a user's is stored."""
