@@ -1,0 +1,158 @@
+"""The broker is away under load: nothing that was accepted is lost, memory stays flat, and all goes on by
+itself when it is back.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from entrypoints.embedded import KAFKA_BOOTSTRAP, EmbeddedServers, TansuServer, free_port, started
+from entrypoints.processes import Process
+from entrypoints.soak.product import Service
+from entrypoints.soak.proxy import Proxy
+from tests.integration.conftest import Run
+from tests.load import all_stored, assert_stored_once
+from tests.paced import PacedLoad
+from tests.product import Product, Stores, create_users, eventually
+
+USERS = [f"user-{number}" for number in range(50)]
+PER_SECOND = 500
+MOST_CONNECTIONS = 6_000  # a publish is answered within 8 s, or within some more on a busy machine
+
+AWAY_SECONDS = 16.0
+AWAY_SECONDS_LONG = 120.0
+SETTLE_SECONDS = 240.0
+TRUTH_SECONDS = 20.0
+"""Health is to be true within 10 s, on a machine that has nothing else to do."""
+
+
+@dataclass
+class Outage:
+    """A way for the broker to be away, and the address at which it is known."""
+
+    bootstrap: str
+    begin: Callable[[], Awaitable[None]]
+    end: Callable[[], Awaitable[None]]
+
+
+@pytest.fixture(params=["paused", "killed", "cut"])
+async def outage(
+    request: pytest.FixtureRequest, servers: EmbeddedServers, tmp_path: Path
+) -> AsyncIterator[Outage]:
+    """What runs here can be paused, and killed if it keeps what it has; one of our own can be cut off."""
+    async with AsyncExitStack() as stack:
+        if request.param == "cut":
+            yield await _behind_proxy(servers, tmp_path, stack)
+            return
+        broker = servers.kafka
+        if broker is None or (request.param == "killed" and not broker.durable):
+            pytest.skip("only a broker that was started here, and is durable, can be killed: --servers kafka")
+
+        async def begin() -> None:
+            await asyncio.to_thread(broker.pause if request.param == "paused" else broker.kill)
+
+        async def end() -> None:
+            await asyncio.to_thread(broker.resume if request.param == "paused" else broker.start)
+
+        stack.push_async_callback(end)
+        yield Outage(servers.kafka_bootstrap, begin, end)
+
+
+async def _behind_proxy(servers: EmbeddedServers, folder: Path, stack: AsyncExitStack) -> Outage:
+    """A broker of its own, because one sends its clients to a single address."""
+    if not isinstance(servers.kafka, TansuServer):
+        pytest.skip("the same as killed")
+    port = free_port()
+    starting = started(TansuServer(folder, advertised=port), lambda _line: None)
+    broker = await asyncio.to_thread(starting.__enter__)
+    stack.push_async_callback(asyncio.to_thread, starting.__exit__, None, None, None)
+    proxy = await stack.enter_async_context(Proxy.to("127.0.0.1", broker.port, port=port))
+
+    async def begin() -> None:
+        proxy.down()
+
+    async def end() -> None:
+        proxy.heal()
+
+    return Outage(f"127.0.0.1:{port}", begin, end)
+
+
+@pytest.fixture
+def environment(environment: Mapping[str, str], outage: Outage) -> dict[str, str]:
+    return {**environment, KAFKA_BOOTSTRAP: outage.bootstrap, "BELLWIRE_STUCK_SECONDS": "10"}
+
+
+def memory(process: Process) -> float:
+    """What a process holds, in MiB."""
+    return float(psutil.Process(process.pid).memory_info().rss / 2**20)
+
+
+async def is_ready(service: Service) -> bool:
+    async with httpx.AsyncClient(timeout=30) as client:
+        response = await client.get(f"{service.url}/health/ready")
+    assert (response.status_code == 200) == (response.json()["checks"]["kafka"] == "ok")
+    return response.status_code == 200
+
+
+async def says(service: Service, state: str) -> bool:
+    """Whether the consumer says that it is in a state."""
+    async with httpx.AsyncClient(timeout=30) as client:
+        text = (await client.get(f"{service.url}/metrics")).text
+    return f'bellwire_consumer_state{{bellwire_consumer_state="{state}"}} 1.0' in text
+
+
+@pytest.mark.timeout(900)
+async def test_a_broker_that_is_away_loses_nothing_that_was_accepted(
+    product: Product, stores: Stores, outage: Outage, run: Run
+) -> None:
+    api, consumer = await asyncio.gather(product.api(), product.consumer())
+    services = (api.process, consumer)
+    async with api.client() as client:
+        await create_users(client, USERS)
+        load = PacedLoad(api, client, USERS, per_second=PER_SECOND, most_connections=MOST_CONNECTIONS)
+        async with load:
+            await load.more(3 * PER_SECOND)
+            before = memory(api.process)
+            await outage.begin()
+            left = time.monotonic()
+            for service in services:
+                await eventually(lambda s=service: _not(is_ready(s)), f"{service.name} tells", TRUTH_SECONDS)  # type: ignore[misc]
+            told = time.monotonic() - left
+            await eventually(lambda: says(consumer, "broker_away"), "the watchdog knows why")
+            await eventually(lambda: time.monotonic() - left > 10, "answers are as late as they get")
+            early = memory(api.process)
+            away = AWAY_SECONDS_LONG if run.long else AWAY_SECONDS
+            await eventually(lambda: time.monotonic() - left > away, "it was away for long", away + 10)
+            late = memory(api.process)
+            last = load.accepted_at[-1]
+            await outage.end()
+            returned = time.monotonic()
+            await eventually(lambda: load.accepted_at[-1] > last, "publishing works again")
+            back = load.accepted_at[-1] - returned
+            for service in services:
+                await eventually(lambda s=service: is_ready(s), f"{service.name} tells", TRUTH_SECONDS)  # type: ignore[misc]
+            told_back = time.monotonic() - returned
+            await load.more(3 * PER_SECOND)
+        await eventually(lambda: all_stored(stores, load), "everything is stored", SETTLE_SECONDS)
+        after = memory(api.process)
+
+    slow = sorted(load.seconds_to_refuse)
+    run.note(accepted=load.total, unconfirmed=load.refused, connections_lost=load.unknown)
+    run.note(not_sent=load.not_sent, seconds_to_503_p99=slow[int(len(slow) * 0.99)])
+    run.note(api_mib_before=before, early=early, late=late, after=after)
+    run.note(seconds_until_publishing_worked=back)
+    run.note(seconds_until_health_was_true=told, seconds_until_health_was_true_again=told_back)
+    assert all(service.running for service in services)
+    assert late - early < 48
+    await assert_stored_once(stores, load, in_order=False)
+
+
+async def _not(condition: Awaitable[bool]) -> bool:
+    return not await condition
