@@ -5,6 +5,8 @@ second batch and the next ones, TIMES in all, so that there is a before and an a
 
     kill          the process is gone, as by SIGKILL
     block         the event loop stands still for BLOCK_SECONDS
+    freeze        the event loop stands still for good
+    hang          the step never ends; all else goes on
     lose          what Redis was to be told is lost, and nobody notices
 """
 
@@ -13,7 +15,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from dependency_injector import providers
@@ -29,6 +31,7 @@ from entrypoints.settings import Settings
 
 STEPS = ("before-store", "stored", "announced", "buried", "committed")  # and "telling", for what is lost
 BLOCK_SECONDS = 8.0
+FREEZE_SECONDS = 600.0
 
 
 class Failpoint:
@@ -36,7 +39,7 @@ class Failpoint:
         self._step, self._action, self._times = step, action, times
         self._passed = 0
 
-    def reach(self, step: str) -> bool:
+    async def reach(self, step: str) -> bool:
         """Carry the action out if it is due. Return whether something is to be lost."""
         if step != self._step:
             return False
@@ -47,7 +50,11 @@ class Failpoint:
         if self._action == "kill":
             os.kill(os.getpid(), signal.SIGKILL)
         if self._action == "block":
-            time.sleep(BLOCK_SECONDS)
+            time.sleep(BLOCK_SECONDS)  # noqa: ASYNC251 - as a defect would
+        if self._action == "freeze":
+            time.sleep(FREEZE_SECONDS)  # noqa: ASYNC251
+        if self._action == "hang":
+            await asyncio.Event().wait()
         return self._action == "lose"
 
 
@@ -62,31 +69,31 @@ class Wrapped:
 
 
 class Feeds(Wrapped):
-    reach: Callable[[str], bool]
+    reach: Callable[[str], Awaitable[bool]]
 
     async def append(self, drafts: Sequence[Draft]) -> Appended:
-        self.reach("before-store")
+        await self.reach("before-store")
         appended: Appended = await self._part.append(drafts)
-        self.reach("stored")
+        await self.reach("stored")
         return appended
 
 
 class Announcer(Wrapped):
-    reach: Callable[[str], bool]
+    reach: Callable[[str], Awaitable[bool]]
 
     async def announce(self, changes: Sequence[FeedChange]) -> None:
-        if not self.reach("telling"):
+        if not await self.reach("telling"):
             await self._part.announce(changes)
-        self.reach("announced")
+        await self.reach("announced")
 
 
 class Inlet(Wrapped):
-    reach: Callable[[str], bool]
+    reach: Callable[[str], Awaitable[bool]]
 
     async def commit(self, offsets: Any) -> None:
-        self.reach("buried")
+        await self.reach("buried")
         await self._part.commit(offsets)
-        self.reach("committed")
+        await self.reach("committed")
 
 
 def main() -> None:

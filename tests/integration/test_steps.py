@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -43,6 +44,7 @@ class Scene:
                 "PYTHONPATH": ":".join(sys.path),
                 "BELLWIRE_CONSUMER_PORT": str(port),
                 "BELLWIRE_BATCH_RECORDS": str(BATCH),
+                "BELLWIRE_STUCK_SECONDS": "10",
             },
         )
         process.start()
@@ -134,6 +136,29 @@ async def test_an_event_loop_that_stands_still_for_longer_than_its_session_loses
         assert failing.running, failing.log_tail()
     finally:
         await asyncio.to_thread(failing.stop)
+
+
+@pytest.mark.parametrize(
+    ("step", "action"),
+    [("before-store", "hang"), ("announced", "hang"), ("buried", "hang"), ("stored", "freeze")],
+)
+async def test_a_consumer_that_stands_still_for_good_ends_by_itself_and_loses_nothing(
+    scene: Scene, step: str, action: str
+) -> None:
+    """So that its supervisor starts another."""
+    failing = await scene.failing_consumer(step, action)
+    try:
+        await eventually(lambda: f"{action} at {step}" in failing.log.read_text(), "it stands still")
+        stood = time.monotonic()
+        await eventually(lambda: not failing.running, "it has ended")
+        print(f"{action} at {step}: it ended after {time.monotonic() - stood:.1f} s")
+        assert failing.exit_code == 1, failing.log_tail()
+    finally:
+        await asyncio.to_thread(failing.kill)
+
+    await scene.product.consumer()
+
+    await _whole(scene)
 
 
 async def test_what_redis_was_not_told_is_noticed_by_what_it_is_told_next(scene: Scene) -> None:
