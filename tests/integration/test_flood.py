@@ -1,0 +1,125 @@
+"""Nothing but bad records: the partition stops and says so, instead of filling the dead letters."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Mapping
+
+import httpx
+import pytest
+from aiokafka import AIOKafkaProducer
+
+from entrypoints.settings import Settings
+from entrypoints.soak.product import Service
+from entrypoints.soak.stores import Topic
+from tests.integration.conftest import Run
+from tests.load import Load, all_stored, assert_stored_once
+from tests.product import Product, Stores, create_users, eventually
+
+USERS = [f"user-{number}" for number in range(30)]
+FLOODED = 0
+FLOOD = 300
+LIMIT = 50
+TRUTH_SECONDS = 20.0
+"""Health is to be true within 10 s, on a machine that has nothing else to do."""
+
+
+@pytest.fixture
+def environment(environment: Mapping[str, str]) -> dict[str, str]:
+    return {**environment, "BELLWIRE_BAD_RECORDS_LIMIT": str(LIMIT)}
+
+
+@pytest.fixture
+async def producer(product: Product) -> AsyncIterator[AIOKafkaProducer]:
+    async with AIOKafkaProducer(bootstrap_servers=product.settings.kafka_bootstrap) as producer:
+        yield producer
+
+
+class Letters:
+    """What the dead-letter topic has, and how far the group has come."""
+
+    def __init__(self, product: Product) -> None:
+        settings = product.settings
+        self._letters = _topic(settings, f"{settings.kafka_topic}.dlq")
+        self._records = _topic(settings, settings.kafka_topic)
+
+    async def offsets(self) -> list[int]:
+        """Which records of the flooded partition are there, as often as they are."""
+        letters = await self._letters.rest({})
+        assert {letter.headers["dlq-original-partition"] for letter in letters} == {str(FLOODED)}
+        return sorted(int(letter.headers["dlq-original-offset"]) for letter in letters)
+
+    async def committed(self) -> int:
+        return (await self._records.committed())[FLOODED]
+
+
+def _topic(settings: Settings, name: str) -> Topic:
+    return Topic(settings.kafka_bootstrap, name, settings.kafka_group, settings.kafka_partitions)
+
+
+async def told(service: Service) -> str:
+    """What the consumer says of its partitions."""
+    async with httpx.AsyncClient(timeout=30) as client:
+        response = await client.get(f"{service.url}/health/ready")
+    partitions: str = response.json()["checks"]["partitions"]
+    assert partitions == "ok" or response.status_code == 503
+    return partitions
+
+
+async def without_limit(product: Product) -> Service:
+    """The consumer as an operator starts it who wants all of them in the dead letters."""
+    return await product._start("consumer", "BELLWIRE_CONSUMER_PORT", {"BELLWIRE_BAD_RECORDS_LIMIT": "0"})
+
+
+async def test_a_flood_of_bad_records_stops_its_partition_until_somebody_decides(
+    product: Product, stores: Stores, producer: AIOKafkaProducer, run: Run
+) -> None:
+    api, consumer = await asyncio.gather(product.api(), product.consumer())
+    letters = Letters(product)
+    async with api.client() as client:
+        await create_users(client, USERS)
+        load = Load(client, USERS, size=30)
+        await load.batch()
+        await eventually(lambda: all_stored(stores, load), "the consumer works")
+
+        sent = [
+            await producer.send(product.settings.kafka_topic, b"no JSON", partition=FLOODED)
+            for _ in range(FLOOD)
+        ]
+        first, *_, last = [metadata.offset for metadata in await asyncio.gather(*sent)]
+        flooded = time.monotonic()
+        await eventually(lambda: _stopped(consumer), "it says so", TRUTH_SECONDS)
+        run.note(seconds_until_it_said_so=time.monotonic() - flooded)
+        stopped = await told(consumer)
+        assert stopped.startswith(
+            f"partition {FLOODED}: stopped at offset {first + LIMIT - 1} by too many bad"
+        )
+
+        before = await stores.count()
+        await load.batch()
+        await eventually(lambda: _more(stores, before), "other partitions go on")
+        assert await told(consumer) == stopped
+        assert consumer.running
+        assert await letters.offsets() == list(range(first, first + LIMIT - 1))
+        assert await letters.committed() <= first + LIMIT - 1
+
+        await asyncio.to_thread(consumer.stop)
+        started = time.monotonic()
+        consumer = await without_limit(product)
+        await eventually(lambda: all_stored(stores, load), "everything is stored")
+        await eventually(lambda: _passed(letters, last), "the flood is through")
+        run.note(seconds_until_all_was_through=time.monotonic() - started)
+        assert await told(consumer) == "ok"
+    assert await letters.offsets() == list(range(first, last + 1))
+    await assert_stored_once(stores, load)
+
+
+async def _stopped(consumer: Service) -> bool:
+    return "stopped at offset" in await told(consumer)
+
+
+async def _more(stores: Stores, before: int) -> bool:
+    return await stores.count() > before
+
+
+async def _passed(letters: Letters, offset: int) -> bool:
+    return await letters.committed() > offset
