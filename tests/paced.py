@@ -39,6 +39,8 @@ class PacedLoad(Load):
         """Publishes whose connection was lost."""
         self.not_sent = 0
         """Publishes that were due while all connections were taken."""
+        self.most_awaited = 0
+        """How many answers were awaited at once, at most."""
         self.accepted_at: list[float] = []
         self.seconds_to_refuse: list[float] = []
 
@@ -53,6 +55,7 @@ class PacedLoad(Load):
                 task = asyncio.create_task(self._publish())
                 self._under_way.add(task)
                 task.add_done_callback(self._under_way.discard)
+            self.most_awaited = max(self.most_awaited, len(self._under_way))
             await asyncio.sleep(0.01)
         await asyncio.gather(*self._under_way)
         for _, writer in self._idle:
