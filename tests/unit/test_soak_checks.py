@@ -349,6 +349,13 @@ def test_a_short_failure_need_not_be_told(good: Evidence) -> None:
     held(checks.health_is_true, evidence)
 
 
+def test_who_had_left_need_not_tell(good: Evidence) -> None:
+    """A second consumer, which was there for a while, and comes again later."""
+    visits = [poll for poll in polls() if not 4 < poll.t < 50]
+
+    held(checks.health_is_true, replace(good, polls=visits))
+
+
 def test_a_return_that_is_told_late_is_found(good: Evidence) -> None:
     found(checks.health_is_true, replace(good, polls=polls(range(10, 50))), "back after 20.5 s")
 

@@ -21,6 +21,7 @@ from entrypoints.soak.watch import Poll, Sample
 EXAMPLES = 10
 HEALTH_SECONDS = 10.0
 _POLL_SECONDS = 1.5  # how much later than the truth a poll may be
+_ABSENT_SECONDS = 5.0
 RECOVERY_SECONDS = 60.0
 GROWTH_BYTES = 32 * 1024 * 1024
 GROWTH_RATIO = 1.2
@@ -373,8 +374,8 @@ def health_is_true(evidence: Evidence, notes: _Notes) -> None:
                 if poll.role == role and server in poll.checks:
                     polls[poll.process].append(poll)
             for process, said in polls.items():
-                if said[0].t > fault.begun:  # it came later
-                    continue
+                if not any(fault.begun - _ABSENT_SECONDS <= poll.t <= fault.begun for poll in said):
+                    continue  # it was not there: not yet, or not any more
                 where = f"{process} during “{fault.name}” at {fault.begun:.0f} s"
                 notes.wrong += [
                     f"{where}: {words}" for words in _truth(fault, server, said, noticed, recovered)

@@ -7,11 +7,16 @@ from typing import Any
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
+from entrypoints.soak.checks import Injected
 from entrypoints.soak.run import Result
 from entrypoints.soak.watch import Sample, Totals
 
 _SMOOTH = 3
+_NAMED_FAULTS = 25
+"""Beyond so many their names would hide each other."""
+_COLORS = {"PostgreSQL": "tab:blue", "Redis": "tab:red", "Kafka": "tab:green", "our processes": "tab:gray"}
 
 
 def draw(result: Result, file: Path) -> None:
@@ -27,13 +32,28 @@ def draw(result: Result, file: Path) -> None:
             axes.grid(visible=True, alpha=0.3)
             axes.legend(loc="upper left", ncols=4)
             for fault in result.injected:
-                axes.axvspan(fault.begun, fault.ended, color="tab:red", alpha=0.12, linewidth=0)
-        for fault in result.injected:
-            rates.text(
-                fault.begun, 1.02, fault.name, transform=rates.get_xaxis_transform(), rotation=60, fontsize=5
-            )
+                axes.axvspan(fault.begun, fault.ended, color=_color(fault), alpha=0.2, linewidth=0)
+        if len(result.injected) <= _NAMED_FAULTS:
+            _name(rates, result.injected)
+        figure.legend(
+            handles=[Patch(color=color, alpha=0.2, label=what) for what, color in _COLORS.items()],
+            loc="outside upper right",
+            ncols=len(_COLORS),
+            title="a fault of",
+        )
         memory.set_xlabel("seconds")
         figure.savefig(file, format="svg", metadata={"Date": None})
+
+
+def _color(fault: Injected) -> str:
+    return next((color for what, color in _COLORS.items() if what in fault.name), _COLORS["our processes"])
+
+
+def _name(axes: Any, faults: Sequence[Injected]) -> None:
+    for fault in faults:
+        axes.text(
+            fault.begun, 1.02, fault.name, transform=axes.get_xaxis_transform(), rotation=60, fontsize=5
+        )
 
 
 def _rates(axes: Any, totals: Sequence[Totals]) -> None:
