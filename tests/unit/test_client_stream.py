@@ -685,6 +685,21 @@ async def test_a_slow_application_can_mark_all_the_same(lines: Lines) -> None:
 
 
 @in_virtual_time
+async def test_an_application_that_takes_nothing_does_not_fill_the_memory(lines: Lines) -> None:
+    lines.failures = [ConnectionLost("away")] * (module.MOST_WAITING + 500)
+    async with lines.stream() as stream:
+        await asyncio.sleep(1_000_000)
+        left = len(lines.failures)
+        lines.failures.clear()
+        await anext(stream)
+        (await lines.line()).welcome()
+        events = [await anext(stream) for _ in range(module.MOST_WAITING)]
+
+    assert left == 500
+    assert isinstance(events[-1], Connected)
+
+
+@in_virtual_time
 async def test_waiting_for_an_event_may_be_given_up(lines: Lines) -> None:
     """At the very moment at which it comes, too."""
     async with lines.stream() as stream:
@@ -716,6 +731,31 @@ def test_it_may_be_left_at_any_time(after: float) -> None:
                 await following(stream, Reset)
 
     play(scenario)
+
+
+@in_virtual_time
+async def test_it_may_be_left_while_it_clears_up_after_a_lost_connection(lines: Lines) -> None:
+    renewing = asyncio.Event()
+    first = iter(["t"])
+
+    async def token() -> str:
+        for each in first:
+            return each
+        try:
+            renewing.set()
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(1)  # what takes its time to be cancelled
+        raise AssertionError
+
+    async with lines.stream(token=token):
+        line = await lines.line()
+        line.welcome(expires=2)
+        await renewing.wait()
+        line.lose()
+        await asyncio.sleep(0.5)
+
+    assert len(lines.all) == 1
 
 
 @in_virtual_time

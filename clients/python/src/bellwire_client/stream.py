@@ -80,6 +80,7 @@ class Stream:
         self._commands: Commands | None = None
         self._welcomed = asyncio.Event()
         self._failure: BaseException | None = None
+        self._left = False
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -89,6 +90,7 @@ class Stream:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        self._left = True
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
@@ -172,9 +174,13 @@ class Stream:
     async def _run(self) -> None:
         try:
             while True:
+                await self._room()
                 try:
                     await self._connect()
                 except ConnectionLost as lost:
+                    # Before Python 3.13 a TaskGroup that ends with an error swallows being cancelled.
+                    if self._left:
+                        return
                     await self._pause(lost)
         except Exception as failure:  # noqa: BLE001 - raised where the stream is iterated
             self._failure = failure
@@ -253,7 +259,8 @@ class Stream:
                 case _:
                     self._take(_event(frame))
 
-    async def _room(self, commands: Commands) -> None:
+    async def _room(self, commands: Commands | None = None) -> None:
+        """Wait until the application has taken enough; but not while an answer is awaited."""
         while self._events.qsize() >= MOST_WAITING and not commands:
             self._moved.clear()
             await self._moved.wait()
