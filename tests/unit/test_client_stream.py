@@ -627,6 +627,20 @@ async def test_a_mark_waits_for_a_connection(lines: Lines) -> None:
 
 
 @in_virtual_time
+async def test_a_mark_waits_for_the_next_connection_too(lines: Lines) -> None:
+    async with lines.stream() as stream, asyncio.TaskGroup() as tasks:
+        (await welcomed(lines, stream)).lose()
+        await following(stream, Disconnected)
+        marking = tasks.create_task(stream.mark_read("a"))
+        await asyncio.sleep(0.1)
+        again = await lines.line(2)
+        again.welcome()
+        again.say("ok", ref=(await again.asked())["ref"], changed=1)
+
+    assert marking.result() == 1
+
+
+@in_virtual_time
 async def test_a_mark_that_finds_no_connection_was_not_sent(lines: Lines) -> None:
     async with lines.stream() as stream:
         line = await lines.line()  # which does not greet
@@ -768,6 +782,15 @@ async def test_iterating_ends_when_it_is_left(lines: Lines) -> None:
     assert [event async for event in stream] == []
     with pytest.raises(NotConnected, match="has ended"):
         await stream.mark_read("a")
+
+
+@in_virtual_time
+async def test_it_may_be_left_before_it_began(lines: Lines) -> None:
+    async with lines.stream() as stream:
+        pass
+
+    assert [event async for event in stream] == []
+    assert lines.all == []
 
 
 @in_virtual_time

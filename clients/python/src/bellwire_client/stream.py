@@ -80,13 +80,14 @@ class Stream:
         self._commands: Commands | None = None
         self._welcomed = asyncio.Event()
         self._failure: BaseException | None = None
-        self._left = False
+        self._left = self._ended = False
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
         if self._task is not None:
             raise RuntimeError("a stream is entered once; make another one")
         self._task = asyncio.create_task(self._run())
+        self._task.add_done_callback(self._over)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -162,32 +163,33 @@ class Stream:
     async def _connected(self) -> Commands:
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
-                await self._welcomed.wait()
+                while self._commands is None:
+                    if self._ended:
+                        raise NotConnected("the stream has ended; nothing was sent") from self._failure
+                    await self._welcomed.wait()
         except TimeoutError:
             raise NotConnected(f"no connection within {ANSWER_SECONDS:.0f} s; nothing was sent") from None
-        if self._commands is None:
-            raise NotConnected("the stream has ended; nothing was sent") from self._failure
         return self._commands
 
     # --- connecting, again and again ---
 
     async def _run(self) -> None:
-        try:
-            while True:
-                await self._room()
-                try:
-                    await self._connect()
-                except ConnectionLost as lost:
-                    # Before Python 3.13 a TaskGroup that ends with an error swallows being cancelled.
-                    if self._left:
-                        return
-                    await self._pause(lost)
-        except Exception as failure:  # noqa: BLE001 - raised where the stream is iterated
-            self._failure = failure
-        finally:
-            self._commands = None
-            self._welcomed.set()
-            self._events.put_nowait(None)
+        while True:
+            await self._room()
+            try:
+                await self._connect()
+            except ConnectionLost as lost:
+                # Before Python 3.13 a TaskGroup that ends with an error swallows being cancelled.
+                if self._left:
+                    return
+                await self._pause(lost)
+
+    def _over(self, task: "asyncio.Task[None]") -> None:
+        """Let those know who wait for something: nothing will come any more."""
+        self._failure = None if task.cancelled() else task.exception()
+        self._ended = True
+        self._welcomed.set()
+        self._events.put_nowait(None)
 
     async def _connect(self) -> None:
         """Follow on one connection. Raises ConnectionLost if it makes sense to come back, or else
