@@ -51,7 +51,7 @@ bench: $(READY) ## Measure the targets on this machine
 
 clean: ## Remove .venv, caches and the development data
 	rm -rf .venv .bellwire .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build dist
-	find src tests alembic bench examples -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
+	find src clients tests alembic bench examples -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
 $(READY): pyproject.toml constraints.txt
 	@$(BIN)/python -c '$(SUITABLE)' 2>/dev/null || { \

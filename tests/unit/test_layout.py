@@ -1,5 +1,6 @@
 """What packaging promises: our plain package names are ours, and the pins are complete and portable."""
 
+import ast
 import importlib
 import os
 import re
@@ -66,3 +67,27 @@ def test_every_dependency_is_pinned() -> None:
     pinned = {_normal(line.partition("==")[0]) for line in _pins()}
 
     assert names - pinned == {"bellwire"}
+
+
+def test_the_python_client_needs_what_it_declares_and_nothing_of_the_service() -> None:
+    package = ROOT / "clients" / "python"
+    declared = tomllib.loads((package / "pyproject.toml").read_text())["project"]["dependencies"]
+    imported = {
+        name.partition(".")[0]
+        for path in (package / "src").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        for name in _imported(node)
+    }
+
+    libraries = {re.split(r"[^a-z]", requirement)[0] for requirement in declared}
+    assert imported - sys.stdlib_module_names == {"bellwire_client", *libraries}
+
+
+def _imported(node: ast.AST) -> list[str]:
+    match node:
+        case ast.Import():
+            return [alias.name for alias in node.names]
+        case ast.ImportFrom():
+            return [node.module or ""]
+        case _:
+            return []

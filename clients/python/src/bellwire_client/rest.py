@@ -1,0 +1,95 @@
+"""Calls over HTTP, tried again while that can help."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import httpx
+
+from bellwire_client.backoff import Backoff
+from bellwire_client.errors import Problem, Unreachable
+from bellwire_client.tokens import Tokens
+
+_CALL_SECONDS = 15.0
+
+
+class Rest:
+    """Makes calls, each of which may be repeated without harm: it changes nothing, changes nothing the second
+    time, or carries an Idempotency-Key.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        patience: float,
+        transport: httpx.AsyncBaseTransport | None,
+        random: Callable[[], float],
+    ) -> None:
+        self._http = httpx.AsyncClient(base_url=url, timeout=_CALL_SECONDS, transport=transport)
+        self._patience = patience
+        self._random = random
+
+    async def close(self) -> None:
+        """Close its connections."""
+        await self._http.aclose()
+
+    async def __call__(
+        self,
+        method: str,
+        path: str,
+        *,
+        tokens: Tokens | None = None,
+        headers: Mapping[str, str] | None = None,
+        **options: Any,
+    ) -> Any:
+        """Make a call, as the user of a token or with headers that say who, and return the body.
+
+        What is away (a 503, a broken connection) is asked again, after `Retry-After` and a drawn pause, as
+        long as the pause ends within `patience` seconds. Raises Problem, Unreachable.
+        """
+        now = asyncio.get_running_loop().time
+        give_up = now() + self._patience
+        backoff = Backoff(self._random)
+        while True:
+            try:
+                return await self._once(method, path, tokens, headers=headers, **options)
+            except (Problem, Unreachable) as failure:
+                if isinstance(failure, Problem) and failure.status != httpx.codes.SERVICE_UNAVAILABLE:
+                    raise
+                pause = backoff.next(failure.retry_after)
+                if now() + pause > give_up:
+                    raise
+            await asyncio.sleep(pause)
+
+    async def _once(self, method: str, path: str, tokens: Tokens | None, **options: Any) -> Any:
+        """Make it once; or twice, if another token can be had for one that is refused."""
+        answer = await self._send(method, path, None if tokens is None else await tokens.last(), **options)
+        if answer.status_code == httpx.codes.UNAUTHORIZED and tokens is not None and tokens.renewable:
+            answer = await self._send(method, path, await tokens.fresh(), **options)
+        if answer.is_success:
+            return answer.json()
+        raise _problem(answer)
+
+    async def _send(
+        self, method: str, path: str, token: str | None, headers: Mapping[str, str] | None, **options: Any
+    ) -> httpx.Response:
+        who = {} if token is None else {"Authorization": f"Bearer {token}"}
+        try:
+            return await self._http.request(method, path, headers={**(headers or {}), **who}, **options)
+        except httpx.TransportError as error:
+            raise Unreachable(f"{method} {path}: {str(error) or type(error).__name__}") from error
+
+
+def _problem(answer: httpx.Response) -> Problem:
+    """What an answer tells, also one of something in front of the service that is no problem details."""
+    try:
+        body = answer.json()
+    except ValueError:
+        body = None
+    retry_after = answer.headers.get("Retry-After", "")
+    return Problem(
+        answer.status_code,
+        body if isinstance(body, dict) else {},
+        retry_after=float(retry_after) if retry_after.isdecimal() else 0.0,
+    )

@@ -1,0 +1,94 @@
+"""The connection that a stream runs on; the only module that knows websockets."""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Protocol, TypeAlias
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
+from websockets.typing import Subprotocol
+
+from bellwire_client.errors import ConnectionLost, StreamRefused
+
+_SUBPROTOCOL = Subprotocol("bellwire.v1")
+_OPEN_SECONDS = 10.0
+_CLOSE_SECONDS = 1.0
+# Answers of something in front of the service that ask to come again: RFC 9110, RFC 6585, RFC 8470.
+_TRY_AGAIN = frozenset({408, 425, 429})
+
+
+class Socket(Protocol):
+    """A connection that carries texts. Both methods raise ConnectionLost, or StreamRefused when it was
+    closed with a code that says not to come back.
+    """
+
+    async def receive(self) -> str: ...
+
+    async def send(self, text: str) -> None: ...
+
+
+Open: TypeAlias = Callable[[str, Mapping[str, str]], AbstractAsyncContextManager[Socket]]
+"""Opens a connection to a URL, with headers. Raises as a Socket does."""
+
+
+@asynccontextmanager
+async def open_socket(url: str, headers: Mapping[str, str]) -> AsyncIterator[Socket]:
+    """Open a WebSocket, and close it in the end, within a second."""
+    connecting = connect(
+        url,
+        additional_headers=headers,
+        subprotocols=[_SUBPROTOCOL],
+        compression=None,
+        open_timeout=_OPEN_SECONDS,
+        close_timeout=_CLOSE_SECONDS,
+        ping_interval=None,  # the service asks, with frames of its own
+        max_size=None,  # a frame of a big batch, or of a replay, has several megabytes
+    )
+    try:
+        connection = await connecting
+    except InvalidStatus as refusal:
+        raise _refusal(refusal.response.status_code) from None
+    except (OSError, TimeoutError, WebSocketException) as error:
+        raise ConnectionLost(str(error) or type(error).__name__) from error
+    try:
+        yield _WebSocket(connection)
+    finally:
+        await connection.close()
+
+
+class _WebSocket:
+    def __init__(self, connection: ClientConnection) -> None:
+        self._connection = connection
+
+    async def receive(self) -> str:
+        try:
+            return await self._connection.recv(decode=True)
+        except ConnectionClosed as closed:
+            raise _closing(closed) from None
+
+    async def send(self, text: str) -> None:
+        try:
+            await self._connection.send(text)
+        except ConnectionClosed as closed:
+            raise _closing(closed) from None
+
+
+def ended(code: int, reason: str, *, retry_after: float = 0.0) -> ConnectionLost | StreamRefused:
+    """What a close code means."""
+    if 4500 <= code <= 4999:
+        return StreamRefused(code, reason)
+    return ConnectionLost(reason or f"closed with {code}", code, retry_after=retry_after)
+
+
+def _closing(closed: ConnectionClosed) -> ConnectionLost | StreamRefused:
+    if closed.rcvd is None:
+        return ConnectionLost("the connection broke")
+    return ended(closed.rcvd.code, closed.rcvd.reason)
+
+
+def _refusal(status: int) -> ConnectionLost | StreamRefused:
+    """What an HTTP status in place of a socket means."""
+    reason = f"HTTP status {status} in place of a socket"
+    if 400 <= status <= 499 and status not in _TRY_AGAIN:
+        return StreamRefused(status, reason)
+    return ConnectionLost(reason)
