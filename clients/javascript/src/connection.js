@@ -1,0 +1,352 @@
+import { BellwireError } from './errors.js';
+import { newPart } from './protocol.js';
+
+const SUBPROTOCOL = 'bellwire.v1';
+const BACKOFF_MIN_MS = 500;
+const BACKOFF_MAX_MS = 20_000;
+/** A connection that held for so long was a good one: the next pauses begin small again. */
+const STABLE_MS = 30_000;
+const WELCOME_MS = 20_000;
+const GRACE_MS = 10_000;
+const REFRESH_BEFORE_SECONDS = 60;
+/** With less left it is simpler to be closed and come back. */
+const REFRESH_AT_LEAST_SECONDS = 5;
+const TOKEN_EXPIRED = 4004;
+const INVALID_TOKEN = 4511;
+const REFRESH = 'refresh';
+
+/** @typedef {import('./protocol.js').Frame} Frame */
+
+/** One socket at a time on a user's feed, replaced by the next when it is lost. */
+export class Connection {
+  #api;
+  #place;
+  #user;
+  #view;
+  #tell;
+  /** @type {string | null} */
+  #cursor;
+  /** @type {WebSocket | null} */
+  #socket = null;
+  /** @type {import('./protocol.js').Connected | null} */
+  #connected = null;
+  /** The attempt under way: what belongs to an earlier one is ignored. */
+  #attempt = {};
+  #attempts = 0;
+  #renewed = false;
+  #heardAt = 0;
+  #welcomedAt = 0;
+  #patience = WELCOME_MS;
+  /** @type {import('./protocol.js').Bye | null} */
+  #bye = null;
+  /** @type {string | null} */
+  #token = null;
+  /** How far the service's clock is ahead of ours, in seconds; it decides when a token has expired. */
+  #ahead = NaN;
+  /** @type {unknown} */
+  #silence;
+  /** @type {unknown} */
+  #retry;
+  /** @type {unknown} */
+  #refresh;
+  #listening = new AbortController();
+
+  /**
+   * @param {object} parts
+   * @param {import('./api.js').Api} parts.api
+   * @param {import('./environment.js').Place} parts.place
+   * @param {string} parts.user
+   * @param {'manual' | 'auto'} parts.view
+   * @param {string | null} parts.cursor
+   * @param {(told: import('./protocol.js').Told) => void} parts.tell
+   */
+  constructor({ api, place, user, view, cursor, tell }) {
+    this.#api = api;
+    this.#place = place;
+    this.#user = user;
+    this.#view = view;
+    this.#cursor = cursor;
+    this.#tell = tell;
+  }
+
+  /** What it said when it was welcomed, with the cursor and count of now; null while it is not connected. */
+  get connected() {
+    return this.#connected;
+  }
+
+  start() {
+    const { page, document } = this.#place;
+    const options = { signal: this.#listening.signal };
+    page?.addEventListener('online', () => this.#online(), options);
+    page?.addEventListener('offline', () => this.#offline(), options);
+    document?.addEventListener('visibilitychange', () => this.#visible(), options);
+    this.#connect();
+  }
+
+  stop() {
+    this.#listening.abort();
+    this.#abandon();
+  }
+
+  /**
+   * Say something, if anybody listens: what was not answered is to be said again when connected.
+   * @param {object} frame
+   */
+  send(frame) {
+    if (this.#connected) this.#socket?.send(JSON.stringify(frame));
+  }
+
+  /**
+   * Connect again from an earlier cursor: somebody who listens has not had what came since.
+   * @param {string} cursor
+   */
+  rewind(cursor) {
+    this.#cursor = cursor;
+    if (this.#socket) this.#lost({ code: null, reason: 'Going back to an earlier cursor', retryMs: 0 }, 0);
+  }
+
+  // --- connecting ---
+
+  async #connect() {
+    const attempt = this.#begin();
+    if (this.#isOffline()) return this.#wait(null, 'The browser is offline', null);
+    // A request that nobody answers must not hold up the stream for ever.
+    this.#hear(WELCOME_MS);
+    try {
+      const { ticket, token } = await this.#api.ticket();
+      if (attempt !== this.#attempt) return;
+      this.#token = token;
+      this.#open(ticket);
+    } catch (error) {
+      if (attempt === this.#attempt) this.#failed(error);
+    }
+  }
+
+  /** @param {string} ticket */
+  #open(ticket) {
+    const query = new URLSearchParams({ ticket, view: this.#view });
+    if (this.#cursor !== null) query.set('cursor', this.#cursor);
+    const url = this.#api.socketUrl(`/ws/${encodeURIComponent(this.#user)}?${query}`);
+    const socket = new this.#place.WebSocket(url, SUBPROTOCOL);
+    this.#socket = socket;
+    this.#hear(WELCOME_MS);
+    socket.onmessage = ({ data }) => {
+      if (socket === this.#socket) this.#receive(data);
+    };
+    socket.onclose = ({ code, reason }) => {
+      if (socket === this.#socket) this.#closed(code, reason);
+    };
+  }
+
+  /** @param {unknown} error */
+  #failed(error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    const refused = error instanceof BellwireError && !error.temporary;
+    if (refused) return this.#end(null, reason);
+    return this.#lost({ code: null, reason, retryMs: error instanceof BellwireError ? error.retryMs : 0 });
+  }
+
+  /**
+   * @param {number} code
+   * @param {string} reason
+   */
+  #closed(code, reason) {
+    const bye = this.#bye;
+    const [why, said] = bye ? [bye.code, bye.reason] : [code, reason];
+    if (why === TOKEN_EXPIRED || why === INVALID_TOKEN) this.#api.forget(this.#token);
+    const again = why === INVALID_TOKEN && !this.#renewed;
+    this.#renewed ||= again;
+    if (why >= 4500 && why <= 4999 && !again) return this.#end(why, said);
+    return this.#lost({ code: why, reason: said, retryMs: bye?.retry_ms ?? 0 });
+  }
+
+  /**
+   * Give up what there is, and try again.
+   * @param {{code: number | null, reason: string, retryMs: number}} loss
+   * @param {number} [pause] milliseconds; as the back-off has it by default
+   */
+  #lost({ code, reason, retryMs }, pause) {
+    if (this.#connected && this.#place.now() - this.#welcomedAt >= STABLE_MS) this.#attempts = 0;
+    this.#abandon();
+    if (this.#isOffline()) return this.#wait(code, reason, null);
+    return this.#wait(code, reason, pause ?? this.#pause(retryMs));
+  }
+
+  /**
+   * Full jitter above a least pause. What the service asks for is a least pause too: those that it sends away
+   * together do not come back together.
+   * @param {number} asked milliseconds
+   */
+  #pause(asked) {
+    const bound = Math.min(BACKOFF_MAX_MS, 2 * BACKOFF_MIN_MS * 2 ** this.#attempts++);
+    return Math.max(BACKOFF_MIN_MS, asked) + this.#place.random() * (bound - BACKOFF_MIN_MS);
+  }
+
+  /**
+   * @param {number | null} code
+   * @param {string} reason
+   * @param {number | null} pause milliseconds; null to wait for the browser
+   */
+  #wait(code, reason, pause) {
+    if (pause !== null) this.#retry = this.#place.setTimeout(() => this.#connect(), pause);
+    this.#tell({ type: 'disconnected', code, reason, retry_ms: pause, final: false });
+  }
+
+  /**
+   * @param {number | null} code
+   * @param {string} reason
+   */
+  #end(code, reason) {
+    this.stop();
+    this.#tell({ type: 'disconnected', code, reason, retry_ms: null, final: true });
+  }
+
+  #begin() {
+    this.#place.clearTimeout(this.#retry);
+    this.#retry = undefined;
+    this.#bye = null;
+    return (this.#attempt = {});
+  }
+
+  #abandon() {
+    this.#place.clearTimeout(this.#silence);
+    this.#place.clearTimeout(this.#refresh);
+    this.#begin();
+    const socket = this.#socket;
+    this.#socket = null;
+    this.#connected = null;
+    socket?.close();
+  }
+
+  // --- what the browser says ---
+
+  #isOffline() {
+    return this.#place.navigator?.onLine === false;
+  }
+
+  #offline() {
+    // The socket may outlive a short absence; if it does not, its end is noticed.
+    if (!this.#socket) this.#lost({ code: null, reason: 'The browser is offline', retryMs: 0 });
+  }
+
+  #online() {
+    // On another network, as a rule, where a socket of the last one would only fall silent.
+    if (this.#socket) this.#lost({ code: null, reason: 'The browser is online again', retryMs: 0 }, 0);
+    else this.#connect();
+  }
+
+  #visible() {
+    if (this.#place.document?.visibilityState !== 'visible' || this.#isOffline()) return;
+    if (this.#retry !== undefined) this.#connect();
+    // Timers of hidden pages may not have run.
+    else if (this.#place.now() - this.#heardAt > this.#patience) this.#silent();
+  }
+
+  // --- receiving ---
+
+  /** @param {number} [patience] milliseconds until silence means that nobody is there */
+  #hear(patience = this.#patience) {
+    this.#patience = patience;
+    this.#heardAt = this.#place.now();
+    this.#place.clearTimeout(this.#silence);
+    this.#silence = this.#place.setTimeout(() => this.#silent(), patience);
+  }
+
+  #silent() {
+    this.#lost({ code: null, reason: 'Nothing was heard', retryMs: 0 });
+  }
+
+  /** @param {string} text */
+  #receive(text) {
+    this.#hear();
+    const frame = /** @type {Frame} */ (JSON.parse(text));
+    switch (frame.type) {
+      case 'welcome':
+        return this.#welcome(frame);
+      case 'ping':
+        return this.send({ type: 'pong' });
+      case 'bye':
+        this.#bye = frame;
+        return;
+      case 'notifications':
+      case 'update':
+        if (frame.prev !== this.#cursor) return this.#outOfLine(frame);
+        return this.#forward(frame);
+      case 'replayed':
+        return this.#forward({ ...frame, prev: this.#cursor ?? frame.cursor });
+      case 'reset':
+        return this.#forward(frame);
+      case 'ok':
+      case 'error':
+        return this.#answered(frame);
+    }
+  }
+
+  /** @param {import('./protocol.js').WelcomeFrame} frame */
+  #welcome({ type, ...welcome }) {
+    const reset = this.#cursor !== null && !welcome.resumed;
+    this.#cursor ??= welcome.cursor;
+    this.#connected = { type: 'connected', reset, ...welcome };
+    this.#welcomedAt = this.#place.now();
+    this.#renewed = false;
+    this.#hear(1000 * welcome.ping_interval + GRACE_MS);
+    this.#ahead = expiry(this.#token) - welcome.token_expires_in - this.#place.now() / 1000;
+    this.#planRefresh(welcome.token_expires_in);
+    this.#tell(this.#connected);
+  }
+
+  /** @param {import('./protocol.js').Notifications | import('./protocol.js').Update} frame */
+  #outOfLine(frame) {
+    if (newPart(this.#cursor, frame) === null) return;
+    this.#lost({ code: null, reason: 'A frame does not follow the last one', retryMs: 0 });
+  }
+
+  /** @param {import('./protocol.js').Change} frame */
+  #forward(frame) {
+    this.#cursor = frame.cursor;
+    const { cursor, unread_count } = frame;
+    if (this.#connected) this.#connected = { ...this.#connected, cursor, unread_count };
+    this.#tell(frame);
+  }
+
+  // --- the token ---
+
+  /** @param {number} seconds that the token is still good for */
+  #planRefresh(seconds) {
+    this.#place.clearTimeout(this.#refresh);
+    if (!(seconds >= REFRESH_AT_LEAST_SECONDS)) return;
+    const wait = seconds > 2 * REFRESH_BEFORE_SECONDS ? seconds - REFRESH_BEFORE_SECONDS : seconds / 2;
+    // Longer than a timer can be set for (2^31 ms) is longer than a stream lasts.
+    this.#refresh = this.#place.setTimeout(() => this.#renew(), Math.min(1000 * wait, 2 ** 31 - 1));
+  }
+
+  async #renew() {
+    const attempt = this.#attempt;
+    const old = this.#token;
+    this.#api.forget(old);
+    const token = await this.#api.token().catch(() => old); // asked again, sooner each time
+    if (attempt !== this.#attempt) return;
+    if (token !== old) this.send({ type: 'refresh', token, ref: REFRESH });
+    this.#token = token;
+    this.#planRefresh(expiry(token) - this.#ahead - this.#place.now() / 1000);
+  }
+
+  /** @param {import('./protocol.js').Ok | import('./protocol.js').Refusal} frame */
+  #answered(frame) {
+    // A token that is refused here is refused when the old one has expired, too: then another is asked for.
+    if (frame.ref !== REFRESH) this.#tell(frame);
+  }
+}
+
+/**
+ * When a JSON Web Token expires, in seconds of the clock of whoever minted it; NaN if it does not say.
+ * @param {string | null} token
+ */
+function expiry(token) {
+  try {
+    const claims = (token ?? '').split('.')[1].replace(/-/g, '+').replace(/_/g, '/');
+    return Number(JSON.parse(atob(claims)).exp);
+  } catch {
+    return NaN; // no JSON Web Token: it lives until the service says otherwise
+  }
+}

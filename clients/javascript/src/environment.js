@@ -1,0 +1,37 @@
+/**
+ * What the client needs of the place it runs in. Each is the global one unless another is given.
+ * @typedef {object} Environment
+ * @property {typeof globalThis.WebSocket} [WebSocket] to be given in Node before 22
+ * @property {typeof globalThis.fetch} [fetch]
+ * @property {(work: () => void, milliseconds: number) => any} [setTimeout]
+ * @property {(timer: any) => void} [clearTimeout]
+ * @property {() => number} [now] milliseconds; only differences count
+ * @property {() => number} [random] from 0 to 1
+ * @property {Pick<LockManager, 'request'>} [locks]
+ * @property {typeof globalThis.BroadcastChannel} [BroadcastChannel]
+ * @property {EventTarget} [page] hears `online`, `offline`, `pagehide` and `pageshow`
+ * @property {EventTarget & {visibilityState?: string}} [document]
+ * @property {{onLine?: boolean}} [navigator]
+ */
+
+/** @typedef {ReturnType<typeof environment>} Place */
+
+/**
+ * @param {Environment} given
+ */
+export function environment(given) {
+  const globals = /** @type {any} */ (globalThis);
+  return {
+    WebSocket: given.WebSocket ?? globalThis.WebSocket,
+    fetch: given.fetch ?? globalThis.fetch.bind(globalThis),
+    setTimeout: given.setTimeout ?? globalThis.setTimeout.bind(globalThis),
+    clearTimeout: given.clearTimeout ?? globalThis.clearTimeout.bind(globalThis),
+    now: given.now ?? (() => Date.now()),
+    random: given.random ?? Math.random,
+    locks: given.locks ?? /** @type {LockManager | undefined} */ (globals.navigator?.locks),
+    BroadcastChannel: given.BroadcastChannel ?? globalThis.BroadcastChannel,
+    page: given.page ?? /** @type {EventTarget | undefined} */ (globals.addEventListener ? globals : undefined),
+    document: given.document ?? /** @type {Document | undefined} */ (globals.document),
+    navigator: given.navigator ?? /** @type {{onLine?: boolean} | undefined} */ (globals.navigator),
+  };
+}

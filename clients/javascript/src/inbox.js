@@ -1,0 +1,77 @@
+import { versionOf } from './protocol.js';
+
+/** @typedef {import('./protocol.js').Notification} Notification */
+
+/** A list of a user's notifications that are neither archived nor taken back, kept true by a stream's events. */
+export class Inbox {
+  /** @type {Map<string, Notification>} */
+  #items = new Map();
+
+  /** Newest first. */
+  get items() {
+    return [...this.#items.values()].sort((one, other) => (one.id < other.id ? 1 : -1));
+  }
+
+  /**
+   * Begin with these: the first page, and again after `apply` returned false.
+   * @param {{items: Notification[]}} page
+   */
+  load({ items }) {
+    this.#items.clear();
+    this.add({ items });
+  }
+
+  /**
+   * Add older ones.
+   * @param {{items: Notification[]}} page
+   */
+  add({ items }) {
+    for (const item of items) this.#upsert(item);
+  }
+
+  /**
+   * Take in an event of the stream. Returns false if the list has to be loaded again: after a reset, or when a
+   * change brings back notifications that are not here.
+   * @param {import('./protocol.js').StreamEvent} event
+   */
+  apply(event) {
+    if (event.type === 'notifications') this.add(event);
+    if (event.type === 'update') return this.#update(event);
+    return event.type !== 'reset';
+  }
+
+  /** @param {Notification} item */
+  #upsert(item) {
+    const known = this.#items.get(item.id);
+    if (known && known.version >= item.version) return;
+    if (item.archived_at || item.retracted_at) this.#items.delete(item.id);
+    else this.#items.set(item.id, item);
+  }
+
+  /** @param {import('./protocol.js').Update} update */
+  #update({ ids, up_to, set, prev, cursor }) {
+    const all = Object.values(set).every((value) => value !== null);
+    if (ids) {
+      ids.forEach((id, index) => this.#change(id, set, versionOf(prev) + 1 + index));
+      return all || ids.every((id) => this.#items.has(id));
+    }
+    for (const { id, version } of this.#items.values()) {
+      if (version <= versionOf(/** @type {string} */ (up_to))) this.#change(id, set, versionOf(cursor));
+    }
+    return all;
+  }
+
+  /**
+   * @param {string} id
+   * @param {import('./protocol.js').Update['set']} set
+   * @param {number} version
+   */
+  #change(id, set, version) {
+    const item = this.#items.get(id);
+    if (!item) return;
+    const entries = /** @type {[import('./protocol.js').Field, string | null][]} */ (Object.entries(set));
+    // The first time stays: an update up to a cursor does not concern what has that state already.
+    if (entries.every(([field, value]) => (item[field] === null) === (value === null))) return;
+    this.#upsert({ ...item, ...set, version });
+  }
+}

@@ -1,0 +1,129 @@
+import { epochOf, isBehind } from './protocol.js';
+
+/**
+ * @typedef {{kind: 'hello', from: string} | {kind: 'rewind', from: string, cursor: string}
+ *   | {kind: 'send', frame: object}
+ *   | {kind: 'told', to?: string, told: import('./protocol.js').Told}} Message
+ */
+
+/**
+ * One connection for all tabs of an origin that follow the same user: whoever holds the lock has it and tells
+ * the others what it hears. When that tab goes, the browser hands the lock to the next.
+ */
+export class Shared {
+  #name;
+  #id;
+  #locks;
+  #channel;
+  #connect;
+  #tell;
+  #waiting = new AbortController();
+  /** @type {import('./connection.js').Connection | null} */
+  #connection = null;
+  /** @type {() => void} */
+  #release = () => {};
+
+  /**
+   * @param {object} parts
+   * @param {import('./environment.js').Place} parts.place with `locks` and `BroadcastChannel`
+   * @param {string} parts.name of what is shared
+   * @param {string} parts.id of this stream
+   * @param {(tell: (told: import('./protocol.js').Told) => void) => import('./connection.js').Connection} parts.connect
+   * @param {(told: import('./protocol.js').Told) => void} parts.tell
+   */
+  constructor({ place, name, id, connect, tell }) {
+    this.#name = name;
+    this.#id = id;
+    this.#locks = /** @type {Pick<LockManager, 'request'>} */ (place.locks);
+    this.#channel = new place.BroadcastChannel(name);
+    this.#connect = connect;
+    this.#tell = tell;
+  }
+
+  async start() {
+    this.#channel.onmessage = ({ data }) => this.#receive(data);
+    this.#post({ kind: 'hello', from: this.#id });
+    const { signal } = this.#waiting;
+    try {
+      await this.#locks.request(this.#name, { signal }, () => this.#lead());
+    } catch (error) {
+      if (!signal.aborted) throw error;
+    }
+  }
+
+  stop() {
+    this.#waiting.abort();
+    this.#connection?.stop();
+    this.#channel.close();
+    this.#release();
+  }
+
+  /** @param {object} frame */
+  send(frame) {
+    if (this.#connection) this.#connection.send(frame);
+    else this.#post({ kind: 'send', frame });
+  }
+
+  /** @param {string} cursor */
+  rewind(cursor) {
+    if (this.#connection) this.#rewind(cursor, this.#id);
+    else this.#post({ kind: 'rewind', from: this.#id, cursor });
+  }
+
+  /** @returns {Promise<void>} that holds the lock */
+  #lead() {
+    if (this.#waiting.signal.aborted) return Promise.resolve();
+    const connection = this.#connect((told) => {
+      this.#post({ kind: 'told', told });
+      this.#tell(told);
+    });
+    this.#connection = connection;
+    const reason = 'Another tab takes over';
+    this.#post({ kind: 'told', told: { type: 'disconnected', code: null, reason, retry_ms: 0, final: false } });
+    connection.start();
+    return new Promise((resolve) => {
+      this.#release = resolve;
+    });
+  }
+
+  /** @param {Message} message */
+  #receive(message) {
+    if (message.kind === 'told') {
+      const mine = message.to === undefined || message.to === this.#id;
+      if (mine && !this.#connection) this.#tell(message.told);
+    } else if (this.#connection) this.#serve(this.#connection, message);
+  }
+
+  /**
+   * @param {import('./connection.js').Connection} connection
+   * @param {Exclude<Message, {kind: 'told'}>} message
+   */
+  #serve(connection, message) {
+    if (message.kind === 'send') connection.send(message.frame);
+    if (message.kind === 'rewind') this.#rewind(message.cursor, message.from);
+    if (message.kind === 'hello' && connection.connected) {
+      this.#post({ kind: 'told', to: message.from, told: { ...connection.connected, reset: false } });
+    }
+  }
+
+  /**
+   * Bring a stream up to date that has less than the others, which pass over what they have.
+   * @param {string} cursor
+   * @param {string} from
+   */
+  #rewind(cursor, from) {
+    const connected = this.#connection?.connected;
+    if (!connected) return; // it asks again when there is a connection
+    const { cursor: current, unread_count } = connected;
+    if (isBehind(cursor, current)) this.#connection?.rewind(cursor);
+    else if (epochOf(cursor) !== epochOf(current)) {
+      const told = { type: /** @type {const} */ ('reset'), cursor: current, unread_count, reason: 'epoch' };
+      this.#post({ kind: 'told', to: from, told });
+    }
+  }
+
+  /** @param {Message} message */
+  #post(message) {
+    this.#channel.postMessage(message);
+  }
+}

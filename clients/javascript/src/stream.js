@@ -1,0 +1,342 @@
+import { Connection } from './connection.js';
+import { BellwireError } from './errors.js';
+import { isBehind, newPart } from './protocol.js';
+import { Shared } from './shared.js';
+
+const IDS_AT_ONCE = 100;
+/** How long an answer to a call for what is missing may take before it is repeated. */
+const PATIENCE_MS = 5_000;
+
+/** @typedef {import('./protocol.js').StreamEvent} StreamEvent */
+/** @typedef {Iterable<string> | {upTo: string}} Marks ids, or a cursor: everything not newer than it */
+
+/**
+ * @typedef {object} StreamOptions
+ * @property {string | null} [cursor] resume after this position; without it the stream starts at now
+ * @property {'manual' | 'auto'} [view] with 'auto' what is delivered live is marked read at once
+ * @property {boolean} [shared] one connection for all tabs of this origin that follow the same user, where the
+ *   browser has Web Locks; else, and by default, a connection of its own
+ * @property {'session' | 'local' | Pick<Storage, 'getItem' | 'setItem'>} [storage] where to keep the cursor for
+ *   the next stream of this user that is not given one
+ */
+
+/**
+ * What happens in a user's feed, each change once and in order, whatever becomes of the connection.
+ *
+ * Every event's `detail` is an object of that `type`; `for await` gives these objects, from the moment at which
+ * the loop begins. A loop ends when the stream is closed, and throws BellwireError when it is refused.
+ */
+export class Stream extends EventTarget {
+  #parts;
+  #storage;
+  #key;
+  #id = crypto.getRandomValues(new Uint32Array(4)).join('-');
+  /** @type {Connection | Shared | null} */
+  #way = null;
+  #connected = false;
+  #closed = false;
+  /** @type {string | null} */
+  #cursor;
+  #unreadCount = 0;
+  #refs = 0;
+  /** @type {Map<string, {frame: object, answer: Answer}>} */
+  #pending = new Map();
+  /** @type {Set<Listener>} */
+  #listeners = new Set();
+  /** @type {{cursor: string, at: number} | null} */
+  #asked = null;
+  /** @type {BellwireError | null} */
+  #refusal = null;
+  #page = new AbortController();
+
+  /**
+   * @param {object} parts
+   * @param {import('./api.js').Api} parts.api
+   * @param {import('./environment.js').Place} parts.place
+   * @param {string} parts.url
+   * @param {string} parts.user
+   * @param {StreamOptions} parts.options
+   */
+  constructor({ api, place, url, user, options }) {
+    super();
+    if (!place.WebSocket) throw new TypeError('There is no WebSocket here: give the client one');
+    const { view = 'manual', shared = false, cursor, storage } = options;
+    this.#key = `bellwire ${url} ${user} ${view}`;
+    this.#parts = { api, place, user, view, shared };
+    this.#storage = typeof storage === 'string' ? globalThis[`${storage}Storage`] : storage;
+    this.#cursor = cursor ?? this.#storage?.getItem(this.#key) ?? null;
+    const listening = { signal: this.#page.signal };
+    place.page?.addEventListener('pagehide', () => this.#pause(), listening);
+    place.page?.addEventListener('pageshow', () => this.#start(), listening);
+    this.#start();
+  }
+
+  /** Up to where every change was told; null before the first connection, if none was given. */
+  get cursor() {
+    return this.#cursor;
+  }
+
+  /** True at the newest position that this stream has heard of. */
+  get unreadCount() {
+    return this.#unreadCount;
+  }
+
+  get connected() {
+    return this.#connected;
+  }
+
+  get closed() {
+    return this.#closed;
+  }
+
+  /**
+   * Mark as read. Answers when it is stored, how many it changed: after a lost connection it is sent again, so
+   * this can take as long as the service is away. Rejects with BellwireError.
+   * @param {Marks} marks
+   */
+  markRead(marks) {
+    return this.#mark('read', marks);
+  }
+
+  /** @param {Marks} marks */
+  markUnread(marks) {
+    return this.#mark('unread', marks);
+  }
+
+  /** @param {Marks} marks */
+  archive(marks) {
+    return this.#mark('archive', marks);
+  }
+
+  /** @param {Marks} marks */
+  unarchive(marks) {
+    return this.#mark('unarchive', marks);
+  }
+
+  /** End it. Marks that were not answered are rejected; they may have been stored. */
+  close() {
+    this.#finish(null);
+  }
+
+  async *[Symbol.asyncIterator]() {
+    const listener = new Listener();
+    if (this.#refusal) throw this.#refusal;
+    if (this.#closed) return;
+    this.#listeners.add(listener);
+    try {
+      yield* listener.events();
+    } finally {
+      this.#listeners.delete(listener);
+    }
+  }
+
+  // --- the way to the service ---
+
+  #start() {
+    if (this.#closed || this.#way) return;
+    const { api, place, user, view, shared } = this.#parts;
+    const tell = (/** @type {import('./protocol.js').Told} */ told) => this.#hear(told);
+    const connect = (/** @type {typeof tell} */ tell) =>
+      new Connection({ api, place, user, view, cursor: this.#cursor, tell });
+    const canShare = shared && place.locks && place.BroadcastChannel;
+    const parts = { place, name: this.#key, id: this.#id, connect, tell };
+    this.#way = canShare ? new Shared(parts) : connect(tell);
+    this.#way.start();
+  }
+
+  /** A page with an open socket or a lock cannot be kept for the way back to it, and hears nothing meanwhile. */
+  #pause() {
+    this.#stop();
+    const reason = 'The page is hidden';
+    if (!this.#closed) this.#hear({ type: 'disconnected', code: null, reason, retry_ms: null, final: false });
+  }
+
+  #stop() {
+    this.#way?.stop();
+    this.#way = null;
+  }
+
+  /** @param {BellwireError | null} refusal */
+  #finish(refusal) {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#refusal = refusal;
+    this.#connected = false;
+    this.#page.abort();
+    this.#stop();
+    const error = refusal ?? new BellwireError('The stream was closed', { code: 'closed' });
+    for (const { answer } of this.#pending.values()) answer.reject(error);
+    this.#pending.clear();
+    for (const listener of this.#listeners) listener.end(refusal);
+  }
+
+  // --- what is heard ---
+
+  /** @param {import('./protocol.js').Told} told */
+  #hear(told) {
+    switch (told.type) {
+      case 'connected':
+        return this.#welcomed(told);
+      case 'disconnected':
+        return this.#lost(told);
+      case 'notifications':
+      case 'update':
+      case 'replayed':
+        return this.#changed(told);
+      case 'reset':
+        return this.#advance(told);
+      case 'ok':
+      case 'error':
+        return this.#answered(told);
+    }
+  }
+
+  /** @param {import('./protocol.js').Connected} connected */
+  #welcomed(connected) {
+    this.#connected = true;
+    if (this.#cursor === null) this.#keep(connected.cursor);
+    this.#dispatch(connected);
+    this.#count(connected.unread_count);
+    for (const { frame } of this.#pending.values()) this.#way?.send(frame);
+    const position = /** @type {string} */ (this.#cursor);
+    const knows = connected.cursor === position || isBehind(connected.cursor, position);
+    if (!knows && !connected.reset) this.#ask();
+  }
+
+  /** @param {import('./protocol.js').Disconnected} disconnected */
+  #lost(disconnected) {
+    this.#connected = false;
+    this.#dispatch(disconnected);
+    if (!disconnected.final) return;
+    const { code, reason } = disconnected;
+    this.#finish(new BellwireError(reason, { code: String(code ?? 'refused') }));
+  }
+
+  /** @param {Exclude<import('./protocol.js').Change, import('./protocol.js').Reset>} frame */
+  #changed(frame) {
+    const part = newPart(this.#cursor, frame);
+    if (part === 'hole') this.#ask();
+    else if (part) this.#advance(part);
+  }
+
+  /** @param {import('./protocol.js').Change} frame */
+  #advance(frame) {
+    this.#cursor = frame.cursor;
+    this.#asked = null;
+    this.#dispatch(frame);
+    this.#count(frame.unread_count);
+    this.#keep(frame.cursor); // once the listeners have it: rather again than never
+  }
+
+  /** @param {string} cursor */
+  #keep(cursor) {
+    this.#cursor = cursor;
+    this.#storage?.setItem(this.#key, cursor);
+  }
+
+  /** @param {import('./protocol.js').Ok | import('./protocol.js').Refusal} frame */
+  #answered(frame) {
+    if (frame.ref === null) return this.#dispatch(frame); // not of a command: what view=auto could not mark
+    const command = this.#pending.get(frame.ref);
+    if (!command) return; // another tab's
+    this.#pending.delete(frame.ref);
+    if (frame.type === 'ok') command.answer.resolve(frame.changed);
+    else command.answer.reject(new BellwireError(frame.detail, frame));
+  }
+
+  /** Have what is missing sent again; once, unless nothing comes of it. */
+  #ask() {
+    const cursor = /** @type {string} */ (this.#cursor);
+    const at = this.#parts.place.now();
+    if (this.#asked?.cursor === cursor && at - this.#asked.at < PATIENCE_MS) return;
+    this.#asked = { cursor, at };
+    this.#way?.rewind(cursor);
+  }
+
+  /** @param {number} unread_count */
+  #count(unread_count) {
+    if (unread_count === this.#unreadCount) return;
+    this.#unreadCount = unread_count;
+    this.#dispatch({ type: 'unread', unread_count, cursor: this.#cursor });
+  }
+
+  /** @param {StreamEvent} detail */
+  #dispatch(detail) {
+    for (const listener of this.#listeners) listener.hear(detail);
+    this.dispatchEvent(new CustomEvent(detail.type, { detail }));
+  }
+
+  // --- what is said ---
+
+  /**
+   * @param {import('./protocol.js').Mark} type
+   * @param {Marks} marks
+   * @returns {Promise<number>} how many were changed
+   */
+  async #mark(type, marks) {
+    const changes = selections(marks).map((selection) => this.#command({ type, ...selection }));
+    return (await Promise.all(changes)).reduce((sum, changed) => sum + changed, 0);
+  }
+
+  /**
+   * @param {object} command
+   * @returns {Promise<number>}
+   */
+  #command(command) {
+    if (this.#closed) return Promise.reject(new BellwireError('The stream is closed', { code: 'closed' }));
+    const ref = `${this.#id}-${++this.#refs}`;
+    const frame = { ...command, ref };
+    return new Promise((resolve, reject) => {
+      this.#pending.set(ref, { frame, answer: { resolve, reject } });
+      this.#way?.send(frame);
+    });
+  }
+}
+
+/** @typedef {{resolve: (changed: number) => void, reject: (error: Error) => void}} Answer */
+
+/**
+ * What the service takes at once.
+ * @param {Marks} marks
+ * @returns {import('./protocol.js').Selection[]}
+ */
+export function selections(marks) {
+  if ('upTo' in marks) return [{ up_to: marks.upTo }];
+  const ids = [...marks];
+  const chunks = Array.from({ length: Math.ceil(ids.length / IDS_AT_ONCE) || 1 }, (_, index) => index * IDS_AT_ONCE);
+  return chunks.map((start) => ({ ids: ids.slice(start, start + IDS_AT_ONCE) }));
+}
+
+/** A loop over the events of a stream: it keeps what it has not had time for. */
+class Listener {
+  /** @type {StreamEvent[]} */
+  #waiting = [];
+  #wake = () => {};
+  #ended = false;
+  /** @type {Error | null} */
+  #error = null;
+
+  /** @param {StreamEvent} event */
+  hear(event) {
+    this.#waiting.push(event);
+    this.#wake();
+  }
+
+  /** @param {Error | null} error */
+  end(error) {
+    this.#ended = true;
+    this.#error = error;
+    this.#wake();
+  }
+
+  async *events() {
+    while (true) {
+      while (this.#waiting.length > 0) yield /** @type {StreamEvent} */ (this.#waiting.shift());
+      if (this.#error) throw this.#error;
+      if (this.#ended) return;
+      await new Promise((resolve) => {
+        this.#wake = () => resolve(undefined);
+      });
+    }
+  }
+}
