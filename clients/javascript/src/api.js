@@ -15,7 +15,7 @@ export class Api {
   /**
    * @param {string} url
    * @param {() => string | Promise<string>} token
-   * @param {typeof fetch} fetch
+   * @param {typeof globalThis.fetch} fetch
    */
   constructor(url, token, fetch) {
     this.#base = url.replace(/\/+$/, '');

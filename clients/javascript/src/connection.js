@@ -43,11 +43,11 @@ export class Connection {
   #token = null;
   /** How far the service's clock is ahead of ours, in seconds; it decides when a token has expired. */
   #ahead = NaN;
-  /** @type {unknown} */
+  /** @type {any} */
   #silence;
-  /** @type {unknown} */
+  /** @type {any} */
   #retry;
-  /** @type {unknown} */
+  /** @type {any} */
   #refresh;
   #listening = new AbortController();
 
@@ -58,7 +58,7 @@ export class Connection {
    * @param {string} parts.user
    * @param {'manual' | 'auto'} parts.view
    * @param {string | null} parts.cursor
-   * @param {(told: import('./protocol.js').Told) => void} parts.tell
+   * @param {import('./protocol.js').Tell} parts.tell
    */
   constructor({ api, place, user, view, cursor, tell }) {
     this.#api = api;
@@ -127,7 +127,8 @@ export class Connection {
     const query = new URLSearchParams({ ticket, view: this.#view });
     if (this.#cursor !== null) query.set('cursor', this.#cursor);
     const url = this.#api.socketUrl(`/ws/${encodeURIComponent(this.#user)}?${query}`);
-    const socket = new this.#place.WebSocket(url, SUBPROTOCOL);
+    const Socket = /** @type {typeof WebSocket} */ (this.#place.WebSocket);
+    const socket = new Socket(url, SUBPROTOCOL);
     this.#socket = socket;
     this.#hear(WELCOME_MS);
     socket.onmessage = ({ data }) => {

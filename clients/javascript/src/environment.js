@@ -14,10 +14,13 @@
  * @property {{onLine?: boolean}} [navigator]
  */
 
-/** @typedef {ReturnType<typeof environment>} Place */
+/** @typedef {'WebSocket' | 'locks' | 'BroadcastChannel' | 'page' | 'document' | 'navigator'} Lacking */
+
+/** @typedef {Required<Omit<Environment, Lacking>> & Pick<Environment, Lacking>} Place what is not everywhere may lack */
 
 /**
  * @param {Environment} given
+ * @returns {Place}
  */
 export function environment(given) {
   const globals = /** @type {any} */ (globalThis);
@@ -28,10 +31,10 @@ export function environment(given) {
     clearTimeout: given.clearTimeout ?? globalThis.clearTimeout.bind(globalThis),
     now: given.now ?? (() => Date.now()),
     random: given.random ?? Math.random,
-    locks: given.locks ?? /** @type {LockManager | undefined} */ (globals.navigator?.locks),
+    locks: given.locks ?? globals.navigator?.locks,
     BroadcastChannel: given.BroadcastChannel ?? globalThis.BroadcastChannel,
-    page: given.page ?? /** @type {EventTarget | undefined} */ (globals.addEventListener ? globals : undefined),
-    document: given.document ?? /** @type {Document | undefined} */ (globals.document),
-    navigator: given.navigator ?? /** @type {{onLine?: boolean} | undefined} */ (globals.navigator),
+    page: given.page ?? (globals.addEventListener ? globals : undefined),
+    document: given.document ?? globals.document,
+    navigator: given.navigator ?? globals.navigator,
   };
 }

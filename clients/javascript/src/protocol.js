@@ -104,6 +104,7 @@
  */
 
 /** @typedef {StreamEvent | Ok} Told what a connection says to the streams that it serves */
+/** @typedef {(told: Told) => void} Tell */
 
 /** @param {string} cursor */
 export const versionOf = (cursor) => Number(cursor.slice(cursor.lastIndexOf('.') + 1));

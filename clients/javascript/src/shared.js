@@ -11,7 +11,6 @@ import { epochOf, isBehind } from './protocol.js';
  * the others what it hears. When that tab goes, the browser hands the lock to the next.
  */
 export class Shared {
-  #name;
   #id;
   #locks;
   #channel;
@@ -25,17 +24,16 @@ export class Shared {
 
   /**
    * @param {object} parts
-   * @param {import('./environment.js').Place} parts.place with `locks` and `BroadcastChannel`
-   * @param {string} parts.name of what is shared
+   * @param {Pick<LockManager, 'request'>} parts.locks
+   * @param {BroadcastChannel} parts.channel of what is shared; the lock has the same name
    * @param {string} parts.id of this stream
-   * @param {(tell: (told: import('./protocol.js').Told) => void) => import('./connection.js').Connection} parts.connect
-   * @param {(told: import('./protocol.js').Told) => void} parts.tell
+   * @param {(tell: import('./protocol.js').Tell) => import('./connection.js').Connection} parts.connect
+   * @param {import('./protocol.js').Tell} parts.tell
    */
-  constructor({ place, name, id, connect, tell }) {
-    this.#name = name;
+  constructor({ locks, channel, id, connect, tell }) {
     this.#id = id;
-    this.#locks = /** @type {Pick<LockManager, 'request'>} */ (place.locks);
-    this.#channel = new place.BroadcastChannel(name);
+    this.#locks = locks;
+    this.#channel = channel;
     this.#connect = connect;
     this.#tell = tell;
   }
@@ -45,7 +43,7 @@ export class Shared {
     this.#post({ kind: 'hello', from: this.#id });
     const { signal } = this.#waiting;
     try {
-      await this.#locks.request(this.#name, { signal }, () => this.#lead());
+      await this.#locks.request(this.#channel.name, { signal }, () => this.#lead());
     } catch (error) {
       if (!signal.aborted) throw error;
     }
@@ -90,7 +88,9 @@ export class Shared {
   #receive(message) {
     if (message.kind === 'told') {
       const mine = message.to === undefined || message.to === this.#id;
-      if (mine && !this.#connection) this.#tell(message.told);
+      // A refusal is for everybody: also for who was handed the lock before hearing of it.
+      const final = message.told.type === 'disconnected' && message.told.final;
+      if (mine && (!this.#connection || final)) this.#tell(message.told);
     } else if (this.#connection) this.#serve(this.#connection, message);
   }
 

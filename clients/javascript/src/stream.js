@@ -21,12 +21,27 @@ const PATIENCE_MS = 5_000;
  */
 
 /**
+ * @template {StreamEvent['type']} T
+ * @typedef {(event: CustomEvent<Extract<StreamEvent, {type: T}>>) => void} Hears
+ */
+
+/**
+ * @typedef {object} Listening
+ * @property {<T extends StreamEvent['type']>(type: T, listener: Hears<T>,
+ *   options?: boolean | AddEventListenerOptions) => void} addEventListener
+ * @property {<T extends StreamEvent['type']>(type: T, listener: Hears<T>,
+ *   options?: boolean | EventListenerOptions) => void} removeEventListener
+ */
+
+const Target = /** @type {new () => Listening & Pick<EventTarget, 'dispatchEvent'>} */ (EventTarget);
+
+/**
  * What happens in a user's feed, each change once and in order, whatever becomes of the connection.
  *
  * Every event's `detail` is an object of that `type`; `for await` gives these objects, from the moment at which
  * the loop begins. A loop ends when the stream is closed, and throws BellwireError when it is refused.
  */
-export class Stream extends EventTarget {
+export class Stream extends Target {
   #parts;
   #storage;
   #key;
@@ -39,7 +54,7 @@ export class Stream extends EventTarget {
   #cursor;
   #unreadCount = 0;
   #refs = 0;
-  /** @type {Map<string, {frame: object, answer: Answer}>} */
+  /** @type {Map<string | null, {frame: object, answer: Answer}>} */
   #pending = new Map();
   /** @type {Set<Listener>} */
   #listeners = new Set();
@@ -135,12 +150,15 @@ export class Stream extends EventTarget {
   #start() {
     if (this.#closed || this.#way) return;
     const { api, place, user, view, shared } = this.#parts;
-    const tell = (/** @type {import('./protocol.js').Told} */ told) => this.#hear(told);
-    const connect = (/** @type {typeof tell} */ tell) =>
+    /** @type {import('./protocol.js').Tell} */
+    const hear = (told) => this.#hear(told);
+    const connect = (/** @type {import('./protocol.js').Tell} */ tell) =>
       new Connection({ api, place, user, view, cursor: this.#cursor, tell });
-    const canShare = shared && place.locks && place.BroadcastChannel;
-    const parts = { place, name: this.#key, id: this.#id, connect, tell };
-    this.#way = canShare ? new Shared(parts) : connect(tell);
+    const { locks, BroadcastChannel } = place;
+    this.#way =
+      shared && locks && BroadcastChannel
+        ? new Shared({ locks, channel: new BroadcastChannel(this.#key), id: this.#id, connect, tell: hear })
+        : connect(hear);
     this.#way.start();
   }
 
@@ -236,7 +254,7 @@ export class Stream extends EventTarget {
 
   /** @param {import('./protocol.js').Ok | import('./protocol.js').Refusal} frame */
   #answered(frame) {
-    if (frame.ref === null) return this.#dispatch(frame); // not of a command: what view=auto could not mark
+    if (frame.type === 'error' && frame.ref === null) return this.#dispatch(frame); // not of a command: what view=auto could not mark
     const command = this.#pending.get(frame.ref);
     if (!command) return; // another tab's
     this.#pending.delete(frame.ref);

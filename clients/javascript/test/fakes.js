@@ -197,10 +197,11 @@ export class Locks {
   }
 }
 
-/** BroadcastChannels of one origin. A tab that is gone hears and says nothing more. */
+/** BroadcastChannels of one origin, which lose what is posted while `lossy` is set. */
 export function channels() {
   const open = new Set();
-  return class {
+  return class Channel {
+    static lossy = false;
     onmessage = null;
 
     constructor(name) {
@@ -210,6 +211,7 @@ export function channels() {
 
     postMessage(data) {
       if (!open.has(this)) throw new DOMException('closed', 'InvalidStateError');
+      if (Channel.lossy) return;
       const copy = structuredClone(data);
       for (const other of open) {
         if (other === this || other.name !== this.name) continue;

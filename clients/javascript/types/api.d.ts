@@ -1,0 +1,36 @@
+/** Requests over HTTP, with a token that is kept until it is refused. */
+export declare class Api {
+    #private;
+    /**
+     * @param {string} url
+     * @param {() => string | Promise<string>} token
+     * @param {typeof globalThis.fetch} fetch
+     */
+    constructor(url: string, token: () => string | Promise<string>, fetch: typeof globalThis.fetch);
+    /** @param {string} path */
+    socketUrl(path: string): string;
+    /** The token that is kept, or a new one. Rejects with what the application's function did. */
+    token(): Promise<string>;
+    /**
+     * Ask for another token next time. One that took the place of the refused one meanwhile is kept.
+     * @param {string | null} refused
+     */
+    forget(refused: string | null): void;
+    /**
+     * A new ticket for a socket, and the token that it stands for.
+     * @returns {Promise<{ticket: string, expires_in: number, token: string}>}
+     */
+    ticket(): Promise<{
+        ticket: string;
+        expires_in: number;
+        token: string;
+    }>;
+    /**
+     * @param {string} method
+     * @param {string} path
+     * @param {unknown} [body]
+     * @param {AbortSignal} [signal]
+     * @returns {Promise<any>}
+     */
+    request(method: string, path: string, body?: unknown, signal?: AbortSignal): Promise<any>;
+}

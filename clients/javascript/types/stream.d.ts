@@ -1,0 +1,111 @@
+export type StreamEvent = import('./protocol.js').StreamEvent;
+export type Marks = Iterable<string> | {
+    upTo: string;
+};
+export type StreamOptions = {
+    /**
+     * resume after this position; without it the stream starts at now
+     */
+    cursor?: string | null;
+    /**
+     * with 'auto' what is delivered live is marked read at once
+     */
+    view?: 'manual' | 'auto';
+    /**
+     * one connection for all tabs of this origin that follow the same user, where the
+     * browser has Web Locks; else, and by default, a connection of its own
+     */
+    shared?: boolean;
+    /**
+     * where to keep the cursor for
+     * the next stream of this user that is not given one
+     */
+    storage?: 'session' | 'local' | Pick<Storage, 'getItem' | 'setItem'>;
+};
+export type Hears<T extends StreamEvent['type']> = (event: CustomEvent<Extract<StreamEvent, {
+    type: T;
+}>>) => void;
+export type Listening = {
+    addEventListener: <T extends StreamEvent['type']>(type: T, listener: Hears<T>, options?: boolean | AddEventListenerOptions) => void;
+    removeEventListener: <T extends StreamEvent['type']>(type: T, listener: Hears<T>, options?: boolean | EventListenerOptions) => void;
+};
+/** @typedef {import('./protocol.js').StreamEvent} StreamEvent */
+/** @typedef {Iterable<string> | {upTo: string}} Marks ids, or a cursor: everything not newer than it */
+/**
+ * @typedef {object} StreamOptions
+ * @property {string | null} [cursor] resume after this position; without it the stream starts at now
+ * @property {'manual' | 'auto'} [view] with 'auto' what is delivered live is marked read at once
+ * @property {boolean} [shared] one connection for all tabs of this origin that follow the same user, where the
+ *   browser has Web Locks; else, and by default, a connection of its own
+ * @property {'session' | 'local' | Pick<Storage, 'getItem' | 'setItem'>} [storage] where to keep the cursor for
+ *   the next stream of this user that is not given one
+ */
+/**
+ * @template {StreamEvent['type']} T
+ * @typedef {(event: CustomEvent<Extract<StreamEvent, {type: T}>>) => void} Hears
+ */
+/**
+ * @typedef {object} Listening
+ * @property {<T extends StreamEvent['type']>(type: T, listener: Hears<T>,
+ *   options?: boolean | AddEventListenerOptions) => void} addEventListener
+ * @property {<T extends StreamEvent['type']>(type: T, listener: Hears<T>,
+ *   options?: boolean | EventListenerOptions) => void} removeEventListener
+ */
+declare const Target: new () => Listening & Pick<EventTarget, 'dispatchEvent'>;
+/**
+ * What happens in a user's feed, each change once and in order, whatever becomes of the connection.
+ *
+ * Every event's `detail` is an object of that `type`; `for await` gives these objects, from the moment at which
+ * the loop begins. A loop ends when the stream is closed, and throws BellwireError when it is refused.
+ */
+export declare class Stream extends Target {
+    #private;
+    /**
+     * @param {object} parts
+     * @param {import('./api.js').Api} parts.api
+     * @param {import('./environment.js').Place} parts.place
+     * @param {string} parts.url
+     * @param {string} parts.user
+     * @param {StreamOptions} parts.options
+     */
+    constructor({ api, place, url, user, options }: {
+        api: import('./api.js').Api;
+        place: import('./environment.js').Place;
+        url: string;
+        user: string;
+        options: StreamOptions;
+    });
+    /** Up to where every change was told; null before the first connection, if none was given. */
+    get cursor(): string | null;
+    /** True at the newest position that this stream has heard of. */
+    get unreadCount(): number;
+    get connected(): boolean;
+    get closed(): boolean;
+    /**
+     * Mark as read. Answers when it is stored, how many it changed: after a lost connection it is sent again, so
+     * this can take as long as the service is away. Rejects with BellwireError.
+     * @param {Marks} marks
+     */
+    markRead(marks: Marks): Promise<number>;
+    /** @param {Marks} marks */
+    markUnread(marks: Marks): Promise<number>;
+    /** @param {Marks} marks */
+    archive(marks: Marks): Promise<number>;
+    /** @param {Marks} marks */
+    unarchive(marks: Marks): Promise<number>;
+    /** End it. Marks that were not answered are rejected; they may have been stored. */
+    close(): void;
+    [Symbol.asyncIterator](): AsyncGenerator<import("./protocol.js").StreamEvent, void, unknown>;
+}
+export type Answer = {
+    resolve: (changed: number) => void;
+    reject: (error: Error) => void;
+};
+/** @typedef {{resolve: (changed: number) => void, reject: (error: Error) => void}} Answer */
+/**
+ * What the service takes at once.
+ * @param {Marks} marks
+ * @returns {import('./protocol.js').Selection[]}
+ */
+export declare function selections(marks: Marks): import('./protocol.js').Selection[];
+export {};
