@@ -12,7 +12,7 @@ INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-
 export PIP_ROOT_USER_ACTION = ignore
 
 .DEFAULT_GOAL := help
-.PHONY: help dev test check unit integration broker kafka format bench clean
+.PHONY: help dev test check unit integration broker kafka clients format bench clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -41,6 +41,11 @@ broker: $(READY) ## Of the tests against real servers those in which the broker 
 
 kafka: ## Get Apache Kafka for SERVERS=kafka; needs Java 17, and Maven or a KAFKA_HOME
 	@tests/kafka/fetch
+
+clients: ## Tests of the JavaScript client, where there is a Node to run them
+	@if node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' 2>/dev/null; then \
+	  cd clients/javascript && node --test test/*.test.js; \
+	else echo "Left out: the tests of the JavaScript client, for want of Node 20 or newer."; fi
 
 format: $(READY) ## Format, and fix what can be fixed without thought
 	$(BIN)/ruff check --fix .

@@ -75,11 +75,10 @@ export class Connection {
   }
 
   start() {
-    const { page, document } = this.#place;
+    const { page } = this.#place;
     const options = { signal: this.#listening.signal };
     page?.addEventListener('online', () => this.#online(), options);
     page?.addEventListener('offline', () => this.#offline(), options);
-    document?.addEventListener('visibilitychange', () => this.#visible(), options);
     this.#connect();
   }
 
@@ -103,6 +102,13 @@ export class Connection {
   rewind(cursor) {
     this.#cursor = cursor;
     if (this.#socket) this.#lost({ code: null, reason: 'Going back to an earlier cursor', retryMs: 0 }, 0);
+  }
+
+  /** Somebody looks: do not let them wait for the next try, nor for timers that hidden pages hold back. */
+  hurry() {
+    if (this.#isOffline()) return;
+    if (this.#retry !== undefined) this.#connect();
+    else if (this.#place.now() - this.#heardAt > this.#patience) this.#silent();
   }
 
   // --- connecting ---
@@ -134,6 +140,7 @@ export class Connection {
     socket.onmessage = ({ data }) => {
       if (socket === this.#socket) this.#receive(data);
     };
+    socket.onerror = () => {}; // the close that follows says all there is to know; some want to be heard, though
     socket.onclose = ({ code, reason }) => {
       if (socket === this.#socket) this.#closed(code, reason);
     };
@@ -234,13 +241,6 @@ export class Connection {
     // On another network, as a rule, where a socket of the last one would only fall silent.
     if (this.#socket) this.#lost({ code: null, reason: 'The browser is online again', retryMs: 0 }, 0);
     else this.#connect();
-  }
-
-  #visible() {
-    if (this.#place.document?.visibilityState !== 'visible' || this.#isOffline()) return;
-    if (this.#retry !== undefined) this.#connect();
-    // Timers of hidden pages may not have run.
-    else if (this.#place.now() - this.#heardAt > this.#patience) this.#silent();
   }
 
   // --- receiving ---

@@ -2,7 +2,7 @@ import { epochOf, isBehind } from './protocol.js';
 
 /**
  * @typedef {{kind: 'hello', from: string} | {kind: 'rewind', from: string, cursor: string}
- *   | {kind: 'send', frame: object}
+ *   | {kind: 'send', frame: object} | {kind: 'hurry'}
  *   | {kind: 'told', to?: string, told: import('./protocol.js').Told}} Message
  */
 
@@ -68,6 +68,11 @@ export class Shared {
     else this.#post({ kind: 'rewind', from: this.#id, cursor });
   }
 
+  hurry() {
+    if (this.#connection) this.#connection.hurry();
+    else this.#post({ kind: 'hurry' });
+  }
+
   /** @returns {Promise<void>} that holds the lock */
   #lead() {
     if (this.#waiting.signal.aborted) return Promise.resolve();
@@ -100,6 +105,7 @@ export class Shared {
    */
   #serve(connection, message) {
     if (message.kind === 'send') connection.send(message.frame);
+    if (message.kind === 'hurry') connection.hurry();
     if (message.kind === 'rewind') this.#rewind(message.cursor, message.from);
     if (message.kind === 'hello' && connection.connected) {
       this.#post({ kind: 'told', to: message.from, told: { ...connection.connected, reset: false } });

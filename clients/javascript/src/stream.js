@@ -83,6 +83,7 @@ export class Stream extends Target {
     const listening = { signal: this.#page.signal };
     place.page?.addEventListener('pagehide', () => this.#pause(), listening);
     place.page?.addEventListener('pageshow', () => this.#start(), listening);
+    place.document?.addEventListener('visibilitychange', () => this.#visible(), listening);
     this.#start();
   }
 
@@ -169,6 +170,10 @@ export class Stream extends Target {
     if (!this.#closed) this.#hear({ type: 'disconnected', code: null, reason, retry_ms: null, final: false });
   }
 
+  #visible() {
+    if (this.#parts.place.document?.visibilityState === 'visible') this.#way?.hurry();
+  }
+
   #stop() {
     this.#way?.stop();
     this.#way = null;
@@ -212,6 +217,7 @@ export class Stream extends Target {
   /** @param {import('./protocol.js').Connected} connected */
   #welcomed(connected) {
     this.#connected = true;
+    this.#asked = null; // of another connection, if at all
     if (this.#cursor === null) this.#keep(connected.cursor);
     this.#dispatch(connected);
     this.#count(connected.unread_count);

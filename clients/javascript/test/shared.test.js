@@ -238,6 +238,38 @@ test('a call for what is missing that was lost is repeated', async (t) => {
   assert.equal(service.sockets.length, 2);
 });
 
+test('a call for what is missing that met no connection is repeated on the next', async (t) => {
+  const { clock, service, tab, settled, BroadcastChannel } = browser(t);
+  await tab();
+  service.socket.tell(welcome(0));
+  const second = await tab();
+  BroadcastChannel.lossy = true;
+  service.socket.tell(news(0, 1));
+  BroadcastChannel.lossy = false;
+  service.socket.tell(news(1, 2));
+  service.socket.end();
+  await clock.pass(500);
+  service.socket.tell(welcome(2, { resumed: true }));
+  await settled();
+  await clock.pass(0);
+  assert.equal(service.socket.query.cursor, 'e1.0');
+  service.socket.tell(welcome(0, { resumed: true }), news(0, 2, { replay: true }));
+  await settled();
+
+  assert.deepEqual(second.versions(), [1, 2]);
+});
+
+test('when any of the tabs becomes visible the next try is made at once', async (t) => {
+  const { service, tab, settled } = browser(t);
+  await tab();
+  const second = await tab();
+  service.socket.bye(4006, 15_000);
+  second.page.visible(true);
+  await settled();
+
+  assert.equal(service.sockets.length, 2);
+});
+
 test('marks of any tab go through the leader, and their answers come back', async (t) => {
   const { service, tab, settled } = browser(t);
   const [first, second, third] = [await tab(), await tab(), await tab()];

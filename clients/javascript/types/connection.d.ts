@@ -34,4 +34,6 @@ export declare class Connection {
      * @param {string} cursor
      */
     rewind(cursor: string): void;
+    /** Somebody looks: do not let them wait for the next try, nor for timers that hidden pages hold back. */
+    hurry(): void;
 }

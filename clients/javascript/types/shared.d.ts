@@ -9,13 +9,15 @@ export type Message = {
     kind: 'send';
     frame: object;
 } | {
+    kind: 'hurry';
+} | {
     kind: 'told';
     to?: string;
     told: import('./protocol.js').Told;
 };
 /**
  * @typedef {{kind: 'hello', from: string} | {kind: 'rewind', from: string, cursor: string}
- *   | {kind: 'send', frame: object}
+ *   | {kind: 'send', frame: object} | {kind: 'hurry'}
  *   | {kind: 'told', to?: string, told: import('./protocol.js').Told}} Message
  */
 /**
@@ -45,4 +47,5 @@ export declare class Shared {
     send(frame: object): void;
     /** @param {string} cursor */
     rewind(cursor: string): void;
+    hurry(): void;
 }
