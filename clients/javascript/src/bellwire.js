@@ -5,8 +5,8 @@ import { selections, Stream } from './stream.js';
 /**
  * @typedef {object} Access
  * @property {string} [url] of the service; the page's own origin by default
- * @property {() => string | Promise<string>} token returns a fresh token of the user; it is asked for one at the
- *   start, and again when that one is about to expire or was refused
+ * @property {() => string | Promise<string>} token returns a fresh token of the user; it is asked for one at
+ *   the start, and again when that one is about to expire or was refused
  */
 
 /** @typedef {Access & import('./environment.js').Environment} Options */

@@ -140,7 +140,8 @@ export class Connection {
     socket.onmessage = ({ data }) => {
       if (socket === this.#socket) this.#receive(data);
     };
-    socket.onerror = () => {}; // the close that follows says all there is to know; some want to be heard, though
+    // The close that follows says all there is to know; but in Node an error must have a listener.
+    socket.onerror = () => {};
     socket.onclose = ({ code, reason }) => {
       if (socket === this.#socket) this.#closed(code, reason);
     };

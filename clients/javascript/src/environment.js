@@ -16,7 +16,10 @@
 
 /** @typedef {'WebSocket' | 'locks' | 'BroadcastChannel' | 'page' | 'document' | 'navigator'} Lacking */
 
-/** @typedef {Required<Omit<Environment, Lacking>> & Pick<Environment, Lacking>} Place what is not everywhere may lack */
+/**
+ * What is not everywhere may be lacking.
+ * @typedef {Required<Omit<Environment, Lacking>> & Pick<Environment, Lacking>} Place
+ */
 
 /**
  * @param {Environment} given

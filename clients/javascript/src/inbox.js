@@ -2,7 +2,7 @@ import { versionOf } from './protocol.js';
 
 /** @typedef {import('./protocol.js').Notification} Notification */
 
-/** A list of a user's notifications that are neither archived nor taken back, kept true by a stream's events. */
+/** A user's notifications that are neither archived nor taken back, kept true by a stream's events. */
 export class Inbox {
   /** @type {Map<string, Notification>} */
   #items = new Map();

@@ -100,7 +100,7 @@
 
 /**
  * What a stream tells. Frames of the service come as they are.
- * @typedef {Connected | Disconnected | Notifications | Update | Replayed | Reset | Unread | Refusal} StreamEvent
+ * @typedef {Connected | Disconnected | Change | Unread | Refusal} StreamEvent
  */
 
 /** @typedef {StreamEvent | Ok} Told what a connection says to the streams that it serves */

@@ -81,8 +81,8 @@ export class Shared {
       this.#tell(told);
     });
     this.#connection = connection;
-    const reason = 'Another tab takes over';
-    this.#post({ kind: 'told', told: { type: 'disconnected', code: null, reason, retry_ms: 0, final: false } });
+    const about = { code: null, reason: 'Another tab takes over', retry_ms: 0, final: false };
+    this.#post({ kind: 'told', told: { type: 'disconnected', ...about } });
     connection.start();
     return new Promise((resolve) => {
       this.#release = resolve;

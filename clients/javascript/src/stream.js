@@ -16,8 +16,8 @@ const PATIENCE_MS = 5_000;
  * @property {'manual' | 'auto'} [view] with 'auto' what is delivered live is marked read at once
  * @property {boolean} [shared] one connection for all tabs of this origin that follow the same user, where the
  *   browser has Web Locks; else, and by default, a connection of its own
- * @property {'session' | 'local' | Pick<Storage, 'getItem' | 'setItem'>} [storage] where to keep the cursor for
- *   the next stream of this user that is not given one
+ * @property {'session' | 'local' | Pick<Storage, 'getItem' | 'setItem'>} [storage] where to keep the cursor
+ *   for the next stream of this user that is not given one
  */
 
 /**
@@ -38,8 +38,8 @@ const Target = /** @type {new () => Listening & Pick<EventTarget, 'dispatchEvent
 /**
  * What happens in a user's feed, each change once and in order, whatever becomes of the connection.
  *
- * Every event's `detail` is an object of that `type`; `for await` gives these objects, from the moment at which
- * the loop begins. A loop ends when the stream is closed, and throws BellwireError when it is refused.
+ * Every event's `detail` is an object of that `type`; `for await` gives these objects, from the moment at
+ * which the loop begins. A loop ends when the stream is closed, and throws BellwireError when it is refused.
  */
 export class Stream extends Target {
   #parts;
@@ -163,7 +163,7 @@ export class Stream extends Target {
     this.#way.start();
   }
 
-  /** A page with an open socket or a lock cannot be kept for the way back to it, and hears nothing meanwhile. */
+  /** A page with an open socket or a lock cannot be kept for the way back, and hears nothing meanwhile. */
   #pause() {
     this.#stop();
     const reason = 'The page is hidden';
@@ -260,7 +260,8 @@ export class Stream extends Target {
 
   /** @param {import('./protocol.js').Ok | import('./protocol.js').Refusal} frame */
   #answered(frame) {
-    if (frame.type === 'error' && frame.ref === null) return this.#dispatch(frame); // not of a command: what view=auto could not mark
+    // Not of a command: what view=auto could not mark.
+    if (frame.type === 'error' && frame.ref === null) return this.#dispatch(frame);
     const command = this.#pending.get(frame.ref);
     if (!command) return; // another tab's
     this.#pending.delete(frame.ref);
@@ -327,8 +328,8 @@ export class Stream extends Target {
 export function selections(marks) {
   if ('upTo' in marks) return [{ up_to: marks.upTo }];
   const ids = [...marks];
-  const chunks = Array.from({ length: Math.ceil(ids.length / IDS_AT_ONCE) || 1 }, (_, index) => index * IDS_AT_ONCE);
-  return chunks.map((start) => ({ ids: ids.slice(start, start + IDS_AT_ONCE) }));
+  const chunks = Array.from({ length: Math.ceil(ids.length / IDS_AT_ONCE) || 1 });
+  return chunks.map((_, index) => ({ ids: ids.slice(index * IDS_AT_ONCE, (index + 1) * IDS_AT_ONCE) }));
 }
 
 /** A loop over the events of a stream: it keeps what it has not had time for. */

@@ -45,7 +45,10 @@ export type Environment = {
 export type Lacking = 'WebSocket' | 'locks' | 'BroadcastChannel' | 'page' | 'document' | 'navigator';
 export type Place = Required<Omit<Environment, Lacking>> & Pick<Environment, Lacking>;
 /** @typedef {'WebSocket' | 'locks' | 'BroadcastChannel' | 'page' | 'document' | 'navigator'} Lacking */
-/** @typedef {Required<Omit<Environment, Lacking>> & Pick<Environment, Lacking>} Place what is not everywhere may lack */
+/**
+ * What is not everywhere may be lacking.
+ * @typedef {Required<Omit<Environment, Lacking>> & Pick<Environment, Lacking>} Place
+ */
 /**
  * @param {Environment} given
  * @returns {Place}

@@ -1,6 +1,6 @@
 export type Notification = import('./protocol.js').Notification;
 /** @typedef {import('./protocol.js').Notification} Notification */
-/** A list of a user's notifications that are neither archived nor taken back, kept true by a stream's events. */
+/** A user's notifications that are neither archived nor taken back, kept true by a stream's events. */
 export declare class Inbox {
     #private;
     /** Newest first. */

@@ -157,7 +157,7 @@ export type Unread = {
     unread_count: number;
     cursor: string | null;
 };
-export type StreamEvent = Connected | Disconnected | Notifications | Update | Replayed | Reset | Unread | Refusal;
+export type StreamEvent = Connected | Disconnected | Change | Unread | Refusal;
 export type Told = StreamEvent | Ok;
 export type Tell = (told: Told) => void;
 /**
@@ -247,7 +247,7 @@ export type Tell = (told: Told) => void;
 /** @typedef {{type: 'unread', unread_count: number, cursor: string | null}} Unread */
 /**
  * What a stream tells. Frames of the service come as they are.
- * @typedef {Connected | Disconnected | Notifications | Update | Replayed | Reset | Unread | Refusal} StreamEvent
+ * @typedef {Connected | Disconnected | Change | Unread | Refusal} StreamEvent
  */
 /** @typedef {StreamEvent | Ok} Told what a connection says to the streams that it serves */
 /** @typedef {(told: Told) => void} Tell */

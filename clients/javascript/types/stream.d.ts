@@ -17,8 +17,8 @@ export type StreamOptions = {
      */
     shared?: boolean;
     /**
-     * where to keep the cursor for
-     * the next stream of this user that is not given one
+     * where to keep the cursor
+     * for the next stream of this user that is not given one
      */
     storage?: 'session' | 'local' | Pick<Storage, 'getItem' | 'setItem'>;
 };
@@ -37,8 +37,8 @@ export type Listening = {
  * @property {'manual' | 'auto'} [view] with 'auto' what is delivered live is marked read at once
  * @property {boolean} [shared] one connection for all tabs of this origin that follow the same user, where the
  *   browser has Web Locks; else, and by default, a connection of its own
- * @property {'session' | 'local' | Pick<Storage, 'getItem' | 'setItem'>} [storage] where to keep the cursor for
- *   the next stream of this user that is not given one
+ * @property {'session' | 'local' | Pick<Storage, 'getItem' | 'setItem'>} [storage] where to keep the cursor
+ *   for the next stream of this user that is not given one
  */
 /**
  * @template {StreamEvent['type']} T
@@ -55,8 +55,8 @@ declare const Target: new () => Listening & Pick<EventTarget, 'dispatchEvent'>;
 /**
  * What happens in a user's feed, each change once and in order, whatever becomes of the connection.
  *
- * Every event's `detail` is an object of that `type`; `for await` gives these objects, from the moment at which
- * the loop begins. A loop ends when the stream is closed, and throws BellwireError when it is refused.
+ * Every event's `detail` is an object of that `type`; `for await` gives these objects, from the moment at
+ * which the loop begins. A loop ends when the stream is closed, and throws BellwireError when it is refused.
  */
 export declare class Stream extends Target {
     #private;
