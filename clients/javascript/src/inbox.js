@@ -50,15 +50,15 @@ export class Inbox {
 
   /** @param {import('./protocol.js').Update} update */
   #update({ ids, up_to, set, prev, cursor }) {
-    const all = Object.values(set).every((value) => value !== null);
+    const whole = set.archived_at !== null && set.retracted_at !== null;
     if (ids) {
       ids.forEach((id, index) => this.#change(id, set, versionOf(prev) + 1 + index));
-      return all || ids.every((id) => this.#items.has(id));
+      return whole || ids.every((id) => this.#items.has(id));
     }
     for (const { id, version } of this.#items.values()) {
       if (version <= versionOf(/** @type {string} */ (up_to))) this.#change(id, set, versionOf(cursor));
     }
-    return all;
+    return whole;
   }
 
   /**

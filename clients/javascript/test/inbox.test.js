@@ -64,9 +64,9 @@ test('what is archived or taken back leaves', () => {
 
 test('what brings back notifications that are not here asks for a load', () => {
   const inbox = inboxOf(1);
-  assert.equal(inbox.apply(update(3, 4, { ids: ['n0001'], set: { read_at: null } })), true);
-  assert.equal(inbox.apply(update(4, 5, { ids: ['n0009'], set: { archived_at: null } })), false);
-  assert.equal(inbox.apply(update(5, 6, { up_to: cursor(5), set: { archived_at: null } })), false);
+  assert.equal(inbox.apply(update(3, 5, { ids: ['n0001', 'n0008'], set: { read_at: null } })), true);
+  assert.equal(inbox.apply(update(5, 6, { ids: ['n0009'], set: { archived_at: null } })), false);
+  assert.equal(inbox.apply(update(6, 7, { up_to: cursor(5), set: { archived_at: null } })), false);
   assert.equal(inbox.apply({ type: 'reset', cursor: cursor(9), unread_count: 0, reason: 'epoch' }), false);
   inbox.load({ items: [item(9)] });
   assert.deepEqual(inbox.items.map(({ version }) => version), [9]);
