@@ -78,7 +78,6 @@ export class Connection {
     const { page } = this.#place;
     const options = { signal: this.#listening.signal };
     page?.addEventListener('online', () => this.#online(), options);
-    page?.addEventListener('offline', () => this.#offline(), options);
     this.#connect();
   }
 
@@ -96,12 +95,12 @@ export class Connection {
   }
 
   /**
-   * Connect again from an earlier cursor: somebody who listens has not had what came since.
+   * While it is connected: connect again, from an earlier cursor. Somebody has not had what came since.
    * @param {string} cursor
    */
   rewind(cursor) {
     this.#cursor = cursor;
-    if (this.#socket) this.#lost({ code: null, reason: 'Going back to an earlier cursor', retryMs: 0 }, 0);
+    this.#lost({ code: null, reason: 'Going back to an earlier cursor', retryMs: 0 }, 0);
   }
 
   /** Somebody looks: do not let them wait for the next try, nor for timers that hidden pages hold back. */
@@ -177,8 +176,7 @@ export class Connection {
   #lost({ code, reason, retryMs }, pause) {
     if (this.#connected && this.#place.now() - this.#welcomedAt >= STABLE_MS) this.#attempts = 0;
     this.#abandon();
-    if (this.#isOffline()) return this.#wait(code, reason, null);
-    return this.#wait(code, reason, pause ?? this.#pause(retryMs));
+    this.#wait(code, reason, pause ?? this.#pause(retryMs));
   }
 
   /**
@@ -233,11 +231,6 @@ export class Connection {
     return this.#place.navigator?.onLine === false;
   }
 
-  #offline() {
-    // The socket may outlive a short absence; if it does not, its end is noticed.
-    if (!this.#socket) this.#lost({ code: null, reason: 'The browser is offline', retryMs: 0 });
-  }
-
   #online() {
     // On another network, as a rule, where a socket of the last one would only fall silent.
     if (this.#socket) this.#lost({ code: null, reason: 'The browser is online again', retryMs: 0 }, 0);
@@ -280,7 +273,7 @@ export class Connection {
         return this.#forward(frame);
       case 'ok':
       case 'error':
-        return this.#answered(frame);
+        return this.#tell(frame);
     }
   }
 
@@ -328,15 +321,10 @@ export class Connection {
     this.#api.forget(old);
     const token = await this.#api.token().catch(() => old); // asked again, sooner each time
     if (attempt !== this.#attempt) return;
+    // Nobody waits for the answer: a token that is refused is replaced when the stream ends for want of one.
     if (token !== old) this.send({ type: 'refresh', token, ref: REFRESH });
     this.#token = token;
     this.#planRefresh(expiry(token) - this.#ahead - this.#place.now() / 1000);
-  }
-
-  /** @param {import('./protocol.js').Ok | import('./protocol.js').Refusal} frame */
-  #answered(frame) {
-    // A token that is refused here is refused when the old one has expired, too: then another is asked for.
-    if (frame.ref !== REFRESH) this.#tell(frame);
   }
 }
 

@@ -75,7 +75,6 @@ export class Shared {
 
   /** @returns {Promise<void>} that holds the lock */
   #lead() {
-    if (this.#waiting.signal.aborted) return Promise.resolve();
     const connection = this.#connect((told) => {
       this.#post({ kind: 'told', told });
       this.#tell(told);

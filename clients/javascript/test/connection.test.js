@@ -58,7 +58,7 @@ test('what comes twice is told once', async (t) => {
 
 test('a hole is never told: it comes back with its cursor', async (t) => {
   const { clock, service, follow, settled } = stage(t);
-  const { versions } = follow();
+  const { versions, of } = follow();
   await settled();
   service.socket.tell(welcome(1), news(1, 2));
   const first = service.socket;
@@ -66,6 +66,7 @@ test('a hole is never told: it comes back with its cursor', async (t) => {
 
   assert.equal(first.closed, true);
   assert.deepEqual(versions(), [2]);
+  assert.equal(of('disconnected')[0].retry_ms, 500);
   await clock.pass(500);
   assert.equal(service.socket.query.cursor, 'e1.2');
   service.socket.tell(welcome(2, { resumed: true }), news(2, 4, { replay: true }));
@@ -348,7 +349,7 @@ test('while no other token is to be had it asks again, more and more often, and 
   service.socket.tell(welcome(1, { token_expires_in: 3600, ping_interval: 100_000 }));
   await clock.pass(3_540_000);
   assert.equal(tries, 2);
-  await clock.pass(59_000);
+  await clock.pass(59_900);
 
   assert.ok(tries > 3 && tries < 8, `${tries} tries`);
   assert.deepEqual(service.socket.sent, []);
@@ -371,7 +372,7 @@ test('while the browser is offline it does not try; online again it does at once
   assert.equal(service.sockets.length, 2);
 });
 
-test('a try that is planned is dropped when the browser goes offline', async (t) => {
+test('a try that is planned waits when the browser has gone offline', async (t) => {
   const { clock, service, page, follow, settled } = stage(t);
   const { of } = follow();
   await settled();
@@ -444,6 +445,15 @@ test('a page that is left has no socket; shown again it resumes', async (t) => {
   service.socket.tell(welcome(2, { resumed: true }), news(2, 3, { replay: true }));
 
   assert.deepEqual(versions(), [2, 3]);
+});
+
+test('a page that is shown for the first time has one socket', async (t) => {
+  const { service, page, follow, settled } = stage(t);
+  follow();
+  page.says('pageshow');
+  await settled();
+
+  assert.equal(service.sockets.length, 1);
 });
 
 test('a stream that is closed leaves nothing behind', async (t) => {

@@ -34,6 +34,20 @@ test('tabs share one socket, and each is told everything once', async (t) => {
   }
 });
 
+test('a tab that is closed is told nothing more, and the others are', async (t) => {
+  const { service, tab, settled } = browser(t);
+  const [first, second] = [await tab(), await tab()];
+  service.socket.tell(welcome(1));
+  await settled();
+  second.stream.close();
+  const before = second.told.length;
+  service.socket.tell(news(1, 2));
+  await settled();
+
+  assert.equal(second.told.length, before);
+  assert.deepEqual(first.versions(), [2]);
+});
+
 test('tabs of other users, and streams that view otherwise, have their own', async (t) => {
   const { service, tab, client, settled } = browser(t);
   await tab();
@@ -47,9 +61,10 @@ test('tabs of other users, and streams that view otherwise, have their own', asy
 
 test('a tab that comes later is connected at once, from where the others are', async (t) => {
   const { service, tab, settled } = browser(t);
-  await tab();
+  const others = [await tab(), await tab()];
   service.socket.tell(welcome(1), news(1, 5));
   const late = await tab();
+  for (const { of } of others) assert.equal(of('connected').length, 1);
   assert.equal(late.stream.connected, true);
   assert.equal(late.stream.cursor, 'e1.5');
   assert.equal(late.stream.unreadCount, 5);
@@ -113,7 +128,7 @@ test('the furthest behind decides where a catch-up begins', async (t) => {
 
 test('a tab with a cursor of another epoch is reset alone', async (t) => {
   const { service, tab, settled } = browser(t);
-  const first = await tab();
+  const others = [await tab(), await tab()];
   service.socket.tell(welcome(3), news(3, 4));
   const old = await tab({ cursor: cursor(9, 'e0') });
   await settled();
@@ -122,7 +137,7 @@ test('a tab with a cursor of another epoch is reset alone', async (t) => {
 
   assert.deepEqual(old.of('reset'), [{ type: 'reset', cursor: 'e1.4', unread_count: 4, reason: 'epoch' }]);
   assert.deepEqual(old.versions(), [5]);
-  assert.deepEqual(first.of('reset'), []);
+  for (const { of } of others) assert.deepEqual(of('reset'), []);
   assert.equal(service.sockets.length, 1);
 });
 

@@ -30,7 +30,7 @@ export declare class Connection {
      */
     send(frame: object): void;
     /**
-     * Connect again from an earlier cursor: somebody who listens has not had what came since.
+     * While it is connected: connect again, from an earlier cursor. Somebody has not had what came since.
      * @param {string} cursor
      */
     rewind(cursor: string): void;
