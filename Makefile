@@ -2,7 +2,8 @@
 # For another interpreter: make clean, then make PYTHON=/path/to/python3 …
 
 SERVERS ?= embedded
-BROKER_TESTS := apache_kafka broker_away broker_faults dead_letters end_to_end faults flood groups kafka steps
+# Those of broker_faults bring brokers of their own.
+BROKER_TESTS := apache_kafka broker_away dead_letters end_to_end faults flood groups kafka steps
 BIN := .venv/bin
 READY := .venv/.ready
 CANDIDATES := $(or $(PYTHON),python3 python3.13 python3.12 python3.11)
