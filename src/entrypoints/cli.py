@@ -83,21 +83,10 @@ def _soak(arguments: argparse.Namespace) -> int:
 
 def _api(_arguments: argparse.Namespace) -> None:
     settings = _checked()
-    uvicorn.run(
-        "entrypoints.app:create",
-        factory=True,
-        host=settings.host,
-        port=settings.port,
-        workers=settings.workers,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        ws_max_size=16 * 1024,
-        ws_per_message_deflate=False,
-        # The stream has pings of its own, which a browser's code can see.
-        ws_ping_interval=None,
-        timeout_graceful_shutdown=8,
-    )
+    from entrypoints.container import build  # noqa: PLC0415 - as below, only where it is needed
+    from entrypoints.serving import options  # noqa: PLC0415
+
+    uvicorn.run("entrypoints.app:create", factory=True, **options(build(settings)))
 
 
 def _consumer(_arguments: argparse.Namespace) -> None:

@@ -21,6 +21,7 @@ from entrypoints.container import Container, build
 from entrypoints.http import health, problems
 from entrypoints.logs import configure
 from entrypoints.loop import event_loop_factory
+from entrypoints.serving import options
 from entrypoints.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -84,11 +85,7 @@ async def consume(container: Container) -> None:
     server = _Server(
         uvicorn.Config(
             health_app(container),
-            host=settings.host,
-            port=settings.consumer_port,
-            log_config=None,
-            access_log=False,
-            lifespan="off",
+            **options(container) | {"port": settings.consumer_port, "lifespan": "off"},
         )
     )
     async with (

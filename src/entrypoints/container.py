@@ -4,6 +4,7 @@ Every provider is synchronous and nothing here connects: connections are opened 
 Ports are annotated, so that the type checker compares each adapter with its port.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
@@ -34,7 +35,9 @@ from adapters.redis.server import RedisServer, connect
 from adapters.redis.tickets import RedisTickets
 from adapters.security.passwords import Argon2Passwords
 from adapters.security.tokens import JwtTokens
+from adapters.websocket.http import HttpProtocol
 from adapters.websocket.hub import Hub
+from adapters.websocket.protocol import StreamProtocol
 from application import ports
 from application.accounts import (
     AuthenticateProducer,
@@ -128,6 +131,9 @@ class Container(containers.DeclarativeContainer):
         deliver=hub.provided.deliver,
         lost=hub.provided.lost,
     )
+
+    http_protocol: providers.Provider[type[asyncio.Protocol]] = providers.Object(HttpProtocol)
+    stream_protocol: providers.Provider[type[asyncio.Protocol]] = providers.Object(StreamProtocol)
 
     # --- Kafka ---
     topics: providers.Provider[Topics] = providers.Singleton(
