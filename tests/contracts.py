@@ -25,13 +25,11 @@ from application.ports import (
     Frame,
     IdempotencyKeys,
     IndexEntry,
-    Lagging,
     LiveFeed,
     Missing,
     NotificationQueue,
     Passwords,
     Rendered,
-    Subscription,
     Tickets,
     Tokens,
     UnreadIndex,
@@ -43,6 +41,7 @@ from domain.feed import Added, Feed, FeedChange, Marked, Settled
 from domain.identifiers import NotificationId, UserId
 from domain.notification import Draft, Mark, Notification, Status
 from tests.build import ADA, BOB, LATER, NOW, a_draft, a_feed, a_notification, a_user, an_id, drafts
+from tests.memory import Mailbox, following
 
 NOBODY = UserId("nobody")
 
@@ -1058,7 +1057,7 @@ class LiveFeedContract:
     async def test_a_subscriber_gets_the_frames_of_its_user(
         self, live: LiveFeed, deliver: Callable[[Sequence[Frame]], None]
     ) -> None:
-        async with live.subscribe(ADA) as stream:
+        async with following(live, ADA) as stream:
             deliver([self.frame(1), self.frame(1, BOB), self.frame(2)])
 
             received = await stream.next(1)
@@ -1069,66 +1068,16 @@ class LiveFeedContract:
     async def test_every_stream_of_a_user_gets_them(
         self, live: LiveFeed, deliver: Callable[[Sequence[Frame]], None]
     ) -> None:
-        async with live.subscribe(ADA) as phone, live.subscribe(ADA) as laptop:
+        async with following(live, ADA) as phone, following(live, ADA) as laptop:
             deliver([self.frame()])
 
             assert list((await phone.next(1)).frames) == list((await laptop.next(1)).frames) == [self.frame()]
-
-    async def test_without_frames_it_waits_no_longer_than_told(self, live: LiveFeed) -> None:
-        async with live.subscribe(ADA) as stream:
-            received = await stream.next(0.01)
-
-        assert (list(received.frames), received.missed) == ([], False)
-
-    async def test_a_frame_ends_the_wait(
-        self, live: LiveFeed, deliver: Callable[[Sequence[Frame]], None]
-    ) -> None:
-        async with live.subscribe(ADA) as stream:
-            waiting = asyncio.create_task(stream.next(30))
-            await asyncio.sleep(0)
-            deliver([self.frame()])
-
-            assert list((await waiting).frames) == [self.frame()]
-
-    async def test_frames_come_once(self, live: LiveFeed, deliver: Callable[[Sequence[Frame]], None]) -> None:
-        async with live.subscribe(ADA) as stream:
-            deliver([self.frame()])
-            await stream.next(1)
-
-            assert list((await stream.next(0.01)).frames) == []
-
-    async def test_a_wait_that_was_given_up_loses_nothing(
-        self, live: LiveFeed, deliver: Callable[[Sequence[Frame]], None]
-    ) -> None:
-        async with live.subscribe(ADA) as stream:
-            waiting = asyncio.create_task(stream.next(30))
-            await asyncio.sleep(0)
-            waiting.cancel()
-            await asyncio.gather(waiting, return_exceptions=True)
-            deliver([self.frame()])
-
-            assert list((await stream.next(1)).frames) == [self.frame()]
-
-    async def test_one_that_does_not_read_is_told_and_the_others_are_not_held_up(
-        self, live: LiveFeed, deliver: Callable[[Sequence[Frame]], None]
-    ) -> None:
-        async with live.subscribe(ADA) as slow, live.subscribe(ADA) as quick, live.subscribe(BOB) as bob:
-            seen = 0
-            for version in range(1, 600):
-                deliver([self.frame(version)])
-                seen += len((await quick.next(1)).frames)
-            deliver([self.frame(1, BOB)])
-
-            with pytest.raises(Lagging):
-                await slow.next(1)
-            assert seen == 599
-            assert len((await bob.next(1)).frames) == 1
 
     async def test_frames_before_the_subscription_are_not_received(
         self, live: LiveFeed, deliver: Callable[[Sequence[Frame]], None]
     ) -> None:
         deliver([self.frame(1)])
-        async with live.subscribe(ADA) as stream:
+        async with following(live, ADA) as stream:
             deliver([self.frame(2)])
 
             assert [frame.version for frame in (await stream.next(1)).frames] == [2]
@@ -1138,9 +1087,9 @@ class LiveFeedContract:
     ) -> None:
         async with AsyncExitStack() as stack:
             for _ in range(3):
-                await stack.enter_async_context(live.subscribe(ADA))
+                await stack.enter_async_context(following(live, ADA))
         deliver([self.frame(1)])
-        async with live.subscribe(ADA) as stream:
+        async with following(live, ADA) as stream:
             deliver([self.frame(2)])
 
             assert [frame.version for frame in (await stream.next(1)).frames] == [2]
@@ -1171,7 +1120,7 @@ class AnnouncerContract:
     """Needs `carrier`."""
 
     @staticmethod
-    async def frames(stream: Subscription, count: int = 1) -> list[Frame]:
+    async def frames(stream: Mailbox, count: int = 1) -> list[Frame]:
         """Wait until so many frames have come."""
         found: list[Frame] = []
         async with asyncio.timeout(10):
@@ -1186,7 +1135,7 @@ class AnnouncerContract:
 
     async def test_a_new_notification_arrives_as_a_frame(self, carrier: Carrier) -> None:
         change = self.added(message=AWKWARD_TEXT, metadata=AWKWARD_METADATA)
-        async with carrier.live.subscribe(ADA) as stream:
+        async with following(carrier.live, ADA) as stream:
             await carrier.announcer.announce([change])
 
             (frame,) = await self.frames(stream)
@@ -1216,7 +1165,7 @@ class AnnouncerContract:
         self, carrier: Carrier, mark: Mark, told: dict[str, str | None]
     ) -> None:
         items = (a_notification(1, version=3), a_notification(2, version=4))
-        async with carrier.live.subscribe(ADA) as stream:
+        async with following(carrier.live, ADA) as stream:
             await carrier.announcer.announce([Marked(a_feed(4, 0), 2, mark, LATER, items)])
 
             (frame,) = await self.frames(stream)
@@ -1232,7 +1181,7 @@ class AnnouncerContract:
         assert (frame.prev, frame.version, frame.unread_ids) == (2, 4, ())
 
     async def test_a_mark_up_to_a_position_arrives_as_a_frame(self, carrier: Carrier) -> None:
-        async with carrier.live.subscribe(ADA) as stream:
+        async with following(carrier.live, ADA) as stream:
             await carrier.announcer.announce([Marked(a_feed(9, 0), 6, Mark.READ, LATER, None, up_to=5)])
 
             (frame,) = await self.frames(stream)
@@ -1243,7 +1192,7 @@ class AnnouncerContract:
         assert (told["up_to"], told["prev"], told["cursor"]) == ("e1.5", "e1.6", "e1.9")
 
     async def test_a_bare_position_arrives_without_text(self, carrier: Carrier) -> None:
-        async with carrier.live.subscribe(ADA) as stream:
+        async with following(carrier.live, ADA) as stream:
             await carrier.announcer.announce([Settled(a_feed(5))])
 
             (frame,) = await self.frames(stream)
@@ -1251,7 +1200,7 @@ class AnnouncerContract:
         assert (frame.prev, frame.version, frame.text, frame.unread_ids) == (5, 5, "", ())
 
     async def test_frames_come_in_the_order_of_the_changes(self, carrier: Carrier) -> None:
-        async with carrier.live.subscribe(ADA) as stream:
+        async with following(carrier.live, ADA) as stream:
             await carrier.announcer.announce([self.added(version=1), self.added(version=2)])
             await carrier.announcer.announce([self.added(version=3)])
 
@@ -1260,7 +1209,7 @@ class AnnouncerContract:
         assert [frame.version for frame in found] == [1, 2, 3]
 
     async def test_nobody_hears_of_anothers_feed(self, carrier: Carrier) -> None:
-        async with carrier.live.subscribe(ADA) as ada, carrier.live.subscribe(BOB) as bob:
+        async with following(carrier.live, ADA) as ada, following(carrier.live, BOB) as bob:
             await carrier.announcer.announce([self.added(ADA), self.added(BOB)])
 
             assert [frame.user_id for frame in await self.frames(ada)] == [ADA]
@@ -1274,7 +1223,7 @@ class AnnouncerContract:
         assert isinstance(missing, Missing)
         assert missing.lease is not None
         await carrier.index.load(UnreadPage(a_feed(0, 0), [], more=False), missing.lease)
-        async with carrier.live.subscribe(ADA) as stream:
+        async with following(carrier.live, ADA) as stream:
             announcing = asyncio.create_task(carrier.announcer.announce([self.added()]))
             await self.frames(stream)
 
@@ -1285,7 +1234,7 @@ class AnnouncerContract:
         assert (page.feed, len(page.items)) == (a_feed(1, 1), 1)
 
     async def test_what_could_not_be_told_is_told_later_as_a_position(self, carrier: Carrier) -> None:
-        async with carrier.live.subscribe(ADA) as ada, carrier.live.subscribe(BOB) as bob:
+        async with following(carrier.live, ADA) as ada, following(carrier.live, BOB) as bob:
             carrier.cut()
             await carrier.announcer.announce([self.added(ADA, 1), self.added(BOB, 1)])
             await carrier.announcer.announce([self.added(ADA, 2)])

@@ -4,13 +4,14 @@ Every one of them can be `away`. tests/contracts.py holds them to the same promi
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from json import loads
 from uuid import UUID
 
+from adapters.websocket.hub import Hub
 from application.errors import (
     KeyReused,
     NotAuthenticated,
@@ -28,13 +29,13 @@ from application.ports import (
     FeedPage,
     Frame,
     IndexEntry,
-    Lagging,
+    LiveFeed,
     Missing,
     Position,
     Progress,
-    Received,
     Render,
     Rendered,
+    Standing,
     UnreadPage,
 )
 from domain.errors import UnknownNotification, UnknownUser, UserTaken
@@ -158,6 +159,17 @@ class MemoryFeeds(Reachable):
         items = sorted(self._held[user].values(), key=lambda item: item.version)
         changed = [item for item in items if item.version > after]
         return FeedHistory(feed, tuple(changed[:limit]), more=len(changed) > limit)
+
+    async def standings(self, users: Collection[UserId]) -> Mapping[UserId, Standing]:
+        self.reach()
+        return {user: Standing(self._feed(user)) for user in users if user in self._users.held}
+
+    async def histories(
+        self, wanted: Sequence[tuple[UserId, int]], limit: int
+    ) -> Sequence[FeedHistory | None]:
+        self.reach()
+        known = self._users.held
+        return [await self.history(user, after, limit) if user in known else None for user, after in wanted]
 
     async def expired(self, at: datetime, limit: int) -> Sequence[tuple[UserId, NotificationId]]:
         self.reach()
@@ -302,7 +314,7 @@ def _id_of(item: Rendered) -> NotificationId:
 class MemoryAnnouncer(Reachable):
     """First the index, then the open streams."""
 
-    def __init__(self, index: MemoryIndex, live: "MemoryLive", frame: Callable[[FeedChange], Frame]) -> None:
+    def __init__(self, index: MemoryIndex, live: Hub, frame: Callable[[FeedChange], Frame]) -> None:
         self._index = index
         self._live = live
         self._frame = frame
@@ -329,53 +341,44 @@ class MemoryAnnouncer(Reachable):
 
 
 @dataclass
-class MemoryStream:
+class Received:
     frames: list[Frame] = field(default_factory=list)
     missed: bool = False
-    lagging: bool = False
-    news: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class Mailbox:
+    """A follower that keeps what it is handed, until somebody asks."""
+
+    def __init__(self) -> None:
+        self._received = Received()
+        self._news = asyncio.Event()
+
+    def take(self, frame: Frame) -> None:
+        self._received.frames.append(frame)
+        self._news.set()
+
+    def miss(self) -> None:
+        self._received.missed = True
+        self._news.set()
 
     async def next(self, seconds: float) -> Received:
-        try:
-            await asyncio.wait_for(self.news.wait(), seconds)
-        except TimeoutError:
-            return Received([])
-        if self.lagging:
-            raise Lagging
-        self.news.clear()
-        received = Received(self.frames, self.missed)
-        self.frames, self.missed = [], False
+        """What came; nothing after so many seconds."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._news.wait(), seconds)
+        self._news.clear()
+        received, self._received = self._received, Received()
         return received
 
 
-class MemoryLive:
-    queued = 256
-
-    def __init__(self) -> None:
-        self.streams: dict[UserId, list[MemoryStream]] = {}
-
-    @asynccontextmanager
-    async def subscribe(self, user: UserId) -> AsyncIterator[MemoryStream]:
-        stream = MemoryStream()
-        self.streams.setdefault(user, []).append(stream)
-        try:
-            yield stream
-        finally:
-            self.streams[user].remove(stream)
-            if not self.streams[user]:
-                del self.streams[user]
-
-    def deliver(self, frames: Iterable[Frame]) -> None:
-        for frame in frames:
-            for stream in self.streams.get(frame.user_id, []):
-                stream.lagging |= len(stream.frames) >= self.queued
-                stream.frames.append(frame)
-                stream.news.set()
-
-    def lost(self) -> None:
-        for stream in (stream for streams in self.streams.values() for stream in streams):
-            stream.missed = True
-            stream.news.set()
+@asynccontextmanager
+async def following(live: LiveFeed, user: UserId) -> AsyncIterator[Mailbox]:
+    """What is handed to one follower of a user meanwhile."""
+    mailbox = Mailbox()
+    live.join(user, mailbox)
+    try:
+        yield mailbox
+    finally:
+        live.leave(user, mailbox)
 
 
 class MemoryQueue(Reachable):

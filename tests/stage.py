@@ -9,11 +9,12 @@ from adapters.kafka.dead_letters import KafkaDeadLetters
 from adapters.kafka.inlet import KafkaInlet
 from adapters.kafka.topics import Topics
 from adapters.kafka.worker import Worker
+from adapters.websocket.hub import Hub
 from application.delivery import StoreNotifications
 from domain.identifiers import NotificationId, UserId
 from tests import contracts
 from tests.build import ADA
-from tests.memory import MemoryAnnouncer, MemoryFeeds, MemoryIndex, MemoryLive, MemoryUsers
+from tests.memory import MemoryAnnouncer, MemoryFeeds, MemoryIndex, MemoryUsers
 from tests.wiring import change_frame
 
 
@@ -36,7 +37,7 @@ class Stage:
     def __init__(self, bootstrap: str, topics: Topics, *, session_seconds: float) -> None:
         self.users = MemoryUsers()
         self.feeds = MemoryFeeds(self.users)
-        announcer = MemoryAnnouncer(MemoryIndex(contracts.body), MemoryLive(), change_frame)
+        announcer = MemoryAnnouncer(MemoryIndex(contracts.body), Hub(), change_frame)
         self.letters = KafkaDeadLetters(bootstrap, topics.dead_letters, topics.name, "1.2.3")
         self.inlet = an_inlet(bootstrap, topics, session_seconds=session_seconds)
         self.worker = Worker(

@@ -13,6 +13,7 @@ from dependency_injector import providers
 from litestar import Litestar
 
 from adapters import wire
+from adapters.websocket.hub import Hub
 from application.errors import Unavailable
 from application.ports import Frame, Scope
 from domain.feed import FeedChange, Settled
@@ -28,7 +29,6 @@ from tests.memory import (
     MemoryFeeds,
     MemoryIndex,
     MemoryKeys,
-    MemoryLive,
     MemoryPasswords,
     MemoryQueue,
     MemoryTickets,
@@ -72,6 +72,8 @@ async def running(app: Litestar) -> AsyncIterator[None]:
 class Idle:
     """What a process runs, stops and asks after, without anything behind it."""
 
+    connected = True
+
     def __init__(self) -> None:
         self.away = False
 
@@ -96,7 +98,7 @@ class Memory:
     clock: TestClock = field(default_factory=TestClock)
     ids: CountedIds = field(default_factory=CountedIds)
     users: MemoryUsers = field(default_factory=MemoryUsers)
-    live: MemoryLive = field(default_factory=MemoryLive)
+    live: Hub = field(default_factory=Hub)
     queue: MemoryQueue = field(default_factory=MemoryQueue)
     keys: MemoryKeys = field(default_factory=MemoryKeys)
     tickets: MemoryTickets = field(default_factory=MemoryTickets)
@@ -154,6 +156,7 @@ def on_memory(**settings: Any) -> tuple[Memory, Container, Litestar]:
         container = memory.container(**settings)
         _BUILT[key] = memory, container, create_app(container)
     _BUILT[key][0].clear()
+    _BUILT[key][1].catch_ups.reset()  # type: ignore[attr-defined]  # it remembers pages for a moment, of feeds that are gone now
     return _BUILT[key]
 
 
@@ -240,12 +243,17 @@ class Socket:
         self.outbound: asyncio.Queue[Any] = asyncio.Queue()
         self.inbound.put_nowait({"type": "websocket.connect"})
         self.stuck = False
+        self._unstuck = asyncio.Event()
+
+    def go_on(self) -> None:
+        """What the client did not take until now, it takes."""
+        self._unstuck.set()
 
     async def take(self, event: Any) -> None:
         """What the server sends. A client whose network is stuck takes nothing until it is cut off."""
         if self.stuck:
             self.stuck = False
-            await asyncio.Event().wait()
+            await self._unstuck.wait()
         self.outbound.put_nowait(event)
 
     async def event(self) -> Json:

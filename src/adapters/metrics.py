@@ -48,7 +48,18 @@ FRAMES = Counter("bellwire_frames_total", "Frames put on sockets")
 LIVE_LATENCY = Histogram(
     "bellwire_live_seconds", "From acceptance until handed to the sockets of this process", buckets=_FAST
 )
-CATCH_UPS = Counter("bellwire_catch_ups_total", "Catch-ups of sockets", ["reason"])
+CATCH_UPS = Counter(
+    "bellwire_catch_ups_total",
+    "Catch-ups of streams, by the age of what was missed",
+    ["reason", "outcome", "age"],
+)
+RESETS = Counter("bellwire_resets_total", "Streams that had to reload, by why", ["reason"])
+GAPS = Counter("bellwire_gaps_total", "Holes in a stream that did not close by themselves")
+DUPLICATES = Counter("bellwire_duplicates_total", "Frames dropped because the client had been told")
+POSITION_MISSES = Counter(
+    "bellwire_position_misses_total", "Streams found behind their feed by the periodic comparison"
+)
+QUEUED_BYTES = Gauge("bellwire_queued_bytes", "Bytes that wait for clients outside the kernel")
 CLOSES = Counter("bellwire_closes_total", "Sockets closed by the server", ["code"])
 CARRIER_LOST = Counter("bellwire_carrier_lost_total", "Times this process lost its live subscription")
 

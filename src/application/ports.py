@@ -4,8 +4,7 @@ Every method of a port that reaches a server raises `Unavailable` when that serv
 unless its docstring says otherwise, and returns within a bounded time.
 """
 
-from collections.abc import AsyncGenerator, Callable, Collection, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple, NewType, Protocol, TypeAlias
@@ -50,12 +49,24 @@ class FeedPage:
 
 
 @dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a feed stands, and from where on it can be replayed."""
+
+    feed: Feed
+    horizon: int = 0
+    """What changed up to this version may be gone: whoever stands below it has to reload."""
+
+
+@dataclass(frozen=True, slots=True)
 class FeedHistory:
-    """What changed after a version: notifications as they are now, in version order."""
+    """What changed after a version: notifications as they are now, in version order, true for
+    `feed.version`. Of what was asked for below the horizon some may be missing.
+    """
 
     feed: Feed
     notifications: tuple[Notification, ...]
     more: bool
+    horizon: int = 0
 
 
 class Feeds(Protocol):
@@ -102,6 +113,18 @@ class Feeds(Protocol):
 
     async def history(self, user: UserId, after: int, limit: int) -> FeedHistory:
         """What changed after this version, the first `limit` of it. Raises UnknownUser."""
+        ...
+
+    async def standings(self, users: Collection[UserId]) -> Mapping[UserId, Standing]:
+        """Where these feeds stand, read at once. Users without a feed are left out."""
+        ...
+
+    async def histories(
+        self, wanted: Sequence[tuple[UserId, int]], limit: int
+    ) -> Sequence[FeedHistory | None]:
+        """The `history` of each user after the version next to it, read at once and in this order; None
+        for a user without a feed. Up to `limit` notifications each: mind how many are asked for.
+        """
         ...
 
     async def expired(self, at: datetime, limit: int) -> Sequence[tuple[UserId, NotificationId]]:
@@ -204,50 +227,79 @@ class Announcer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """A change as it travels to sockets, encoded once."""
+    """A change as it travels to streams, encoded once."""
 
     user_id: UserId
     epoch: str
     prev: int
     version: int
     text: str
-    """The JSON of the frame; empty for a bare position."""
+    """The JSON of the frame; empty for a bare position: who is behind its version has missed something."""
     unread_ids: tuple[str, ...] = ()
     """Ids of new notifications in it, for streams on which delivery is viewing."""
     accepted_at: float | None = None
     """When the oldest notification in it was accepted (Unix seconds)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Received:
-    """What came for a stream."""
+class Follower(Protocol):
+    """A stream of one user. Neither method waits, raises or calls back."""
 
-    frames: Sequence[Frame]
-    missed: bool = False
-    """The carrier may have lost frames before these: compare with the truth."""
+    def take(self, frame: Frame) -> None:
+        """Have a frame of the user. Frames may be lost, repeated and out of order."""
+        ...
 
-
-class Lagging(Exception):
-    """The stream took frames too slowly and some were dropped. It must resume by cursor."""
-
-
-class Subscription(Protocol):
-    """The live frames of one user, for one stream."""
-
-    async def next(self, seconds: float) -> Received:
-        """Wait for frames; return all that wait, or none after so many seconds. Raises Lagging."""
+    def miss(self) -> None:
+        """Know that frames may have been lost: compare with the truth."""
         ...
 
 
 class LiveFeed(Protocol):
     """Frames of feed changes as they happen. May lose and reorder them; each says what it follows."""
 
-    def subscribe(self, user: UserId) -> AbstractAsyncContextManager[Subscription]:
-        """Receive the user's frames from now on, in a bounded queue.
+    def join(self, user: UserId, follower: Follower) -> None:
+        """Hand the user's frames to the follower from now on."""
+        ...
 
-        A frame without text whose `prev` equals its `version` is a bare position: who is behind it
-        has missed something.
+    def leave(self, user: UserId, follower: Follower) -> None:
+        """Stop doing so. Leaving twice is no error."""
+        ...
+
+
+class Lagging(Exception):
+    """The client takes too slowly what is sent to it. It must resume by cursor."""
+
+
+class Connection(Protocol):
+    """The way to one client and back. What the client does not take yet is queued, up to a bound."""
+
+    stalled_since: float
+    """Since when (monotonic seconds) the client has taken nothing although something waits; 0 if it does."""
+
+    @property
+    def queued(self) -> int:
+        """How many bytes wait for the client outside the kernel."""
+        ...
+
+    def send(self, text: str, cursor: str = "") -> None:
+        """Send a frame after which the client stands at the cursor (if it moves). Never waits; to a client
+        that has gone it does nothing. Raises Lagging if too much is waiting.
         """
+        ...
+
+    def ping(self) -> bool:
+        """Show that the connection lives. Returns whether the client is to answer."""
+        ...
+
+    async def flowing(self, seconds: float) -> None:
+        """Wait until nothing is queued. Raises Lagging after so many seconds."""
+        ...
+
+    async def receive(self) -> str | bytes | None:
+        """What the client says next; None once it has gone or the connection was closed."""
+        ...
+
+    def close(self, code: int, reason: str, bye: str) -> None:
+        """Send a last frame, then close. Never waits; a client that does not take it is cut off in time."""
         ...
 
 

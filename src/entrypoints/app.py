@@ -1,6 +1,7 @@
 """The HTTP API and the live socket as one ASGI application."""
 
 import logging
+import secrets
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -22,7 +23,8 @@ from entrypoints import lifespan
 from entrypoints.container import Container, build
 from entrypoints.http import accounts, health, inbox, problems, publishing
 from entrypoints.http.middleware import Observed
-from entrypoints.live.session import streaming
+from entrypoints.live.session import Streaming
+from entrypoints.live.sessions import Sessions
 from entrypoints.live.socket import live_socket
 from entrypoints.logs import configure
 from entrypoints.settings import Settings
@@ -75,17 +77,28 @@ async def demo_page() -> Response[bytes]:
 
 @asynccontextmanager
 async def _lifespan(container: Container, app: Litestar) -> AsyncIterator[None]:
-    app.state.streaming = streaming(
+    settings = container.settings()
+    streaming = Streaming(
         authenticate=container.authenticate_user(),
         live_feed=container.live_feed(),
-        feeds=container.feeds(),
-        catch_up=container.catch_up(),
+        catch_ups=container.catch_ups(),
         mark=container.mark(),
         clock=container.clock(),
-        origins=container.settings().origins,
+        server=secrets.token_hex(4),
     )
-    async with lifespan.api(container):
-        settings = container.settings()
+    live_frames = container.live_frames()
+    app.state.sessions = sessions = Sessions(
+        streaming,
+        most=settings.sockets,
+        per_user=settings.sockets_per_user,
+        carried=lambda: live_frames.connected,
+    )
+    app.state.required_checks = {**app.state.required_checks, "streams": sessions.check_serving}
+    async with (
+        lifespan.api(container),
+        lifespan.background(sessions.run()),
+        lifespan.drained_first(lambda: sessions.drain(settings.drain_seconds)),
+    ):
         logger.info("serving on http://%s:%d", settings.host, settings.port)
         yield
 
@@ -97,6 +110,8 @@ def _state(container: Container) -> State:
             "authenticate_user": container.authenticate_user(),
             "authenticate_producer": container.authenticate_producer(),
             "open_signup": settings.open_signup,
+            "origins": settings.origins,
+            "connect": container.connect_socket(),
             "required_checks": {
                 "postgres": container.maintenance().ping,
                 "kafka": container.kafka_queue().ping,

@@ -35,6 +35,7 @@ from adapters.redis.server import RedisServer, connect
 from adapters.redis.tickets import RedisTickets
 from adapters.security.passwords import Argon2Passwords
 from adapters.security.tokens import JwtTokens
+from adapters.websocket.connect import connect as connect_socket
 from adapters.websocket.http import HttpProtocol
 from adapters.websocket.hub import Hub
 from adapters.websocket.protocol import StreamProtocol
@@ -47,10 +48,10 @@ from application.accounts import (
     IssueStreamTicket,
     LogIn,
 )
+from application.catching_up import CatchUps
 from application.dead_letters import ListDeadLetters, ReplayDeadLetters
 from application.delivery import RetractExpired, StoreNotifications
 from application.inbox import (
-    CatchUp,
     CountUnread,
     FetchUnread,
     ListNotifications,
@@ -132,6 +133,7 @@ class Container(containers.DeclarativeContainer):
         lost=hub.provided.lost,
     )
 
+    connect_socket: providers.Provider[Callable[..., ports.Connection]] = providers.Object(connect_socket)
     http_protocol: providers.Provider[type[asyncio.Protocol]] = providers.Object(HttpProtocol)
     stream_protocol: providers.Provider[type[asyncio.Protocol]] = providers.Object(StreamProtocol)
 
@@ -240,7 +242,7 @@ class Container(containers.DeclarativeContainer):
         MarkNotifications, feeds=feeds, announcer=announcer, clock=clock
     )
     mark_read: providers.Provider[MarkRead] = providers.Singleton(MarkRead, mark=mark, feeds=feeds)
-    catch_up: providers.Provider[CatchUp] = providers.Singleton(CatchUp, feeds=feeds)
+    catch_ups: providers.Provider[CatchUps] = providers.Singleton(CatchUps, feeds)
 
 
 def build(settings: Settings) -> Container:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import signal
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
@@ -15,6 +16,7 @@ logger = logging.getLogger(__name__)
 
 _PREPARE_EVERY_SECONDS = 60.0
 _PREPARE_AGAIN_SECONDS = 2.0
+_STOPPING = (signal.SIGTERM, signal.SIGINT)
 
 
 @asynccontextmanager
@@ -76,6 +78,50 @@ def _report(task: "asyncio.Task[None]") -> None:
     if not task.cancelled() and task.exception() is not None:
         logger.critical("a background task failed: this process ends", exc_info=task.exception())
         signal.raise_signal(signal.SIGTERM)
+
+
+@asynccontextmanager
+async def drained_first(drain: Callable[[], Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
+    """On the first SIGTERM or SIGINT drain, and only then hand the signal to the server, which would end all
+    connections at once. The next signal goes to it right away. Elsewhere than in a main thread, do nothing.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    loop = asyncio.get_running_loop()
+    draining: list[asyncio.Task[None]] = []
+    before: dict[int, Any] = {number: signal.getsignal(number) for number in _STOPPING}
+
+    async def drain_then_stop(number: int) -> None:
+        try:
+            await drain()
+        finally:
+            _pass_on(before[number], number)
+
+    def begin(number: int) -> None:
+        if draining:
+            _pass_on(before[number], number)
+        else:
+            draining.append(loop.create_task(drain_then_stop(number)))
+
+    for number in _STOPPING:
+        signal.signal(number, lambda number, _frame: loop.call_soon_threadsafe(begin, number))
+    try:
+        yield
+    finally:
+        for stopping, handler in before.items():
+            signal.signal(stopping, handler)
+        for task in draining:
+            task.cancel()
+
+
+def _pass_on(handler: Any, number: int) -> None:
+    """Do what would have been done."""
+    if callable(handler):
+        handler(number, None)
+    elif handler == signal.SIG_DFL:
+        signal.signal(number, handler)
+        signal.raise_signal(number)
 
 
 async def _quietly(close: Callable[[], Awaitable[None]]) -> None:

@@ -39,6 +39,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     environment: Annotated[str, msgspec.Meta(pattern="^[a-z0-9]{1,16}$")] = "live"
     open_signup: bool = False
     allowed_origins: str = ""
+    sockets: Annotated[int, msgspec.Meta(ge=0)] = 10_000
+    sockets_per_user: Annotated[int, msgspec.Meta(ge=0)] = 100
+    drain_seconds: Annotated[int, msgspec.Meta(ge=0, le=300)] = 15
     batch_records: Positive = 1000
     bad_records_limit: Annotated[int, msgspec.Meta(ge=0)] = 50
     stuck_seconds: Annotated[int, msgspec.Meta(ge=10)] = 90

@@ -24,6 +24,7 @@ from domain.identifiers import UserId
 from entrypoints.embedded import EmbeddedServers
 from tests import contracts
 from tests.build import ADA, BOB, LATER, a_feed, a_notification, an_id
+from tests.memory import following
 
 CAPACITY = 100
 NOWHERE = "redis://127.0.0.1:1/0"
@@ -198,7 +199,7 @@ def added(version: int, user: UserId = ADA) -> Added:
 async def test_a_batch_for_many_users_arrives_whole(carrier: Carried) -> None:
     users = [UserId(f"user-{n}") for n in range(600)]
     async with AsyncExitStack() as stack:
-        streams = [await stack.enter_async_context(carrier.live.subscribe(user)) for user in users]
+        streams = [await stack.enter_async_context(following(carrier.live, user)) for user in users]
         await carrier.announcer.announce([added(1, user) for user in users])
 
         found = [await contracts.AnnouncerContract.frames(stream) for stream in streams]
@@ -210,7 +211,7 @@ async def test_every_process_hears_everything(
     servers: EmbeddedServers, carrier: Carried, prefix: str
 ) -> None:
     other, client = Hub(), connect(servers.redis_url)
-    async with receiving(client, prefix, other), other.subscribe(ADA) as stream:
+    async with receiving(client, prefix, other), following(other, ADA) as stream:
         await stream.next(0.01)
         await carrier.announcer.announce([added(1)])
 
@@ -224,14 +225,14 @@ async def test_a_subscription_that_stands_says_that_frames_were_missed_before(
     redis_server: RedisServer, prefix: str
 ) -> None:
     hub = Hub()
-    async with hub.subscribe(ADA) as stream, receiving(redis_server.client, prefix, hub):
+    async with following(hub, ADA) as stream, receiving(redis_server.client, prefix, hub):
         assert (await stream.next(5)).missed
 
 
 async def test_what_is_no_frame_does_not_end_the_subscription(
     carrier: Carried, redis_server: RedisServer, prefix: str
 ) -> None:
-    async with carrier.live.subscribe(ADA) as stream:
+    async with following(carrier.live, ADA) as stream:
         for channel in range(16):
             await redis_server.client.publish(f"{prefix}:live:{channel}", b"no MessagePack \xc1")
             await redis_server.client.publish(f"{prefix}:live:{channel}", b"\x93\x01\x02\x03")
@@ -258,7 +259,7 @@ async def test_beyond_what_it_remembers_everything_is_forgotten_and_all_are_told
     assert isinstance(missing, Missing)
     assert missing.lease is not None
     await carrier.index.load(UnreadPage(a_feed(0, 0, BOB), [], more=False), missing.lease)
-    async with carrier.live.subscribe(BOB) as stream:
+    async with following(carrier.live, BOB) as stream:
         await stream.next(0.01)
         carrier.cut()
         await carrier.announcer.announce([added(1, UserId(f"user-{n}")) for n in range(4)])
@@ -289,7 +290,7 @@ async def test_a_killed_server_that_comes_back_is_told_what_it_missed(
         pytest.skip("only a server that was started here can be killed")
     healing = asyncio.create_task(carrier.announcer.run())
     try:
-        async with carrier.live.subscribe(ADA) as stream:
+        async with following(carrier.live, ADA) as stream:
             await asyncio.to_thread(servers.redis.kill)
             try:
                 async with asyncio.timeout(10):
@@ -321,7 +322,7 @@ async def test_a_frozen_server_is_noticed_and_the_subscription_made_again(
 ) -> None:
     if servers.redis is None:
         pytest.skip("only a server that was started here can be frozen")
-    async with carrier.live.subscribe(ADA) as stream:
+    async with following(carrier.live, ADA) as stream:
         await stream.next(0.01)
         servers.redis.pause()
         try:

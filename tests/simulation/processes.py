@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any, TypeVar
 
-from litestar.exceptions import WebSocketDisconnect
-
 from adapters import clock, wire
 from adapters.kafka import dead_letters, holds, inlet, queue, watchdog, worker
 from adapters.kafka.dead_letters import KafkaDeadLetters
@@ -24,18 +22,19 @@ from adapters.redis.idempotency import RedisIdempotencyKeys
 from adapters.redis.index import RedisUnreadIndex
 from adapters.redis.live import RedisLiveFrames
 from adapters.redis.server import RedisServer
-from adapters.websocket import hub
+from adapters.websocket.bounds import check_room
 from adapters.websocket.hub import Hub
+from application.catching_up import CatchUps
 from application.delivery import RetractExpired, StoreNotifications
 from application.errors import Stuck, Unavailable
-from application.inbox import CatchUp, FetchUnread, ListNotifications, MarkNotifications
+from application.inbox import FetchUnread, ListNotifications, MarkNotifications
 from application.ports import Lagging
 from application.publishing import PublishBatch, PublishNotification
 from application.reconciling import Mismatch, ReconcileIndex
-from domain.errors import DomainError
-from entrypoints.live import session
-from entrypoints.live.frames import Close
+from entrypoints.live import frames as client_frames
+from entrypoints.live import pace, session, sessions
 from entrypoints.live.session import Hello, Session, Streaming
+from entrypoints.live.sessions import Sessions
 from tests.simulation.kafka import DEAD_LETTERS, SESSION_SECONDS, TOPIC, Consumer, Kafka, Producer
 from tests.simulation.loop import Process
 from tests.simulation.postgres import Postgres, SimulatedFeeds, SimulatedUsers
@@ -225,13 +224,10 @@ class ApiProcess(ServiceProcess):
         self.streaming = Streaming(
             authenticate=None,  # type: ignore[arg-type] # nobody refreshes a token here
             live_feed=self.hub,
-            feeds=self.feeds,
-            catch_up=CatchUp(feeds=self.feeds),
+            catch_ups=CatchUps(self.feeds, world.loop.time),
             mark=self.mark,
             clock=world.clock,
-            origins=frozenset(),
             server=name,
-            catching_up=asyncio.Semaphore(2),
         )
         frames = RedisLiveFrames(
             self.redis,  # type: ignore[arg-type]
@@ -240,11 +236,13 @@ class ApiProcess(ServiceProcess):
             lost=self.hub.lost,
         )
         self.frames = frames
+        self.sessions = Sessions(self.streaming, most=0, per_user=0, carried=lambda: frames.connected)
         self._answers: list[asyncio.Future[Any]] = []
         self._sockets: list[Socket] = []
         self.run(self.announcer.run())
         self.run(self.queue.run())
         self.run(frames.run())
+        self.run(self.sessions.run())
 
     async def call(self, request: Callable[[], Awaitable[T]]) -> T:
         """A request over HTTP. Raises Disconnected if no answer comes; it may have been obeyed."""
@@ -280,13 +278,8 @@ class ApiProcess(ServiceProcess):
 
     async def _serve(self, socket: "Socket", hello: Hello) -> None:
         """As entrypoints.live.socket does."""
-        found: Any = socket
         try:
-            await self.service.parts.session(found, self.streaming, hello).run()
-        except WebSocketDisconnect:
-            pass
-        except (Close, Unavailable, Lagging, DomainError) as error:
-            self.world.note(f"a session ends: {error!r}")
+            await self.sessions.serve(self.service.parts.session(self.streaming, hello, ServerEnd(socket)))
         finally:
             socket.close()
             self._sockets.remove(socket)
@@ -305,67 +298,89 @@ def _disconnect(answer: "asyncio.Future[Any]") -> None:
 
 
 class Socket:
-    """Both ends of a live socket, and the network between them."""
+    """The client's end of a live socket, and the network."""
 
     def __init__(self, world: World) -> None:
-        self._world = world
-        self._inbound: asyncio.Queue[str | None] = asyncio.Queue()
-        self._outbound: asyncio.Queue[str | None] = asyncio.Queue()
+        self.world = world
+        self.inbound: asyncio.Queue[str | None] = asyncio.Queue()
+        self.outbound: asyncio.Queue[str | None] = asyncio.Queue()
         self.closed = False
         self.stuck = False
         """Whether the client reads nothing."""
 
-    # --- the server's end ---
-
-    async def send_data(self, text: str) -> None:
-        if self.stuck:
-            await asyncio.Event().wait()
-        if self._world.chance(self._world.weather.slow):
-            await asyncio.sleep(self._world.delay())
-        if self.closed:
-            raise WebSocketDisconnect(detail="it has gone")
-        self._outbound.put_nowait(text)
-
-    async def receive_data(self, mode: str) -> str:
-        text = await self._inbound.get()
-        if text is None:
-            raise WebSocketDisconnect(detail="it has gone")
-        return text
-
-    # --- the client's end ---
-
     def send(self, frame: Mapping[str, Any]) -> None:
         """Send a frame."""
-        self._inbound.put_nowait(wire.text(frame))
+        self.inbound.put_nowait(wire.text(frame))
 
     async def receive(self) -> str | None:
         """The next frame, or None once the connection is closed. Frames on their way may be lost then."""
-        return await self._outbound.get()
+        return await self.outbound.get()
 
     def close(self) -> None:
         """Close the connection, from either end or in between."""
         if not self.closed:
             self.closed = True
-            self._inbound.put_nowait(None)
-            self._outbound.put_nowait(None)
+            self.inbound.put_nowait(None)
+            self.outbound.put_nowait(None)
 
 
-class OrderedStream(hub.Stream):
-    """Its place in a set is the same in every run."""
+class ServerEnd:
+    """The Connection of a session."""
 
-    __slots__ = ("_number",)
-    _count = 0
+    def __init__(self, socket: Socket) -> None:
+        self._socket = socket
+        self._world = socket.world
+        self._waiting: list[str] = []
+        self._flowing = asyncio.Event()
+        self._flowing.set()
+        self.stalled_since = 0.0
 
-    def __init__(self) -> None:
-        super().__init__()
-        OrderedStream._count += 1
-        self._number = OrderedStream._count
+    @property
+    def queued(self) -> int:
+        return sum(map(len, self._waiting))
 
-    def __hash__(self) -> int:
-        return self._number
+    def send(self, text: str, cursor: str = "") -> None:
+        if self._socket.closed:
+            return
+        if not self.stalled_since and (self._socket.stuck or self._world.chance(self._world.weather.slow)):
+            self.stalled_since = self._world.loop.time() or 1e-9
+            self._flowing.clear()
+            self._world.soon(self._world.delay(), self._flow)
+        check_room(len(self._waiting), self.queued, len(text))
+        self._waiting.append(text)
+        if not self.stalled_since:
+            self._flow()
 
-    def __eq__(self, other: object) -> bool:
-        return self is other
+    def ping(self) -> bool:
+        self.send('{"type":"ping"}')
+        return True
+
+    async def flowing(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._flowing.wait()
+        except TimeoutError:
+            raise Lagging from None
+
+    async def receive(self) -> str | None:
+        return await self._socket.inbound.get()
+
+    def close(self, code: int, reason: str, bye: str) -> None:
+        self._world.note(f"a session ends: {code} {reason}")
+        if not self._socket.closed and not self._socket.stuck:
+            self._socket.outbound.put_nowait(bye)
+        self._socket.close()
+
+    def _flow(self) -> None:
+        """The network takes what waits, unless the client reads nothing."""
+        if self._socket.stuck:
+            return
+        self.stalled_since = 0.0
+        self._flowing.set()
+        if not self._socket.closed:
+            for text in self._waiting:
+                self._socket.outbound.put_nowait(text)
+        self._waiting.clear()
 
 
 @contextmanager
@@ -384,7 +399,6 @@ def simulated(world: World, kafka: Callable[[], Kafka]) -> Iterator[None]:
         return not kafka().server.away
 
     secrets = SimpleNamespace(token_hex=token_hex, randbits=chosen.getrandbits)
-    OrderedStream._count = 0
     patches: Sequence[tuple[Any, str, Any]] = [
         (clock, "time", SimpleNamespace(time_ns=wall)),
         (clock, "secrets", secrets),
@@ -395,12 +409,16 @@ def simulated(world: World, kafka: Callable[[], Kafka]) -> Iterator[None]:
         (server, "monotonic", world.loop.time),
         (session, "secrets", secrets),
         (session, "monotonic", world.loop.time),
+        (session, "random", chosen),
+        (sessions, "monotonic", world.loop.time),
+        (sessions, "random", chosen),
+        (pace, "monotonic", world.loop.time),
+        (client_frames, "random", chosen),
         (holds, "random", chosen),
         (worker, "Holds", lambda: Holds(world.loop.time)),
         (watchdog, "monotonic", world.loop.time),
         (watchdog, "broker_answers", broker_answers),
         (queue, "monotonic", world.loop.time),
-        (hub, "Stream", OrderedStream),
         (queue, "AIOKafkaProducer", lambda **_: Producer(kafka())),
         (dead_letters, "AIOKafkaProducer", lambda **_: Producer(kafka())),
         (inlet, "AIOKafkaConsumer", lambda **options: Consumer(kafka(), **options)),

@@ -65,10 +65,9 @@ class SilentOnNoChange(MarkNotifications):
 class LatestWins(Session):
     """Passes on whatever is newer, also if something is missing before it."""
 
-    async def _forward(self, frame: Frame) -> None:
-        if frame.version > self._version and frame.text:
-            await self._send_text(frame.text)
-            self._version = frame.version
+    def take(self, frame: Frame) -> None:
+        if not self._behind and frame.version > self._version and frame.text:
+            self._pass_on(frame)
 
 
 class DeafToLoss(Hub):

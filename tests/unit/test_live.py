@@ -8,15 +8,20 @@ from typing import Any
 
 import pytest
 
-from application.ports import Frame, Received
+from application.ports import Frame
 from domain.feed import Feed, Settled
 from domain.identifiers import NotificationId, UserId
 from domain.notification import Draft, Mark
-from entrypoints.live import session
+from entrypoints.live import session, sessions
 from tests.build import ADA, BOB, NOW, a_draft, an_id, drafts
 from tests.wiring import HOST, Json, Service, Socket
 
 GHOST = UserId("ghost")
+
+
+@pytest.fixture(autouse=True)
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sessions, "TICK_SECONDS", 0.01)
 
 
 @pytest.fixture
@@ -183,7 +188,7 @@ async def test_a_defect_is_no_secret_told(service: Service, caplog: pytest.LogCa
     def defect(*_: object) -> None:
         raise ZeroDivisionError("a secret")
 
-    service.memory.feeds.feed = defect  # type: ignore[assignment]
+    service.memory.feeds.standings = defect  # type: ignore[assignment]
 
     bye = await refused(service, 4006, headers=service.bearer())
 
@@ -563,7 +568,7 @@ async def test_a_token_can_be_renewed_in_place(service: Service) -> None:
         service.memory.clock.advance(minutes=30)
         await deliver(service, drafts(1))
 
-        assert renewed == {"type": "ok", "ref": "r", "changed": 0}
+        assert renewed == {"type": "ok", "ref": "r", "changed": 0, "token_expires_in": 3599}
         assert (await socket.frame())["type"] == "notifications"
 
 
@@ -613,28 +618,28 @@ async def test_silence_is_broken_by_a_ping_and_a_pong_keeps_the_session(
 async def test_a_ping_is_due_so_long_after_what_was_sent_last(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Not so long after the session looked last: a client counts from what it received."""
+    """Not so long after the connection began: a client counts from what it received."""
     now = [1_000.0]
-    monkeypatch.setattr(session, "monotonic", lambda: now[0])
+    for module in (session, sessions):
+        monkeypatch.setattr(module, "monotonic", lambda: now[0])
     async with service.socket(headers=service.bearer()) as socket:
-        cursor = (await socket.frame("welcome"))["cursor"]
-        (stream,) = service.memory.live.streams[ADA]
-        asked: list[float] = []
-        wait = stream.next
+        await socket.frame("welcome")
+        open_: sessions.Sessions = service.app.state.sessions
 
-        async def watched(seconds: float) -> Received:
-            asked.append(seconds)
-            return await wait(seconds)
+        def tick(at: float) -> None:
+            now[0] = at
+            open_._tick()
 
-        monkeypatch.setattr(stream, "next", watched)
-        now[0] = 1_010
-        socket.send(type="read", ids=[], ref="sent at 1010")
+        socket.send(type="read", ids=[], ref="sent before 1010")
         await socket.frame("ok")
-        now[0] = 1_020
-        service.memory.live.deliver([Frame(ADA, cursor.split(".")[0], 0, 0, "")])
-        async with asyncio.timeout(5):
-            while session.PING_SECONDS - 10 not in asked:  # noqa: ASYNC110 - it will be in a moment
-                await asyncio.sleep(0)
+        tick(1_010)
+        tick(1_010 + session.PING_SECONDS - 1)
+        socket.send(type="read", ids=[], ref="no ping came before")
+        assert await socket.frame() == {"type": "ok", "ref": "no ping came before", "changed": 0}
+        tick(1_035)
+        tick(1_035 + session.PING_SECONDS)
+
+        assert await socket.frame() == {"type": "ping"}
 
 
 async def test_one_who_does_not_answer_pings_is_gone(
@@ -652,10 +657,11 @@ async def test_one_who_does_not_answer_pings_is_gone(
 
 async def test_a_slow_reader_is_told_to_resume(service: Service) -> None:
     async with service.socket(headers=service.bearer()) as socket:
-        await socket.frame("welcome")
-        (stream,) = service.memory.live.streams[ADA]
-        stream.lagging = True
-        stream.news.set()
+        epoch = (await socket.frame("welcome"))["cursor"].split(".")[0]
+        socket.stuck = True
+        frames = [Frame(ADA, epoch, version - 1, version, "{}") for version in range(1, 600)]
+        service.memory.live.deliver(frames)
+        socket.go_on()
 
         bye, code = await farewell(socket)
 
@@ -678,9 +684,9 @@ async def test_one_who_leaves_leaves_nothing_behind(service: Service) -> None:
     before = len(asyncio.all_tasks())
     async with service.socket(headers=service.bearer()) as socket:
         await socket.frame("welcome")
-        assert len(service.memory.live.streams[ADA]) == 1
+        assert len(service.memory.live._followers[ADA]) == 1
 
-    assert service.memory.live.streams == {}
+    assert service.memory.live._followers == {}
     assert len(asyncio.all_tasks()) == before
 
 
@@ -690,7 +696,7 @@ async def test_one_who_leaves_before_the_welcome_is_no_error(
     async with service.socket(headers=service.bearer()):
         pass
 
-    assert service.memory.live.streams == {}
+    assert service.memory.live._followers == {}
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 

@@ -1,15 +1,15 @@
 """The ports in memory keep the promises of the ports."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import pytest
 
 from adapters import wire
+from adapters.websocket.hub import Hub
 from application.ports import (
     ApiKeys,
     Feeds,
-    Frame,
     IdempotencyKeys,
     NotificationQueue,
     Passwords,
@@ -26,7 +26,6 @@ from tests.memory import (
     MemoryFeeds,
     MemoryIndex,
     MemoryKeys,
-    MemoryLive,
     MemoryPasswords,
     MemoryQueue,
     MemoryTickets,
@@ -67,21 +66,11 @@ class TestMemoryIndex(contracts.UnreadIndexContract):
         return Applied(MemoryIndex(contracts.body, capacity=100))
 
 
-class TestMemoryLive(contracts.LiveFeedContract):
-    @pytest.fixture
-    def live(self) -> MemoryLive:
-        return MemoryLive()
-
-    @pytest.fixture
-    def deliver(self, live: MemoryLive) -> Callable[[Sequence[Frame]], None]:
-        return live.deliver
-
-
 @dataclass
 class Carried:
     announcer: MemoryAnnouncer
     index: MemoryIndex
-    live: MemoryLive
+    live: Hub
 
     def cut(self) -> None:
         self.announcer.away = True
@@ -94,7 +83,7 @@ class Carried:
 class TestMemoryAnnouncer(contracts.AnnouncerContract):
     @pytest.fixture
     def carrier(self) -> contracts.Carrier:
-        index, live = MemoryIndex(wire.render), MemoryLive()
+        index, live = MemoryIndex(wire.render), Hub()
         return Carried(MemoryAnnouncer(index, live, change_frame), index, live)
 
 

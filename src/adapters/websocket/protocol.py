@@ -9,10 +9,15 @@ from uvicorn.config import Config
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
 from websockets.frames import CloseCode, Frame, Opcode
+from websockets.http11 import Request
 from websockets.server import ServerProtocol
+
+from adapters.websocket.transport import TransportConnection
 
 logger = logging.getLogger(__name__)
 
+EXTENSION = "bellwire.transport"
+"""Where an ASGI scope says that ready frames can be written below its socket."""
 CLOSE_SECONDS = 10.0
 
 
@@ -34,9 +39,50 @@ class StreamProtocol(WebSocketsSansIOProtocol):
         super().__init__(config, server_state, app_state, _loop)
         self.conn = _Rfc6455(max_size=config.ws_max_size, logger=self.logger)
         self._end: asyncio.TimerHandle | None = None
+        self._connection: TransportConnection | None = None
+
+    def handle_connect(self, event: Request) -> None:
+        super().handle_connect(event)
+        if self.handshake_initiated and not self.close_sent:
+            extensions: Any = self.scope["extensions"]
+            extensions[EXTENSION] = self
+
+    def connection(self) -> TransportConnection:
+        """The live connection on this socket, which has been accepted."""
+        self._connection = TransportConnection(self)
+        return self._connection
+
+    @property
+    def open(self) -> bool:
+        """Whether frames can still be sent."""
+        return not (self.close_sent or self.disconnected or self.transport.is_closing())
+
+    def close(self, code: int, reason: str) -> None:
+        """Begin the closing handshake, without waiting for what is still to be written."""
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
+        self.conn.send_close(code, reason)
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        self.close_sent = True
+        if self.read_paused:
+            self.read_paused = False
+            self.transport.resume_reading()
+        self.close_timer = self.loop.call_later(self.close_timeout, self.transport.close)
+        self._end_in_time()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        if self._connection is not None:
+            self._connection.pause()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._connection is not None:
+            self._connection.resume()
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
+        if self._connection is not None:
+            self._connection.wake()
         if self._end is not None:
             self._end.cancel()
 

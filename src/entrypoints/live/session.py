@@ -6,8 +6,10 @@ from the store.
 """
 
 import asyncio
+import logging
+import random
 import secrets
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from time import monotonic
@@ -15,20 +17,25 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from litestar import WebSocket
 
 from adapters import metrics, wire
 from application.accounts import AuthenticateUser
+from application.catching_up import CatchUps
 from application.errors import NotAuthenticated, Unavailable
-from application.inbox import CatchUp, MarkNotifications
-from application.ports import Claims, Clock, FeedHistory, Feeds, Frame, Lagging, LiveFeed, Subscription
-from domain.errors import DomainError, FieldError, Invalid
+from application.inbox import MarkNotifications
+from application.ports import Claims, Clock, Connection, FeedHistory, Frame, Lagging, LiveFeed, Standing
+from domain.errors import DomainError, FieldError, Invalid, UnknownUser
 from domain.feed import Cursor, Feed
 from domain.identifiers import NotificationId
 from domain.notification import Mark
 from entrypoints.live.frames import (
+    BAD_REQUEST,
     INBOUND_BYTES,
+    INTERNAL,
     NO_PONG,
+    POSITION_LOST,
+    RATE_LIMITED,
+    SLOW_READER,
     TOKEN_EXPIRED,
     Archive,
     Close,
@@ -41,33 +48,33 @@ from entrypoints.live.frames import (
     decode,
     ref_of,
 )
+from entrypoints.live.pace import Pace
+
+logger = logging.getLogger(__name__)
 
 PING_SECONDS = 25
 PONG_SECONDS = 8
 # How long a client may leave what was sent to it unread once the kernel's buffers are full.
 SEND_SECONDS = 5
-# How many sessions of this process read from the store at once, when all of them missed something.
-_CATCH_UPS_AT_ONCE = 8
+# Two processes may announce one user's changes at the same time, and the later be heard first. So a hole is
+# given this long to close by itself.
+HOLE_SECONDS = 0.05
+# A session whose store is away this long gives its client to another process.
+_GIVE_UP_SECONDS = 30.0
+_EARLY_FRAMES = 256
+_COMMANDS_A_SECOND, _COMMANDS_AT_ONCE = 20.0, 100.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Streaming:
-    """What sessions need: the use cases, and what they share in a process."""
+    """What the sessions of a process share."""
 
     authenticate: AuthenticateUser
     live_feed: LiveFeed
-    feeds: Feeds
-    catch_up: CatchUp
+    catch_ups: CatchUps
     mark: MarkNotifications
     clock: Clock
-    origins: frozenset[str]
     server: str
-    catching_up: asyncio.Semaphore
-
-
-def streaming(**parts: Any) -> Streaming:
-    """Build what the sessions of a process share."""
-    return Streaming(**parts, server=secrets.token_hex(4), catching_up=asyncio.Semaphore(_CATCH_UPS_AT_ONCE))
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,209 +87,445 @@ class Hello:
 
 
 class Session:
-    """One client on one feed."""
+    """One client on one feed. Frames are passed on as they come (`take`), without a task of its own: that
+    keeps thousands of quiet streams small. What has to wait runs in tasks that end.
+    """
 
-    def __init__(self, socket: WebSocket[Any, Any, Any], streaming: Streaming, hello: Hello) -> None:
-        self._socket = socket
+    __slots__ = (
+        "_again",
+        "_asked",
+        "_auto",
+        "_behind",
+        "_claims",
+        "_closed",
+        "_connection",
+        "_early",
+        "_epoch",
+        "_hole",
+        "_known",
+        "_last_inbound",
+        "_last_outbound",
+        "_last_ping",
+        "_pace",
+        "_spoke",
+        "_tasks",
+        "_version",
+        "_viewed",
+        "_with",
+        "user",
+    )
+
+    def __init__(self, streaming: Streaming, hello: Hello, connection: Connection) -> None:
         self._with = streaming
-        self._user = hello.claims.user_id
-        self._expires_at: datetime = hello.claims.expires_at
+        self._connection = connection
+        self._claims = hello.claims
+        self.user = hello.claims.user_id
         self._asked = hello.cursor
         self._auto = hello.auto
         self._epoch = ""
         self._version = 0
+        self._behind = True  # what comes now follows what is read for the welcome
+        self._again = False
+        self._known = 0
+        self._early: dict[int, Frame] = {}
+        self._hole: asyncio.TimerHandle | None = None
+        self._viewed: list[str] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._closed = False
         self._last_inbound = self._last_outbound = monotonic()
         self._last_ping = 0.0
+        self._spoke = False
+        self._pace = Pace(_COMMANDS_A_SECOND, _COMMANDS_AT_ONCE)
 
     async def run(self) -> None:
-        """Serve until either side ends it. Raises Close, Lagging, Unavailable or WebSocketDisconnect."""
-        async with self._with.live_feed.subscribe(self._user) as subscription:
+        """Serve until either side ends it."""
+        self._with.live_feed.join(self.user, self)
+        try:
             await self._welcome()
-            try:
-                async with asyncio.TaskGroup() as tasks:
-                    tasks.create_task(self._read())
-                    await self._write(subscription)
-            except ExceptionGroup as ended:
-                raise ended.exceptions[0] from None
+            await self._read()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the client is told
+            self.close(closing(error))
+        finally:
+            self._release()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    # --- out ---
+    @property
+    def claims(self) -> Claims:
+        """What the token says that the stream lives by."""
+        return self._claims
+
+    @property
+    def queued(self) -> int:
+        """How many bytes wait for the client."""
+        return self._connection.queued
+
+    def close(self, close: Close) -> None:
+        """Say `bye` and end. Once it is closed, nothing changes that."""
+        if self._closed:
+            return
+        self._release()
+        metrics.CLOSES.labels(close.code).inc()
+        self._connection.close(close.code, close.reason[:100], wire.text(close.bye()))
+
+    def _release(self) -> None:
+        """Take no more frames and do nothing more."""
+        self._closed = True
+        self._with.live_feed.leave(self.user, self)
+        self._cancel_hole()
+        for task in self._tasks:
+            if task is not asyncio.current_task():
+                task.cancel()
+
+    # --- frames as they come ---
+
+    def take(self, frame: Frame) -> None:
+        if (
+            frame.prev == self._version
+            and not self._behind
+            and frame.epoch == self._epoch
+            and frame.version > frame.prev
+        ):
+            self._pass_on(frame)
+            if self._early:
+                self._take_early()
+        else:
+            self._take_out_of_turn(frame)
+
+    def miss(self) -> None:
+        if self._behind:
+            self._again = True
+        else:
+            self._fill("carrier")
+
+    def _pass_on(self, frame: Frame) -> None:
+        self._send_text(frame.text, f"{frame.epoch}.{frame.version}")
+        self._version = frame.version
+        if self._auto and frame.unread_ids:
+            self._view(frame.unread_ids)
+
+    def _take_out_of_turn(self, frame: Frame) -> None:
+        if self._closed:
+            return
+        if frame.epoch == self._epoch and frame.version <= self._version:
+            if frame.text:
+                metrics.DUPLICATES.inc()
+        elif self._behind:
+            self._known = max(self._known, frame.version)
+            self._again |= frame.epoch != self._epoch != ""
+            self._keep(frame)
+        elif frame.text and frame.epoch == self._epoch:
+            self._keep(frame)
+            self._await_hole()
+        else:
+            self._fill("gap")
+
+    def _keep(self, frame: Frame) -> None:
+        """For when what is before it has come. Those that are too many are read from the store."""
+        if len(self._early) >= _EARLY_FRAMES:
+            self._early.clear()
+        if frame.text:
+            self._early[frame.prev] = frame
+
+    def _take_early(self) -> None:
+        while not self._closed and (frame := self._early.pop(self._version, None)) is not None:
+            self._pass_on(frame)
+        for prev in [prev for prev, frame in self._early.items() if frame.version <= self._version]:
+            del self._early[prev]
+        if self._early:
+            self._await_hole()
+        else:
+            self._cancel_hole()
+
+    def _await_hole(self) -> None:
+        if self._hole is None and not self._closed:
+            loop = asyncio.get_running_loop()
+            self._hole = loop.call_later(HOLE_SECONDS, self._hole_stays)
+
+    def _hole_stays(self) -> None:
+        self._hole = None
+        metrics.GAPS.inc()
+        self._fill("gap")
+
+    def _cancel_hole(self) -> None:
+        if self._hole is not None:
+            self._hole.cancel()
+            self._hole = None
+
+    # --- catching up ---
 
     async def _welcome(self) -> None:
-        """Greet, and bring the client up to date. The subscription is open already, so nothing falls
+        """Greet, and bring the client up to date. The live feed has been joined already, so nothing falls
         between what is read here and what comes live.
         """
-        feed = await self._with.feeds.feed(self._user)
-        asked = self._asked
-        reset = None
-        if asked is not None and asked.epoch != feed.epoch:
-            reset = "epoch"
-        elif asked is not None and asked.version > feed.version:
-            reset = "future"
+        standing = await self._with.catch_ups.standing(self.user)
+        feed, asked = standing.feed, self._asked
+        reset = None if asked is None else _why_reset(asked, standing)
         resumed = asked is not None and reset is None
         self._epoch = feed.epoch
         self._version = asked.version if asked is not None and resumed else feed.version
-        await self._send(
+        self._send(
             {
                 "type": "welcome",
                 "session": secrets.token_hex(16),
                 "cursor": str(Cursor(self._epoch, self._version)),
                 "unread_count": feed.unread_count,
                 "ping_interval": PING_SECONDS,
-                "token_expires_in": self._token_seconds(),
+                "token_expires_in": self._token_seconds(self._with.clock()),
                 "resumed": resumed,
                 "server": self._with.server,
-            }
+            },
+            Cursor(self._epoch, self._version),
         )
         if reset is not None:
-            await self._reset(feed, reset)
-        elif resumed:
-            await self._catch_up("resume", announce=True)
+            self._reset(feed, reset)
+        if resumed and self._version < feed.version:
+            self._start(self._catch_up("resume", standing))
+            return
+        if resumed:
+            self._replayed(feed)
+            _count("resume", "ok", None)
+        self._caught_up("resume")
 
-    async def _write(self, subscription: Subscription) -> None:
+    def _fill(self, reason: str) -> None:
+        """Have what is missing read from the store."""
+        if not self._behind and not self._closed:
+            self._behind = True
+            self._cancel_hole()
+            self._start(self._catch_up(reason, None))
+
+    async def _catch_up(self, reason: str, standing: Standing | None) -> None:
+        """Send what changed after the client's position, for as long as it takes to know it."""
+        give_up = monotonic() + _GIVE_UP_SECONDS
         while True:
-            received = await subscription.next(self._patience())
-            if received.missed:
-                await self._catch_up("carrier")
-            for frame in received.frames:
-                await self._forward(frame)
-            await self._keep_alive(idle=not received.frames)
-
-    async def _forward(self, frame: Frame) -> None:
-        if frame.epoch == self._epoch and frame.version <= self._version:
-            return
-        if frame.epoch != self._epoch or frame.prev != self._version or not frame.text:
-            await self._catch_up("gap")
-            return
-        await self._send_text(frame.text)
-        self._version = frame.version
-        if self._auto and frame.unread_ids:
-            await self._view(frame.unread_ids)
-
-    async def _view(self, ids: Sequence[str]) -> None:
-        """Delivery is viewing: mark what was just delivered."""
-        for start in range(0, len(ids), 100):
-            chunk = [NotificationId(UUID(item)) for item in ids[start : start + 100]]
             try:
-                await self._with.mark(self._user, Mark.READ, chunk)
+                if standing is None:
+                    standing = await self._with.catch_ups.standing(self.user)
+                await self._replay(reason, standing)
             except Unavailable as error:
-                await self._error(None, "unavailable", error.detail, temporary=True)
-
-    async def _catch_up(self, reason: str, *, announce: bool = False) -> None:
-        """Send what changed after the client's position, from the store."""
-        start = self._version
-        feed = None
-        pages = self._with.catch_up(self._user, start)
-        while (page := await self._next_page(pages)) is not None:
-            feed = page.feed
-            if feed.epoch != self._epoch or feed.version < self._version:
-                await self._reset(feed, "epoch")
+                if monotonic() > give_up:
+                    _count(reason, "failed", None)
+                    raise Close(POSITION_LOST, f"what was missed cannot be read: {error}") from error
+                await asyncio.sleep(random.uniform(0.25, 1.0))  # noqa: S311 - jitter
+            else:
+                self._caught_up(reason)
                 return
-            end = page.notifications[-1].version if page.more else feed.version
-            if page.notifications:
-                items = [wire.render(item) for item in page.notifications]
-                upto = replace(feed, version=end)
-                await self._send_text(wire.notifications_frame(upto, self._version, items, replay=True))
-            self._version = end
-        if feed is not None and (announce or self._version != start):
-            metrics.CATCH_UPS.labels(reason).inc()
-            await self._send(
-                {"type": "replayed", "cursor": str(feed.cursor), "unread_count": feed.unread_count}
-            )
+            standing = None
 
-    async def _next_page(self, pages: AsyncIterator[FeedHistory]) -> FeedHistory | None:
-        """Read the next page in our turn; a client that takes it slowly does not make the others wait."""
-        async with self._with.catching_up:
-            return await anext(pages, None)
+    def _caught_up(self, reason: str) -> None:
+        """Go on with what came meanwhile; read again if that is not all that there is."""
+        again = self._again or (self._known > self._version and not self._early)
+        self._again, self._known, self._behind = False, 0, False
+        self._take_early()
+        if again:
+            self._fill(reason)
 
-    async def _reset(self, feed: Feed, reason: str) -> None:
+    async def _replay(self, reason: str, standing: Standing) -> None:
+        why = _why_reset(Cursor(self._epoch, self._version), standing)
+        if why is not None:
+            self._reset(standing.feed, why)
+            return
+        if standing.feed.version == self._version:
+            return
+        oldest = None
+        feed = standing.feed
+        async for page in self._with.catch_ups.pages(self.user, self._version, feed.cursor):
+            feed = page.feed
+            why = _why_reset(Cursor(self._epoch, self._version), Standing(feed, page.horizon))
+            if why is not None:
+                self._reset(feed, why)
+                return
+            oldest = oldest or (page.notifications[0].created_at if page.notifications else None)
+            self._send_page(page)
+            await self._connection.flowing(SEND_SECONDS)
+        self._replayed(feed)
+        _count(reason, "ok", None if oldest is None else (self._with.clock() - oldest).total_seconds())
+
+    def _send_page(self, page: FeedHistory) -> None:
+        end = page.notifications[-1].version if page.more else page.feed.version
+        if page.notifications:
+            items = [wire.render(item) for item in page.notifications]
+            upto = replace(page.feed, version=end)
+            frame = wire.notifications_frame(upto, self._version, items, replay=True)
+            self._send_text(frame, str(upto.cursor))
+        self._version = end
+
+    def _replayed(self, feed: Feed) -> None:
+        cursor = str(feed.cursor)
+        frame = {"type": "replayed", "cursor": cursor, "unread_count": feed.unread_count}
+        self._send(frame, feed.cursor)
+
+    def _reset(self, feed: Feed, reason: str) -> None:
         """Have the client reload over REST; live from here."""
         self._epoch, self._version = feed.epoch, feed.version
-        await self._send(
+        self._early.clear()
+        metrics.RESETS.labels(reason).inc()
+        self._send(
             {
                 "type": "reset",
                 "cursor": str(feed.cursor),
                 "unread_count": feed.unread_count,
                 "reason": reason,
-            }
+            },
+            feed.cursor,
         )
 
-    async def _keep_alive(self, *, idle: bool) -> None:
-        if self._token_seconds() <= 0:
-            raise Close(TOKEN_EXPIRED, "the token has expired")
-        silence = monotonic() - self._last_outbound
+    def behind(self, standing: Standing) -> bool:
+        """Whether the client has not been told what is known to have happened."""
+        if self._behind or self._closed:
+            return False
+        return standing.feed.epoch != self._epoch or standing.feed.version > self._version
+
+    def compare(self, standing: Standing) -> None:
+        """Catch up if this was true a while ago and the client still has not been told."""
+        if self.behind(standing):
+            metrics.POSITION_MISSES.inc()
+            self._fill("position")
+
+    # --- time ---
+
+    def tick(self, now: float, at: datetime) -> None:
+        """See what is due, once a second or so: one clock for all sessions costs less than a timer each."""
+        if self._spoke:
+            self._spoke = False
+            self._last_outbound = now
+        stalled = self._connection.stalled_since
         waiting = self._last_inbound < self._last_ping
-        if waiting and monotonic() - self._last_ping >= PONG_SECONDS:
-            raise Close(NO_PONG, "no pong came back")
-        if idle and not waiting and silence >= PING_SECONDS:
-            await self._send({"type": "ping"})
-            self._last_ping = monotonic()
+        if stalled and now - stalled >= SEND_SECONDS:
+            self.close(closing(Lagging()))
+        elif self._token_seconds(at) <= 0:
+            self.close(Close(TOKEN_EXPIRED, "the token has expired"))
+        elif waiting and now - self._last_ping >= PONG_SECONDS:
+            self.close(Close(NO_PONG, "no pong came back"))
+        elif not waiting and now - self._last_outbound >= PING_SECONDS:
+            if self._connection.ping():
+                self._last_ping = now
+            self._last_outbound = now
 
-    def _patience(self) -> float:
-        """How long to wait for frames before something else is due."""
-        if self._last_inbound < self._last_ping:
-            due = self._last_ping + PONG_SECONDS
-        else:
-            due = self._last_outbound + PING_SECONDS
-        return max(0.05, min(due - monotonic(), self._token_seconds()))
+    def _token_seconds(self, at: datetime) -> int:
+        return int((self._claims.expires_at - at).total_seconds())
 
-    def _token_seconds(self) -> int:
-        return int((self._expires_at - self._with.clock()).total_seconds())
+    # --- out ---
 
-    async def _send(self, frame: dict[str, object]) -> None:
-        await self._send_text(wire.text(frame))
+    def _send(self, frame: dict[str, object], cursor: Cursor | None = None) -> None:
+        self._send_text(wire.text(frame), "" if cursor is None else str(cursor))
 
-    async def _send_text(self, text: str) -> None:
+    def _send_text(self, text: str, cursor: str = "") -> None:
+        self._spoke = True
+        if self._closed:
+            return
         try:
-            async with asyncio.timeout(SEND_SECONDS):
-                await self._socket.send_data(text)
-        except TimeoutError:
-            raise Lagging from None
-        self._last_outbound = monotonic()
+            self._connection.send(text, cursor)
+        except Lagging as error:
+            self.close(closing(error))
 
-    async def _error(self, ref: object, code: str, detail: str, *, temporary: bool = False) -> None:
+    def _error(self, ref: object, code: str, detail: str, *, temporary: bool = False) -> None:
         frame = {"type": "error", "ref": ref, "code": code, "detail": detail, "temporary": temporary}
-        await self._send(frame)
+        self._send(frame)
+
+    def _view(self, ids: Sequence[str]) -> None:
+        """Delivery is viewing: mark what was just delivered."""
+        under_way = bool(self._viewed)
+        self._viewed += ids
+        if not under_way:
+            self._start(self._mark_viewed())
+
+    async def _mark_viewed(self) -> None:
+        while self._viewed:
+            chunk = self._viewed[:100]
+            try:
+                await self._with.mark(self.user, Mark.READ, [NotificationId(UUID(item)) for item in chunk])
+            except Unavailable as error:
+                self._error(None, "unavailable", error.detail, temporary=True)
+            del self._viewed[: len(chunk)]
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            self.close(closing(error))
 
     # --- in ---
 
     async def _read(self) -> None:
-        while True:
-            text = await self._socket.receive_data(mode="text")
+        while (said := await self._connection.receive()) is not None and not self._closed:
             self._last_inbound = monotonic()
-            if len(text.encode()) > INBOUND_BYTES:
-                await self._error(None, "too_large", f"a frame has at most {INBOUND_BYTES} bytes")
+            if not self._pace.allows(self._last_inbound):
+                raise Close(RATE_LIMITED, "too many frames; slow down")
+            if len(said if isinstance(said, bytes) else said.encode()) > INBOUND_BYTES:
+                self._error(ref_of(said), "too_large", f"a frame has at most {INBOUND_BYTES} bytes")
                 continue
             try:
-                command = decode(text)
+                command = decode(said)
             except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-                await self._error(ref_of(text), "bad_frame", str(error))
+                self._error(ref_of(said), "bad_frame", str(error))
                 continue
             if not isinstance(command, Pong):
                 await self._obey(command)
 
     async def _obey(self, command: Command) -> None:
         try:
-            changed = self._refresh(command) if isinstance(command, Refresh) else await self._mark(command)
+            answer = self._refresh(command) if isinstance(command, Refresh) else await self._mark(command)
         except (DomainError, NotAuthenticated) as error:
-            await self._error(command.ref, "refused", error.detail)
+            self._error(command.ref, "refused", error.detail)
         except Unavailable as error:
-            await self._error(command.ref, "unavailable", error.detail, temporary=True)
+            self._error(command.ref, "unavailable", error.detail, temporary=True)
         else:
             if command.ref is not None:
-                await self._send({"type": "ok", "ref": command.ref, "changed": changed})
+                self._send({"type": "ok", "ref": command.ref, **answer})
 
-    def _refresh(self, command: Refresh) -> int:
+    def _refresh(self, command: Refresh) -> dict[str, int]:
         claims = self._with.authenticate.token(command.token)
-        if claims.user_id != self._user:
+        if claims.user_id != self.user:
             raise NotAuthenticated("This token is another user's.")
-        self._expires_at = claims.expires_at
-        return 0
+        self._claims = claims
+        return {"changed": 0, "token_expires_in": self._token_seconds(self._with.clock())}
 
-    async def _mark(self, command: Read | Unread | Archive | Unarchive) -> int:
+    async def _mark(self, command: Read | Unread | Archive | Unarchive) -> dict[str, int]:
         if (command.ids is None) == (command.up_to is None):
             raise Invalid([FieldError("ids", "is required, or up_to, but not both")])
         if command.up_to is not None:
             cursor = Cursor.parse(command.up_to, "up_to")
-            return (await self._with.mark.up_to(self._user, command.mark, cursor)).changed
+            return {"changed": (await self._with.mark.up_to(self.user, command.mark, cursor)).changed}
         ids = [NotificationId(item) for item in command.ids or ()]
-        return (await self._with.mark(self._user, command.mark, ids)).changed
+        return {"changed": (await self._with.mark(self.user, command.mark, ids)).changed}
+
+
+def closing(error: BaseException) -> Close:
+    """What a client is told of an error that ends its stream."""
+    match error:
+        case Close():
+            return error
+        case Lagging():
+            return Close(SLOW_READER, "the stream is read too slowly; resume by cursor")
+        case UnknownUser():
+            return Close(BAD_REQUEST, error.detail)
+        case Unavailable():
+            return Close(INTERNAL, str(error))
+        case _:
+            logger.error("a live session failed", exc_info=error)
+            return Close(INTERNAL, "internal error")
+
+
+def _why_reset(position: Cursor, standing: Standing) -> str | None:
+    """Why a client cannot be brought from a position to where the feed stands; None if it can."""
+    if position.epoch != standing.feed.epoch:
+        return "epoch"
+    if position.version > standing.feed.version:
+        return "future"
+    if position.version < standing.horizon:
+        return "retention"
+    return None
+
+
+_AGES = ((60, "1m"), (3_600, "1h"), (86_400, "1d"), (30 * 86_400, "30d"))
+
+
+def _count(reason: str, outcome: str, age: float | None) -> None:
+    """Count a catch-up, by the age (seconds) of the oldest notification in it."""
+    name = "none" if age is None else next((name for most, name in _AGES if age <= most), "older")
+    metrics.CATCH_UPS.labels(reason, outcome, name).inc()

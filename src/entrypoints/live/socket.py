@@ -1,63 +1,70 @@
 """The live socket: `/ws/{user_id}`."""
 
-import asyncio
-import logging
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
-from litestar import WebSocket, websocket
-from litestar.exceptions import WebSocketDisconnect
-from litestar.params import FromPath
+from litestar import asgi
+from litestar.connection import ASGIConnection
+from litestar.enums import ScopeType
+from litestar.exceptions import HTTPException
+from litestar.types import Receive, Scope, Send
 
 from adapters import metrics, wire
-from application.errors import NotAuthenticated, Unavailable
-from application.ports import Lagging
-from domain.errors import DomainError, Invalid, UnknownUser
+from application.accounts import AuthenticateUser
+from application.errors import NotAuthenticated
+from application.ports import Connection
+from domain.errors import Invalid
 from domain.feed import Cursor
 from domain.identifiers import UserId
+from entrypoints.http import problems
 from entrypoints.http.guards import bearer_token
-from entrypoints.live.frames import (
-    BAD_REQUEST,
-    FORBIDDEN,
-    INTERNAL,
-    INVALID_TOKEN,
-    SLOW_READER,
-    SUBPROTOCOL,
-    Close,
-)
-from entrypoints.live.session import SEND_SECONDS, Hello, Session, Streaming
+from entrypoints.live.frames import BAD_REQUEST, FORBIDDEN, INVALID_TOKEN, SUBPROTOCOL, Close
+from entrypoints.live.session import Hello, Session, closing
+from entrypoints.live.sessions import Full, Sessions
 
-logger = logging.getLogger(__name__)
+Request: TypeAlias = ASGIConnection[Any, Any, Any, Any]
+Connect: TypeAlias = Callable[[Any, Any, Any], Connection]
+"""Makes the connection of an accepted WebSocket from its ASGI scope, receive and send."""
 
 
-@websocket("/ws/{user_id:str}")
-async def live_socket(socket: WebSocket[Any, Any, Any], user_id: FromPath[str]) -> None:
+@asgi("/ws/{user_id:str}", copy_scope=False)
+async def live_socket(scope: Scope, receive: Receive, send: Send) -> None:
     """Accept, so that a browser can see the reason of a refusal, then serve the session until it ends."""
-    streaming: Streaming = socket.app.state.streaming
-    offered = socket.scope.get("subprotocols") or []
-    await socket.accept(subprotocols=SUBPROTOCOL if SUBPROTOCOL in offered else None)
+    if scope["type"] != ScopeType.WEBSOCKET:
+        raise HTTPException("This path is a WebSocket.", status_code=426, headers={"Upgrade": "websocket"})
+    state = scope["litestar_app"].state
+    sessions: Sessions = state.sessions
+    await receive()
     try:
-        hello = await _hello(socket, UserId(user_id), streaming)
-        await Session(socket, streaming, hello).run()
-    except WebSocketDisconnect:
+        sessions.check_room()
+    except Full as full:
+        await _deny(send, full)
         return
-    except Close as close:
-        await _say_bye(socket, close)
-    except (Unavailable, Lagging, DomainError) as error:
-        await _say_bye(socket, _closing(error))
-    except Exception:
-        logger.exception("a live session failed")
-        await _say_bye(socket, Close(INTERNAL, "internal error"))
+    offered = scope["subprotocols"]
+    chosen = SUBPROTOCOL if SUBPROTOCOL in offered else None
+    await send({"type": "websocket.accept", "headers": [], "subprotocol": chosen})
+    connection: Connection = state.connect(scope, receive, send)
+    try:
+        request: Request = ASGIConnection(scope)
+        check_origin(request, state.origins)
+        authenticate = state.authenticate_user
+        hello = await read_hello(request, UserId(scope["path_params"]["user_id"]), authenticate)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the client is told
+        say_bye(connection, closing(error))
+    else:
+        del request
+        await sessions.serve(Session(sessions.streaming, hello, connection))
 
 
-async def _hello(socket: WebSocket[Any, Any, Any], user: UserId, streaming: Streaming) -> Hello:
-    _check_origin(socket, streaming.origins)
-    query = socket.query_params
+async def read_hello(request: Request, user: UserId, authenticate: AuthenticateUser) -> Hello:
+    """What a client asks for with its credentials, in the query and the headers. Raises Close."""
+    query = request.query_params
     try:
         if "ticket" in query:
-            claims = await streaming.authenticate.ticket(query["ticket"])
+            claims = await authenticate.ticket(query["ticket"])
         else:
-            claims = streaming.authenticate.token(bearer_token(socket))
+            claims = authenticate.token(bearer_token(request))
     except NotAuthenticated as error:
         raise Close(INVALID_TOKEN, error.detail) from error
     if claims.user_id != user:
@@ -65,49 +72,40 @@ async def _hello(socket: WebSocket[Any, Any, Any], user: UserId, streaming: Stre
     view = query.get("view", "manual")
     if view not in {"manual", "auto"}:
         raise Close(BAD_REQUEST, "view must be manual or auto")
+    asked = query.get("cursor") or request.headers.get("last-event-id")
     try:
-        cursor = Cursor.parse(query["cursor"]) if query.get("cursor") else None
+        cursor = Cursor.parse(asked) if asked else None
     except Invalid as error:
         raise Close(BAD_REQUEST, error.detail) from error
     return Hello(claims, cursor, view == "auto")
 
 
-def _check_origin(socket: WebSocket[Any, Any, Any], allowed: frozenset[str]) -> None:
-    """Browsers let any page open a socket to anywhere, and say from where (RFC 6455 §10.2)."""
-    origin = socket.headers.get("origin")
+def check_origin(request: Request, allowed: frozenset[str]) -> None:
+    """Browsers let any page open a socket to anywhere, and say from where (RFC 6455 §10.2). Raises Close."""
+    origin = request.headers.get("origin")
     if origin is None or origin in allowed:
         return
     try:
-        ours = urlsplit(origin).netloc == socket.headers.get("host")
+        ours = urlsplit(origin).netloc == request.headers.get("host")
     except ValueError:  # no URL at all
         ours = False
     if not ours:
         raise Close(FORBIDDEN, "this origin is not allowed")
 
 
-def _closing(error: Exception) -> Close:
-    match error:
-        case Lagging():
-            return Close(SLOW_READER, "the stream is read too slowly; resume by cursor", retry_ms=500)
-        case UnknownUser():
-            return Close(BAD_REQUEST, error.detail)
-        case _:
-            return Close(INTERNAL, str(error))
-
-
-async def _say_bye(socket: WebSocket[Any, Any, Any], close: Close) -> None:
-    resume = close.code < 4500
+def say_bye(connection: Connection, close: Close) -> None:
+    """End a connection that has no session."""
     metrics.CLOSES.labels(close.code).inc()
-    bye = {
-        "type": "bye",
-        "code": close.code,
-        "reason": close.reason,
-        "retry_ms": close.retry_ms if resume else None,
-        "resume": resume,
-    }
-    try:
-        async with asyncio.timeout(SEND_SECONDS):
-            await socket.send_data(wire.text(bye))
-            await socket.close(close.code, close.reason[:100])
-    except (WebSocketDisconnect, RuntimeError, TimeoutError):
-        logger.debug("the client was gone before its bye")
+    connection.close(close.code, close.reason[:100], wire.text(close.bye()))
+
+
+async def _deny(send: Send, full: Full) -> None:
+    """Refuse the handshake itself: whoever has no room cannot explain at length, and a balancer sees it."""
+    headers = [
+        (b"content-type", problems.MEDIA_TYPE.encode()),
+        (b"retry-after", str(full.retry_seconds).encode()),
+    ]
+    start: Any = {"type": "websocket.http.response.start", "status": 503, "headers": headers}
+    body: Any = {"type": "websocket.http.response.body", "body": wire.encode(problems.describe(full))}
+    await send(start)
+    await send(body)

@@ -1,0 +1,117 @@
+"""AsgiConnection: a live connection over any ASGI server."""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from time import monotonic
+from typing import Any
+
+from adapters.websocket.bounds import check_room
+from application.ports import Lagging
+
+# How long a client may take to read the last frames and the close.
+_CLOSE_SECONDS = 10.0
+
+
+class AsgiConnection:
+    """A Connection of an accepted ASGI WebSocket: a queue, and a task that sends what is in it."""
+
+    def __init__(self, receive: Callable[[], Awaitable[Any]], send: Callable[[Any], Awaitable[None]]) -> None:
+        self._receive = receive
+        self._send = send
+        self._waiting: deque[tuple[Any, int]] = deque()
+        self._bytes = 0
+        self._closing = False
+        self._gone = asyncio.get_running_loop().create_future()
+        self._empty = asyncio.Event()
+        self._empty.set()
+        self._writer: asyncio.Task[None] | None = None
+        self.stalled_since = 0.0
+
+    @property
+    def queued(self) -> int:
+        return self._bytes
+
+    def send(self, text: str, cursor: str = "") -> None:
+        if not self._closing and not self._gone.done():
+            check_room(len(self._waiting), self._bytes, len(text))
+            self._put(self._event(text, cursor), len(text))
+
+    def ping(self) -> bool:
+        self.send('{"type":"ping"}')
+        return True
+
+    async def flowing(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._empty.wait()
+        except TimeoutError:
+            raise Lagging from None
+
+    async def receive(self) -> str | bytes | None:
+        reading = asyncio.ensure_future(self._receive())
+        try:
+            await asyncio.wait([reading, self._gone], return_when=asyncio.FIRST_COMPLETED)
+            if reading.done():
+                return self._said(reading.result())
+        finally:
+            reading.cancel()
+        return None
+
+    def close(self, code: int, reason: str, bye: str) -> None:
+        if self._closing or self._gone.done():
+            return
+        self._closing = True
+        if self.stalled_since:  # what a slow client was to get, it gets when it resumes
+            self._waiting.clear()
+            self._bytes = 0
+        self._put(self._event(bye, ""), len(bye))
+        self._put(self._end_event(code, reason), 0)
+        asyncio.get_running_loop().call_later(_CLOSE_SECONDS, self._end)
+
+    def _event(self, text: str, cursor: str) -> Any:
+        return {"type": "websocket.send", "text": text}
+
+    def _end_event(self, code: int, reason: str) -> Any:
+        return {"type": "websocket.close", "code": code, "reason": reason}
+
+    def _said(self, event: Any) -> str | bytes | None:
+        if event["type"] != "websocket.receive":
+            self._end()
+            return None
+        said: str | bytes = event["text"] if event.get("text") is not None else event["bytes"]
+        return said
+
+    def _put(self, event: Any, size: int) -> None:
+        self._waiting.append((event, size))
+        self._bytes += size
+        self._empty.clear()
+        if self._writer is None:
+            self._writer = asyncio.get_running_loop().create_task(self._write())
+
+    async def _write(self) -> None:
+        try:
+            while self._waiting:
+                event, size = self._waiting.popleft()
+                self.stalled_since = monotonic()
+                await self._send(event)
+                self.stalled_since = 0.0
+                self._bytes = max(0, self._bytes - size)
+            self._empty.set()
+        except Exception:  # noqa: BLE001 - each server has an error of its own for a client that has gone
+            self._end()
+        else:
+            if self._closing:
+                self._end()
+        finally:
+            self._writer = None
+
+    def _end(self) -> None:
+        """Nothing more can be said or heard."""
+        self._waiting.clear()
+        self._bytes = 0
+        self._empty.set()
+        if not self._gone.done():
+            self._gone.set_result(None)
+        if self._writer is not None and self._writer is not asyncio.current_task():
+            self._writer.cancel()

@@ -1,0 +1,12 @@
+"""How much may wait for one client."""
+
+from application.ports import Lagging
+
+_FRAMES = 256
+_BYTES = 1024 * 1024
+
+
+def check_room(frames: int, size: int, more: int) -> None:
+    """Raise Lagging if this much waits already. One frame may always wait, whatever its size."""
+    if frames and (frames >= _FRAMES or size + more > _BYTES):
+        raise Lagging

@@ -1,0 +1,13 @@
+"""How a live socket is written to: through its transport where the server lets us, else as ASGI has it."""
+
+from typing import Any
+
+from adapters.websocket.asgi import AsgiConnection
+from adapters.websocket.protocol import EXTENSION, StreamProtocol
+from application.ports import Connection
+
+
+def connect(scope: Any, receive: Any, send: Any) -> Connection:
+    """The connection of a WebSocket that has been accepted."""
+    protocol: StreamProtocol | None = (scope.get("extensions") or {}).get(EXTENSION)
+    return AsgiConnection(receive, send) if protocol is None else protocol.connection()

@@ -1,0 +1,165 @@
+"""Sessions: all live streams of this process, and what is done with them together."""
+
+import asyncio
+import logging
+import math
+import random
+from collections import Counter
+from collections.abc import Callable, Sequence
+from time import monotonic
+
+from adapters import metrics
+from application.errors import Unavailable
+from application.ports import Claims
+from domain.identifiers import UserId
+from entrypoints.live.frames import DRAIN, REVOKED, TOO_MANY, Close
+from entrypoints.live.session import Session, Streaming
+
+logger = logging.getLogger(__name__)
+
+TICK_SECONDS = 1.0
+# How often each stream's position is compared with the feed. Redis loses what it carries without an error.
+CHECK_SECONDS = 40.0
+# The same while nothing is carried at all: streams go on, later.
+_UNCARRIED_CHECK_SECONDS = 5.0
+# What was committed before a check may still be on its way for a moment.
+_ON_ITS_WAY_SECONDS = 1.0
+_CHECKED_AT_ONCE = 500
+_DRAIN_STEP_SECONDS = 0.1
+# Below this rate a drain is gentle enough, however long it might take.
+_DRAINED_A_SECOND = 20.0
+_GOODBYE_SECONDS = 3.0
+
+
+class Full(Unavailable):
+    """No room for another stream here, for now. Another process may have some."""
+
+    def __init__(self, detail: str) -> None:
+        self.retry_seconds = random.randint(1, 5)  # noqa: S311 - jitter
+        super().__init__(detail)
+
+
+class Sessions:
+    """Admits sessions, tells them the time, compares their positions, and ends them together."""
+
+    def __init__(
+        self, streaming: Streaming, *, most: int, per_user: int, carried: Callable[[], bool]
+    ) -> None:
+        """`most` in this process and `per_user`, 0 for any number; `carried` says whether frames come."""
+        self.streaming = streaming
+        self._most = most
+        self._per_user = per_user
+        self._carried = carried
+        self._open: dict[Session, None] = {}
+        self._of_user: Counter[UserId] = Counter()
+        self._round: list[Session] = []
+        self._checking: asyncio.Task[None] | None = None
+        self.draining = False
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def check_room(self) -> None:
+        """Raise Full if this process takes no more streams."""
+        if self.draining:
+            raise Full("This process is about to stop; connect again.")
+        if self._most and len(self._open) >= self._most:
+            raise Full(f"This process serves {self._most} streams already; connect again later.")
+
+    async def check_serving(self) -> None:
+        """Raise Unavailable once the process is about to stop: a balancer is to send nothing more here."""
+        if self.draining:
+            raise Unavailable("draining")
+
+    async def serve(self, session: Session) -> None:
+        """Run a session to its end."""
+        user = session.user
+        if self.draining:  # since its handshake
+            session.close(Close(DRAIN, "this process is about to stop"))
+            return
+        if self._per_user and self._of_user[user] >= self._per_user:
+            session.close(Close(TOO_MANY, f"this user has {self._per_user} streams open already"))
+            return
+        self._open[session] = None
+        self._of_user[user] += 1
+        try:
+            await session.run()
+        finally:
+            del self._open[session]
+            self._of_user[user] -= 1
+            if not self._of_user[user]:
+                del self._of_user[user]
+
+    def end(self, is_dead: Callable[[Claims], bool]) -> None:
+        """Close the streams whose token has been revoked or whose user disabled."""
+        for session in [session for session in self._open if is_dead(session.claims)]:
+            session.close(Close(REVOKED, "the user has been disabled, or the token revoked"))
+
+    async def run(self) -> None:
+        """Tell the sessions the time for as long as the process lives."""
+        try:
+            while True:
+                await asyncio.sleep(TICK_SECONDS)
+                self._tick()
+        finally:
+            if self._checking is not None:
+                self._checking.cancel()
+
+    def _tick(self) -> None:
+        now, at = monotonic(), self.streaming.clock()
+        queued = 0
+        for session in list(self._open):
+            session.tick(now, at)
+            queued += session.queued
+        metrics.QUEUED_BYTES.set(queued)
+        if self._checking is None or self._checking.done():
+            self._checking = asyncio.create_task(self._compare(self._next_of_round()))
+
+    def _next_of_round(self) -> Sequence[Session]:
+        """Those whose turn it is: all of them, once every so many seconds."""
+        if not self._round:
+            self._round = list(self._open)
+        seconds = CHECK_SECONDS if self._carried() else _UNCARRIED_CHECK_SECONDS
+        share = min(_CHECKED_AT_ONCE, math.ceil(len(self._open) * TICK_SECONDS / seconds))
+        chosen, self._round = self._round[:share], self._round[share:]
+        return chosen
+
+    async def _compare(self, sessions: Sequence[Session]) -> None:
+        if not sessions:
+            return
+        try:
+            standings = await self.streaming.catch_ups.standings({session.user for session in sessions})
+        except Unavailable as error:
+            logger.debug("positions were not compared: %s", error)
+            return
+        late = [
+            (session, standing)
+            for session in sessions
+            if (standing := standings.get(session.user)) is not None and session.behind(standing)
+        ]
+        if late:
+            await asyncio.sleep(_ON_ITS_WAY_SECONDS)
+            for session, standing in late:
+                session.compare(standing)
+
+    async def drain(self, seconds: float) -> None:
+        """Take no more streams and end all that are open, spread over so many seconds, each asked to come
+        back after a time of its own: a client's jitter cannot spread what all are told at once.
+        """
+        self.draining = True
+        sessions = list(self._open)
+        random.shuffle(sessions)
+        if sessions:
+            logger.info("draining %d streams", len(sessions))
+        seconds = min(seconds, len(sessions) / _DRAINED_A_SECOND)
+        began, closed = monotonic(), 0
+        while closed < len(sessions):
+            elapsed = monotonic() - began
+            due = len(sessions) if elapsed >= seconds else math.ceil(len(sessions) * elapsed / seconds)
+            for session in sessions[closed:due]:
+                session.close(Close(DRAIN, "this process is about to stop"))
+            closed = max(closed, due)
+            await asyncio.sleep(_DRAIN_STEP_SECONDS)
+        end = monotonic() + _GOODBYE_SECONDS
+        while self._open and monotonic() < end:  # noqa: ASYNC110 - it ends after a while anyway
+            await asyncio.sleep(_DRAIN_STEP_SECONDS)
