@@ -4,7 +4,7 @@ Every one of them can be `away`. tests/contracts.py holds them to the same promi
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -35,6 +35,7 @@ from application.ports import (
     Received,
     Render,
     Rendered,
+    Standing,
     UnreadPage,
 )
 from domain.errors import UnknownNotification, UnknownUser, UserTaken
@@ -158,6 +159,17 @@ class MemoryFeeds(Reachable):
         items = sorted(self._held[user].values(), key=lambda item: item.version)
         changed = [item for item in items if item.version > after]
         return FeedHistory(feed, tuple(changed[:limit]), more=len(changed) > limit)
+
+    async def standings(self, users: Collection[UserId]) -> Mapping[UserId, Standing]:
+        self.reach()
+        return {user: Standing(self._feed(user)) for user in users if user in self._users.held}
+
+    async def histories(
+        self, wanted: Sequence[tuple[UserId, int]], limit: int
+    ) -> Sequence[FeedHistory | None]:
+        self.reach()
+        known = self._users.held
+        return [await self.history(user, after, limit) if user in known else None for user, after in wanted]
 
     async def expired(self, at: datetime, limit: int) -> Sequence[tuple[UserId, NotificationId]]:
         self.reach()

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Sequence
 from dataclasses import dataclass
 
+from application.catching_up import REPLAY_LIMIT
 from application.ports import (
     Announcer,
     Clock,
@@ -21,7 +22,6 @@ from domain.notification import Mark, Notification, Status
 
 PAGE_LIMIT = 100
 MARK_LIMIT = 100
-REPLAY_LIMIT = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,7 @@ Every method of a port that reaches a server raises `Unavailable` when that serv
 unless its docstring says otherwise, and returns within a bounded time.
 """
 
-from collections.abc import AsyncGenerator, Callable, Collection, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -50,12 +50,24 @@ class FeedPage:
 
 
 @dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a feed stands, and from where on it can be replayed."""
+
+    feed: Feed
+    horizon: int = 0
+    """What changed up to this version may be gone: whoever stands below it has to reload."""
+
+
+@dataclass(frozen=True, slots=True)
 class FeedHistory:
-    """What changed after a version: notifications as they are now, in version order."""
+    """What changed after a version: notifications as they are now, in version order, true for
+    `feed.version`. Of what was asked for below the horizon some may be missing.
+    """
 
     feed: Feed
     notifications: tuple[Notification, ...]
     more: bool
+    horizon: int = 0
 
 
 class Feeds(Protocol):
@@ -102,6 +114,18 @@ class Feeds(Protocol):
 
     async def history(self, user: UserId, after: int, limit: int) -> FeedHistory:
         """What changed after this version, the first `limit` of it. Raises UnknownUser."""
+        ...
+
+    async def standings(self, users: Collection[UserId]) -> Mapping[UserId, Standing]:
+        """Where these feeds stand, read at once. Users without a feed are left out."""
+        ...
+
+    async def histories(
+        self, wanted: Sequence[tuple[UserId, int]], limit: int
+    ) -> Sequence[FeedHistory | None]:
+        """The `history` of each user after the version next to it, read at once and in this order; None
+        for a user without a feed. Up to `limit` notifications each: mind how many are asked for.
+        """
         ...
 
     async def expired(self, at: datetime, limit: int) -> Sequence[tuple[UserId, NotificationId]]:

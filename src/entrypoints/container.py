@@ -44,6 +44,7 @@ from application.accounts import (
     IssueStreamTicket,
     LogIn,
 )
+from application.catching_up import CatchUps
 from application.dead_letters import ListDeadLetters, ReplayDeadLetters
 from application.delivery import RetractExpired, StoreNotifications
 from application.inbox import (
@@ -234,6 +235,7 @@ class Container(containers.DeclarativeContainer):
         MarkNotifications, feeds=feeds, announcer=announcer, clock=clock
     )
     mark_read: providers.Provider[MarkRead] = providers.Singleton(MarkRead, mark=mark, feeds=feeds)
+    catch_ups: providers.Singleton[CatchUps] = providers.Singleton(CatchUps, feeds)
     catch_up: providers.Provider[CatchUp] = providers.Singleton(CatchUp, feeds=feeds)
 
 
