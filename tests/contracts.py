@@ -30,6 +30,7 @@ from application.ports import (
     NotificationQueue,
     Passwords,
     Rendered,
+    Standing,
     Tickets,
     Tokens,
     UnreadIndex,
@@ -491,6 +492,47 @@ class FeedsContract:
         with pytest.raises(UnknownNotification):
             await feeds.get(ADA, an_id(1))
 
+    async def test_the_standings_of_many_are_read_at_once(self, feeds: Feeds) -> None:
+        await feeds.append(drafts(3))
+        await feeds.mark(ADA, Mark.READ, [an_id(1)], LATER)
+
+        found = await feeds.standings([BOB, NOBODY, ADA, ADA])
+
+        assert found == {user: Standing(await feeds.feed(user), 0) for user in (ADA, BOB)}
+        assert (found[ADA].feed.version, found[ADA].feed.unread_count) == (4, 2)
+        assert await feeds.standings([]) == {}
+
+    async def test_the_histories_of_many_are_as_each_alone(self, feeds: Feeds) -> None:
+        await feeds.append([*drafts(5), *(a_draft(n, BOB) for n in (1, 2))])
+        await feeds.mark(BOB, Mark.RETRACTED, [an_id(1)], LATER)
+        wanted = [(BOB, 0), (ADA, 4), (ADA, 0), (ADA, 5), (BOB, 99), (ADA, 0)]
+
+        found = await feeds.histories(wanted, 2)
+
+        assert list(found) == [await feeds.history(user, after, 2) for user, after in wanted]
+        assert [versions(one.notifications) for one in found if one] == [[2, 3], [5], [1, 2], [], [], [1, 2]]
+        assert [one.more for one in found if one] == [False, False, True, False, False, True]
+
+    async def test_who_has_no_feed_has_no_history_among_others(self, feeds: Feeds) -> None:
+        await feeds.append(drafts(1))
+
+        found = await feeds.histories([(NOBODY, 0), (ADA, 0), (NOBODY, 1)], 10)
+
+        assert [one and versions(one.notifications) for one in found] == [None, [1], None]
+        assert list(await feeds.histories([(NOBODY, 0)], 10)) == [None]
+        assert list(await feeds.histories([], 10)) == []
+
+    async def test_histories_span_months(self, feeds: Feeds) -> None:
+        long_ago = NOW - timedelta(days=70)
+        await feeds.append([a_draft(1), a_draft(2, at=long_ago), a_draft(3, BOB, at=long_ago)])
+
+        ada, bob = await feeds.histories([(ADA, 0), (BOB, 0)], 10)
+
+        assert ada
+        assert bob
+        assert ids(ada.notifications) == [an_id(1), an_id(2, long_ago)]
+        assert ids(bob.notifications) == [an_id(3, long_ago)]
+
     async def test_what_has_expired_is_listed_oldest_first_until_it_is_retracted(self, feeds: Feeds) -> None:
         times = {1: LATER, 2: NOW, 3: LATER + timedelta(microseconds=1), 4: None}
         await feeds.append([a_draft(n, expires_at=at) for n, at in times.items()])
@@ -548,6 +590,23 @@ class FeedsContract:
         assert len(stored) == 28
         assert len(set(versions(stored))) == 28
         assert stored[-1].version == feed.version
+
+    async def test_histories_read_at_once_are_each_true_for_the_version_they_name(self, feeds: Feeds) -> None:
+        """While both feeds change: every change up to that version is there, and none after it."""
+        batches = [[a_draft(n, user) for user in (ADA, BOB)] for n in range(1, 31)]
+
+        async def change() -> None:
+            for batch in batches:
+                await feeds.append(batch)
+
+        changing = asyncio.create_task(change())
+        while not changing.done():
+            for found in await feeds.histories([(BOB, 0), (ADA, 0)], 100):
+                assert found
+                assert versions(found.notifications) == list(range(1, found.feed.version + 1))
+                assert found.feed.unread_count == found.feed.version
+            await asyncio.sleep(0)
+        await changing
 
     async def test_a_page_is_true_for_the_version_it_names(self, feeds: Feeds) -> None:
         async def change() -> None:

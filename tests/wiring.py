@@ -156,7 +156,7 @@ def on_memory(**settings: Any) -> tuple[Memory, Container, Litestar]:
         container = memory.container(**settings)
         _BUILT[key] = memory, container, create_app(container)
     _BUILT[key][0].clear()
-    _BUILT[key][1].catch_ups.reset()  # type: ignore[attr-defined]  # it remembers pages for a moment, of feeds that are gone now
+    _BUILT[key][1].catch_ups.reset()  # it remembers pages for a moment, of feeds that are gone now
     return _BUILT[key]
 
 

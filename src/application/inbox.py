@@ -1,13 +1,12 @@
 """The inbox: what a user sees of its feed, and what it changes in it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 
 from application.ports import (
     Announcer,
     Clock,
-    FeedHistory,
     FeedPage,
     Feeds,
     Render,
@@ -21,7 +20,6 @@ from domain.notification import Mark, Notification, Status
 
 PAGE_LIMIT = 100
 MARK_LIMIT = 100
-REPLAY_LIMIT = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,24 +136,6 @@ class MarkRead:
         if marked.notifications:
             return marked.notifications[0]
         return await self.feeds.get(user, notification)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CatchUp:
-    """What changed in a feed after a position, page by page, each true when it was read.
-
-    The last page's feed is where the client stands then. Raises UnknownUser.
-    """
-
-    feeds: Feeds
-
-    async def __call__(self, user: UserId, after: int) -> AsyncIterator[FeedHistory]:
-        while True:
-            page = await self.feeds.history(user, after, REPLAY_LIMIT)
-            yield page
-            if not page.more:
-                return
-            after = page.notifications[-1].version
 
 
 def rendered(page: FeedPage, render: Render) -> UnreadPage:

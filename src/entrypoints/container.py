@@ -242,7 +242,7 @@ class Container(containers.DeclarativeContainer):
         MarkNotifications, feeds=feeds, announcer=announcer, clock=clock
     )
     mark_read: providers.Provider[MarkRead] = providers.Singleton(MarkRead, mark=mark, feeds=feeds)
-    catch_ups: providers.Provider[CatchUps] = providers.Singleton(CatchUps, feeds)
+    catch_ups: providers.Singleton[CatchUps] = providers.Singleton(CatchUps, feeds)
 
 
 def build(settings: Settings) -> Container:

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
@@ -12,13 +12,15 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters import wire
+from adapters.postgres import feeds as statements
 from adapters.postgres.api_keys import PostgresApiKeys
 from adapters.postgres.engine import create_engine, driver
 from adapters.postgres.feeds import PostgresFeeds
 from adapters.postgres.maintenance import PostgresMaintenance
 from adapters.postgres.users import PostgresUsers
+from application.catching_up import CatchUps
 from application.errors import Refused, Unavailable
-from application.ports import ApiKey
+from application.ports import ApiKey, FeedHistory, Standing
 from domain.identifiers import UserId
 from domain.notification import Mark
 from tests import contracts
@@ -129,6 +131,8 @@ async def test_numbers_beyond_64_bits_come_back_and_can_be_sent(
         lambda engine: PostgresFeeds(engine).feed(ADA),
         lambda engine: PostgresFeeds(engine).get(ADA, an_id()),
         lambda engine: PostgresFeeds(engine).history(ADA, 0, 1),
+        lambda engine: PostgresFeeds(engine).standings([ADA]),
+        lambda engine: PostgresFeeds(engine).histories([(ADA, 0)], 1),
         lambda engine: PostgresFeeds(engine).expired(NOW, 1),
         lambda engine: PostgresUsers(engine).add(a_user(), None),
         lambda engine: PostgresUsers(engine).get(ADA),
@@ -193,6 +197,105 @@ async def test_a_cancelled_change_leaves_nothing_behind(
         await feeds.append(drafts(50))
     assert (await feeds.feed(ADA)).version == 50
     assert engine.pool.checkedout() == 0  # type: ignore[attr-defined]
+
+
+# --- many at once ---
+
+
+async def test_catching_many_up_looks_into_indexes_and_reads_no_more_than_their_pages(
+    engine: AsyncEngine, feeds: PostgresFeeds, users: PostgresUsers
+) -> None:
+    """Whatever the tables hold, and however many partitions there are."""
+    names = [UserId(f"user-{n}") for n in range(60)]
+    for user in names:
+        await users.add(a_user(user), None)
+    await feeds.append([a_draft(n, user) for user in names for n in range(1, 41)])
+    await feeds.append([a_draft(1, user, at=NOW - timedelta(days=40)) for user in names])
+    async with driver(engine) as connection:
+        await connection.execute("ANALYZE feeds, notifications")
+        histories = await plan(connection, statements._HISTORIES, names[:50], [10] * 50, 6)
+        standings = await plan(connection, statements._STANDINGS, names[:50])
+
+    scans = {node["Node Type"] for node in histories + standings if "Relation Name" in node}
+    assert scans <= {"Index Scan", "Index Only Scan", "Bitmap Heap Scan"}
+    read = [node["Actual Rows"] * node["Actual Loops"] for node in histories if "Relation Name" in node]
+    assert sum(read) <= 50 * (1 + 6 + len(histories))
+
+
+async def plan(connection: Any, query: str, *arguments: Any) -> list[dict[str, Any]]:
+    """The nodes of a statement's plan, as it was carried out. No table here is large enough for PostgreSQL to
+    prefer an index, so it is told to.
+    """
+    await connection.execute("SET enable_seqscan = off")
+    try:
+        (explained,) = await connection.fetchrow(f"EXPLAIN (ANALYZE, FORMAT JSON) {query}", *arguments)
+    finally:
+        await connection.execute("RESET enable_seqscan")
+    waiting, nodes = [(explained if isinstance(explained, list) else json.loads(explained))[0]["Plan"]], []
+    while waiting:
+        nodes.append(waiting.pop())
+        waiting += nodes[-1].get("Plans", [])
+    return nodes
+
+
+class CountingFeeds(PostgresFeeds):
+    """Counts its statements by how many each is for."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        super().__init__(engine)
+        self.standings_read: list[int] = []
+        self.histories_read: list[int] = []
+
+    async def standings(self, users: Collection[UserId]) -> Mapping[UserId, Standing]:
+        self.standings_read.append(len(users))
+        return await super().standings(users)
+
+    async def histories(
+        self, wanted: Sequence[tuple[UserId, int]], limit: int
+    ) -> Sequence[FeedHistory | None]:
+        self.histories_read.append(len(wanted))
+        return await super().histories(wanted, limit)
+
+
+async def test_a_thousand_streams_resume_with_few_statements(engine: AsyncEngine) -> None:
+    feeds = CountingFeeds(engine)
+    names = [UserId(f"user-{n}") for n in range(1_000)]
+    async with driver(engine) as connection:
+        add = "INSERT INTO users (id, name, created_at) SELECT id, id, now() FROM unnest($1::text[]) AS id"
+        await connection.execute(add, names)
+        await connection.execute("INSERT INTO feeds (user_id, epoch) SELECT id, 'e1' FROM users")
+    await feeds.append([a_draft(n, user) for user in names for n in (1, 2, 3)])
+    catch_ups = CatchUps(feeds)
+
+    async def resume(user: UserId) -> list[int]:
+        standing = await catch_ups.standing(user)
+        pages = [page async for page in catch_ups.pages(user, 1, standing.feed.cursor)]
+        return [item.version for page in pages for item in page.notifications if item.user_id == user]
+
+    resumed = await asyncio.gather(*(resume(user) for user in names))
+
+    assert resumed == [[2, 3]] * 1_000
+    assert len(feeds.standings_read) <= 10
+    assert len(feeds.histories_read) <= 30
+    assert max(feeds.histories_read) <= 50
+
+
+async def test_five_hundred_streams_of_one_user_resume_with_few_statements(
+    engine: AsyncEngine, users: PostgresUsers
+) -> None:
+    await users.add(a_user(ADA), None)
+    feeds = CountingFeeds(engine)
+    await feeds.append(drafts(450))
+    catch_ups = CatchUps(feeds)
+
+    async def resume() -> int:
+        standing = await catch_ups.standing(ADA)
+        pages = [page async for page in catch_ups.pages(ADA, 0, standing.feed.cursor)]
+        return sum(len(page.notifications) for page in pages)
+
+    assert await asyncio.gather(*(resume() for _ in range(500))) == [450] * 500
+    assert len(feeds.standings_read) <= 2
+    assert len(feeds.histories_read) <= 6
 
 
 # --- what is remembered ---

@@ -55,6 +55,7 @@ EVERY_USER_OF_THE_POOL: dict[str, Ask] = {
     "mark": lambda engine: PostgresFeeds(engine).mark(ADA, Mark.READ, [an_id()], NOW),
     "mark up to": lambda engine: PostgresFeeds(engine).mark_up_to(ADA, Mark.READ, 1, NOW),
     "page": lambda engine: PostgresFeeds(engine).page(ADA, Status.ALL, limit=1),
+    "histories": lambda engine: PostgresFeeds(engine).histories([(ADA, 0), (BOB, 0)], 1),
     "add a user": lambda engine: PostgresUsers(engine).add(a_user(UserId("cid")), None),
     "known users": lambda engine: PostgresUsers(engine).known([ADA]),
     "get a key": lambda engine: PostgresApiKeys(engine, TestClock()).get("key"),

@@ -1,12 +1,12 @@
 """The truth, in memory: it survives every crash, and it may commit without saying so."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from adapters import wire
 from application.errors import Unavailable
-from application.ports import Appended, FeedHistory, FeedPage
+from application.ports import Appended, FeedHistory, FeedPage, Standing
 from domain.feed import Added, Feed, Marked
 from domain.identifiers import NotificationId, UserId
 from domain.notification import Draft, Mark, Notification, Status
@@ -198,6 +198,20 @@ class SimulatedFeeds:
     async def history(self, user: UserId, after: int, limit: int) -> FeedHistory:
         found: FeedHistory = await self._ask(
             f"history of {user} after {after}", lambda: self._now(self._memory.history(user, after, limit))
+        )
+        return found
+
+    async def standings(self, users: Collection[UserId]) -> Mapping[UserId, Standing]:
+        found: Mapping[UserId, Standing] = await self._ask(
+            f"standings of {sorted(users)}", lambda: self._now(self._memory.standings(users))
+        )
+        return found
+
+    async def histories(
+        self, wanted: Sequence[tuple[UserId, int]], limit: int
+    ) -> Sequence[FeedHistory | None]:
+        found: Sequence[FeedHistory | None] = await self._ask(
+            f"histories of {wanted}", lambda: self._now(self._memory.histories(wanted, limit))
         )
         return found
 

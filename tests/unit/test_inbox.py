@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from application.errors import Unavailable
-from application.inbox import REPLAY_LIMIT, FetchUnread, MarkNotifications
+from application.inbox import FetchUnread, MarkNotifications
 from application.ports import Missing, UnreadPage
 from domain.errors import Invalid, UnknownNotification, UnknownUser
 from domain.feed import Cursor, Marked, Settled
@@ -294,27 +294,3 @@ async def test_with_the_store_away_nothing_is_announced(memory: Memory, inside: 
         await inside.mark()(ADA, Mark.READ, [an_id()])
 
     assert memory.announcer.announced == []
-
-
-# --- catching up ---
-
-
-@pytest.mark.parametrize("count", [0, 1, REPLAY_LIMIT, REPLAY_LIMIT + 1, 2 * REPLAY_LIMIT + 3])
-async def test_a_catch_up_brings_every_change_in_order(memory: Memory, inside: Container, count: int) -> None:
-    await memory.feeds.append(drafts(count + 2))
-
-    pages = [page async for page in inside.catch_up()(ADA, 2)]
-
-    versions = [item.version for page in pages for item in page.notifications]
-    assert versions == list(range(3, count + 3))
-    assert [page.more for page in pages] == [True] * (len(pages) - 1) + [False]
-    assert pages[-1].feed.version == count + 2
-
-
-async def test_a_catch_up_brings_what_was_changed_as_it_is_now(memory: Memory, inside: Container) -> None:
-    await memory.feeds.append(drafts(2))
-    await memory.feeds.mark(ADA, Mark.READ, [an_id(1)], LATER)
-
-    (page,) = [page async for page in inside.catch_up()(ADA, 1)]
-
-    assert [(item.id, item.read_at) for item in page.notifications] == [(an_id(2), None), (an_id(1), LATER)]

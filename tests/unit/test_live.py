@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 
+from adapters import metrics
+from adapters.websocket import asgi
 from application.ports import Frame
 from domain.feed import Feed, Settled
 from domain.identifiers import NotificationId, UserId
 from domain.notification import Draft, Mark
-from entrypoints.live import session, sessions
+from entrypoints.live import pace, session, sessions
 from tests.build import ADA, BOB, NOW, a_draft, an_id, drafts
 from tests.wiring import HOST, Json, Service, Socket
 
@@ -620,7 +622,7 @@ async def test_a_ping_is_due_so_long_after_what_was_sent_last(
 ) -> None:
     """Not so long after the connection began: a client counts from what it received."""
     now = [1_000.0]
-    for module in (session, sessions):
+    for module in (session, sessions, pace):
         monkeypatch.setattr(module, "monotonic", lambda: now[0])
     async with service.socket(headers=service.bearer()) as socket:
         await socket.frame("welcome")
@@ -659,7 +661,7 @@ async def test_a_slow_reader_is_told_to_resume(service: Service) -> None:
     async with service.socket(headers=service.bearer()) as socket:
         epoch = (await socket.frame("welcome"))["cursor"].split(".")[0]
         socket.stuck = True
-        frames = [Frame(ADA, epoch, version - 1, version, "{}") for version in range(1, 600)]
+        frames = [Frame(ADA, epoch, version - 1, version, '{"type":"x"}') for version in range(1, 600)]
         service.memory.live.deliver(frames)
         socket.go_on()
 
@@ -672,12 +674,17 @@ async def test_one_whose_network_takes_nothing_is_a_slow_reader(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(session, "SEND_SECONDS", 0.02)
+    monkeypatch.setattr(asgi, "_CLOSE_SECONDS", 0.02)
+    before = metrics.CLOSES.labels(4002)._value.get()
     async with service.socket(headers=service.bearer()) as socket:
         await socket.frame("welcome")
         socket.stuck = True
         await deliver(service, drafts(1))
+        async with asyncio.timeout(5):
+            while service.memory.live._followers:  # noqa: ASYNC110 - what it waits for has no event
+                await asyncio.sleep(0.01)
 
-        assert await socket.closed() == 4002
+    assert metrics.CLOSES.labels(4002)._value.get() == before + 1
 
 
 async def test_one_who_leaves_leaves_nothing_behind(service: Service) -> None:

@@ -1,8 +1,10 @@
 """PostgresFeeds: every change takes the next versions of a feed under the lock of the feed's row."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
@@ -12,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from adapters.postgres.engine import driver, driver_transaction
 from adapters.postgres.errors import retried
 from adapters.postgres.mark import mark_ids, mark_up_to
-from application.ports import Appended, FeedHistory, FeedPage
+from application.ports import Appended, FeedHistory, FeedPage, Standing
 from domain.errors import UnknownNotification, UnknownUser
 from domain.feed import Added, Feed, Marked, Settled
 from domain.identifiers import NotificationId, UserId
@@ -52,21 +54,28 @@ _LISTED = {
 }
 # The feed and some of its notifications in one statement: one snapshot, so that the version and the count
 # are true for exactly these rows. A feed without any such row gives one row of NULLs.
-_READ = """
+_PAGE = """
 SELECT feed.epoch AS feed_epoch, feed.version AS feed_version, feed.unread_count, found.*
 FROM feeds AS feed LEFT JOIN LATERAL (
     SELECT n.* FROM notifications AS n
-    WHERE n.user_id = feed.user_id AND {chosen} ORDER BY n.{order} LIMIT $2
+    WHERE n.user_id = feed.user_id AND {listed} AND n.id < $3::uuid AND ($4::text IS NULL OR n.event = $4)
+    ORDER BY n.id DESC LIMIT $2
 ) AS found ON true
-WHERE feed.user_id = $1 ORDER BY found.{order}
+WHERE feed.user_id = $1 ORDER BY found.id DESC
 """
-_PAGES = {
-    status: _READ.format(
-        chosen=f"{listed} AND n.id < $3::uuid AND ($4::text IS NULL OR n.event = $4)", order="id DESC"
-    )
-    for status, listed in _LISTED.items()
-}
-_HISTORY = _READ.format(chosen="n.version > $3::bigint", order="version")
+_PAGES = {status: _PAGE.format(listed=listed) for status, listed in _LISTED.items()}
+# Each feed costs a look into the index on (user_id, version) of each partition, and the rows of its page.
+_HISTORIES = """
+SELECT wanted.nth, feed.epoch AS feed_epoch, feed.version AS feed_version, feed.unread_count, found.*
+FROM unnest($1::text[], $2::bigint[]) WITH ORDINALITY AS wanted (user_id, after, nth)
+JOIN feeds AS feed ON feed.user_id = wanted.user_id
+LEFT JOIN LATERAL (
+    SELECT n.* FROM notifications AS n
+    WHERE n.user_id = feed.user_id AND n.version > wanted.after ORDER BY n.version LIMIT $3
+) AS found ON true
+ORDER BY wanted.nth, found.version
+"""
+_STANDINGS = "SELECT user_id, epoch, version, unread_count FROM feeds WHERE user_id = ANY($1::text[])"
 _GET = "SELECT * FROM notifications WHERE user_id = $1 AND id = $2 AND retracted_at IS NULL"
 _LAST_ID = UUID(int=(1 << 128) - 1)
 _EXPIRED = """
@@ -111,15 +120,11 @@ class PostgresFeeds:
         async with driver(self._engine) as connection:
             return await mark_up_to(connection, user, mark, version, at)
 
-    @retried
     async def feed(self, user: UserId) -> Feed:
-        async with driver(self._engine) as connection:
-            row = await connection.fetchrow(
-                "SELECT user_id, epoch, version, unread_count FROM feeds WHERE user_id = $1", user
-            )
-        if row is None:
+        standing = (await self.standings([user])).get(user)
+        if standing is None:
             raise UnknownUser
-        return Feed(**row)
+        return standing.feed
 
     @retried
     async def get(self, user: UserId, notification: NotificationId) -> Notification:
@@ -129,6 +134,7 @@ class PostgresFeeds:
             raise UnknownNotification
         return _notification(row)
 
+    @retried
     async def page(
         self,
         user: UserId,
@@ -138,12 +144,37 @@ class PostgresFeeds:
         before: NotificationId | None = None,
         event: str | None = None,
     ) -> FeedPage:
-        feed, found = await self._read(_PAGES[status], user, limit + 1, before or _LAST_ID, event)
+        async with driver(self._engine) as connection:
+            rows = await connection.fetch(_PAGES[status], user, limit + 1, before or _LAST_ID, event)
+        if not rows:
+            raise UnknownUser
+        feed, found = _read(user, rows)
         return FeedPage(feed, tuple(found[:limit]), more=len(found) > limit)
 
     async def history(self, user: UserId, after: int, limit: int) -> FeedHistory:
-        feed, found = await self._read(_HISTORY, user, limit + 1, after)
-        return FeedHistory(feed, tuple(found[:limit]), more=len(found) > limit)
+        (found,) = await self.histories([(user, after)], limit)
+        if found is None:
+            raise UnknownUser
+        return found
+
+    @retried
+    async def standings(self, users: Collection[UserId]) -> Mapping[UserId, Standing]:
+        async with driver(self._engine) as connection:
+            rows = await connection.fetch(_STANDINGS, list(users))
+        return {row["user_id"]: Standing(Feed(**row)) for row in rows}
+
+    @retried
+    async def histories(
+        self, wanted: Sequence[tuple[UserId, int]], limit: int
+    ) -> Sequence[FeedHistory | None]:
+        users, versions = [user for user, _ in wanted], [after for _, after in wanted]
+        async with driver(self._engine) as connection:
+            rows = await connection.fetch(_HISTORIES, users, versions, limit + 1)
+        histories: list[FeedHistory | None] = [None] * len(wanted)
+        for nth, mine in groupby(rows, key=itemgetter("nth")):
+            feed, found = _read(users[nth - 1], list(mine))
+            histories[nth - 1] = FeedHistory(feed, tuple(found[:limit]), more=len(found) > limit)
+        return histories
 
     @retried
     async def expired(self, at: datetime, limit: int) -> Sequence[tuple[UserId, NotificationId]]:
@@ -151,15 +182,11 @@ class PostgresFeeds:
             rows = await connection.fetch(_EXPIRED, at, limit)
         return [(row["user_id"], row["id"]) for row in rows]
 
-    @retried
-    async def _read(self, query: str, user: UserId, *arguments: Any) -> tuple[Feed, list[Notification]]:
-        async with driver(self._engine) as connection:
-            rows = await connection.fetch(query, user, *arguments)
-        if not rows:
-            raise UnknownUser
-        head = rows[0]
-        feed = Feed(user, head["feed_epoch"], head["feed_version"], head["unread_count"])
-        return feed, [_notification(row) for row in rows if row["id"] is not None]
+
+def _read(user: UserId, rows: Sequence[Any]) -> tuple[Feed, list[Notification]]:
+    """A feed, and the notifications that came with it."""
+    feed = Feed(user, rows[0]["feed_epoch"], rows[0]["feed_version"], rows[0]["unread_count"])
+    return feed, [_notification(row) for row in rows if row["id"] is not None]
 
 
 async def _present(connection: Any, keys: Sequence[tuple[UserId, UUID]]) -> Iterable[Any]:

@@ -223,7 +223,7 @@ class Session:
         """For when what is before it has come. Those that are too many are read from the store."""
         if len(self._early) >= _EARLY_FRAMES:
             self._early.clear()
-        if frame.text:
+        if frame.version > frame.prev:
             self._early[frame.prev] = frame
 
     def _take_early(self) -> None:
