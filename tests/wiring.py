@@ -15,6 +15,7 @@ from litestar import Litestar
 from adapters import wire
 from application.errors import Unavailable
 from application.ports import Frame, Scope
+from application.revoking import Revocations
 from domain.feed import FeedChange, Settled
 from domain.identifiers import UserId
 from entrypoints import lifespan
@@ -95,7 +96,6 @@ class Memory:
 
     clock: TestClock = field(default_factory=TestClock)
     ids: CountedIds = field(default_factory=CountedIds)
-    users: MemoryUsers = field(default_factory=MemoryUsers)
     live: MemoryLive = field(default_factory=MemoryLive)
     queue: MemoryQueue = field(default_factory=MemoryQueue)
     keys: MemoryKeys = field(default_factory=MemoryKeys)
@@ -107,6 +107,7 @@ class Memory:
     kafka: Idle = field(default_factory=Idle)
 
     def __post_init__(self) -> None:
+        self.users = MemoryUsers(self.clock)
         self.feeds = MemoryFeeds(self.users)
         self.index = MemoryIndex(wire.render)
         self.announcer = MemoryAnnouncer(self.index, self.live, change_frame)
@@ -153,7 +154,10 @@ def on_memory(**settings: Any) -> tuple[Memory, Container, Litestar]:
         memory = Memory()
         container = memory.container(**settings)
         _BUILT[key] = memory, container, create_app(container)
-    _BUILT[key][0].clear()
+    memory, container, _ = _BUILT[key]
+    memory.clear()
+    fresh = Revocations(container.users(), container.on_revoked())
+    container.revocations().__dict__ = fresh.__dict__
     return _BUILT[key]
 
 

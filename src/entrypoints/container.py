@@ -5,7 +5,7 @@ Ports are annotated, so that the type checker compares each adapter with its por
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from datetime import timedelta
 
 from dependency_injector import containers, providers
@@ -59,6 +59,8 @@ from application.inbox import (
 )
 from application.publishing import PublishBatch, PublishNotification
 from application.reconciling import ReconcileIndex
+from application.revoking import DisableUser, EnableUser, OnRevoked, Revocations, RevokeTokens
+from domain.identifiers import UserId
 from entrypoints.settings import Settings
 from entrypoints.version import app_version
 
@@ -79,6 +81,10 @@ def _dead_letter_box(adapter: KafkaDeadLetterBox) -> ports.DeadLetterBox:
 
 def _queue(adapter: KafkaQueue) -> ports.NotificationQueue:
     return adapter
+
+
+def _nobody_to_tell(_users: Collection[UserId]) -> None:
+    """Open streams look for themselves."""
 
 
 class Container(containers.DeclarativeContainer):
@@ -177,6 +183,11 @@ class Container(containers.DeclarativeContainer):
         providers.Factory(timedelta, seconds=_set.token_seconds),
     )
 
+    on_revoked: providers.Provider[OnRevoked] = providers.Object(_nobody_to_tell)
+    revocations: providers.Provider[Revocations] = providers.Singleton(
+        Revocations, users=users, on_revoked=on_revoked
+    )
+
     # --- use cases ---
     create_user: providers.Provider[CreateUser] = providers.Singleton(
         CreateUser,
@@ -189,8 +200,11 @@ class Container(containers.DeclarativeContainer):
         LogIn, users=users, passwords=passwords, tokens=tokens, clock=clock
     )
     authenticate_user: providers.Provider[AuthenticateUser] = providers.Singleton(
-        AuthenticateUser, tokens=tokens, tickets=tickets, clock=clock
+        AuthenticateUser, tokens=tokens, tickets=tickets, revocations=revocations, clock=clock
     )
+    disable_user: providers.Provider[DisableUser] = providers.Singleton(DisableUser, users=users)
+    enable_user: providers.Provider[EnableUser] = providers.Singleton(EnableUser, users=users)
+    revoke_tokens: providers.Provider[RevokeTokens] = providers.Singleton(RevokeTokens, users=users)
     issue_ticket: providers.Provider[IssueStreamTicket] = providers.Singleton(
         IssueStreamTicket, tickets=tickets
     )

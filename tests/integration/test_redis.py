@@ -23,7 +23,7 @@ from domain.feed import Added, FeedChange, Settled
 from domain.identifiers import UserId
 from entrypoints.embedded import EmbeddedServers
 from tests import contracts
-from tests.build import ADA, BOB, LATER, a_feed, a_notification, an_id
+from tests.build import ADA, BOB, LATER, NOW, a_feed, a_notification, an_id
 
 CAPACITY = 100
 NOWHERE = "redis://127.0.0.1:1/0"
@@ -374,7 +374,7 @@ class TestRedisTickets(contracts.TicketsContract):
     "ask",
     [
         lambda server: RedisIdempotencyKeys(server, "test").claim("p", "k", "f", an_id()),
-        lambda server: RedisTickets(server, "test").issue(Claims(ADA, LATER)),
+        lambda server: RedisTickets(server, "test").issue(Claims(ADA, LATER, NOW)),
         lambda server: RedisTickets(server, "test").redeem("ticket"),
         lambda server: server.ping(),
     ],
