@@ -19,7 +19,7 @@ from domain.user import User
 _REMEMBERED_USERS = 200_000
 _FIELDS = ["id", "name", "email", "created_at", "disabled_at"]
 _COLUMNS = [tables.users.c[name] for name in _FIELDS]
-# Not now(): that is when the transaction began, before it waited for another one's lock on the row.
+# Not now(): that is when the transaction began, before it waited for another change of the same user.
 _NOW = func.clock_timestamp()
 
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
