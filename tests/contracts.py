@@ -30,6 +30,7 @@ from application.ports import (
     NotificationQueue,
     Passwords,
     Rendered,
+    Revocation,
     Standing,
     Tickets,
     Tokens,
@@ -695,6 +696,115 @@ class UsersContract:
         )
 
         assert sorted(type(outcome).__name__ for outcome in outcomes) == ["NoneType"] + ["UserTaken"] * 7
+
+    # --- who is let in ---
+
+    @staticmethod
+    async def revoked(users: Users, since: datetime | None = None) -> dict[UserId, Revocation]:
+        found = (await users.revocations(since)).revocations
+        by_user = {revocation.user_id: revocation for revocation in found}
+        assert len(by_user) == len(found)
+        return by_user
+
+    @staticmethod
+    async def now(users: Users) -> datetime:
+        return (await users.revocations(None)).as_of
+
+    async def test_a_user_whom_nothing_happened_to_is_in_no_revocation(self, users: Users) -> None:
+        await users.add(a_user(ADA), None)
+
+        assert await self.revoked(users) == {}
+
+    async def test_a_disabled_user_is_known_as_such_since_the_first_time(self, users: Users) -> None:
+        await users.add(a_user(ADA, email="ada@example.com"), "a hash")
+        await users.add(a_user(BOB), None)
+        before = await self.now(users)
+        await users.disable(ADA)
+        first = (await users.get(ADA)).disabled_at
+
+        await users.disable(ADA)
+
+        after = await self.now(users)
+        assert first is not None
+        assert before <= first <= after
+        user = a_user(ADA, email="ada@example.com", disabled_at=first)
+        assert await users.get(ADA) == user
+        assert await users.credentials("ada@example.com") == (user, "a hash")
+        revocation = (await self.revoked(users))[ADA]
+        assert revocation.disabled
+        assert before <= revocation.at <= after
+        assert (await users.get(BOB)).disabled_at is None
+
+    async def test_a_user_who_was_added_as_disabled_is_so(self, users: Users) -> None:
+        await users.add(a_user(ADA, disabled_at=NOW), None)
+
+        assert (await self.revoked(users))[ADA].disabled
+
+    async def test_a_user_who_is_enabled_again_has_no_earlier_tokens(self, users: Users) -> None:
+        await users.add(a_user(ADA), None)
+        await users.disable(ADA)
+        before = await self.now(users)
+
+        await users.enable(ADA)
+
+        assert await users.get(ADA) == a_user(ADA)
+        revocation = (await self.revoked(users, before))[ADA]
+        assert not revocation.disabled
+        assert before <= revocation.at <= await self.now(users)
+
+    async def test_enabling_one_who_is_not_disabled_revokes_nothing(self, users: Users) -> None:
+        await users.add(a_user(ADA), None)
+        await users.add(a_user(BOB), None)
+        await users.revoke_tokens(BOB)
+        before = await self.revoked(users)
+
+        await users.enable(ADA)
+        await users.enable(BOB)
+
+        assert await self.revoked(users) == before
+        assert before.keys() == {BOB}
+
+    async def test_tokens_are_revoked_up_to_now_and_again(self, users: Users) -> None:
+        await users.add(a_user(ADA), None)
+        times = []
+        for _ in range(2):
+            before = await self.now(users)
+            await users.revoke_tokens(ADA)
+            revocation = (await self.revoked(users))[ADA]
+            assert not revocation.disabled
+            assert before <= revocation.at <= await self.now(users)
+            times.append(revocation.at)
+
+        assert times == sorted(times)
+        assert await users.get(ADA) == a_user(ADA)
+
+    async def test_revoking_tokens_of_a_disabled_user_enables_nobody(self, users: Users) -> None:
+        await users.add(a_user(ADA), None)
+        await users.disable(ADA)
+
+        await users.revoke_tokens(ADA)
+
+        assert (await self.revoked(users))[ADA].disabled
+        assert (await users.get(ADA)).disabled_at is not None
+
+    async def test_what_happened_since_a_time_includes_that_time(self, users: Users) -> None:
+        for user in (ADA, BOB):
+            await users.add(a_user(user), None)
+        await users.revoke_tokens(ADA)
+        at = (await self.revoked(users))[ADA].at
+
+        assert (await self.revoked(users, at)).keys() == {ADA}
+        assert await self.revoked(users, at + timedelta(days=1)) == {}
+
+    @pytest.mark.parametrize("user", [NOBODY, UserId("\x00"), UserId(""), UserId("\ud800")])
+    @pytest.mark.parametrize("change", ["disable", "enable", "revoke_tokens"])
+    async def test_nobody_else_can_be_locked_out(self, users: Users, change: str, user: UserId) -> None:
+        await users.add(a_user(ADA), None)
+
+        with pytest.raises(UnknownUser):
+            await getattr(users, change)(user)
+
+        assert await self.revoked(users) == {}
 
 
 def body(item: Notification) -> Rendered:
@@ -1387,7 +1497,7 @@ class IdempotencyKeysContract:
 class TicketsContract:
     """Needs `tickets`."""
 
-    CLAIMS = Claims(UserId("A.b_c:d@e-9"), LATER)
+    CLAIMS = Claims(UserId("A.b_c:d@e-9"), LATER, NOW)
 
     async def test_a_ticket_admits_whom_it_was_issued_for(self, tickets: Tickets) -> None:
         assert await tickets.redeem(await tickets.issue(self.CLAIMS)) == self.CLAIMS
@@ -1432,6 +1542,15 @@ class TokensContract:
         assert seconds == 3600
         assert claims.user_id == "A.b_c:d@e-9"
         assert NOW + timedelta(minutes=59) < claims.expires_at <= NOW + timedelta(hours=1)
+
+    @pytest.mark.parametrize("microsecond", [0, 1, 499_999, 500_000, 999_999])
+    async def test_a_token_says_to_the_microsecond_when_it_was_issued(
+        self, tokens: Tokens, microsecond: int
+    ) -> None:
+        """Or one that is minted right after the others were revoked would look as if it were among them."""
+        at = NOW.replace(microsecond=microsecond)
+
+        assert tokens.verify(tokens.mint(ADA, at)[0], at).issued_at == at
 
     @pytest.mark.parametrize("verified_before", [False, True])
     async def test_an_expired_token_is_refused(self, tokens: Tokens, verified_before: bool) -> None:

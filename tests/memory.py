@@ -24,17 +24,20 @@ from application.ports import (
     ApiKey,
     Appended,
     Claims,
+    Clock,
     DeadLetter,
     FeedHistory,
     FeedPage,
     Frame,
     IndexEntry,
+    LatestRevocations,
     LiveFeed,
     Missing,
     Position,
     Progress,
     Render,
     Rendered,
+    Revocation,
     Standing,
     UnreadPage,
 )
@@ -43,6 +46,7 @@ from domain.feed import Added, Feed, FeedChange, Marked, Settled
 from domain.identifiers import NotificationId, UserId
 from domain.notification import Draft, Mark, Notification, Status
 from domain.user import User
+from tests.build import NOW
 
 
 class Reachable:
@@ -56,8 +60,10 @@ class Reachable:
 
 
 class MemoryUsers(Reachable):
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock = lambda: NOW) -> None:
+        self._clock = clock
         self.held: dict[UserId, tuple[User, str | None]] = {}
+        self._revoked: dict[UserId, datetime] = {}
 
     async def add(self, user: User, password_hash: str | None) -> None:
         self.reach()
@@ -65,6 +71,8 @@ class MemoryUsers(Reachable):
         if user.id in self.held or user.email in emails:
             raise UserTaken
         self.held[user.id] = user, password_hash
+        if user.disabled_at is not None:
+            self._revoked[user.id] = self._clock()
 
     async def get(self, user: UserId) -> User:
         self.reach()
@@ -82,6 +90,33 @@ class MemoryUsers(Reachable):
             if user.email == email and password_hash is not None:
                 return user, password_hash
         return None
+
+    async def disable(self, user: UserId) -> None:
+        known = await self.get(user)
+        await self.revoke_tokens(user)
+        self._set(replace(known, disabled_at=known.disabled_at or self._clock()))
+
+    async def enable(self, user: UserId) -> None:
+        known = await self.get(user)
+        if known.disabled_at is not None:
+            await self.revoke_tokens(user)
+            self._set(replace(known, disabled_at=None))
+
+    async def revoke_tokens(self, user: UserId) -> None:
+        await self.get(user)
+        self._revoked[user] = self._clock()
+
+    async def revocations(self, since: datetime | None) -> LatestRevocations:
+        self.reach()
+        found = [
+            Revocation(user, at, disabled=self.held[user][0].disabled_at is not None)
+            for user, at in self._revoked.items()
+            if since is None or at >= since
+        ]
+        return LatestRevocations(self._clock(), found)
+
+    def _set(self, user: User) -> None:
+        self.held[user.id] = user, self.held[user.id][1]
 
 
 class MemoryFeeds(Reachable):
@@ -441,7 +476,7 @@ class MemoryTokens:
 
     def mint(self, user: UserId, at: datetime) -> tuple[str, int]:
         token = f"token-{len(self._minted) + 1}"
-        self._minted[token] = Claims(user, (at + self._lifetime).replace(microsecond=0))
+        self._minted[token] = Claims(user, (at + self._lifetime).replace(microsecond=0), at)
         return token, int(self._lifetime.total_seconds())
 
     def verify(self, token: str, at: datetime) -> Claims:

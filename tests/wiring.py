@@ -16,6 +16,7 @@ from adapters import wire
 from adapters.websocket.hub import Hub
 from application.errors import Unavailable
 from application.ports import Frame, Scope
+from application.revoking import Revocations
 from domain.feed import FeedChange, Settled
 from domain.identifiers import UserId
 from entrypoints import lifespan
@@ -97,7 +98,6 @@ class Memory:
 
     clock: TestClock = field(default_factory=TestClock)
     ids: CountedIds = field(default_factory=CountedIds)
-    users: MemoryUsers = field(default_factory=MemoryUsers)
     live: Hub = field(default_factory=Hub)
     queue: MemoryQueue = field(default_factory=MemoryQueue)
     keys: MemoryKeys = field(default_factory=MemoryKeys)
@@ -109,6 +109,7 @@ class Memory:
     kafka: Idle = field(default_factory=Idle)
 
     def __post_init__(self) -> None:
+        self.users = MemoryUsers(self.clock)
         self.feeds = MemoryFeeds(self.users)
         self.index = MemoryIndex(wire.render)
         self.announcer = MemoryAnnouncer(self.index, self.live, change_frame)
@@ -155,8 +156,11 @@ def on_memory(**settings: Any) -> tuple[Memory, Container, Litestar]:
         memory = Memory()
         container = memory.container(**settings)
         _BUILT[key] = memory, container, create_app(container)
-    _BUILT[key][0].clear()
-    _BUILT[key][1].catch_ups.reset()  # it remembers pages for a moment, of feeds that are gone now
+    memory, container, _ = _BUILT[key]
+    memory.clear()
+    container.catch_ups.reset()  # it remembers pages for a moment, of feeds that are gone now
+    fresh = Revocations(container.users())
+    container.revocations().__dict__ = fresh.__dict__
     return _BUILT[key]
 
 

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from application.errors import NotAllowed, NotAuthenticated
+from application.errors import NotAllowed, NotAuthenticated, Revoked
 from application.ports import ApiKey, ApiKeys, Claims, Clock, Passwords, Tickets, Tokens, Users
+from application.revoking import Revocations
 from domain.errors import FieldError, Invalid, UserTaken
 from domain.identifiers import UserId
 from domain.user import User, check_password, normal_email
@@ -70,19 +71,28 @@ class LogIn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuthenticateUser:
-    """Find out whom a token or a stream ticket speaks for. Raises NotAuthenticated."""
+    """Find out whom a token or a stream ticket speaks for.
+
+    Raises NotAuthenticated; as Revoked if it would be good but for a revocation.
+    """
 
     tokens: Tokens
     tickets: Tickets
+    revocations: Revocations
     clock: Clock
 
     def token(self, token: str) -> Claims:
         """What a token says."""
-        return self.tokens.verify(token, self.clock())
+        return self._alive(self.tokens.verify(token, self.clock()))
 
     async def ticket(self, ticket: str) -> Claims:
         """What the token said that a stream ticket was issued for. The ticket is used up by this."""
-        return await self.tickets.redeem(ticket)
+        return self._alive(await self.tickets.redeem(ticket))
+
+    def _alive(self, claims: Claims) -> Claims:
+        if self.revocations.dead(claims):
+            raise Revoked
+        return claims
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,6 +4,7 @@ ApplicationError
  ├── Unavailable          a server behind the service is out of reach; the caller may try again
  │    └── Unconfirmed     ... and whether the notification was accepted is unknown
  ├── NotAuthenticated     nobody we know
+ │    └── Revoked         ... any more: the token is dead before it expired
  ├── NotAllowed           somebody we know, who may not do this
  ├── KeyReused            an idempotency key came back with another body
  ├── Refused              the store will never take this data
@@ -44,6 +45,10 @@ class Refused(ApplicationError):
 
 class NotAuthenticated(ApplicationError):
     """Valid credentials are required."""
+
+
+class Revoked(NotAuthenticated):
+    """The token was revoked, or its user is disabled. Get a new one."""
 
 
 class NotAllowed(ApplicationError):

@@ -132,8 +132,29 @@ class Feeds(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Revocation:
+    """Which tokens of a user are dead."""
+
+    user_id: UserId
+    at: datetime
+    """Those issued before this, by the clock of the store."""
+    disabled: bool
+    """All of them, also those issued later."""
+
+
+@dataclass(frozen=True, slots=True)
+class LatestRevocations:
+    """Revocations, one a user, and the moment up to which they are all there if nothing was on its way."""
+
+    as_of: datetime
+    revocations: Sequence[Revocation]
+
+
 class Users(Protocol):
-    """Who has a feed."""
+    """Who has a feed, and who of them is let in. Times are those of the store's own clock: revocations are
+    made by many processes, and one clock must say which of them are new.
+    """
 
     async def add(self, user: User, password_hash: str | None) -> None:
         """Store a user and open its feed. Raises UserTaken."""
@@ -149,6 +170,30 @@ class Users(Protocol):
 
     async def credentials(self, email: str) -> tuple[User, str] | None:
         """The user with this address and the hash of its password, if it has one."""
+        ...
+
+    async def disable(self, user: UserId) -> None:
+        """Kill all tokens, also those issued until the user is enabled. The first time counts.
+
+        Raises UnknownUser.
+        """
+        ...
+
+    async def enable(self, user: UserId) -> None:
+        """Let a disabled user in again; tokens issued until now stay dead. Changes nothing for one who is
+        not disabled. Raises UnknownUser.
+        """
+        ...
+
+    async def revoke_tokens(self, user: UserId) -> None:
+        """Kill the tokens issued until now. Raises UnknownUser."""
+        ...
+
+    async def revocations(self, since: datetime | None) -> LatestRevocations:
+        """Who was disabled, enabled or had tokens revoked at or after this time, as it is now; ever, without
+        one. What was made before the time and is not committed yet will not be in a later answer: ask with
+        an overlap.
+        """
         ...
 
 
@@ -404,13 +449,14 @@ class Claims:
 
     user_id: UserId
     expires_at: datetime
+    issued_at: datetime
 
 
 class Tokens(Protocol):
     """User tokens."""
 
     def mint(self, user: UserId, at: datetime) -> tuple[str, int]:
-        """A token and its lifetime in seconds."""
+        """A token, issued at this very moment and not only within its second, and its lifetime in seconds."""
         ...
 
     def verify(self, token: str, at: datetime) -> Claims:

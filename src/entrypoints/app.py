@@ -83,6 +83,7 @@ async def _lifespan(container: Container, app: Litestar) -> AsyncIterator[None]:
         live_feed=container.live_feed(),
         catch_ups=container.catch_ups(),
         mark=container.mark(),
+        revocations=container.revocations(),
         clock=container.clock(),
         server=secrets.token_hex(4),
     )
@@ -127,6 +128,9 @@ def _dependencies(container: Container) -> dict[str, Provide]:
         "create": dependency(container.create_user),
         "log_in": dependency(container.log_in),
         "issue": dependency(container.issue_ticket),
+        "disable": dependency(container.disable_user),
+        "enable": dependency(container.enable_user),
+        "revoke": dependency(container.revoke_tokens),
         "publish_one": dependency(container.publish),
         "publish_many": dependency(container.publish_batch),
         "listing": dependency(container.list_notifications),

@@ -13,6 +13,7 @@ from adapters import wire
 from application.errors import ApplicationError
 from application.ports import Scope
 from domain.errors import DomainError
+from domain.identifiers import UserId
 from entrypoints import dead_letters
 from entrypoints.settings import InvalidSettings, Settings
 
@@ -62,6 +63,9 @@ def _parser() -> argparse.ArgumentParser:
     soak.add_argument("--servers", choices=["embedded", "kafka"], default="embedded", help="the broker")
     soak.add_argument("--out", type=Path, help="a folder for what was found (soak-<seed>)")
     soak.add_argument("--plan", action="store_true", help="print the schedule of faults and end")
+    command("disable-user", _disable_user, "lock a user out").add_argument("id")
+    command("enable-user", _enable_user, "let a disabled user in again").add_argument("id")
+    command("revoke-tokens", _revoke_tokens, "sign a user out everywhere").add_argument("id")
     command("token", _token, "mint a token for a user").add_argument("user_id")
     return parser
 
@@ -143,6 +147,18 @@ def _revoke_key(arguments: argparse.Namespace) -> int:
         return 0
     print("bellwire: no such key in use", file=sys.stderr)
     return 1
+
+
+def _disable_user(arguments: argparse.Namespace) -> None:
+    _run(lambda container: container.disable_user()(UserId(arguments.id)))
+
+
+def _enable_user(arguments: argparse.Namespace) -> None:
+    _run(lambda container: container.enable_user()(UserId(arguments.id)))
+
+
+def _revoke_tokens(arguments: argparse.Namespace) -> None:
+    _run(lambda container: container.revoke_tokens()(UserId(arguments.id)))
 
 
 def _token(arguments: argparse.Namespace) -> None:

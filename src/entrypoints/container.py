@@ -60,6 +60,7 @@ from application.inbox import (
 )
 from application.publishing import PublishBatch, PublishNotification
 from application.reconciling import ReconcileIndex
+from application.revoking import DisableUser, EnableUser, Revocations, RevokeTokens
 from entrypoints.settings import Settings
 from entrypoints.version import app_version
 
@@ -179,6 +180,8 @@ class Container(containers.DeclarativeContainer):
         providers.Factory(timedelta, seconds=_set.token_seconds),
     )
 
+    revocations: providers.Provider[Revocations] = providers.Singleton(Revocations, users=users)
+
     # --- use cases ---
     create_user: providers.Provider[CreateUser] = providers.Singleton(
         CreateUser,
@@ -191,8 +194,11 @@ class Container(containers.DeclarativeContainer):
         LogIn, users=users, passwords=passwords, tokens=tokens, clock=clock
     )
     authenticate_user: providers.Provider[AuthenticateUser] = providers.Singleton(
-        AuthenticateUser, tokens=tokens, tickets=tickets, clock=clock
+        AuthenticateUser, tokens=tokens, tickets=tickets, revocations=revocations, clock=clock
     )
+    disable_user: providers.Provider[DisableUser] = providers.Singleton(DisableUser, users=users)
+    enable_user: providers.Provider[EnableUser] = providers.Singleton(EnableUser, users=users)
+    revoke_tokens: providers.Provider[RevokeTokens] = providers.Singleton(RevokeTokens, users=users)
     issue_ticket: providers.Provider[IssueStreamTicket] = providers.Singleton(
         IssueStreamTicket, tickets=tickets
     )

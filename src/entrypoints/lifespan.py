@@ -28,6 +28,9 @@ async def api(container: Container) -> AsyncIterator[None]:
         stack.push_async_callback(_quietly, queue.stop)
         await stack.enter_async_context(background(queue.run()))
         await stack.enter_async_context(background(container.live_frames().run()))
+        revocations = container.revocations()
+        await revocations.refresh()  # before the first request is answered
+        await stack.enter_async_context(background(revocations.run()))
         calm_collector()
         yield
 

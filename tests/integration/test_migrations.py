@@ -116,6 +116,19 @@ async def test_what_is_at_head_stays_as_it_is(bare_url: str, bare: AsyncEngine) 
     assert (await PostgresUsers(bare).get(ADA)).id == ADA
 
 
+async def test_who_was_disabled_before_there_was_a_command_is_found(bare_url: str, bare: AsyncEngine) -> None:
+    await asyncio.to_thread(in_thread, lambda: upgrade(bare_url, "0001"))
+    async with bare.begin() as connection:
+        add = "INSERT INTO users (id, name, created_at, disabled_at) VALUES "
+        add += "('ada', 'A', :at, :at), ('bob', 'B', :at, NULL)"
+        await connection.execute(text(add), {"at": NOW})
+
+    await asyncio.to_thread(in_thread, lambda: upgrade(bare_url))
+
+    (found,) = (await PostgresUsers(bare).revocations(None)).revocations
+    assert (found.user_id, found.disabled) == (ADA, True)
+
+
 # --- partitions ---
 
 

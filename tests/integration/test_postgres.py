@@ -17,14 +17,16 @@ from adapters.postgres.api_keys import PostgresApiKeys
 from adapters.postgres.engine import create_engine, driver
 from adapters.postgres.feeds import PostgresFeeds
 from adapters.postgres.maintenance import PostgresMaintenance
-from adapters.postgres.users import PostgresUsers
+from adapters.postgres.users import _REVOCATIONS, PostgresUsers
 from application.catching_up import CatchUps
 from application.errors import Refused, Unavailable
-from application.ports import ApiKey, FeedHistory, Standing
+from application.ports import ApiKey, Claims, FeedHistory, Standing
+from application.revoking import Revocations
 from domain.identifiers import UserId
 from domain.notification import Mark
 from tests import contracts
 from tests.build import ADA, BOB, LATER, NOW, TestClock, a_draft, a_user, an_id, drafts
+from tests.product import eventually
 
 NOWHERE = "postgresql+asyncpg://nobody@127.0.0.1:1/nothing"
 
@@ -138,6 +140,10 @@ async def test_numbers_beyond_64_bits_come_back_and_can_be_sent(
         lambda engine: PostgresUsers(engine).get(ADA),
         lambda engine: PostgresUsers(engine).known([ADA]),
         lambda engine: PostgresUsers(engine).credentials("ada@example.com"),
+        lambda engine: PostgresUsers(engine).disable(ADA),
+        lambda engine: PostgresUsers(engine).enable(ADA),
+        lambda engine: PostgresUsers(engine).revoke_tokens(ADA),
+        lambda engine: PostgresUsers(engine).revocations(None),
         lambda engine: PostgresApiKeys(engine, TestClock()).get("key"),
         lambda engine: PostgresApiKeys(engine, TestClock()).all(),
         lambda engine: PostgresApiKeys(engine, TestClock()).revoke("key", NOW),
@@ -311,6 +317,96 @@ async def test_who_was_seen_once_is_known_while_the_server_is_away(
     assert await users.known([ADA]) == {ADA}
     with pytest.raises(Unavailable):
         await users.known([ADA, BOB])
+
+
+# --- revocations ---
+
+
+async def test_revocations_are_read_in_pages_without_missing_or_repeating_one(
+    users: PostgresUsers, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where many were made at one time."""
+    monkeypatch.setattr("adapters.postgres.users._REVOCATIONS_PAGE", 3)
+    everybody = [UserId(f"user-{n}") for n in range(9)]
+    for user in everybody:
+        await users.add(a_user(user), None)
+    async with engine.begin() as connection:
+        made = "UPDATE users SET tokens_revoked_at = :at WHERE id > 'user-3'"
+        await connection.execute(text(made), {"at": NOW})
+        await connection.execute(
+            text("UPDATE users SET tokens_revoked_at = :at WHERE id <= 'user-3'"), {"at": LATER}
+        )
+
+    found = (await users.revocations(None)).revocations
+    since = (await users.revocations(LATER)).revocations
+
+    assert sorted(revocation.user_id for revocation in found) == everybody
+    assert sorted(revocation.user_id for revocation in since) == everybody[:4]
+
+
+async def test_asking_for_revocations_reads_only_those(users: PostgresUsers, engine: AsyncEngine) -> None:
+    async with driver(engine) as connection:
+        await connection.execute(
+            "INSERT INTO users (id, name, created_at) "
+            "SELECT 'u' || n, 'U', now() FROM generate_series(1, 5000) n"
+        )
+        await connection.execute("ANALYZE users")
+    await users.disable(UserId("u17"))
+
+    async with driver(engine) as connection:
+        await connection.execute(f"PREPARE asked (timestamptz, text, bigint) AS {_REVOCATIONS}")
+        plan = await connection.fetch("EXPLAIN EXECUTE asked (now() - interval '1 minute', '', 10000)")
+        await connection.execute("DEALLOCATE asked")
+
+    lines = "\n".join(line for (line,) in plan)
+    assert "users_tokens_revoked_idx" in lines
+    assert "Index Cond: (ROW(tokens_revoked_at, id) > ROW($1, $2))" in lines
+
+
+async def test_of_two_revocations_at_once_the_later_one_has_the_later_time(
+    users: PostgresUsers, engine: AsyncEngine
+) -> None:
+    """Not the one at which its transaction began: the time of a user's revocation would go back."""
+    await users.add(a_user(ADA), None)
+    async with engine.connect() as other, other.begin():
+        await other.execute(text("UPDATE users SET tokens_revoked_at = clock_timestamp()"))
+        waiting = asyncio.create_task(users.revoke_tokens(ADA))
+        blocked = (
+            "SELECT count(*) FROM pg_stat_activity "
+            "WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        )
+
+        async def waits() -> bool:
+            await other.execute(text("SELECT pg_stat_clear_snapshot()"))
+            return bool(await other.scalar(text(blocked)))
+
+        await eventually(waits, "it waits")
+        released = (await users.revocations(None)).as_of
+    await waiting
+
+    (revocation,) = (await users.revocations(None)).revocations
+    assert revocation.at > released
+
+
+async def test_a_revocation_not_committed_yet_is_seen_with_the_overlap(
+    users: PostgresUsers, engine: AsyncEngine
+) -> None:
+    revocations = Revocations(users)
+    adas, bobs = (Claims(user, LATER, NOW) for user in (ADA, BOB))
+    for user in (ADA, BOB):
+        await users.add(a_user(user), None)
+    await revocations.refresh()
+    async with engine.connect() as other, other.begin():
+        slow = "UPDATE users SET tokens_revoked_at = clock_timestamp() WHERE id = 'ada'"
+        await other.execute(text(slow))
+        await users.revoke_tokens(BOB)
+        await revocations.refresh()
+        await revocations.refresh()
+        assert (revocations.dead(adas), revocations.dead(bobs)) == (False, True)
+
+    await revocations.refresh()
+
+    assert revocations.dead(adas)
 
 
 async def test_who_was_seen_is_known_when_there_are_too_many_to_remember(

@@ -16,6 +16,7 @@ import httpx
 import pytest
 from aiokafka import AIOKafkaConsumer
 from aiokafka.structs import TopicPartition
+from alembic.script import ScriptDirectory
 from sqlalchemy import event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -58,6 +59,8 @@ EVERY_USER_OF_THE_POOL: dict[str, Ask] = {
     "histories": lambda engine: PostgresFeeds(engine).histories([(ADA, 0), (BOB, 0)], 1),
     "add a user": lambda engine: PostgresUsers(engine).add(a_user(UserId("cid")), None),
     "known users": lambda engine: PostgresUsers(engine).known([ADA]),
+    "revoke": lambda engine: PostgresUsers(engine).revoke_tokens(ADA),
+    "revocations": lambda engine: PostgresUsers(engine).revocations(None),
     "get a key": lambda engine: PostgresApiKeys(engine, TestClock()).get("key"),
     "ping": lambda engine: PostgresMaintenance(engine, TestClock()).ping(),
     "prepare": lambda engine: PostgresMaintenance(engine, TestClock()).prepare(),
@@ -712,7 +715,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "columns"
-down_revision = "0001"
+down_revision = "HEAD"
 
 
 def upgrade():
@@ -787,9 +790,10 @@ async def test_a_migration_under_traffic_fails_nothing_and_loses_nothing(
         await users.add(a_user(user), None)
     revisions = tmp_path / "versions"
     revisions.mkdir()
-    for name, release in LATER_RELEASES.items():
-        (revisions / f"{name}.py").write_text(release)
     migrations = config(postgres_url)
+    head = ScriptDirectory.from_config(migrations).get_current_head() or ""
+    for name, release in LATER_RELEASES.items():
+        (revisions / f"{name}.py").write_text(release.replace("HEAD", head))
     own = Path(migrations.get_main_option("script_location") or "") / "versions"
     migrations.set_main_option("path_separator", "os")
     migrations.set_main_option("version_locations", f"{own}{os.pathsep}{revisions}")
@@ -797,7 +801,7 @@ async def test_a_migration_under_traffic_fails_nothing_and_loses_nothing(
     running_work = [asyncio.create_task(work.run(user)) for user in names]
     steps: list[Callable[[], None]] = [
         lambda: command.upgrade(migrations, "head"),
-        lambda: command.downgrade(migrations, "0001"),
+        lambda: command.downgrade(migrations, head),
         lambda: command.upgrade(migrations, "head"),
     ]
 

@@ -23,7 +23,7 @@ from domain.feed import Added, FeedChange, Settled
 from domain.identifiers import UserId
 from entrypoints.embedded import EmbeddedServers
 from tests import contracts
-from tests.build import ADA, BOB, LATER, a_feed, a_notification, an_id
+from tests.build import ADA, BOB, LATER, NOW, a_feed, a_notification, an_id
 from tests.memory import following
 
 CAPACITY = 100
@@ -375,7 +375,7 @@ class TestRedisTickets(contracts.TicketsContract):
     "ask",
     [
         lambda server: RedisIdempotencyKeys(server, "test").claim("p", "k", "f", an_id()),
-        lambda server: RedisTickets(server, "test").issue(Claims(ADA, LATER)),
+        lambda server: RedisTickets(server, "test").issue(Claims(ADA, LATER, NOW)),
         lambda server: RedisTickets(server, "test").redeem("ticket"),
         lambda server: server.ping(),
     ],

@@ -295,7 +295,8 @@ class LiveClient:
         if not api.alive:
             raise Disconnected
         socket = Socket(self._world)
-        claims = Claims(self.user, self._world.clock() + self._lifetime)
+        now = self._world.clock()
+        claims = Claims(self.user, now + self._lifetime, now)
         api.connect(socket, Hello(claims, Cursor(self._epoch, self.version), self._auto))
         leaving = asyncio.create_task(self._leave(socket))
         try:

@@ -31,6 +31,7 @@ from application.inbox import FetchUnread, ListNotifications, MarkNotifications
 from application.ports import Lagging
 from application.publishing import PublishBatch, PublishNotification
 from application.reconciling import Mismatch, ReconcileIndex
+from application.revoking import Revocations
 from entrypoints.live import frames as client_frames
 from entrypoints.live import pace, session, sessions
 from entrypoints.live.session import Hello, Session, Streaming
@@ -226,6 +227,7 @@ class ApiProcess(ServiceProcess):
             live_feed=self.hub,
             catch_ups=CatchUps(self.feeds, world.loop.time),
             mark=self.mark,
+            revocations=Revocations(SimulatedUsers(service.postgres)),  # type: ignore[arg-type] # never asked
             clock=world.clock,
             server=name,
         )

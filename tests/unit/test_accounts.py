@@ -1,5 +1,8 @@
 """Users, log-in, API keys and stream tickets."""
 
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -14,11 +17,12 @@ from application.accounts import (
     LogIn,
     hash_secret,
 )
-from application.errors import NotAllowed, NotAuthenticated, Unavailable
-from application.ports import Scope
-from domain.errors import Invalid, UserTaken
+from application.errors import NotAllowed, NotAuthenticated, Revoked, Unavailable
+from application.ports import Claims, LatestRevocations, Scope
+from application.revoking import DisableUser, EnableUser, Revocations, RevokeTokens
+from domain.errors import Invalid, UnknownUser, UserTaken
 from domain.identifiers import UserId
-from tests.build import ADA, LATER, NOW, TestClock, a_user
+from tests.build import ADA, BOB, LATER, NOW, TestClock, a_user
 from tests.memory import MemoryApiKeys, MemoryPasswords, MemoryTickets, MemoryTokens, MemoryUsers
 
 PUBLISH = frozenset({Scope.PUBLISH})
@@ -27,13 +31,14 @@ PUBLISH = frozenset({Scope.PUBLISH})
 @dataclass
 class Accounts:
     clock: TestClock = field(default_factory=TestClock)
-    users: MemoryUsers = field(default_factory=MemoryUsers)
     passwords: MemoryPasswords = field(default_factory=MemoryPasswords)
     tokens: MemoryTokens = field(default_factory=MemoryTokens)
     tickets: MemoryTickets = field(default_factory=MemoryTickets)
     keys: MemoryApiKeys = field(default_factory=MemoryApiKeys)
 
     def __post_init__(self) -> None:
+        self.users = MemoryUsers(self.clock)
+        self.revocations = Revocations(self.users)
         self.create = CreateUser(
             users=self.users,
             passwords=self.passwords,
@@ -41,7 +46,12 @@ class Accounts:
             new_user_id=lambda: UserId("made-up"),
         )
         self.log_in = LogIn(users=self.users, passwords=self.passwords, tokens=self.tokens, clock=self.clock)
-        self.authenticate = AuthenticateUser(tokens=self.tokens, tickets=self.tickets, clock=self.clock)
+        self.authenticate = AuthenticateUser(
+            tokens=self.tokens, tickets=self.tickets, revocations=self.revocations, clock=self.clock
+        )
+        self.disable = DisableUser(users=self.users)
+        self.enable = EnableUser(users=self.users)
+        self.revoke_tokens = RevokeTokens(users=self.users)
         self.issue = IssueStreamTicket(tickets=self.tickets)
         self.create_key = CreateApiKey(keys=self.keys, clock=self.clock, environment="test")
         self.producer = AuthenticateProducer(keys=self.keys, clock=self.clock)
@@ -186,6 +196,192 @@ async def test_a_ticket_stands_for_the_token_it_was_issued_for_once(accounts: Ac
     assert await accounts.authenticate.ticket(ticket) == claims
     with pytest.raises(NotAuthenticated):
         await accounts.authenticate.ticket(ticket)
+
+
+# --- revoking ---
+
+
+MOMENT = timedelta(microseconds=1)
+
+
+@pytest.fixture
+async def two(accounts: Accounts) -> Accounts:
+    """With Ada and Bob in it, and nothing revoked."""
+    for user in (ADA, BOB):
+        await accounts.users.add(a_user(user), None)
+    await accounts.revocations.refresh()
+    return accounts
+
+
+def claims(accounts: Accounts, user: UserId = ADA) -> Claims:
+    """Of a token that is issued now."""
+    return accounts.tokens.verify(accounts.tokens.mint(user, accounts.clock())[0], accounts.clock())
+
+
+def test_what_is_revoked_is_not_authenticated_and_says_why() -> None:
+    assert issubclass(Revoked, NotAuthenticated)
+    assert "revoked" in Revoked().detail
+
+
+async def test_revoked_tokens_are_those_issued_before(two: Accounts) -> None:
+    old, _ = two.tokens.mint(ADA, NOW)
+    bobs, _ = two.tokens.mint(BOB, NOW)
+    two.clock.at += MOMENT
+    await two.revoke_tokens(ADA)
+    assert two.authenticate.token(old).user_id == ADA  # until the next look
+
+    await two.revocations.refresh()
+
+    with pytest.raises(Revoked):
+        two.authenticate.token(old)
+    assert two.authenticate.token(two.tokens.mint(ADA, two.clock())[0]).user_id == ADA
+    assert two.authenticate.token(bobs).user_id == BOB
+
+
+async def test_a_disabled_user_has_no_good_token_until_enabled(two: Accounts) -> None:
+    before, _ = two.tokens.mint(ADA, NOW)
+    await two.disable(ADA)
+    await two.revocations.refresh()
+    two.clock.advance(minutes=30)
+    meanwhile, _ = two.tokens.mint(ADA, two.clock())
+    for token in (before, meanwhile):
+        with pytest.raises(Revoked):
+            two.authenticate.token(token)
+
+    two.clock.at += MOMENT
+    await two.enable(ADA)
+    await two.revocations.refresh()
+
+    for token in (before, meanwhile):
+        with pytest.raises(Revoked):
+            two.authenticate.token(token)
+    assert two.authenticate.token(two.tokens.mint(ADA, two.clock())[0]).user_id == ADA
+
+
+async def test_a_ticket_dies_with_its_token(two: Accounts) -> None:
+    ticket, _ = await two.issue(claims(two))
+    two.clock.at += MOMENT
+    await two.revoke_tokens(ADA)
+    await two.revocations.refresh()
+
+    with pytest.raises(Revoked):
+        await two.authenticate.ticket(ticket)
+    again, _ = await two.issue(claims(two))
+    assert (await two.authenticate.ticket(again)).user_id == ADA
+
+
+async def test_an_expired_token_says_so_and_not_that_it_was_revoked(two: Accounts) -> None:
+    token, seconds = two.tokens.mint(ADA, NOW)
+    await two.disable(ADA)
+    await two.revocations.refresh()
+    two.clock.advance(seconds=seconds)
+
+    with pytest.raises(NotAuthenticated) as caught:
+        two.authenticate.token(token)
+
+    assert not isinstance(caught.value, Revoked)
+
+
+async def test_who_was_disabled_and_enabled_between_two_looks_is_signed_out(two: Accounts) -> None:
+    open_stream = claims(two)
+    two.clock.advance(seconds=1)
+    await two.disable(ADA)
+    await two.enable(ADA)
+
+    await two.revocations.refresh()
+
+    assert two.revocations.dead(open_stream)
+
+
+async def test_what_was_revoked_before_the_process_began_is_known(two: Accounts) -> None:
+    old = claims(two)
+    two.clock.advance(seconds=1)
+    await two.revoke_tokens(ADA)
+    two.clock.advance(days=400)
+    later = Revocations(two.users)
+
+    await later.refresh()
+
+    assert later.dead(old)
+
+
+async def test_what_is_committed_with_an_earlier_time_is_seen(two: Accounts) -> None:
+    """The transaction of one revocation took longer than that of another, or the clock went back."""
+    two.clock.advance(minutes=10)
+    await two.revoke_tokens(BOB)
+    await two.revocations.refresh()
+    held = claims(two)
+
+    two.clock.advance(seconds=-30)
+    await two.disable(ADA)
+    two.clock.advance(seconds=32)
+    await two.revocations.refresh()
+
+    assert two.revocations.dead(held)
+
+
+async def test_only_what_is_new_is_asked_for(two: Accounts, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[datetime | None] = []
+    ask = two.users.revocations
+
+    async def watched(since: datetime | None) -> LatestRevocations:
+        asked.append(since)
+        return await ask(since)
+
+    monkeypatch.setattr(two.users, "revocations", watched)
+    two.clock.advance(hours=1)
+    await two.revocations.refresh()
+    two.clock.advance(hours=1)
+    await two.revocations.refresh()
+
+    assert asked == [NOW - timedelta(seconds=60), NOW + timedelta(minutes=59)]
+
+
+async def test_with_the_store_away_what_is_known_stays_and_the_rest_comes_later(
+    two: Accounts, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    adas, bobs = claims(two, ADA), claims(two, BOB)
+    two.clock.advance(seconds=1)
+    await two.disable(ADA)
+    await two.revocations.refresh()
+    await two.disable(BOB)
+
+    two.users.away = True
+    for _ in range(3):
+        two.clock.advance(minutes=10)
+        await two.revocations.refresh()
+    assert (two.revocations.dead(adas), two.revocations.dead(bobs)) == (True, False)
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+
+    two.users.away = False
+    for _ in range(2):
+        await two.revocations.refresh()
+    assert two.revocations.dead(bobs)
+    assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
+
+
+async def test_the_store_is_asked_again_and_again(two: Accounts, monkeypatch: pytest.MonkeyPatch) -> None:
+    revocations = Revocations(two.users)
+    monkeypatch.setattr("application.revoking._EVERY_SECONDS", 0.001)
+    running = asyncio.create_task(revocations.run())
+    try:
+        for user in (ADA, BOB):
+            held = claims(two, user)
+            await two.disable(user)
+            async with asyncio.timeout(10):
+                while not revocations.dead(held):  # noqa: ASYNC110 - what it waits for has no event
+                    await asyncio.sleep(0.001)
+    finally:
+        running.cancel()
+
+
+@pytest.mark.parametrize("change", ["disable", "enable", "revoke_tokens"])
+async def test_nobody_who_does_not_exist_can_be_locked_out(two: Accounts, change: str) -> None:
+    use_case: Callable[[UserId], Awaitable[None]] = getattr(two, change)
+
+    with pytest.raises(UnknownUser):
+        await use_case(UserId("nobody"))
 
 
 # --- keys ---

@@ -55,6 +55,13 @@ def test_a_token_minted_elsewhere_with_the_secret_is_good(tokens: JwtTokens) -> 
     assert claims.expires_at == datetime.fromtimestamp(GOOD["exp"], UTC)
 
 
+@pytest.mark.parametrize("issued", [1_773_480_413, 1_773_480_413.25])
+def test_a_host_may_say_in_whole_seconds_or_better_when_it_issued_a_token(
+    tokens: JwtTokens, issued: float
+) -> None:
+    assert tokens.verify(signed(iat=issued), NOW).issued_at.timestamp() == issued
+
+
 def test_claims_of_the_hosts_own_do_no_harm(tokens: JwtTokens) -> None:
     assert tokens.verify(signed(role="admin", aud=["else", "bellwire"]), NOW).user_id == "ada"
 
@@ -75,6 +82,10 @@ FORGED: dict[str, Callable[[], str]] = {
     "a user that is a number": lambda: signed(sub=7),
     "no expiry": lambda: signed(exp=...),
     "no issue time": lambda: signed(iat=...),
+    "an issue time that is text": lambda: signed(iat="1773480413"),
+    "an issue time that is null": lambda: signed(iat=None),
+    "an issue time that is no number": lambda: signed(iat=float("nan")),
+    "an issue time before all time": lambda: signed(iat=-(10**30)),
     "expired": lambda: signed(exp=int(NOW.timestamp()) - 1),
     "expired this moment": lambda: signed(exp=int(NOW.timestamp())),
     "an expiry that is text": lambda: signed(exp="soon"),

@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from application.ports import Scope
 from domain.identifiers import UserId
 from domain.notification import Mark
 from tests.build import ADA, BOB, LATER, NOW, a_draft, an_id, drafts
@@ -84,9 +85,12 @@ async def test_every_route_is_guarded_or_on_the_list_of_public_ones(service: Ser
     assert len(_routes(service)) >= 19
 
 
+LOCKING = [f"/v1/users/ada/{change}" for change in ("disable", "enable", "revoke-tokens")]
+
+
 async def test_no_route_takes_another_users_token(service: Service) -> None:
     for method, path in _routes(service):
-        if "/ada" in path:
+        if "/ada" in path and path not in LOCKING:
             response = await service.client.request(method, path, json={}, headers=service.bearer(BOB))
             problem(response, 403, "not-allowed")
 
@@ -96,7 +100,7 @@ async def test_a_users_token_is_no_producers_key_and_the_other_way_round(service
         if (method, path) in PUBLIC:
             continue
         wrong = service.bearer() if "otification" in path and "/ada" not in path else service.producer
-        if path in {"/v1/users", "/createUser"}:
+        if path in {"/v1/users", "/createUser", *LOCKING}:
             wrong = service.bearer()
         response = await service.client.request(method, path, json={}, headers=wrong)
         problem(response, 401, "not-authenticated")
@@ -129,6 +133,59 @@ async def test_an_expired_token_is_refused(service: Service) -> None:
     service.memory.clock.advance(hours=1)
 
     problem(await service.client.get("/notifications/ada", headers=bearer), 401, "not-authenticated")
+
+
+@pytest.mark.parametrize("change", ["disable", "revoke-tokens"])
+async def test_a_token_that_was_revoked_is_refused_and_says_so(service: Service, change: str) -> None:
+    bearer, bobs = service.bearer(), service.bearer(BOB)
+    service.memory.clock.advance(seconds=1)
+
+    done = await service.client.post(f"/v1/users/ada/{change}", headers=service.producer)
+    await service.container.revocations().refresh()
+
+    assert (done.status_code, done.content) == (204, b"")
+    told = problem(await service.client.get("/notifications/ada", headers=bearer), 401, "not-authenticated")
+    assert "revoked" in told["detail"]
+    problem(await service.client.post("/v1/stream-tickets", headers=bearer), 401, "not-authenticated")
+    assert (await service.client.get("/notifications/bob", headers=bobs)).status_code == 200
+
+
+async def test_a_user_who_is_enabled_again_needs_a_new_token(service: Service) -> None:
+    bearer = service.bearer()
+    for change in ("disable", "enable"):
+        service.memory.clock.advance(seconds=1)
+        done = await service.client.post(f"/v1/users/ada/{change}", headers=service.producer)
+        assert done.status_code == 204
+        await service.container.revocations().refresh()
+
+    problem(await service.client.get("/notifications/ada", headers=bearer), 401, "not-authenticated")
+    again = await service.client.get("/notifications/ada", headers=service.bearer())
+    assert again.status_code == 200
+
+
+async def test_what_is_published_to_a_disabled_user_is_accepted(service: Service) -> None:
+    await service.client.post("/v1/users/ada/disable", headers=service.producer)
+
+    published = await service.client.post("/v1/notifications", json=BODY, headers=service.producer)
+
+    assert published.status_code == 202
+
+
+@pytest.mark.parametrize("path", LOCKING)
+async def test_who_does_not_exist_cannot_be_locked_out(service: Service, path: str) -> None:
+    for user in ("nobody", "%00", "a%20b", "a" * 129):
+        response = await service.client.post(path.replace("ada", user), headers=service.producer)
+        problem(response, 404, "unknown-user")
+
+
+@pytest.mark.parametrize("path", LOCKING)
+async def test_only_a_key_that_may_locks_users_out_even_where_sign_up_is_open(path: str) -> None:
+    async with Service.run(open_signup=True) as service:
+        await service.add(ADA)
+        _, key = await service.container.create_api_key()("publisher", frozenset({Scope.PUBLISH}))
+
+        problem(await service.client.post(path), 401, "not-authenticated")
+        problem(await service.client.post(path, headers={"X-API-Key": key}), 403, "not-allowed")
 
 
 async def test_the_name_of_the_scheme_may_be_written_in_any_case(service: Service) -> None:

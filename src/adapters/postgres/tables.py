@@ -35,7 +35,11 @@ users = Table(
     Column("password_hash", Text),
     Column("created_at", TIMESTAMP(timezone=True), nullable=False),
     Column("disabled_at", TIMESTAMP(timezone=True)),
+    # Set by everything that changes which tokens are good: the API processes ask for what is new by it.
+    Column("tokens_revoked_at", TIMESTAMP(timezone=True)),
 )
+REVOKED = text("tokens_revoked_at IS NOT NULL")
+Index("users_tokens_revoked_idx", users.c.tokens_revoked_at, users.c.id, postgresql_where=REVOKED)
 
 # Updated with every change of a feed: room on the page and no index on what changes keep that cheap (HOT).
 feeds = Table(

@@ -2,19 +2,37 @@
 
 import secrets
 from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
 
-from sqlalchemy import insert, select
+from sqlalchemy import case, func, insert, null, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.postgres import tables
-from adapters.postgres.engine import transaction
+from adapters.postgres.engine import driver, transaction
 from adapters.postgres.errors import Taken, retried
+from application.ports import LatestRevocations, Revocation
 from domain.errors import UnknownUser, UserTaken
-from domain.identifiers import UserId
+from domain.identifiers import UserId, is_user_id
 from domain.user import User
 
 _REMEMBERED_USERS = 200_000
-_COLUMNS = [column for column in tables.users.c if column.name != "password_hash"]
+_FIELDS = ["id", "name", "email", "created_at", "disabled_at"]
+_COLUMNS = [tables.users.c[name] for name in _FIELDS]
+# Not now(): that is when the transaction began, before it waited for another change of the same user.
+_NOW = func.clock_timestamp()
+
+_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+# Read in pages, each a bounded piece of work, for there may be many the first time.
+_REVOCATIONS_PAGE = 10_000
+# The first condition is for the planner, which does not see that the second implies it.
+_REVOCATIONS = """
+    SELECT id, tokens_revoked_at, disabled_at IS NOT NULL
+    FROM users
+    WHERE tokens_revoked_at IS NOT NULL AND (tokens_revoked_at, id) > ($1, $2)
+    ORDER BY tokens_revoked_at, id
+    LIMIT $3
+"""
 
 
 class PostgresUsers:
@@ -33,6 +51,7 @@ class PostgresUsers:
             "password_hash": password_hash,
             "created_at": user.created_at,
             "disabled_at": user.disabled_at,
+            "tokens_revoked_at": _NOW if user.disabled_at is not None else None,
         }
         try:
             async with transaction(self._engine) as connection:
@@ -66,7 +85,7 @@ class PostgresUsers:
     @retried
     async def credentials(self, email: str) -> tuple[User, str] | None:
         async with transaction(self._engine) as connection:
-            query = select(tables.users).where(tables.users.c.email == email)
+            query = select(*_COLUMNS, tables.users.c.password_hash).where(tables.users.c.email == email)
             row = (await connection.execute(query)).mappings().one_or_none()
         if row is None or row["password_hash"] is None:
             return None
@@ -74,8 +93,46 @@ class PostgresUsers:
         password_hash: str = fields.pop("password_hash")
         return User(**fields), password_hash
 
+    async def disable(self, user: UserId) -> None:
+        since = func.coalesce(tables.users.c.disabled_at, _NOW)
+        await self._change(user, disabled_at=since, tokens_revoked_at=_NOW)
+
+    async def enable(self, user: UserId) -> None:
+        disabled, revoked_at = tables.users.c.disabled_at.is_not(None), tables.users.c.tokens_revoked_at
+        until_now = case((disabled, _NOW), else_=revoked_at)
+        await self._change(user, disabled_at=null(), tokens_revoked_at=until_now)
+
+    async def revoke_tokens(self, user: UserId) -> None:
+        await self._change(user, tokens_revoked_at=_NOW)
+
+    async def revocations(self, since: datetime | None) -> LatestRevocations:
+        as_of, page = await self._revocations(since or _LONG_AGO, "")
+        found = list(page)
+        while len(page) == _REVOCATIONS_PAGE:
+            _, page = await self._revocations(page[-1].at, page[-1].user_id)
+            found += page
+        return LatestRevocations(as_of, found)
+
     @retried
     async def _existing(self, users: frozenset[UserId]) -> set[UserId]:
         async with transaction(self._engine) as connection:
             query = select(tables.users.c.id).where(tables.users.c.id.in_(users))
             return {UserId(found) for found in await connection.scalars(query)}
+
+    @retried
+    async def _change(self, user: UserId, **values: Any) -> None:
+        if not is_user_id(user):
+            raise UnknownUser
+        async with transaction(self._engine) as connection:
+            query = update(tables.users).where(tables.users.c.id == user).values(values)
+            changed = await connection.execute(query)
+        if changed.rowcount == 0:
+            raise UnknownUser
+
+    @retried
+    async def _revocations(self, after: datetime, user: str) -> tuple[datetime, Sequence[Revocation]]:
+        """A page, and a time before it was read."""
+        async with driver(self._engine) as connection:
+            as_of: datetime = await connection.fetchval("SELECT now()")
+            rows = await connection.fetch(_REVOCATIONS, after, user, _REVOCATIONS_PAGE)
+        return as_of, [Revocation(UserId(found), at, disabled) for found, at, disabled in rows]

@@ -20,7 +20,7 @@ class RedisTickets:
 
     async def issue(self, claims: Claims) -> str:
         ticket = secrets.token_urlsafe(24)
-        value = f"{claims.expires_at.timestamp()} {claims.user_id}"
+        value = f"{claims.user_id} {claims.expires_at.timestamp()} {claims.issued_at.timestamp()}"
         await self._server.ask(lambda: self._server.client.set(self._key(ticket), value, ex=self.lifetime))
         return ticket
 
@@ -30,8 +30,12 @@ class RedisTickets:
         )
         if value is None:
             raise NotAuthenticated("This stream ticket is unknown, used or too old.")
-        expires_at, _, user = value.decode().partition(" ")
-        return Claims(UserId(user), datetime.fromtimestamp(float(expires_at), UTC))
+        user, expires_at, issued_at = value.decode().split(" ")
+        return Claims(
+            UserId(user),
+            expires_at=datetime.fromtimestamp(float(expires_at), UTC),
+            issued_at=datetime.fromtimestamp(float(issued_at), UTC),
+        )
 
     def _key(self, ticket: str) -> str:
         return f"{self._prefix}:ticket:{ticket}"

@@ -17,7 +17,8 @@ _LEEWAY_SECONDS = 60
 
 class JwtTokens:
     """User tokens as JWT (RFC 7519). Whoever knows the secret may mint them: the host application does so
-    for its users, with `sub`, `iat`, `exp` and the audience.
+    for its users, with `sub`, `iat`, `exp` and the audience. One without `iat` is refused: nobody could say
+    whether it was issued before a revocation.
     """
 
     def __init__(self, secret: str, audience: str, lifetime: timedelta) -> None:
@@ -30,7 +31,10 @@ class JwtTokens:
         self._verified: dict[str, Claims] = {}
 
     def mint(self, user: UserId, at: datetime) -> tuple[str, int]:
-        claims = {"sub": user, "aud": self._audience, "iat": at, "exp": at + self._lifetime}
+        # With a fraction, as a NumericDate may have (RFC 7519, section 2): a token that is minted right after
+        # the others were revoked must not look as if it were among them.
+        issued = at.timestamp()
+        claims = {"sub": user, "aud": self._audience, "iat": issued, "exp": at + self._lifetime}
         return jwt.encode(claims, self._secret, _ALGORITHM), int(self._lifetime.total_seconds())
 
     def verify(self, token: str, at: datetime) -> Claims:
@@ -56,6 +60,10 @@ class JwtTokens:
                 leeway=_LEEWAY_SECONDS,
                 options={"require": ["sub", "iat", "exp"], "verify_exp": False},
             )
-            return Claims(UserId(str(payload["sub"])), datetime.fromtimestamp(payload["exp"], UTC))
+            return Claims(
+                UserId(str(payload["sub"])),
+                expires_at=datetime.fromtimestamp(payload["exp"], UTC),
+                issued_at=datetime.fromtimestamp(payload["iat"], UTC),
+            )
         except (jwt.InvalidTokenError, OverflowError, OSError, ValueError, TypeError) as error:
             raise NotAuthenticated("This token is not valid.") from error

@@ -4,10 +4,11 @@ from typing import Any
 
 from litestar import Request, post
 from litestar.di import NamedDependency
-from litestar.params import JSONBody
+from litestar.params import FromPath, JSONBody
 
 from application.accounts import CreateUser, IssueStreamTicket, LogIn
 from application.ports import Claims
+from application.revoking import DisableUser, EnableUser, RevokeTokens
 from domain.identifiers import UserId
 from entrypoints.http import guards
 from entrypoints.http.schemas import CreatedUser, Credentials, NewUser, Session, StreamTicket
@@ -65,4 +66,33 @@ async def create_ticket(
     return StreamTicket(ticket, seconds)
 
 
-HANDLERS = [create_user, log_in, create_ticket]
+_LOCKING: dict[str, Any] = {
+    "status_code": 204,
+    "guards": [guards.manager],
+    "security": guards.NEEDS_KEY,
+    "tags": ["users"],
+    "responses": problem_responses(401, 403, 404, 503),
+}
+
+
+@post("/v1/users/{user_id:str}/disable", summary="Disable a user", **_LOCKING)
+async def disable_user(user_id: FromPath[str], disable: NamedDependency[DisableUser]) -> None:
+    """Within 5 s every token of the user is refused, also one that is issued later, and the user's streams
+    are closed. What is published to the user is still stored.
+    """
+    await disable(UserId(user_id))
+
+
+@post("/v1/users/{user_id:str}/enable", summary="Enable a user", **_LOCKING)
+async def enable_user(user_id: FromPath[str], enable: NamedDependency[EnableUser]) -> None:
+    """Let a disabled user in again, with tokens issued from now on; earlier ones stay dead."""
+    await enable(UserId(user_id))
+
+
+@post("/v1/users/{user_id:str}/revoke-tokens", summary="Sign a user out everywhere", **_LOCKING)
+async def revoke_tokens(user_id: FromPath[str], revoke: NamedDependency[RevokeTokens]) -> None:
+    """Within 5 s every token issued until now is refused, and the streams opened with one are closed."""
+    await revoke(UserId(user_id))
+
+
+HANDLERS = [create_user, log_in, create_ticket, disable_user, enable_user, revoke_tokens]

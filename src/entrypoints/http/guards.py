@@ -33,6 +33,11 @@ async def registrar(connection: Connection, _handler: BaseRouteHandler) -> None:
         await _admit_producer(connection, Scope.USERS)
 
 
+async def manager(connection: Connection, _handler: BaseRouteHandler) -> None:
+    """Admit API keys that may create and lock out users."""
+    await _admit_producer(connection, Scope.USERS)
+
+
 async def user(connection: Connection, _handler: BaseRouteHandler) -> None:
     """Admit any user's token."""
     connection.scope["auth"] = _claims(connection)

@@ -24,6 +24,7 @@ from application.catching_up import CatchUps
 from application.errors import NotAuthenticated, Unavailable
 from application.inbox import MarkNotifications
 from application.ports import Claims, Clock, Connection, FeedHistory, Frame, Lagging, LiveFeed, Standing
+from application.revoking import Revocations
 from domain.errors import DomainError, FieldError, Invalid, UnknownUser
 from domain.feed import Cursor, Feed
 from domain.identifiers import NotificationId
@@ -35,6 +36,7 @@ from entrypoints.live.frames import (
     NO_PONG,
     POSITION_LOST,
     RATE_LIMITED,
+    REVOKED,
     SLOW_READER,
     TOKEN_EXPIRED,
     Archive,
@@ -73,6 +75,7 @@ class Streaming:
     live_feed: LiveFeed
     catch_ups: CatchUps
     mark: MarkNotifications
+    revocations: Revocations
     clock: Clock
     server: str
 
@@ -148,11 +151,6 @@ class Session:
         finally:
             self._release()
             await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    @property
-    def claims(self) -> Claims:
-        """What the token says that the stream lives by."""
-        return self._claims
 
     @property
     def queued(self) -> int:
@@ -394,6 +392,8 @@ class Session:
             self.close(closing(Lagging()))
         elif self._token_seconds(at) <= 0:
             self.close(Close(TOKEN_EXPIRED, "the token has expired"))
+        elif self._with.revocations.dead(self._claims):
+            self.close(Close(REVOKED, "the user has been disabled, or the token revoked"))
         elif waiting and now - self._last_ping >= PONG_SECONDS:
             self.close(Close(NO_PONG, "no pong came back"))
         elif not waiting and now - self._last_outbound >= PING_SECONDS:

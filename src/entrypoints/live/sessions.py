@@ -10,9 +10,8 @@ from time import monotonic
 
 from adapters import metrics
 from application.errors import Unavailable
-from application.ports import Claims
 from domain.identifiers import UserId
-from entrypoints.live.frames import DRAIN, REVOKED, TOO_MANY, Close
+from entrypoints.live.frames import DRAIN, TOO_MANY, Close
 from entrypoints.live.session import Session, Streaming
 
 logger = logging.getLogger(__name__)
@@ -89,11 +88,6 @@ class Sessions:
             self._of_user[user] -= 1
             if not self._of_user[user]:
                 del self._of_user[user]
-
-    def end(self, is_dead: Callable[[Claims], bool]) -> None:
-        """Close the streams whose token has been revoked or whose user disabled."""
-        for session in [session for session in self._open if is_dead(session.claims)]:
-            session.close(Close(REVOKED, "the user has been disabled, or the token revoked"))
 
     async def run(self) -> None:
         """Tell the sessions the time for as long as the process lives."""

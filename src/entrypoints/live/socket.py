@@ -12,14 +12,14 @@ from litestar.types import Receive, Scope, Send
 
 from adapters import metrics, wire
 from application.accounts import AuthenticateUser
-from application.errors import NotAuthenticated
+from application.errors import NotAuthenticated, Revoked
 from application.ports import Connection
 from domain.errors import Invalid
 from domain.feed import Cursor
 from domain.identifiers import UserId
 from entrypoints.http import problems
 from entrypoints.http.guards import bearer_token
-from entrypoints.live.frames import BAD_REQUEST, FORBIDDEN, INVALID_TOKEN, SUBPROTOCOL, Close
+from entrypoints.live.frames import BAD_REQUEST, FORBIDDEN, INVALID_TOKEN, REVOKED, SUBPROTOCOL, Close
 from entrypoints.live.session import Hello, Session, closing
 from entrypoints.live.sessions import Full, Sessions
 
@@ -65,6 +65,8 @@ async def read_hello(request: Request, user: UserId, authenticate: AuthenticateU
             claims = await authenticate.ticket(query["ticket"])
         else:
             claims = authenticate.token(bearer_token(request))
+    except Revoked as error:
+        raise Close(REVOKED, error.detail) from error
     except NotAuthenticated as error:
         raise Close(INVALID_TOKEN, error.detail) from error
     if claims.user_id != user:
@@ -72,7 +74,8 @@ async def read_hello(request: Request, user: UserId, authenticate: AuthenticateU
     view = query.get("view", "manual")
     if view not in {"manual", "auto"}:
         raise Close(BAD_REQUEST, "view must be manual or auto")
-    asked = query.get("cursor") or request.headers.get("last-event-id")
+    # An EventSource that comes back asks for its first URL again, and says here how far it got since.
+    asked = request.headers.get("last-event-id") or query.get("cursor")
     try:
         cursor = Cursor.parse(asked) if asked else None
     except Invalid as error:
