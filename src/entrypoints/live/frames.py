@@ -1,14 +1,19 @@
 """What clients say on a stream, and why a stream ends. What the service says is in adapters.wire."""
 
-from typing import Any, TypeAlias
+from typing import Annotated, Any, TypeAlias
 from uuid import UUID
 
 import msgspec
+from msgspec import Meta
 
 from domain.notification import Mark
 
 SUBPROTOCOL = "bellwire.v1"
 INBOUND_BYTES = 4 * 1024
+
+NO_PONG, SLOW_READER, POSITION_LOST = 4001, 4002, 4003
+DRAIN, TOKEN_EXPIRED, RATE_LIMITED, INTERNAL = 4000, 4004, 4005, 4006
+BAD_REQUEST, INVALID_TOKEN, REVOKED, TOO_MANY, FORBIDDEN = 4510, 4511, 4513, 4514, 4515
 
 
 class Close(Exception):
@@ -24,44 +29,61 @@ class Close(Exception):
         super().__init__(reason)
 
 
-NO_PONG, SLOW_READER, TOKEN_EXPIRED, INTERNAL = 4001, 4002, 4004, 4006
-BAD_REQUEST, INVALID_TOKEN, FORBIDDEN = 4510, 4511, 4515
-
-
 class Pong(msgspec.Struct, tag="pong"):
-    pass
+    """The answer to `ping`."""
+
+
+Ref: TypeAlias = Annotated[
+    str | int | None,
+    Meta(description="Of the client's choice: the answer carries it. Without it there is no `ok`."),
+]
 
 
 class Refresh(msgspec.Struct, tag="refresh"):
-    token: str
-    ref: str | int | None = None
+    """Replaces the token in place: the stream lives until the new one expires."""
+
+    token: Annotated[str, Meta(description="A token of the same user.")]
+    ref: Ref = None
 
 
 class Marking(msgspec.Struct):
-    ids: list[UUID] | None = None
-    up_to: str | None = None
-    ref: str | int | None = None
+    ids: Annotated[
+        list[UUID] | None, Meta(description="Which ones. Those that are not this user's are skipped.")
+    ] = None
+    up_to: Annotated[
+        str | None, Meta(description="Instead of `ids`: all whose `version` is not above this cursor's.")
+    ] = None
+    ref: Ref = None
 
 
 class Read(Marking, tag="read"):
+    """Marks notifications read."""
+
     mark = Mark.READ
 
 
 class Unread(Marking, tag="unread"):
+    """Marks notifications unread."""
+
     mark = Mark.UNREAD
 
 
 class Archive(Marking, tag="archive"):
+    """Puts notifications away."""
+
     mark = Mark.ARCHIVED
 
 
 class Unarchive(Marking, tag="unarchive"):
+    """Brings archived notifications back."""
+
     mark = Mark.UNARCHIVED
 
 
 Command: TypeAlias = Refresh | Read | Unread | Archive | Unarchive
+ClientFrame: TypeAlias = Pong | Command
 
-decode = msgspec.json.Decoder(Pong | Refresh | Read | Unread | Archive | Unarchive).decode
+decode = msgspec.json.Decoder(ClientFrame).decode
 _decode_ref = msgspec.json.Decoder(dict[str, Any]).decode
 
 
