@@ -30,6 +30,7 @@ _ABOUT = (
     "the feed: text to keep and hand back. A frame that moves the feed carries `prev`, the position it "
     "follows, and `cursor`, the one after it. Ignore types and fields that you do not know."
 )
+_ABOUT_TICKET = "From `POST /v1/stream-tickets`, for browsers: single use, valid for 30 s."
 _ABOUT_WEBSOCKET = (
     f"The subprotocol is `{SUBPROTOCOL}`; compression is off. A refused connection is accepted first, then "
     f"gets a `bye` and a close code, so that a browser can see why. A client's frame has at most "
@@ -103,7 +104,7 @@ def _security_schemes() -> Document:
             "type": "httpApiKey",
             "in": "query",
             "name": "ticket",
-            "description": "From `POST /v1/stream-tickets`, for browsers: single use, valid for 30 s.",
+            "description": _ABOUT_TICKET,
         },
     }
 
@@ -156,7 +157,10 @@ def _parameters() -> Document:
 def _query() -> Document:
     return _object(
         {
-            "ticket": {"type": "string", "description": "Instead of a token."},
+            "ticket": {
+                "type": "string",
+                "description": f"{_ABOUT_TICKET} Other clients send `Authorization: Bearer <token>` instead.",
+            },
             "cursor": {
                 "type": "string",
                 "description": "Resume after this position. Without it the stream starts at now.",

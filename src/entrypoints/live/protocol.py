@@ -61,9 +61,15 @@ class Notifications(Struct, tag="notifications"):
 class Change(Struct):
     """The one field that changed, and its new value."""
 
-    read_at: Timestamp | UnsetType | None = UNSET
-    archived_at: Timestamp | UnsetType | None = UNSET
-    retracted_at: Timestamp | UnsetType | None = UNSET
+    read_at: Annotated[Timestamp | UnsetType | None, Meta(description="Read then; null: unread again.")] = (
+        UNSET
+    )
+    archived_at: Annotated[
+        Timestamp | UnsetType | None, Meta(description="Put away then; null: brought back.")
+    ] = UNSET
+    retracted_at: Annotated[Timestamp | UnsetType | None, Meta(description="Taken back by the service.")] = (
+        UNSET
+    )
 
 
 class Update(Struct, tag="update"):
