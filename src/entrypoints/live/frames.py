@@ -48,7 +48,8 @@ class Refresh(msgspec.Struct, tag="refresh"):
 
 class Marking(msgspec.Struct):
     ids: Annotated[
-        list[UUID] | None, Meta(description="Which ones. Those that are not this user's are skipped.")
+        list[UUID] | None,
+        Meta(description="Which ones, up to 100. Those that are not this user's are skipped."),
     ] = None
     up_to: Annotated[
         str | None, Meta(description="Instead of `ids`: all whose `version` is not above this cursor's.")
