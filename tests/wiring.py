@@ -35,6 +35,7 @@ from tests.memory import (
     MemoryTickets,
     MemoryUsers,
 )
+from tests.stream_schema import broken_rules
 
 SECRET = "s" * 32
 HOST = "bellwire.test"
@@ -271,6 +272,7 @@ class Socket:
             event = await self.event()
             if event["type"] == "websocket.send":
                 frame: Json = json.loads(event["text"])
+                assert broken_rules(frame) == [], frame
                 if kind is None or frame["type"] == kind:
                     return frame
             assert event["type"] != "websocket.close", f"closed with {event['code']}, waiting for {kind}"

@@ -21,7 +21,7 @@ from litestar.static_files import create_static_files_router
 
 from entrypoints import lifespan
 from entrypoints.container import Container, build
-from entrypoints.http import accounts, health, inbox, problems, publishing
+from entrypoints.http import accounts, health, inbox, problems, publishing, stream_page
 from entrypoints.http.middleware import Observed
 from entrypoints.live.session import Streaming
 from entrypoints.live.sessions import Sessions
@@ -51,6 +51,7 @@ def create_app(container: Container) -> Litestar:
         *publishing.HANDLERS,
         *inbox.HANDLERS,
         *health.HANDLERS,
+        *stream_page.HANDLERS,
         live_socket,
         create_static_files_router(_SWAGGER_UI, [_swagger_ui_files()], include_in_schema=False),
     ]
@@ -176,7 +177,11 @@ def _openapi() -> OpenAPIConfig:
     return OpenAPIConfig(
         title="Bellwire",
         version=app_version(),
-        description="Real-time notifications: publish, deliver live, keep per user, mark read.",
+        description=(
+            "Real-time notifications: publish, deliver live, keep per user, mark read. "
+            f"The live stream has [a page]({stream_page.PAGE_PATH}) and "
+            f"[a document]({stream_page.DOCUMENT_PATH}) of its own."
+        ),
         path="/schema",
         use_handler_docstrings=True,
         # The page's own files, not a content delivery network's: it works where there is no internet.

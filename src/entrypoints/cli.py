@@ -48,6 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     migrate = command("migrate", _migrate, "bring the database and the topics up to date")
     migrate.add_argument("revision", nargs="?", default="head")
     command("openapi", _openapi, "print the OpenAPI document")
+    command("asyncapi", _asyncapi, "print the AsyncAPI document of the live stream")
     command("demo-access", _demo_access, "make the demo user and a key, print them as JSON")
     keys = command("create-key", _create_key, "make an API key for a producer; it is shown this once")
     keys.add_argument("name")
@@ -112,6 +113,12 @@ def _openapi(_arguments: argparse.Namespace) -> None:
 
     app = create_app(build(Settings(token_secret="x" * 32)))
     sys.stdout.write(wire.text(app.openapi_schema.to_schema()) + "\n")
+
+
+def _asyncapi(_arguments: argparse.Namespace) -> None:
+    from entrypoints.live.asyncapi import document  # noqa: PLC0415
+
+    sys.stdout.write(wire.text(document()) + "\n")
 
 
 def _demo_access(_arguments: argparse.Namespace) -> None:

@@ -329,7 +329,7 @@ async def test_what_is_another_users_is_not_marked(service: Service) -> None:
         ("{}", None, "bad_frame"),
         ('{"type": "dance", "ref": "r"}', "r", "bad_frame"),
         ('{"type": "dance", "ref": 99999999999999999999999999}', 99999999999999999999999999, "bad_frame"),
-        ('{"type": "dance", "ref": {"a": [1]}}', {"a": [1]}, "bad_frame"),
+        ('{"type": "dance", "ref": {"a": [1]}}', None, "bad_frame"),
         ('{"type": null, "ref": 5}', 5, "bad_frame"),
         ('{"type": "read", "ids": ["x"], "ref": 5}', 5, "bad_frame"),
         ('{"type": "read", "ids": "x", "ref": 5}', 5, "bad_frame"),
@@ -608,10 +608,10 @@ async def test_a_busy_session_ends_with_its_token_too(service: Service) -> None:
 async def test_silence_is_broken_by_a_ping_and_a_pong_keeps_the_session(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(session, "PING_SECONDS", 0.02)
     monkeypatch.setattr(session, "PONG_SECONDS", 0.2)
     async with service.socket(headers=service.bearer()) as socket:
         await socket.frame("welcome")
+        monkeypatch.setattr(session, "PING_SECONDS", 0.02)
         for _ in range(3):
             assert await socket.frame() == {"type": "ping"}
             socket.send(type="pong")
@@ -647,9 +647,10 @@ async def test_a_ping_is_due_so_long_after_what_was_sent_last(
 async def test_one_who_does_not_answer_pings_is_gone(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(session, "PING_SECONDS", 0.02)
     monkeypatch.setattr(session, "PONG_SECONDS", 0.02)
     async with service.socket(headers=service.bearer()) as socket:
+        await socket.frame("welcome")
+        monkeypatch.setattr(session, "PING_SECONDS", 0.02)
         await socket.frame("ping")
 
         bye, code = await farewell(socket)
@@ -661,7 +662,7 @@ async def test_a_slow_reader_is_told_to_resume(service: Service) -> None:
     async with service.socket(headers=service.bearer()) as socket:
         epoch = (await socket.frame("welcome"))["cursor"].split(".")[0]
         socket.stuck = True
-        frames = [Frame(ADA, epoch, version - 1, version, '{"type":"x"}') for version in range(1, 600)]
+        frames = [Frame(ADA, epoch, version - 1, version, '{"type":"ping"}') for version in range(1, 600)]
         service.memory.live.deliver(frames)
         socket.go_on()
 

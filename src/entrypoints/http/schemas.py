@@ -136,20 +136,24 @@ class StreamTicket(Struct):
 class NotificationBody(Struct):
     """A notification, the same everywhere."""
 
-    id: UUID
-    user_id: str
-    version: int
-    event: str
-    title: str | None
-    message: str
-    metadata: dict[str, Any]
-    action_url: str | None
-    created_at: datetime
-    seen_at: datetime | None
-    read_at: datetime | None
-    archived_at: datetime | None
-    retracted_at: datetime | None
-    expires_at: datetime | None
+    id: Annotated[UUID, Meta(description="Version 7: sorting by it sorts by time.")]
+    user_id: Annotated[str, Meta(description="Whose it is.")]
+    version: Annotated[
+        int, Meta(description="Of two states of a notification, the one with the higher version is newer.")
+    ]
+    event: Annotated[str, Meta(description="What happened.")]
+    title: Annotated[str | None, Meta(description="Plain text.")]
+    message: Annotated[str, Meta(description="Plain text.")]
+    metadata: Annotated[dict[str, Any], Meta(description="The producer's own.")]
+    action_url: Annotated[str | None, Meta(description="An http(s) URL or a path.")]
+    created_at: Annotated[Timestamp, Meta(description="When it was accepted.")]
+    seen_at: Annotated[Timestamp | None, Meta(description="Always null for now.")]
+    read_at: Annotated[Timestamp | None, Meta(description="When it was read; null while it is unread.")]
+    archived_at: Annotated[Timestamp | None, Meta(description="When it was put away.")]
+    retracted_at: Annotated[
+        Timestamp | None, Meta(description="When it was taken back: remove it from what you show.")
+    ]
+    expires_at: Annotated[Timestamp | None, Meta(description="When it will be taken back.")]
 
 
 class NotificationPage(Struct):

@@ -1,16 +1,16 @@
 """What clients say on a stream, and why a stream ends. What the service says is in adapters.wire."""
 
 import random
-from typing import Any, TypeAlias
+from typing import Annotated, Any, TypeAlias
 from uuid import UUID
 
 import msgspec
+from msgspec import Meta
 
 from domain.notification import Mark
 
 SUBPROTOCOL = "bellwire.v1"
 INBOUND_BYTES = 4 * 1024
-
 
 NO_PONG, SLOW_READER, POSITION_LOST = 4001, 4002, 4003
 DRAIN, TOKEN_EXPIRED, RATE_LIMITED, INTERNAL = 4000, 4004, 4005, 4006
@@ -56,45 +56,68 @@ class Close(Exception):
 
 
 class Pong(msgspec.Struct, tag="pong"):
-    pass
+    """The answer to `ping`."""
+
+
+Ref: TypeAlias = Annotated[
+    str | int | None,
+    Meta(description="Of the client's choice: the answer carries it. Without it there is no `ok`."),
+]
 
 
 class Refresh(msgspec.Struct, tag="refresh"):
-    token: str
-    ref: str | int | None = None
+    """Replaces the token in place: the stream lives until the new one expires."""
+
+    token: Annotated[str, Meta(description="A token of the same user.")]
+    ref: Ref = None
 
 
 class Marking(msgspec.Struct):
-    ids: list[UUID] | None = None
-    up_to: str | None = None
-    ref: str | int | None = None
+    ids: Annotated[
+        list[UUID] | None,
+        Meta(description="Which ones, up to 100. Those that are not this user's are skipped."),
+    ] = None
+    up_to: Annotated[
+        str | None, Meta(description="Instead of `ids`: all whose `version` is not above this cursor's.")
+    ] = None
+    ref: Ref = None
 
 
 class Read(Marking, tag="read"):
+    """Marks notifications read."""
+
     mark = Mark.READ
 
 
 class Unread(Marking, tag="unread"):
+    """Marks notifications unread."""
+
     mark = Mark.UNREAD
 
 
 class Archive(Marking, tag="archive"):
+    """Puts notifications away."""
+
     mark = Mark.ARCHIVED
 
 
 class Unarchive(Marking, tag="unarchive"):
+    """Brings archived notifications back."""
+
     mark = Mark.UNARCHIVED
 
 
 Command: TypeAlias = Refresh | Read | Unread | Archive | Unarchive
+ClientFrame: TypeAlias = Pong | Command
 
-decode = msgspec.json.Decoder(Pong | Refresh | Read | Unread | Archive | Unarchive).decode
+decode = msgspec.json.Decoder(ClientFrame).decode
 _decode_ref = msgspec.json.Decoder(dict[str, Any]).decode
 
 
-def ref_of(text: str | bytes) -> object:
-    """The `ref` of a frame that is otherwise not understood."""
+def ref_of(text: str | bytes) -> str | int | None:
+    """The `ref` of a frame that is otherwise not understood, if it is one."""
     try:
-        return _decode_ref(text).get("ref")
+        ref = _decode_ref(text).get("ref")
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return None
+    return ref if isinstance(ref, str | int) and not isinstance(ref, bool) else None
