@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from typing import Any, get_args, get_type_hints
 
 import pytest
+import uvicorn
 from dependency_injector import providers
+from uvicorn.server import ServerState
 from websockets.asyncio.client import connect
 from websockets.frames import Close, Frame, Opcode
 
@@ -39,6 +41,7 @@ SHORT, LONG = 0.3, 60.0
 
 class HastyHttp(HttpProtocol):
     head_seconds = SHORT
+    unread_seconds = SHORT
 
 
 class HastyStream(StreamProtocol):
@@ -210,6 +213,51 @@ async def test_a_peer_that_has_stopped_reading_is_dropped(end: str) -> None:
             peer.writer.write_eof()
 
         await eventually(lambda: server.connections == 0 and server.tasks == 0, "it is forgotten")
+
+
+async def test_a_peer_that_does_not_read_its_answer_is_dropped() -> None:
+    async def endless(_scope: Any, _receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200})
+        while server.connections:
+            await send({"type": "http.response.body", "body": bytes(1 << 20), "more_body": True})
+
+    async with hasty(endless) as server, Peer.of(server) as peer:
+        peer.writer.write(GET + END)
+        await peer.head()
+
+        await eventually(lambda: server.connections == 0 and server.tasks == 0, "it is forgotten")
+
+
+async def test_a_peer_that_leaves_a_rest_unread_is_dropped() -> None:
+    """Too little to hold up the application; the transport alone waits, once it is idle and to be closed."""
+    transport = Clogged()
+    protocol = HastyHttp(uvicorn.Config(echo, log_config=None), ServerState(), {})
+    protocol.connection_made(transport)
+    protocol.data_received(GET + END)
+    await eventually(lambda: protocol.cycle.response_complete, "it is answered")
+
+    protocol.timeout_keep_alive_handler()
+
+    await eventually(lambda: transport.aborted, "it is dropped", LONG)
+    protocol.connection_lost(None)
+
+
+class Clogged(asyncio.Transport):
+    """Nobody reads what it writes; so it closes, and never is closed."""
+
+    closing = aborted = False
+
+    def write(self, data: Any) -> None:
+        assert not self.closing
+
+    def is_closing(self) -> bool:
+        return self.closing
+
+    def close(self) -> None:
+        self.closing = True
+
+    def abort(self) -> None:
+        self.aborted = True
 
 
 # --- what is logged ---------------------------------------------------------------------------------------
