@@ -5,18 +5,22 @@ import asyncio
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 HEAD_SECONDS = 10.0
+UNREAD_SECONDS = 30.0
 
 
 class HttpProtocol(HttpToolsProtocol):
-    """Drops a connection that has no request to serve and has not sent the whole head of one in time.
+    """Drops a connection that keeps it waiting: for the whole head of a request, or to be read.
 
-    uvicorn waits for ever for the first request, and for the rest of any that has begun to come. So whoever
-    opens connections and sends a byte now and then could use up the descriptors of the process.
+    uvicorn waits for ever for the first request, for the rest of any that has begun to come, and for a peer
+    that does not read its answer. So whoever opens connections and sends a byte now and then, or nothing,
+    could use up the descriptors of the process.
     """
 
     head_seconds = HEAD_SECONDS
+    unread_seconds = UNREAD_SECONDS
 
     _late: asyncio.TimerHandle | None = None
+    _unread: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -29,18 +33,31 @@ class HttpProtocol(HttpToolsProtocol):
         super().data_received(data)
 
     def on_headers_complete(self) -> None:
-        self._head_is_here()
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
         super().on_headers_complete()
+
+    def timeout_keep_alive_handler(self) -> None:
+        super().timeout_keep_alive_handler()
+        # It closes once the rest of an answer is read, if it ever is.
+        self._expect_head()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._unread = self.loop.call_later(self.unread_seconds, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+        super().resume_writing()
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
-        self._head_is_here()
+        for timer in (self._late, self._unread):
+            if timer is not None:
+                timer.cancel()
 
     def _expect_head(self) -> None:
         if self._late is None:
             self._late = self.loop.call_later(self.head_seconds, self.transport.abort)
-
-    def _head_is_here(self) -> None:
-        if self._late is not None:
-            self._late.cancel()
-            self._late = None
