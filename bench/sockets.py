@@ -1,16 +1,13 @@
 """WebSocket clients by the thousand, in a process of their own."""
 
 import asyncio
-import multiprocessing
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from multiprocessing.connection import Connection
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, suppress
 from typing import Any
 
-import uvloop
-
+from bench.hosted import hosted
 from bench.user import User
 from bench.websocket import WebSocket
 
@@ -76,40 +73,6 @@ class Sockets:
         return self.closed
 
 
-@contextmanager
-def clients(port: int) -> Iterator[Callable[..., Any]]:
+def clients(port: int) -> AbstractContextManager[Callable[..., Any]]:
     """Run clients in a new process; call it with a coroutine function, which gets its `Sockets`."""
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
-    process = context.Process(target=_serve, args=(theirs, port), daemon=True)
-    process.start()
-
-    def call(work: Any, *arguments: Any, seconds: float = 120) -> Any:
-        ours.send((work, arguments))
-        if not ours.poll(seconds):
-            raise TimeoutError(f"{work.__name__} took more than {seconds} s")
-        outcome = ours.recv()
-        if isinstance(outcome, BaseException):
-            raise outcome
-        return outcome
-
-    try:
-        yield call
-    finally:
-        process.kill()
-        process.join()
-
-
-def _serve(pipe: Connection, port: int) -> None:
-    uvloop.run(_obey(pipe, port))
-
-
-async def _obey(pipe: Connection, port: int) -> None:
-    sockets = Sockets(port)
-    while True:
-        work, arguments = await asyncio.to_thread(pipe.recv)
-        try:
-            outcome = await work(sockets, *arguments)
-        except Exception as error:  # noqa: BLE001 - it is raised on the other side
-            outcome = RuntimeError(repr(error))
-        pipe.send(outcome)
+    return hosted(Sockets, port)
