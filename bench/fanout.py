@@ -49,13 +49,16 @@ def fanout(context: Context) -> Iterator[Row]:
             rounds = min(frames // followed, _MOST_DELIVERIES // (followed * each))
             watchers(_prepare, stack.settings("fanout").redis_prefix, feeds, rounds)
             before = api.cpu()
-            count, seconds, lost = watchers(_storm, stack.settings("fanout"), context.seconds)
+            count, seconds, lost, busy = watchers(_storm, stack.settings("fanout"), context.seconds)
+            spent = api.cpu() - before
             yield Row(
                 what=f"deliveries to {name}",
                 value=count / seconds,
                 unit="frames/s",
-                cpu=(api.cpu() - before) / max(count, 1),
+                cpu=spent / max(count, 1),
                 errors=lost,
+                note=f"of a core the API had {spent / seconds:.0%}, the clients {busy / seconds:.0%}",
+                details={"frames": count, "seconds": seconds, "api_cpu": spent, "clients_cpu": busy},
             )
 
 
@@ -73,13 +76,15 @@ async def _prepare(sockets: Sockets, prefix: str, feeds: list[Feed], rounds: int
         sockets.prepared.append({name: msgspec.msgpack.encode(found) for name, found in channels.items()})
 
 
-async def _storm(sockets: Sockets, settings: Settings, seconds: float) -> tuple[int, float, int]:
-    """Publish, never further ahead than sockets may fall behind. Frames, seconds, frames lost."""
+async def _storm(sockets: Sockets, settings: Settings, seconds: float) -> tuple[int, float, int, float]:
+    """Publish, never further ahead than sockets may fall behind. Frames, seconds, frames lost, and the
+    processor time of the clients.
+    """
     redis = Redis.from_url(settings.redis_url)
     count = len(sockets.clients)
     ahead = min(_AHEAD, _AHEAD_EACH * count)
     together = max(1, min(_TOGETHER, ahead // 2) // count)
-    sockets.timed, sent, began = False, 0, time.monotonic()
+    sockets.timed, sent, began, busy = False, 0, time.monotonic(), time.process_time()
     for first in range(0, len(sockets.prepared), together):
         await sockets.reach(sent - ahead + together * count, until=began + seconds)
         if time.monotonic() >= began + seconds:
@@ -93,4 +98,5 @@ async def _storm(sockets: Sockets, settings: Settings, seconds: float) -> tuple[
         sent += len(rounds) * count
     await sockets.reach(sent, until=time.monotonic() + _PATIENCE_SECONDS)
     await redis.aclose()
-    return sockets.frames, time.monotonic() - began, sent - sockets.frames
+    spent = time.process_time() - busy
+    return sockets.frames, time.monotonic() - began, sent - sockets.frames, spent

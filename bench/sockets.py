@@ -13,7 +13,7 @@ from bench.websocket import WebSocket
 
 _SENT = re.compile(rb'"sent":(\d{19})')
 _AT_ONCE = 50
-_STEP_SECONDS, _COLLECT_SECONDS = 0.02, 20
+_COLLECT_SECONDS = 20
 
 
 class Sockets:
@@ -25,7 +25,8 @@ class Sockets:
         self.timed = True
         self.prepared: list[dict[str, bytes]] = []
         self.frames = 0
-        self._more = asyncio.Event()
+        self._goal = 0
+        self._reached = asyncio.Event()
         self.closed = 0
         self.latencies: list[float] = []
 
@@ -43,7 +44,8 @@ class Sockets:
     def got(self, payload: bytes) -> None:
         """Count a frame; in `timed` ones find out how old what it carries is."""
         self.frames += 1
-        self._more.set()
+        if self.frames == self._goal:
+            self._reached.set()
         if self.timed:
             now = time.time_ns()
             self.latencies += [(now - int(sent)) / 1e9 for sent in _SENT.findall(payload)]
@@ -54,11 +56,13 @@ class Sockets:
 
     async def reach(self, frames: int, *, until: float) -> None:
         """Wait until this many frames have come in all, or the time is over."""
-        while self.frames < frames and (left := until - time.monotonic()) > 0:
-            self._more.clear()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(min(left, _STEP_SECONDS)):
-                    await self._more.wait()
+        if self.frames >= frames or (left := until - time.monotonic()) <= 0:
+            return
+        self._goal = frames
+        self._reached.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(left):
+                await self._reached.wait()
 
     async def collect(self, expected: int) -> list[float]:
         """Wait until this many notifications have come, or for long enough; take their ages."""
