@@ -80,6 +80,18 @@ class Follower:
         if not self._transport.is_closing():
             self._transport.resume_reading()
 
+    def welcome(self, payload: bytes) -> None:
+        """Take the first frame of a connection."""
+        if not self.cursor:
+            self._keep_cursor(payload)
+            self.told = Told(self.user.id.encode(), int(self.cursor.partition(".")[2]))
+        elif b'"resumed":true' not in payload:
+            self.resets += 1
+        self.connections += 1
+        self._tries = 0
+        self.here.set()
+        self._journal.connected(self)
+
     def got(self, payload: bytes) -> None:
         """Take a frame with notifications."""
         before = self.told.highest
@@ -97,12 +109,11 @@ class Follower:
         """Be connected once. Returns the `bye`, empty if there was none."""
         self._journal.connecting(self)
         made = WebSocket(self, self.user, self.cursor)
-        welcomed = False
+        before = self.connections
         try:
             async with asyncio.timeout(_OPEN_SECONDS):
                 self._transport = await self._open(made)
-                self._welcome(await made.welcomed)
-            welcomed = True
+                await made.welcomed
             await made.ended
         except OSError:
             pass  # counted below
@@ -110,19 +121,9 @@ class Follower:
             self.here.clear()
             if self._transport is not None:
                 self._transport.abort()
-        self._journal.ended(self, _how(made), welcomed=welcomed)
+        welcomed = self.connections > before
+        self._journal.ended(self, _how(made, welcomed), welcomed=welcomed)
         return dict(json.loads(made.bye)) if made.bye else {}
-
-    def _welcome(self, frame: bytes) -> None:
-        if not self.cursor:
-            self._keep_cursor(frame)
-            self.told = Told(self.user.id.encode(), int(self.cursor.partition(".")[2]))
-        elif b'"resumed":true' not in frame:
-            self.resets += 1
-        self.connections += 1
-        self._tries = 0
-        self.here.set()
-        self._journal.connected(self)
 
     async def _open(self, made: WebSocket) -> Any:
         opened = socket.socket()
@@ -151,8 +152,8 @@ class Follower:
         return at_least + random.uniform(0, ceiling)
 
 
-def _how(made: WebSocket) -> str:
+def _how(made: WebSocket, welcomed: bool) -> str:
     """How a connection has ended, in a word."""
     if made.code is not None:
         return str(made.code)
-    return "cut" if made.welcomed.done() and made.welcomed.exception() is None else "refused"
+    return "cut" if welcomed else "refused or too late"

@@ -91,7 +91,7 @@ class Followers:
         """
         deadline = time.monotonic() + seconds
         late = self._late(ends)
-        while late and time.monotonic() < deadline:
+        while any(not each.refused for each in late) and time.monotonic() < deadline:
             await asyncio.sleep(_STEP_SECONDS)
             late = self._late(ends)
         for task in self._tasks:
@@ -101,12 +101,18 @@ class Followers:
             judgement=sum((each.told.judged(self._end(each, ends)) for each in self.all), Judgement()),
             account=self.account,
             completed_at=max((each.told_at for each in self.all), default=0.0),
-            incomplete=late[:10],
+            incomplete=[each.user.id for each in late[:10]],
             ages=[age for each in self.all for age in each.ages],
             resets=sum(each.resets for each in self.all),
             refused=sum(each.refused for each in self.all),
             away=sum(not each.here.is_set() for each in self.all),
         )
+
+    async def stop(self) -> None:
+        """Have all of them go."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def stop_reading(self) -> None:
         """Have all of them read nothing from now on."""
@@ -142,9 +148,9 @@ class Followers:
         self._tasks.append(asyncio.create_task(follower.follow()))
         return follower
 
-    def _late(self, ends: Mapping[str, int]) -> list[str]:
+    def _late(self, ends: Mapping[str, int]) -> list[Follower]:
         return [
-            each.user.id
+            each
             for each in self.all
             if each.told.highest < self._end(each, ends) or not (each.here.is_set() or each.refused)
         ]

@@ -23,6 +23,7 @@ def hosted(kind: Callable[..., Any], *arguments: Any) -> Iterator[Callable[..., 
     ours, theirs = context.Pipe()
     process = context.Process(target=_serve, args=(theirs, kind, arguments), daemon=True)
     process.start()
+    theirs.close()  # so that its end is noticed
 
     def call(work: Any, *arguments: Any, seconds: float = _CALL_SECONDS) -> Any:
         ours.send((work, arguments))

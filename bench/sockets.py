@@ -41,6 +41,9 @@ class Sockets:
                 await asyncio.gather(*(client.welcomed for client in fresh))
             self.clients += fresh
 
+    def welcome(self, payload: bytes) -> None:
+        """Nothing to take from it: what comes is counted."""
+
     def got(self, payload: bytes) -> None:
         """Count a frame; in `timed` ones find out how old what it carries is."""
         self.frames += 1

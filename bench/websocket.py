@@ -18,6 +18,9 @@ _CLOSED = b"\x88\x80\0\0\0\0"
 class Receiver(Protocol):
     """Who is told what came."""
 
+    def welcome(self, payload: bytes) -> None:
+        """Take the first frame."""
+
     def got(self, payload: bytes) -> None:
         """Take a frame with notifications."""
 
@@ -34,8 +37,7 @@ class WebSocket(asyncio.Protocol):
         self._cursor = cursor
         self._left = b""
         self._open = False
-        self.welcomed: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-        """The frame."""
+        self.welcomed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.bye = b""
         """The frame that announced the end."""
@@ -75,8 +77,9 @@ class WebSocket(asyncio.Protocol):
             self._receiver.got(payload)
         elif payload.startswith(b'{"type":"ping"'):
             self._transport.write(_PONG)
-        elif payload.startswith(b'{"type":"welcome"'):
-            self.welcomed.set_result(payload)
+        elif payload.startswith(b'{"type":"welcome"') and not self.welcomed.done():
+            self._receiver.welcome(payload)  # at once: the next frame is not to be taken before it
+            self.welcomed.set_result(None)
         elif payload.startswith(b'{"type":"bye"'):
             self.bye = payload
 
@@ -87,6 +90,7 @@ class WebSocket(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         self._receiver.lost()
-        self.ended.set_result(None)
+        if not self.ended.done():  # else whoever waited has given up
+            self.ended.set_result(None)
         if not self.welcomed.done():
             self.welcomed.set_exception(ConnectionError(f"a socket was refused: {self._left!r} {error}"))
