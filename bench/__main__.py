@@ -8,7 +8,7 @@ import sys
 import time
 from dataclasses import asdict
 
-from bench import fanout, fetching, http_publish, ingest, latency, marking, resting
+from bench import draining, dropping, fanout, fetching, http_publish, ingest, latency, marking, resting, slow
 from bench.measured import Row
 from bench.report import LATEST, facts, save, table
 from bench.scenario import Context, Run
@@ -24,6 +24,9 @@ SCENARIOS: dict[str, Run] = {
     "latency": latency.latency,
     "fanout": fanout.fanout,
     "idle": resting.idle,
+    "drops": dropping.drops,
+    "drain": draining.drain,
+    "slow": slow.slow,
     "baseline-again": http_publish.baseline,  # how steady the machine was meanwhile
 }
 

@@ -86,6 +86,7 @@ class _Load:
             self.outcome.fail(answer[-300:].decode(errors="replace"))
         elif self._from <= now and (self.job.rate or now <= self._until):
             self.outcome.latencies.append(now - since)
+            self.outcome.times.append(since)
 
     def rest(self, connection: Connection) -> None:
         """Take back a connection that has nothing to send."""

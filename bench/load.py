@@ -37,6 +37,8 @@ class Outcome:
     answered: int = 0
     seconds: float = 0.0
     latencies: list[float] = field(default_factory=list)
+    times: list[float] = field(default_factory=list)
+    """When each of those was due: time.perf_counter, which all processes share."""
     errors: int = 0
     first_error: str = ""
 

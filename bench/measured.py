@@ -1,7 +1,8 @@
 """A line of the outcome, and how the scenarios come by it."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 from bench.load import Job, percentile, run
 from bench.service import Service
@@ -23,6 +24,8 @@ class Row:
     comparable: bool = False
     """Whether the value can be set against the bare Litestar application's."""
     note: str = ""
+    details: Mapping[str, Any] = field(default_factory=dict)
+    """More figures, for whoever reads the file."""
 
 
 def timed(

@@ -13,7 +13,8 @@ from redis import Redis
 
 from bench.servers import Stack
 
-LATEST = Path(__file__).parent / "results" / "latest.json"
+RESULTS = Path(__file__).parent / "results"
+LATEST = RESULTS / "latest.json"
 
 _PACKAGES = (
     "bellwire", "litestar", "uvicorn", "uvloop", "httptools", "msgspec", "asyncpg", "sqlalchemy", "redis",
@@ -46,7 +47,7 @@ def facts(stack: Stack, *, seconds: float, quick: bool) -> dict[str, Any]:
 
 
 def save(about: dict[str, Any], rows: list[dict[str, Any]]) -> None:
-    LATEST.parent.mkdir(exist_ok=True)
+    RESULTS.mkdir(exist_ok=True)
     LATEST.write_text(json.dumps({"about": about, "rows": rows}, indent=1, ensure_ascii=False) + "\n")
 
 

@@ -12,7 +12,7 @@ _WARM = 100
 
 def idle(context: Context) -> Iterator[Row]:
     """Memory and processor time of the API for every open, authenticated, silent socket."""
-    count = 1_000 if context.quick else 4_000
+    count = 1_000 if context.quick else 5_000
     seconds = max(context.seconds, 10) if context.quick else 60  # a ping each is due after 25
     users = context.users("idle", _WARM + count)
     context.stack.topic("idle")

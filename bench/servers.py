@@ -41,8 +41,8 @@ class Stack:
         )
 
     @contextlib.contextmanager
-    def service(self, name: str, scenario: str) -> Iterator[Service]:
-        """Run `bellwire api` or `bellwire consumer`."""
+    def service(self, name: str, scenario: str, *, nth: int = 1) -> Iterator[Service]:
+        """Run `bellwire api` or `bellwire consumer`; give another one of the same another number."""
         port = free_port()
         env = (
             clean_environment()
@@ -55,7 +55,7 @@ class Stack:
                 "BELLWIRE_CONSUMER_PORT": str(port),
             }
         )
-        log = self.folder / f"{name}-{scenario}.log"
+        log = self.folder / f"{name}-{scenario}-{nth}.log"
         with running(Service(name, ["bellwire", name], port, log=log, environment=env)) as service:
             yield service
 

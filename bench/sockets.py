@@ -1,22 +1,19 @@
 """WebSocket clients by the thousand, in a process of their own."""
 
 import asyncio
-import multiprocessing
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from multiprocessing.connection import Connection
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, suppress
 from typing import Any
 
-import uvloop
-
+from bench.hosted import hosted
 from bench.user import User
 from bench.websocket import WebSocket
 
 _SENT = re.compile(rb'"sent":(\d{19})')
 _AT_ONCE = 50
-_STEP_SECONDS, _COLLECT_SECONDS = 0.02, 20
+_COLLECT_SECONDS = 20
 
 
 class Sockets:
@@ -28,7 +25,8 @@ class Sockets:
         self.timed = True
         self.prepared: list[dict[str, bytes]] = []
         self.frames = 0
-        self._more = asyncio.Event()
+        self._goal = 0
+        self._reached = asyncio.Event()
         self.closed = 0
         self.latencies: list[float] = []
 
@@ -43,10 +41,14 @@ class Sockets:
                 await asyncio.gather(*(client.welcomed for client in fresh))
             self.clients += fresh
 
+    def welcome(self, payload: bytes) -> None:
+        """Nothing to take from it: what comes is counted."""
+
     def got(self, payload: bytes) -> None:
         """Count a frame; in `timed` ones find out how old what it carries is."""
         self.frames += 1
-        self._more.set()
+        if self.frames == self._goal:
+            self._reached.set()
         if self.timed:
             now = time.time_ns()
             self.latencies += [(now - int(sent)) / 1e9 for sent in _SENT.findall(payload)]
@@ -57,11 +59,13 @@ class Sockets:
 
     async def reach(self, frames: int, *, until: float) -> None:
         """Wait until this many frames have come in all, or the time is over."""
-        while self.frames < frames and (left := until - time.monotonic()) > 0:
-            self._more.clear()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(min(left, _STEP_SECONDS)):
-                    await self._more.wait()
+        if self.frames >= frames or (left := until - time.monotonic()) <= 0:
+            return
+        self._goal = frames
+        self._reached.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(left):
+                await self._reached.wait()
 
     async def collect(self, expected: int) -> list[float]:
         """Wait until this many notifications have come, or for long enough; take their ages."""
@@ -76,40 +80,6 @@ class Sockets:
         return self.closed
 
 
-@contextmanager
-def clients(port: int) -> Iterator[Callable[..., Any]]:
+def clients(port: int) -> AbstractContextManager[Callable[..., Any]]:
     """Run clients in a new process; call it with a coroutine function, which gets its `Sockets`."""
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
-    process = context.Process(target=_serve, args=(theirs, port), daemon=True)
-    process.start()
-
-    def call(work: Any, *arguments: Any, seconds: float = 120) -> Any:
-        ours.send((work, arguments))
-        if not ours.poll(seconds):
-            raise TimeoutError(f"{work.__name__} took more than {seconds} s")
-        outcome = ours.recv()
-        if isinstance(outcome, BaseException):
-            raise outcome
-        return outcome
-
-    try:
-        yield call
-    finally:
-        process.kill()
-        process.join()
-
-
-def _serve(pipe: Connection, port: int) -> None:
-    uvloop.run(_obey(pipe, port))
-
-
-async def _obey(pipe: Connection, port: int) -> None:
-    sockets = Sockets(port)
-    while True:
-        work, arguments = await asyncio.to_thread(pipe.recv)
-        try:
-            outcome = await work(sockets, *arguments)
-        except Exception as error:  # noqa: BLE001 - it is raised on the other side
-            outcome = RuntimeError(repr(error))
-        pipe.send(outcome)
+    return hosted(Sockets, port)

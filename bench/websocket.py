@@ -6,34 +6,48 @@ from typing import Any, Protocol
 from bench.user import User
 
 _UPGRADE = (
-    "GET /ws/{} HTTP/1.1\r\nHost: bench\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    "GET /ws/{}{} HTTP/1.1\r\nHost: bench\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
     "Authorization: Bearer {}\r\n\r\n"
 )
+_TEXT, _CLOSE = 1, 8
 _PONG = b"\x81\x8f\0\0\0\0" + b'{"type":"pong"}'  # masked, as a client must, with zeros
+_CLOSED = b"\x88\x80\0\0\0\0"
 
 
 class Receiver(Protocol):
     """Who is told what came."""
 
-    def got(self, payload: bytes) -> None: ...
+    def welcome(self, payload: bytes) -> None:
+        """Take the first frame."""
 
-    def lost(self) -> None: ...
+    def got(self, payload: bytes) -> None:
+        """Take a frame with notifications."""
+
+    def lost(self) -> None:
+        """Learn that the socket has ended."""
 
 
 class WebSocket(asyncio.Protocol):
-    """One socket of a user; it answers pings."""
+    """One socket of a user; it answers pings and closes."""
 
-    def __init__(self, receiver: Receiver, user: User) -> None:
+    def __init__(self, receiver: Receiver, user: User, cursor: str = "") -> None:
         self._receiver = receiver
         self._user = user
+        self._cursor = cursor
         self._left = b""
         self._open = False
         self.welcomed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.bye = b""
+        """The frame that announced the end."""
+        self.code: int | None = None
+        """The close code; None as long as there is none, and after an end without one."""
 
     def connection_made(self, transport: Any) -> None:
         self._transport = transport
-        transport.write(_UPGRADE.format(*self._user).encode())
+        query = f"?cursor={self._cursor}" if self._cursor else ""
+        transport.write(_UPGRADE.format(self._user.id, query, self._user.token).encode())
 
     def data_received(self, data: bytes) -> None:
         data = self._left + data if self._left else data
@@ -51,7 +65,10 @@ class WebSocket(asyncio.Protocol):
                 length, head = int.from_bytes(data[at + 2 : at + 10]), 10
             if size < head + length:
                 break
-            self._frame(data[at + head : at + head + length])
+            if data[at] & 15 == _TEXT:
+                self._frame(data[at + head : at + head + length])
+            elif data[at] & 15 == _CLOSE:
+                self._close(data[at + head : at + head + 2])
             at += head + length
         self._left = data[at:]
 
@@ -60,10 +77,20 @@ class WebSocket(asyncio.Protocol):
             self._receiver.got(payload)
         elif payload.startswith(b'{"type":"ping"'):
             self._transport.write(_PONG)
-        elif payload.startswith(b'{"type":"welcome"'):
+        elif payload.startswith(b'{"type":"welcome"') and not self.welcomed.done():
+            self._receiver.welcome(payload)  # at once: the next frame is not to be taken before it
             self.welcomed.set_result(None)
+        elif payload.startswith(b'{"type":"bye"'):
+            self.bye = payload
+
+    def _close(self, code: bytes) -> None:
+        self.code = int.from_bytes(code)
+        self._transport.write(_CLOSED)
+        self._transport.close()
 
     def connection_lost(self, error: Exception | None) -> None:
         self._receiver.lost()
+        if not self.ended.done():  # else whoever waited has given up
+            self.ended.set_result(None)
         if not self.welcomed.done():
             self.welcomed.set_exception(ConnectionError(f"a socket was refused: {self._left!r} {error}"))

@@ -1,0 +1,31 @@
+"""Notifications for users in turn, and how many of them each has got."""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from itertools import cycle, islice
+
+from bench.load import STAMP, request
+from bench.user import User
+
+_MESSAGE_LONGEST = 4_000
+
+
+def publishing(users: Sequence[User], api_key: str, *, size: int = 0) -> list[bytes]:
+    """A request for each, which says when it was sent. With a size it is so many bytes long, or more."""
+    return [
+        request("POST", "/v1/notifications", f"X-API-Key: {api_key}", body=_body(user, size))
+        for user in users
+    ]
+
+
+def versions(users: Sequence[User], sent: int) -> Counter[str]:
+    """The version that each user's feed has when so many requests were sent, in turn, each once."""
+    return Counter(user.id for user in islice(cycle(users), sent))
+
+
+def _body(user: User, size: int) -> bytes:
+    message = "Build 7 has passed.".ljust(min(size, _MESSAGE_LONGEST), ".")
+    more = {"log": "." * (size - len(message))} if size > len(message) else {}
+    body = {"user_id": user.id, "event": "bench.done", "message": message, "metadata": {"sent": 0, **more}}
+    return json.dumps(body).encode().replace(b'"sent": 0', b'"sent": %b' % STAMP)
