@@ -51,6 +51,7 @@ class Stack:
                 "BELLWIRE_KAFKA_TOPIC": f"bench.{scenario}",
                 "BELLWIRE_KAFKA_GROUP": f"bench.{scenario}",
                 "BELLWIRE_TOKEN_SECRET": SECRET,
+                "BELLWIRE_SOCKETS_PER_USER": "0",
                 "BELLWIRE_PORT": str(port),
                 "BELLWIRE_CONSUMER_PORT": str(port),
             }
