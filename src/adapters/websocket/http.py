@@ -52,6 +52,11 @@ class HttpProtocol(HttpToolsProtocol):
             self._unread.cancel()
         super().resume_writing()
 
+    def handle_websocket_upgrade(self) -> None:
+        super().handle_websocket_upgrade()
+        # It and its parser hold each other; without this they live until the collector comes by.
+        self.parser = None  # type: ignore[assignment]
+
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         for timer in (self._late, self._unread):

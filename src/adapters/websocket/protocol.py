@@ -13,6 +13,7 @@ from websockets.http11 import Request
 from websockets.server import ServerProtocol
 
 from adapters.websocket.transport import TransportConnection
+from adapters.websocket.waiting import Gate, Inbox
 
 logger = logging.getLogger(__name__)
 
@@ -22,9 +23,8 @@ CLOSE_SECONDS = 10.0
 
 
 class StreamProtocol(WebSocketsSansIOProtocol):
-    """A WebSocket that ends in bounded time once it has begun to close, and without noise in the log.
-
-    Never compresses, whatever is configured.
+    """A WebSocket that ends in bounded time once it has begun to close, without noise in the log, and holds
+    little while nothing happens on it.
     """
 
     close_seconds = CLOSE_SECONDS
@@ -37,7 +37,12 @@ class StreamProtocol(WebSocketsSansIOProtocol):
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
-        self.conn = _Rfc6455(max_size=config.ws_max_size, logger=self.logger)
+        # Its own class, not another one: that would be a cycle of objects for the collector, each time.
+        self.conn.__class__ = _Rfc6455
+        # uvicorn's are an asyncio.Queue and an Event: five deques, 600 bytes each, on every quiet socket.
+        self.queue = Inbox()  # type: ignore[assignment]
+        self.writable = Gate()  # type: ignore[assignment]
+        self.writable.set()
         self._end: asyncio.TimerHandle | None = None
         self._connection: TransportConnection | None = None
 
@@ -48,7 +53,8 @@ class StreamProtocol(WebSocketsSansIOProtocol):
             extensions[EXTENSION] = self
 
     def connection(self) -> TransportConnection:
-        """The live connection on this socket, which has been accepted."""
+        """The live connection on this socket, which has been accepted: its request has served."""
+        del self.request, self.response
         self._connection = TransportConnection(self)
         return self._connection
 

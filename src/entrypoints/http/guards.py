@@ -3,6 +3,7 @@
 All are coroutines, also those that await nothing: Litestar would run them in a thread otherwise.
 """
 
+from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 from litestar.connection import ASGIConnection
@@ -51,9 +52,9 @@ async def owner(connection: Connection, _handler: BaseRouteHandler) -> None:
     connection.scope["auth"] = claims
 
 
-def bearer_token(connection: Connection) -> str:
+def bearer_token(headers: Mapping[str, str]) -> str:
     """The token of the Authorization header. Raises NotAuthenticated."""
-    scheme, _, token = connection.headers.get("authorization", "").partition(" ")
+    scheme, _, token = headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token:
         raise NotAuthenticated("An Authorization header with a Bearer token is required.")
     return token.strip()
@@ -61,7 +62,7 @@ def bearer_token(connection: Connection) -> str:
 
 def _claims(connection: Connection) -> Claims:
     authenticate: AuthenticateUser = connection.app.state.authenticate_user
-    return authenticate.token(bearer_token(connection))
+    return authenticate.token(bearer_token(connection.headers))
 
 
 async def _admit_producer(connection: Connection, scope: str) -> None:

@@ -31,11 +31,7 @@ class Observed:
         self._log = log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers = dict(scope["headers"])
-        given = headers.get(b"x-request-id", b"")
-        request_id = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8).encode()
-        tracing.request_id.set(request_id.decode())
-        tracing.traceparent.set(tracing.continued(headers.get(b"traceparent", b"").decode("latin-1")))
+        request_id = _identify(dict(scope["headers"]))
         if scope["type"] == ScopeType.WEBSOCKET:
             await self._app(scope, receive, send)
             return
@@ -55,3 +51,12 @@ class Observed:
         metrics.HTTP.labels(method, route, status).observe(seconds)
         if self._log:
             logger.info("%s %s %d", method, scope["path"], status, extra={"seconds": round(seconds, 6)})
+
+
+def _identify(headers: dict[bytes, bytes]) -> bytes:
+    """Give the request its ids for the log, its own or the caller's. Returns the first."""
+    given = headers.get(b"x-request-id", b"")
+    request_id = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8).encode()
+    tracing.request_id.set(request_id.decode())
+    tracing.traceparent.set(tracing.continued(headers.get(b"traceparent", b"").decode("latin-1")))
+    return request_id

@@ -154,8 +154,8 @@ class Session:
 
     @property
     def queued(self) -> int:
-        """How many bytes wait for the client."""
-        return self._connection.queued
+        """How many bytes wait for a client that does not take them."""
+        return self._connection.queued if self._connection.stalled_since else 0
 
     def close(self, close: Close) -> None:
         """Say `bye` and end. Once it is closed, nothing changes that."""
@@ -390,7 +390,7 @@ class Session:
         waiting = self._last_inbound < self._last_ping
         if stalled and now - stalled >= SEND_SECONDS:
             self.close(closing(Lagging()))
-        elif self._token_seconds(at) <= 0:
+        elif at >= self._claims.expires_at:
             self.close(Close(TOKEN_EXPIRED, "the token has expired"))
         elif self._with.revocations.dead(self._claims):
             self.close(Close(REVOKED, "the user has been disabled, or the token revoked"))

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 from typing import Any, TypeAlias
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from litestar import asgi
-from litestar.connection import ASGIConnection
+from litestar.datastructures import Headers
 from litestar.enums import ScopeType
 from litestar.exceptions import HTTPException
 from litestar.types import Receive, Scope, Send
@@ -23,7 +23,6 @@ from entrypoints.live.frames import BAD_REQUEST, FORBIDDEN, INVALID_TOKEN, REVOK
 from entrypoints.live.session import Hello, Session, closing
 from entrypoints.live.sessions import Full, Sessions
 
-Request: TypeAlias = ASGIConnection[Any, Any, Any, Any]
 Connect: TypeAlias = Callable[[Any, Any, Any], Connection]
 """Makes the connection of an accepted WebSocket from its ASGI scope, receive and send."""
 
@@ -46,7 +45,7 @@ async def live_socket(scope: Scope, receive: Receive, send: Send) -> None:
     await send({"type": "websocket.accept", "headers": [], "subprotocol": chosen})
     connection: Connection = state.connect(scope, receive, send)
     try:
-        request: Request = ASGIConnection(scope)
+        request = Request(scope)
         check_origin(request, state.origins)
         authenticate = state.authenticate_user
         hello = await read_hello(request, UserId(scope["path_params"]["user_id"]), authenticate)
@@ -54,7 +53,16 @@ async def live_socket(scope: Scope, receive: Receive, send: Send) -> None:
         say_bye(connection, closing(error))
     else:
         del request
+        scope["headers"] = []  # a stream may live for days, and has no more use for them
         await sessions.serve(Session(sessions.streaming, hello, connection))
+
+
+class Request:
+    """What a stream is asked for with. Unlike the framework's connection it leaves nothing in the scope."""
+
+    def __init__(self, scope: Scope) -> None:
+        self.headers = Headers(scope["headers"])
+        self.query_params = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
 
 
 async def read_hello(request: Request, user: UserId, authenticate: AuthenticateUser) -> Hello:
@@ -64,7 +72,7 @@ async def read_hello(request: Request, user: UserId, authenticate: AuthenticateU
         if "ticket" in query:
             claims = await authenticate.ticket(query["ticket"])
         else:
-            claims = authenticate.token(bearer_token(request))
+            claims = authenticate.token(bearer_token(request.headers))
     except Revoked as error:
         raise Close(REVOKED, error.detail) from error
     except NotAuthenticated as error:
