@@ -30,7 +30,9 @@ from application.ports import (
     NotificationQueue,
     Passwords,
     Rendered,
+    Retention,
     Revocation,
+    Spot,
     Standing,
     Tickets,
     Tokens,
@@ -628,6 +630,99 @@ class FeedsContract:
         await asyncio.gather(changing, look(), look())
 
         assert (await feeds.feed(ADA)).unread_count == 10
+
+
+class RetentionContract:
+    """Needs `retention`, and `feeds` and `users` of the same store."""
+
+    MARCH = datetime(2026, 3, 1, tzinfo=UTC)
+    FEBRUARY = MARCH - timedelta(milliseconds=1)
+    LONG_AGO = datetime(2019, 6, 1, tzinfo=UTC)
+
+    @pytest.fixture(autouse=True)
+    async def known_users(self, users: Users) -> None:
+        for user in (ADA, BOB):
+            await users.add(a_user(user), None)
+
+    async def test_what_is_older_is_gone_and_the_rest_stays(self, retention: Retention, feeds: Feeds) -> None:
+        kept = [a_draft(3, at=self.MARCH), a_draft(4)]
+        await feeds.append([a_draft(1, at=self.LONG_AGO), a_draft(2, at=self.FEBRUARY), *kept])
+
+        pruned = await retention.prune(self.MARCH, None, 10)
+
+        assert (pruned.notifications, pruned.last) == (2, Spot(ADA, an_id(2, self.FEBRUARY)))
+        assert ids(await everything(feeds)) == [draft.id for draft in kept]
+        assert pruned.feeds == [await feeds.feed(ADA)]
+        with pytest.raises(UnknownNotification):
+            await feeds.get(ADA, an_id(2, self.FEBRUARY))
+
+    async def test_a_feed_that_lost_something_is_at_a_new_version_and_cannot_be_replayed_from_before(
+        self, retention: Retention, feeds: Feeds
+    ) -> None:
+        await feeds.append([a_draft(1, at=self.FEBRUARY), a_draft(2), a_draft(1, BOB)])
+
+        await retention.prune(self.MARCH, None, 10)
+
+        standings = await feeds.standings([ADA, BOB])
+        assert (standings[ADA].feed.version, standings[ADA].horizon) == (3, 3)
+        assert (standings[BOB].feed.version, standings[BOB].horizon) == (1, 0)
+        histories = await feeds.histories([(ADA, 0), (ADA, 3), (BOB, 0)], 10)
+        assert [one.horizon for one in histories if one] == [3, 3, 0]
+        assert (await feeds.history(ADA, 2, 10)).horizon == 3
+        assert (await feeds.append([a_draft(5)])).added[0].prev == 3
+
+    async def test_what_was_unread_of_it_is_counted_no_more(self, retention: Retention, feeds: Feeds) -> None:
+        old = [a_draft(n, at=self.FEBRUARY) for n in range(1, 6)]
+        await feeds.append([*old, *drafts(3)])
+        for n, mark in enumerate((Mark.READ, Mark.ARCHIVED, Mark.RETRACTED), 1):
+            await feeds.mark(ADA, mark, [an_id(n, self.FEBRUARY)], LATER)
+        assert (await feeds.feed(ADA)).unread_count == 5
+
+        pruned = await retention.prune(self.MARCH, None, 10)
+
+        assert pruned.notifications == 5
+        assert (await feeds.feed(ADA)).unread_count == 3
+        await everything(feeds)
+
+    async def test_it_is_done_in_batches_each_of_which_is_true(
+        self, retention: Retention, feeds: Feeds
+    ) -> None:
+        await feeds.append([a_draft(n, user, at=self.FEBRUARY) for n in range(1, 6) for user in (ADA, BOB)])
+        await feeds.append([a_draft(9)])
+        after, sizes = None, []
+
+        while (pruned := await retention.prune(self.MARCH, after, 3)).last is not None:
+            after = pruned.last
+            sizes.append(pruned.notifications)
+            for feed in pruned.feeds:
+                assert (await feeds.standings([feed.user_id]))[feed.user_id] == Standing(feed, feed.version)
+            for user in (ADA, BOB):
+                await everything(feeds, user)
+
+        assert sizes == [3, 3, 3, 1]
+        assert ids(await everything(feeds)) == [an_id(9)]
+        assert (await feeds.feed(BOB)).unread_count == 0
+
+    async def test_where_nothing_is_old_nothing_changes(self, retention: Retention, feeds: Feeds) -> None:
+        await feeds.append(drafts(2))
+        before = await feeds.feed(ADA)
+
+        pruned = await retention.prune(self.MARCH, None, 10)
+
+        assert (list(pruned.feeds), pruned.notifications, pruned.last) == ([], 0, None)
+        assert await feeds.feed(ADA) == before
+
+    async def test_two_that_prune_at_once_count_nothing_twice(
+        self, retention: Retention, feeds: Feeds
+    ) -> None:
+        await feeds.append([a_draft(n, at=self.FEBRUARY) for n in range(1, 21)])
+        await feeds.append([a_draft(1)])
+
+        both = await asyncio.gather(*(retention.prune(self.MARCH, None, 100) for _ in range(2)))
+
+        assert sum(pruned.notifications for pruned in both) == 20
+        assert (await feeds.feed(ADA)).unread_count == 1
+        assert len(await everything(feeds)) == 1
 
 
 class UsersContract:

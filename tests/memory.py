@@ -26,6 +26,7 @@ from application.ports import (
     Claims,
     Clock,
     DeadLetter,
+    Dropped,
     FeedHistory,
     FeedPage,
     Frame,
@@ -35,9 +36,11 @@ from application.ports import (
     Missing,
     Position,
     Progress,
+    Pruned,
     Render,
     Rendered,
     Revocation,
+    Spot,
     Standing,
     UnreadPage,
 )
@@ -124,6 +127,7 @@ class MemoryFeeds(Reachable):
         self._users = users
         self._feeds: dict[UserId, Feed] = {}
         self._held: dict[UserId, dict[NotificationId, Notification]] = {}
+        self._horizons: dict[UserId, int] = {}
         self.refused: set[NotificationId] = set()
 
     async def append(self, drafts: Sequence[Draft]) -> Appended:
@@ -193,11 +197,13 @@ class MemoryFeeds(Reachable):
         feed = self._feed(user)
         items = sorted(self._held[user].values(), key=lambda item: item.version)
         changed = [item for item in items if item.version > after]
-        return FeedHistory(feed, tuple(changed[:limit]), more=len(changed) > limit)
+        more, horizon = len(changed) > limit, self._horizons.get(user, 0)
+        return FeedHistory(feed, tuple(changed[:limit]), more, horizon)
 
     async def standings(self, users: Collection[UserId]) -> Mapping[UserId, Standing]:
         self.reach()
-        return {user: Standing(self._feed(user)) for user in users if user in self._users.held}
+        known = [user for user in users if user in self._users.held]
+        return {user: Standing(self._feed(user), self._horizons.get(user, 0)) for user in known}
 
     async def histories(
         self, wanted: Sequence[tuple[UserId, int]], limit: int
@@ -205,6 +211,28 @@ class MemoryFeeds(Reachable):
         self.reach()
         known = self._users.held
         return [await self.history(user, after, limit) if user in known else None for user, after in wanted]
+
+    async def prune(self, before: datetime, after: Spot | None, limit: int) -> Pruned:
+        self.reach()
+        end = UUID(int=int(before.timestamp() * 1000) << 80)
+        spots = sorted(Spot(user, item) for user, held in self._held.items() for item in held if item < end)
+        due = [spot for spot in spots if after is None or spot > after][:limit]
+        feeds = [self._forget(user, [spot.id for spot in due if spot.user_id == user]) for user, _ in due]
+        return Pruned(list(dict.fromkeys(feeds)), len(due), due[-1] if due else None)
+
+    async def drop(self, before: datetime) -> Dropped:
+        """There is nothing to drop: it keeps no months apart."""
+        self.reach()
+        return Dropped((), ())
+
+    def _forget(self, user: UserId, ids: Sequence[NotificationId]) -> Feed:
+        held, feed = self._held[user], self._feeds[user]
+        gone = [held.pop(item) for item in ids if item in held]
+        if gone:
+            unread = feed.unread_count - sum(item.unread for item in gone)
+            feed = self._feeds[user] = replace(feed, version=feed.version + 1, unread_count=unread)
+            self._horizons[user] = feed.version
+        return feed
 
     async def expired(self, at: datetime, limit: int) -> Sequence[tuple[UserId, NotificationId]]:
         self.reach()

@@ -129,6 +129,7 @@ class Memory:
             (built.new_id, self.ids),
             (built.users, self.users),
             (built.feeds, self.feeds),
+            (built.retention, self.feeds),
             (built.index, self.index),
             (built.announcer, self.announcer),
             (built.live_feed, self.live),

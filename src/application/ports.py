@@ -151,6 +151,50 @@ class LatestRevocations:
     revocations: Sequence[Revocation]
 
 
+class Spot(NamedTuple):
+    """Where a notification is stored."""
+
+    user_id: UserId
+    id: NotificationId
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """What a batch of pruning deleted."""
+
+    feeds: Sequence[Feed]
+    """The feeds that it changed, as they are now."""
+    notifications: int
+    last: Spot | None
+    """The last one it looked at; None if there was none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """What became of the partitions of months that are over."""
+
+    dropped: Sequence[str]
+    kept: Sequence[str]
+    """Those that are in use, or hold something."""
+
+
+class Retention(Protocol):
+    """Takes what is old away. Months are those of UTC, by the time in the ids; `before` is the first moment
+    of one. May be done by several at once, and while everything else goes on.
+    """
+
+    async def prune(self, before: datetime, after: Spot | None, limit: int) -> Pruned:
+        """Delete up to so many notifications from before that month, by user and id, beyond `after`. One
+        transaction: the version of each feed that loses some grows by one and becomes its horizon, and its
+        unread count is what is left.
+        """
+        ...
+
+    async def drop(self, before: datetime) -> Dropped:
+        """Drop the storage of the months before, where nothing is stored in it any more."""
+        ...
+
+
 class Users(Protocol):
     """Who has a feed, and who of them is let in. Times are those of the store's own clock: revocations are
     made by many processes, and one clock must say which of them are new.

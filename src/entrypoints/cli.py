@@ -11,7 +11,7 @@ import uvicorn
 
 from adapters import wire
 from application.errors import ApplicationError
-from application.ports import Scope
+from application.ports import Pruned, Scope
 from domain.errors import DomainError
 from domain.identifiers import UserId
 from entrypoints import dead_letters
@@ -47,6 +47,14 @@ def _parser() -> argparse.ArgumentParser:
     command("consumer", _consumer, "run the consumer: from Kafka into the feeds")
     migrate = command("migrate", _migrate, "bring the database and the topics up to date")
     migrate.add_argument("revision", nargs="?", default="head")
+    prune = command("prune", _prune, "delete notifications of months that are over")
+    prune.add_argument(
+        "--keep-months",
+        type=int,
+        required=True,
+        metavar="N",
+        help="keep this month and the N before it; longer than Kafka keeps records",
+    )
     command("openapi", _openapi, "print the OpenAPI document")
     command("asyncapi", _asyncapi, "print the AsyncAPI document of the live stream")
     command("demo-access", _demo_access, "make the demo user and a key, print them as JSON")
@@ -105,6 +113,27 @@ def _migrate(arguments: argparse.Namespace) -> None:
     from entrypoints.setup import migrate  # noqa: PLC0415
 
     migrate(Settings.from_env(), arguments.revision)
+
+
+def _prune(arguments: argparse.Namespace) -> int:
+    async def prune(container: Any) -> int:
+        await container.redis_server().ping()
+        total, kept = 0, []
+        async for done in container.prune()(arguments.keep_months):
+            if isinstance(done, Pruned):
+                total += done.notifications
+                print(f"{total} notifications deleted", flush=True)
+                # If Redis went away it ends here: nobody else would tell it of these feeds later.
+                await container.redis_announcer().heal()
+            else:
+                kept = done.kept
+                for name in done.dropped:
+                    print(f"{name} dropped", flush=True)
+        for name in kept:
+            print(f"bellwire: {name} is in use or not empty; run this again", file=sys.stderr)
+        return 1 if kept else 0
+
+    return int(_run(prune))
 
 
 def _openapi(_arguments: argparse.Namespace) -> None:

@@ -26,6 +26,7 @@ from adapters.postgres.engine import create_engine
 from adapters.postgres.feeds import PostgresFeeds
 from adapters.postgres.maintenance import PostgresMaintenance
 from adapters.postgres.migrations import upgrade
+from adapters.postgres.retention import PostgresRetention
 from adapters.postgres.users import PostgresUsers
 from adapters.redis.announcer import RedisAnnouncer
 from adapters.redis.idempotency import RedisIdempotencyKeys
@@ -58,6 +59,7 @@ from application.inbox import (
     MarkNotifications,
     MarkRead,
 )
+from application.pruning import PruneFeeds
 from application.publishing import PublishBatch, PublishNotification
 from application.reconciling import ReconcileIndex
 from application.revoking import DisableUser, EnableUser, Revocations, RevokeTokens
@@ -98,6 +100,7 @@ class Container(containers.DeclarativeContainer):
         create_engine, _set.postgres_url, pool_size=_set.postgres_pool, application="bellwire"
     )
     feeds: providers.Provider[ports.Feeds] = providers.Singleton(PostgresFeeds, engine)
+    retention: providers.Provider[ports.Retention] = providers.Singleton(PostgresRetention, engine)
     users: providers.Provider[ports.Users] = providers.Singleton(PostgresUsers, engine)
     api_keys: providers.Provider[ports.ApiKeys] = providers.Singleton(PostgresApiKeys, engine, clock)
     maintenance: providers.Provider[PostgresMaintenance] = providers.Singleton(
@@ -231,6 +234,9 @@ class Container(containers.DeclarativeContainer):
     )
     retract_expired: providers.Provider[RetractExpired] = providers.Singleton(
         RetractExpired, feeds=feeds, announcer=announcer, clock=clock
+    )
+    prune: providers.Provider[PruneFeeds] = providers.Singleton(
+        PruneFeeds, retention=retention, announcer=announcer, clock=clock
     )
     reconcile_index: providers.Provider[ReconcileIndex] = providers.Singleton(
         ReconcileIndex, index=index, feeds=feeds, announcer=announcer

@@ -13,6 +13,7 @@ from application.ports import (
     IdempotencyKeys,
     NotificationQueue,
     Passwords,
+    Retention,
     Tickets,
     Tokens,
     Users,
@@ -43,6 +44,16 @@ def users() -> MemoryUsers:
 class TestMemoryFeeds(contracts.FeedsContract):
     @pytest.fixture
     def feeds(self, users: MemoryUsers) -> Feeds:
+        return MemoryFeeds(users)
+
+
+class TestMemoryRetention(contracts.RetentionContract):
+    @pytest.fixture
+    def retention(self, feeds: MemoryFeeds) -> Retention:
+        return feeds
+
+    @pytest.fixture
+    def feeds(self, users: MemoryUsers) -> MemoryFeeds:
         return MemoryFeeds(users)
 
 

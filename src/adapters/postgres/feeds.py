@@ -21,7 +21,7 @@ from domain.identifiers import NotificationId, UserId
 from domain.notification import Draft, Mark, Notification, Status
 
 # In one order by everybody, so that two batches never wait for each other in a circle.
-_LOCK_FEEDS = """
+LOCK_FEEDS = """
 SELECT user_id, epoch, version, unread_count FROM feeds
 WHERE user_id = ANY($1::text[]) ORDER BY user_id FOR NO KEY UPDATE
 """
@@ -66,7 +66,8 @@ WHERE feed.user_id = $1 ORDER BY found.id DESC
 _PAGES = {status: _PAGE.format(listed=listed) for status, listed in _LISTED.items()}
 # Each feed costs a look into the index on (user_id, version) of each partition, and the rows of its page.
 _HISTORIES = """
-SELECT wanted.nth, feed.epoch AS feed_epoch, feed.version AS feed_version, feed.unread_count, found.*
+SELECT wanted.nth, feed.epoch AS feed_epoch, feed.version AS feed_version, feed.unread_count, feed.horizon,
+    found.*
 FROM unnest($1::text[], $2::bigint[]) WITH ORDINALITY AS wanted (user_id, after, nth)
 JOIN feeds AS feed ON feed.user_id = wanted.user_id
 LEFT JOIN LATERAL (
@@ -75,7 +76,9 @@ LEFT JOIN LATERAL (
 ) AS found ON true
 ORDER BY wanted.nth, found.version
 """
-_STANDINGS = "SELECT user_id, epoch, version, unread_count FROM feeds WHERE user_id = ANY($1::text[])"
+_STANDINGS = """
+SELECT user_id, epoch, version, unread_count, horizon FROM feeds WHERE user_id = ANY($1::text[])
+"""
 _GET = "SELECT * FROM notifications WHERE user_id = $1 AND id = $2 AND retracted_at IS NULL"
 _LAST_ID = UUID(int=(1 << 128) - 1)
 _EXPIRED = """
@@ -97,7 +100,7 @@ class PostgresFeeds:
             by_key.setdefault((draft.content.user_id, draft.id), draft)
         users = sorted({user for user, _ in by_key})
         async with driver_transaction(self._engine) as connection:
-            feeds = {row["user_id"]: Feed(**row) for row in await connection.fetch(_LOCK_FEEDS, users)}
+            feeds = {row["user_id"]: Feed(**row) for row in await connection.fetch(LOCK_FEEDS, users)}
             wanted = [key for key in by_key if key[0] in feeds]
             present = {(row["user_id"], row["id"]) for row in await _present(connection, wanted)}
             added = _number(feeds, [by_key[key] for key in wanted if key not in present])
@@ -161,7 +164,7 @@ class PostgresFeeds:
     async def standings(self, users: Collection[UserId]) -> Mapping[UserId, Standing]:
         async with driver(self._engine) as connection:
             rows = await connection.fetch(_STANDINGS, list(users))
-        return {row["user_id"]: Standing(Feed(**row)) for row in rows}
+        return {user: Standing(Feed(user, *feed), horizon) for user, *feed, horizon in rows}
 
     @retried
     async def histories(
@@ -172,8 +175,10 @@ class PostgresFeeds:
             rows = await connection.fetch(_HISTORIES, users, versions, limit + 1)
         histories: list[FeedHistory | None] = [None] * len(wanted)
         for nth, mine in groupby(rows, key=itemgetter("nth")):
-            feed, found = _read(users[nth - 1], list(mine))
-            histories[nth - 1] = FeedHistory(feed, tuple(found[:limit]), more=len(found) > limit)
+            page = list(mine)
+            feed, found = _read(users[nth - 1], page)
+            more, horizon = len(found) > limit, page[0]["horizon"]
+            histories[nth - 1] = FeedHistory(feed, tuple(found[:limit]), more, horizon)
         return histories
 
     @retried

@@ -4,7 +4,10 @@ They are made ahead: a partition that is missing when its month begins costs not
 DEFAULT one, which is watched.
 """
 
+import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import text
@@ -14,6 +17,8 @@ from adapters.postgres.engine import driver, transaction
 from adapters.postgres.errors import retried
 
 MONTHS_AHEAD = 3
+LOCK_PARTITIONS = "SELECT pg_advisory_xact_lock(hashtext('bellwire partitions'))"
+_MONTHLY = re.compile(r"notifications_([0-9]{4})_([0-9]{2})")
 
 
 def bound(year: int, month: int) -> UUID:
@@ -53,13 +58,21 @@ async def ensure_partitions(engine: AsyncEngine, now: datetime) -> None:
     """Make the partitions of this month and the next few, unless they are there. Safe to run by many."""
     async with transaction(engine) as connection:
         await connection.execute(text("SET LOCAL lock_timeout = '2s'"))
-        await connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('bellwire partitions'))"))
+        await connection.execute(text(LOCK_PARTITIONS))
         for year, month in months(now):
             name = f"notifications_{year}_{month:02}"
             exists = await connection.scalar(text("SELECT to_regclass(:name)"), {"name": name})
             if exists is None:
                 for statement in create_statements(year, month):
                     await connection.execute(text(statement))
+
+
+async def past_partitions(connection: Any, before: datetime) -> Sequence[str]:
+    """The partitions of the months before one, the oldest first. `connection` is the driver's."""
+    children = "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'notifications'::regclass"
+    names = sorted(row[0] for row in await connection.fetch(children))
+    matches = [match for name in names if (match := _MONTHLY.fullmatch(name))]
+    return [match[0] for match in matches if (int(match[1]), int(match[2])) < (before.year, before.month)]
 
 
 @retried

@@ -49,6 +49,8 @@ feeds = Table(
     Column("epoch", Text, nullable=False),
     Column("version", BigInteger, nullable=False, server_default=text("0")),
     Column("unread_count", BigInteger, nullable=False, server_default=text("0")),
+    # What changed up to this version may have been deleted.
+    Column("horizon", BigInteger, nullable=False, server_default=text("0")),
     postgresql_with={"fillfactor": "50"},
 )
 

@@ -1,0 +1,100 @@
+"""PostgresRetention: what is old is deleted feed by feed, then its partitions are dropped."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from adapters.postgres.engine import driver, driver_transaction, transaction
+from adapters.postgres.errors import retried
+from adapters.postgres.feeds import LOCK_FEEDS
+from adapters.postgres.partitions import LOCK_PARTITIONS, bound, past_partitions
+from application.errors import Unavailable
+from application.ports import Dropped, Pruned, Spot
+from domain.feed import Feed
+from domain.identifiers import NotificationId, UserId
+
+# In the order of the primary key, from where the batch before ended: what that deleted is not looked at again
+# before a vacuum has removed it.
+_DUE = """
+SELECT user_id, id FROM notifications
+WHERE id < $1 AND (user_id, id) > ($2::text, $3::uuid) ORDER BY user_id, id LIMIT $4
+"""
+# A statement of its own, after the feeds are locked: it sees what was marked until then. It counts what it
+# deletes itself, so that nothing is counted twice where two do this at once.
+_DELETE = """
+WITH gone AS (
+    DELETE FROM notifications AS n USING unnest($1::text[], $2::uuid[]) AS due (user_id, id)
+    WHERE n.user_id = due.user_id AND n.id = due.id AND n.id < $3
+    RETURNING n.user_id, n.read_at IS NULL AND n.archived_at IS NULL AND n.retracted_at IS NULL AS unread
+), total AS (
+    SELECT user_id, count(*) AS size, count(*) FILTER (WHERE unread) AS unread FROM gone GROUP BY user_id
+)
+UPDATE feeds SET version = feeds.version + 1, horizon = feeds.version + 1,
+    unread_count = feeds.unread_count - total.unread
+FROM total WHERE feeds.user_id = total.user_id
+RETURNING feeds.user_id, feeds.epoch, feeds.version, feeds.unread_count, total.size
+"""
+# Everybody waits behind whoever waits for the table: not for long, nor while many dead rows are passed over.
+_DROP_LIMITS = ("SET LOCAL lock_timeout = '2s'", "SET LOCAL statement_timeout = '3s'")
+
+
+class PostgresRetention:
+    """Retention in PostgreSQL."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    @retried
+    async def prune(self, before: datetime, after: Spot | None, limit: int) -> Pruned:
+        end = bound(before.year, before.month)
+        user, notification = after or Spot(UserId(""), NotificationId(bound(1970, 1)))
+        async with driver_transaction(self._engine) as connection:
+            due = await connection.fetch(_DUE, end, user, notification, limit)
+            if not due:
+                return Pruned((), 0, None)
+            users, ids = [row["user_id"] for row in due], [row["id"] for row in due]
+            await connection.fetch(LOCK_FEEDS, sorted(set(users)))
+            rows = await connection.fetch(_DELETE, users, ids, end)
+        feeds = [Feed(row["user_id"], row["epoch"], row["version"], row["unread_count"]) for row in rows]
+        return Pruned(feeds, sum(row["size"] for row in rows), Spot(users[-1], ids[-1]))
+
+    async def drop(self, before: datetime) -> Dropped:
+        dropped: list[str] = []
+        kept: list[str] = []
+        for name in await self._past(before):
+            (dropped if await self._drop(name) else kept).append(name)
+        return Dropped(dropped, kept)
+
+    @retried
+    async def _past(self, before: datetime) -> Sequence[str]:
+        async with driver(self._engine) as connection:
+            return await past_partitions(connection, before)
+
+    async def _drop(self, name: str) -> bool:
+        """Drop a partition that is empty. What it is asked without a lock first is the longer part."""
+        try:
+            return await self._is_empty(name) and await self._drop_empty(name)
+        except Unavailable:
+            return False
+
+    @retried
+    async def _is_empty(self, name: str) -> bool:
+        async with driver(self._engine) as connection:
+            return await connection.fetchval(_ANY.format(name=name)) is None
+
+    @retried
+    async def _drop_empty(self, name: str) -> bool:
+        async with transaction(self._engine) as connection:
+            for limit in _DROP_LIMITS:
+                await connection.execute(text(limit))
+            await connection.execute(text(LOCK_PARTITIONS))
+            await connection.execute(text("LOCK TABLE ONLY notifications IN ACCESS EXCLUSIVE MODE"))
+            if await connection.scalar(text(_ANY.format(name=name))) is not None:
+                return False
+            await connection.execute(text(f"DROP TABLE {name}"))
+        return True
+
+
+_ANY = "SELECT 1 FROM {name} LIMIT 1"
