@@ -26,6 +26,7 @@ from entrypoints.container import Container
 from tests import contracts
 from tests.build import ADA, BOB, LATER, NOW, a_draft, a_user, an_id, drafts
 from tests.contracts import everything
+from tests.product import eventually
 
 OLD = datetime(2025, 1, 15, tzinfo=UTC)
 MONTHS = ("2025_01", "2025_02", "2025_03", "2025_04")
@@ -189,6 +190,30 @@ async def test_pruning_among_changes_leaves_exact_counts_and_deadlocks_nobody(
         assert all(item.created_at == NOW for item in left)
         standing = (await feeds.standings([user]))[user]
         assert 0 < standing.horizon <= standing.feed.version
+
+
+async def test_what_is_pruned_is_locked_after_its_feed(
+    fresh: AsyncEngine, feeds: PostgresFeeds, retention: PostgresRetention
+) -> None:
+    """In the order in which everybody does; whoever holds the feed may do with it what it likes."""
+    await feeds.append([a_draft(1, at=OLD)])
+    async with driver(fresh) as connection:
+        async with connection.transaction():
+            await connection.fetch("SELECT * FROM feeds WHERE user_id = 'ada' FOR NO KEY UPDATE")
+            pruning = asyncio.create_task(retention.prune(UNTIL, None, 10))
+            await eventually(lambda: waits(fresh), "it waits for the feed")
+            await connection.fetch("SELECT * FROM notifications FOR UPDATE NOWAIT")
+            await connection.execute("UPDATE notifications SET read_at = now(), version = 2")
+            await connection.execute("UPDATE feeds SET version = 2, unread_count = 0 WHERE user_id = 'ada'")
+        pruned = await pruning
+
+    assert [(feed.version, feed.unread_count) for feed in pruned.feeds] == [(3, 0)]
+
+
+async def waits(engine: AsyncEngine) -> bool:
+    async with driver(engine) as connection:
+        query = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+        return bool(await connection.fetchval(f"{query} AND datname = current_database()"))
 
 
 async def test_a_prune_that_is_cancelled_leaves_all_or_nothing_of_a_batch(
