@@ -1,0 +1,491 @@
+"""All live streams of a process: who is admitted, what time does to them, how they end together."""
+
+import asyncio
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from adapters import metrics
+from application.errors import Unavailable
+from application.ports import Frame, Standing
+from domain.identifiers import UserId
+from domain.notification import Mark
+from entrypoints.live import frames, session, sessions
+from entrypoints.live.sessions import Full, Sessions
+from tests.build import ADA, BOB, a_draft, an_id, drafts
+from tests.wiring import Json, Service, Socket, change_frame
+
+FAR = 600.0
+
+
+@pytest.fixture(autouse=True)
+def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sessions, "TICK_SECONDS", 0.01)
+    monkeypatch.setattr(sessions, "_DRAIN_STEP_SECONDS", 0.01)
+    monkeypatch.setattr(sessions, "_ON_ITS_WAY_SECONDS", 0.01)
+
+
+@pytest.fixture
+async def service() -> AsyncIterator[Service]:
+    async with Service.run(live=True) as service:
+        await service.add(ADA, BOB)
+        yield service
+
+
+def of(service: Service) -> Sessions:
+    found: Sessions = service.app.state.sessions
+    return found
+
+
+def value(metric: Any) -> float:
+    found: float = metric._value.get()
+    return found
+
+
+async def until(condition: Any) -> None:
+    async with asyncio.timeout(5):
+        while not condition():  # noqa: ASYNC110 - what it waits for has no event
+            await asyncio.sleep(0.005)
+
+
+async def deliver(service: Service, *numbers: int) -> list[Frame]:
+    """Store these, and have their frames without anybody being told."""
+    found = []
+    for number in numbers:
+        appended = await service.memory.feeds.append([a_draft(number)])
+        found += [change_frame(change) for change in appended.added]
+    return found
+
+
+async def farewell(socket: Socket) -> tuple[Json, int]:
+    bye = await socket.frame("bye")
+    return bye, await socket.closed()
+
+
+# --- a frame that comes too early -------------------------------------------------------------------------
+
+
+class TestHoles:
+    @pytest.fixture(autouse=True)
+    def _patient(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(session, "HOLE_SECONDS", FAR)
+
+    async def test_frames_in_another_order_are_put_in_order(self, service: Service) -> None:
+        async with service.socket(headers=service.bearer()) as socket:
+            await socket.frame("welcome")
+            one, two, three, four = await deliver(service, 1, 2, 3, 4)
+            service.memory.live.deliver([three, two, four, one])
+
+            found = [await socket.frame() for _ in range(4)]
+
+        assert [frame["items"][0]["id"] for frame in found] == [str(an_id(n)) for n in (1, 2, 3, 4)]
+        assert not any("replay" in frame for frame in found)
+
+    async def test_what_came_twice_is_passed_on_once(self, service: Service) -> None:
+        before = value(metrics.DUPLICATES)
+        async with service.socket(headers=service.bearer()) as socket:
+            await socket.frame("welcome")
+            one, two, three = await deliver(service, 1, 2, 3)
+            service.memory.live.deliver([two, two, one, one, two, three])
+
+            found = [await socket.frame() for _ in range(3)]
+
+        assert [frame["items"][0]["version"] for frame in found] == [1, 2, 3]
+        assert value(metrics.DUPLICATES) == before + 2
+
+    async def test_a_hole_that_stays_is_filled_from_the_store(
+        self, service: Service, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(session, "HOLE_SECONDS", 0.0)
+        before = value(metrics.GAPS)
+        async with service.socket(headers=service.bearer()) as socket:
+            await socket.frame("welcome")
+            _, two, three = await deliver(service, 1, 2, 3)
+            service.memory.live.deliver([three, two])
+
+            replay, end = await socket.frame(), await socket.frame()
+
+        assert [item["version"] for item in replay["items"]] == [1, 2, 3]
+        assert end["type"] == "replayed"
+        assert value(metrics.GAPS) == before + 1
+
+    async def test_more_than_can_be_kept_is_read_from_the_store(
+        self, service: Service, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(session, "HOLE_SECONDS", 0.05)
+        monkeypatch.setattr(session, "_EARLY_FRAMES", 4)
+        async with service.socket(headers=service.bearer()) as socket:
+            await socket.frame("welcome")
+            _, *later = await deliver(service, *range(1, 12))
+            service.memory.live.deliver(later)
+            versions: list[int] = []
+            while len(versions) < 11:
+                versions += [item["version"] for item in (await socket.frame("notifications"))["items"]]
+
+        assert versions == list(range(1, 12))
+
+
+# --- while the store is asked -----------------------------------------------------------------------------
+
+
+class Held:
+    """A store whose answers are held back."""
+
+    def __init__(self, service: Service) -> None:
+        self.go = asyncio.Event()
+        self.asked = 0
+        self._standings = service.memory.feeds.standings
+        service.memory.feeds.standings = self  # type: ignore[assignment,method-assign]
+
+    async def __call__(self, users: Collection[UserId]) -> Mapping[UserId, Standing]:
+        found = await self._standings(users)
+        self.asked += 1
+        await self.go.wait()
+        return found
+
+
+async def test_what_comes_between_the_reading_and_the_welcome_follows_it(service: Service) -> None:
+    held = Held(service)
+    async with service.socket(headers=service.bearer()) as socket:
+        await until(lambda: held.asked)
+        service.memory.live.deliver(await deliver(service, 1, 2))
+        held.go.set()
+
+        welcome = await socket.frame()
+        found = [await socket.frame(), await socket.frame()]
+
+    assert (welcome["type"], welcome["cursor"]) == ("welcome", "e1.0")
+    assert [frame["items"][0]["version"] for frame in found] == [1, 2]
+
+
+async def test_a_bare_position_that_comes_meanwhile_is_not_forgotten(service: Service) -> None:
+    held = Held(service)
+    async with service.socket(headers=service.bearer()) as socket:
+        await until(lambda: held.asked)
+        await deliver(service, 1)
+        service.memory.live.deliver([Frame(ADA, "e1", 1, 1, "")])
+        held.go.set()
+
+        assert (await socket.frame())["cursor"] == "e1.0"
+        assert [item["version"] for item in (await socket.frame())["items"]] == [1]
+
+
+async def test_a_loss_that_is_told_meanwhile_is_not_forgotten(service: Service) -> None:
+    held = Held(service)
+    async with service.socket(headers=service.bearer()) as socket:
+        await until(lambda: held.asked)
+        await deliver(service, 1)
+        service.memory.live.lost()
+        held.go.set()
+
+        assert (await socket.frame())["cursor"] == "e1.0"
+        assert [item["version"] for item in (await socket.frame())["items"]] == [1]
+
+
+async def test_while_the_store_is_away_a_stream_waits_and_then_goes_on(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with service.socket(headers=service.bearer()) as socket:
+        await socket.frame("welcome")
+        await deliver(service, 1)
+        service.memory.feeds.away = True
+        service.memory.live.lost()
+        socket.send(type="read", ids=[], ref="still there")
+        await socket.frame("error")
+        service.memory.feeds.away = False
+
+        assert [item["version"] for item in (await socket.frame("notifications"))["items"]] == [1]
+
+
+async def test_a_store_that_stays_away_costs_the_position(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "_GIVE_UP_SECONDS", -1.0)
+    async with service.socket(headers=service.bearer()) as socket:
+        await socket.frame("welcome")
+        service.memory.feeds.away = True
+        service.memory.live.lost()
+
+        bye, code = await farewell(socket)
+
+    assert (code, bye["resume"]) == (4003, True)
+    assert bye["retry_ms"] >= 1_000
+
+
+@pytest.mark.parametrize("live", [True, False])
+async def test_a_position_that_cannot_be_replayed_any_more_is_a_reset(service: Service, live: bool) -> None:
+    await deliver(service, 1, 2, 3)
+    feeds = service.memory.feeds
+    real = feeds.standings
+
+    async def pruned(users: Collection[UserId]) -> Mapping[UserId, Standing]:
+        return {user: replace(found, horizon=3) for user, found in (await real(users)).items()}
+
+    if not live:
+        feeds.standings = pruned  # type: ignore[assignment,method-assign]
+    async with service.socket(query="cursor=e1.2", headers=service.bearer()) as socket:
+        if live:
+            await socket.frame("replayed")
+            await deliver(service, 4)
+            feeds.standings = pruned  # type: ignore[assignment,method-assign]
+            feeds._feeds[ADA] = replace(feeds._feeds[ADA], version=9)
+            monkey = Standing(feeds._feeds[ADA], 9)
+
+            async def later(_users: Collection[UserId]) -> Mapping[UserId, Standing]:
+                return {ADA: monkey}
+
+            feeds.standings = later  # type: ignore[assignment,method-assign]
+            service.memory.live.lost()
+        reset = await socket.frame("reset")
+
+    assert reset["reason"] == "retention"
+    assert reset["cursor"] == ("e1.9" if live else "e1.3")
+
+
+# --- positions ------------------------------------------------------------------------------------------
+
+
+async def test_a_stream_that_was_told_of_nothing_finds_out_by_comparing(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sessions, "CHECK_SECONDS", 0.02)
+    before = value(metrics.POSITION_MISSES)
+    async with (
+        service.socket(headers=service.bearer()) as socket,
+        service.socket("/ws/bob", headers=service.bearer(BOB)) as other,
+    ):
+        await socket.frame("welcome")
+        await other.frame("welcome")
+        await deliver(service, 1)
+
+        assert [item["version"] for item in (await socket.frame())["items"]] == [1]
+        other.send(type="read", ids=[], ref="nothing else came")
+        assert (await other.frame())["ref"] == "nothing else came"
+
+    assert value(metrics.POSITION_MISSES) == before + 1
+
+
+async def test_without_a_carrier_positions_are_compared_more_often(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sessions, "CHECK_SECONDS", FAR)
+    monkeypatch.setattr(sessions, "_UNCARRIED_CHECK_SECONDS", 0.02)
+    async with service.socket(headers=service.bearer()) as socket:
+        await socket.frame("welcome")
+        of(service)._round.clear()
+        monkeypatch.setattr(of(service), "_carried", lambda: False)
+        await deliver(service, 1)
+
+        assert [item["version"] for item in (await socket.frame())["items"]] == [1]
+
+
+async def test_comparing_without_the_store_is_no_error(
+    service: Service, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(sessions, "CHECK_SECONDS", 0.02)
+    async with service.socket(headers=service.bearer()) as socket:
+        await socket.frame("welcome")
+        service.memory.feeds.away = True
+        await deliver_nothing(service)
+        service.memory.feeds.away = False
+        await deliver(service, 1)
+
+        assert [item["version"] for item in (await socket.frame())["items"]] == [1]
+    assert not [record for record in caplog.records if record.levelname in {"ERROR", "CRITICAL"}]
+
+
+async def deliver_nothing(service: Service) -> None:
+    """Wait until a comparison has met a store that is away."""
+    checking = of(service)._checking
+    await until(lambda: of(service)._checking is not checking)
+
+
+# --- who may have a stream ----------------------------------------------------------------------------------
+
+
+async def test_a_user_may_have_so_many_streams(service: Service) -> None:
+    async with Service.run(live=True, sockets_per_user=1) as service:
+        await service.add(ADA, BOB)
+        async with service.socket(headers=service.bearer()) as first:
+            await first.frame("welcome")
+            async with service.socket(headers=service.bearer()) as second:
+                bye, code = await farewell(second)
+            async with service.socket("/ws/bob", headers=service.bearer(BOB)) as other:
+                await other.frame("welcome")
+        async with service.socket(headers=service.bearer()) as third:
+            await third.frame("welcome")
+
+    assert (code, bye["code"], bye["resume"], bye["retry_ms"]) == (4514, 4514, False, None)
+
+
+async def test_a_process_has_room_for_so_many_streams() -> None:
+    async with Service.run(live=True, sockets=1) as service:
+        await service.add(ADA)
+        async with service.socket(headers=service.bearer()) as first:
+            await first.frame("welcome")
+            async with service.socket(headers=service.bearer()) as second:
+                start, body = await second.event(), await second.event()
+
+    assert (start["type"], start["status"]) == ("websocket.http.response.start", 503)
+    assert 1 <= int(dict(start["headers"])[b"retry-after"]) <= 5
+    assert b'"urn:bellwire:problem:unavailable"' in body["body"]
+
+
+async def test_a_path_for_sockets_says_so_over_http(service: Service) -> None:
+    answer = await service.client.get("/ws/ada")
+
+    assert answer.status_code == 426
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.headers["upgrade"] == "websocket"
+
+
+async def test_one_who_says_too_much_is_told_to_come_back_later(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "_COMMANDS_AT_ONCE", 5.0)
+    monkeypatch.setattr(session, "_COMMANDS_A_SECOND", 0.0)
+    async with service.socket(headers=service.bearer()) as socket:
+        await socket.frame("welcome")
+        for number in range(6):
+            socket.send(type="read", ids=[], ref=number)
+        answers = [(await socket.frame())["ref"] for _ in range(5)]
+
+        bye, code = await farewell(socket)
+
+    assert answers == [0, 1, 2, 3, 4]
+    assert (code, bye["resume"]) == (4005, True)
+    assert bye["retry_ms"] >= 5_000
+
+
+async def test_streams_of_a_user_who_is_locked_out_end_and_no_other_begins(service: Service) -> None:
+    headers = service.bearer()
+    async with (
+        service.socket(headers=headers) as adas,
+        service.socket("/ws/bob", headers=service.bearer(BOB)) as bobs,
+    ):
+        await adas.frame("welcome")
+        await bobs.frame("welcome")
+        await service.container.disable_user()(ADA)
+        await service.container.revocations().refresh()
+
+        bye, code = await farewell(adas)
+        async with service.socket(headers=headers) as again:
+            _, code_again = await farewell(again)
+        bobs.send(type="read", ids=[], ref="here")
+        assert (await bobs.frame())["ref"] == "here"
+
+    assert (code, code_again, bye["resume"]) == (4513, 4513, False)
+
+
+# --- the end ------------------------------------------------------------------------------------------------
+
+
+class TestDrain:
+    @pytest.fixture(autouse=True)
+    def _once(self, service: Service) -> Iterator[None]:
+        yield
+        of(service).draining = False
+
+    async def test_all_are_asked_to_come_back_each_after_a_time_of_its_own(self, service: Service) -> None:
+        async with contextlib_sockets(service, 12) as sockets:
+            await of(service).drain(0.1)
+            byes = [await farewell(socket) for socket in sockets]
+
+        assert {code for _, code in byes} == {4000}
+        assert len({bye["retry_ms"] for bye, _ in byes}) > 6
+        assert all(0 <= bye["retry_ms"] <= 3_000 and bye["resume"] for bye, _ in byes)
+
+    async def test_they_do_not_end_at_once(self, service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(sessions, "_DRAINED_A_SECOND", 1.0)
+        now = [0.0]
+        monkeypatch.setattr(sessions, "monotonic", lambda: now[0])
+        async with contextlib_sockets(service, 10) as sockets:
+            draining = asyncio.create_task(of(service).drain(FAR))
+            for seconds in range(1, 11):
+                now[0] = seconds
+                await until(lambda left=10 - seconds: open_(service) <= left)
+                assert open_(service) == 10 - seconds
+            now[0] += 60
+            for socket in sockets:
+                await socket.closed()
+            draining.cancel()
+
+    async def test_meanwhile_no_stream_begins_and_the_process_is_not_ready(self, service: Service) -> None:
+        await of(service).drain(0)
+
+        async with service.socket(headers=service.bearer()) as late:
+            assert (await late.event())["status"] == 503
+        answer = await service.client.get("/health/ready")
+        assert (answer.status_code, answer.json()["checks"]["streams"]) == (503, "draining")
+        with pytest.raises(Full):
+            of(service).check_room()
+        with pytest.raises(Unavailable):
+            await of(service).check_serving()
+
+    async def test_one_that_was_just_let_in_is_asked_to_come_back(self, service: Service) -> None:
+        release = asyncio.Event()
+        redeem = service.memory.tickets.redeem
+
+        async def slow(ticket: str) -> Any:
+            await release.wait()
+            return await redeem(ticket)
+
+        service.memory.tickets.redeem = slow  # type: ignore[method-assign]
+        claims = service.container.authenticate_user().token(service.token())
+        ticket, _ = await service.container.issue_ticket()(claims)
+        async with service.socket(query=f"ticket={ticket}") as socket:
+            await socket.event()
+            await of(service).drain(0)
+            release.set()
+
+            assert await socket.closed() == frames.DRAIN
+
+
+def open_(service: Service) -> int:
+    return len(service.memory.live._followers.get(ADA, ()))
+
+
+def contextlib_sockets(service: Service, count: int) -> Any:
+    return _Sockets(service, count)
+
+
+class _Sockets:
+    """So many sockets of one user."""
+
+    def __init__(self, service: Service, count: int) -> None:
+        self._entered = [service.socket(headers=service.bearer()) for _ in range(count)]
+
+    async def __aenter__(self) -> list[Socket]:
+        sockets = [await socket.__aenter__() for socket in self._entered]
+        for socket in sockets:
+            await socket.frame("welcome")
+        return sockets
+
+    async def __aexit__(self, *_: object) -> None:
+        for socket in self._entered:
+            await socket.__aexit__(None, None, None)
+
+
+async def test_marks_of_one_device_reach_another_in_order_across_a_reconnect(service: Service) -> None:
+    await service.container.store().announce(await service.container.store()(drafts(4)))
+    async with service.socket(headers=service.bearer()) as tab:
+        cursor = (await tab.frame("welcome"))["cursor"]
+        await service.container.mark()(ADA, Mark.READ, [an_id(1)])
+        cursor = (await tab.frame("update"))["cursor"]
+    await service.container.mark()(ADA, Mark.READ, [an_id(2)])
+    await service.container.mark()(ADA, Mark.UNREAD, [an_id(1)])
+    async with service.socket(query=f"cursor={cursor}", headers=service.bearer()) as tab:
+        await tab.frame("welcome")
+        replay = await tab.frame("notifications")
+        await tab.frame("replayed")
+        await service.container.mark()(ADA, Mark.READ, [an_id(3)])
+        update = await tab.frame("update")
+
+    assert [(item["id"], item["read_at"] is None) for item in replay["items"]] == [
+        (str(an_id(2)), False),
+        (str(an_id(1)), True),
+    ]
+    assert replay["prev"] == cursor
+    assert update["prev"] == replay["cursor"]
