@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from typing import Any, TypeAlias
-from urllib.parse import urlsplit
 
 from litestar import asgi
 from litestar.connection import ASGIConnection
@@ -11,19 +10,14 @@ from litestar.exceptions import HTTPException
 from litestar.types import Receive, Scope, Send
 
 from adapters import metrics, wire
-from application.accounts import AuthenticateUser
-from application.errors import NotAuthenticated, Revoked
 from application.ports import Connection
-from domain.errors import Invalid
-from domain.feed import Cursor
 from domain.identifiers import UserId
 from entrypoints.http import problems
-from entrypoints.http.guards import bearer_token
-from entrypoints.live.frames import BAD_REQUEST, FORBIDDEN, INVALID_TOKEN, REVOKED, SUBPROTOCOL, Close
-from entrypoints.live.session import Hello, Session, closing
+from entrypoints.live.frames import SUBPROTOCOL, Close
+from entrypoints.live.hello import Request, check_origin, read_hello
+from entrypoints.live.session import Session, closing
 from entrypoints.live.sessions import Full, Sessions
 
-Request: TypeAlias = ASGIConnection[Any, Any, Any, Any]
 Connect: TypeAlias = Callable[[Any, Any, Any], Connection]
 """Makes the connection of an accepted WebSocket from its ASGI scope, receive and send."""
 
@@ -55,45 +49,6 @@ async def live_socket(scope: Scope, receive: Receive, send: Send) -> None:
     else:
         del request
         await sessions.serve(Session(sessions.streaming, hello, connection))
-
-
-async def read_hello(request: Request, user: UserId, authenticate: AuthenticateUser) -> Hello:
-    """What a client asks for with its credentials, in the query and the headers. Raises Close."""
-    query = request.query_params
-    try:
-        if "ticket" in query:
-            claims = await authenticate.ticket(query["ticket"])
-        else:
-            claims = authenticate.token(bearer_token(request))
-    except Revoked as error:
-        raise Close(REVOKED, error.detail) from error
-    except NotAuthenticated as error:
-        raise Close(INVALID_TOKEN, error.detail) from error
-    if claims.user_id != user:
-        raise Close(FORBIDDEN, "these credentials are another user's")
-    view = query.get("view", "manual")
-    if view not in {"manual", "auto"}:
-        raise Close(BAD_REQUEST, "view must be manual or auto")
-    # An EventSource that comes back asks for its first URL again, and says here how far it got since.
-    asked = request.headers.get("last-event-id") or query.get("cursor")
-    try:
-        cursor = Cursor.parse(asked) if asked else None
-    except Invalid as error:
-        raise Close(BAD_REQUEST, error.detail) from error
-    return Hello(claims, cursor, view == "auto")
-
-
-def check_origin(request: Request, allowed: frozenset[str]) -> None:
-    """Browsers let any page open a socket to anywhere, and say from where (RFC 6455 §10.2). Raises Close."""
-    origin = request.headers.get("origin")
-    if origin is None or origin in allowed:
-        return
-    try:
-        ours = urlsplit(origin).netloc == request.headers.get("host")
-    except ValueError:  # no URL at all
-        ours = False
-    if not ours:
-        raise Close(FORBIDDEN, "this origin is not allowed")
 
 
 def say_bye(connection: Connection, close: Close) -> None:

@@ -1,0 +1,52 @@
+"""What a client asks for when it connects, and whether it may: the same on every kind of stream."""
+
+from typing import Any, TypeAlias
+from urllib.parse import urlsplit
+
+from litestar.connection import ASGIConnection
+
+from application.accounts import AuthenticateUser
+from application.errors import NotAllowed
+from domain.errors import FieldError, Invalid
+from domain.feed import Cursor
+from domain.identifiers import UserId
+from entrypoints.http.guards import bearer_token
+from entrypoints.live.session import Hello
+
+Request: TypeAlias = ASGIConnection[Any, Any, Any, Any]
+
+
+async def read_hello(request: Request, user: UserId, authenticate: AuthenticateUser) -> Hello:
+    """What a client asks for with its credentials, in the query and the headers.
+
+    Raises NotAuthenticated, NotAllowed, Invalid, Unavailable.
+    """
+    query = request.query_params
+    if "ticket" in query:
+        claims = await authenticate.ticket(query["ticket"])
+    else:
+        claims = authenticate.token(bearer_token(request))
+    if claims.user_id != user:
+        raise NotAllowed("These credentials are another user's.")
+    view = query.get("view", "manual")
+    if view not in {"manual", "auto"}:
+        raise Invalid([FieldError("view", "must be manual or auto")])
+    # An EventSource that comes back asks for its first URL again, and says here how far it got since.
+    asked = request.headers.get("last-event-id") or query.get("cursor")
+    return Hello(claims, Cursor.parse(asked) if asked else None, view == "auto")
+
+
+def check_origin(request: Request, allowed: frozenset[str]) -> None:
+    """Browsers let any page open a socket to anywhere, and say from where (RFC 6455 §10.2).
+
+    Raises NotAllowed.
+    """
+    origin = request.headers.get("origin")
+    if origin is None or origin in allowed:
+        return
+    try:
+        ours = urlsplit(origin).netloc == request.headers.get("host")
+    except ValueError:  # no URL at all
+        ours = False
+    if not ours:
+        raise NotAllowed("This origin is not allowed.")
