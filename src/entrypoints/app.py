@@ -200,6 +200,7 @@ def _openapi() -> OpenAPIConfig:
             security_schemes={
                 "apiKey": SecurityScheme(type="apiKey", name="X-API-Key", security_scheme_in="header"),
                 "userToken": SecurityScheme(type="http", scheme="bearer", bearer_format="JWT"),
+                "ticket": SecurityScheme(type="apiKey", name="ticket", security_scheme_in="query"),
             }
         ),
     )
