@@ -215,22 +215,9 @@ class Service:
         """A client on a live socket. Leaving the block disconnects it and waits for the session's end."""
         socket = Socket()
         scope: Any = {
-            "type": "websocket",
-            "asgi": {"version": "3.0", "spec_version": "2.4"},
-            "http_version": "1.1",
+            **_scope("websocket", path, query, headers),
             "scheme": "ws",
-            "server": (HOST, 80),
-            "client": ("192.0.2.1", 50000),
-            "root_path": "",
-            "path": path,
-            "raw_path": path.encode(),
-            "query_string": query.encode(),
-            "headers": [
-                (name.lower().encode(), value.encode())
-                for name, value in {"host": HOST, **(headers or {})}.items()
-            ],
             "subprotocols": list(subprotocols),
-            "extensions": {},
         }
         session = asyncio.create_task(self.app(scope, socket.inbound.get, socket.take))
         try:
@@ -239,6 +226,45 @@ class Service:
             socket.inbound.put_nowait({"type": "websocket.disconnect", "code": 1000})
             async with asyncio.timeout(5):
                 await session
+
+    @asynccontextmanager
+    async def events(
+        self,
+        path: str = "/sse/ada",
+        *,
+        query: str = "",
+        headers: dict[str, str] | None = None,
+        method: str = "GET",
+    ) -> AsyncIterator["Events"]:
+        """A client on an event stream. Leaving the block disconnects it and waits for the session's end."""
+        events = Events()
+        scope: Any = {**_scope("http", path, query, headers), "scheme": "http", "method": method}
+        session = asyncio.create_task(self.app(scope, events.inbound.get, events.take))
+        try:
+            yield events
+        finally:
+            events.leave()
+            async with asyncio.timeout(5):
+                await session
+
+
+def _scope(kind: str, path: str, query: str, headers: dict[str, str] | None) -> Any:
+    return {
+        "type": kind,
+        "asgi": {"version": "3.0", "spec_version": "2.4"},
+        "http_version": "1.1",
+        "server": (HOST, 80),
+        "client": ("192.0.2.1", 50000),
+        "root_path": "",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": query.encode(),
+        "headers": [
+            (name.lower().encode(), value.encode())
+            for name, value in {"host": HOST, **(headers or {})}.items()
+        ],
+        "extensions": {},
+    }
 
 
 class Socket:
@@ -290,3 +316,87 @@ class Socket:
 
     def send_text(self, text: str) -> None:
         self.inbound.put_nowait({"type": "websocket.receive", "text": text})
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A block of an event stream, by the rules of WHATWG HTML, section 9.2. A comment has no data."""
+
+    data: str
+    id: str | None
+    retry: str | None
+
+    @classmethod
+    def parse(cls, block: str) -> Self:
+        fields = dict(line.split(":", 1) for line in block.split("\n"))
+        assert set(fields) <= {"", "id", "retry", "data"}, block
+        value = {name: text.removeprefix(" ") for name, text in fields.items()}
+        return cls(value.get("data", ""), value.get("id"), value.get("retry"))
+
+
+class Events:
+    """The client's end of an answer over HTTP, which may be an event stream."""
+
+    def __init__(self) -> None:
+        self.inbound: asyncio.Queue[Any] = asyncio.Queue()
+        self.outbound: asyncio.Queue[Any] = asyncio.Queue()
+        self.inbound.put_nowait({"type": "http.request", "body": b"", "more_body": False})
+        self.last_id = ""
+        self.taking = asyncio.Event()
+        self.taking.set()
+        self._text = ""
+
+    def leave(self) -> None:
+        self.inbound.put_nowait({"type": "http.disconnect"})
+
+    async def take(self, message: Any) -> None:
+        """What the server sends. Clear `taking` for a client that reads nothing."""
+        await self.taking.wait()
+        self.outbound.put_nowait(message)
+
+    async def start(self) -> tuple[int, dict[str, str]]:
+        """The status and the headers of the answer."""
+        message = await self._message()
+        assert message["type"] == "http.response.start"
+        return message["status"], {name.decode(): value.decode() for name, value in message["headers"]}
+
+    async def problem(self) -> Json:
+        """The whole body of an answer that is no stream."""
+        message = await self._message()
+        assert not message.get("more_body")
+        body: Json = json.loads(message["body"])
+        return body
+
+    async def event(self) -> Event | None:
+        """The next block; None at the end of the answer."""
+        while "\n\n" not in self._text:
+            message = await self._message()
+            if message["type"] == "http.response.start":
+                assert message["status"] == 200
+                continue
+            self._text += message["body"].decode()
+            if not message["more_body"]:
+                assert self._text == ""
+                return None
+        block, _, self._text = self._text.partition("\n\n")
+        event = Event.parse(block)
+        if event.id is not None:
+            self.last_id = event.id
+        return event
+
+    async def frame(self, kind: str | None = None) -> Json:
+        """The next frame; or the next of a kind, past others."""
+        while True:
+            event = await self.event()
+            assert event is not None, f"ended, waiting for {kind}"
+            if not event.data:
+                continue
+            frame: Json = json.loads(event.data)
+            assert broken_rules(frame) == [], frame
+            assert event.id == frame.get("cursor"), frame
+            if kind is None or frame["type"] == kind:
+                return frame
+
+    async def _message(self) -> Any:
+        async with asyncio.timeout(5):
+            return await self.outbound.get()

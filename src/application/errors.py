@@ -26,6 +26,9 @@ class ApplicationError(Exception):
 class Unavailable(ApplicationError):
     """A server that this needs is out of reach. Try again shortly."""
 
+    retry_seconds = 1
+    """After how long it makes sense to try again."""
+
 
 class Unconfirmed(Unavailable):
     """The queue did not confirm in time. Whether it was accepted is unknown: retry with the same key."""

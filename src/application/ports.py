@@ -392,6 +392,13 @@ class Connection(Protocol):
         ...
 
 
+class EventStream(Connection, Protocol):
+    """A connection on which the client only listens. Refusing it is left to whoever opened it."""
+
+    refused: str
+    """The last frame, if the connection was closed before anything was sent: then nothing is."""
+
+
 # --- the inlet ----------------------------------------------------------------------------------------
 
 

@@ -1,4 +1,4 @@
-"""The HTTP API and the live socket as one ASGI application."""
+"""The HTTP API and the live streams as one ASGI application."""
 
 import logging
 import secrets
@@ -23,9 +23,10 @@ from entrypoints import lifespan
 from entrypoints.container import Container, build
 from entrypoints.http import accounts, health, inbox, problems, publishing, stream_page
 from entrypoints.http.middleware import Observed
+from entrypoints.live.events import live_events
 from entrypoints.live.session import Streaming
 from entrypoints.live.sessions import Sessions
-from entrypoints.live.socket import live_socket
+from entrypoints.live.socket import live_socket, no_socket
 from entrypoints.logs import configure
 from entrypoints.settings import Settings
 from entrypoints.version import app_version
@@ -53,6 +54,8 @@ def create_app(container: Container) -> Litestar:
         *health.HANDLERS,
         *stream_page.HANDLERS,
         live_socket,
+        no_socket,
+        live_events,
         create_static_files_router(_SWAGGER_UI, [_swagger_ui_files()], include_in_schema=False),
     ]
     if settings.demo:
@@ -114,6 +117,7 @@ def _state(container: Container) -> State:
             "open_signup": settings.open_signup,
             "origins": settings.origins,
             "connect": container.connect_socket(),
+            "connect_events": container.connect_events(),
             "required_checks": {
                 "postgres": container.maintenance().ping,
                 "kafka": container.kafka_queue().ping,
@@ -157,7 +161,7 @@ def _cors(origins: Iterable[str]) -> CORSConfig | None:
     return CORSConfig(
         allow_origins=sorted(origins),
         allow_methods=["GET", "POST", "PATCH"],
-        allow_headers=["Authorization", "Content-Type", "If-None-Match", "X-Request-Id"],
+        allow_headers=["Authorization", "Content-Type", "If-None-Match", "Last-Event-ID", "X-Request-Id"],
         expose_headers=["ETag", "Retry-After", "X-Request-Id"],
         max_age=3600,
     )
@@ -197,6 +201,7 @@ def _openapi() -> OpenAPIConfig:
             security_schemes={
                 "apiKey": SecurityScheme(type="apiKey", name="X-API-Key", security_scheme_in="header"),
                 "userToken": SecurityScheme(type="http", scheme="bearer", bearer_format="JWT"),
+                "ticket": SecurityScheme(type="apiKey", name="ticket", security_scheme_in="query"),
             }
         ),
     )

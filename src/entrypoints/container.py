@@ -37,6 +37,7 @@ from adapters.redis.tickets import RedisTickets
 from adapters.security.passwords import Argon2Passwords
 from adapters.security.tokens import JwtTokens
 from adapters.websocket.connect import connect as connect_socket
+from adapters.websocket.events import EventsConnection
 from adapters.websocket.http import HttpProtocol
 from adapters.websocket.hub import Hub
 from adapters.websocket.protocol import StreamProtocol
@@ -138,6 +139,7 @@ class Container(containers.DeclarativeContainer):
     )
 
     connect_socket: providers.Provider[Callable[..., ports.Connection]] = providers.Object(connect_socket)
+    connect_events: providers.Provider[Callable[..., ports.EventStream]] = providers.Object(EventsConnection)
     http_protocol: providers.Provider[type[asyncio.Protocol]] = providers.Object(HttpProtocol)
     stream_protocol: providers.Provider[type[asyncio.Protocol]] = providers.Object(StreamProtocol)
 

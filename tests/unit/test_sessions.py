@@ -137,7 +137,7 @@ class Held:
         self.go = asyncio.Event()
         self.asked = 0
         self._standings = service.memory.feeds.standings
-        service.memory.feeds.standings = self  # type: ignore[assignment,method-assign]
+        service.memory.feeds.standings = self  # type: ignore[method-assign]
 
     async def __call__(self, users: Collection[UserId]) -> Mapping[UserId, Standing]:
         found = await self._standings(users)
@@ -185,7 +185,7 @@ async def test_a_loss_that_is_told_meanwhile_is_not_forgotten(service: Service) 
 
 
 async def test_while_the_store_is_away_a_stream_waits_and_then_goes_on(
-    service: Service, monkeypatch: pytest.MonkeyPatch
+    service: Service,
 ) -> None:
     async with service.socket(headers=service.bearer()) as socket:
         await socket.frame("welcome")
@@ -224,12 +224,12 @@ async def test_a_position_that_cannot_be_replayed_any_more_is_a_reset(service: S
         return {user: replace(found, horizon=3) for user, found in (await real(users)).items()}
 
     if not live:
-        feeds.standings = pruned  # type: ignore[assignment,method-assign]
+        feeds.standings = pruned  # type: ignore[method-assign]
     async with service.socket(query="cursor=e1.2", headers=service.bearer()) as socket:
         if live:
             await socket.frame("replayed")
             await deliver(service, 4)
-            feeds.standings = pruned  # type: ignore[assignment,method-assign]
+            feeds.standings = pruned  # type: ignore[method-assign]
             feeds._feeds[ADA] = replace(feeds._feeds[ADA], version=9)
             monkey = Standing(feeds._feeds[ADA], 9)
 
@@ -305,7 +305,7 @@ async def deliver_nothing(service: Service) -> None:
 # --- who may have a stream ----------------------------------------------------------------------------------
 
 
-async def test_a_user_may_have_so_many_streams(service: Service) -> None:
+async def test_a_user_may_have_so_many_streams() -> None:
     async with Service.run(live=True, sockets_per_user=1) as service:
         await service.add(ADA, BOB)
         async with service.socket(headers=service.bearer()) as first:
@@ -403,6 +403,7 @@ class TestDrain:
         monkeypatch.setattr(sessions, "monotonic", lambda: now[0])
         async with contextlib_sockets(service, 10) as sockets:
             draining = asyncio.create_task(of(service).drain(FAR))
+            await until(lambda: of(service).draining)
             for seconds in range(1, 11):
                 now[0] = seconds
                 await until(lambda left=10 - seconds: open_(service) <= left)

@@ -1,6 +1,7 @@
-"""AsgiConnection: a live connection over any ASGI server."""
+"""Live connections over any ASGI server: a queue, and a task that sends what is in it."""
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Awaitable, Callable
 from time import monotonic
@@ -13,8 +14,8 @@ from application.ports import Lagging
 _CLOSE_SECONDS = 10.0
 
 
-class AsgiConnection:
-    """A Connection of an accepted ASGI WebSocket: a queue, and a task that sends what is in it."""
+class AsgiConnection(ABC):
+    """What the Connections of WebSockets and of event streams have in common."""
 
     def __init__(self, receive: Callable[[], Awaitable[Any]], send: Callable[[Any], Awaitable[None]]) -> None:
         self._receive = receive
@@ -37,9 +38,8 @@ class AsgiConnection:
             check_room(len(self._waiting), self._bytes, len(text))
             self._put(self._event(text, cursor), len(text))
 
-    def ping(self) -> bool:
-        self.send('{"type":"ping"}')
-        return True
+    @abstractmethod
+    def ping(self) -> bool: ...
 
     async def flowing(self, seconds: float) -> None:
         try:
@@ -49,14 +49,17 @@ class AsgiConnection:
             raise Lagging from None
 
     async def receive(self) -> str | bytes | None:
-        reading = asyncio.ensure_future(self._receive())
+        hearing = asyncio.ensure_future(self._hear())
         try:
-            await asyncio.wait([reading, self._gone], return_when=asyncio.FIRST_COMPLETED)
-            if reading.done():
-                return self._said(reading.result())
+            await asyncio.wait([hearing, self._gone], return_when=asyncio.FIRST_COMPLETED)
+            if not hearing.done():
+                return None
+            said = hearing.result()
+            if said is None:
+                self._end()
+            return said
         finally:
-            reading.cancel()
-        return None
+            hearing.cancel()
 
     def close(self, code: int, reason: str, bye: str) -> None:
         if self._closing or self._gone.done():
@@ -67,20 +70,23 @@ class AsgiConnection:
             self._bytes = 0
         self._put(self._event(bye, ""), len(bye))
         self._put(self._end_event(code, reason), 0)
-        asyncio.get_running_loop().call_later(_CLOSE_SECONDS, self._end)
+        asyncio.get_running_loop().call_later(_CLOSE_SECONDS, self._cut_off)
 
+    @abstractmethod
     def _event(self, text: str, cursor: str) -> Any:
-        return {"type": "websocket.send", "text": text}
+        """The ASGI event that carries a frame."""
 
+    @abstractmethod
     def _end_event(self, code: int, reason: str) -> Any:
-        return {"type": "websocket.close", "code": code, "reason": reason}
+        """The ASGI event that ends the connection."""
 
-    def _said(self, event: Any) -> str | bytes | None:
-        if event["type"] != "websocket.receive":
-            self._end()
-            return None
-        said: str | bytes = event["text"] if event.get("text") is not None else event["bytes"]
-        return said
+    @abstractmethod
+    async def _hear(self) -> str | bytes | None:
+        """What the client says next; None once it has gone."""
+
+    def _cut_off(self) -> None:
+        """Give up a client that has not taken its last frames in time."""
+        self._end()
 
     def _put(self, event: Any, size: int) -> None:
         self._waiting.append((event, size))
@@ -115,3 +121,25 @@ class AsgiConnection:
             self._gone.set_result(None)
         if self._writer is not None and self._writer is not asyncio.current_task():
             self._writer.cancel()
+
+
+class SocketConnection(AsgiConnection):
+    """A Connection of an accepted ASGI WebSocket."""
+
+    def ping(self) -> bool:
+        self.send('{"type":"ping"}')
+        return True
+
+    def _event(self, text: str, cursor: str) -> Any:
+        return {"type": "websocket.send", "text": text}
+
+    def _end_event(self, code: int, reason: str) -> Any:
+        return {"type": "websocket.close", "code": code, "reason": reason}
+
+    async def _hear(self) -> str | bytes | None:
+        event = await self._receive()
+        if event["type"] != "websocket.receive":
+            return None
+        text: str | None = event.get("text")
+        said: str | bytes = event["bytes"] if text is None else text
+        return said

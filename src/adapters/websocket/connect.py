@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from adapters.websocket.asgi import AsgiConnection
+from adapters.websocket.asgi import SocketConnection
 from adapters.websocket.protocol import EXTENSION, StreamProtocol
 from application.ports import Connection
 
@@ -10,4 +10,4 @@ from application.ports import Connection
 def connect(scope: Any, receive: Any, send: Any) -> Connection:
     """The connection of a WebSocket that has been accepted."""
     protocol: StreamProtocol | None = (scope.get("extensions") or {}).get(EXTENSION)
-    return AsgiConnection(receive, send) if protocol is None else protocol.connection()
+    return SocketConnection(receive, send) if protocol is None else protocol.connection()

@@ -1,9 +1,12 @@
 """The HTTP connection that every live stream begins as: uvicorn's, without endless patience."""
 
 import asyncio
+from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+ABORT = "bellwire.abort"
+"""Where an ASGI scope has what drops the connection at once: an answer that is not read cannot be ended."""
 HEAD_SECONDS = 10.0
 UNREAD_SECONDS = 30.0
 
@@ -36,6 +39,8 @@ class HttpProtocol(HttpToolsProtocol):
         if self._late is not None:
             self._late.cancel()
             self._late = None
+        extensions: Any = {ABORT: self.transport.abort}
+        self.scope["extensions"] = extensions
         super().on_headers_complete()
 
     def timeout_keep_alive_handler(self) -> None:

@@ -24,7 +24,6 @@ from domain.errors import DomainError, FieldError, Invalid, UnknownNotification,
 logger = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
-RETRY_AFTER_SECONDS = 1
 
 # class: status, the stable end of the type, title
 _PROBLEMS: dict[type[Exception], tuple[int, str, str]] = {
@@ -41,7 +40,13 @@ _PROBLEMS: dict[type[Exception], tuple[int, str, str]] = {
 }
 _MISSING = re.compile("Object missing required field `(.+)`")
 _UNKNOWN = re.compile("Object contains unknown field `(.+)`")
-_HTTP_KINDS = {400: "malformed", 404: "no-such-path", 405: "method-not-allowed", 413: "too-large"}
+_HTTP_KINDS = {
+    400: "malformed",
+    404: "no-such-path",
+    405: "method-not-allowed",
+    413: "too-large",
+    429: "too-many-streams",
+}
 _HTTP_DETAILS = {
     404: "There is nothing at this path; /schema lists what there is.",
     405: "This path does not take this method; /schema lists what it takes.",
@@ -73,7 +78,7 @@ def core_problem(_request: Request[Any, Any, Any], error: Exception) -> Response
     if isinstance(error, NotAuthenticated):
         headers["WWW-Authenticate"] = "Bearer"
     if isinstance(error, Unavailable):
-        headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+        headers["Retry-After"] = str(error.retry_seconds)
     return _answer(body, headers)
 
 

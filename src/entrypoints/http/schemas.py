@@ -216,6 +216,7 @@ _PROBLEMS = {
     409: "The user exists already.",
     413: "The body is too large.",
     422: "A field breaks a rule, or an Idempotency-Key came back with another body.",
+    429: "This user has too many streams open.",
     503: "A server behind the service is out of reach; see Retry-After.",
 }
 

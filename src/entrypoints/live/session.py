@@ -21,7 +21,7 @@ import msgspec
 from adapters import metrics, wire
 from application.accounts import AuthenticateUser
 from application.catching_up import CatchUps
-from application.errors import NotAuthenticated, Unavailable
+from application.errors import ApplicationError, NotAllowed, NotAuthenticated, Revoked, Unavailable
 from application.inbox import MarkNotifications
 from application.ports import Claims, Clock, Connection, FeedHistory, Frame, Lagging, LiveFeed, Standing
 from application.revoking import Revocations
@@ -31,8 +31,10 @@ from domain.identifiers import NotificationId
 from domain.notification import Mark
 from entrypoints.live.frames import (
     BAD_REQUEST,
+    FORBIDDEN,
     INBOUND_BYTES,
     INTERNAL,
+    INVALID_TOKEN,
     NO_PONG,
     POSITION_LOST,
     RATE_LIMITED,
@@ -495,20 +497,27 @@ class Session:
         return {"changed": (await self._with.mark(self.user, command.mark, ids)).changed}
 
 
+_CLOSINGS: tuple[tuple[type[ApplicationError | DomainError], int], ...] = (
+    (Revoked, REVOKED),
+    (NotAuthenticated, INVALID_TOKEN),
+    (NotAllowed, FORBIDDEN),
+    (Invalid, BAD_REQUEST),
+    (UnknownUser, BAD_REQUEST),
+    (Unavailable, INTERNAL),
+)
+
+
 def closing(error: BaseException) -> Close:
     """What a client is told of an error that ends its stream."""
-    match error:
-        case Close():
-            return error
-        case Lagging():
-            return Close(SLOW_READER, "the stream is read too slowly; resume by cursor")
-        case UnknownUser():
-            return Close(BAD_REQUEST, error.detail)
-        case Unavailable():
-            return Close(INTERNAL, str(error))
-        case _:
-            logger.error("a live session failed", exc_info=error)
-            return Close(INTERNAL, "internal error")
+    if isinstance(error, Close):
+        return error
+    if isinstance(error, Lagging):
+        return Close(SLOW_READER, "the stream is read too slowly; resume by cursor")
+    for known, code in _CLOSINGS:
+        if isinstance(error, known):
+            return Close(code, str(error))
+    logger.error("a live session failed", exc_info=error)
+    return Close(INTERNAL, "internal error")
 
 
 def _why_reset(position: Cursor, standing: Standing) -> str | None:

@@ -1,0 +1,58 @@
+"""What a client asks for when it connects, and whether it may: the same on every kind of stream."""
+
+from urllib.parse import parse_qsl, urlsplit
+
+from litestar.datastructures import Headers
+from litestar.types import Scope
+
+from application.accounts import AuthenticateUser
+from application.errors import NotAllowed
+from domain.errors import FieldError, Invalid
+from domain.feed import Cursor
+from domain.identifiers import UserId
+from entrypoints.http.guards import bearer_token
+from entrypoints.live.session import Hello
+
+
+class Request:
+    """What a stream is asked for with. Unlike the framework's connection it leaves nothing in the scope."""
+
+    def __init__(self, scope: Scope) -> None:
+        self.headers = Headers(scope["headers"])
+        self.query_params = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
+
+
+async def read_hello(request: Request, user: UserId, authenticate: AuthenticateUser) -> Hello:
+    """What a client asks for with its credentials, in the query and the headers.
+
+    Raises NotAuthenticated, NotAllowed, Invalid, Unavailable.
+    """
+    query = request.query_params
+    if "ticket" in query:
+        claims = await authenticate.ticket(query["ticket"])
+    else:
+        claims = authenticate.token(bearer_token(request.headers))
+    if claims.user_id != user:
+        raise NotAllowed("These credentials are another user's.")
+    view = query.get("view", "manual")
+    if view not in {"manual", "auto"}:
+        raise Invalid([FieldError("view", "must be manual or auto")])
+    # An EventSource that comes back asks for its first URL again, and says here how far it got since.
+    asked = request.headers.get("last-event-id") or query.get("cursor")
+    return Hello(claims, Cursor.parse(asked) if asked else None, view == "auto")
+
+
+def check_origin(request: Request, allowed: frozenset[str]) -> None:
+    """Browsers let any page open a socket to anywhere, and say from where (RFC 6455 §10.2).
+
+    Raises NotAllowed.
+    """
+    origin = request.headers.get("origin")
+    if origin is None or origin in allowed:
+        return
+    try:
+        ours = urlsplit(origin).netloc == request.headers.get("host")
+    except ValueError:  # no URL at all
+        ours = False
+    if not ours:
+        raise NotAllowed("This origin is not allowed.")
