@@ -12,7 +12,7 @@ from application.errors import Unavailable
 from application.ports import Frame, Standing
 from domain.identifiers import UserId
 from domain.notification import Mark
-from entrypoints.live import frames, session, sessions
+from entrypoints.live import frames, pace, session, sessions
 from entrypoints.live.sessions import Full, Sessions
 from tests.build import ADA, BOB, a_draft, an_id, drafts
 from tests.wiring import Json, Service, Socket, change_frame
@@ -242,6 +242,29 @@ async def test_a_position_that_cannot_be_replayed_any_more_is_a_reset(service: S
 
     assert reset["reason"] == "retention"
     assert reset["cursor"] == ("e1.9" if live else "e1.3")
+
+
+# --- silence --------------------------------------------------------------------------------------------
+
+
+async def test_a_client_that_is_sent_much_and_says_nothing_is_asked_too(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [1_000.0]
+    for module in (session, sessions, pace):
+        monkeypatch.setattr(module, "monotonic", lambda: now[0])
+    monkeypatch.setattr(sessions, "TICK_SECONDS", FAR)
+    async with service.socket(headers=service.bearer()) as socket:
+        await socket.frame("welcome")
+        kinds: list[str] = []
+        for number in range(1, 2 * session.PING_SECONDS + 1):
+            service.memory.live.deliver(await deliver(service, number))
+            kinds.append((await socket.frame())["type"])
+            now[0] += 1
+            of(service)._tick()
+        kinds.append((await socket.frame())["type"])
+
+    assert kinds == ["notifications"] * 2 * session.PING_SECONDS + ["ping"]
 
 
 # --- positions ------------------------------------------------------------------------------------------

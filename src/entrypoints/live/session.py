@@ -398,10 +398,18 @@ class Session:
             self.close(Close(REVOKED, "the user has been disabled, or the token revoked"))
         elif waiting and now - self._last_ping >= PONG_SECONDS:
             self.close(Close(NO_PONG, "no pong came back"))
-        elif not waiting and now - self._last_outbound >= PING_SECONDS:
+        elif not waiting and self._quiet(now) >= PING_SECONDS:
             if self._connection.ping():
                 self._last_ping = now
+            else:
+                self._last_inbound = now
             self._last_outbound = now
+
+    def _quiet(self, now: float) -> float:
+        """For how long nothing was sent. A client that is sent something all the time, and says nothing, may
+        have gone too: its silence counts half.
+        """
+        return max(now - self._last_outbound, (now - self._last_inbound) / 2)
 
     def _token_seconds(self, at: datetime) -> int:
         return int((self._claims.expires_at - at).total_seconds())
