@@ -120,7 +120,7 @@ class _Last:
     """The frame that was encoded last. Fan-out sends one to many sockets in a row."""
 
     text = ""
-    data = b""
+    data = bytes((_TEXT, 0))
 
 
 def framed(text: str) -> bytes:
