@@ -47,10 +47,10 @@ def run(container: Container) -> None:
 class _Supervisor(Multiprocess):
     """uvicorn's, which would not hear a second signal while it waits for its workers to end."""
 
-    def join_all(self) -> None:
+    def terminate_all(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._hasten)
-        super().join_all()
+        super().terminate_all()
 
     def _hasten(self, _number: int, _frame: FrameType | None) -> None:
         for process in self.processes:
