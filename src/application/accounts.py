@@ -96,6 +96,20 @@ class AuthenticateUser:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AuthenticateOperator:
+    """Check a token that lets its bearer run this process: made by whoever has the secret, for this alone.
+
+    Raises NotAuthenticated.
+    """
+
+    tokens: Tokens
+    clock: Clock
+
+    def __call__(self, token: str) -> None:
+        self.tokens.verify(token, self.clock())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class IssueStreamTicket:
     """Exchange a user token for a single-use ticket that opens one stream. Returns it and its lifetime in
     seconds.

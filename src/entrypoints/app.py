@@ -21,7 +21,7 @@ from litestar.static_files import create_static_files_router
 
 from entrypoints import lifespan
 from entrypoints.container import Container, build
-from entrypoints.http import accounts, health, inbox, problems, publishing, stream_page
+from entrypoints.http import accounts, draining, health, inbox, problems, publishing, stream_page
 from entrypoints.http.middleware import Observed
 from entrypoints.live.events import live_events
 from entrypoints.live.session import Streaming
@@ -52,6 +52,7 @@ def create_app(container: Container) -> Litestar:
         *publishing.HANDLERS,
         *inbox.HANDLERS,
         *health.HANDLERS,
+        *draining.HANDLERS,
         *stream_page.HANDLERS,
         live_socket,
         no_socket,
@@ -98,11 +99,12 @@ async def _lifespan(container: Container, app: Litestar) -> AsyncIterator[None]:
         per_user=settings.sockets_per_user,
         carried=lambda: live_frames.connected,
     )
+    app.state.drain = drain = partial(sessions.drain, settings.drain_seconds, settings.drain_delay_seconds)
     app.state.required_checks = {**app.state.required_checks, "streams": sessions.check_serving}
     async with (
         lifespan.api(container),
         lifespan.background(sessions.run()),
-        lifespan.drained_first(lambda: sessions.drain(settings.drain_seconds)),
+        lifespan.drained_first(drain),
     ):
         logger.info("serving on http://%s:%d", settings.host, settings.port)
         yield
@@ -114,8 +116,10 @@ def _state(container: Container) -> State:
         {
             "authenticate_user": container.authenticate_user(),
             "authenticate_producer": container.authenticate_producer(),
+            "authenticate_operator": container.authenticate_operator(),
             "open_signup": settings.open_signup,
             "origins": settings.origins,
+            "workers": settings.workers,
             "connect": container.connect_socket(),
             "connect_events": container.connect_events(),
             "required_checks": {
@@ -202,6 +206,7 @@ def _openapi() -> OpenAPIConfig:
                 "apiKey": SecurityScheme(type="apiKey", name="X-API-Key", security_scheme_in="header"),
                 "userToken": SecurityScheme(type="http", scheme="bearer", bearer_format="JWT"),
                 "ticket": SecurityScheme(type="apiKey", name="ticket", security_scheme_in="query"),
+                "operatorToken": SecurityScheme(type="http", scheme="bearer", bearer_format="JWT"),
             }
         ),
     )

@@ -2,19 +2,18 @@
 
 import argparse
 import asyncio
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
-
-import uvicorn
 
 from adapters import wire
 from application.errors import ApplicationError
 from application.ports import Pruned, Scope
 from domain.errors import DomainError
 from domain.identifiers import UserId
-from entrypoints import dead_letters
+from entrypoints import dead_letters, draining
 from entrypoints.settings import InvalidSettings, Settings
 
 
@@ -45,6 +44,8 @@ def _parser() -> argparse.ArgumentParser:
     command("dev", _dev, "run everything on embedded servers, for trying out and developing")
     command("api", _api, "run the HTTP API and the live socket")
     command("consumer", _consumer, "run the consumer: from Kafka into the feeds")
+    drain = command("drain", _drain, "take an API process out of service: move its streams elsewhere")
+    draining.add_arguments(drain)
     migrate = command("migrate", _migrate, "bring the database and the topics up to date")
     migrate.add_argument("revision", nargs="?", default="head")
     prune = command("prune", _prune, "delete notifications of months that are over")
@@ -94,19 +95,27 @@ def _soak(arguments: argparse.Namespace) -> int:
     return command.run(arguments)
 
 
-def _api(_arguments: argparse.Namespace) -> None:
+def _api(_arguments: argparse.Namespace) -> int:
     settings = _checked()
-    from entrypoints.container import build  # noqa: PLC0415 - as below, only where it is needed
-    from entrypoints.serving import options  # noqa: PLC0415
+    from entrypoints import lifespan, serving  # noqa: PLC0415 - as below, only where it is needed
+    from entrypoints.container import build  # noqa: PLC0415
 
-    uvicorn.run("entrypoints.app:create", factory=True, **options(build(settings)))
+    # uvicorn raises the signal again when all is done, as if it had ended the process.
+    signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(lifespan.exit_status()))
+    serving.run(build(settings))
+    return lifespan.exit_status()
 
 
-def _consumer(_arguments: argparse.Namespace) -> None:
+def _consumer(_arguments: argparse.Namespace) -> int:
     _checked()
-    from entrypoints import consumer  # noqa: PLC0415 - only this command needs it
+    from entrypoints import consumer, lifespan  # noqa: PLC0415 - only this command needs it
 
     consumer.main()
+    return lifespan.exit_status()
+
+
+def _drain(arguments: argparse.Namespace) -> int:
+    return draining.run(arguments, _checked())
 
 
 def _migrate(arguments: argparse.Namespace) -> None:

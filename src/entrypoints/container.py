@@ -43,6 +43,7 @@ from adapters.websocket.hub import Hub
 from adapters.websocket.protocol import StreamProtocol
 from application import ports
 from application.accounts import (
+    AuthenticateOperator,
     AuthenticateProducer,
     AuthenticateUser,
     CreateApiKey,
@@ -185,6 +186,14 @@ class Container(containers.DeclarativeContainer):
         providers.Factory(timedelta, seconds=_set.token_seconds),
     )
 
+    # Of an audience of its own, so that neither is good for the other's purpose.
+    operator_tokens: providers.Provider[ports.Tokens] = providers.Singleton(
+        JwtTokens,
+        _set.token_secret,
+        providers.Callable("{}:operator".format, _set.token_audience),
+        providers.Object(timedelta(seconds=60)),
+    )
+
     revocations: providers.Provider[Revocations] = providers.Singleton(Revocations, users=users)
 
     # --- use cases ---
@@ -200,6 +209,9 @@ class Container(containers.DeclarativeContainer):
     )
     authenticate_user: providers.Provider[AuthenticateUser] = providers.Singleton(
         AuthenticateUser, tokens=tokens, tickets=tickets, revocations=revocations, clock=clock
+    )
+    authenticate_operator: providers.Provider[AuthenticateOperator] = providers.Singleton(
+        AuthenticateOperator, tokens=operator_tokens, clock=clock
     )
     disable_user: providers.Provider[DisableUser] = providers.Singleton(DisableUser, users=users)
     enable_user: providers.Provider[EnableUser] = providers.Singleton(EnableUser, users=users)

@@ -191,6 +191,7 @@ class Development:
             "BELLWIRE_OPEN_SIGNUP": "true",
             "BELLWIRE_DEMO": "true",
             "BELLWIRE_LOG_FORMAT": "text",
+            "BELLWIRE_DRAIN_SECONDS": "1",  # Ctrl-C stays quick, however many streams are open
             # The embedded broker makes a group wait for half of this whenever a member joins...
             "BELLWIRE_KAFKA_SESSION_SECONDS": "6",
             # ... and a record for up to a fifth of this.

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import multiprocessing
 import signal
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
@@ -17,6 +18,8 @@ logger = logging.getLogger(__name__)
 _PREPARE_EVERY_SECONDS = 60.0
 _PREPARE_AGAIN_SECONDS = 2.0
 _STOPPING = (signal.SIGTERM, signal.SIGINT)
+
+_defects: list[BaseException] = []
 
 
 @asynccontextmanager
@@ -78,15 +81,24 @@ async def background(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
 
 
 def _report(task: "asyncio.Task[None]") -> None:
-    if not task.cancelled() and task.exception() is not None:
-        logger.critical("a background task failed: this process ends", exc_info=task.exception())
+    defect = None if task.cancelled() else task.exception()
+    if defect is not None:
+        logger.critical("a background task failed: this process ends", exc_info=defect)
+        _defects.append(defect)
         signal.raise_signal(signal.SIGTERM)
 
 
+def exit_status() -> int:
+    """What this process is to end with: 1 after a defect, 0 if it was told to stop."""
+    return 1 if _defects else 0
+
+
 @asynccontextmanager
-async def drained_first(drain: Callable[[], Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
+async def drained_first(drain: Callable[[], "asyncio.Task[None]"]) -> AsyncIterator[None]:
     """On the first SIGTERM or SIGINT drain, and only then hand the signal to the server, which would end all
     connections at once. The next signal goes to it right away. Elsewhere than in a main thread, do nothing.
+
+    `drain` may answer with a drain that is under way already. If it fails, the process stops all the same.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -96,16 +108,14 @@ async def drained_first(drain: Callable[[], Coroutine[Any, Any, None]]) -> Async
     before: dict[int, Any] = {number: signal.getsignal(number) for number in _STOPPING}
 
     async def drain_then_stop(number: int) -> None:
-        try:
-            await drain()
-        finally:
-            _pass_on(before[number], number)
+        await asyncio.wait([drain()])
+        _pass_on(before[number], number)
 
     def begin(number: int) -> None:
-        if draining:
-            _pass_on(before[number], number)
-        else:
+        if not draining:
             draining.append(loop.create_task(drain_then_stop(number)))
+        elif number == signal.SIGINT or not _is_worker():
+            _pass_on(before[number], number)
 
     for number in _STOPPING:
         signal.signal(number, lambda number, _frame: loop.call_soon_threadsafe(begin, number))
@@ -116,6 +126,13 @@ async def drained_first(drain: Callable[[], Coroutine[Any, Any, None]]) -> Async
             signal.signal(stopping, handler)
         for task in draining:
             task.cancel()
+
+
+def _is_worker() -> bool:
+    """Whether a supervisor started this process. Of one SIGTERM to all of a service (systemd sends it so) a
+    worker hears twice, from its supervisor too: there only SIGINT means haste.
+    """
+    return multiprocessing.parent_process() is not None
 
 
 def _pass_on(handler: Any, number: int) -> None:

@@ -1,10 +1,17 @@
 """How HTTP and the live sockets are served: one place for it, whatever application it is."""
 
+import os
+import signal
+from types import FrameType
 from typing import Any
+
+import uvicorn
+from uvicorn.supervisors import Multiprocess
 
 from entrypoints.container import Container
 
 MAX_FRAME_BYTES = 16 * 1024
+_APPLICATION = "entrypoints.app:create"
 
 
 def options(container: Container) -> dict[str, Any]:
@@ -25,3 +32,27 @@ def options(container: Container) -> dict[str, Any]:
         "server_header": False,
         "timeout_graceful_shutdown": 8,
     }
+
+
+def run(container: Container) -> None:
+    """Serve the API until SIGTERM or SIGINT."""
+    chosen = options(container)
+    if chosen["workers"] == 1:
+        uvicorn.run(_APPLICATION, factory=True, **chosen)
+    else:
+        config = uvicorn.Config(_APPLICATION, factory=True, **chosen)
+        _Supervisor(config, [config.bind_socket()]).run()
+
+
+class _Supervisor(Multiprocess):
+    """uvicorn's, which would not hear a second signal while it waits for its workers to end."""
+
+    def terminate_all(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._hasten)
+        super().terminate_all()
+
+    def _hasten(self, _number: int, _frame: FrameType | None) -> None:
+        for process in self.processes:
+            if process.pid is not None and process.exitcode is None:
+                os.kill(process.pid, signal.SIGINT)

@@ -409,7 +409,7 @@ class TestDrain:
     @pytest.fixture(autouse=True)
     def _once(self, service: Service) -> Iterator[None]:
         yield
-        of(service).draining = False
+        of(service)._draining = None
 
     async def test_all_are_asked_to_come_back_each_after_a_time_of_its_own(self, service: Service) -> None:
         async with contextlib_sockets(service, 12) as sockets:
@@ -425,8 +425,9 @@ class TestDrain:
         now = [0.0]
         monkeypatch.setattr(sessions, "monotonic", lambda: now[0])
         async with contextlib_sockets(service, 10) as sockets:
-            draining = asyncio.create_task(of(service).drain(FAR))
-            await until(lambda: of(service).draining)
+            draining = of(service).drain(FAR)
+            for _ in range(5):  # it has looked at the clock
+                await asyncio.sleep(0)
             for seconds in range(1, 11):
                 now[0] = seconds
                 await until(lambda left=10 - seconds: open_(service) <= left)

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 
-from application.accounts import AuthenticateProducer, AuthenticateUser
+from application.accounts import AuthenticateOperator, AuthenticateProducer, AuthenticateUser
 from application.errors import NotAllowed, NotAuthenticated
 from application.ports import Claims, Scope
 
@@ -21,6 +21,7 @@ API_KEY_HEADER = "x-api-key"
 NEEDS_KEY: "list[dict[str, list[str]]]" = [{"apiKey": []}]
 NEEDS_KEY_UNLESS_OPEN: "list[dict[str, list[str]]]" = [{"apiKey": []}, {}]
 NEEDS_TOKEN: "list[dict[str, list[str]]]" = [{"userToken": []}]
+NEEDS_OPERATOR: "list[dict[str, list[str]]]" = [{"operatorToken": []}]
 
 
 async def publisher(connection: Connection, _handler: BaseRouteHandler) -> None:
@@ -50,6 +51,12 @@ async def owner(connection: Connection, _handler: BaseRouteHandler) -> None:
     if claims.user_id != connection.path_params["user_id"]:
         raise NotAllowed("This token is another user's.")
     connection.scope["auth"] = claims
+
+
+async def operator(connection: Connection, _handler: BaseRouteHandler) -> None:
+    """Admit the tokens that commands make for themselves."""
+    authenticate: AuthenticateOperator = connection.app.state.authenticate_operator
+    authenticate(bearer_token(connection.headers))
 
 
 def bearer_token(headers: Mapping[str, str]) -> str:

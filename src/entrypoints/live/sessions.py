@@ -53,10 +53,15 @@ class Sessions:
         self._of_user: Counter[UserId] = Counter()
         self._round: list[Session] = []
         self._checking: asyncio.Task[None] | None = None
-        self.draining = False
+        self._draining: asyncio.Task[None] | None = None
 
     def __len__(self) -> int:
         return len(self._open)
+
+    @property
+    def draining(self) -> bool:
+        """Whether the streams have been or are being ended, and no more are taken."""
+        return self._draining is not None
 
     def check_room(self) -> None:
         """Raise Full if this process takes no more streams."""
@@ -96,8 +101,9 @@ class Sessions:
                 await asyncio.sleep(TICK_SECONDS)
                 self._tick()
         finally:
-            if self._checking is not None:
-                self._checking.cancel()
+            for task in (self._checking, self._draining):
+                if task is not None:
+                    task.cancel()
 
     def _tick(self) -> None:
         now, at = monotonic(), self.streaming.clock()
@@ -136,15 +142,25 @@ class Sessions:
             for session, standing in late:
                 session.compare(standing)
 
-    async def drain(self, seconds: float) -> None:
-        """Take no more streams and end all that are open, spread over so many seconds, each asked to come
-        back after a time of its own: a client's jitter cannot spread what all are told at once.
+    def drain(self, seconds: float, delay: float = 0.0) -> "asyncio.Task[None]":
+        """Take no more streams and end all that are open. After `delay` seconds, in which balancers learn of
+        it, the ends are spread over `seconds`, each client asked to come back after a time of its own: its
+        jitter cannot spread what all are told at once.
+
+        Whoever asks again is given the drain that is under way or done, or another one for streams that it
+        left. Wait for it with `asyncio.wait`, which does not cancel it for those who wait as well.
         """
-        self.draining = True
+        if self._draining is None or (self._draining.done() and self._open):
+            again = self._draining is not None
+            self._draining = asyncio.create_task(self._end_all(seconds, 0.0 if again else delay))
+            self._draining.add_done_callback(_report)
+        return self._draining
+
+    async def _end_all(self, seconds: float, delay: float) -> None:
+        logger.info("draining %d streams", len(self._open))
+        await asyncio.sleep(delay)
         sessions = list(self._open)
         random.shuffle(sessions)
-        if sessions:
-            logger.info("draining %d streams", len(sessions))
         seconds = min(seconds, len(sessions) / _DRAINED_A_SECOND)
         began, closed = monotonic(), 0
         while closed < len(sessions):
@@ -157,3 +173,8 @@ class Sessions:
         end = monotonic() + _GOODBYE_SECONDS
         while self._open and monotonic() < end:  # noqa: ASYNC110 - it ends after a while anyway
             await asyncio.sleep(_DRAIN_STEP_SECONDS)
+
+
+def _report(drain: "asyncio.Task[None]") -> None:
+    if not drain.cancelled() and drain.exception() is not None:
+        logger.error("draining failed", exc_info=drain.exception())
