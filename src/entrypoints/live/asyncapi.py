@@ -38,9 +38,11 @@ _ABOUT_WEBSOCKET = (
 )
 _ABOUT_SSE = (
     "For where no WebSocket gets through. An event's `data` is a frame, its `id` the cursor after it; "
-    "`Last-Event-ID` resumes as `cursor` does. Comments show that the stream lives. Marks go over HTTP. "
-    "A ticket opens one stream: a browser that used one closes the `EventSource` when it fails, and opens "
-    "another with a new ticket."
+    "`Last-Event-ID` resumes as `cursor` does, and wins over it. After a silence of `ping_interval` there "
+    "is a comment, which nobody answers. Marks go over HTTP. What is refused before the stream begins is a "
+    "problem document (RFC 9457) with the status 401, 403, 404, 422, 429 or 503; a stream ends with a `bye`, "
+    "which has its `retry_ms` as `retry`. A ticket opens one stream: a browser that used one closes the "
+    "`EventSource` when it fails, and opens another with a new ticket."
 )
 
 
