@@ -4,6 +4,7 @@ import os
 import random
 import signal
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -132,6 +133,7 @@ def _rows(seen: Drained, sockets: int) -> list[Row]:
     resting, during = seen.asking(-_CALM_SECONDS, 0), seen.asking(0, seen.back)
     calm, busy = percentile(resting, 0.99), percentile(during, 0.99)
     ends, failures = dict(account.ends), dict(account.failures)
+    by_second = dict(sorted(Counter(int(when) for when in seen.reconnects).items()))
     return [
         Row(
             what=f"drain of one of two nodes, {sockets:,} sockets: all back after",
@@ -139,7 +141,7 @@ def _rows(seen: Drained, sockets: int) -> list[Row]:
             unit="s",
             errors=found.away,
             note=f"bar: {_BACK_SECONDS} s; ended by {_counts(ends)}; in vain {_counts(failures)}",
-            details={"reconnects": sorted(seen.reconnects), "ends": ends, "failures": failures},
+            details={"reconnects_by_second": by_second, "ends": ends, "failures": failures},
         ),
         Row(
             what="drain: largest share of the reconnects in any second",

@@ -156,4 +156,6 @@ def _how(made: WebSocket, welcomed: bool) -> str:
     """How a connection has ended, in a word."""
     if made.code is not None:
         return str(made.code)
-    return "cut" if welcomed else "refused or too late"
+    if welcomed:
+        return "cut"
+    return {"": "not answered", "101": "not welcomed"}.get(made.status, f"HTTP {made.status}")

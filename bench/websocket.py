@@ -39,6 +39,8 @@ class WebSocket(asyncio.Protocol):
         self._open = False
         self.welcomed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.status = ""
+        """Of the handshake; empty before it is answered."""
         self.bye = b""
         """The frame that announced the end."""
         self.code: int | None = None
@@ -57,6 +59,7 @@ class WebSocket(asyncio.Protocol):
                 self._left = data
                 return
             self._open, at = True, end + 4
+            self.status = data[9:12].decode()
         while (size := len(data) - at) >= 2:
             length, head = data[at + 1], 2
             if length == 126:
