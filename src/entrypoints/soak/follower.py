@@ -109,7 +109,9 @@ class Follower:
         ) as self._socket:
             self.connections += 1
             while True:
-                text = await asyncio.wait_for(self._socket.recv(), _DEAD_SECONDS)
+                # In Python 3.11 wait_for forgets a cancellation that comes together with an end.
+                async with asyncio.timeout(_DEAD_SECONDS):
+                    text = await self._socket.recv()
                 frame = json.loads(text)
                 if frame["type"] == "ping":
                     await self.send(type="pong")
