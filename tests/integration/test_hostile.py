@@ -428,6 +428,7 @@ OPERATIONS: Mapping[tuple[str, str], str] = {
     ("post", "/v1/notifications/batch"): _PRODUCER,
     ("post", "/v1/users"): _PRODUCER,
     ("post", "/createUser"): _PRODUCER,
+    **{("post", "/v1/users/{user_id}/" + word): _PRODUCER for word in ("disable", "enable", "revoke-tokens")},
     ("post", "/v1/stream-tickets"): _USER,
     ("get", "/v1/users/{user_id}/notifications"): _USER,
     ("get", "/notifications/{user_id}"): _USER,
@@ -443,6 +444,7 @@ SCOPES = {
     "/v1/notifications/batch": Scope.PUBLISH,
     "/v1/users": Scope.USERS,
     "/createUser": Scope.USERS,
+    **{"/v1/users/{user_id}/" + word: Scope.USERS for word in ("disable", "enable", "revoke-tokens")},
 }
 
 

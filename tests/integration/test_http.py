@@ -63,7 +63,7 @@ def without_postgres(container: Container) -> None:
 async def test_with_everything_there_it_is_ready(client: httpx.AsyncClient) -> None:
     assert await ready(client) == {
         "status": "ok",
-        "checks": {"postgres": "ok", "kafka": "ok", "redis": "ok"},
+        "checks": {"postgres": "ok", "kafka": "ok", "streams": "ok", "redis": "ok"},
     }
 
 

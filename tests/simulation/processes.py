@@ -56,6 +56,7 @@ class Parts:
     announcer: type[RedisAnnouncer] = RedisAnnouncer
     hub: type[Hub] = Hub
     session: type[Session] = Session
+    sessions: type[Sessions] = Sessions
     rules: Rules = field(default_factory=Rules)
 
 
@@ -238,7 +239,7 @@ class ApiProcess(ServiceProcess):
             lost=self.hub.lost,
         )
         self.frames = frames
-        self.sessions = Sessions(self.streaming, most=0, per_user=0, carried=lambda: frames.connected)
+        self.sessions = parts.sessions(self.streaming, most=0, per_user=0, carried=lambda: frames.connected)
         self._answers: list[asyncio.Future[Any]] = []
         self._sockets: list[Socket] = []
         self.run(self.announcer.run())

@@ -15,6 +15,7 @@ from application.inbox import MarkNotifications
 from application.ports import Frame
 from domain.feed import FeedChange, Marked
 from entrypoints.live.session import Session
+from entrypoints.live.sessions import Sessions
 from tests.simulation.processes import Parts
 from tests.simulation.redis import Rules
 
@@ -45,13 +46,6 @@ class SilentOnRedelivery(StoreNotifications):
         await StoreNotifications.announce(self, new)
 
 
-class MarksWithTheSocket(MarkNotifications):
-    """Stops in the middle if whoever asked has gone."""
-
-    async def _announced(self, marking: Awaitable[Marked]) -> Marked:
-        return await self._mark_and_announce(marking)
-
-
 class SilentOnNoChange(MarkNotifications):
     """Does not announce a mark that changed nothing: a retry after a crash."""
 
@@ -68,6 +62,13 @@ class LatestWins(Session):
     def take(self, frame: Frame) -> None:
         if not self._behind and frame.version > self._version and frame.text:
             self._pass_on(frame)
+
+
+class NeverCompares(Sessions):
+    """Does not compare positions with the feeds: what else went wrong stays so."""
+
+    def _next_of_round(self) -> Sequence[Session]:
+        return ()
 
 
 class DeafToLoss(Hub):
@@ -88,13 +89,12 @@ WEAKENED: Final = {
     "offsets are committed before the records are stored": Parts(inlet=CommitsFirst),
     "an offset passes records that were put back": Parts(worker=ForgetsWhatIsOwed),
     "what is redelivered is not announced": Parts(store=SilentOnRedelivery),
-    "a mark ends with the socket that asked for it": Parts(mark=MarksWithTheSocket),
     "a repeated mark is not announced": Parts(mark=SilentOnNoChange),
     "the index takes a change that does not follow": Parts(rules=Rules(checks_versions=False)),
     "the index is loaded without a lease": Parts(rules=Rules(checks_leases=False)),
     "a change leaves leases alone": Parts(rules=Rules(voids_leases=False)),
     "a stream passes on frames after a gap": Parts(session=LatestWins),
-    "a lost carrier is not made up for": Parts(hub=DeafToLoss),
+    "a lost carrier is not made up for": Parts(hub=DeafToLoss, sessions=NeverCompares),
     "what Redis was not told is forgotten": Parts(announcer=ForgetsUntold),
 }
 """By the bug."""
