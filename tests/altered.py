@@ -1,7 +1,8 @@
-"""A process with another clock or with less patience: `python -m tests.altered CLOCK PING PONG COMMAND`.
+"""A process with another clock or with less patience: `python -m tests.altered CLOCK PING PONG HEAD COMMAND`.
 
 CLOCK is what its clocks are ahead (or, below 0, behind) of the machine's, PING the silence after which a
-socket is asked whether it is there, PONG how long it may take to answer. All are in seconds.
+socket is asked whether it is there, PONG how long it may take to answer, HEAD how long the whole head of a
+request may take to come. All are in seconds.
 """
 
 import sys
@@ -10,15 +11,17 @@ from datetime import datetime, timedelta, tzinfo
 
 
 def main() -> None:
-    ahead, ping, pong, *command = sys.argv[1:]
+    ahead, ping, pong, head, *command = sys.argv[1:]
     set_clocks(float(ahead))
 
     # Only now: who imports a clock keeps it.
+    from adapters.websocket.http import HttpProtocol
     from entrypoints import cli
     from entrypoints.live import session
 
     session.PING_SECONDS = float(ping)  # type: ignore[assignment]
     session.PONG_SECONDS = float(pong)  # type: ignore[assignment]
+    HttpProtocol.head_seconds = float(head)
     sys.exit(cli.main(command))
 
 

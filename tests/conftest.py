@@ -48,7 +48,7 @@ from entrypoints.settings import Settings
 from tests.build import NOW
 
 # A failing assertion in there is shown with its values, as in a test module.
-pytest.register_assert_rewrite("tests.contracts", "tests.wiring", "tests.product", "tests.load")
+pytest.register_assert_rewrite("tests.contracts", "tests.wiring", "tests.product", "tests.load", "tests.crowd")
 
 PARTITIONS = 3
 
@@ -279,6 +279,11 @@ def name() -> str:
 @pytest.fixture
 def environment(servers: EmbeddedServers, postgres_url: str, name: str) -> dict[str, str]:
     """The variables with which processes of this test are started."""
+    return installation(servers, postgres_url, name)
+
+
+def installation(servers: EmbeddedServers, postgres_url: str, name: str) -> dict[str, str]:
+    """The variables with which processes are started that have a database and a name of their own."""
     return {
         POSTGRES_URL: postgres_url,
         REDIS_URL: servers.redis_url,
@@ -299,6 +304,11 @@ def environment(servers: EmbeddedServers, postgres_url: str, name: str) -> dict[
 @pytest.fixture
 def settings(environment: Mapping[str, str]) -> Settings:
     """The same, as the processes read it."""
+    return as_read(environment)
+
+
+def as_read(environment: Mapping[str, str]) -> Settings:
+    """What a process makes of its variables."""
     given = {name.removeprefix("BELLWIRE_").lower(): value for name, value in environment.items()}
     return msgspec.convert(given, Settings, strict=False)
 

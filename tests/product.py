@@ -1,6 +1,7 @@
 """The product as its users meet it, as the soak meets it too."""
 
 import sys
+from collections.abc import Mapping
 
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
@@ -23,11 +24,18 @@ __all__ = [
     "metric",
 ]
 
-PING_SECONDS, PONG_SECONDS = 25, 8
+PING_SECONDS, PONG_SECONDS, HEAD_SECONDS = 25, 8, 10
 
 
 async def altered(
-    product: Product, role: str, *, clock: int = 0, ping: int = PING_SECONDS, pong: int = PONG_SECONDS
+    product: Product,
+    role: str,
+    *,
+    clock: int = 0,
+    ping: int = PING_SECONDS,
+    pong: int = PONG_SECONDS,
+    head: int = HEAD_SECONDS,
+    chosen: Mapping[str, str] | None = None,
 ) -> Service:
     """Start a process of an installation with another clock, or less patience: see tests.altered."""
     port, count = free_port(), len(product.started)
@@ -38,12 +46,13 @@ async def altered(
         log=product.folder / f"{role}-{count}.log",
         environment={
             **product._environment,
+            **(chosen or {}),
             "PYTHONPATH": ":".join(sys.path),
             "BELLWIRE_PORT": str(port),
             "BELLWIRE_CONSUMER_PORT": str(port),
         },
     )
-    service._command = [sys.executable, "-m", "tests.altered", str(clock), str(ping), str(pong), role]
+    service._command = [sys.executable, "-m", "tests.altered", *map(str, (clock, ping, pong, head)), role]
     product.started.append(service)
     service.start()
     await service.healthy()

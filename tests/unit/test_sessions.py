@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import Any
 
@@ -400,6 +401,35 @@ async def test_streams_of_a_user_who_is_locked_out_end_and_no_other_begins(servi
         assert (await bobs.frame())["ref"] == "here"
 
     assert (code, code_again, bye["resume"]) == (4513, 4513, False)
+
+
+async def test_of_those_that_come_at_once_no_more_are_let_in_than_there_is_room_for() -> None:
+    """They pass the handshake together, while their tickets are looked up."""
+    async with Service.run(live=True, sockets=2) as service:
+        await service.add(ADA)
+        release = asyncio.Event()
+        redeem = service.memory.tickets.redeem
+
+        async def slow(ticket: str) -> Any:
+            await release.wait()
+            return await redeem(ticket)
+
+        service.memory.tickets.redeem = slow  # type: ignore[method-assign]
+        claims = service.container.authenticate_user().token(service.token())
+        async with AsyncExitStack() as stack:
+            sockets = []
+            for _ in range(3):
+                ticket, _ = await service.container.issue_ticket()(claims)
+                socket = await stack.enter_async_context(service.socket(query=f"ticket={ticket}"))
+                assert (await socket.event())["type"] == "websocket.accept"
+                sockets.append(socket)
+            release.set()
+            said = [await socket.frame() for socket in sockets]
+
+    assert sorted(frame["type"] for frame in said) == ["bye", "welcome", "welcome"]
+    (bye,) = [frame for frame in said if frame["type"] == "bye"]
+    assert (bye["code"], bye["resume"]) == (frames.INTERNAL, True)
+    assert 1_000 <= bye["retry_ms"] <= 10_000
 
 
 # --- the end ------------------------------------------------------------------------------------------------

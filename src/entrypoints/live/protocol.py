@@ -177,7 +177,7 @@ CLOSE_CODES = {
         "rate limited", "The client says too much.", f"{_RESUME} Say less: mark many ids in one frame."
     ),
     frames.INTERNAL: CloseCode(
-        "internal", "Something failed in the service, or a server behind it is away.", _RESUME
+        "internal", "Something failed in the service, it is full, or a server behind it is away.", _RESUME
     ),
     frames.BAD_REQUEST: CloseCode(
         "bad request", "`cursor` or `view` is wrong, or the user does not exist.", "Correct the request."

@@ -11,7 +11,7 @@ from time import monotonic
 from adapters import metrics
 from application.errors import Unavailable
 from domain.identifiers import UserId
-from entrypoints.live.frames import DRAIN, TOO_MANY, Close
+from entrypoints.live.frames import DRAIN, INTERNAL, TOO_MANY, Close
 from entrypoints.live.session import Session, Streaming
 
 logger = logging.getLogger(__name__)
@@ -67,8 +67,12 @@ class Sessions:
         """Raise Full if this process takes no more streams."""
         if self.draining:
             raise Full("This process is about to stop; connect again.")
-        if self._most and len(self._open) >= self._most:
+        if self._full:
             raise Full(f"This process serves {self._most} streams already; connect again later.")
+
+    @property
+    def _full(self) -> bool:
+        return bool(self._most) and len(self._open) >= self._most
 
     async def check_serving(self) -> None:
         """Raise Unavailable once the process is about to stop: a balancer is to send nothing more here."""
@@ -80,6 +84,9 @@ class Sessions:
         user = session.user
         if self.draining:  # since its handshake
             session.close(Close(DRAIN, "this process is about to stop"))
+            return
+        if self._full:  # since its handshake too: many may have come at once
+            session.close(Close(INTERNAL, "this process serves as many streams as it can"))
             return
         if self._per_user and self._of_user[user] >= self._per_user:
             session.close(Close(TOO_MANY, f"this user has {self._per_user} streams open already"))

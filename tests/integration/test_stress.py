@@ -1,0 +1,453 @@
+"""The live stream under stress: two nodes and a consumer as processes, real servers, hundreds of sockets.
+
+All tests share one installation; each has users of its own. What is asserted is exact: every version once
+and in order on every socket, every unread count, every close code, and nothing left behind in the end.
+"""
+
+import asyncio
+import json
+import re
+import signal
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from types import SimpleNamespace
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import jwt
+import msgspec
+import pytest
+import pytest_asyncio
+from aiokafka import AIOKafkaProducer
+from websockets.frames import Close, Opcode
+
+from entrypoints.container import build
+from entrypoints.embedded import EmbeddedServers, PostgresServer
+from entrypoints.processes import Process
+from entrypoints.soak.follower import Json, version
+from tests import crowd
+from tests.conftest import Databases, as_read, installation
+from tests.crowd import Device, Held, Peer, all_at, known, publish, states, text, together, wire
+from tests.load import Load, agree
+from tests.product import Api, Product, Service, Stores, altered, create_users, eventually, metric
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+LONG = 30.0
+PING, PONG, HEAD = 1, 3, 3
+MOST, MOST_PER_USER = 105, 3
+_STANDINGS = re.compile(r"SELECT user_id, epoch, version, unread_count FROM feeds WHERE user_id = ANY\S+$", re.M)
+_PAGES = re.compile(r"^\s*SELECT wanted\.nth", re.M)
+
+
+@dataclass
+class Stage:
+    """Two nodes, a consumer, and a third node with less patience and less room."""
+
+    servers: EmbeddedServers
+    product: Product
+    stores: Stores
+    one: Api
+    other: Api
+    before: dict[str, Held] = field(default_factory=dict)
+    """What the two nodes held when they had nothing to do yet."""
+    _small: Api | None = None
+    _users: "count[int]" = field(default_factory=count)
+
+    @property
+    def nodes(self) -> Sequence[Api]:
+        return self.one, self.other
+
+    async def users(self, number: int) -> list[str]:
+        """New ones, whose feeds are empty."""
+        users = [f"user-{next(self._users)}" for _ in range(number)]
+        async with self.one.client() as client:
+            await asyncio.gather(*(create_users(client, users[nth::8]) for nth in range(8)))
+        return users
+
+    def device(self, user: str, first: int = 0, **given: Any) -> Device:
+        """One that goes to the two nodes in turn, and to this one first."""
+        urls = [self.nodes[first % 2].url, self.nodes[(first + 1) % 2].url]
+        return Device(urls, user, self.product.token, **given)
+
+    async def small(self) -> Api:
+        """The third node."""
+        if self._small is None or not self._small.process.running:
+            chosen = {
+                "BELLWIRE_SOCKETS": str(MOST),
+                "BELLWIRE_SOCKETS_PER_USER": str(MOST_PER_USER),
+                "BELLWIRE_DRAIN_SECONDS": "4",
+            }
+            service = await altered(self.product, "api", ping=PING, pong=PONG, head=HEAD, chosen=chosen)
+            self._small = Api(service, service.url, self.product)
+        return self._small
+
+    async def versions(self, users: Sequence[str]) -> dict[str, int]:
+        """How far each user's feed is."""
+        stored = await self.stores.versions()
+        return {user: stored[user] for user in users}
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def stage(
+    servers: EmbeddedServers, databases: Databases, template: str, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Stage]:
+    url = await asyncio.to_thread(lambda: databases.create(template=template))
+    environment = installation(servers, url, f"stress-{uuid4().hex[:12]}")
+    product = Product(tmp_path_factory.mktemp("stress"), environment, as_read(environment))
+    try:
+        await product.prepare()
+        one, other, _ = await asyncio.gather(product.api(), product.api(), product.consumer())
+        async with Stores.open(product.settings) as stores:
+            made = Stage(servers, product, stores, one, other)
+            async with asyncio.timeout(20):
+                made.before = await warmed_up(made)
+            yield made
+    finally:
+        await product.stop()
+        await asyncio.to_thread(databases.drop, url)
+
+
+async def warmed_up(stage: Stage) -> dict[str, Held]:
+    """Use all that is made when it is used first; then what each node holds."""
+    await churn(stage, 40)
+    return {node.url: await settled(node) for node in stage.nodes}
+
+
+async def churn(stage: Stage, number: int) -> None:
+    """Sockets that come, are told something, and leave or vanish; and requests, many at once."""
+    users = await stage.users(number)
+    devices = [stage.device(user, nth) for nth, user in enumerate(users)]
+    async with stage.one.client(users[0]) as here, stage.other.client(users[0]) as there:
+        async with together(devices):
+            await publish(here, [tick(user, n) for n in range(2) for user in users])
+            await all_at(devices, dict.fromkeys(users, 2))
+            path = f"/notifications/{users[0]}?status=all"
+            answers = await asyncio.gather(*(client.get(path) for client in [here, there] * 40))
+            assert {answer.status_code for answer in answers} == {200}
+            for device in devices[::2]:
+                device.abort()
+
+
+async def settled(node: Api) -> Held:
+    """What a node holds once all clients have left."""
+    found: list[Held] = []
+
+    async def quiet() -> bool:
+        found.append(await crowd.held(node.process))
+        return found[-1].sockets == found[-1].queued == found[-1].clients == 0
+
+    await eventually(quiet, f"nobody is connected to {node.process.name}")
+    return found[-1]
+
+
+def tick(user: str, number: int, **fields: Any) -> Json:
+    return {"user_id": user, "event": "test.ticked", "message": f"tick {number}", **fields}
+
+
+# --- everything, once, in order ---------------------------------------------------------------------------
+
+
+async def test_three_hundred_sockets_are_told_every_version_once_in_order_with_exact_counts(
+    stage: Stage,
+) -> None:
+    """Notifications over HTTP and straight from Kafka, while three devices of each user mark some."""
+    each, marked = 200, 3 * 20
+    users = await stage.users(100)
+    devices = [stage.device(user, nth) for user in users for nth in range(3)]
+    async with together(devices):
+        marking = [asyncio.create_task(_mark_a_third(device, nth % 3)) for nth, device in enumerate(devices)]
+        accepted, recorded = await asyncio.gather(
+            _over_http(stage, users, each // 2), _from_kafka(stage, users, each // 2)
+        )
+        await asyncio.gather(*marking)
+        await all_at(devices, dict.fromkeys(users, each + marked))
+
+        assert await stage.versions(users) == dict.fromkeys(users, each + marked)
+        for device in devices:
+            ids = device.in_order()
+            mine = set(accepted[device.user])
+            assert [one for one in ids if one in mine] == accepted[device.user]
+            assert [one for one in ids if one not in mine] == recorded[device.user]
+            assert device.connections == 1
+        for first in devices[::3]:
+            rest = await states(stage.one, first.user)
+            assert len(rest) == each
+            assert first.unread_count == each - 3 * 10  # of the ten a device marks, five stay read
+        for device in devices:
+            assert device.unread_count == each - 3 * 10
+        await asyncio.gather(*(_ends_as_rest_says(stage, devices[n : n + 3]) for n in range(0, 300, 3)))
+
+
+async def _over_http(stage: Stage, users: Sequence[str], each: int) -> dict[str, list[str]]:
+    """One batch after another, through both nodes in turn."""
+    accepted: dict[str, list[str]] = {user: [] for user in users}
+    async with stage.one.client() as here, stage.other.client() as there:
+        for start in range(0, each, 10):
+            items = [tick(user, number) for number in range(start, start + 10) for user in users]
+            ids = await publish([here, there][start // 10 % 2], items)
+            for item, identifier in zip(items, ids, strict=True):
+                accepted[item["user_id"]].append(identifier)
+    return accepted
+
+
+async def _from_kafka(stage: Stage, users: Sequence[str], each: int) -> dict[str, list[str]]:
+    """The records of producers that need no API."""
+    settings = stage.product.settings
+    new_id = build(settings).new_id()
+    put: dict[str, list[str]] = {user: [] for user in users}
+    producer = AIOKafkaProducer(bootstrap_servers=settings.kafka_bootstrap, linger_ms=5)
+    await producer.start()
+    try:
+        for number in range(each):
+            for user in users:
+                identifier = str(new_id())
+                put[user].append(identifier)
+                value = msgspec.json.encode({"id": identifier, **tick(user, number)})
+                await producer.send(settings.kafka_topic, value, key=user.encode())
+        await producer.flush()
+    finally:
+        await producer.stop()
+    return put
+
+
+async def _mark_a_third(device: Device, third: int) -> None:
+    """Of the first thirty every third: ten read, five of them unread again, the other five archived too."""
+    await eventually(lambda: len(device.created) >= 30, "there is something to mark")
+    ids = device.in_order()[:30][third::3]
+    for kind, chosen in (("read", ids), ("unread", ids[:5]), ("archive", ids[:5])):
+        answer = await device.ask(type=kind, ids=chosen)
+        assert (answer["type"], answer.get("changed")) == ("ok", len(chosen)), answer
+
+
+async def _ends_as_rest_says(stage: Stage, devices: Sequence[Device]) -> None:
+    rest = await states(stage.other, devices[0].user)
+    for device in devices:
+        assert known(device) == rest
+
+
+# --- a storm of reconnects --------------------------------------------------------------------------------
+
+
+async def test_three_hundred_clients_that_are_cut_off_at_once_resume_without_a_gap_in_few_statements(
+    stage: Stage,
+) -> None:
+    users = await stage.users(100)
+    devices = [stage.device(user, nth) for user in users for nth in range(3)]
+    async with together(devices), stage.one.client() as client, Load(client, users, size=100) as load:
+        await load.more(300)
+        resumed = [await crowd.count(node.process, "bellwire_catch_ups_total") for node in stage.nodes]
+        async with logged_statements(stage) as statements:
+            for device in devices:
+                device.abort()
+            await eventually(lambda: all(device.connections >= 2 for device in devices), "all are back")
+            await load.more(300)
+            await eventually(lambda: all(_replays(device) for device in devices), "all have caught up")
+        await load.end()
+        totals = {user: len(ids) for user, ids in load.accepted.items()}
+        await all_at(devices, totals)
+
+        assert await stage.versions(users) == totals
+        for device in devices:
+            assert device.in_order() == load.accepted[device.user]
+            assert device.connections == 2
+    assert sum([await one() for one in resumed]) >= 300
+    standings, pages = statements()
+    assert standings > 0
+    assert pages > 0
+    assert standings + pages < len(devices) / 3
+
+
+def _replays(device: Device) -> int:
+    return sum(frame["type"] == "replayed" for frame in device.frames)
+
+
+@asynccontextmanager
+async def logged_statements(stage: Stage) -> AsyncIterator[Callable[[], tuple[int, int]]]:
+    """How many statements asked where feeds stand, and how many for pages: PostgreSQL logs all meanwhile."""
+    server = stage.servers.postgres
+    if server is None:
+        pytest.skip("only a PostgreSQL that runs embedded can be told to log")
+    start = server.log.stat().st_size
+
+    def counted() -> tuple[int, int]:
+        with server.log.open("rb") as log:
+            log.seek(start)
+            said = log.read().decode(errors="replace")
+        return len(_STANDINGS.findall(said)), len(_PAGES.findall(said))
+
+    await asyncio.to_thread(set_logging, server, "all")
+    try:
+        yield counted
+    finally:
+        await asyncio.to_thread(set_logging, server, "none")
+
+
+def set_logging(server: PostgresServer, which: str) -> None:
+    server.sql(f"ALTER SYSTEM SET log_statement = '{which}'")
+    server.sql("SELECT pg_reload_conf()")
+
+
+# --- frames that are none ---------------------------------------------------------------------------------
+
+
+NOBODY = "01a202bb-ab09-7455-8828-c43162a00800"
+ALIVE = ("ok", "alive")
+LEAVE = wire(Opcode.CLOSE, Close(1000, "").serialize())
+
+
+def command(**fields: Any) -> bytes:
+    return text(json.dumps(fields))
+
+
+def close(code: int, reason: bytes = b"") -> bytes:
+    return wire(Opcode.CLOSE, code.to_bytes(2) + reason)
+
+
+ANSWERED: Mapping[str, tuple[bytes, tuple[Any, ...]]] = {
+    # what is sent, and all that comes of it: the session goes on
+    "nothing": (text(""), ("error", "bad_frame", None)),
+    "half an object": (text('{"type":"pong"'), ("error", "bad_frame", None)),
+    "two objects": (text('{"type":"pong"}{"type":"pong"}'), ("error", "bad_frame", None)),
+    "null": (text("null"), ("error", "bad_frame", None)),
+    "a number": (text("42"), ("error", "bad_frame", None)),
+    "a list": (text('[{"type":"pong"}]'), ("error", "bad_frame", None)),
+    "a text": (text('"pong"'), ("error", "bad_frame", None)),
+    "no type": (command(ref=1), ("error", "bad_frame", 1)),
+    "a type that is a number": (command(type=1, ref="r"), ("error", "bad_frame", "r")),
+    "a type of the service": (command(type="notifications", items=[], ref=2), ("error", "bad_frame", 2)),
+    "another case": (command(type="READ", ids=[], ref=3), ("error", "bad_frame", 3)),
+    "a control character": (text('{"type":"read","ids":[],"ref":"\x00"}'), ("error", "bad_frame", None)),
+    "NaN": (text('{"type":"read","ids":[],"ref":NaN}'), ("error", "bad_frame", None)),
+    "half a surrogate": (text('{"type":"read","ids":[],"ref":"\\ud800"}'), ("error", "bad_frame", None)),
+    "deep lists": (text("[" * 2_000 + "]" * 2_000), ("error", "bad_frame", None)),
+    "deep objects": (text('{"a":' * 650 + "1" + "}" * 650), ("error", "bad_frame", None)),
+    "a deep field": (text('{"type":"pong","a":' + "[" * 1_900 + "]" * 1_900 + "}"), ("error", "bad_frame", None)),
+    "bytes": (wire(Opcode.BINARY, b"\x00\xff\xfe"), ("error", "bad_frame", None)),
+    "ref true": (command(type="read", ids=[], ref=True), ("error", "bad_frame", None)),
+    "ref 1.5": (command(type="read", ids=[], ref=1.5), ("error", "bad_frame", None)),
+    "ref a list": (command(type="read", ids=[], ref=[1]), ("error", "bad_frame", None)),
+    "ref an object": (command(type="read", ids=[], ref={"a": 1}), ("error", "bad_frame", None)),
+    "ids a text": (command(type="read", ids=NOBODY, ref=4), ("error", "bad_frame", 4)),
+    "ids of another kind": (command(type="read", ids=["1"], ref=5), ("error", "bad_frame", 5)),
+    "ids nested": (command(type="read", ids=[[NOBODY]], ref=6), ("error", "bad_frame", 6)),
+    "a token that is a number": (command(type="refresh", token=1, ref=7), ("error", "bad_frame", 7)),
+    "no token": (command(type="refresh", ref=8), ("error", "bad_frame", 8)),
+    "no such token": (command(type="refresh", token="a.b.c", ref=9), ("error", "refused", 9)),
+    "101 ids": (command(type="read", ids=[uuid4().hex for _ in range(101)], ref=10), ("error", "refused", 10)),
+    "neither ids nor up_to": (command(type="archive", ref=11), ("error", "refused", 11)),
+    "ids and up_to": (command(type="read", ids=[], up_to="e.1", ref=12), ("error", "refused", 12)),
+    "a cursor without an epoch": (command(type="read", up_to="7", ref=13), ("error", "refused", 13)),
+    "a cursor below zero": (command(type="read", up_to="e.-1", ref=14), ("error", "refused", 14)),
+    "a cursor of another feed": (command(type="read", up_to="zzzz.1", ref=15), ("error", "refused", 15)),
+    "an endless cursor": (command(type="read", up_to="e." + "9" * 3_000, ref=16), ("error", "refused", 16)),
+    "more than 4 KiB": (command(type="read", ids=[], x="x" * 4_096, ref=17), ("error", "too_large", 17)),
+    "4 KiB of padding": (text('{"type":"pong"}' + " " * 4_082), ("error", "too_large", None)),
+    "just below 16 KiB": (command(x="x" * 16_300, ref=18), ("error", "too_large", 18)),
+    "letters of two bytes": (text("é" * 2_049), ("error", "too_large", None)),
+    "unknown ids": (command(type="read", ids=[NOBODY], ref=19), ("ok", 19)),
+    "unknown fields": (command(type="read", ids=[], sudo=True, ref=20), ("ok", 20)),
+    "an empty ref": (command(type="read", ids=[], ref=""), ("ok", "")),
+    "a command in pieces": (
+        wire(Opcode.TEXT, b'{"type":"read",', fin=False)
+        + wire(Opcode.PING, b"between")
+        + b"".join(wire(Opcode.CONT, bytes([byte]), fin=False) for byte in b'"ids":[],"ref":21}')
+        + wire(Opcode.CONT),
+        ("pong between", "ok", 21),
+    ),
+    "a ping": (wire(Opcode.PING, b"x" * 125), ("pong " + "x" * 125,)),
+    "pongs that nobody asked for": (wire(Opcode.PONG, b"x") * 50 + command(type="pong"), ()),
+}
+
+CLOSED: Mapping[str, tuple[bytes, int]] = {
+    # what is sent, and the code of the close that answers it, without a bye
+    "more than 16 KiB": (text("x" * 16_385), 1009),
+    "more than 16 KiB announced": (text("x" * 16_385)[:20], 1009),
+    "more than 16 KiB in pieces": (
+        wire(Opcode.TEXT, b"[", fin=False) + wire(Opcode.CONT, b"x" * 64, fin=False) * 256,
+        1009,
+    ),
+    "more than an exabyte": (b"\x81\xff" + (1 << 62).to_bytes(8) + bytes(4), 1009),
+    "invalid UTF-8": (text(b'{"type":"\xff"}'), 1007),
+    "UTF-8 that ends early": (text(b'"caf\xc3'), 1007),
+    "reserved bit 1": (b"\xc1" + text("{}")[1:], 1002),
+    "reserved bit 2": (b"\xa1" + text("{}")[1:], 1002),
+    "reserved bit 3": (b"\x91" + text("{}")[1:], 1002),
+    "reserved opcode 3": (b"\x83" + text("{}")[1:], 1002),
+    "reserved opcode 11": (b"\x8b" + text("{}")[1:], 1002),
+    "an unmasked frame": (b"\x81\x02{}", 1002),
+    "a piece of nothing": (wire(Opcode.CONT, b"{}"), 1002),
+    "a message within another": (wire(Opcode.TEXT, b"{", fin=False) + text("{}"), 1002),
+    "a ping in pieces": (b"\x09" + wire(Opcode.PING, b"x")[1:], 1002),
+    "a ping of 126 bytes": (b"\x89\xfe" + (126).to_bytes(2) + bytes(4 + 126), 1002),
+    "a close of one byte": (wire(Opcode.CLOSE, b"\x03"), 1002),
+    "a close of 126 bytes": (b"\x88\xfe" + (126).to_bytes(2) + bytes(4 + 126), 1002),
+    "close 0": (close(0), 1002),
+    "close 999": (close(999), 1002),
+    "close 1005": (close(1005), 1002),
+    "close 1006": (close(1006), 1002),
+    "close 1015": (close(1015), 1002),
+    "close 5000": (close(5000), 1002),
+    "close for a reason that is no text": (close(1000, b"\xff"), 1007),
+    "close 1000": (close(1000), 1000),
+    "close 3000": (close(3000), 3000),
+    "close 4999": (close(4999), 4999),
+}
+
+
+async def test_each_malformed_frame_has_its_answer_and_the_session_goes_on(stage: Stage) -> None:
+    (user,) = await stage.users(1)
+    async with together([stage.device(user)]) as (witness,):
+        answers = {name: await _answers(stage.one, user, sent) for name, (sent, _) in ANSWERED.items()}
+        assert answers == {name: [*_split(expected), ALIVE] for name, (_, expected) in ANSWERED.items()}
+        assert [frame["type"] for frame in witness.frames] == ["welcome"]
+    _no_defects(stage.one)
+
+
+async def test_each_broken_frame_closes_its_socket_with_its_code_and_no_other(stage: Stage) -> None:
+    (user,) = await stage.users(1)
+    ours = await crowd.count(stage.one.process, "bellwire_closes_total")
+    async with together([stage.device(user)]) as (witness,):
+        codes = {name: await _closed_with(stage.one, user, sent) for name, (sent, _) in CLOSED.items()}
+        assert codes == {name: [f"close {code}"] for name, (_, code) in CLOSED.items()}
+        assert (await witness.ask(type="read", ids=[]))["type"] == "ok"
+        assert witness.connections == 1
+    assert await ours() == 0
+    _no_defects(stage.one)
+
+
+async def _answers(api: Api, user: str, sent: bytes) -> list[tuple[Any, ...]]:
+    """All that comes of it until a command after it is answered, or the socket closes."""
+    async with Peer.on(api, user) as peer:
+        await peer.next("welcome")
+        peer.write(sent + command(type="read", ids=[], ref="alive"))
+        said: list[tuple[Any, ...]] = []
+        async for frame in peer.frames():
+            said.append(tuple(frame[name] for name in ("type", "code", "ref") if name in frame))
+            if said[-1] == ALIVE:
+                break
+        return said
+
+
+def _split(expected: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+    """A pong stands before what comes after it."""
+    if expected and expected[0].startswith("pong"):
+        return [expected[:1], *_split(expected[1:])]
+    return [expected] if expected else []
+
+
+async def _closed_with(api: Api, user: str, sent: bytes) -> list[str]:
+    async with Peer.on(api, user) as peer:
+        await peer.next("welcome")
+        peer.write(sent)
+        return [frame["type"] for frame in await peer.rest()]
+
+
+def _no_defects(api: Api) -> None:
+    assert "a live session failed" not in api.process.log.read_text()
+    assert "Traceback" not in api.process.log.read_text()
