@@ -53,6 +53,7 @@ CATCH_UPS = Counter(
     "Catch-ups of streams, by the age of what was missed",
     ["reason", "outcome", "age"],
 )
+TURNED_AWAY = Counter("bellwire_turned_away_total", "Streams refused because too many others were beginning")
 RESETS = Counter("bellwire_resets_total", "Streams that had to reload, by why", ["reason"])
 GAPS = Counter("bellwire_gaps_total", "Holes in a stream that did not close by themselves")
 DUPLICATES = Counter("bellwire_duplicates_total", "Frames dropped because the client had been told")

@@ -41,7 +41,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     allowed_origins: str = ""
     sockets: Annotated[int, msgspec.Meta(ge=0)] = 10_000
     sockets_per_user: Annotated[int, msgspec.Meta(ge=0)] = 100
-    drain_seconds: Annotated[int, msgspec.Meta(ge=0, le=300)] = 15
+    drain_seconds: Annotated[int, msgspec.Meta(ge=0, le=300)] = 20
     drain_delay_seconds: Annotated[int, msgspec.Meta(ge=0, le=300)] = 0
     batch_records: Positive = 1000
     bad_records_limit: Annotated[int, msgspec.Meta(ge=0)] = 50

@@ -7,19 +7,13 @@ and in order on every socket, every unread count, every close code, and nothing 
 import asyncio
 import json
 import re
-import signal
-import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from itertools import count
-from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
-import httpx
-import jwt
 import msgspec
 import pytest
 import pytest_asyncio
@@ -28,21 +22,22 @@ from websockets.frames import Close, Opcode
 
 from entrypoints.container import build
 from entrypoints.embedded import EmbeddedServers, PostgresServer
-from entrypoints.processes import Process
-from entrypoints.soak.follower import Json, version
+from entrypoints.soak.follower import Json
 from tests import crowd
 from tests.conftest import Databases, as_read, installation
 from tests.crowd import Device, Held, Peer, all_at, known, publish, states, text, together, wire
-from tests.load import Load, agree
-from tests.product import Api, Product, Service, Stores, altered, create_users, eventually, metric
+from tests.load import Load
+from tests.product import Api, Product, Stores, altered, create_users, eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 LONG = 30.0
 PING, PONG, HEAD = 1, 3, 3
 MOST, MOST_PER_USER = 105, 3
-_STANDINGS = re.compile(r"SELECT user_id, epoch, version, unread_count FROM feeds WHERE user_id = ANY\S+$", re.M)
-_PAGES = re.compile(r"^\s*SELECT wanted\.nth", re.M)
+_STANDINGS = re.compile(
+    r"SELECT user_id, epoch, version, unread_count FROM feeds WHERE user_id = ANY\S+$", re.MULTILINE
+)
+_PAGES = re.compile(r"^\s*SELECT wanted\.nth", re.MULTILINE)
 
 
 @dataclass
@@ -327,7 +322,10 @@ ANSWERED: Mapping[str, tuple[bytes, tuple[Any, ...]]] = {
     "half a surrogate": (text('{"type":"read","ids":[],"ref":"\\ud800"}'), ("error", "bad_frame", None)),
     "deep lists": (text("[" * 2_000 + "]" * 2_000), ("error", "bad_frame", None)),
     "deep objects": (text('{"a":' * 650 + "1" + "}" * 650), ("error", "bad_frame", None)),
-    "a deep field": (text('{"type":"pong","a":' + "[" * 1_900 + "]" * 1_900 + "}"), ("error", "bad_frame", None)),
+    "a deep field": (
+        text('{"type":"pong","a":' + "[" * 1_900 + "]" * 1_900 + "}"),
+        ("error", "bad_frame", None),
+    ),
     "bytes": (wire(Opcode.BINARY, b"\x00\xff\xfe"), ("error", "bad_frame", None)),
     "ref true": (command(type="read", ids=[], ref=True), ("error", "bad_frame", None)),
     "ref 1.5": (command(type="read", ids=[], ref=1.5), ("error", "bad_frame", None)),
@@ -339,7 +337,10 @@ ANSWERED: Mapping[str, tuple[bytes, tuple[Any, ...]]] = {
     "a token that is a number": (command(type="refresh", token=1, ref=7), ("error", "bad_frame", 7)),
     "no token": (command(type="refresh", ref=8), ("error", "bad_frame", 8)),
     "no such token": (command(type="refresh", token="a.b.c", ref=9), ("error", "refused", 9)),
-    "101 ids": (command(type="read", ids=[uuid4().hex for _ in range(101)], ref=10), ("error", "refused", 10)),
+    "101 ids": (
+        command(type="read", ids=[uuid4().hex for _ in range(101)], ref=10),
+        ("error", "refused", 10),
+    ),
     "neither ids nor up_to": (command(type="archive", ref=11), ("error", "refused", 11)),
     "ids and up_to": (command(type="read", ids=[], up_to="e.1", ref=12), ("error", "refused", 12)),
     "a cursor without an epoch": (command(type="read", up_to="7", ref=13), ("error", "refused", 13)),

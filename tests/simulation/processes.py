@@ -282,7 +282,9 @@ class ApiProcess(ServiceProcess):
     async def _serve(self, socket: "Socket", hello: Hello) -> None:
         """As entrypoints.live.socket does."""
         try:
-            await self.sessions.serve(self.service.parts.session(self.streaming, hello, ServerEnd(socket)))
+            with self.sessions.entrance() as welcomed:
+                found = self.service.parts.session(self.streaming, hello, ServerEnd(socket))
+                await self.sessions.serve(found, welcomed)
         finally:
             socket.close()
             self._sockets.remove(socket)

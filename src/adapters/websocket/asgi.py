@@ -11,7 +11,7 @@ from adapters.websocket.bounds import check_room
 from application.ports import Lagging
 
 # How long a client may take to read the last frames and the close.
-_CLOSE_SECONDS = 10.0
+_CLOSE_SECONDS = 30.0
 
 
 class AsgiConnection(ABC):

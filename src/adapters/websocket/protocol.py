@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 EXTENSION = "bellwire.transport"
 """Where an ASGI scope says that ready frames can be written below its socket."""
-CLOSE_SECONDS = 10.0
+CLOSE_SECONDS = 30.0
 
 
 class StreamProtocol(WebSocketsSansIOProtocol):

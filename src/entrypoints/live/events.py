@@ -76,7 +76,8 @@ async def live_events(user_id: FromPath[str], request: Request[Any, Any, Any]) -
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a session until it ends. One that ends before it began is a problem over HTTP."""
         events: EventStream = state.connect_events(scope, receive, send)
-        await sessions.serve(Session(sessions.streaming, wanted, events))
+        with sessions.entrance() as welcomed:
+            await sessions.serve(Session(sessions.streaming, wanted, events), welcomed)
         if events.refused:
             raise _refusal(_decode_bye(events.refused))
         await events.receive()  # until its last words are sent

@@ -9,7 +9,7 @@ import asyncio
 import logging
 import random
 import secrets
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from time import monotonic
@@ -142,11 +142,12 @@ class Session:
         self._spoke = False
         self._pace = Pace(_COMMANDS_A_SECOND, _COMMANDS_AT_ONCE)
 
-    async def run(self) -> None:
-        """Serve until either side ends it."""
+    async def run(self, welcomed: Callable[[], None]) -> None:
+        """Serve until either side ends it; call back once the client has been welcomed."""
         self._with.live_feed.join(self.user, self)
         try:
             await self._welcome()
+            welcomed()
             await self._read()
         except Exception as error:  # noqa: BLE001 - whatever it is, the client is told
             self.close(closing(error))
@@ -343,10 +344,8 @@ class Session:
     def _send_page(self, page: FeedHistory) -> None:
         end = page.notifications[-1].version if page.more else page.feed.version
         if page.notifications:
-            items = [wire.render(item) for item in page.notifications]
             upto = replace(page.feed, version=end)
-            frame = wire.notifications_frame(upto, self._version, items, replay=True)
-            self._send_text(frame, str(upto.cursor))
+            self._send_text(_replayed.frame(page, upto, self._version), str(upto.cursor))
         self._version = end
 
     def _replayed(self, feed: Feed) -> None:
@@ -538,6 +537,25 @@ def _why_reset(position: Cursor, standing: Standing) -> str | None:
         return "retention"
     return None
 
+
+class _Replayed:
+    """The page that was encoded last. Many sockets of a user that come back together get one after another
+    what was read for all of them.
+    """
+
+    def __init__(self) -> None:
+        self._key: tuple[FeedHistory, int] | None = None
+        self._text = ""
+
+    def frame(self, page: FeedHistory, upto: Feed, prev: int) -> str:
+        """The frame for a client that stands at `prev`."""
+        if self._key is None or self._key[0] is not page or self._key[1] != prev:
+            items = [wire.render(item) for item in page.notifications]
+            self._key, self._text = (page, prev), wire.notifications_frame(upto, prev, items, replay=True)
+        return self._text
+
+
+_replayed = _Replayed()
 
 _AGES = ((60, "1m"), (3_600, "1h"), (86_400, "1d"), (30 * 86_400, "30d"))
 

@@ -5,7 +5,8 @@ import logging
 import math
 import random
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from time import monotonic
 
 from adapters import metrics
@@ -24,6 +25,8 @@ _UNCARRIED_CHECK_SECONDS = 5.0
 # What was committed before a check may still be on its way for a moment.
 _ON_ITS_WAY_SECONDS = 1.0
 _CHECKED_AT_ONCE = 500
+# More than a process welcomes in a moment, few enough that each is welcomed in a moment.
+_ENTERING = 200
 _DRAIN_STEP_SECONDS = 0.1
 # Below this rate a drain is gentle enough, however long it might take.
 _DRAINED_A_SECOND = 20.0
@@ -51,6 +54,7 @@ class Sessions:
         self._carried = carried
         self._open: dict[Session, None] = {}
         self._of_user: Counter[UserId] = Counter()
+        self._entering: set[object] = set()
         self._round: list[Session] = []
         self._checking: asyncio.Task[None] | None = None
         self._draining: asyncio.Task[None] | None = None
@@ -63,12 +67,34 @@ class Sessions:
         """Whether the streams have been or are being ended, and no more are taken."""
         return self._draining is not None
 
+    @contextmanager
+    def entrance(self) -> Iterator[Callable[[], None]]:
+        """Let somebody in, to the welcome: what is to be called then. Raises Full if there is no room.
+
+        Only so many are on their way in at a time. Without that, a process that is asked for more than it can
+        do works off, in order, the handshakes of clients that have given up and come back meanwhile.
+        """
+        self.check_room()
+        entering = object()
+        self._entering.add(entering)
+
+        def welcomed() -> None:
+            self._entering.discard(entering)
+
+        try:
+            yield welcomed
+        finally:
+            welcomed()
+
     def check_room(self) -> None:
         """Raise Full if this process takes no more streams."""
         if self.draining:
             raise Full("This process is about to stop; connect again.")
         if self._full:
             raise Full(f"This process serves {self._most} streams already; connect again later.")
+        if len(self._entering) >= _ENTERING:
+            metrics.TURNED_AWAY.inc()
+            raise Full("Too many streams begin at this moment; connect again.")
 
     @property
     def _full(self) -> bool:
@@ -79,8 +105,8 @@ class Sessions:
         if self.draining:
             raise Unavailable("draining")
 
-    async def serve(self, session: Session) -> None:
-        """Run a session to its end."""
+    async def serve(self, session: Session, welcomed: Callable[[], None]) -> None:
+        """Run a session to its end; call back once its client has been welcomed."""
         user = session.user
         if self.draining:  # since its handshake
             session.close(Close(DRAIN, "this process is about to stop"))
@@ -94,7 +120,7 @@ class Sessions:
         self._open[session] = None
         self._of_user[user] += 1
         try:
-            await session.run()
+            await session.run(welcomed)
         finally:
             del self._open[session]
             self._of_user[user] -= 1

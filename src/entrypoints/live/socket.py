@@ -24,14 +24,25 @@ Connect: TypeAlias = Callable[[Any, Any, Any], Connection]
 @websocket("/ws/{user_id:str}")
 async def live_socket(socket: WebSocket[Any, Any, Any], user_id: FromPath[str]) -> None:
     """Accept, so that a browser can see the reason of a refusal, then serve the session until it ends."""
-    state, scope = socket.app.state, socket.scope
-    sessions: Sessions = state.sessions
+    sessions: Sessions = socket.app.state.sessions
     await socket.receive()
     try:
-        sessions.check_room()
+        with sessions.entrance() as welcomed:
+            await _serve(socket, UserId(user_id), sessions, welcomed)
     except Full as full:
         await _deny(socket.send, full)
-        return
+
+
+@get("/ws/{user_id:str}", include_in_schema=False)
+async def no_socket(user_id: FromPath[str]) -> None:  # noqa: ARG001 - the path is what matters
+    """Tell whoever asks over HTTP what this is (RFC 9110 §15.5.22)."""
+    raise HTTPException("This path is a WebSocket.", status_code=426, headers={"Upgrade": "websocket"})
+
+
+async def _serve(
+    socket: WebSocket[Any, Any, Any], user: UserId, sessions: Sessions, welcomed: Callable[[], None]
+) -> None:
+    state, scope = socket.app.state, socket.scope
     offered = scope["subprotocols"]
     chosen = SUBPROTOCOL if SUBPROTOCOL in offered else None
     await socket.send({"type": "websocket.accept", "headers": [], "subprotocol": chosen})
@@ -39,19 +50,13 @@ async def live_socket(socket: WebSocket[Any, Any, Any], user_id: FromPath[str]) 
     try:
         request = Request(scope)
         check_origin(request, state.origins)
-        hello = await read_hello(request, UserId(user_id), state.authenticate_user)
+        hello = await read_hello(request, user, state.authenticate_user)
     except Exception as error:  # noqa: BLE001 - whatever it is, the client is told
         _say_bye(connection, closing(error))
     else:
         del request
         scope["headers"] = []  # a stream may live for days, and has no more use for them
-        await sessions.serve(Session(sessions.streaming, hello, connection))
-
-
-@get("/ws/{user_id:str}", include_in_schema=False)
-async def no_socket(user_id: FromPath[str]) -> None:  # noqa: ARG001 - the path is what matters
-    """Tell whoever asks over HTTP what this is (RFC 9110 §15.5.22)."""
-    raise HTTPException("This path is a WebSocket.", status_code=426, headers={"Upgrade": "websocket"})
+        await sessions.serve(Session(sessions.streaming, hello, connection), welcomed)
 
 
 def _say_bye(connection: Connection, close: Close) -> None:
