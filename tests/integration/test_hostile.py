@@ -415,7 +415,7 @@ async def world(product: Product, api: Api, stores: Stores) -> World:
 
 
 _MARK = "/v1/users/{user_id}/notifications/"
-_PUBLIC, _PRODUCER, _USER = "public", "producer", "user"
+_PUBLIC, _PRODUCER, _USER, _STREAM, _OPERATOR = "public", "producer", "user", "stream", "operator"
 
 # What is sent where. A new operation has to find its place here.
 OPERATIONS: Mapping[tuple[str, str], str] = {
@@ -430,6 +430,8 @@ OPERATIONS: Mapping[tuple[str, str], str] = {
     ("post", "/createUser"): _PRODUCER,
     **{("post", "/v1/users/{user_id}/" + word): _PRODUCER for word in ("disable", "enable", "revoke-tokens")},
     ("post", "/v1/stream-tickets"): _USER,
+    ("get", "/sse/{user_id}"): _STREAM,
+    ("post", "/drain"): _OPERATOR,
     ("get", "/v1/users/{user_id}/notifications"): _USER,
     ("get", "/notifications/{user_id}"): _USER,
     ("get", "/v1/users/{user_id}/unread-count"): _USER,
@@ -464,6 +466,8 @@ async def test_with_the_ids_of_another_nothing_is_seen_and_nothing_changed(
                 if path in SCOPES and who == f"a key to {SCOPES[path]}":
                     continue  # may do so, to anybody
                 for user in ("ada", "bob") if "{user_id}" in path else ("",):
+                    if kind == _STREAM and (who, user) == ("Bob's token", "bob"):
+                        continue  # his own, and without an end
                     for body in _bodies(world):
                         for identifier in world.ids if "{notification_id}" in path else [""]:
                             address = path.format(user_id=user, notification_id=identifier)
@@ -505,7 +509,7 @@ def _expected(kind: str, path: str, who: str, user: str) -> set[int]:
         return {200, 400, 401, 422}
     if kind == _PRODUCER:
         return {403} if who.startswith("a key") else {401}
-    if "token" not in who:
+    if kind == _OPERATOR or "token" not in who:
         return {401}
     if not user:
         return {201}
