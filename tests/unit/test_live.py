@@ -628,18 +628,18 @@ async def test_a_ping_is_due_so_long_after_what_was_sent_last(
         await socket.frame("welcome")
         open_: sessions.Sessions = service.app.state.sessions
 
-        def tick(at: float) -> None:
+        async def tick(at: float) -> None:
             now[0] = at
-            open_._tick()
+            await open_._tick()
 
         socket.send(type="read", ids=[], ref="sent before 1010")
         await socket.frame("ok")
-        tick(1_010)
-        tick(1_010 + session.PING_SECONDS - 1)
+        await tick(1_010)
+        await tick(1_010 + session.PING_SECONDS - 1)
         socket.send(type="read", ids=[], ref="no ping came before")
         assert await socket.frame() == {"type": "ok", "ref": "no ping came before", "changed": 0}
-        tick(1_035)
-        tick(1_035 + session.PING_SECONDS)
+        await tick(1_035)
+        await tick(1_035 + session.PING_SECONDS)
 
         assert await socket.frame() == {"type": "ping"}
 

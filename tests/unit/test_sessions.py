@@ -262,7 +262,7 @@ async def test_a_client_that_is_sent_much_and_says_nothing_is_asked_too(
             service.memory.live.deliver(await deliver(service, number))
             kinds.append((await socket.frame())["type"])
             now[0] += 1
-            of(service)._tick()
+            await of(service)._tick()
         kinds.append((await socket.frame())["type"])
 
     assert kinds == ["notifications"] * 2 * session.PING_SECONDS + ["ping"]

@@ -18,6 +18,7 @@ from entrypoints.live.session import Session, Streaming
 logger = logging.getLogger(__name__)
 
 TICK_SECONDS = 1.0
+_TICKED_AT_ONCE = 500
 # How often each stream's position is compared with the feed. Redis loses what it carries without an error.
 CHECK_SECONDS = 40.0
 # The same while nothing is carried at all: streams go on, later.
@@ -132,18 +133,21 @@ class Sessions:
         try:
             while True:
                 await asyncio.sleep(TICK_SECONDS)
-                self._tick()
+                await self._tick()
         finally:
             for task in (self._checking, self._draining):
                 if task is not None:
                     task.cancel()
 
-    def _tick(self) -> None:
-        now, at = monotonic(), self.streaming.clock()
+    async def _tick(self) -> None:
         queued = 0
-        for session in list(self._open):
-            session.tick(now, at)
-            queued += session.queued
+        sessions = list(self._open)
+        for start in range(0, len(sessions), _TICKED_AT_ONCE):
+            now, at = monotonic(), self.streaming.clock()
+            for session in sessions[start : start + _TICKED_AT_ONCE]:
+                session.tick(now, at)
+                queued += session.queued
+            await asyncio.sleep(0)  # frames and requests do not wait for all of them
         metrics.QUEUED_BYTES.set(queued)
         if self._checking is None or self._checking.done():
             self._checking = asyncio.create_task(self._compare(self._next_of_round()))
