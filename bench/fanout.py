@@ -25,12 +25,15 @@ _AHEAD_EACH = 100
 """Frames that a socket may be behind; it is closed with 256 in its queue."""
 _TOGETHER = 500
 _MOST_DELIVERIES = 2_000_000
+_API, _PLAIN = ("bellwire", "api"), ("bench.plain",)
 _SHOWN = (
-    ("one user's socket", 1, 1),
-    ("one user's 500 sockets", 1, 500),
-    ("one user's 5,000 sockets", 1, 5_000),
-    ("500 users, a socket each", 500, 1),
-    ("5,000 users, a socket each", 5_000, 1),
+    ("one user's socket", 1, 1, _API),
+    ("one user's 500 sockets", 1, 500, _API),
+    ("one user's 500 sockets, as ASGI has it", 1, 500, _PLAIN),
+    ("one user's 5,000 sockets", 1, 5_000, _API),
+    ("500 users, a socket each", 500, 1, _API),
+    ("500 users, a socket each, as ASGI has it", 500, 1, _PLAIN),
+    ("5,000 users, a socket each", 5_000, 1, _API),
 )
 
 
@@ -39,12 +42,12 @@ def fanout(context: Context) -> Iterator[Row]:
     stack = context.stack
     stack.topic("fanout")
     frames = 50_000 if context.quick else 200_000
-    for name, followed, each in _SHOWN:
-        prefix = f"fanout{followed}x{each}"
+    for number, (name, followed, each, words) in enumerate(_SHOWN):
+        prefix = f"fanout{number}x{followed}x{each}"
         users = context.users(prefix, followed)
         rows = stack.sql(f"SELECT user_id, epoch FROM feeds WHERE user_id LIKE '{prefix}-%'")
         feeds = [Feed(UserId(row[0]), row[1], 0, 0) for row in rows]
-        with stack.service("api", "fanout") as api, clients(api.port) as watchers:
+        with stack.service("api", "fanout", words=words) as api, clients(api.port) as watchers:
             watchers(Sockets.open, users * each)
             rounds = min(frames // followed, _MOST_DELIVERIES // (followed * each))
             watchers(_prepare, stack.settings("fanout").redis_prefix, feeds, rounds)

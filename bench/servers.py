@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -41,8 +41,12 @@ class Stack:
         )
 
     @contextlib.contextmanager
-    def service(self, name: str, scenario: str, *, nth: int = 1) -> Iterator[Service]:
-        """Run `bellwire api` or `bellwire consumer`; give another one of the same another number."""
+    def service(
+        self, name: str, scenario: str, *, nth: int = 1, words: Sequence[str] | None = None
+    ) -> Iterator[Service]:
+        """Run `bellwire api` or `bellwire consumer`, or what the words say instead; give another one of the
+        same another number.
+        """
         port = free_port()
         env = (
             clean_environment()
@@ -57,7 +61,7 @@ class Stack:
             }
         )
         log = self.folder / f"{name}-{scenario}-{nth}.log"
-        with running(Service(name, ["bellwire", name], port, log=log, environment=env)) as service:
+        with running(Service(name, words or ["bellwire", name], port, log=log, environment=env)) as service:
             yield service
 
     def in_container(self, scenario: str, work: Any, *arguments: Any) -> Any:
