@@ -1,4 +1,4 @@
-"""`python -m bench.plain`: the API on a WebSocket of uvicorn, so that streams are written to as ASGI has it."""
+"""`python -m bench.plain`: the API on a WebSocket of uvicorn: streams are written to as ASGI has it."""
 
 import uvicorn
 
