@@ -41,6 +41,7 @@ class Wire:
 
     def __init__(self) -> None:
         self.transport = self
+        self.loop = asyncio.get_running_loop()
         self.writable = Gate()
         self.writable.set()
         self.open = True
@@ -69,7 +70,9 @@ class Wire:
 async def test_frames_are_written_as_they_come() -> None:
     wire = Wire()
     wire.line.send("a")
+    await asyncio.sleep(0)
     wire.line.send("b")
+    await asyncio.sleep(0)
 
     assert wire.written == [framed("a"), framed("b")]
     assert (wire.line.stalled_since, wire.line.queued) == (0.0, 0)
@@ -78,20 +81,48 @@ async def test_frames_are_written_as_they_come() -> None:
 async def test_what_the_transport_does_not_take_waits_and_keeps_its_order() -> None:
     wire = Wire()
     wire.full_after = 1
-    for text in "abcd":
+    wire.line.send("a")
+    await asyncio.sleep(0)
+    for text in "bcd":
         wire.line.send(text)
     assert (wire.written, wire.line.queued) == ([framed("a")], 3 * 3 + 7)
     assert wire.line.stalled_since > 0
 
-    wire.full_after = 3
-    wire.line.resume()
-    assert wire.written == [framed("a"), framed("b"), framed("c")]
-
     wire.full_after = None
     wire.line.resume()
     wire.line.send("e")
-    assert wire.written == [framed(text) for text in "abcde"]
+    await asyncio.sleep(0)
+    assert wire.written == [framed("a"), framed("b") + framed("c") + framed("d"), framed("e")]
     assert (wire.line.stalled_since, wire.line.queued) == (0.0, 0)
+
+
+async def test_what_one_turn_of_the_loop_leaves_goes_out_together() -> None:
+    wire = Wire()
+    other = TransportConnection(wire)  # type: ignore[arg-type]
+    for text in "abc":
+        wire.line.send(text)
+        other.send(text)
+    assert wire.written == []
+    await asyncio.sleep(0)
+
+    assert wire.written == [framed("a") + framed("b") + framed("c")] * 2
+
+
+async def test_a_turn_that_takes_long_does_not_hold_everything_back() -> None:
+    wire = Wire()
+    for _ in range(130):
+        wire.line.send("a")
+
+    assert wire.written == [framed("a") * 64] * 2
+
+
+async def test_what_was_sent_goes_before_the_bye() -> None:
+    wire = Wire()
+    wire.line.send("a")
+    wire.line.close(4000, "drain", "bye")
+
+    assert wire.written == [framed("a"), framed("bye")]
+    assert wire.closed == [4000]
 
 
 @pytest.mark.parametrize(("text", "fit"), [("x", 256), ("x" * 100_000, 10)])
@@ -117,7 +148,9 @@ async def test_one_frame_may_wait_whatever_its_size() -> None:
 async def test_a_client_that_is_behind_gets_its_bye_instead_of_what_waits() -> None:
     wire = Wire()
     wire.full_after = 1
-    for text in "abc":
+    wire.line.send("a")
+    await asyncio.sleep(0)
+    for text in "bc":
         wire.line.send(text)
     wire.line.close(4002, "slow", "bye")
     wire.full_after = None
@@ -144,6 +177,7 @@ async def test_waiting_until_all_is_written() -> None:
     wire.line.send("a")
     waiting = asyncio.create_task(wire.line.flowing(60))
     await asyncio.sleep(0)
+    assert wire.written == [framed("a")]
     assert not waiting.done()
 
     wire.full_after = None

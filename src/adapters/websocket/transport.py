@@ -1,7 +1,8 @@
 """TransportConnection: a live connection that writes ready frames to the transport below uvicorn's socket.
 
-Frames from a server are not masked (RFC 6455 §5.1), so the same bytes serve every socket of a user. uvloop
-writes what one turn of the loop leaves for a transport with one system call.
+Frames from a server are not masked (RFC 6455 §5.1), so the same bytes serve every socket of a user. A write
+is a system call and costs more than all the rest: what one turn of the event loop leaves for a socket goes
+out in one.
 """
 
 import asyncio
@@ -9,6 +10,7 @@ import struct
 from collections import deque
 from time import monotonic
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 from adapters.websocket.bounds import check_room
 from application.ports import Lagging
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from adapters.websocket.protocol import StreamProtocol
 
 _TEXT = 0x81  # the only and last fragment of a text message
+_TOGETHER = 64
+"""Frames in one write; a busy loop must not hold back more than that."""
 
 
 class TransportConnection:
@@ -24,11 +28,22 @@ class TransportConnection:
     slow client shares with quick ones cost no memory of their own.
     """
 
-    __slots__ = ("_bytes", "_flowing", "_protocol", "_transport", "_waiting", "stalled_since")
+    __slots__ = (
+        "_bytes",
+        "_flowing",
+        "_outgoing",
+        "_protocol",
+        "_ready",
+        "_transport",
+        "_waiting",
+        "stalled_since",
+    )
 
     def __init__(self, protocol: "StreamProtocol") -> None:
         self._protocol = protocol
         self._transport = protocol.transport
+        self._outgoing = _outgoing(protocol.loop)
+        self._ready: list[bytes] = []
         self._waiting: deque[bytes] | None = None
         self._bytes = 0
         self._flowing: asyncio.Future[None] | None = None
@@ -43,14 +58,20 @@ class TransportConnection:
     def send(self, text: str, cursor: str = "") -> None:
         if self.stalled_since:
             self._wait(framed(text))
-        else:
-            self._write(framed(text))
+            return
+        ready = self._ready
+        ready.append(framed(text))
+        if len(ready) == 1:
+            self._outgoing.add(self, self._protocol.loop)
+        elif len(ready) == _TOGETHER:
+            self.write_ready()
 
     def ping(self) -> bool:
         self.send('{"type":"ping"}')
         return True
 
     async def flowing(self, seconds: float) -> None:
+        self.write_ready()
         if not self.stalled_since:
             return
         self._flowing = asyncio.get_running_loop().create_future()
@@ -70,6 +91,7 @@ class TransportConnection:
         return text if text is not None else event["bytes"]
 
     def close(self, code: int, reason: str, bye: str) -> None:
+        self.write_ready()
         self._waiting = None  # a client that is not quick enough gets it when it resumes
         self._bytes = 0
         if self._protocol.open:
@@ -101,9 +123,16 @@ class TransportConnection:
         self._waiting.append(data)
         self._bytes += len(data)
 
+    def write_ready(self) -> None:
+        """Write what was sent in this turn of the loop."""
+        if self._ready:
+            ready, self._ready = self._ready, []
+            self._write(ready[0] if len(ready) == 1 else b"".join(ready))
+
     def _flush(self) -> None:
         while self._waiting and not self.stalled_since:
-            data = self._waiting.popleft()
+            together = [self._waiting.popleft() for _ in range(min(_TOGETHER, len(self._waiting)))]
+            data = b"".join(together)
             self._bytes -= len(data)
             self._write(data)
         if not self._waiting:
@@ -114,6 +143,33 @@ class TransportConnection:
             self._transport.write(data)
         except RuntimeError:  # uvloop's word for a transport that was closed; the reader is told too
             self.wake()
+
+
+class _Outgoing:
+    """The connections of an event loop that have something to be written at the end of its turn."""
+
+    def __init__(self) -> None:
+        self._connections: list[TransportConnection] = []
+
+    def add(self, connection: TransportConnection, loop: asyncio.AbstractEventLoop) -> None:
+        if not self._connections:
+            loop.call_soon(self._write)
+        self._connections.append(connection)
+
+    def _write(self) -> None:
+        connections, self._connections = self._connections, []
+        for connection in connections:
+            connection.write_ready()
+
+
+_LOOPS: WeakKeyDictionary[asyncio.AbstractEventLoop, _Outgoing] = WeakKeyDictionary()
+
+
+def _outgoing(loop: asyncio.AbstractEventLoop) -> _Outgoing:
+    found = _LOOPS.get(loop)
+    if found is None:
+        found = _LOOPS[loop] = _Outgoing()
+    return found
 
 
 class _Last:
