@@ -5,11 +5,12 @@ import logging
 import math
 import random
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from time import monotonic
 
 from adapters import metrics
 from application.errors import Unavailable
+from application.ports import Standing
 from domain.identifiers import UserId
 from entrypoints.live.frames import DRAIN, INTERNAL, TOO_MANY, Close
 from entrypoints.live.session import Session, Streaming
@@ -144,10 +145,8 @@ class Sessions:
             for session in sessions
             if (standing := standings.get(session.user)) is not None and session.behind(standing)
         ]
-        if late:
-            await asyncio.sleep(_ON_ITS_WAY_SECONDS)
-            for session, standing in late:
-                session.compare(standing)
+        if late:  # the next ones are not to wait for these
+            asyncio.get_running_loop().call_later(_ON_ITS_WAY_SECONDS, _compare_again, late)
 
     def drain(self, seconds: float, delay: float = 0.0) -> "asyncio.Task[None]":
         """Take no more streams and end all that are open. After `delay` seconds, in which balancers learn of
@@ -180,6 +179,11 @@ class Sessions:
         end = monotonic() + _GOODBYE_SECONDS
         while self._open and monotonic() < end:  # noqa: ASYNC110 - it ends after a while anyway
             await asyncio.sleep(_DRAIN_STEP_SECONDS)
+
+
+def _compare_again(late: Iterable[tuple[Session, Standing]]) -> None:
+    for session, standing in late:
+        session.compare(standing)
 
 
 def _report(drain: "asyncio.Task[None]") -> None:
