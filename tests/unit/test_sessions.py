@@ -332,6 +332,23 @@ async def test_those_that_are_late_do_not_keep_others_from_being_compared(
         await until(lambda: compared == {ADA, BOB})
 
 
+async def test_those_that_have_left_do_not_keep_others_from_being_compared(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many they were when the round began."""
+    monkeypatch.setattr(sessions, "TICK_SECONDS", FAR)
+    monkeypatch.setattr(sessions, "CHECK_SECONDS", 8 * FAR)
+    async with service.socket(headers=service.bearer()) as stays:
+        await stays.frame("welcome")
+        async with contextlib_sockets(service, 8):
+            of(service)._round.clear()
+            of(service)._next_of_round()
+        await until(lambda: len(of(service)) == 1)
+
+        (compared,) = of(service)._next_of_round()
+        assert compared in of(service)._open
+
+
 async def test_comparing_without_the_store_is_no_error(
     service: Service, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -125,8 +125,8 @@ class Sessions:
 
     def _next_of_round(self) -> Sequence[Session]:
         """Those whose turn it is: all of them, once every so many seconds."""
-        if not self._round:
-            self._round = list(self._open)
+        # Those that have left are not looked at in the place of those that are there.
+        self._round = [session for session in self._round if session in self._open] or list(self._open)
         seconds = CHECK_SECONDS if self._carried() else _UNCARRIED_CHECK_SECONDS
         share = min(_CHECKED_AT_ONCE, math.ceil(len(self._open) * TICK_SECONDS / seconds))
         chosen, self._round = self._round[:share], self._round[share:]
