@@ -48,7 +48,9 @@ from entrypoints.settings import Settings
 from tests.build import NOW
 
 # A failing assertion in there is shown with its values, as in a test module.
-pytest.register_assert_rewrite("tests.contracts", "tests.wiring", "tests.product", "tests.load", "tests.crowd")
+pytest.register_assert_rewrite(
+    "tests.contracts", "tests.wiring", "tests.product", "tests.load", "tests.crowd"
+)
 
 PARTITIONS = 3
 
