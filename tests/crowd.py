@@ -22,7 +22,6 @@ from tests.product import Api, Follower, Service, eventually, metric
 LONG = 30.0
 STATE = ("read_at", "archived_at", "retracted_at")
 _MOVES = {"notifications", "update"}
-_ANSWERS = ("ok", "error")
 
 
 @dataclass
@@ -133,27 +132,31 @@ async def all_at(devices: Sequence[Device], versions: dict[str, int]) -> None:
         device.check(versions[device.user])
 
 
-async def states(api: Api, user: str) -> dict[str, tuple[object, ...]]:
+async def states(client: httpx.AsyncClient, user: str, token: str) -> dict[str, tuple[object, ...]]:
     """What REST says of each notification of a user that was not retracted."""
     found: dict[str, tuple[object, ...]] = {}
-    async with api.client(user) as client:
-        for status in ("all", "archived"):
-            cursor: str | None = None
-            while True:
-                query = {"status": status, "limit": "100"} | ({"cursor": cursor} if cursor else {})
-                response = await client.get(f"/notifications/{user}", params=query)
-                assert response.status_code == 200, response.text
-                page = response.json()
-                found |= {item["id"]: tuple(item[name] for name in STATE) for item in page["items"]}
-                cursor = page["next_cursor"]
-                if cursor is None:
-                    break
+    for status in ("all", "archived"):
+        query = {"status": status, "limit": "100"}
+        while True:
+            response = await client.get(
+                f"/notifications/{user}", params=query, headers={"Authorization": f"Bearer {token}"}
+            )
+            assert response.status_code == 200, response.text
+            page = response.json()
+            found |= {item["id"]: _state(item) for item in page["items"]}
+            if page["next_cursor"] is None:
+                break
+            query["cursor"] = page["next_cursor"]
     return found
 
 
 def known(device: Device) -> dict[str, tuple[object, ...]]:
     """The same as a device knows it."""
-    return {identifier: tuple(item[name] for name in STATE) for identifier, item in device.items.items()}
+    return {identifier: _state(item) for identifier, item in device.items.items()}
+
+
+def _state(item: Json) -> tuple[object, ...]:
+    return tuple(item[name] for name in STATE)
 
 
 # --- peers that keep no rules -----------------------------------------------------------------------------
@@ -274,28 +277,33 @@ class Held:
     tasks: float
     clients: int
     """Connections that were made to it."""
-    outgoing: int
-    """Connections that it made: those of its pools."""
+    others: int
+    """Sockets that are not of clients: those of its pools above all."""
     files: int
-    """Descriptors that are no connections."""
+    """Descriptors that are no sockets."""
     megabytes: float
 
 
 async def held(service: Service) -> Held:
-    sockets, queued, tasks = [
-        await metric(service, f"bellwire_{name}") for name in ("sockets", "queued_bytes", "tasks")
-    ]
+    names = ("sockets", "queued_bytes", "tasks")
+    return await asyncio.to_thread(
+        _held, service, *[await metric(service, f"bellwire_{name}") for name in names]
+    )
+
+
+def _held(service: Service, sockets: float, queued: float, tasks: float) -> Held:
     process = psutil.Process(service.pid)
-    connections = [one for one in process.net_connections("all") if one.status != psutil.CONN_LISTEN]
-    ours = [one for one in connections if one.laddr and getattr(one.laddr, "port", 0) == service.port]
-    files = len(list(Path(f"/proc/{service.pid}/fd").iterdir())) - len(connections)
+    folder = Path(f"/proc/{service.pid}/fd")
+    links = [str(one.readlink()) for one in folder.iterdir() if one.is_symlink()]
+    ours = [one for one in process.net_connections("tcp") if one.laddr.port == service.port and one.raddr]
+    files = [link for link in links if not link.startswith("socket:")]
     return Held(
         sockets,
         queued,
         tasks,
         clients=len(ours),
-        outgoing=len(connections) - len(ours),
-        files=files,
+        others=len(links) - len(files) - len(ours),
+        files=len(files),
         megabytes=process.memory_info().rss / 1e6,
     )
 

@@ -6,14 +6,20 @@ and in order on every socket, every unread count, every close code, and nothing 
 
 import asyncio
 import json
+import os
 import re
+import signal
+import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
 from uuid import uuid4
 
+import httpx
+import jwt
 import msgspec
 import pytest
 import pytest_asyncio
@@ -22,21 +28,19 @@ from websockets.frames import Close, Opcode
 
 from entrypoints.container import build
 from entrypoints.embedded import EmbeddedServers, PostgresServer
-from entrypoints.soak.follower import Json
+from entrypoints.processes import Process
+from entrypoints.soak.follower import Json, version
 from tests import crowd
 from tests.conftest import Databases, as_read, installation
 from tests.crowd import Device, Held, Peer, all_at, known, publish, states, text, together, wire
-from tests.load import Load
-from tests.product import Api, Product, Stores, altered, create_users, eventually
+from tests.load import Load, agree
+from tests.product import Api, Product, Stores, altered, create_users, eventually, metric
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-LONG = 30.0
-PING, PONG, HEAD = 1, 3, 3
+PING, PONG, HEAD = 1, 2, 3
 MOST, MOST_PER_USER = 105, 3
-_STANDINGS = re.compile(
-    r"SELECT user_id, epoch, version, unread_count FROM feeds WHERE user_id = ANY\S+$", re.MULTILINE
-)
+_STANDINGS = re.compile(r"^\s*SELECT user_id, epoch, .* FROM feeds WHERE user_id = ANY\S+$", re.MULTILINE)
 _PAGES = re.compile(r"^\s*SELECT wanted\.nth", re.MULTILINE)
 
 
@@ -76,7 +80,7 @@ class Stage:
             chosen = {
                 "BELLWIRE_SOCKETS": str(MOST),
                 "BELLWIRE_SOCKETS_PER_USER": str(MOST_PER_USER),
-                "BELLWIRE_DRAIN_SECONDS": "4",
+                "BELLWIRE_DRAIN_SECONDS": "3",
             }
             service = await altered(self.product, "api", ping=PING, pong=PONG, head=HEAD, chosen=chosen)
             self._small = Api(service, service.url, self.product)
@@ -100,8 +104,7 @@ async def stage(
         one, other, _ = await asyncio.gather(product.api(), product.api(), product.consumer())
         async with Stores.open(product.settings) as stores:
             made = Stage(servers, product, stores, one, other)
-            async with asyncio.timeout(20):
-                made.before = await warmed_up(made)
+            _, made.before = await asyncio.gather(made.small(), warmed_up(made))
             yield made
     finally:
         await product.stop()
@@ -118,15 +121,15 @@ async def churn(stage: Stage, number: int) -> None:
     """Sockets that come, are told something, and leave or vanish; and requests, many at once."""
     users = await stage.users(number)
     devices = [stage.device(user, nth) for nth, user in enumerate(users)]
-    async with stage.one.client(users[0]) as here, stage.other.client(users[0]) as there:
-        async with together(devices):
-            await publish(here, [tick(user, n) for n in range(2) for user in users])
-            await all_at(devices, dict.fromkeys(users, 2))
-            path = f"/notifications/{users[0]}?status=all"
-            answers = await asyncio.gather(*(client.get(path) for client in [here, there] * 40))
-            assert {answer.status_code for answer in answers} == {200}
-            for device in devices[::2]:
-                device.abort()
+    here, there = stage.one.client(users[0]), stage.other.client(users[0])
+    async with here as one, there as other, together(devices):
+        await publish(one, [tick(user, n) for n in range(2) for user in users])
+        await all_at(devices, dict.fromkeys(users, 2))
+        path = f"/notifications/{users[0]}?status=all"
+        answers = await asyncio.gather(*(client.get(path) for client in [one, other] * 40))
+        assert {answer.status_code for answer in answers} == {200}
+        for device in devices[::2]:
+            device.abort()
 
 
 async def settled(node: Api) -> Held:
@@ -170,13 +173,11 @@ async def test_three_hundred_sockets_are_told_every_version_once_in_order_with_e
             assert [one for one in ids if one in mine] == accepted[device.user]
             assert [one for one in ids if one not in mine] == recorded[device.user]
             assert device.connections == 1
-        for first in devices[::3]:
-            rest = await states(stage.one, first.user)
-            assert len(rest) == each
-            assert first.unread_count == each - 3 * 10  # of the ten a device marks, five stay read
         for device in devices:
+            # Of the ten that each has read, five are unread again, and archived.
             assert device.unread_count == each - 3 * 10
-        await asyncio.gather(*(_ends_as_rest_says(stage, devices[n : n + 3]) for n in range(0, 300, 3)))
+            assert len(device.items) == each
+        await _end_as_rest_says(stage, devices)
 
 
 async def _over_http(stage: Stage, users: Sequence[str], each: int) -> dict[str, list[str]]:
@@ -220,10 +221,14 @@ async def _mark_a_third(device: Device, third: int) -> None:
         assert (answer["type"], answer.get("changed")) == ("ok", len(chosen)), answer
 
 
-async def _ends_as_rest_says(stage: Stage, devices: Sequence[Device]) -> None:
-    rest = await states(stage.other, devices[0].user)
+async def _end_as_rest_says(stage: Stage, devices: Sequence[Device]) -> None:
+    async with stage.other.client() as client:
+        rest = {
+            user: await states(client, user, stage.product.token(user))
+            for user in {device.user for device in devices}
+        }
     for device in devices:
-        assert known(device) == rest
+        assert known(device) == rest[device.user]
 
 
 # --- a storm of reconnects --------------------------------------------------------------------------------
@@ -452,3 +457,381 @@ async def _closed_with(api: Api, user: str, sent: bytes) -> list[str]:
 def _no_defects(api: Api) -> None:
     assert "a live session failed" not in api.process.log.read_text()
     assert "Traceback" not in api.process.log.read_text()
+
+
+# --- clients that do not keep up, do not answer, or say too much ------------------------------------------
+
+
+async def test_a_client_that_stops_reading_is_closed_and_resumes_while_others_are_told_everything(
+    stage: Stage,
+) -> None:
+    """It is cut off for what waits for it, or for how long; and what waits stays bounded."""
+    user, bystander = await stage.users(2)
+    others = [stage.device(user, nth) for nth in range(8)] + [stage.device(bystander)]
+    too_slow = await crowd.count(stage.one.process, "bellwire_closes_total", code="4002")
+    sent: list[str] = []
+    most_queued = 0.0
+    async with together(others), stage.one.client() as client, Peer.on(stage.one, user, buffer=4096) as slow:
+        welcome = await slow.next("welcome")
+        while not await too_slow():
+            assert len(sent) < 4_000
+            items = [tick(user, len(sent) + n, metadata={"filler": "x" * 16_000}) for n in range(50)]
+            sent += await publish(client, items)
+            most_queued = max(most_queued, await metric(stage.one.process, "bellwire_queued_bytes"))
+        await publish(client, [tick(bystander, 0)])
+        *told, bye, end = [frame async for frame in slow.frames() if frame["type"] != "ping"]
+        await all_at(others, {user: len(sent), bystander: 1})
+        assert all(device.connections == 1 for device in others)
+    assert most_queued < 2 * (1 << 20)
+    assert (bye["type"], bye["code"], bye["resume"]) == ("bye", 4002, True)
+    assert 500 <= bye["retry_ms"] <= 1_500
+    assert end == {"type": "close 4002"}
+    assert await too_slow() == 1
+
+    back = stage.device(user)
+    for frame in [welcome, *told]:
+        back.take(frame)
+    assert 0 < back.at < len(sent)
+    async with together([back]):
+        await all_at([back], {user: len(sent)})
+    assert back.in_order() == sent
+
+
+async def test_who_answers_no_ping_is_closed_and_who_never_asks_is_dropped(stage: Stage) -> None:
+    (user,) = await stage.users(1)
+    node = await stage.small()
+    lively = Device([node.url], user, stage.product.token)
+    async with (
+        together([lively]),
+        Peer.on(node, user) as silent,
+        Peer.of(node.process) as mute,
+        Peer.of(node.process) as half,
+        Peer.of(node.process) as idle,
+        Peer.on(node, user) as below,
+    ):
+        half.write(b"GET /ws/ada HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n")
+        idle.write(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+        (welcome, ping, bye, end), ended = await asyncio.gather(silent.rest(), _pongs_below(below))
+        assert (welcome["type"], ping, end) == ("welcome", {"type": "ping"}, {"type": "close 4001"})
+        assert (bye["code"], bye["resume"]) == (4001, True)
+        assert 0 <= bye["retry_ms"] <= 1_000
+        assert ended == end
+        assert await mute.is_dropped() == await half.is_dropped() == b""
+        assert (await idle.is_dropped()).startswith(b"HTTP/1.1 200 ")
+        await lively.seen(lambda frame: frame["type"] == "ping", "a ping")
+        assert lively.connections == 1
+
+
+async def _pongs_below(peer: Peer) -> Json:
+    """Answer with what the protocol calls a pong, which is none: a proxy could send it. How it ends."""
+    async for frame in peer.frames():
+        if frame["type"] == "ping":
+            peer.write(wire(Opcode.PONG))
+    return frame
+
+
+async def test_who_says_too_much_is_closed_and_may_come_back(stage: Stage) -> None:
+    (user,) = await stage.users(1)
+    async with stage.one.client() as client, Peer.on(stage.one, user) as peer:
+        welcome = await peer.next("welcome")
+        began = time.monotonic()
+        for number in range(1_000):
+            peer.say(type="read", ids=[], ref=number)
+        *answers, bye, end = await peer.rest()
+        seconds = time.monotonic() - began
+
+        assert [(one["type"], one["ref"]) for one in answers] == [("ok", n) for n in range(len(answers))]
+        assert 100 <= len(answers) <= 100 + 20 * seconds
+        assert (bye["type"], bye["code"], bye["resume"]) == ("bye", 4005, True)
+        assert 5_000 <= bye["retry_ms"] <= 10_000
+        assert end == {"type": "close 4005"}
+        ids = await publish(client, [tick(user, n) for n in range(3)])
+        back = stage.device(user, cursor=welcome["cursor"], start=version(welcome["cursor"]))
+        async with together([back]):
+            await all_at([back], {user: 3})
+            assert back.in_order() == ids
+
+
+async def test_a_user_and_a_node_have_room_for_so_many_streams_and_no_more(stage: Stage) -> None:
+    """Also of those that come at the same moment, with tickets that are looked up first."""
+    full, *users = await stage.users(MOST // MOST_PER_USER + 8)
+    node = await stage.small()
+    few = [Device([node.url], full, stage.product.token) for _ in range(MOST_PER_USER)]
+    many = [Device([node.url], user, stage.product.token) for user in users[:-10] for _ in range(3)]
+    free = MOST - len(few) - len(many)
+    tickets = [(user, await _ticket(node, user)) for user in users[-8:] for _ in range(3)]
+    async with together(few):
+        async with Peer.on(node, full) as peer:
+            bye, end = await peer.rest()
+        assert (bye["code"], bye["resume"], bye["retry_ms"]) == (4514, False, None)
+        assert end == {"type": "close 4514"}
+        few[0].abort()
+        await eventually(lambda: few[0].connections == 2, "there is room again after one left")
+        assert all(device.ends in ([], [None]) for device in few)
+
+        async with together(many), AsyncExitStack() as stack:
+            peers = [await stack.enter_async_context(Peer.of(node.process)) for _ in tickets]
+            paths = [f"/ws/{user}?ticket={ticket}" for user, ticket in tickets]
+            answers = await asyncio.gather(
+                *(one.upgrade(path) for one, path in zip(peers, paths, strict=True))
+            )
+            welcomed = 0
+            for (status, head, body), one in zip(answers, peers, strict=True):
+                if status == 101:
+                    first = await one.next("welcome", "bye")
+                    welcomed += first["type"] == "welcome"
+                    assert first.get("code", 4006) == 4006
+                else:
+                    assert status == 503
+                    assert re.search(r"retry-after: [1-5]\r\n", head)
+                    assert "content-type: application/problem+json" in head
+                    assert json.loads(body)["status"] == 503
+            assert welcomed == free
+            async with Peer.of(node.process) as late:
+                status, _, _ = await late.upgrade(f"/ws/{users[-1]}", stage.product.token(users[-1]))
+            assert status == 503
+            assert await metric(node.process, "bellwire_sockets") == MOST
+            async with together([stage.device(users[-1])]):  # elsewhere there is room
+                pass
+        await eventually(lambda: _sockets(node, len(few)), "those have left")
+        async with Peer.on(node, users[-1]) as peer:
+            assert await peer.next("welcome")
+
+
+async def _ticket(api: Api, user: str) -> str:
+    async with api.client(user) as client:
+        response = await client.post("/v1/stream-tickets")
+    assert response.status_code == 201, response.text
+    return str(response.json()["ticket"])
+
+
+async def _sockets(api: Api, number: int) -> bool:
+    return await metric(api.process, "bellwire_sockets") == number
+
+
+# --- a node that goes -------------------------------------------------------------------------------------
+
+
+async def test_a_hundred_sockets_of_a_drained_node_go_to_another_and_miss_nothing(stage: Stage) -> None:
+    users = await stage.users(34)
+    node = await stage.small()
+    urls = [node.url, stage.one.url]
+    devices = [Device(urls, user, stage.product.token) for user in users for _ in range(3)][:100]
+    async with (
+        together(devices),
+        stage.one.client() as client,
+        Load(client, users, size=34, pause=0.05) as load,
+    ):
+        await load.more(100)
+        os.kill(node.process.pid, signal.SIGTERM)
+        async with node.client(users[0]) as there:
+            await eventually(lambda: _draining(there), "it is not ready")
+            left = sum(not device.byes for device in devices)
+            assert left > 0  # a balancer knows before the last client does
+            async with Peer.of(node.process) as late:
+                status, head, _ = await late.upgrade(f"/ws/{users[0]}", stage.product.token(users[0]))
+            assert status == 503
+            assert "retry-after: " in head
+            page = await there.get(f"/notifications/{users[0]}")
+            assert (page.status_code, page.json()["unread_count"] > 0) == (200, True)
+            accepted = await there.post("/v1/notifications", json=tick(users[0], 0))
+            assert accepted.status_code == 202
+            assert any(not device.byes for device in devices), "the drain was over too soon to be looked at"
+        await eventually(lambda: not node.process.running, "it has ended")
+        await eventually(lambda: all(device.connections == 2 for device in devices), "all are elsewhere")
+        await load.more(100)
+        await load.end()
+        load.accepted[users[0]].append(accepted.json()["id"])
+        await all_at(devices, {user: len(ids) for user, ids in load.accepted.items()})
+
+    assert node.process.exit_code == 0, node.process.log_tail()
+    for device in devices:
+        assert set(device.in_order()) == set(load.accepted[device.user])
+        assert device.ends == [4000]
+        assert [(bye["code"], bye["resume"]) for bye in device.byes] == [(4000, True)]
+    waits = [device.byes[0]["retry_ms"] for device in devices]
+    assert 0 <= min(waits) <= max(waits) <= 3_000
+    assert max(waits) - min(waits) > 1_500
+    assert len(set(waits)) > 80
+
+
+async def _draining(client: httpx.AsyncClient) -> bool:
+    answer = await client.get("/health/ready")
+    return (answer.status_code, answer.json()["checks"]["streams"]) == (503, "draining")
+
+
+# --- tokens that end --------------------------------------------------------------------------------------
+
+
+async def test_a_stream_lives_as_long_as_its_token_and_its_user_is_let_in_on_both_nodes(
+    stage: Stage,
+) -> None:
+    """One renews its token in place, one lets it expire; of the others one is signed out, one locked out."""
+    renews, expires, signed_out, locked_out = users = await stage.users(4)
+    short = [_for_seconds(stage, user, 3) for user in (renews, expires)]
+    renewing = stage.device(renews)
+    expiring = stage.device(expires)
+    renewing.token, expiring.token = (lambda _, one=one: one for one in short)
+    others = [stage.device(user, nth) for user in (signed_out, locked_out) for nth in range(2)]
+    async with together([renewing, expiring, *others]), stage.one.client() as client:
+        answer = await renewing.ask(type="refresh", token=stage.product.token(renews))
+        assert (answer["type"], answer["changed"]) == ("ok", 0)
+        assert 3_000 < answer["token_expires_in"] <= 3_600
+        for user, what in ((signed_out, "revoke-tokens"), (locked_out, "disable")):
+            response = await client.post(f"/v1/users/{user}/{what}")
+            assert response.status_code == 204, response.text
+        await eventually(lambda: all(device.ends for device in (*others, expiring)), "those have ended")
+
+        assert [(bye["code"], bye["resume"]) for bye in expiring.byes][:1] == [(4004, True)]
+        assert expiring.ends[0] == 4004
+        for device in others:
+            assert device.ends[0] == 4513
+            assert (device.byes[0]["code"], device.byes[0]["resume"]) == (4513, False)
+            assert device.byes[0]["retry_ms"] is None
+        # Tokens that were issued since: good for who was signed out, worth nothing for who is locked out.
+        await eventually(lambda: all(device.ends.count(4513) > 1 for device in others[2:]), "refused again")
+        ids = await publish(client, [tick(user, 0) for user in users])
+        back = stage.device(signed_out)
+        async with together([back]):
+            await all_at([renewing], {renews: 1})
+            assert (renewing.connections, renewing.in_order()) == (1, [ids[0]])
+            await eventually(lambda: back.at == 1, "who signed in again is told")
+        assert all(not device.created for device in others[2:])
+
+
+def _for_seconds(stage: Stage, user: str, seconds: int) -> str:
+    settings, now = stage.product.settings, datetime.now(UTC)
+    claims = {
+        "sub": user,
+        "iat": now,
+        "exp": now + timedelta(seconds=seconds),
+        "aud": settings.token_audience,
+    }
+    return jwt.encode(claims, settings.token_secret, "HS256")
+
+
+# --- servers that die, freeze and come back ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fault", ["redis dies", "redis freezes", "postgres dies"])
+async def test_streams_outlive_their_servers_and_miss_nothing(stage: Stage, fault: str) -> None:
+    """Without Redis they go on, later: each position is compared with the store every 5 s. Without PostgreSQL
+    they wait.
+    """
+    server, begin, end = _spoilt(stage, fault)
+    users = await stage.users(10)
+    devices = [stage.device(user, nth) for user in users for nth in range(4)]
+    async with (
+        together(devices),
+        stage.one.client() as client,
+        Load(client, users, size=10, pause=0.1) as load,
+    ):
+        await load.more(50)
+        await asyncio.to_thread(begin)
+        try:
+            await load.more(50)
+            if server is stage.servers.redis:
+                marked = await devices[0].ask(type="read", ids=load.accepted[users[0]][:5])
+                assert (marked["type"], marked["changed"]) == ("ok", 5)
+                done = {user: list(ids) for user, ids in load.accepted.items()}
+                await eventually(lambda: all(_has(device, done) for device in devices), "streams go on")
+                await eventually(lambda: all(_read(device) == 5 for device in devices[:4]), "marks are told")
+        finally:
+            await asyncio.to_thread(end)
+        await load.more(50)
+        await load.end()
+        totals = {user: len(ids) for user, ids in load.accepted.items()}
+        if server is stage.servers.redis:
+            totals[users[0]] += 5
+        await all_at(devices, totals)
+        for device in devices:
+            assert device.in_order() == load.accepted[device.user]
+            assert device.connections == 1
+        await _end_as_rest_says(stage, devices)
+    assert not await stage.stores.broken_feeds()
+    await eventually(lambda: agree(stage.stores), "the index agrees with the store")
+
+
+def _spoilt(stage: Stage, fault: str) -> tuple[Process, Callable[[], None], Callable[[], None]]:
+    redis, postgres = stage.servers.redis, stage.servers.postgres
+    if redis is None or postgres is None:
+        pytest.skip("only servers that run embedded can be killed and frozen")
+    match fault:
+        case "redis dies":
+            return redis, redis.kill, redis.start
+        case "redis freezes":
+            return redis, redis.pause, redis.resume
+        case _:
+            return postgres, postgres.kill, postgres.start
+
+
+def _has(device: Device, accepted: Mapping[str, Sequence[str]]) -> bool:
+    return device.created.keys() >= set(accepted[device.user])
+
+
+def _read(device: Device) -> int:
+    return sum(item["read_at"] is not None for item in device.items.values())
+
+
+# --- many devices on two nodes ----------------------------------------------------------------------------
+
+
+async def test_marks_of_all_devices_reach_all_devices_of_both_nodes_in_one_order_over_reconnects(
+    stage: Stage,
+) -> None:
+    users = await stage.users(10)
+    devices = [stage.device(user, nth) for user in users for nth in range(4)]
+    async with together(devices), stage.one.client() as client:
+        await publish(client, [tick(user, n) for n in range(40) for user in users])
+        await eventually(lambda: all(device.at == 40 for device in devices), "all have the first forty")
+        changed = await asyncio.gather(*(_mark_a_lot(device, nth % 4) for nth, device in enumerate(devices)))
+        totals = {user: 40 + sum(changed[4 * nth : 4 * nth + 4]) for nth, user in enumerate(users)}
+        assert await stage.versions(users) == totals
+        await all_at(devices, totals)
+
+        for first in range(0, len(devices), 4):
+            mine, after = devices[first : first + 4], dict[str, Json]()
+            assert [device.connections for device in mine] == [1, 2, 1, 2]
+            for device in mine:
+                for frame in device.changes:
+                    if frame["type"] == "update":
+                        assert after.setdefault(frame["prev"], frame) == frame
+        await _end_as_rest_says(stage, devices)
+
+
+async def _mark_a_lot(device: Device, nth: int) -> int:
+    """Each marks ids of its own and, up to a version, also those of others. Every other one reconnects in
+    between: before it is back it marks nothing. How many notifications were changed.
+    """
+    ids = device.in_order()[nth::4]
+    changed = 0
+    for step, kind in enumerate(("read", "unread", "archive", "unarchive", "read", "archive")):
+        if nth % 2 and step == 3:
+            device.abort()
+            await eventually(lambda: device.connections == 2, "it is back")
+            await eventually(lambda: device.frames[-1]["type"] != "welcome", "it has caught up")
+        which: dict[str, Any] = {"ids": ids}
+        if step == 4:
+            epoch = (device.cursor or "").partition(".")[0]
+            which = {"up_to": f"{epoch}.{device.at}"}
+        answer = await device.ask(type=kind, **which)
+        assert answer["type"] == "ok", answer
+        changed += answer["changed"]
+    return changed
+
+
+# --- nothing is left --------------------------------------------------------------------------------------
+
+
+async def test_when_all_have_left_nothing_of_them_is_held(stage: Stage) -> None:
+    """After all that went before in this module, and some more."""
+    await churn(stage, 100)
+    for node in stage.nodes:
+        before, after = stage.before[node.url], await settled(node)
+
+        assert after.files == before.files
+        # What the pools may open: ten to PostgreSQL, and to Redis as many commands as there were at once.
+        assert after.others <= before.others + 20
+        assert after.tasks <= before.tasks + 2
+        assert after.megabytes < before.megabytes + 100
+        _no_defects(node)

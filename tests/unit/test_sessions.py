@@ -305,6 +305,50 @@ async def test_without_a_carrier_positions_are_compared_more_often(
         assert [item["version"] for item in (await socket.frame())["items"]] == [1]
 
 
+async def test_those_that_are_late_do_not_keep_others_from_being_compared(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What may be on its way to one is waited for while the next ones are looked at."""
+    monkeypatch.setattr(sessions, "_ON_ITS_WAY_SECONDS", FAR)
+    compared: set[UserId] = set()
+    standings = of(service).streaming.catch_ups.standings
+
+    async def noted(users: Collection[UserId]) -> Mapping[UserId, Standing]:
+        compared.update(users)
+        return await standings(users)
+
+    monkeypatch.setattr(of(service).streaming.catch_ups, "standings", noted)
+    async with (
+        service.socket(headers=service.bearer()) as socket,
+        service.socket("/ws/bob", headers=service.bearer(BOB)) as other,
+    ):
+        await socket.frame("welcome")
+        await other.frame("welcome")
+        for number, user in ((1, ADA), (2, BOB)):
+            await service.memory.feeds.append([a_draft(number, user)])
+        monkeypatch.setattr(sessions, "CHECK_SECONDS", 0.02)  # one of the two at a time
+        of(service)._round.clear()
+
+        await until(lambda: compared == {ADA, BOB})
+
+
+async def test_those_that_have_left_do_not_keep_others_from_being_compared(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many they were when the round began."""
+    monkeypatch.setattr(sessions, "TICK_SECONDS", FAR)
+    monkeypatch.setattr(sessions, "CHECK_SECONDS", 8 * FAR)
+    async with service.socket(headers=service.bearer()) as stays:
+        await stays.frame("welcome")
+        async with contextlib_sockets(service, 8):
+            of(service)._round.clear()
+            of(service)._next_of_round()
+        await until(lambda: len(of(service)) == 1)
+
+        (compared,) = of(service)._next_of_round()
+        assert compared in of(service)._open
+
+
 async def test_comparing_without_the_store_is_no_error(
     service: Service, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

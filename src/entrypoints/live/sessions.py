@@ -5,12 +5,13 @@ import logging
 import math
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from time import monotonic
 
 from adapters import metrics
 from application.errors import Unavailable
+from application.ports import Standing
 from domain.identifiers import UserId
 from entrypoints.live.frames import DRAIN, INTERNAL, TOO_MANY, Close
 from entrypoints.live.session import Session, Streaming
@@ -154,8 +155,8 @@ class Sessions:
 
     def _next_of_round(self) -> Sequence[Session]:
         """Those whose turn it is: all of them, once every so many seconds."""
-        if not self._round:
-            self._round = list(self._open)
+        # Those that have left are not looked at in the place of those that are there.
+        self._round = [session for session in self._round if session in self._open] or list(self._open)
         seconds = CHECK_SECONDS if self._carried() else _UNCARRIED_CHECK_SECONDS
         share = min(_CHECKED_AT_ONCE, math.ceil(len(self._open) * TICK_SECONDS / seconds))
         chosen, self._round = self._round[:share], self._round[share:]
@@ -174,10 +175,8 @@ class Sessions:
             for session in sessions
             if (standing := standings.get(session.user)) is not None and session.behind(standing)
         ]
-        if late:
-            await asyncio.sleep(_ON_ITS_WAY_SECONDS)
-            for session, standing in late:
-                session.compare(standing)
+        if late:  # the next ones are not to wait for these
+            asyncio.get_running_loop().call_later(_ON_ITS_WAY_SECONDS, _compare_again, late)
 
     def drain(self, seconds: float, delay: float = 0.0) -> "asyncio.Task[None]":
         """Take no more streams and end all that are open. After `delay` seconds, in which balancers learn of
@@ -210,6 +209,11 @@ class Sessions:
         end = monotonic() + _GOODBYE_SECONDS
         while self._open and monotonic() < end:  # noqa: ASYNC110 - it ends after a while anyway
             await asyncio.sleep(_DRAIN_STEP_SECONDS)
+
+
+def _compare_again(late: Iterable[tuple[Session, Standing]]) -> None:
+    for session, standing in late:
+        session.compare(standing)
 
 
 def _report(drain: "asyncio.Task[None]") -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, MutableSequence, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
+import msgspec
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
@@ -106,13 +107,14 @@ class Follower:
             ping_interval=None,
             close_timeout=1,
             compression=None,
+            max_size=None,  # 200 notifications of a replay come in one frame
         ) as self._socket:
             self.connections += 1
             while True:
                 # In Python 3.11 wait_for forgets a cancellation that comes together with an end.
                 async with asyncio.timeout(_DEAD_SECONDS):
                     text = await self._socket.recv()
-                frame = json.loads(text)
+                frame = msgspec.json.decode(text)
                 if frame["type"] == "ping":
                     await self.send(type="pong")
                 self.take(frame)
