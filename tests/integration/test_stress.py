@@ -727,15 +727,19 @@ async def test_streams_outlive_their_servers_and_miss_nothing(stage: Stage, faul
         Load(client, users, size=10, pause=0.1) as load,
     ):
         await load.more(50)
+        first = {user: list(ids) for user, ids in load.accepted.items()}
+        await eventually(lambda: all(_has(device, first) for device in devices), "all have the first ones")
+        compared = [await crowd.count(node.process, "bellwire_position_misses_total") for node in stage.nodes]
         await asyncio.to_thread(begin)
         try:
             await load.more(50)
             if server is stage.servers.redis:
-                marked = await devices[0].ask(type="read", ids=load.accepted[users[0]][:5])
+                marked = await devices[0].ask(type="read", ids=first[users[0]][:5])
                 assert (marked["type"], marked["changed"]) == ("ok", 5)
                 done = {user: list(ids) for user, ids in load.accepted.items()}
                 await eventually(lambda: all(_has(device, done) for device in devices), "streams go on")
                 await eventually(lambda: all(_read(device) == 5 for device in devices[:4]), "marks are told")
+                assert all([await misses() > 0 for misses in compared])
         finally:
             await asyncio.to_thread(end)
         await load.more(50)
