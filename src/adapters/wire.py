@@ -13,6 +13,8 @@ from domain.feed import Added, Cursor, Feed, FeedChange, Marked
 from domain.notification import Mark, Notification
 
 _encode = msgspec.json.Encoder().encode
+FRAME_BYTES = 512 * 1024
+"""About how much a frame may hold. Many WebSocket libraries refuse messages above 1 MiB by default."""
 _ID = slice(len('{"id":"'), len('{"id":"') + 36)
 
 _MARKED_FIELD = {
@@ -47,7 +49,7 @@ def text(value: object) -> str:
 def frame(change: FeedChange, items: Sequence[Rendered]) -> Frame:
     """Encode a change as the frame that every socket of the user gets."""
     match change:
-        case Added():
+        case Added() if sum(map(len, items)) <= FRAME_BYTES:
             return Frame(
                 user_id=change.feed.user_id,
                 epoch=change.feed.epoch,
@@ -65,7 +67,7 @@ def frame(change: FeedChange, items: Sequence[Rendered]) -> Frame:
                 version=change.feed.version,
                 text=_update_frame(change),
             )
-        case _:
+        case _:  # nothing new, or too much for a frame: whoever follows reads it in pages
             feed = change.feed
             return Frame(feed.user_id, feed.epoch, feed.version, feed.version, "")
 

@@ -1,6 +1,7 @@
 """All live streams of a process: who is admitted, what time does to them, how they end together."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -243,6 +244,41 @@ async def test_a_position_that_cannot_be_replayed_any_more_is_a_reset(service: S
 
     assert reset["reason"] == "retention"
     assert reset["cursor"] == ("e1.9" if live else "e1.3")
+
+
+async def test_a_page_of_large_notifications_comes_in_frames_that_clients_take(service: Service) -> None:
+    large = [
+        replace(a_draft(n), content=replace(a_draft(n).content, message="é" * 4_000)) for n in range(1, 251)
+    ]
+    await service.memory.feeds.append(large)
+    await service.container.mark()(ADA, Mark.READ, [an_id(1)])
+    async with service.socket(query="cursor=e1.0", headers=service.bearer()) as socket:
+        cursor, found = (await socket.frame("welcome"))["cursor"], []
+        while (frame := await socket.frame())["type"] == "notifications":
+            assert frame["prev"] == cursor
+            assert len(json.dumps(frame, ensure_ascii=False).encode()) < 1024 * 1024
+            cursor = frame["cursor"]
+            found += [item["version"] for item in frame["items"]]
+            assert cursor == f"e1.{found[-1]}"
+
+    assert found == list(range(2, 252))
+    assert frame == {"type": "replayed", "cursor": "e1.251", "unread_count": 249}
+
+
+async def test_more_at_once_than_a_frame_takes_is_read_by_whoever_follows(service: Service) -> None:
+    large = [
+        replace(a_draft(n), content=replace(a_draft(n).content, message="é" * 4_000)) for n in range(1, 101)
+    ]
+    async with service.socket(headers=service.bearer()) as socket:
+        await socket.frame("welcome")
+        await service.container.store().announce(await service.container.store()(large))
+        found: list[int] = []
+        while len(found) < 100:
+            frame = await socket.frame("notifications")
+            assert frame["replay"] is True
+            found += [item["version"] for item in frame["items"]]
+
+    assert found == list(range(1, 101))
 
 
 # --- silence --------------------------------------------------------------------------------------------

@@ -91,3 +91,15 @@ def test_a_frame_is_as_old_as_its_oldest_notification() -> None:
 
     assert frame.accepted_at == a_notification().created_at.timestamp()
     assert frame.unread_ids == (str(an_id(1)), str(an_id(2)))
+
+
+@pytest.mark.parametrize(("count", "bare"), [(131, False), (140, True)])
+def test_what_is_too_much_for_a_frame_travels_as_a_bare_position(count: int, bare: bool) -> None:
+    items = tuple(a_notification(n, message="x" * 3_700) for n in range(1, count + 1))
+    change = Added(a_feed(count), items)
+
+    frame = wire.frame(change, [wire.render(item) for item in items])
+
+    assert (frame.text == "") is bare
+    assert (frame.prev, frame.version) == (count if bare else 0, count)
+    assert len(frame.text) < 1024 * 1024

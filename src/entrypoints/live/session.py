@@ -9,9 +9,10 @@ import asyncio
 import logging
 import random
 import secrets
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import zip_longest
 from time import monotonic
 from typing import Any
 from uuid import UUID
@@ -23,7 +24,17 @@ from application.accounts import AuthenticateUser
 from application.catching_up import CatchUps
 from application.errors import ApplicationError, NotAllowed, NotAuthenticated, Revoked, Unavailable
 from application.inbox import MarkNotifications
-from application.ports import Claims, Clock, Connection, FeedHistory, Frame, Lagging, LiveFeed, Standing
+from application.ports import (
+    Claims,
+    Clock,
+    Connection,
+    FeedHistory,
+    Frame,
+    Lagging,
+    LiveFeed,
+    Rendered,
+    Standing,
+)
 from application.revoking import Revocations
 from domain.errors import DomainError, FieldError, Invalid, UnknownUser
 from domain.feed import Cursor, Feed
@@ -336,17 +347,16 @@ class Session:
                 self._reset(feed, why)
                 return
             oldest = oldest or (page.notifications[0].created_at if page.notifications else None)
-            self._send_page(page)
-            await self._connection.flowing(SEND_SECONDS)
+            await self._send_page(page)
         self._replayed(feed)
         _count(reason, "ok", None if oldest is None else (self._with.clock() - oldest).total_seconds())
 
-    def _send_page(self, page: FeedHistory) -> None:
-        end = page.notifications[-1].version if page.more else page.feed.version
-        if page.notifications:
-            upto = replace(page.feed, version=end)
-            self._send_text(_replayed.frame(page, upto, self._version), str(upto.cursor))
-        self._version = end
+    async def _send_page(self, page: FeedHistory) -> None:
+        for upto, text in _replayed.frames(page, self._version):
+            if text:
+                self._send_text(text, str(upto.cursor))
+                await self._connection.flowing(SEND_SECONDS)
+            self._version = upto.version
 
     def _replayed(self, feed: Feed) -> None:
         cursor = str(feed.cursor)
@@ -544,15 +554,32 @@ class _Replayed:
     """
 
     def __init__(self) -> None:
-        self._key: tuple[FeedHistory, int] | None = None
-        self._text = ""
+        self._page: FeedHistory | None = None
+        self._prev = 0
+        self._frames: list[tuple[Feed, str]] = []
 
-    def frame(self, page: FeedHistory, upto: Feed, prev: int) -> str:
-        """The frame for a client that stands at `prev`."""
-        if self._key is None or self._key[0] is not page or self._key[1] != prev:
-            items = [wire.render(item) for item in page.notifications]
-            self._key, self._text = (page, prev), wire.notifications_frame(upto, prev, items, replay=True)
-        return self._text
+    def frames(self, page: FeedHistory, prev: int) -> Sequence[tuple[Feed, str]]:
+        """The frames for a client that stands at `prev`, each with where it stands then; no text if only
+        that is new.
+        """
+        if self._page is not page or self._prev != prev:
+            self._page, self._prev, self._frames = page, prev, list(_frames(page, prev))
+        return self._frames
+
+
+def _frames(page: FeedHistory, prev: int) -> Iterator[tuple[Feed, str]]:
+    end = page.notifications[-1].version if page.more else page.feed.version
+    items: list[Rendered] = []
+    size = 0
+    for item, following in zip_longest(page.notifications, page.notifications[1:]):
+        items.append(wire.render(item))
+        size += len(items[-1])
+        if following is None or size > wire.FRAME_BYTES:
+            upto = replace(page.feed, version=end if following is None else item.version)
+            yield upto, wire.notifications_frame(upto, prev, items, replay=True)
+            prev, items, size = upto.version, [], 0
+    if prev != end:
+        yield replace(page.feed, version=end), ""
 
 
 _replayed = _Replayed()
