@@ -4,12 +4,13 @@ The server is the product's, with less patience and an application of the test's
 """
 
 import asyncio
+import gc
 import itertools
 import json
 import logging
 import threading
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, get_args, get_type_hints
 
@@ -22,12 +23,15 @@ from websockets.frames import Close, Frame, Opcode
 
 from adapters.websocket.http import HttpProtocol
 from adapters.websocket.protocol import StreamProtocol
+from entrypoints import lifespan
 from entrypoints.container import build
+from entrypoints.live.session import Session
 from entrypoints.logs import configure
 from entrypoints.settings import Settings
+from tests.build import ADA, a_user
 from tests.product import Product, create_users, eventually
 from tests.serving import Served, echo, say_hello, served
-from tests.wiring import SECRET
+from tests.wiring import SECRET, on_memory
 
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n"
 UPGRADE = (
@@ -360,3 +364,31 @@ async def test_what_the_product_logs_tells_no_ticket(product: Product) -> None:
     assert "/v1/stream-tickets" in logged
     assert ticket not in logged
     assert product.token("ada") not in logged
+
+
+async def test_a_stream_that_has_ended_leaves_nothing_for_the_collector(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Which comes by seldom, and the more seldom the longer something has lived."""
+    monkeypatch.setattr(lifespan, "calm_collector", lambda: None)
+    memory, container, app = on_memory()
+    await memory.users.add(a_user(ADA), None)
+    token, _ = container.tokens().mint(ADA, memory.clock())
+    headers = {"Authorization": f"Bearer {token}"}
+
+    def held() -> int:
+        return sum(type(one) in {StreamProtocol, Session} for one in gc.get_objects())
+
+    gc.collect()
+    before = held()
+    gc.disable()
+    try:
+        async with served(app, container, lifespan="on") as service, AsyncExitStack() as stack:
+            for _ in range(20):
+                connecting = connect(f"ws://{service.address}/ws/ada", additional_headers=headers)
+                await (await stack.enter_async_context(connecting)).recv()
+            assert held() == before + 40
+            await stack.aclose()
+            await eventually(lambda: held() == before, "all of it is gone")
+    finally:
+        gc.enable()

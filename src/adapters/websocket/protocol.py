@@ -91,6 +91,17 @@ class StreamProtocol(WebSocketsSansIOProtocol):
             self._connection.wake()
         if self._end is not None:
             self._end.cancel()
+        self._untie()
+
+    def _untie(self) -> None:
+        """Let go of what holds this in turn. Cycles of objects live until the collector comes by, which it does
+        the less often the older they are: a thousand streams that ended after an hour would be kept for hours.
+        """
+        self._connection = self._end = None
+        self.conn.parser.close()
+        if self.handshake_initiated:
+            extensions: Any = self.scope["extensions"]
+            extensions.pop(EXTENSION, None)
 
     def eof_received(self) -> None:
         self._end_in_time()

@@ -31,6 +31,9 @@ async def live_socket(socket: WebSocket[Any, Any, Any], user_id: FromPath[str]) 
             await _serve(socket, UserId(user_id), sessions, welcomed)
     except Full as full:
         await _deny(socket.send, full)
+    finally:
+        # The framework's wrappers hold it, and it them, and with them all of the connection below.
+        del socket.receive, socket.send
 
 
 @get("/ws/{user_id:str}", include_in_schema=False)
