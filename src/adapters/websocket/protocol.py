@@ -94,8 +94,8 @@ class StreamProtocol(WebSocketsSansIOProtocol):
         self._untie()
 
     def _untie(self) -> None:
-        """Let go of what holds this in turn. Cycles of objects live until the collector comes by, which it does
-        the less often the older they are: a thousand streams that ended after an hour would be kept for hours.
+        """Let go of what holds this in turn. Cycles live until the collector comes by, which it does the less
+        often the older they are: streams that ended after an hour would be kept for long.
         """
         self._connection = self._end = None
         self.conn.parser.close()

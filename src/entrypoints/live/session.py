@@ -9,10 +9,9 @@ import asyncio
 import logging
 import random
 import secrets
-from collections.abc import Callable, Coroutine, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from itertools import zip_longest
 from time import monotonic
 from typing import Any
 from uuid import UUID
@@ -32,7 +31,6 @@ from application.ports import (
     Frame,
     Lagging,
     LiveFeed,
-    Rendered,
     Standing,
 )
 from application.revoking import Revocations
@@ -64,6 +62,7 @@ from entrypoints.live.frames import (
     ref_of,
 )
 from entrypoints.live.pace import Pace
+from entrypoints.live.replay import count_catch_up, replay_frames, why_reset
 
 logger = logging.getLogger(__name__)
 
@@ -271,7 +270,7 @@ class Session:
         """
         standing = await self._with.catch_ups.standing(self.user)
         feed, asked = standing.feed, self._asked
-        reset = None if asked is None else _why_reset(asked, standing)
+        reset = None if asked is None else why_reset(asked, standing)
         resumed = asked is not None and reset is None
         self._epoch = feed.epoch
         self._version = asked.version if asked is not None and resumed else feed.version
@@ -295,7 +294,7 @@ class Session:
             return
         if resumed:
             self._replayed(feed)
-            _count("resume", "ok", None)
+            count_catch_up("resume", "ok", None)
         self._caught_up("resume")
 
     def _fill(self, reason: str) -> None:
@@ -315,7 +314,7 @@ class Session:
                 await self._replay(reason, standing)
             except Unavailable as error:
                 if monotonic() > give_up:
-                    _count(reason, "failed", None)
+                    count_catch_up(reason, "failed", None)
                     raise Close(POSITION_LOST, f"what was missed cannot be read: {error}") from error
                 await asyncio.sleep(random.uniform(0.25, 1.0))  # noqa: S311 - jitter
             else:
@@ -332,7 +331,7 @@ class Session:
             self._fill(reason)
 
     async def _replay(self, reason: str, standing: Standing) -> None:
-        why = _why_reset(Cursor(self._epoch, self._version), standing)
+        why = why_reset(Cursor(self._epoch, self._version), standing)
         if why is not None:
             self._reset(standing.feed, why)
             return
@@ -342,17 +341,19 @@ class Session:
         feed = standing.feed
         async for page in self._with.catch_ups.pages(self.user, self._version, feed.cursor):
             feed = page.feed
-            why = _why_reset(Cursor(self._epoch, self._version), Standing(feed, page.horizon))
+            why = why_reset(Cursor(self._epoch, self._version), Standing(feed, page.horizon))
             if why is not None:
                 self._reset(feed, why)
                 return
             oldest = oldest or (page.notifications[0].created_at if page.notifications else None)
             await self._send_page(page)
         self._replayed(feed)
-        _count(reason, "ok", None if oldest is None else (self._with.clock() - oldest).total_seconds())
+        count_catch_up(
+            reason, "ok", None if oldest is None else (self._with.clock() - oldest).total_seconds()
+        )
 
     async def _send_page(self, page: FeedHistory) -> None:
-        for upto, text in _replayed.frames(page, self._version):
+        for upto, text in replay_frames(page, self._version):
             if text:
                 self._send_text(text, str(upto.cursor))
                 await self._connection.flowing(SEND_SECONDS)
@@ -535,59 +536,3 @@ def closing(error: BaseException) -> Close:
             return Close(code, str(error))
     logger.error("a live session failed", exc_info=error)
     return Close(INTERNAL, "internal error")
-
-
-def _why_reset(position: Cursor, standing: Standing) -> str | None:
-    """Why a client cannot be brought from a position to where the feed stands; None if it can."""
-    if position.epoch != standing.feed.epoch:
-        return "epoch"
-    if position.version > standing.feed.version:
-        return "future"
-    if position.version < standing.horizon:
-        return "retention"
-    return None
-
-
-class _Replayed:
-    """The page that was encoded last. Many sockets of a user that come back together get one after another
-    what was read for all of them.
-    """
-
-    def __init__(self) -> None:
-        self._page: FeedHistory | None = None
-        self._prev = 0
-        self._frames: list[tuple[Feed, str]] = []
-
-    def frames(self, page: FeedHistory, prev: int) -> Sequence[tuple[Feed, str]]:
-        """The frames for a client that stands at `prev`, each with where it stands then; no text if only
-        that is new.
-        """
-        if self._page is not page or self._prev != prev:
-            self._page, self._prev, self._frames = page, prev, list(_frames(page, prev))
-        return self._frames
-
-
-def _frames(page: FeedHistory, prev: int) -> Iterator[tuple[Feed, str]]:
-    end = page.notifications[-1].version if page.more else page.feed.version
-    items: list[Rendered] = []
-    size = 0
-    for item, following in zip_longest(page.notifications, page.notifications[1:]):
-        items.append(wire.render(item))
-        size += len(items[-1])
-        if following is None or size > wire.FRAME_BYTES:
-            upto = replace(page.feed, version=end if following is None else item.version)
-            yield upto, wire.notifications_frame(upto, prev, items, replay=True)
-            prev, items, size = upto.version, [], 0
-    if prev != end:
-        yield replace(page.feed, version=end), ""
-
-
-_replayed = _Replayed()
-
-_AGES = ((60, "1m"), (3_600, "1h"), (86_400, "1d"), (30 * 86_400, "30d"))
-
-
-def _count(reason: str, outcome: str, age: float | None) -> None:
-    """Count a catch-up, by the age (seconds) of the oldest notification in it."""
-    name = "none" if age is None else next((name for most, name in _AGES if age <= most), "older")
-    metrics.CATCH_UPS.labels(reason, outcome, name).inc()

@@ -1,0 +1,65 @@
+"""Replay: what a client that has missed something is sent of a page that was read for it."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import zip_longest
+
+from adapters import metrics, wire
+from application.ports import FeedHistory, Rendered, Standing
+from domain.feed import Cursor, Feed
+
+_AGES = ((60, "1m"), (3_600, "1h"), (86_400, "1d"), (30 * 86_400, "30d"))
+
+
+def why_reset(position: Cursor, standing: Standing) -> str | None:
+    """Why a client cannot be brought from a position to where the feed stands; None if it can."""
+    if position.epoch != standing.feed.epoch:
+        return "epoch"
+    if position.version > standing.feed.version:
+        return "future"
+    if position.version < standing.horizon:
+        return "retention"
+    return None
+
+
+class _Replayed:
+    """The page that was encoded last. Many sockets of a user that come back together get one after another
+    what was read for all of them.
+    """
+
+    def __init__(self) -> None:
+        self._page: FeedHistory | None = None
+        self._prev = 0
+        self._frames: list[tuple[Feed, str]] = []
+
+    def frames(self, page: FeedHistory, prev: int) -> Sequence[tuple[Feed, str]]:
+        """The frames for a client that stands at `prev`, each with where it stands then; no text if only
+        that is new.
+        """
+        if self._page is not page or self._prev != prev:
+            self._page, self._prev, self._frames = page, prev, list(_frames(page, prev))
+        return self._frames
+
+
+def _frames(page: FeedHistory, prev: int) -> Iterator[tuple[Feed, str]]:
+    end = page.notifications[-1].version if page.more else page.feed.version
+    items: list[Rendered] = []
+    size = 0
+    for item, following in zip_longest(page.notifications, page.notifications[1:]):
+        items.append(wire.render(item))
+        size += len(items[-1])
+        if following is None or size > wire.FRAME_BYTES:
+            upto = replace(page.feed, version=end if following is None else item.version)
+            yield upto, wire.notifications_frame(upto, prev, items, replay=True)
+            prev, items, size = upto.version, [], 0
+    if prev != end:
+        yield replace(page.feed, version=end), ""
+
+
+replay_frames = _Replayed().frames
+
+
+def count_catch_up(reason: str, outcome: str, age: float | None) -> None:
+    """Count a catch-up, by the age (seconds) of the oldest notification in it."""
+    name = "none" if age is None else next((name for most, name in _AGES if age <= most), "older")
+    metrics.CATCH_UPS.labels(reason, outcome, name).inc()
