@@ -108,6 +108,17 @@ async def test_what_one_turn_of_the_loop_leaves_goes_out_together() -> None:
     assert wire.written == [framed("a") + framed("b") + framed("c")] * 2
 
 
+async def test_a_pause_within_a_turn_changes_no_order() -> None:
+    wire = Wire()
+    wire.line.send("a")
+    wire.line.pause()
+    wire.line.send("b")
+    wire.line.resume()
+    await asyncio.sleep(0)
+
+    assert b"".join(wire.written) == framed("a") + framed("b")
+
+
 async def test_a_turn_that_takes_long_does_not_hold_everything_back() -> None:
     wire = Wire()
     for _ in range(130):

@@ -107,6 +107,7 @@ class TransportConnection:
     def resume(self) -> None:
         """The transport takes more."""
         self.stalled_since = 0.0
+        self.write_ready()  # it was sent before what waits
         self._flush()
         if not self.stalled_since:
             self.wake()
