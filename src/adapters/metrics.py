@@ -24,6 +24,9 @@ BATCH_SIZE = Histogram(
     "bellwire_batch_records", "Records in a batch", buckets=(1, 5, 25, 100, 250, 500, 1000, 2000)
 )
 STORE_RETRIES = Counter("bellwire_store_retries_total", "Batches put back, PostgreSQL being away")
+READ_FAILURES = Counter(
+    "bellwire_read_failures_total", "Reads from Kafka that failed, of all partitions or one"
+)
 HELD = Gauge("bellwire_held_partitions", "Partitions that are not read for now")
 FLOODS = Counter("bellwire_floods_total", "Times a partition was stopped by too many bad records")
 LAG = Gauge("bellwire_consumer_lag_records", "Records of this consumer's partitions still to be read")

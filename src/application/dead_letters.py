@@ -62,12 +62,17 @@ class ListDeadLetters:
                     return
 
 
+UNREADABLE = "unreadable"
+"""The code of a batch of records that could not be unpacked and was given up as a whole."""
+
+
 class Skip(StrEnum):
     """Why a letter is not replayed."""
 
     SUPERSEDED = "a later letter is of the same record"
     EXHAUSTED = "it was tried too often"
     EMPTY = "it has no value, so there is nothing to store"
+    UNREADABLE = "it is a batch that nobody could unpack, not a record"
     FOREIGN = "it does not say that it comes from the topic that is replayed to"
 
 
@@ -133,6 +138,8 @@ class ReplayDeadLetters:
     def _obstacle(self, letter: DeadLetter, max_attempts: int) -> Skip | None:
         if letter.record is None or letter.record[0] != self.box.replays_to:
             return Skip.FOREIGN
+        if letter.code == UNREADABLE:
+            return Skip.UNREADABLE
         if letter.value is None:
             return Skip.EMPTY
         return Skip.EXHAUSTED if letter.attempt > max_attempts else None

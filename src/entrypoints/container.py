@@ -161,6 +161,7 @@ class Container(containers.DeclarativeContainer):
         session_seconds=_set.kafka_session_seconds,
         fetch_wait_ms=_set.kafka_fetch_wait_ms,
         batch_records=_set.batch_records,
+        skipped=_set.skipped_batches,
     )
     dead_letters: providers.Provider[KafkaDeadLetters] = providers.Singleton(
         KafkaDeadLetters,

@@ -44,6 +44,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     drain_seconds: Annotated[int, msgspec.Meta(ge=0, le=300)] = 20
     drain_delay_seconds: Annotated[int, msgspec.Meta(ge=0, le=300)] = 0
     batch_records: Positive = 1000
+    skip_unreadable: Annotated[str, msgspec.Meta(pattern="^([0-9]+:[0-9]+(,[0-9]+:[0-9]+)*)?$")] = ""
     bad_records_limit: Annotated[int, msgspec.Meta(ge=0)] = 50
     stuck_seconds: Annotated[int, msgspec.Meta(ge=10)] = 90
     index_capacity: Annotated[int, msgspec.Meta(ge=100, le=5000)] = 200
@@ -80,3 +81,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def origins(self) -> frozenset[str]:
         """The origins of pages, other than our own, that may open a stream."""
         return frozenset(self.allowed_origins.replace(",", " ").split())
+
+    @property
+    def skipped_batches(self) -> frozenset[tuple[int, int]]:
+        """Batches, by partition and offset, that are given up if they cannot be unpacked."""
+        pairs = (place.split(":") for place in self.skip_unreadable.split(",") if place)
+        return frozenset((int(partition), int(offset)) for partition, offset in pairs)

@@ -12,9 +12,10 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from adapters import tracing
+from adapters.kafka.batch import Batch
 from adapters.kafka.codec import Undecodable, decode
 from adapters.kafka.dead_letters import KafkaDeadLetters
-from adapters.kafka.inlet import Batch, KafkaInlet
+from adapters.kafka.inlet import KafkaInlet
 from adapters.kafka.queue import KafkaQueue
 from adapters.kafka.topics import Topics, ensure_topics
 from application.errors import Unavailable, Unconfirmed

@@ -11,12 +11,15 @@ import logging
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import takewhile
+from types import SimpleNamespace
 from typing import Any
 from zlib import crc32
 
 from aiokafka import TopicPartition
 from aiokafka.errors import (
     CommitFailedError,
+    CorruptRecordException,
     IllegalStateError,
     KafkaConnectionError,
     KafkaError,
@@ -24,6 +27,8 @@ from aiokafka.errors import (
 )
 
 from adapters.kafka.codec import Undecodable, decode
+from adapters.kafka.records import Found, Unreadable
+from application.errors import Unavailable
 from domain.identifiers import NotificationId, UserId
 from domain.notification import Draft
 from tests.simulation.loop import PROCESS, Process
@@ -74,6 +79,8 @@ class Kafka:
         """Whether Redis was told of this version, or will be."""
         self.settled = [0] * partitions
         """Up to where every record is known to be in one of the stores."""
+        self.damaged: dict[tuple[int, int], float] = {}
+        """When a record can be unpacked again, by its place; aiokafka's consumer never can."""
         self.group = Group(self)
         self.consumers: list[Consumer] = []
         self._news: list[asyncio.Future[None]] = []
@@ -92,6 +99,9 @@ class Kafka:
         now = int(self.world.clock().timestamp() * 1000)
         record = Record(TOPIC, partition, len(log), now, key, value, headers)
         log.append(record)
+        if self.world.chance(self.world.weather.damages):
+            until = self.world.loop.time() + self.world.source.choice([0.0, 0.5, 5.0])
+            self.damaged[record.place] = until
         try:
             draft = decode(record)
         except Undecodable:
@@ -279,6 +289,14 @@ class Group:
                 joining.set_result(share)
 
 
+async def read(client: "Consumer", partition: TopicPartition, offset: int, *, most: int) -> Found:
+    """Stands in for records.read."""
+    try:
+        return await client.read(partition, offset, most)
+    except KafkaError as error:
+        raise Unavailable from error
+
+
 class Consumer:
     """Stands in for AIOKafkaConsumer."""
 
@@ -295,6 +313,8 @@ class Consumer:
         self._rejoin = asyncio.Event()
         self._coordination: asyncio.Task[None] | None = None
         self._closed = False
+        self._client = self
+        self._fetcher = SimpleNamespace(error_future=self._world.loop.create_future())
         kafka.consumers.append(self)
 
     def subscribe(self, topics: Iterable[str], listener: Any) -> None:
@@ -397,6 +417,9 @@ class Consumer:
             found = self._kafka.log[name.partition][self._positions[name] :][:most]
             if name in self._paused or not found or self._world.chance(self._world.weather.restless):
                 continue
+            if any(record.place in self._kafka.damaged for record in found):
+                self._world.note(f"cannot unpack what lies in {name.partition}, after {len(drained)} others")
+                raise CorruptRecordException(name)  # the positions of the others have moved
             drained[name] = found
             self._positions[name] = found[-1].offset + 1
             most -= len(found)
@@ -408,6 +431,24 @@ class Consumer:
             ]
             self._world.note(f"reads {', '.join(read)}")
         return drained
+
+    async def committed(self, partition: TopicPartition) -> int | None:
+        offsets: list[int] = await self._ask("ask for offsets", lambda: list(self._kafka.group.offsets))
+        return offsets[partition.partition] or None
+
+    async def beginning_offsets(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+        return dict.fromkeys(partitions, 0)
+
+    async def read(self, partition: TopicPartition, offset: int, most: int) -> Found:
+        """Stands in for records.read: one partition, past the consumer's own positions."""
+        log, damaged = self._kafka.log[partition.partition], self._kafka.damaged
+        found: list[Record] = await self._ask("fetch", lambda: log[offset:][:most])
+        now = self._world.loop.time()
+        readable = list(takewhile(lambda record: damaged.get(record.place, 0.0) <= now, found))
+        if found and not readable:
+            raise Unreadable(offset, offset + 1, b"", "damaged")
+        odd = any(record.place in damaged for record in readable)
+        return Found(readable, offset + len(readable), len(log), odd)
 
     async def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
         for partition in offsets:

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from typing import Any, TypeVar
 
 from adapters import clock, wire
-from adapters.kafka import dead_letters, holds, inlet, queue, watchdog, worker
+from adapters.kafka import dead_letters, holds, inlet, queue, records, watchdog, worker
 from adapters.kafka.dead_letters import KafkaDeadLetters
 from adapters.kafka.holds import Holds
 from adapters.kafka.inlet import KafkaInlet
@@ -36,7 +36,7 @@ from entrypoints.live import frames as client_frames
 from entrypoints.live import pace, session, sessions
 from entrypoints.live.session import Hello, Session, Streaming
 from entrypoints.live.sessions import Sessions
-from tests.simulation.kafka import DEAD_LETTERS, SESSION_SECONDS, TOPIC, Consumer, Kafka, Producer
+from tests.simulation.kafka import DEAD_LETTERS, SESSION_SECONDS, TOPIC, Consumer, Kafka, Producer, read
 from tests.simulation.loop import Process
 from tests.simulation.postgres import Postgres, SimulatedFeeds, SimulatedUsers
 from tests.simulation.redis import PREFIX, Client, Redis, Rules
@@ -426,6 +426,7 @@ def simulated(world: World, kafka: Callable[[], Kafka]) -> Iterator[None]:
         (queue, "monotonic", world.loop.time),
         (queue, "AIOKafkaProducer", lambda **_: Producer(kafka())),
         (dead_letters, "AIOKafkaProducer", lambda **_: Producer(kafka())),
+        (records, "read", read),
         (inlet, "AIOKafkaConsumer", lambda **options: Consumer(kafka(), **options)),
     ]
     before = [(module, name, getattr(module, name)) for module, name, _ in patches]

@@ -4,9 +4,8 @@ from collections.abc import Awaitable, Sequence
 from dataclasses import replace
 from typing import Final
 
-from aiokafka import TopicPartition
-
-from adapters.kafka.inlet import Batch, KafkaInlet, Part
+from adapters.kafka.batch import Batch, Part
+from adapters.kafka.inlet import KafkaInlet, NotRead
 from adapters.kafka.worker import Worker
 from adapters.redis.announcer import RedisAnnouncer
 from adapters.websocket.hub import Hub
@@ -23,12 +22,17 @@ from tests.simulation.redis import Rules
 class CommitsFirst(KafkaInlet):
     """Commits what it has read before it is stored."""
 
-    async def next_batch(
-        self, wait_seconds: float, only: TopicPartition | None = None, shrunk: int = 0
-    ) -> Batch:
-        batch = await super().next_batch(wait_seconds, only, shrunk)
+    async def next_batch(self, wait_seconds: float) -> Batch:
+        batch = await super().next_batch(wait_seconds)
         await self.commit({part.partition: part.end for part in batch.parts})
         return batch
+
+
+class ReadsOnAfterAnError(KafkaInlet):
+    """Leaves the positions where a read that failed has moved them."""
+
+    def _undone(self, error: Exception) -> NotRead:
+        return NotRead([], repr(error))
 
 
 class ForgetsWhatIsOwed(Worker):
@@ -87,6 +91,7 @@ class ForgetsUntold(RedisAnnouncer):
 
 WEAKENED: Final = {
     "offsets are committed before the records are stored": Parts(inlet=CommitsFirst),
+    "a read that failed is not taken back": Parts(inlet=ReadsOnAfterAnError),
     "an offset passes records that were put back": Parts(worker=ForgetsWhatIsOwed),
     "what is redelivered is not announced": Parts(store=SilentOnRedelivery),
     "a repeated mark is not announced": Parts(mark=SilentOnNoChange),

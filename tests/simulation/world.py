@@ -46,6 +46,8 @@ class Weather:
     """How likely a user closes a socket right after saying something on it."""
     foul: float
     """How likely a record that another service writes is bad."""
+    damages: float
+    """How likely a record cannot be unpacked: by aiokafka's consumer, or for a while by nobody."""
 
     @classmethod
     def draw(cls, source: random.Random) -> "Weather":
@@ -62,10 +64,11 @@ class Weather:
             some(0.5),
             some(1.0),
             some(1.0),
+            some(0.3),
         )
 
 
-CALM = Weather(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+CALM = Weather(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 
 
 @dataclass(eq=False)

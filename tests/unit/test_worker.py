@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 from aiokafka import TopicPartition
 
+from adapters.kafka.batch import Batch, Part
 from adapters.kafka.codec import Undecodable
 from adapters.kafka.holds import BadRecords, Holds
-from adapters.kafka.inlet import Batch, Part
+from adapters.kafka.inlet import NotRead
+from adapters.kafka.records import Unreadable
 from adapters.kafka.watchdog import Watchdog
 from adapters.kafka.worker import Failure, Worker
 from application.delivery import StoreNotifications
@@ -39,25 +41,48 @@ class Log:
         self.commits: list[Mapping[TopicPartition, int]] = []
         self.batch_records = 1_000
         self.refusals = 0
+        self.damaged: dict[TopicPartition, int] = {}
+        """From which offset on nothing can be unpacked."""
+        self.odd: set[TopicPartition] = set()
+        self.alone: list[TopicPartition] = []
+        """What was read alone."""
 
-    async def next_batch(self, _seconds: float, only: TopicPartition | None = None, shrunk: int = 0) -> Batch:
+    async def next_batch(self, _seconds: float) -> Batch:
+        """As aiokafka reads: what fails on the way has moved the positions of what was looked at before."""
         await asyncio.sleep(0)
-        batch = Batch()
-        for partition, records in self.records.items():
-            position = self.position[partition]
-            made = records[position : position + max(1, self.batch_records >> shrunk)]
-            if made and partition not in self.paused and only in (None, partition):
-                entries = [(_record(partition, position + nth), one) for nth, one in enumerate(made)]
-                batch.parts.append(Part(partition, entries))
-                self.position[partition] += len(made)
-        return batch
+        reading = [partition for partition in self.records if partition not in self.paused]
+        before = dict(self.position)
+        try:
+            parts = [self._part(partition, self.batch_records) for partition in reading]
+        except Unavailable as error:
+            self.position = before
+            self.paused.update(reading)
+            raise NotRead(reading, str(error)) from error
+        return Batch([part for part in parts if part.entries])
+
+    async def read_alone(self, partition: TopicPartition, shrunk: int = 0) -> Batch:
+        await asyncio.sleep(0)
+        self.alone.append(partition)
+        part = self._part(partition, max(1, self.batch_records >> shrunk))
+        if not part.odd:
+            self.paused.discard(partition)
+        return Batch([part] if part.entries else [])
+
+    def _part(self, partition: TopicPartition, size: int) -> Part:
+        position = self.position[partition]
+        made = self.records[partition][position : position + size]
+        damaged = self.damaged.get(partition, position + size)
+        if damaged < position + size:
+            if damaged == position or partition not in self.paused:
+                raise Unreadable(damaged, damaged + 1, b"", "the batch is damaged")
+            made = made[: damaged - position]
+        self.position[partition] += len(made)
+        entries = [(_record(partition, position + nth), one) for nth, one in enumerate(made)]
+        return Part(partition, entries, odd=partition in self.odd)
 
     def put_back(self, partition: TopicPartition, offset: int) -> None:
         self.position[partition] = offset
         self.paused.add(partition)
-
-    def release(self, partition: TopicPartition) -> None:
-        self.paused.discard(partition)
 
     async def commit(self, offsets: Mapping[TopicPartition, int]) -> bool:
         if self.refusals:
@@ -257,6 +282,59 @@ async def test_an_offset_that_was_not_taken_is_committed_again_though_nothing_ne
         await until(lambda: log.committed[P0] == 3)
 
     assert log.commits == [{P0: 3}]
+
+
+# --- what cannot be read ---
+
+
+async def test_a_partition_that_cannot_be_unpacked_holds_up_no_other_and_says_so() -> None:
+    log = Log(p0=good(5), p1=good(3, BOB))
+    log.damaged[P0] = 2
+    stage = await on_stage(log)
+
+    async with stage.working():
+        await until(lambda: log.committed == {P0: 2, P1: 3})
+        log.records[P1] += good(2, BOB, first=4)
+        await until(lambda: log.committed[P1] == 5)
+        await until(lambda: stage.worker.held)
+        with pytest.raises(Unavailable, match="partition 0: offsets 2 to 2 cannot be read: the batch is dam"):
+            await stage.worker.check_partitions()
+        log.damaged.clear()
+        await until(lambda: log.committed[P0] == 5)
+        await stage.worker.check_partitions()
+
+    assert (await stage.version(ADA), await stage.version(BOB)) == (5, 5)
+
+
+async def test_it_is_said_all_the_time_that_a_partition_stands_still_also_while_it_is_tried_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("adapters.kafka.holds._RETRY_SECONDS", 0.001)
+    log = Log(p0=good(5))
+    log.damaged[P0] = 0
+    stage = await on_stage(log)
+
+    async with stage.working():
+        await until(lambda: stage.worker.held)
+        tries = len(log.alone)
+        while len(log.alone) < tries + 5:
+            await asyncio.sleep(0)
+            assert stage.worker.held
+
+
+async def test_what_only_one_reader_stumbles_over_is_read_alone_as_long_as_it_comes() -> None:
+    log = Log(p0=good(5), p1=good(3, BOB))
+    log.damaged[P0], log.odd = 2, {P0}
+    stage = await on_stage(log)
+
+    async with stage.working():
+        await until(lambda: log.committed == {P0: 2, P1: 3})
+        log.damaged.clear()
+        await until(lambda: log.committed[P0] == 5)
+        assert P0 in log.paused
+        log.odd.clear()
+        await until(lambda: P0 not in log.paused)
+        await stage.worker.check_partitions()
 
 
 # --- a flood of bad records ---

@@ -1,7 +1,7 @@
 """KafkaDeadLetterBox: the dead-letter topic read without a group, and records sent back from it."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Collection, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -9,17 +9,20 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from adapters.kafka import headers
+from adapters.kafka import headers, records
 from adapters.kafka.codec import addressee
 from adapters.kafka.dead_letters import build_producer
+from adapters.kafka.records import Unreadable, UnreadableBatch
 from adapters.kafka.topics import DEAD_LETTER_BYTES, Topics
+from application.dead_letters import UNREADABLE
 from application.errors import Unavailable, UnknownDeadLetter
 from application.ports import DeadLetter, Position, Progress
 
 _CLIENT_ID = "bellwire-dlq"
 _DEADLINE_SECONDS = 15.0
 _REQUEST_TIMEOUT_MS = 10_000
-_POLL_MS = 500
+_AGAIN_SECONDS = 0.2
+_AT_ONCE = 1_000
 
 
 class KafkaDeadLetterBox:
@@ -44,18 +47,15 @@ class KafkaDeadLetterBox:
             client_id=_CLIENT_ID,
             group_id=None,
             enable_auto_commit=False,
-            # Where retention has deleted meanwhile what was to be read next.
-            auto_offset_reset="earliest",
             request_timeout_ms=_REQUEST_TIMEOUT_MS,
-            max_partition_fetch_bytes=2 * DEAD_LETTER_BYTES,
-            fetch_max_bytes=4 * DEAD_LETTER_BYTES,
         )
         with _translated():
             async with asyncio.timeout(_DEADLINE_SECONDS):
                 await self._consumer.start()
-                # What the consumer itself knows is only of topics that it reads already.
-                cluster = await self._consumer._client.fetch_all_metadata()  # noqa: SLF001 - no other way
-        self._partitions = cluster.partitions_for_topic(self._topics.dead_letters) or frozenset()
+                # What a client knows is only of topics that it has been told to look at.
+                client = self._consumer._client  # noqa: SLF001 - no other way
+                await client.set_topics([self._topics.dead_letters])
+        self._partitions = client.cluster.partitions_for_topic(self._topics.dead_letters) or frozenset()
         if not self._partitions:
             raise Unavailable(f"There is no topic {self._topics.dead_letters}; bellwire migrate makes it.")
 
@@ -135,38 +135,43 @@ class KafkaDeadLetterBox:
         """
         if begin >= listed:
             return listed
-        consumer = self._connected()
-        consumer.assign([partition])
-        consumer.seek(partition, listed - 1)
-        await self._fetch(partition, listed - 1)
-        told: int = consumer.highwater(partition)
-        return max(listed, told)
+        return max(listed, (await self._read(partition, listed - 1)).highwater)
 
     async def _records(self, partition: TopicPartition, begin: int, end: int) -> AsyncGenerator[Any, None]:
         """The records of a partition from one offset up to another."""
-        if begin >= end:
-            return
-        consumer = self._connected()
-        consumer.assign([partition])
-        consumer.seek(partition, begin)
         position = begin
         # Not every offset holds a record: the position says when the end is reached.
         while position < end:
-            records, position = await self._fetch(partition, position)
-            for record in records:
+            found = await self._read(partition, position)
+            position = found.end
+            for record in found.records:
                 if begin <= record.offset < end:
                     yield record
 
-    async def _fetch(self, partition: TopicPartition, position: int) -> tuple[Sequence[Any], int]:
-        """What comes next, and the position after it. A broker that is away looks like an empty topic."""
+    async def _read(self, partition: TopicPartition, position: int) -> records.Found:
+        """What comes next, however long the broker takes to have it. Raises Unavailable."""
         consumer = self._connected()
         with _translated():
             async with asyncio.timeout(_DEADLINE_SECONDS):
                 while True:
-                    found = await consumer.getmany(partition, timeout_ms=_POLL_MS)
-                    after = await consumer.position(partition)
-                    if after != position:
-                        return found.get(partition, ()), after
+                    try:
+                        found = await records.read(
+                            consumer._client,  # noqa: SLF001 - no other way
+                            partition,
+                            position,
+                            most=_AT_ONCE,
+                            max_bytes=4 * DEAD_LETTER_BYTES,
+                        )
+                    except Unreadable as error:
+                        return records.Found([_unreadable(partition, error)], error.end)
+                    except Unavailable:
+                        await asyncio.sleep(_AGAIN_SECONDS)
+                        continue
+                    if found.end > position:
+                        return found
+                    # What was to be read next may have been deleted meanwhile: its time was over.
+                    begins = await consumer.beginning_offsets([partition])
+                    position = max(position, begins[partition])
 
     def _connected(self) -> AIOKafkaConsumer:
         if self._consumer is None:
@@ -205,6 +210,12 @@ def _letter(record: Any) -> DeadLetter:
         first_failed_at=(told and told.first_failed_at) or at,
         record=(told.topic, told.partition, told.offset) if told else None,
     )
+
+
+def _unreadable(partition: TopicPartition, error: Unreadable) -> UnreadableBatch:
+    """A batch of letters that cannot be unpacked is one letter, which cannot be replayed."""
+    reason = (headers.ERROR_CODE, UNREADABLE.encode()), (headers.ERROR_MESSAGE, str(error).encode())
+    return UnreadableBatch.of(partition, error, 0, headers=reason)
 
 
 def _time(milliseconds: int) -> datetime:

@@ -13,7 +13,8 @@ from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from adapters import clock as system
 from adapters import metrics
 from adapters.kafka import headers
-from adapters.kafka.topics import DEAD_LETTER_BYTES
+from adapters.kafka.records import UnreadableBatch
+from adapters.kafka.topics import DEAD_LETTER_BYTES, METADATA_SECONDS
 from application.dead_letters import printable
 from application.errors import Unavailable
 from application.ports import Clock
@@ -39,6 +40,7 @@ def build_producer(bootstrap: str, client_id: str) -> AIOKafkaProducer:
         max_request_size=_REQUEST_BYTES,
         request_timeout_ms=5_000,
         retry_backoff_ms=100,
+        metadata_max_age_ms=METADATA_SECONDS * 1000,
     )
 
 
@@ -123,6 +125,8 @@ class KafkaDeadLetters:
             headers.ERROR_CODE: failure.code,
             headers.VERSION: self._version,
         }
+        if isinstance(record, UnreadableBatch):
+            reasons[headers.LAST_OFFSET] = str(record.end - 1)
 
         def with_message(message: str) -> headers.Headers:
             return headers.of_letter(record, at, {**reasons, headers.ERROR_MESSAGE: message})

@@ -20,6 +20,7 @@ Headers = Sequence[tuple[str, bytes | None]]
 TOPIC = "dlq-original-topic"
 PARTITION = "dlq-original-partition"
 OFFSET = "dlq-original-offset"
+LAST_OFFSET = "dlq-original-last-offset"
 TIMESTAMP = "dlq-original-timestamp"
 GROUP = "dlq-consumer-group"
 ERROR_CLASS = "dlq-error-class"
@@ -30,7 +31,7 @@ FIRST_FAILED_AT = "dlq-first-failed-at"
 VERSION = "dlq-app-version"
 
 _CARRIED = frozenset({TOPIC, PARTITION, OFFSET, TIMESTAMP, ATTEMPT, FIRST_FAILED_AT})
-_OURS = _CARRIED | {GROUP, ERROR_CLASS, ERROR_CODE, ERROR_MESSAGE, VERSION}
+_OURS = _CARRIED | {LAST_OFFSET, GROUP, ERROR_CLASS, ERROR_CODE, ERROR_MESSAGE, VERSION}
 
 _TOPIC_NAME = re.compile(rb"[A-Za-z0-9._-]{1,249}")
 _INTEGER = re.compile(rb"-?[0-9]{1,19}")
@@ -121,7 +122,14 @@ def error_class(code: str) -> str:
 
 
 def _without(headers: Iterable[tuple[str, bytes | None]], names: frozenset[str]) -> Headers:
-    return [(name, value) for name, value in headers if name not in names]
+    return [(_writable(name), value) for name, value in headers if name not in names]
+
+
+def _writable(name: str) -> str:
+    r"""A name as it can be written. Bytes of it that are not UTF-8, which a broker takes and our client does
+    not write, become `\xNN`.
+    """
+    return name if name.isascii() else name.encode(errors="surrogateescape").decode(errors="backslashreplace")
 
 
 def _topic(value: bytes) -> str:

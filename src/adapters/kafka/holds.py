@@ -13,12 +13,15 @@ _RETRY_SECONDS_MAX = 5.0
 
 @dataclass(slots=True)
 class _Hold:
-    reason: str
+    reason: str | None
+    """Why; None where nothing is wrong with the partition itself."""
     until: float
+    tried: bool = False
+    """Whether it is being tried again."""
 
 
 class Holds:
-    """When each partition that was put back is to be tried again."""
+    """When each partition that was put back is to be read again, alone."""
 
     def __init__(self, now: Callable[[], float] = monotonic) -> None:
         self._now = now
@@ -35,14 +38,27 @@ class Holds:
             seconds *= random.uniform(0.5, 1)  # noqa: S311 - jitter
         self._held[partition] = _Hold(reason, self._now() + seconds)
 
+    def read_alone(self, partition: TopicPartition, seconds: float = 0) -> None:
+        """Have a partition read alone for another reason than that it failed."""
+        self._held[partition] = _Hold(None, self._now() + seconds)
+
     def due(self) -> TopicPartition | None:
-        """Let go of a partition whose time has come."""
+        """Return a partition whose time has come. It is held, for the same reason, until it fails again or
+        that is over.
+        """
         now = self._now()
         for partition, hold in self._held.items():
-            if hold.until <= now:
-                del self._held[partition]
+            if hold.until <= now and not hold.tried:
+                hold.tried = True
                 return partition
         return None
+
+    def over(self, partition: TopicPartition) -> bool:
+        """What held a partition is over, unless it was held again meanwhile. Return whether it had failed."""
+        hold = self._held.get(partition)
+        if hold is not None and hold.tried:
+            del self._held[partition]
+        return self._failures.pop(partition, None) is not None
 
     def failures(self, partition: TopicPartition) -> int:
         """How often in a row it has failed."""
@@ -50,10 +66,8 @@ class Holds:
 
     def succeeded(self, partitions: Iterable[TopicPartition]) -> None:
         """These were stored: what held them is over, and what waits for the same servers may try at once."""
-        recovered = False
-        for partition in partitions:
-            recovered |= self._failures.pop(partition, None) is not None
-        if recovered:
+        recovered = [self.over(partition) for partition in partitions]
+        if any(recovered):
             for partition, hold in self._held.items():
                 if partition in self._failures:
                     hold.until = self._now()
@@ -65,8 +79,8 @@ class Holds:
 
     @property
     def reasons(self) -> Mapping[TopicPartition, str]:
-        """What is held, and why."""
-        return {partition: hold.reason for partition, hold in self._held.items()}
+        """What stands still, and why."""
+        return {partition: hold.reason for partition, hold in self._held.items() if hold.reason is not None}
 
 
 class BadRecords:

@@ -2,16 +2,20 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from time import time
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import IllegalStateError, KafkaError
 
-from adapters.kafka.codec import Undecodable, decode
+from adapters.kafka import records
+from adapters.kafka.batch import Batch, Entry, Part, entry
+from adapters.kafka.codec import Undecodable
+from adapters.kafka.records import Unreadable, UnreadableBatch
+from adapters.kafka.topics import METADATA_SECONDS
+from application.dead_letters import UNREADABLE
 from application.errors import Unavailable
-from domain.notification import Draft
 
 logger = logging.getLogger(__name__)
 
@@ -20,45 +24,12 @@ _LEAVE_SECONDS = 5.0
 _PING_SECONDS = 2.0
 
 
-@dataclass(slots=True)
-class Part:
-    """What was read of one partition at once, in its order."""
+class NotRead(Exception):
+    """A read of all partitions failed. They are back where they were, paused: each is to be read alone."""
 
-    partition: TopicPartition
-    entries: list[tuple[Any, Draft | Undecodable]] = field(default_factory=list)
-    """The records, each with what can be made of it."""
-
-    @property
-    def first(self) -> int:
-        """Where it begins."""
-        return int(self.entries[0][0].offset)
-
-    @property
-    def end(self) -> int:
-        """What to commit once every record of it is in one of the stores."""
-        return int(self.entries[-1][0].offset) + 1
-
-
-@dataclass(slots=True)
-class Batch:
-    """What was read at once."""
-
-    parts: list[Part] = field(default_factory=list)
-
-    @property
-    def size(self) -> int:
-        """How many records it has."""
-        return sum(len(part.entries) for part in self.parts)
-
-    @property
-    def drafts(self) -> list[Draft]:
-        """What can be stored."""
-        return [made for part in self.parts for _, made in part.entries if isinstance(made, Draft)]
-
-    @property
-    def oldest(self) -> int:
-        """Timestamp of the oldest record, in Unix milliseconds."""
-        return min(int(part.entries[0][0].timestamp) for part in self.parts)
+    def __init__(self, partitions: Collection[TopicPartition], reason: str) -> None:
+        self.partitions = partitions
+        super().__init__(reason)
 
 
 class KafkaInlet:
@@ -73,7 +44,9 @@ class KafkaInlet:
         session_seconds: float,
         fetch_wait_ms: int,
         batch_records: int,
+        skipped: Collection[tuple[int, int]] = (),
     ) -> None:
+        """`skipped` are batches, by partition and offset, that are given up if they cannot be read."""
         self._topic = topic
         self._options = {
             "bootstrap_servers": bootstrap,
@@ -81,6 +54,9 @@ class KafkaInlet:
             "client_id": "bellwire-consumer",
             "enable_auto_commit": False,
             "auto_offset_reset": "earliest",
+            # What a producer took back was never sent.
+            "isolation_level": "read_committed",
+            "metadata_max_age_ms": METADATA_SECONDS * 1000,
             "session_timeout_ms": int(session_seconds * 1000),
             "heartbeat_interval_ms": int(session_seconds * 1000 / 5),
             # How long the others wait for a member to finish its batch when the group changes.
@@ -90,11 +66,14 @@ class KafkaInlet:
             # them wait for up to a fifth of this.
             "fetch_max_wait_ms": fetch_wait_ms,
             # Prefetched per partition and per broker: the defaults would hold up to 50 MB.
-            "max_partition_fetch_bytes": 1024 * 1024,
+            "max_partition_fetch_bytes": records.MAX_BYTES,
             "fetch_max_bytes": 8 * 1024 * 1024,
             "retry_backoff_ms": 100,
         }
         self._batch_records = batch_records
+        self._skipped = frozenset(skipped)
+        self._handed: dict[TopicPartition, int] = {}
+        """Up to where each partition was handed over, since it is this member's or was put back."""
         self._consumer: AIOKafkaConsumer | None = None
         self._listener: _Listener | None = None
 
@@ -103,7 +82,7 @@ class KafkaInlet:
         way. Raises Unavailable.
         """
         consumer = AIOKafkaConsumer(**self._options)
-        self._listener = _Listener(revoked)
+        self._listener = _Listener(revoked, self._handed.clear)
         consumer.subscribe([self._topic], listener=self._listener)
         try:
             await consumer.start()
@@ -130,48 +109,53 @@ class KafkaInlet:
         except (KafkaError, TimeoutError) as error:
             raise Unavailable("Kafka is out of reach.") from error
 
-    async def next_batch(
-        self, wait_seconds: float, only: TopicPartition | None = None, shrunk: int = 0
-    ) -> Batch:
-        """Return what has arrived, up to the size of a batch halved so many times, of all partitions or only
-        of one; wait at most this long for the first.
+    async def next_batch(self, wait_seconds: float) -> Batch:
+        """Return what has arrived, up to the size of a batch; wait at most this long for the first. Raises
+        NotRead.
 
         Under load a batch is what arrived while the one before was stored, so it grows with the load and
         nobody waits for it to fill.
         """
         if self._consumer is None:
             return Batch()
-        wanted = [] if only is None else [only]
-        size = max(1, self._batch_records >> shrunk)
         try:
             found = await self._consumer.getmany(
-                *wanted, timeout_ms=int(wait_seconds * 1000), max_records=size
+                timeout_ms=int(wait_seconds * 1000), max_records=self._batch_records
             )
-        except KafkaError as error:
-            # The client goes on by itself; one that never gets over it is the watchdog's to end.
-            logger.warning("nothing could be read for now: %r", error)
-            await asyncio.sleep(wait_seconds)
+            self._check_fetching()
+        # Also what is no error of Kafka's: codecs and malformed records raise what they like.
+        except Exception as error:
+            raise self._undone(error) from error
+        return Batch([self._part(partition, read) for partition, read in found.items() if read])
+
+    async def read_alone(self, partition: TopicPartition, shrunk: int = 0) -> Batch:
+        """Return what comes next of a partition that was put back, up to the size of a batch halved so many
+        times. Raises Unavailable, and Unreadable where nothing can be unpacked: then it stays where it is.
+
+        Past aiokafka's reader, which is more easily put off, and would put off the other partitions with it.
+        Unless there is more to come that is odd, the partition is released.
+        """
+        if self._consumer is None or self._listener is None:
             return Batch()
-        return Batch(
-            [
-                Part(partition, [(record, _made_of(record)) for record in records])
-                for partition, records in found.items()
-                if records
-            ]
-        )
+        since, put_back = self._listener.assignments, self._handed.get(partition)
+        start = await self._committed(partition) if put_back is None else put_back
+        found, batch = await self._read(partition, start, max(1, self._batch_records >> shrunk))
+        if self.rebalancing or since != self._listener.assignments or self._handed.get(partition) != put_back:
+            return Batch()  # meanwhile it was put back further, or is another member's
+        self._handed[partition] = found.end
+        self._consumer.seek(partition, found.end)
+        if not found.odd:
+            self._consumer.resume(partition)
+        return batch
 
     def put_back(self, partition: TopicPartition, offset: int) -> None:
-        """Go back to an offset of a partition and do not read on before its release. Does nothing if the
-        partition is another member's by now: then it reads from the committed offset.
+        """Go back to an offset of a partition and do not read on but alone. Does nothing if the partition is
+        another member's by now: then it reads from the committed offset.
         """
         if self._consumer is not None and partition in self._consumer.assignment():
             self._consumer.pause(partition)
             self._consumer.seek(partition, offset)
-
-    def release(self, partition: TopicPartition) -> None:
-        """Read on what was put back."""
-        if self._consumer is not None and partition in self._consumer.assignment():
-            self._consumer.resume(partition)
+            self._handed[partition] = offset
 
     async def commit(self, offsets: Mapping[TopicPartition, int]) -> bool:
         """Commit offsets; return whether that is done. If not, and the partitions move, their records come
@@ -189,6 +173,57 @@ class KafkaInlet:
             logger.warning("offsets were not committed: %r", error)
             return False
         return True
+
+    def _part(self, partition: TopicPartition, read: Sequence[Any]) -> Part:
+        self._handed[partition] = read[-1].offset + 1
+        return Part(partition, [entry(record) for record in read])
+
+    def _undone(self, error: Exception) -> NotRead:
+        """Take back a read that failed. By then the client has moved on in partitions that it had looked at
+        before, and what it had taken of them is lost.
+        """
+        logger.warning("nothing could be read: %r; each partition is read alone", error)
+        undone = []
+        if self._consumer is not None:
+            undone = sorted(self._consumer.assignment() - self._consumer.paused())
+            self._consumer.pause(*undone)
+            for partition in undone:
+                if partition in self._handed:  # else it is read from the committed offset
+                    self._consumer.seek(partition, self._handed[partition])
+        return NotRead(undone, repr(error))
+
+    def _check_fetching(self) -> None:
+        """Raise what ended the client's fetching: it would look as if nothing arrived any more."""
+        fetching = self._consumer._fetcher.error_future  # type: ignore[union-attr]  # noqa: SLF001
+        if fetching.done():
+            fetching.result()
+
+    async def _read(self, partition: TopicPartition, start: int, most: int) -> tuple[records.Found, Batch]:
+        client = self._consumer._client  # type: ignore[union-attr]  # noqa: SLF001 - there is no other way
+        try:
+            found = await records.read(client, partition, start, most=most)
+        except Unreadable as error:
+            if (partition.partition, error.offset) not in self._skipped:
+                raise
+            logger.warning("partition %d: %s; given up, as it was told", partition.partition, error)
+            batch = UnreadableBatch.of(partition, error, int(time() * 1000))
+            entries: list[Entry] = [(batch, Undecodable(UNREADABLE, str(error)))]
+            found = records.Found(end=error.end, odd=True)
+        else:
+            entries = [entry(record) for record in found.records]
+        return found, Batch([Part(partition, entries, odd=found.odd)] if entries else [])
+
+    async def _committed(self, partition: TopicPartition) -> int:
+        """Where this member begins to read a partition. Raises Unavailable."""
+        try:
+            async with asyncio.timeout(_PING_SECONDS):
+                committed = await self._consumer.committed(partition)  # type: ignore[union-attr]
+                if committed is None:
+                    begins = await self._consumer.beginning_offsets([partition])  # type: ignore[union-attr]
+                    committed = begins[partition]
+        except (KafkaError, IllegalStateError, TimeoutError) as error:
+            raise Unavailable(f"Kafka does not say where to begin: {error!r}") from error
+        return int(committed)
 
     @property
     def assignments(self) -> int:
@@ -215,8 +250,9 @@ class KafkaInlet:
 
 
 class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
-    def __init__(self, revoked: Callable[[], Awaitable[None]]) -> None:
+    def __init__(self, revoked: Callable[[], Awaitable[None]], gone: Callable[[], None]) -> None:
         self._revoked = revoked
+        self._gone = gone
         self.assigned = False
         self.assignments = 0
 
@@ -224,15 +260,9 @@ class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
         self.assigned = False
         if revoked:
             await self._revoked()
+        self._gone()
 
     async def on_partitions_assigned(self, assigned: object) -> None:
         self.assigned = True
         self.assignments += 1
         logger.info("reading %d partitions", len(list(assigned)))  # type: ignore[call-overload]
-
-
-def _made_of(record: Any) -> Draft | Undecodable:
-    try:
-        return decode(record)
-    except Undecodable as error:
-        return error

@@ -11,6 +11,7 @@ from aiokafka.errors import KafkaError
 
 from adapters import metrics, tracing
 from adapters.kafka import codec
+from adapters.kafka.topics import METADATA_SECONDS
 from application.errors import Unavailable, Unconfirmed
 from domain.notification import Draft
 
@@ -43,6 +44,7 @@ def build_producer(bootstrap: str, client_id: str) -> AIOKafkaProducer:
         linger_ms=_LINGER_MS,
         request_timeout_ms=_REQUEST_TIMEOUT_MS,
         retry_backoff_ms=100,
+        metadata_max_age_ms=METADATA_SECONDS * 1000,
     )
 
 

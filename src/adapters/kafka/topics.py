@@ -9,6 +9,9 @@ from application.errors import Unavailable
 
 # The headers that say why a record failed must not make it too large for the dead-letter topic.
 DEAD_LETTER_BYTES = 2 * 1024 * 1024
+# How old may be what a client knows of topics: new partitions, and a topic that was deleted and made again,
+# show only there. By default clients look every five minutes.
+METADATA_SECONDS = 10
 _RETENTION_MS = 30 * 24 * 60 * 60 * 1000
 
 

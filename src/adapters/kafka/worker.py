@@ -18,10 +18,11 @@ from typing import Any
 from aiokafka import TopicPartition
 
 from adapters import metrics
+from adapters.kafka.batch import Batch, Part
 from adapters.kafka.codec import Undecodable
 from adapters.kafka.dead_letters import KafkaDeadLetters
 from adapters.kafka.holds import BadRecords, Holds
-from adapters.kafka.inlet import Batch, KafkaInlet, Part
+from adapters.kafka.inlet import KafkaInlet, NotRead
 from application.delivery import Stored, StoreNotifications
 from application.errors import Unavailable
 from domain.identifiers import NotificationId, UserId
@@ -31,6 +32,8 @@ logger = logging.getLogger(__name__)
 
 _WAIT_SECONDS = 0.2
 _STOPPED_SECONDS = 15.0
+# The other partitions have their turn between two batches of one that is read alone.
+_ODD_SECONDS = 0.01
 
 Failure = tuple[Any, str, str]
 """A record that is in no feed, with the code and the words of why."""
@@ -147,15 +150,36 @@ class Worker:
     # --- one batch ---
 
     async def _next_batch(self) -> Batch:
-        """What has arrived; or of a partition that failed, and is due, what comes next: alone, and less each
-        time, in case there was too much for the time that a transaction has.
+        """What has arrived; or of a partition that was put back, and is due, what comes next: alone, and less
+        each time it fails, in case there was too much for the time that a transaction has.
         """
         due = self._holds.due()
         metrics.HELD.set(len(self._holds.reasons))
-        if due is None:
+        if due is not None:
+            return await self._read_alone(due)
+        try:
             return await self._inlet.next_batch(_WAIT_SECONDS)
-        self._inlet.release(due)
-        return await self._inlet.next_batch(_WAIT_SECONDS, due, self._holds.failures(due))
+        except NotRead as error:
+            metrics.READ_FAILURES.inc()
+            for partition in error.partitions:
+                self._holds.read_alone(partition)
+            await self.stopped_within(_WAIT_SECONDS)  # whatever it is, it may last
+            return Batch()
+
+    async def _read_alone(self, partition: TopicPartition) -> Batch:
+        try:
+            batch = await self._inlet.read_alone(partition, self._holds.failures(partition))
+        except Unavailable as error:
+            metrics.READ_FAILURES.inc()
+            logger.warning("partition %d was not read: %s", partition.partition, error)
+            self._holds.hold(partition, str(error))
+            return Batch()
+        for part in batch.parts:
+            if part.odd:
+                self._holds.read_alone(part.partition, _ODD_SECONDS)
+        if not batch.parts:
+            self._holds.over(partition)
+        return batch
 
     async def _process(self, batch: Batch) -> None:
         async with self._storing:

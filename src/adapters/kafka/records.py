@@ -1,0 +1,282 @@
+"""Records of one partition, read past aiokafka's consumer.
+
+The consumer takes what has arrived of all partitions at once. If it cannot unpack one of them it raises, and
+has by then moved its positions past the records of others (`Fetcher.fetched_records`). And it reads more
+strictly than a broker checks: a header's name that is not UTF-8 would block a partition for ever. Here one
+partition is read, nothing has moved when that fails, and what can be read is read.
+"""
+
+import asyncio
+import struct
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from aiokafka import TopicPartition, codec
+from aiokafka.client import AIOKafkaClient
+from aiokafka.consumer.fetcher import READ_COMMITTED, PartitionRecords
+from aiokafka.errors import CorruptRecordException, KafkaError, OffsetOutOfRangeError, for_code
+from aiokafka.protocol.fetch import FetchRequest
+from aiokafka.record.default_records import DefaultRecordBatch
+from aiokafka.record.legacy_records import LegacyRecordBatch
+from aiokafka.record.util import decode_varint
+
+from application.errors import Unavailable
+
+MAX_BYTES = 1024 * 1024
+"""What is asked for at once. A single batch that is larger comes whole all the same (KIP-74)."""
+
+_ANSWER_SECONDS = 5.0
+_WAIT_MS = 50
+
+_DECOMPRESS: dict[int, Callable[[bytes], Any]] = {
+    DefaultRecordBatch.CODEC_NONE: bytes,
+    DefaultRecordBatch.CODEC_GZIP: codec.gzip_decode,
+    DefaultRecordBatch.CODEC_SNAPPY: codec.snappy_decode,
+    DefaultRecordBatch.CODEC_LZ4: codec.lz4_decode,
+    DefaultRecordBatch.CODEC_ZSTD: codec.zstd_decode,
+}
+
+# https://kafka.apache.org/documentation/#recordbatch
+_START = struct.Struct(">qi")  # base offset, length of all that follows
+_MAGIC_AT, _SHORTEST = 16, 26
+_RECORDS_AT, _COUNT = 61, struct.Struct(">i")
+
+
+class Unreadable(Unavailable):
+    """A batch cannot be unpacked: damaged, or compressed in a way that is not known here."""
+
+    def __init__(self, offset: int, end: int, raw: bytes, reason: str) -> None:
+        self.offset = offset
+        """From which offset on nothing could be read."""
+        self.end = end
+        """The offset behind the batch."""
+        self.raw = raw
+        """The batch as the broker keeps it."""
+        super().__init__(f"offsets {offset} to {end - 1} cannot be read: {reason}")
+
+
+@dataclass(frozen=True, slots=True)
+class UnreadableBatch:
+    """A batch that an operator has given up, in the place of the records that it holds."""
+
+    topic: str
+    partition: int
+    offset: int
+    end: int
+    """The offset behind it."""
+    timestamp: int
+    """When it was given up, in Unix milliseconds."""
+    value: bytes
+    """The batch as the broker keeps it."""
+    key: None = None
+    headers: tuple[tuple[str, bytes | None], ...] = ()
+
+    @classmethod
+    def of(cls, partition: TopicPartition, error: Unreadable, timestamp: int, **more: Any) -> Self:
+        """What stands for the batch that could not be unpacked."""
+        topic, number = partition
+        return cls(topic, number, error.offset, error.end, timestamp, error.raw, **more)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What lies in a partition from some offset on."""
+
+    records: Sequence[Any] = ()
+    end: int = 0
+    """Where to read on. Not every offset has a record: transactions leave gaps."""
+    highwater: int = 0
+    """Where the partition ends."""
+    odd: bool = False
+    """Whether there is something among it that aiokafka's consumer would fail at."""
+
+
+async def read(
+    client: AIOKafkaClient, partition: TopicPartition, offset: int, *, most: int, max_bytes: int = MAX_BYTES
+) -> Found:
+    """Return up to so many committed records, from an offset on; none where nothing is.
+
+    Raises Unavailable, and Unreadable if what lies there cannot be unpacked. An offset that the partition
+    does not have (any more) finds nothing: where to go on from there is for the consumer to say.
+    """
+    try:
+        async with asyncio.timeout(_ANSWER_SECONDS):
+            code, highwater, aborted, data = await _fetch(client, partition, offset, max_bytes)
+    except (KafkaError, TimeoutError) as error:
+        client.force_metadata_update()
+        raise Unavailable(f"Kafka is out of reach: {error!r}") from error
+    error_type = for_code(code)
+    if error_type is OffsetOutOfRangeError:
+        return Found(end=offset, highwater=highwater)
+    if code:
+        client.force_metadata_update()
+        raise Unavailable(f"Kafka does not let it be read: {error_type.__name__}")
+    return unpack(data, partition, offset, aborted=aborted, highwater=highwater, most=most)
+
+
+async def _fetch(
+    client: AIOKafkaClient, partition: TopicPartition, offset: int, max_bytes: int
+) -> tuple[int, int, Sequence[tuple[int, int]], bytes]:
+    node = client.cluster.leader_for_partition(partition)
+    if node is None or node == -1:
+        raise KafkaError("nobody leads the partition")
+    request = FetchRequest(
+        _WAIT_MS,
+        1,
+        max_bytes,
+        READ_COMMITTED,
+        [(partition.topic, [(partition.partition, offset, max_bytes)])],
+    )
+    answer = await client.send(node, request)
+    ((_, ((_, code, highwater, *rest),)),) = answer.topics
+    # From version 4 on: [last stable offset, …, aborted transactions, (the replica to prefer,) records].
+    aborted = rest[2 if answer.API_VERSION >= 11 else -2] if answer.API_VERSION >= 4 else ()
+    return code, highwater, aborted or (), rest[-1] or b""
+
+
+def unpack(
+    data: bytes,
+    partition: TopicPartition,
+    offset: int,
+    *,
+    aborted: Sequence[tuple[int, int]] = (),
+    highwater: int = 0,
+    most: int,
+) -> Found:
+    """Return the records in what a broker sent, from an offset on. Raises Unreadable if not even the first
+    can be unpacked; what lies before one that cannot is returned.
+    """
+    batches = _Batches(data)
+    # aiokafka's own: checks the sums, leaves out what was aborted and what only marks a transaction's end.
+    unpacking = PartitionRecords(partition, batches, aborted, offset, None, None, True, READ_COMMITTED)
+    records: list[Any] = []
+    try:
+        batches.check_first()
+        for record in unpacking:
+            records.append(record)
+            if len(records) == most:
+                break
+    # Whatever a codec raises, or a structure that is none: it is told of, and nothing was passed.
+    except Exception as error:
+        if unpacking.next_fetch_offset == offset:
+            end, raw = batches.current
+            raise Unreadable(offset, max(end, offset + 1), raw, repr(error)) from error
+    return Found(records, unpacking.next_fetch_offset, highwater, batches.odd)
+
+
+class _Batches:
+    """Stands in for aiokafka's MemoryRecords: what a broker sent, batch by batch."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._at = 0
+        self.current = (0, data)
+        """The offset behind the batch that was taken last, and its bytes."""
+        self.odd = False
+
+    def has_next(self) -> bool:
+        """Whether there is another one, and all of it."""
+        if self._at + _SHORTEST > len(self._data):
+            return False
+        _, length = _START.unpack_from(self._data, self._at)
+        return bool(self._at + _START.size + length <= len(self._data))
+
+    def check_first(self) -> None:
+        """Raise what is wrong if there are bytes, but no whole batch."""
+        if self._data and not self.has_next():
+            raise CorruptRecordException("the batch is cut off")
+
+    def next_batch(self) -> Any:
+        """Take it."""
+        base, length = _START.unpack_from(self._data, self._at)
+        raw = self._data[self._at : self._at + _START.size + max(length, 0)]
+        self.current = (base + 1, raw)
+        if len(raw) < _SHORTEST:
+            raise CorruptRecordException(f"a batch of {len(raw)} bytes")
+        self._at += len(raw)
+        if raw[_MAGIC_AT] < 2:
+            return LegacyRecordBatch(raw, raw[_MAGIC_AT])
+        if len(raw) < _RECORDS_AT:
+            raise CorruptRecordException(f"a batch of {len(raw)} bytes")
+        batch = _Batch(raw, self)
+        self.current = (batch.next_offset, raw)
+        return batch
+
+
+class _Batch:
+    """A batch of format 2 that is read leniently where aiokafka's own reader fails."""
+
+    def __init__(self, raw: bytes, among: _Batches) -> None:
+        self._raw = raw
+        self._among = among
+        self._strict = DefaultRecordBatch(raw)
+        self.validate_crc = self._strict.validate_crc
+        self.base_offset = self._strict.base_offset
+        self.next_offset = self._strict.next_offset
+        self.producer_id = self._strict.producer_id
+        self.is_transactional = self._strict.is_transactional
+        self.is_control_batch = self._strict.is_control_batch
+
+    def __next__(self) -> Any:
+        """The record of a control batch."""
+        return next(self._strict)
+
+    def __iter__(self) -> Iterator[Any]:
+        try:
+            return iter(list(self._strict))
+        except UnicodeDecodeError:
+            self._among.odd = True
+            return iter(list(self._leniently()))
+
+    def _leniently(self) -> "Iterator[_Record]":
+        strict = self._strict
+        reader = _Reader(_DECOMPRESS[strict.compression_type](self._raw[_RECORDS_AT:]))
+        (count,) = _COUNT.unpack_from(self._raw, _RECORDS_AT - _COUNT.size)
+        for _ in range(count):
+            reader.number()  # its length: the batch's sum was right
+            reader.take(1)  # attributes: none are in use
+            since, delta = reader.number(), reader.number()
+            when = strict.max_timestamp if strict.timestamp_type else strict.first_timestamp + since
+            key, value = reader.nullable(), reader.nullable()
+            headers: list[tuple[str, bytes | None]]
+            headers = [(_name(reader.nullable()), reader.nullable()) for _ in range(reader.number())]
+            yield _Record(strict.base_offset + delta, when, strict.timestamp_type, key, value, headers)
+
+
+@dataclass(frozen=True, slots=True)
+class _Record:
+    offset: int
+    timestamp: int
+    timestamp_type: int
+    key: bytes | None
+    value: bytes | None
+    headers: list[tuple[str, bytes | None]] = field(default_factory=list)
+    checksum: None = None
+
+
+class _Reader:
+    """The fields of records, one after another."""
+
+    def __init__(self, data: Any) -> None:
+        self._data = bytearray(data)
+        self._at = 0
+
+    def number(self) -> int:
+        value, self._at = decode_varint(self._data, self._at)
+        return int(value)
+
+    def take(self, count: int) -> bytes:
+        start, self._at = self._at, self._at + count
+        if count < 0 or self._at > len(self._data):
+            raise CorruptRecordException("a record that ends too early")
+        return bytes(self._data[start : self._at])
+
+    def nullable(self) -> bytes | None:
+        count = self.number()
+        return None if count < 0 else self.take(count)
+
+
+def _name(raw: bytes | None) -> str:
+    """A header's name. Bytes that are not UTF-8 are kept as Python keeps those of file names (PEP 383)."""
+    return (raw or b"").decode(errors="surrogateescape")

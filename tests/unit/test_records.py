@@ -1,0 +1,193 @@
+"""What a broker sends, unpacked: every codec, what was aborted, what is odd, and what nobody can read."""
+
+import struct
+from collections.abc import Callable
+from contextlib import suppress
+
+import pytest
+from aiokafka import TopicPartition
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
+from aiokafka.record.legacy_records import LegacyRecordBatchBuilder
+from aiokafka.record.util import calc_crc32c
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from adapters.kafka.batch import entry
+from adapters.kafka.records import Found, Unreadable, unpack
+
+PARTITION = TopicPartition("topic", 3)
+CODECS = {"none": 0, "gzip": 1, "snappy": 2, "lz4": 3, "zstd": 4}
+PRODUCER = 7
+
+
+def a_batch(
+    *values: bytes,
+    first: int = 0,
+    codec: str = "none",
+    transactional: bool = False,
+    header: bytes = b"name",
+    with_headers: bool = True,
+) -> bytes:
+    """Records of one batch, each with a header, as a broker keeps them."""
+    producer = PRODUCER if transactional else -1
+    builder = DefaultRecordBatchBuilder(2, 0, transactional, producer, 0, 0, 1 << 20)
+    for number, value in enumerate(values):
+        headers = [("n" * len(header), b"x")] if with_headers else []
+        builder.append(number, timestamp=1_000 + number, key=b"key", value=value, headers=headers)
+    raw = bytearray(bytes(builder.build()).replace(b"n" * len(header), header))
+    if codec != "none":
+        raw = _compressed(raw, codec)
+    raw[:8] = struct.pack(">q", first)
+    return signed(raw)
+
+
+def _compressed(raw: bytearray, codec: str) -> bytearray:
+    from aiokafka import codec as codecs
+
+    packed = bytes(getattr(codecs, f"{codec}_encode")(bytes(raw[61:])))
+    raw = raw[:61] + packed
+    raw[22] |= CODECS[codec]
+    raw[8:12] = struct.pack(">i", len(raw) - 12)
+    return raw
+
+
+def signed(raw: bytearray) -> bytes:
+    """With the sum that belongs to it."""
+    raw[17:21] = struct.pack(">I", calc_crc32c(bytes(raw[21:])))
+    return bytes(raw)
+
+
+def an_abort(at: int) -> bytes:
+    """The mark that ends a transaction that was taken back."""
+    raw = bytearray(a_batch(b"", first=at, transactional=True, with_headers=False))
+    body = b"\x00" + b"\x00" + b"\x00" + b"\x08" + struct.pack(">hh", 0, 0) + b"\x01" + b"\x00"
+    raw[61:] = bytes([len(body) * 2]) + body
+    raw[22] |= 0x20
+    raw[8:12] = struct.pack(">i", len(raw) - 12)
+    return signed(raw)
+
+
+def found(
+    data: bytes, offset: int = 0, *, most: int = 1_000, aborted: tuple[tuple[int, int], ...] = ()
+) -> Found:
+    return unpack(data, PARTITION, offset, aborted=aborted, highwater=99, most=most)
+
+
+def values(what: Found) -> list[bytes]:
+    return [record.value for record in what.records]
+
+
+@pytest.mark.parametrize("codec", CODECS)
+@pytest.mark.parametrize("header", [b"name", b"n\xe4me"])
+def test_records_of_every_codec_come_out_as_they_went_in(codec: str, header: bytes) -> None:
+    got = found(a_batch(b"one", b"two" * 99, first=5, codec=codec, header=header), 5)
+
+    assert [(record.offset, record.timestamp, record.key, record.value) for record in got.records] == [
+        (5, 1_000, b"key", b"one"),
+        (6, 1_001, b"key", b"two" * 99),
+    ]
+    for record in got.records:
+        ((name, value),) = record.headers
+        assert (name.encode(errors="surrogateescape"), value) == (header, b"x")
+    assert (got.end, got.highwater, got.odd) == (7, 99, header != b"name")
+
+
+def test_an_odd_batch_among_others_is_told_of() -> None:
+    got = found(a_batch(b"a") + a_batch(b"b", first=1, header=b"\xff") + a_batch(b"c", first=2))
+
+    assert values(got) == [b"a", b"b", b"c"]
+    assert got.odd
+
+
+def test_it_begins_and_ends_where_it_is_told_to() -> None:
+    data = a_batch(b"a", b"b", b"c") + a_batch(b"d", first=3)
+
+    assert values(found(data, 1, most=2)) == [b"b", b"c"]
+    assert found(data, 1, most=2).end == 3
+    assert values(found(data, 3)) == [b"d"]
+
+
+def test_what_was_aborted_is_passed() -> None:
+    data = a_batch(b"a", b"b", transactional=True) + an_abort(2) + a_batch(b"c", first=3)
+
+    got = found(data, aborted=((PRODUCER, 0),))
+
+    assert (values(got), got.end) == ([b"c"], 4)
+    only = found(a_batch(b"a", transactional=True) + an_abort(1), aborted=((PRODUCER, 0),))
+    assert (only.records, only.end) == ([], 2)
+
+
+def test_what_was_not_aborted_is_not() -> None:
+    assert values(found(a_batch(b"a", transactional=True), aborted=((PRODUCER, 1),))) == [b"a"]
+
+
+def test_a_batch_of_an_old_format_is_read_too() -> None:
+    builder = LegacyRecordBatchBuilder(0, 0, 1 << 20)
+    builder.append(0, timestamp=None, key=b"key", value=b"old", headers=[])
+
+    got = found(bytes(builder.build()))
+
+    assert values(got) == [b"old"]
+    record, _ = entry(got.records[0])
+    assert record.timestamp == -1
+
+
+DAMAGE: dict[str, Callable[[bytearray], bytes]] = {
+    "a sum that is wrong": lambda raw: bytes(raw[:17] + b"\0\0\0\0" + raw[21:]),
+    "a codec that nobody knows": lambda raw: signed(raw[:22] + b"\x07" + raw[23:]),
+    "a codec that it is not packed with": lambda raw: signed(raw[:22] + b"\x04" + raw[23:]),
+    "too many records": lambda raw: signed(raw[:57] + struct.pack(">i", 9) + raw[61:]),
+    "fewer than none": lambda raw: signed(raw[:57] + struct.pack(">i", -9) + raw[61:]),
+    "a record that says it is longer": lambda raw: signed(raw[:61] + b"\x7e" + raw[62:]),
+    "cut off": lambda raw: bytes(raw[:-1]),
+    "cut off in its head": lambda raw: bytes(raw[:20]),
+    "a length below nothing": lambda raw: bytes(raw[:8] + struct.pack(">i", -1) + raw[12:]),
+    "a length of almost nothing": lambda raw: bytes(raw[:8] + struct.pack(">i", 20) + raw[12:]),
+}
+
+
+@pytest.mark.parametrize("how", DAMAGE)
+def test_what_is_damaged_is_told_of_with_its_place_and_its_bytes(how: str) -> None:
+    damaged = DAMAGE[how](bytearray(a_batch(b"one", b"two", first=5)))
+
+    with pytest.raises(Unreadable, match=r"offsets 5 to \d+ cannot be read: ") as caught:
+        found(damaged, 5)
+
+    assert caught.value.offset == 5
+    assert caught.value.end > 5
+    assert damaged.startswith(caught.value.raw)
+
+
+@pytest.mark.parametrize("how", DAMAGE)
+def test_what_lies_before_the_damage_is_read(how: str) -> None:
+    good, bad = a_batch(b"one", b"two", first=5), DAMAGE[how](bytearray(a_batch(b"three", first=7)))
+
+    got = found(good + bad, 5)
+
+    assert (values(got), got.end) == ([b"one", b"two"], 7)
+
+
+def test_where_nothing_is_nothing_is_found() -> None:
+    assert found(b"", 7) == Found([], 7, 99)
+
+
+SAMPLES = [
+    a_batch(b"one", b"two", codec=codec, header=header) for codec in CODECS for header in (b"name", b"\xff")
+]
+
+
+@given(st.sampled_from(SAMPLES), st.data())
+@settings(max_examples=300, deadline=None)
+def test_whatever_comes_is_read_or_told_of(sample: bytes, data: st.DataObject) -> None:
+    raw = bytearray(sample)
+    for _ in range(data.draw(st.integers(1, 4))):
+        raw[data.draw(st.integers(8, len(raw) - 1))] = data.draw(st.integers(0, 255))
+    mended = signed(raw) if data.draw(st.booleans()) else bytes(raw)
+
+    sent = mended[: data.draw(st.integers(0, len(mended)))]
+
+    with suppress(Unreadable):
+        got = found(sent)
+        assert got.end >= len(got.records)
+        for record in got.records:
+            assert entry(record)
