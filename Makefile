@@ -3,7 +3,7 @@
 
 SERVERS ?= embedded
 # Those of broker_faults bring brokers of their own.
-BROKER_TESTS := apache_kafka broker_away dead_letters end_to_end faults flood groups kafka steps
+BROKER_TESTS := apache_kafka broker_away dead_letters end_to_end faults flood groups kafka reading steps
 BIN := .venv/bin
 READY := .venv/.ready
 CANDIDATES := $(or $(PYTHON),python3 python3.13 python3.12 python3.11)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 from adapters import metrics
 from adapters.kafka.dead_letters import KafkaDeadLetters
@@ -19,32 +20,38 @@ from tests.wiring import change_frame
 
 
 def an_inlet(
-    bootstrap: str, topics: Topics, *, session_seconds: float, group: str | None = None
+    bootstrap: str, topics: Topics, *, session_seconds: float, group: str | None = None, **more: Any
 ) -> KafkaInlet:
+    options: dict[str, Any] = {"fetch_wait_ms": 20, "batch_records": 100, **more}
     return KafkaInlet(
-        bootstrap,
-        topics.name,
-        group or topics.name,
-        session_seconds=session_seconds,
-        fetch_wait_ms=20,
-        batch_records=100,
+        bootstrap, topics.name, group or topics.name, session_seconds=session_seconds, **options
     )
 
 
 class Stage:
     """A worker whose stores can be cut off."""
 
-    def __init__(self, bootstrap: str, topics: Topics, *, session_seconds: float) -> None:
+    def __init__(
+        self,
+        bootstrap: str,
+        topics: Topics,
+        *,
+        session_seconds: float,
+        feeds: MemoryFeeds | None = None,
+        bad_records_limit: int = 50,
+        **more: Any,
+    ) -> None:
+        """`feeds` if it shares its store with others; `more` goes to the inlet."""
         self.users = MemoryUsers()
-        self.feeds = MemoryFeeds(self.users)
+        self.feeds = feeds or MemoryFeeds(self.users)
         announcer = MemoryAnnouncer(MemoryIndex(contracts.body), Hub(), change_frame)
         self.letters = KafkaDeadLetters(bootstrap, topics.dead_letters, topics.name, "1.2.3")
-        self.inlet = an_inlet(bootstrap, topics, session_seconds=session_seconds)
+        self.inlet = an_inlet(bootstrap, topics, session_seconds=session_seconds, **more)
         self.worker = Worker(
             self.inlet,
             StoreNotifications(feeds=self.feeds, announcer=announcer),
             self.letters,
-            bad_records_limit=50,
+            bad_records_limit=bad_records_limit,
         )
 
     @asynccontextmanager

@@ -3,68 +3,26 @@
 import struct
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Any
 
 import pytest
 from aiokafka import TopicPartition
-from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.legacy_records import LegacyRecordBatchBuilder
-from aiokafka.record.util import calc_crc32c
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapters.kafka.batch import entry
 from adapters.kafka.records import Found, Unreadable, unpack
+from tests import raw_records
+from tests.raw_records import CODECS, an_abort, signed
 
 PARTITION = TopicPartition("topic", 3)
-CODECS = {"none": 0, "gzip": 1, "snappy": 2, "lz4": 3, "zstd": 4}
 PRODUCER = 7
 
 
-def a_batch(
-    *values: bytes,
-    first: int = 0,
-    codec: str = "none",
-    transactional: bool = False,
-    header: bytes = b"name",
-    with_headers: bool = True,
-) -> bytes:
-    """Records of one batch, each with a header, as a broker keeps them."""
-    producer = PRODUCER if transactional else -1
-    builder = DefaultRecordBatchBuilder(2, 0, transactional, producer, 0, 0, 1 << 20)
-    for number, value in enumerate(values):
-        headers = [("n" * len(header), b"x")] if with_headers else []
-        builder.append(number, timestamp=1_000 + number, key=b"key", value=value, headers=headers)
-    raw = bytearray(bytes(builder.build()).replace(b"n" * len(header), header))
-    if codec != "none":
-        raw = _compressed(raw, codec)
-    raw[:8] = struct.pack(">q", first)
-    return signed(raw)
-
-
-def _compressed(raw: bytearray, codec: str) -> bytearray:
-    from aiokafka import codec as codecs
-
-    packed = bytes(getattr(codecs, f"{codec}_encode")(bytes(raw[61:])))
-    raw = raw[:61] + packed
-    raw[22] |= CODECS[codec]
-    raw[8:12] = struct.pack(">i", len(raw) - 12)
-    return raw
-
-
-def signed(raw: bytearray) -> bytes:
-    """With the sum that belongs to it."""
-    raw[17:21] = struct.pack(">I", calc_crc32c(bytes(raw[21:])))
-    return bytes(raw)
-
-
-def an_abort(at: int) -> bytes:
-    """The mark that ends a transaction that was taken back."""
-    raw = bytearray(a_batch(b"", first=at, transactional=True, with_headers=False))
-    body = b"\x00" + b"\x00" + b"\x00" + b"\x08" + struct.pack(">hh", 0, 0) + b"\x01" + b"\x00"
-    raw[61:] = bytes([len(body) * 2]) + body
-    raw[22] |= 0x20
-    raw[8:12] = struct.pack(">i", len(raw) - 12)
-    return signed(raw)
+def a_batch(*values: bytes, header: bytes = b"name", **options: Any) -> bytes:
+    """Records of one batch, each with a header."""
+    return raw_records.a_batch(*((b"key", value, [(header, b"x")]) for value in values), **options)
 
 
 def found(
@@ -84,7 +42,7 @@ def test_records_of_every_codec_come_out_as_they_went_in(codec: str, header: byt
 
     assert [(record.offset, record.timestamp, record.key, record.value) for record in got.records] == [
         (5, 1_000, b"key", b"one"),
-        (6, 1_001, b"key", b"two" * 99),
+        (6, 1_000, b"key", b"two" * 99),
     ]
     for record in got.records:
         ((name, value),) = record.headers
@@ -108,17 +66,17 @@ def test_it_begins_and_ends_where_it_is_told_to() -> None:
 
 
 def test_what_was_aborted_is_passed() -> None:
-    data = a_batch(b"a", b"b", transactional=True) + an_abort(2) + a_batch(b"c", first=3)
+    data = a_batch(b"a", b"b", producer=PRODUCER) + an_abort(2, PRODUCER) + a_batch(b"c", first=3)
 
     got = found(data, aborted=((PRODUCER, 0),))
 
     assert (values(got), got.end) == ([b"c"], 4)
-    only = found(a_batch(b"a", transactional=True) + an_abort(1), aborted=((PRODUCER, 0),))
+    only = found(a_batch(b"a", producer=PRODUCER) + an_abort(1, PRODUCER), aborted=((PRODUCER, 0),))
     assert (only.records, only.end) == ([], 2)
 
 
 def test_what_was_not_aborted_is_not() -> None:
-    assert values(found(a_batch(b"a", transactional=True), aborted=((PRODUCER, 1),))) == [b"a"]
+    assert values(found(a_batch(b"a", producer=PRODUCER), aborted=((PRODUCER, 1),))) == [b"a"]
 
 
 def test_a_batch_of_an_old_format_is_read_too() -> None:

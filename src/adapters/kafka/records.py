@@ -93,7 +93,7 @@ class Found:
 
 
 async def read(
-    client: AIOKafkaClient, partition: TopicPartition, offset: int, *, most: int, max_bytes: int = MAX_BYTES
+    client: AIOKafkaClient, partition: TopicPartition, offset: int, *, most: int, max_bytes: int | None = None
 ) -> Found:
     """Return up to so many committed records, from an offset on; none where nothing is.
 
@@ -102,7 +102,7 @@ async def read(
     """
     try:
         async with asyncio.timeout(_ANSWER_SECONDS):
-            code, highwater, aborted, data = await _fetch(client, partition, offset, max_bytes)
+            code, highwater, aborted, data = await _fetch(client, partition, offset, max_bytes or MAX_BYTES)
     except (KafkaError, TimeoutError) as error:
         client.force_metadata_update()
         raise Unavailable(f"Kafka is out of reach: {error!r}") from error
