@@ -52,10 +52,11 @@ class KafkaDeadLetterBox:
         with _translated():
             async with asyncio.timeout(_DEADLINE_SECONDS):
                 await self._consumer.start()
-                # What a client knows is only of topics that it has been told to look at.
                 client = self._consumer._client  # noqa: SLF001 - no other way
-                await client.set_topics([self._topics.dead_letters])
-        self._partitions = client.cluster.partitions_for_topic(self._topics.dead_letters) or frozenset()
+                cluster = await client.fetch_all_metadata()
+                self._partitions = cluster.partitions_for_topic(self._topics.dead_letters) or frozenset()
+                if self._partitions:  # brokers that make what they are asked for are not asked
+                    await client.set_topics([self._topics.dead_letters])
         if not self._partitions:
             raise Unavailable(f"There is no topic {self._topics.dead_letters}; bellwire migrate makes it.")
 
