@@ -139,7 +139,7 @@ async def test_numbers_beyond_64_bits_come_back_and_can_be_sent(
         lambda engine: PostgresUsers(engine).add(a_user(), None),
         lambda engine: PostgresUsers(engine).get(ADA),
         lambda engine: PostgresUsers(engine).known([ADA]),
-        lambda engine: PostgresUsers(engine).credentials("ada@example.com"),
+        lambda engine: PostgresUsers(engine).credentials(["ada@example.com"]),
         lambda engine: PostgresUsers(engine).disable(ADA),
         lambda engine: PostgresUsers(engine).enable(ADA),
         lambda engine: PostgresUsers(engine).revoke_tokens(ADA),
