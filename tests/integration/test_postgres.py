@@ -140,6 +140,8 @@ async def test_numbers_beyond_64_bits_come_back_and_can_be_sent(
         lambda engine: PostgresUsers(engine).get(ADA),
         lambda engine: PostgresUsers(engine).known([ADA]),
         lambda engine: PostgresUsers(engine).credentials(["ada@example.com"]),
+        lambda engine: PostgresUsers(engine).has_address("ada@example.com"),
+        lambda engine: PostgresUsers(engine).renew(a_user(), "a hash", "ada@example.com", "another"),
         lambda engine: PostgresUsers(engine).disable(ADA),
         lambda engine: PostgresUsers(engine).enable(ADA),
         lambda engine: PostgresUsers(engine).revoke_tokens(ADA),
