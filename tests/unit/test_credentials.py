@@ -18,6 +18,7 @@ from adapters.security.passwords import Argon2Passwords
 from adapters.security.tokens import JwtTokens
 from application.errors import NotAuthenticated
 from application.ports import Passwords, TextForms, Tokens
+from domain.errors import Invalid
 from tests import contracts
 from tests.build import ADA, NOW
 
@@ -209,6 +210,21 @@ def test_a_form_is_what_the_library_makes_of_the_text(profile: Any, text: str) -
             return error.start, error.end, error.reason.removeprefix("DISALLOWED/")
 
     assert outcome(lambda given: _enforced(profile, given)) == outcome(get_profile(profile.name).enforce)
+
+
+@pytest.mark.parametrize("form", [PrecisForms().email, PrecisForms().password])
+@given(
+    text=st.text(max_size=10)
+    | st.lists(st.text(TOGETHER + ".@xn-\u0130\u3002\u1e9e", max_size=6), max_size=3).map("@".join)
+)
+def test_every_text_has_a_form_which_has_itself_as_its_form_or_is_refused(
+    form: Callable[[str], str], text: str
+) -> None:
+    try:
+        found = form(text)
+    except Invalid:
+        return
+    assert form(found) == found
 
 
 @pytest.mark.parametrize("text", ["\u30fb" * 1000 + "\u30a2", "\u0660" * 1000, "\u06f0" * 1000])
