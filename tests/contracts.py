@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
+from traceback import format_exception
 from typing import Any, Protocol
 
 import pytest
@@ -34,13 +35,14 @@ from application.ports import (
     Revocation,
     Spot,
     Standing,
+    TextForms,
     Tickets,
     Tokens,
     UnreadIndex,
     UnreadPage,
     Users,
 )
-from domain.errors import UnknownNotification, UnknownUser, UserTaken
+from domain.errors import Invalid, UnknownNotification, UnknownUser, UserTaken
 from domain.feed import Added, Feed, FeedChange, Marked, Settled
 from domain.identifiers import NotificationId, UserId
 from domain.notification import Draft, Mark, Notification, Status
@@ -734,12 +736,12 @@ class UsersContract:
         await users.add(user, "a hash")
 
         assert await users.get(user.id) == user
-        assert await users.credentials("ada@example.com") == (user, "a hash")
+        assert await users.credentials(["ada@example.com"]) == (user, "a hash")
 
     async def test_an_unknown_user_is_not_found(self, users: Users) -> None:
         with pytest.raises(UnknownUser):
             await users.get(ADA)
-        assert await users.credentials("ada@example.com") is None
+        assert await users.credentials(["ada@example.com"]) is None
         assert await users.known([ADA]) == frozenset()
 
     async def test_nobody_is_asked_for(self, users: Users) -> None:
@@ -783,7 +785,59 @@ class UsersContract:
     async def test_without_a_password_there_are_no_credentials(self, users: Users) -> None:
         await users.add(a_user(ADA, email="ada@example.com"), None)
 
-        assert await users.credentials("ada@example.com") is None
+        assert await users.credentials(["ada@example.com"]) is None
+
+    async def test_of_several_addresses_the_first_with_a_password_counts(self, users: Users) -> None:
+        await users.add(a_user(ADA, email="ada@example.com"), "hash of ada")
+        await users.add(a_user(BOB, email="bob@example.com"), "hash of bob")
+        await users.add(a_user(NOBODY, email="bare@example.com"), None)
+
+        for emails, expected in (
+            (["ada@example.com", "bob@example.com"], "hash of ada"),
+            (["bob@example.com", "ada@example.com"], "hash of bob"),
+            (["eve@example.com", "bob@example.com"], "hash of bob"),
+            (["bare@example.com", "ada@example.com"], "hash of ada"),
+        ):
+            found = await users.credentials(emails)
+            assert found is not None
+            assert found[1] == expected
+        assert await users.credentials([]) is None
+
+    async def test_an_address_is_somebodys_with_or_without_a_password(self, users: Users) -> None:
+        await users.add(a_user(ADA, email="ada@example.com"), None)
+
+        assert await users.has_address("ada@example.com")
+        assert not await users.has_address("Ada@example.com")
+
+    async def test_a_user_gets_another_form_of_the_address_and_another_hash(self, users: Users) -> None:
+        user = a_user(ADA, email="zoe\u0301@example.com")
+        await users.add(user, "a hash")
+
+        await users.renew(user, "a hash", "zo\u00e9@example.com", "another hash")
+
+        renewed = a_user(ADA, email="zo\u00e9@example.com")
+        assert await users.get(ADA) == renewed
+        assert await users.credentials(["zo\u00e9@example.com"]) == (renewed, "another hash")
+        assert await users.credentials(["zoe\u0301@example.com"]) is None
+
+    async def test_what_has_changed_meanwhile_is_not_renewed(self, users: Users) -> None:
+        user = a_user(ADA, email="ada@example.com")
+        await users.add(user, "a hash")
+
+        await users.renew(user, "an older hash", "ada@example.org", "another hash")
+        await users.renew(a_user(ADA, email="old@example.com"), "a hash", "ada@example.org", "another hash")
+
+        assert await users.credentials(["ada@example.com"]) == (user, "a hash")
+
+    async def test_an_address_of_another_user_is_given_to_nobody(self, users: Users) -> None:
+        user = a_user(ADA, email="ada@example.com")
+        await users.add(user, "a hash")
+        await users.add(a_user(BOB, email="bob@example.com"), None)
+
+        with pytest.raises(UserTaken):
+            await users.renew(user, "a hash", "bob@example.com", "another hash")
+
+        assert await users.credentials(["ada@example.com"]) == (user, "a hash")
 
     async def test_of_many_sign_ups_at_once_one_succeeds(self, users: Users) -> None:
         outcomes = await asyncio.gather(
@@ -824,7 +878,7 @@ class UsersContract:
         assert before <= first <= after
         user = a_user(ADA, email="ada@example.com", disabled_at=first)
         assert await users.get(ADA) == user
-        assert await users.credentials("ada@example.com") == (user, "a hash")
+        assert await users.credentials(["ada@example.com"]) == (user, "a hash")
         revocation = (await self.revoked(users))[ADA]
         assert revocation.disabled
         assert before <= revocation.at <= after
@@ -1665,6 +1719,139 @@ class TokensContract:
     async def test_what_is_no_token_is_refused(self, tokens: Tokens, token: str) -> None:
         with pytest.raises(NotAuthenticated):
             tokens.verify(token, NOW)
+
+
+class TextFormsContract:
+    """Needs `forms`."""
+
+    @pytest.mark.parametrize(
+        ("typed", "form"),
+        [
+            ("Ada+News@Example.COM", "ada+news@example.com"),
+            ("o'brien_{x}|y@a_host", "o'brien_{x}|y@a_host"),
+            ("ada@[IPv6:::1]", "ada@[ipv6:::1]"),
+            (" ada@example.com.\n", "ada@example.com"),
+            ("zoe\u0301@example.com", "zo\u00e9@example.com"),
+            ("\u212aelvin@example.com", "kelvin@example.com"),
+            (
+                "\uff41\uff44\uff41\uff20\uff45\uff58\uff41\uff4d\uff50\uff4c\uff45\uff0e\uff43\uff4f\uff4d",
+                "ada@example.com",
+            ),
+            ("\uff76\uff9e@example.com", "\u30ac@example.com"),
+            ("\u1100\u1161@\u1112\u1161\u11ab.example", "\uac00@\ud55c.example"),
+            ("ada@B\u00dcCHER.example", "ada@b\u00fccher.example"),
+            ("ada@bu\u0308cher.example", "ada@b\u00fccher.example"),
+            ("ada@XN--bcher-kva.example", "ada@b\u00fccher.example"),
+            ("ada@\uff38\uff2e\uff0d\uff0dbcher-kva.example", "ada@b\u00fccher.example"),
+            ("ada@fa\u00df.example", "ada@fa\u00df.example"),
+            ("ada@fass.example", "ada@fass.example"),
+            ("ada@a\u3002b\uff61c", "ada@a.b.c"),
+            ("ada@xn--i-7iq.ws", "ada@xn--i-7iq.ws"),
+            ("\u05d0\u05d1@\u05d0\u05d1.example", "\u05d0\u05d1@\u05d0\u05d1.example"),
+        ],
+    )
+    def test_an_address_has_one_form(self, forms: TextForms, typed: str, form: str) -> None:
+        assert forms.email(typed) == form
+        assert forms.email(form) == form
+
+    @pytest.mark.parametrize(
+        "typed",
+        [
+            "",
+            "ada",
+            "@",
+            "ada@",
+            "@example.com",
+            "ada@.",
+            "ada@a..b",
+            "ada@a\u3002\u3002\u00fc",
+            "ad\u200ba@example.com",
+            "ad\u00ada@example.com",
+            "ada\ufe0f@example.com",
+            "ada@exam\u200bple.com",
+            "ada@exam\u00adple.com",
+            "ada@\u00fc\u2060.com",
+            "\u202eada@example.com",
+            "a\x00da@example.com",
+            "a\x1bda@example.com",
+            "ada@exam\x00ple.com",
+            "ad\ud800@example.com",
+            "ada@\udfff.com",
+            "ad a@example.com",
+            "ad\u3000a@example.com",
+            "ada@exam ple.com",
+            "ada@ex\u00a0ample.com",
+            "\u2764@example.com",
+            "ada@i\u2764.ws",
+            "ada@-\u00fc.example",
+            "ada@" + "\u00fc" * 64 + ".example",
+            "ada@ex\ufe6bample.com",
+            "1\u05d0@example.com",
+            "\ufb01@example.com",
+            "\u0378@example.com",
+            "a" * 1024 + "@example.com",
+        ],
+    )
+    def test_what_is_no_address_is_refused_with_its_field(self, forms: TextForms, typed: str) -> None:
+        with pytest.raises(Invalid) as caught:
+            forms.email(typed)
+
+        (error,) = caught.value.errors
+        assert error.field == "email"
+        assert error.message.startswith("must be an e-mail address")
+
+    def test_who_is_refused_for_a_character_that_nobody_sees_is_told_which(self, forms: TextForms) -> None:
+        with pytest.raises(Invalid, match=r"U\+200B"):
+            forms.email("ad\u200ba@example.com")
+
+    @pytest.mark.parametrize(
+        ("typed", "form"),
+        [
+            ("Correct horse", "Correct horse"),
+            (" correct  horse ", " correct  horse "),
+            ("correct\u00a0horse\u3000", "correct horse "),
+            ("de\u0301ja\u0300 vu", "d\u00e9j\u00e0 vu"),
+            ("\u1100\u1161\u11a8", "\uac01"),
+            ("\u212b", "\u00c5"),
+            ("\ufb01\uff21\u2460", "\ufb01\uff21\u2460"),
+            ("\U0001f469\u2764", "\U0001f469\u2764"),
+            ("\u0660\u0661\u0660", "\u0660\u0661\u0660"),
+            ("\u30fb\u30a2\u30fb", "\u30fb\u30a2\u30fb"),
+            ("\u0958" * 256, "\u0915\u093c" * 256),
+        ],
+    )
+    def test_a_password_has_one_form(self, forms: TextForms, typed: str, form: str) -> None:
+        assert forms.password(typed) == form
+        assert forms.password(form) == form
+
+    @pytest.mark.parametrize(
+        "typed",
+        [
+            "",
+            "secret\x00",
+            "secret\t",
+            "secret\x7f",
+            "secret\x85",
+            "secret\u200b",
+            "secret\u00ad",
+            "secret\ufe0f",
+            "secret\U0001f469\u200d\U0001f4bb",
+            "secret\ud800",
+            "secret\ufffe",
+            "secret\ue000",
+            "secret\u0378",
+            "secret\u0660\u06f0",
+            "secret\u30fb\u30fb",
+            "secret" * 200,
+        ],
+    )
+    def test_what_is_no_password_is_refused_without_showing_it(self, forms: TextForms, typed: str) -> None:
+        with pytest.raises(Invalid) as caught:
+            forms.password(typed)
+
+        (error,) = caught.value.errors
+        assert error.field == "password"
+        assert "secret" not in "".join(format_exception(caught.value))
 
 
 class PasswordsContract:

@@ -87,12 +87,25 @@ class MemoryUsers(Reachable):
         self.reach()
         return frozenset(users) & self.held.keys()
 
-    async def credentials(self, email: str) -> tuple[User, str] | None:
+    async def credentials(self, emails: Sequence[str]) -> tuple[User, str] | None:
         self.reach()
-        for user, password_hash in self.held.values():
-            if user.email == email and password_hash is not None:
-                return user, password_hash
+        for email in emails:
+            for user, password_hash in self.held.values():
+                if user.email == email and password_hash is not None:
+                    return user, password_hash
         return None
+
+    async def renew(self, user: User, password_hash: str, email: str, new_hash: str) -> None:
+        self.reach()
+        if any(known.email == email and known.id != user.id for known, _ in self.held.values()):
+            raise UserTaken
+        now, held = self.held[user.id]
+        if (now.email, held) == (user.email, password_hash):
+            self.held[user.id] = replace(now, email=email), new_hash
+
+    async def has_address(self, email: str) -> bool:
+        self.reach()
+        return any(known.email == email for known, _ in self.held.values())
 
     async def disable(self, user: UserId) -> None:
         known = await self.get(user)

@@ -2,17 +2,21 @@
 
 import hashlib
 import hmac
+import logging
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
-from application.errors import NotAllowed, NotAuthenticated, Revoked
-from application.ports import ApiKey, ApiKeys, Claims, Clock, Passwords, Tickets, Tokens, Users
+from application.errors import NotAllowed, NotAuthenticated, Revoked, Unavailable
+from application.ports import ApiKey, ApiKeys, Claims, Clock, Passwords, TextForms, Tickets, Tokens, Users
 from application.revoking import Revocations
-from domain.errors import FieldError, Invalid, UserTaken
+from domain.errors import FieldError, Invalid, UserTaken, gathered
 from domain.identifiers import UserId
-from domain.user import User, check_password, normal_email
+from domain.user import User, check_password, earlier_email, is_password
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +28,7 @@ class CreateUser:
 
     users: Users
     passwords: Passwords
+    forms: TextForms
     clock: Clock
     new_user_id: Callable[[], UserId]
 
@@ -34,39 +39,103 @@ class CreateUser:
         password: str | None = None,
         user_id: UserId | None = None,
     ) -> User:
-        if password is not None:
-            check_password(password)
-            if email is None:
-                raise Invalid([FieldError("email", "is required to log in with a password")])
-        user = User(
-            id=user_id if user_id is not None else self.new_user_id(),
-            name=name,
-            email=normal_email(email) if email is not None else None,
-            created_at=self.clock(),
-        )
+        user, secret = self._checked(name, email, password, user_id)
         if user.id in await self.users.known([user.id]):
             raise UserTaken  # before the costly hash
-        await self.users.add(user, await self.passwords.hash(password) if password else None)
+        earlier = earlier_email(email) if email is not None else None
+        if earlier not in {None, user.email} and await self.users.has_address(earlier):
+            raise UserTaken
+        await self.users.add(user, await self.passwords.hash(secret) if secret is not None else None)
         return user
+
+    def _checked(
+        self, name: str, email: str | None, password: str | None, user_id: UserId | None
+    ) -> tuple[User, str | None]:
+        broken: list[FieldError] = []
+        address = secret = None
+        with gathered(broken):
+            if email is not None:
+                address = self.forms.email(email)
+        with gathered(broken):
+            if password is not None:
+                secret = self.forms.password(password)
+                check_password(secret)
+        if password is not None and email is None:
+            broken.append(FieldError("email", "is required to log in with a password"))
+        with gathered(broken):
+            user = User(
+                id=user_id if user_id is not None else self.new_user_id(),
+                name=name,
+                email=address,
+                created_at=self.clock(),
+            )
+        if broken:
+            raise Invalid(broken)
+        return user, secret
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogIn:
-    """Exchange an e-mail address and a password for a user token. Raises NotAuthenticated."""
+    """Exchange an e-mail address and a password for a user token. Raises NotAuthenticated.
+
+    Accounts from before addresses and passwords had one form are let in with what was typed then, and come
+    into that form by it.
+    """
 
     users: Users
     passwords: Passwords
+    forms: TextForms
     tokens: Tokens
     clock: Clock
 
     async def __call__(self, email: str, password: str) -> tuple[UserId, str, int]:
         """Whose token, the token, and its lifetime in seconds."""
-        found = await self.users.credentials(normal_email(email))
-        right = await self.passwords.verify(password, found[1] if found else None)
-        if found is None or not right or found[0].disabled_at is not None:
+        address, secret = _form(self.forms.email, email), _form(self.forms.password, password)
+        # First as it was stored earlier: nobody loses an account to one who signs up with the form of its
+        # address, for no address is stored in an earlier form any more.
+        found = await self.users.credentials(_different(earlier_email(email), address))
+        right = await self._right(
+            _different(secret, password if is_password(password) else None), found[1] if found else None
+        )
+        if found is None or right is None or found[0].disabled_at is not None:
             raise NotAuthenticated("The e-mail address or the password is wrong.")
-        user = found[0].id
-        return user, *self.tokens.mint(user, self.clock())
+        user, held = found
+        await self._renew(user, held, address or user.email, secret if right != secret else None)
+        return user.id, *self.tokens.mint(user.id, self.clock())
+
+    async def _right(self, forms: Sequence[str], held: str | None) -> str | None:
+        """The form of the password that was hashed. How many are tried depends on nothing but what was typed,
+        unless one is right: nobody learns who has an account, nor from when it is.
+        """
+        for form in forms:
+            if await self.passwords.verify(form, held):
+                return form
+        return None
+
+    async def _renew(self, user: User, held: str, email: str | None, secret: str | None) -> None:
+        if email == user.email and secret is None:
+            return
+        new_hash = await self.passwords.hash(secret) if secret is not None else held
+        try:
+            for address in _different(email, user.email):
+                with suppress(UserTaken):  # by another account: then this one keeps the address that it has
+                    await self.users.renew(user, held, address, new_hash)
+                    return
+        except Unavailable as error:
+            logger.warning("an account keeps its earlier form until the next log-in: %s", error)
+
+
+def _form(form: Callable[[str], str], typed: str) -> str | None:
+    """None for what has none: that is nobody's."""
+    try:
+        return form(typed)
+    except Invalid:
+        return None
+
+
+def _different(*texts: str | None) -> list[str]:
+    """What there is of these, in this order, each once."""
+    return [text for text in dict.fromkeys(texts) if text is not None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

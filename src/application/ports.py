@@ -212,8 +212,19 @@ class Users(Protocol):
         """Which of these exist. May remember that one did: users are never removed."""
         ...
 
-    async def credentials(self, email: str) -> tuple[User, str] | None:
-        """The user with this address and the hash of its password, if it has one."""
+    async def credentials(self, emails: Sequence[str]) -> tuple[User, str] | None:
+        """The user with the first of these addresses that somebody with a password has, and its hash."""
+        ...
+
+    async def renew(self, user: User, password_hash: str, email: str, new_hash: str) -> None:
+        """Store another form of the address and another hash of the password, if the user still has these.
+
+        Raises UserTaken if another user has that address.
+        """
+        ...
+
+    async def has_address(self, email: str) -> bool:
+        """Whether somebody has this address, in exactly this form."""
         ...
 
     async def disable(self, user: UserId) -> None:
@@ -512,6 +523,22 @@ class Tokens(Protocol):
 
     def verify(self, token: str, at: datetime) -> Claims:
         """Raise NotAuthenticated."""
+        ...
+
+
+class TextForms(Protocol):
+    """Texts that can be typed in several ways, in the one form in which they are compared. A form has itself
+    as its form. The work grows no faster than the length of the text, and is bounded.
+    """
+
+    def email(self, typed: str) -> str:
+        """The local part as a username without regard to case (UsernameCaseMapped, RFC 8265), the domain as
+        it is written in its own script (IDNA, UTS #46), in lower case. Raises Invalid.
+        """
+        ...
+
+    def password(self, typed: str) -> str:
+        """As an OpaqueString (RFC 8265). Raises Invalid, without a word of what was typed."""
         ...
 
 

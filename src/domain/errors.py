@@ -9,7 +9,8 @@ DomainError
 A class's docstring is the sentence a caller is shown when nothing more precise is given.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 
@@ -35,6 +36,15 @@ class Invalid(DomainError):
     def __init__(self, errors: Sequence[FieldError]) -> None:
         self.errors = tuple(errors)
         super().__init__("; ".join(f"{error.field} {error.message}" for error in self.errors))
+
+
+@contextmanager
+def gathered(errors: list[FieldError]) -> Iterator[None]:
+    """Put the fields that an Invalid names into a list, so that one answer can name all of them."""
+    try:
+        yield
+    except Invalid as error:
+        errors += error.errors
 
 
 class UnknownUser(DomainError):

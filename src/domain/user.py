@@ -13,8 +13,10 @@ EMAIL_LENGTH = 254
 PASSWORD_LENGTH = 8
 # A bound on the work that hashing a password takes.
 PASSWORD_LENGTH_MAX = 256
+PASSWORD_RULE = f"must have {PASSWORD_LENGTH} to {PASSWORD_LENGTH_MAX} characters"
 # Deliberately loose: only a mail that arrives proves an address.
 EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
+EMAIL_RULE = "must be an e-mail address"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,21 +36,26 @@ class User:
         if not 0 < len(self.name.strip()) <= NAME_LENGTH or UNSTORABLE.search(self.name):
             errors.append(FieldError("name", f"must have 1 to {NAME_LENGTH} printable characters"))
         if self.email is not None and not _is_email(self.email):
-            errors.append(FieldError("email", "must be an e-mail address"))
+            errors.append(FieldError("email", EMAIL_RULE))
         if errors:
             raise Invalid(errors)
 
 
-def check_password(password: str) -> None:
+def is_password(text: str) -> bool:
+    """Whether the text may serve as a password."""
+    return PASSWORD_LENGTH <= len(text) <= PASSWORD_LENGTH_MAX and UNSTORABLE.search(text) is None
+
+
+def check_password(text: str) -> None:
     """Raise Invalid unless the text may serve as a password."""
-    if not PASSWORD_LENGTH <= len(password) <= PASSWORD_LENGTH_MAX or UNSTORABLE.search(password):
-        rule = f"must have {PASSWORD_LENGTH} to {PASSWORD_LENGTH_MAX} characters"
-        raise Invalid([FieldError("password", rule)])
+    if not is_password(text):
+        raise Invalid([FieldError("password", PASSWORD_RULE)])
 
 
-def normal_email(email: str) -> str:
-    """Return the form in which an address is stored and compared: two spellings are one account."""
-    return email.strip().lower()
+def earlier_email(typed: str) -> str | None:
+    """The form in which an address was stored before addresses had one form each; None if it had none."""
+    form = typed.strip().lower()
+    return form if _is_email(form) else None
 
 
 def _is_email(email: str) -> bool:

@@ -34,6 +34,7 @@ from adapters.redis.index import RedisUnreadIndex
 from adapters.redis.live import RedisLiveFrames
 from adapters.redis.server import RedisServer, connect
 from adapters.redis.tickets import RedisTickets
+from adapters.security.forms import PrecisForms
 from adapters.security.passwords import Argon2Passwords
 from adapters.security.tokens import JwtTokens
 from adapters.websocket.connect import connect as connect_socket
@@ -180,6 +181,7 @@ class Container(containers.DeclarativeContainer):
 
     # --- credentials ---
     passwords: providers.Provider[ports.Passwords] = providers.Singleton(Argon2Passwords)
+    forms: providers.Provider[ports.TextForms] = providers.Singleton(PrecisForms)
     tokens: providers.Provider[ports.Tokens] = providers.Singleton(
         JwtTokens,
         _set.token_secret,
@@ -202,11 +204,12 @@ class Container(containers.DeclarativeContainer):
         CreateUser,
         users=users,
         passwords=passwords,
+        forms=forms,
         clock=clock,
         new_user_id=providers.Object(system.new_user_id),
     )
     log_in: providers.Provider[LogIn] = providers.Singleton(
-        LogIn, users=users, passwords=passwords, tokens=tokens, clock=clock
+        LogIn, users=users, passwords=passwords, forms=forms, tokens=tokens, clock=clock
     )
     authenticate_user: providers.Provider[AuthenticateUser] = providers.Singleton(
         AuthenticateUser, tokens=tokens, tickets=tickets, revocations=revocations, clock=clock

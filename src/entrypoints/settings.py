@@ -5,6 +5,8 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from entrypoints.origins import normal_origin
+
 _PREFIX = "BELLWIRE_"
 
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
@@ -75,7 +77,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         for scheme in ("postgres://", "postgresql://"):
             if url.startswith(scheme):
                 url = "postgresql+asyncpg://" + url.removeprefix(scheme)
-        return msgspec.structs.replace(settings, postgres_url=url)
+        try:
+            origins = " ".join(sorted(map(normal_origin, settings.origins)))
+        except ValueError as error:
+            raise InvalidSettings(f"{_PREFIX}ALLOWED_ORIGINS: {error}") from error
+        return msgspec.structs.replace(settings, postgres_url=url, allowed_origins=origins)
 
     @property
     def origins(self) -> frozenset[str]:

@@ -11,6 +11,7 @@ import pytest
 from adapters.postgres.engine import create_engine
 from adapters.redis.server import RedisServer, connect
 from application.ports import Scope
+from domain.identifiers import UserId
 from domain.notification import Mark
 from entrypoints.app import create_app
 from entrypoints.container import Container
@@ -215,3 +216,75 @@ async def test_redis_that_comes_back_is_used_again(
     finally:
         await server.close()
     assert (await client.get("/v1/users/ada/unread-count")).json()["unread_count"] == 1
+
+
+# --- texts that are typed in several ways ---
+
+SPELLINGS = [
+    "zo\u00e9@b\u00fccher.example",
+    "zoe\u0301@bu\u0308cher.example",
+    "ZO\u00c9@XN--bcher-kva.example",
+    "\uff5a\uff4f\u00e9\uff20b\u00fccher\uff0eexample",
+]
+PASSWORD, DECOMPOSED = "d\u00e9j\u00e0 vu!", "de\u0301ja\u0300 vu!"
+
+
+async def logged_in(client: httpx.AsyncClient, email: str, password: str) -> str | None:
+    """As whom; None if it was refused."""
+    response = await client.post("/v1/sessions", json={"email": email, "password": password})
+    assert response.status_code in {200, 401}, response.text
+    user: str | None = response.json().get("user_id")
+    return user
+
+
+@pytest.mark.parametrize("first", [0, 1])
+async def test_an_account_is_one_however_its_address_and_password_are_typed(
+    client: httpx.AsyncClient, first: int
+) -> None:
+    body = {
+        "name": "Zo\u00e9",
+        "id": "zoe",
+        "email": SPELLINGS[first],
+        "password": [PASSWORD, DECOMPOSED][first],
+    }
+
+    created = await client.post("/createUser", json=body)
+
+    assert (created.status_code, created.json()["email"]) == (201, SPELLINGS[0])
+    for email in SPELLINGS:
+        again = await client.post("/createUser", json={"name": "Another", "email": email})
+        assert (again.status_code, again.json()["type"]) == (409, "urn:bellwire:problem:user-taken")
+    assert {await logged_in(client, email, DECOMPOSED) for email in SPELLINGS} == {"zoe"}
+    assert await logged_in(client, SPELLINGS[0], PASSWORD) == "zoe"
+    assert await logged_in(client, SPELLINGS[0], "deja vu!") is None
+
+
+async def test_an_account_from_before_is_let_in_as_ever_and_comes_into_the_one_form(
+    client: httpx.AsyncClient, container: Container
+) -> None:
+    """It holds the address in lower case and a hash of the password, both as they were typed."""
+    zoe = a_user(UserId("zoe"), email=SPELLINGS[1])
+    await container.users().add(zoe, await container.passwords().hash(DECOMPOSED))
+    assert await logged_in(client, SPELLINGS[0], PASSWORD) is None
+    assert (await client.post("/createUser", json={"name": "x", "email": SPELLINGS[1]})).status_code == 409
+
+    assert await logged_in(client, SPELLINGS[1].upper(), DECOMPOSED) == "zoe"
+
+    assert await container.users().credentials([SPELLINGS[1]]) is None
+    for email in SPELLINGS:
+        assert await logged_in(client, email, PASSWORD) == "zoe"
+    found = await container.users().credentials([SPELLINGS[0]])
+    assert found is not None
+    assert await container.passwords().verify(PASSWORD, found[1])
+
+
+async def test_an_account_that_could_not_be_made_any_more_is_still_let_in(
+    client: httpx.AsyncClient, container: Container
+) -> None:
+    email, password = "ad\u200bele@example.com", "zero\u200bwidth"
+    eve = a_user(UserId("eve"), email=email)
+    await container.users().add(eve, await container.passwords().hash(password))
+
+    assert [await logged_in(client, email, password) for _ in range(2)] == ["eve", "eve"]
+    assert await logged_in(client, "adele@example.com", password) is None
+    assert (await client.post("/createUser", json={"name": "x", "email": email})).status_code == 422

@@ -114,7 +114,7 @@ class SimulatedUsers:
     async def get(self, user: UserId) -> Any:
         raise NotImplementedError
 
-    async def credentials(self, email: str) -> Any:
+    async def credentials(self, emails: Sequence[str]) -> Any:
         raise NotImplementedError
 
 

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from adapters.security.forms import PrecisForms
 from application.accounts import (
     AuthenticateProducer,
     AuthenticateUser,
@@ -42,10 +43,17 @@ class Accounts:
         self.create = CreateUser(
             users=self.users,
             passwords=self.passwords,
+            forms=PrecisForms(),
             clock=self.clock,
             new_user_id=lambda: UserId("made-up"),
         )
-        self.log_in = LogIn(users=self.users, passwords=self.passwords, tokens=self.tokens, clock=self.clock)
+        self.log_in = LogIn(
+            users=self.users,
+            passwords=self.passwords,
+            forms=PrecisForms(),
+            tokens=self.tokens,
+            clock=self.clock,
+        )
         self.authenticate = AuthenticateUser(
             tokens=self.tokens, tickets=self.tickets, revocations=self.revocations, clock=self.clock
         )
@@ -100,9 +108,16 @@ async def test_without_a_password_nothing_is_hashed(accounts: Accounts) -> None:
         (("Ada", "a@\ud800", None, "ada"), ["email"]),
         (("Ada", "a@b", "1234567", "ada"), ["password"]),
         (("Ada", "a@b", "p" * 257, "ada"), ["password"]),
+        (("Ada", "a@b", "p" * 5_000, "ada"), ["password"]),
+        (("Ada", "a@b", "e\u0301" * 7, "ada"), ["password"]),
+        (("Ada", "a@b", "\u0958" * 129, "ada"), ["password"]),
         (("Ada", "a@b", "password\x00", "ada"), ["password"]),
         (("Ada", None, "12345678", "ada"), ["email"]),
-        (("", "ada", None, "a b"), ["id", "name", "email"]),
+        (("", "ada", "1234567", "a b"), ["email", "password", "id", "name"]),
+        (("Ada", "ada\u200b@example.com", None, "ada"), ["email"]),
+        (("Ada", "a@b", "pass\u200bword", "ada"), ["password"]),
+        (("Ada", "a@b", "password\ud800", "ada"), ["password"]),
+        (("Ada", "a@b", "", "ada"), ["password"]),
     ],
 )
 async def test_what_breaks_a_rule_creates_nobody(
@@ -115,7 +130,7 @@ async def test_what_breaks_a_rule_creates_nobody(
     assert accounts.users.held == {}
 
 
-@pytest.mark.parametrize("password", ["12345678", "p" * 256, "👩" * 8])
+@pytest.mark.parametrize("password", ["12345678", "p" * 256, "👩" * 8, "e\u0301" * 8, "e\u0301" * 256])
 async def test_a_password_of_the_right_length_is_taken(accounts: Accounts, password: str) -> None:
     await accounts.create("n" * 200, "a@" + "b" * 252, password, UserId("u" * 128))
 
@@ -182,6 +197,223 @@ async def test_nobody_learns_why_a_log_in_failed(accounts: Accounts, email: str,
         await accounts.log_in(email, password)
 
     assert caught.value.detail == "The e-mail address or the password is wrong."
+
+
+# --- texts that are typed in several ways ---
+
+
+@pytest.mark.parametrize(
+    ("chosen", "typed"),
+    [
+        ("d\u00e9j\u00e0 vu!", "de\u0301ja\u0300 vu!"),
+        ("de\u0301ja\u0300 vu!", "d\u00e9j\u00e0 vu!"),
+        ("correct\u00a0horse", "correct horse"),
+        (" correct horse ", "\u2003correct\u3000horse "),
+    ],
+    ids=["decomposed", "composed", "a space that does not break", "spaces at the ends"],
+)
+async def test_a_password_is_the_same_however_it_is_typed(
+    accounts: Accounts, chosen: str, typed: str
+) -> None:
+    await accounts.create("Ada", "ada@example.com", chosen, ADA)
+
+    for password in (chosen, typed):
+        assert (await accounts.log_in("ada@example.com", password))[0] == ADA
+
+
+@pytest.mark.parametrize(
+    "typed",
+    ["correct horse", " Correct horse", "Correct horse ", "\uff23orrect horse", "Correct\u200b horse"],
+)
+async def test_passwords_that_only_resemble_each_other_are_different(accounts: Accounts, typed: str) -> None:
+    await accounts.create("Ada", "ada@example.com", "Correct horse", ADA)
+
+    with pytest.raises(NotAuthenticated):
+        await accounts.log_in("ada@example.com", typed)
+
+
+ADDRESS = "zo\u00e9@b\u00fccher.example"
+SPELLINGS = {
+    "decomposed": "zoe\u0301@bu\u0308cher.example",
+    "in capitals": "ZO\u00c9@B\u00dcCHER.EXAMPLE",
+    "full-width": "\uff5a\uff4f\u00e9\uff20b\u00fccher\uff0e\uff45xample",
+    "as an A-label": "zo\u00e9@XN--bcher-kva.example",
+    "with the dot of the root": "zo\u00e9@b\u00fccher.example.",
+    "with an ideographic dot": "zo\u00e9@b\u00fccher\u3002example",
+    "with spaces around": " zo\u00e9@b\u00fccher.example\n",
+}
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+async def test_an_address_is_one_account_however_it_is_typed(accounts: Accounts, spelling: str) -> None:
+    user = await accounts.create("Zo\u00e9", SPELLINGS[spelling], "correct horse", ADA)
+
+    assert user.email == ADDRESS
+    for email in (ADDRESS, *SPELLINGS.values()):
+        assert (await accounts.log_in(email, "correct horse"))[0] == ADA
+        with pytest.raises(UserTaken):
+            await accounts.create("Another", email)
+
+
+class Counted(MemoryPasswords):
+    """Remembers what was compared with which hash."""
+
+    def __init__(self) -> None:
+        self.verified: list[tuple[str, str | None]] = []
+
+    async def verify(self, password: str, password_hash: str | None) -> bool:
+        self.verified.append((password, password_hash))
+        return await super().verify(password, password_hash)
+
+
+@pytest.fixture
+def counted() -> Accounts:
+    return Accounts(passwords=Counted())
+
+
+@pytest.mark.parametrize(
+    ("typed", "verified"),
+    [
+        ("correct horse", ["correct horse"]),
+        ("de\u0301ja\u0300 vu!", ["d\u00e9j\u00e0 vu!", "de\u0301ja\u0300 vu!"]),
+        ("zero\u200bwidth", ["zero\u200bwidth"]),
+        ("password\x00", []),
+        ("p" * 5_000, []),
+    ],
+    ids=["in its form", "in another", "without a form", "never a password", "too long for one"],
+)
+@pytest.mark.parametrize("email", ["ada@example.com", "bare@example.com", "nobody@example.com"])
+async def test_what_a_failed_log_in_costs_depends_on_what_was_typed_alone(
+    counted: Accounts, email: str, typed: str, verified: list[str]
+) -> None:
+    await counted.create("Ada", "ada@example.com", "another one", ADA)
+    await counted.create("Bare", "bare@example.com", None, BOB)
+
+    with pytest.raises(NotAuthenticated):
+        await counted.log_in(email, typed)
+
+    assert isinstance(counted.passwords, Counted)
+    held = counted.users.held[ADA][1] if email == "ada@example.com" else None
+    assert counted.passwords.verified == [(text, held) for text in verified]
+
+
+# --- accounts from before texts had one form ---
+
+RAW = "de\u0301ja\u0300 vu!"
+
+
+async def stored_earlier(
+    accounts: Accounts, email: str, password: str | None = RAW, user: UserId = ADA
+) -> None:
+    """As it was: the address in lower case, the password as it was typed."""
+    held = await accounts.passwords.hash(password) if password is not None else None
+    await accounts.users.add(a_user(user, email=email.strip().lower()), held)
+
+
+async def test_a_hash_of_what_was_typed_is_taken_once_and_replaced(accounts: Accounts) -> None:
+    await stored_earlier(accounts, "ada@example.com")
+    with pytest.raises(NotAuthenticated):
+        await accounts.log_in("ada@example.com", "d\u00e9j\u00e0 vu!")
+
+    assert (await accounts.log_in("ada@example.com", RAW))[0] == ADA
+
+    assert accounts.users.held[ADA][1] == await accounts.passwords.hash("d\u00e9j\u00e0 vu!")
+    for password in (RAW, "d\u00e9j\u00e0 vu!"):
+        assert (await accounts.log_in("ada@example.com", password))[0] == ADA
+
+
+@pytest.mark.parametrize("password", ["zero\u200bwidth", "\u2764\ufe0f" * 8, "e\u0301" * 4, "\u0958" * 200])
+async def test_a_password_that_would_not_be_taken_any_more_still_lets_in(
+    accounts: Accounts, password: str
+) -> None:
+    await stored_earlier(accounts, "ada@example.com", password)
+
+    for _ in range(2):
+        assert (await accounts.log_in("ada@example.com", password))[0] == ADA
+
+
+async def test_a_right_hash_is_not_replaced(accounts: Accounts) -> None:
+    await accounts.create("Ada", "ada@example.com", RAW, ADA)
+    before = accounts.users.held[ADA]
+
+    await accounts.log_in("ADA@example.com", RAW)
+
+    assert accounts.users.held[ADA] is before
+
+
+@pytest.mark.parametrize(
+    "email", [*(text for text in SPELLINGS.values() if "@" in text), "\uff5ao\u00e9@b\u00fccher\uff0eexample"]
+)
+async def test_an_address_stored_in_another_form_lets_in_and_gets_the_one_form(
+    accounts: Accounts, email: str
+) -> None:
+    await stored_earlier(accounts, email, "correct horse")
+
+    assert (await accounts.log_in(email, "correct horse"))[0] == ADA
+
+    assert accounts.users.held[ADA][0].email == ADDRESS
+    for spelling in (ADDRESS, *SPELLINGS.values()):
+        assert (await accounts.log_in(spelling, "correct horse"))[0] == ADA
+
+
+@pytest.mark.parametrize("email", ["ad\u200ba@example.com", "\u2764@example.com", "a@b\u2764", "a@b..c"])
+async def test_an_address_that_would_not_be_taken_any_more_still_lets_in(
+    accounts: Accounts, email: str
+) -> None:
+    await stored_earlier(accounts, email)
+
+    for _ in range(2):
+        assert (await accounts.log_in(email, RAW))[0] == ADA
+
+    assert accounts.users.held[ADA][0].email == email
+
+
+async def test_who_signs_up_with_the_form_of_an_address_takes_nobodys_account(accounts: Accounts) -> None:
+    await stored_earlier(accounts, SPELLINGS["decomposed"], "correct horse")
+    await accounts.create("Bob", ADDRESS, "another one", BOB)
+
+    for _ in range(2):
+        assert (await accounts.log_in(SPELLINGS["decomposed"], "correct horse"))[0] == ADA
+        assert (await accounts.log_in(ADDRESS, "another one"))[0] == BOB
+
+
+@pytest.mark.parametrize("password", ["correct horse", None])
+async def test_an_address_stored_in_another_form_is_taken(accounts: Accounts, password: str | None) -> None:
+    await stored_earlier(accounts, SPELLINGS["decomposed"], password)
+
+    with pytest.raises(UserTaken):
+        await accounts.create("Again", SPELLINGS["decomposed"], "correct horse", BOB)
+
+
+async def test_who_cannot_be_given_the_one_form_now_is_let_in_and_given_it_later(
+    accounts: Accounts, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    await stored_earlier(accounts, SPELLINGS["decomposed"])
+    before = accounts.users.held[ADA]
+
+    async def read_only(*_arguments: object) -> None:
+        raise Unavailable
+
+    with monkeypatch.context() as patch:
+        patch.setattr(accounts.users, "renew", read_only)
+        assert (await accounts.log_in(SPELLINGS["decomposed"], RAW))[0] == ADA
+    assert accounts.users.held[ADA] == before
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert RAW not in caplog.text
+
+    await accounts.log_in(SPELLINGS["decomposed"], RAW)
+    assert accounts.users.held[ADA][0].email == ADDRESS
+
+
+async def test_a_disabled_account_comes_into_no_other_form(accounts: Accounts) -> None:
+    await stored_earlier(accounts, "ada@example.com")
+    await accounts.disable(ADA)
+    before = accounts.users.held[ADA]
+
+    with pytest.raises(NotAuthenticated):
+        await accounts.log_in("ada@example.com", RAW)
+
+    assert accounts.users.held[ADA] == before
 
 
 # --- tickets ---

@@ -1,4 +1,4 @@
-"""User tokens as JWT, and passwords as argon2id."""
+"""User tokens as JWT, passwords as argon2id, and the forms of texts by PRECIS."""
 
 import base64
 import json
@@ -8,11 +8,17 @@ from typing import Any
 
 import jwt
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from precis_i18n import get_profile
+from precis_i18n.unicode import UnicodeData
 
+from adapters.security.forms import _OPAQUE, _USERNAME, PrecisForms, _enforced
 from adapters.security.passwords import Argon2Passwords
 from adapters.security.tokens import JwtTokens
 from application.errors import NotAuthenticated
-from application.ports import Passwords, Tokens
+from application.ports import Passwords, TextForms, Tokens
+from domain.errors import Invalid
 from tests import contracts
 from tests.build import ADA, NOW
 
@@ -80,6 +86,9 @@ FORGED: dict[str, Callable[[], str]] = {
     "no audience": lambda: signed(aud=...),
     "no user": lambda: signed(sub=...),
     "a user that is a number": lambda: signed(sub=7),
+    "a user that has half a character": lambda: signed(sub="ada\ud83d"),
+    "a user that has a space": lambda: signed(sub="ada lovelace"),
+    "a user that nobody can be": lambda: signed(sub=""),
     "no expiry": lambda: signed(exp=...),
     "no issue time": lambda: signed(iat=...),
     "an issue time that is text": lambda: signed(iat="1773480413"),
@@ -176,3 +185,67 @@ async def test_the_same_password_has_another_hash_each_time() -> None:
 @pytest.mark.parametrize("held", ["", "x", "$argon2id$v=19$broken", "correct horse"])
 async def test_a_hash_that_is_none_lets_nobody_in(held: str) -> None:
     assert not await Argon2Passwords().verify("correct horse", held)
+
+
+class TestPrecisForms(contracts.TextFormsContract):
+    @pytest.fixture
+    def forms(self) -> TextForms:
+        return PrecisForms()
+
+
+# Where the rules of PRECIS look at more than one character.
+TOGETHER = (
+    "aZl -0\u00b7\u0375\u03b1\u05d0\u05f3\u0628\u094d\u200c\u200d\u0301"
+    "\u0660\u0661\u06f0\u06f1\u30a2\u30fb\uff76"
+)
+
+
+@pytest.mark.parametrize("profile", [_USERNAME, _OPAQUE])
+@given(text=st.text(TOGETHER, max_size=8) | st.text(max_size=8))
+def test_a_form_is_what_the_library_makes_of_the_text(profile: Any, text: str) -> None:
+    def outcome(form: Callable[[str], str]) -> object:
+        try:
+            return form(text)
+        except UnicodeEncodeError as error:
+            return error.start, error.end, error.reason.removeprefix("DISALLOWED/")
+
+    assert outcome(lambda given: _enforced(profile, given)) == outcome(get_profile(profile.name).enforce)
+
+
+@pytest.mark.parametrize("form", [PrecisForms().email, PrecisForms().password])
+@given(
+    text=st.text(max_size=10)
+    | st.lists(st.text(TOGETHER + ".@xn-\u0130\u3002\u1e9e", max_size=6), max_size=3).map("@".join)
+)
+def test_every_text_has_a_form_which_has_itself_as_its_form_or_is_refused(
+    form: Callable[[str], str], text: str
+) -> None:
+    try:
+        found = form(text)
+    except Invalid:
+        return
+    assert form(found) == found
+
+
+@pytest.mark.parametrize("text", ["\u30fb" * 1000 + "\u30a2", "\u0660" * 1000, "\u06f0" * 1000])
+def test_the_work_grows_with_the_length_of_a_text_and_not_with_its_square(
+    text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = 0
+
+    def counted(question: str) -> None:
+        ask = getattr(UnicodeData, question)
+
+        def answer(self: UnicodeData, code_point: int) -> object:
+            nonlocal asked
+            asked += 1
+            return ask(self, code_point)
+
+        monkeypatch.setattr(UnicodeData, question, answer)
+
+    for question in ("hiragana_katakana_han_script", "arabic_indic", "extended_arabic_indic"):
+        counted(question)
+
+    PrecisForms().password(text)
+
+    assert 0 < asked < 10 * len(text)

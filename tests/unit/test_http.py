@@ -403,6 +403,12 @@ async def test_a_taken_id_is_a_conflict(service: Service) -> None:
         ({"name": "x", "id": "a/b"}, ["id"]),
         ({"name": "x", "email": "x"}, ["email"]),
         ({"name": "x", "email": "a@b", "password": "1234567"}, ["password"]),
+        ({"name": "x", "email": "ad\u200ba@example.com"}, ["email"]),
+        ({"name": "x", "email": "ada@exam\u200bple.com"}, ["email"]),
+        ({"name": "x", "email": "a\x00@b"}, ["email"]),
+        ({"name": "x", "email": "a@b", "password": "correct\u200bhorse"}, ["password"]),
+        ({"name": "x", "email": "a@b", "password": "correct horse\x00"}, ["password"]),
+        ({"name": "x", "email": "a", "password": "1234567", "id": "a/b"}, ["email", "password", "id"]),
         ({"name": "x", "admin": True}, ["admin"]),
         ({"name": "x", "disabled_at": None}, ["disabled_at"]),
     ],
@@ -419,6 +425,48 @@ async def test_a_wrong_password_says_no_more_than_that(client: httpx.AsyncClient
     response = await client.post("/v1/sessions", json={"email": "a@b", "password": "x"})
 
     assert "e-mail address or the password" in problem(response, 401, "not-authenticated")["detail"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"email": "a\x00@b", "password": "correct horse"},
+        {"email": "ad\u200ba@example.com", "password": "correct horse"},
+        {"email": "x" * 7_000, "password": "correct horse"},
+        {"email": "a@b", "password": "correct\x00horse"},
+        {"email": "a@b", "password": "p" * 7_000},
+        {"email": "a@b", "password": "\u30fb" * 1_000 + "\u30a2"},
+        {"email": "", "password": ""},
+    ],
+)
+async def test_what_can_be_nobodys_logs_nobody_in(client: httpx.AsyncClient, body: dict[str, str]) -> None:
+    problem(await client.post("/v1/sessions", json=body), 401, "not-authenticated")
+
+
+@pytest.mark.parametrize("field", ["email", "password"])
+@pytest.mark.parametrize("path", ["/v1/users", "/v1/sessions"])
+async def test_half_a_character_is_refused(service: Service, path: str, field: str) -> None:
+    body = {"email": "ada@example.com", "password": "correct horse", "name": "Ada"}
+    body[field] = "correct\ud83dhorse@x"
+
+    response = await service.client.post(
+        path, content=json.dumps(body), headers=service.producer | {"Content-Type": "application/json"}
+    )
+
+    problem(response, 400, "malformed")
+
+
+async def test_an_address_and_a_password_are_the_same_however_they_are_typed(service: Service) -> None:
+    body = {"name": "Zo\u00e9", "email": "zo\u00e9@b\u00fccher.example", "password": "d\u00e9j\u00e0 vu!"}
+    created = await service.client.post("/createUser", json=body, headers=service.producer)
+    typed = {"email": "ZOE\u0301@xn--bcher-kva.EXAMPLE", "password": "de\u0301ja\u0300 vu!"}
+
+    again = await service.client.post("/createUser", json={**typed, "name": "x"}, headers=service.producer)
+    session = await service.client.post("/v1/sessions", json=typed)
+
+    assert created.json()["email"] == body["email"]
+    problem(again, 409, "user-taken")
+    assert session.json()["user_id"] == created.json()["id"]
 
 
 async def test_a_ticket_is_issued(service: Service) -> None:

@@ -77,6 +77,16 @@ def test_a_variable_sets_its_field(
         ("environment", "e" * 17),
         ("log_level", "LOUD"),
         ("log_format", "xml"),
+        ("allowed_origins", "example.com"),
+        ("allowed_origins", "localhost:3000"),
+        ("allowed_origins", "https://"),
+        ("allowed_origins", "https://a https://example.com/app"),
+        ("allowed_origins", "https://example.com?x"),
+        ("allowed_origins", "https://ada@example.com"),
+        ("allowed_origins", "https://example.com:port"),
+        ("allowed_origins", "https://example.com:99999"),
+        ("allowed_origins", "https://[::1"),
+        ("allowed_origins", "https://ex\u2764mple.com"),
     ],
 )
 def test_a_value_that_cannot_be_used_is_refused_with_its_variable(
@@ -100,6 +110,33 @@ def test_origins_are_separated_by_commas_or_spaces() -> None:
         "https://a", "https://b", "https://c",
     }  # fmt: skip
     assert Settings().origins == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("given", "origin"),
+    [
+        ("https://example.com", "https://example.com"),
+        ("HTTPS://Example.COM/", "https://example.com"),
+        ("https://example.com:443", "https://example.com"),
+        ("http://example.com:80/", "http://example.com"),
+        ("http://example.com:443", "http://example.com:443"),
+        ("http://localhost:3000", "http://localhost:3000"),
+        ("https://b\u00fccher.example", "https://xn--bcher-kva.example"),
+        ("https://BU\u0308CHER.example", "https://xn--bcher-kva.example"),
+        ("https://XN--bcher-kva.example", "https://xn--bcher-kva.example"),
+        ("http://[::1]:8080", "http://[::1]:8080"),
+        ("capacitor://localhost", "capacitor://localhost"),
+        ("https://*.example.com", "https://*.example.com"),
+        ("*", "*"),
+        ("null", "null"),
+    ],
+)
+def test_an_origin_is_compared_as_browsers_send_it(
+    monkeypatch: pytest.MonkeyPatch, given: str, origin: str
+) -> None:
+    monkeypatch.setenv("BELLWIRE_ALLOWED_ORIGINS", f"{given}, https://other.example")
+
+    assert Settings.from_env().origins == {origin, "https://other.example"}
 
 
 def test_the_example_lists_every_setting_once_with_its_default() -> None:

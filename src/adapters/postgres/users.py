@@ -83,15 +83,33 @@ class PostgresUsers:
         return seen | found
 
     @retried
-    async def credentials(self, email: str) -> tuple[User, str] | None:
+    async def credentials(self, emails: Sequence[str]) -> tuple[User, str] | None:
+        able = tables.users.c.email.in_(emails) & tables.users.c.password_hash.is_not(None)
         async with transaction(self._engine) as connection:
-            query = select(*_COLUMNS, tables.users.c.password_hash).where(tables.users.c.email == email)
-            row = (await connection.execute(query)).mappings().one_or_none()
-        if row is None or row["password_hash"] is None:
+            query = select(*_COLUMNS, tables.users.c.password_hash).where(able)
+            rows = (await connection.execute(query)).mappings().all()
+        if not rows:
             return None
-        fields = dict(row)
+        fields = dict(min(rows, key=lambda row: emails.index(row["email"])))
         password_hash: str = fields.pop("password_hash")
         return User(**fields), password_hash
+
+    @retried
+    async def renew(self, user: User, password_hash: str, email: str, new_hash: str) -> None:
+        users = tables.users.c
+        same = (users.id == user.id) & (users.email == user.email) & (users.password_hash == password_hash)
+        try:
+            async with transaction(self._engine) as connection:
+                query = update(tables.users).where(same).values(email=email, password_hash=new_hash)
+                await connection.execute(query)
+        except Taken:
+            raise UserTaken from None
+
+    @retried
+    async def has_address(self, email: str) -> bool:
+        async with transaction(self._engine) as connection:
+            query = select(tables.users.c.id).where(tables.users.c.email == email)
+            return (await connection.scalars(query)).one_or_none() is not None
 
     async def disable(self, user: UserId) -> None:
         since = func.coalesce(tables.users.c.disabled_at, _NOW)

@@ -6,7 +6,7 @@ import jwt
 
 from application.errors import NotAuthenticated
 from application.ports import Claims
-from domain.identifiers import UserId
+from domain.identifiers import UserId, is_user_id
 
 _ALGORITHM = "HS256"
 _REMEMBERED = 10_000
@@ -60,10 +60,13 @@ class JwtTokens:
                 leeway=_LEEWAY_SECONDS,
                 options={"require": ["sub", "iat", "exp"], "verify_exp": False},
             )
-            return Claims(
+            claims = Claims(
                 UserId(str(payload["sub"])),
                 expires_at=datetime.fromtimestamp(payload["exp"], UTC),
                 issued_at=datetime.fromtimestamp(payload["iat"], UTC),
             )
         except (jwt.InvalidTokenError, OverflowError, OSError, ValueError, TypeError) as error:
             raise NotAuthenticated("This token is not valid.") from error
+        if not is_user_id(claims.user_id):  # a ticket for it could not be stored, or not be read again
+            raise NotAuthenticated("This token is not valid: its sub is no user's id.")
+        return claims

@@ -88,7 +88,13 @@ class NewUser(Struct, forbid_unknown_fields=True, omit_defaults=True):
     """A user to create."""
 
     name: Annotated[str, Meta(description="1 to 200 characters.", examples=["Ada Lovelace"])]
-    email: Annotated[str | None, Meta(description="To log in with.", examples=["ada@example.com"])] = None
+    email: Annotated[
+        str | None,
+        Meta(
+            description="To log in with: one account, however it is typed.",
+            examples=["ada@example.com"],
+        ),
+    ] = None
     password: Annotated[
         str | None, Meta(description="8 to 256 characters; needs an email.", examples=["correct horse"])
     ] = None
@@ -106,7 +112,7 @@ class CreatedUser(Struct):
 
     id: str
     name: str
-    email: str | None
+    email: Annotated[str | None, Meta(description="In the form in which it is kept and compared.")]
     created_at: datetime
 
 
