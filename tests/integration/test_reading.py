@@ -316,6 +316,42 @@ async def test_a_batch_that_is_damaged_on_the_brokers_disk_holds_up_no_other(apa
     assert b"DAMAGED" in (letter.value or b"")
 
 
+async def test_letters_that_cannot_be_unpacked_are_listed_among_the_others(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packed = raw_records.a_batch((b"ada", b"packed" * 99, ()), codec="lz4")
+    monkeypatch.setattr(codecs, "cramjam", None)
+    dead = broker.topics.dead_letters
+    letter = [("dlq-error-code", b"malformed")]
+    await broker.producer.send_and_wait(dead, b"first", partition=0, headers=letter)
+    await raw_records.send(broker.bootstrap, dead, 0, packed)
+    await broker.producer.send_and_wait(dead, b"last", partition=0, headers=letter)
+
+    first, unreadable, last = await broker.letters(3)
+
+    assert (first.value, last.value) == (b"first", b"last")
+    assert (unreadable.code, unreadable.record, unreadable.position.offset) == ("unreadable", None, 1)
+    assert "offsets 1 to 1 cannot be read: " in unreadable.message
+
+
+async def test_a_key_lies_where_javas_client_and_a_librdkafka_that_is_told_so_put_it(broker: Broker) -> None:
+    told = RdKafkaProducer({"bootstrap.servers": broker.bootstrap, "partitioner": "murmur2_random"})
+    landed: dict[bytes | None, int | None] = {}
+    for user in USERS:
+        told.produce(
+            broker.topics.name,
+            value(user),
+            key=user,
+            on_delivery=lambda _, message: landed.update({message.key(): message.partition()}),
+        )
+    assert await asyncio.to_thread(told.flush, 20) == 0
+
+    for user in USERS:
+        sent = await broker.producer.send_and_wait(broker.topics.name, value(user), key=user.encode())
+        assert landed[user.encode()] == sent.partition
+    assert set(landed.values()) == set(range(PARTITIONS))
+
+
 # --- the topic changes ---
 
 
