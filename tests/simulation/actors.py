@@ -441,6 +441,7 @@ class Nemesis:
             self._evict,
             self._kill_api,
             self._postgres_away,
+            self._postgres_read_only,
             self._kafka_away,
             self._dead_letters_away,
             self._redis_away,
@@ -470,6 +471,7 @@ class Nemesis:
         for server in (self._service.postgres.server, self._service.kafka.server, self._service.redis.server):
             server.away = False
         self._service.kafka.dead_letters_away = False
+        self._service.postgres.read_only = False
         for process in [*self._town.apis, *self._town.consumers]:
             process.redis.cut_off = False
 
@@ -520,6 +522,12 @@ class Nemesis:
 
     async def _postgres_away(self) -> None:
         await self._away(self._service.postgres.server, 6.0)
+
+    async def _postgres_read_only(self) -> None:
+        self._world.note("PostgreSQL takes no writes")
+        self._service.postgres.read_only = True
+        await self._world.pause(6.0)
+        self._service.postgres.read_only = False
 
     async def _kafka_away(self) -> None:
         await self._away(self._service.kafka.server, 6.0)

@@ -19,12 +19,17 @@ REFUSED = "refused by the store"
 """A message that the store never takes."""
 
 
+class ReadOnly(Unavailable):
+    """The server takes no writes: surely nothing was done."""
+
+
 class Postgres:
     """The server: users, feeds, and the history of every feed."""
 
     def __init__(self, world: World, users: Sequence[UserId]) -> None:
         self.world = world
         self.server = Server("PostgreSQL", patience=5.0)
+        self.read_only = False
         self.users = MemoryUsers()
         self.feeds = MemoryFeeds(self.users)
         self.sent: dict[tuple[UserId, NotificationId], Draft] = {}
@@ -49,8 +54,14 @@ class Postgres:
         """Whether it is stored."""
         return user in self.history and notification in self.history[user].held
 
+    def check_writable(self) -> None:
+        """Raise if the server is one that only reads, as after a failover."""
+        if self.read_only:
+            raise ReadOnly
+
     def append(self, drafts: Sequence[Draft]) -> Appended:
         """Commit drafts. Everything committed is compared with what was sent."""
+        self.check_writable()
         self.feeds.refused |= {draft.id for draft in drafts if draft.content.message == REFUSED}
         appended: Appended = self.world.now_or_never(self.feeds.append(drafts))
         for change in appended.added:
@@ -135,6 +146,7 @@ class SimulatedFeeds:
     async def _mark(self, what: str, user: UserId, make: Callable[[], Any]) -> Marked:
         def commit() -> Marked:
             self._postgres.in_doubt[user] -= 1
+            self._postgres.check_writable()
             marked = self._postgres.mark(self._now(make()))
             self._marked[user] = marked.feed.version
             return marked
@@ -143,6 +155,8 @@ class SimulatedFeeds:
         self._postgres.in_doubt[user] += 1
         try:
             found: Marked = await self._ask(what, commit)
+        except ReadOnly:
+            raise
         except Unavailable:
             self._postgres.excuse(user, "nobody knows whether it was marked")
             raise

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapters.kafka.batch import entry
+from adapters.kafka.codec import Undecodable
 from adapters.kafka.records import Found, Unreadable, unpack
 from tests import raw_records
 from tests.raw_records import CODECS, an_abort, signed
@@ -88,6 +89,22 @@ def test_a_batch_of_an_old_format_is_read_too() -> None:
     assert values(got) == [b"old"]
     record, _ = entry(got.records[0])
     assert record.timestamp == -1
+
+
+def test_a_record_that_makes_the_decoder_fail_is_kept_and_told_of(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("adapters.kafka.batch.decode", fail)
+    (record,) = found(a_batch(b"one")).records
+
+    _, made = entry(record)
+
+    assert isinstance(made, Undecodable)
+    assert made.code == "defect"
+    assert "ZeroDivisionError" in caplog.text
 
 
 DAMAGE: dict[str, Callable[[bytearray], bytes]] = {

@@ -135,13 +135,23 @@ class KafkaInlet:
         Past aiokafka's reader, which is more easily put off, and would put off the other partitions with it.
         Unless there is more to come that is odd, the partition is released.
         """
-        if self._consumer is None or self._listener is None:
+        if self._consumer is None:
             return Batch()
-        since, put_back = self._listener.assignments, self._handed.get(partition)
-        start = await self._committed(partition) if put_back is None else put_back
-        found, batch = await self._read(partition, start, max(1, self._batch_records >> shrunk))
-        if self.rebalancing or since != self._listener.assignments or self._handed.get(partition) != put_back:
-            return Batch()  # meanwhile it was put back further, or is another member's
+        since, put_back = self.assignments, self._handed.get(partition)
+
+        def moved() -> bool:
+            """Whether it was put back further meanwhile, or is another member's."""
+            return self.rebalancing or (since, put_back) != (self.assignments, self._handed.get(partition))
+
+        try:
+            start = await self._committed(partition) if put_back is None else put_back
+            found, batch = await self._read(partition, start, max(1, self._batch_records >> shrunk))
+        except Unavailable:
+            if moved():
+                return Batch()
+            raise
+        if moved():
+            return Batch()
         self._handed[partition] = found.end
         self._consumer.seek(partition, found.end)
         if not found.odd:
