@@ -19,6 +19,7 @@ from application.reconciling import ReconcileIndex
 from entrypoints import lifespan
 from entrypoints.container import Container, build
 from entrypoints.http import health, problems
+from entrypoints.http.head import answering_head
 from entrypoints.logs import configure
 from entrypoints.loop import event_loop_factory
 from entrypoints.serving import options
@@ -67,13 +68,14 @@ def health_app(container: Container) -> Litestar:
         "kafka": worker.ping,
         "partitions": worker.check_partitions,
     }
-    return Litestar(
+    app = Litestar(
         health.HANDLERS,
         exception_handlers=problems.HANDLERS,
         openapi_config=None,
         logging_config=None,
         state=State({"required_checks": checks, "optional_checks": {"redis": container.redis_server().ping}}),
     )
+    return answering_head(app)
 
 
 async def consume(container: Container) -> None:
