@@ -28,6 +28,7 @@ from entrypoints.http import (
 )
 from entrypoints.http.head import answering_head
 from entrypoints.http.middleware import Observed
+from entrypoints.listening import authority
 from entrypoints.live.events import live_events
 from entrypoints.live.session import Streaming
 from entrypoints.live.sessions import Sessions
@@ -110,7 +111,7 @@ async def _lifespan(container: Container, app: Litestar) -> AsyncIterator[None]:
         lifespan.background(sessions.run()),
         lifespan.drained_first(drain),
     ):
-        logger.info("serving on http://%s:%d", settings.host, settings.port)
+        logger.info("serving on http://%s", authority(settings.host, settings.port))
         yield
 
 
