@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from websockets.frames import Close, Frame, Opcode
 
-from adapters.websocket.http import HEAD_BYTES, HEAD_FIELDS
+from adapters.websocket.http import HEAD_BYTES, HEAD_FIELDS, HttpProtocol
 from tests.product import eventually
-from tests.serving import END, GET, LONG, UPGRADE, Peer, Served, echo, hasty, say_hello, served
+from tests.serving import END, GET, LONG, SHORT, UPGRADE, Peer, Served, echo, hasty, say_hello, served
 from tests.wiring import on_memory
 
 PROBLEM = b"content-type: application/problem+json"
@@ -23,6 +23,10 @@ CHUNKED = b"Transfer-Encoding: chunked\r\n"
 PING = Frame(Opcode.PING, b"?").serialize(mask=True)
 UNMASKED = Frame(Opcode.TEXT, b"not masked").serialize(mask=False)
 HALF = HEAD_BYTES // 2
+
+
+class ImpatientHttp(HttpProtocol):
+    body_seconds = SHORT
 
 
 @pytest.fixture(autouse=True)
@@ -307,6 +311,39 @@ async def test_a_body_that_cannot_be_read_is_answered_and_the_connection_ends(
         await eventually(lambda: server.tasks == 0, "the application has let go of it")
 
     assert_problem(answer, status, {400: "malformed", 431: "head-too-large"}[status])
+
+
+@pytest.mark.parametrize("part", [b"", b"5\r\nhello\r\n"], ids=["nothing", "some"])
+async def test_a_body_that_does_not_come_in_time_is_answered_and_the_connection_ends(part: bytes) -> None:
+    """Whoever has no credentials must not hold a connection either."""
+    _, container, api = on_memory()
+    request = b"POST /v1/sessions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n" + CHUNKED + END
+    async with served(api, container, http=ImpatientHttp) as server:
+        answer = await answers(server, request + part)
+        await eventually(lambda: server.tasks == 0, "the application has let go of it")
+
+    assert_problem(answer, 408, "too-slow")
+
+
+async def test_an_answer_that_takes_longer_than_a_body_may_is_given() -> None:
+    released = threading.Event()
+
+    async def slow(_scope: Any, receive: Any, send: Any) -> None:
+        while (await receive()).get("more_body"):
+            pass
+        await asyncio.to_thread(released.wait, LONG)
+        await say_hello(send)
+
+    _, container, _ = on_memory()
+    async with served(slow, container, http=ImpatientHttp) as server, Peer.of(server) as peer:
+        peer.writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n1")
+        peer.writer.write(b"2")
+        async with Peer.of(server) as other:
+            other.writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n1")
+            assert b" 408 " in await other.head()
+        released.set()
+
+        assert b" 200 " in await peer.head()
 
 
 async def test_a_large_body_in_many_chunks_is_read() -> None:

@@ -13,6 +13,7 @@ from adapters.websocket import refusal
 ABORT = "bellwire.abort"
 """Where an ASGI scope has what drops the connection at once: an answer that is not read cannot be ended."""
 HEAD_SECONDS = 10.0
+BODY_SECONDS = 60.0
 HEAD_BYTES = 32 * 1024
 HEAD_FIELDS = 100
 UNREAD_SECONDS = 30.0
@@ -25,7 +26,7 @@ class _HeadTooLarge(Exception):
 
 class HttpProtocol(HttpToolsProtocol):
     """Drops a connection that keeps it waiting: for the whole head of a request, or to be read. Answers what
-    is no request, and then ends the connection.
+    is no request, or whose body does not come, and then ends the connection.
 
     uvicorn waits for ever for the first request, for the rest of any that has begun to come, and for a peer
     that does not read its answer. So whoever opens connections and sends a byte now and then, or nothing,
@@ -34,11 +35,13 @@ class HttpProtocol(HttpToolsProtocol):
     """
 
     head_seconds = HEAD_SECONDS
+    body_seconds = BODY_SECONDS
     unread_seconds = UNREAD_SECONDS
     linger_seconds = LINGER_SECONDS
 
     url = b""
     _late: asyncio.TimerHandle | None = None
+    _slow: asyncio.TimerHandle | None = None
     _unread: asyncio.TimerHandle | None = None
     _lingering: asyncio.TimerHandle | None = None
     _ended = False
@@ -63,6 +66,14 @@ class HttpProtocol(HttpToolsProtocol):
             data = self._parse(data)
         if self._pending > HEAD_BYTES and not self._ended:
             self._refuse_head()
+        if self._slow is None and self._answering and self.cycle.more_body and not self._ended:
+            self._slow = self.loop.call_later(self.body_seconds, self._refuse_slow)
+
+    def on_message_complete(self) -> None:
+        if self._slow is not None:
+            self._slow.cancel()
+            self._slow = None
+        super().on_message_complete()
 
     def on_body(self, body: bytes) -> None:
         self._pending = 0
@@ -96,7 +107,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
-        for timer in (self._late, self._unread, self._lingering):
+        for timer in (self._late, self._slow, self._unread, self._lingering):
             if timer is not None:
                 timer.cancel()
 
@@ -172,6 +183,10 @@ class HttpProtocol(HttpToolsProtocol):
         else:
             limits = f"{HEAD_BYTES} bytes and {HEAD_FIELDS} fields"
             self._refuse(431, f"The head of a request may have {limits}.")
+
+    def _refuse_slow(self) -> None:
+        if self._answering and not self._ended:
+            self._refuse(408, f"The body of a request must have come within {self.body_seconds:g} s.")
 
     def _refuse(self, status: int, detail: str) -> None:
         """Answer what is no request, or the rest of none, if it is its turn, and end the connection."""

@@ -10,6 +10,7 @@ _KINDS = {
     400: ("malformed", "Malformed request"),
     403: ("not-allowed", "Not allowed"),
     405: ("method-not-allowed", "Method Not Allowed"),
+    408: ("too-slow", "Body too slow"),
     414: ("address-too-long", "Address too long"),
     426: ("upgrade-required", "Upgrade Required"),
     431: ("head-too-large", "Head too large"),
