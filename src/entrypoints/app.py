@@ -5,7 +5,6 @@ import secrets
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -14,27 +13,32 @@ from litestar.config.cors import CORSConfig
 from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.middleware import DefineMiddleware
-from litestar.openapi import OpenAPIConfig
-from litestar.openapi.plugins import SwaggerRenderPlugin
-from litestar.openapi.spec import Components, SecurityScheme
-from litestar.static_files import create_static_files_router
 
 from entrypoints import lifespan
 from entrypoints.container import Container, build
-from entrypoints.http import accounts, draining, health, inbox, problems, publishing, stream_page
+from entrypoints.http import (
+    accounts,
+    draining,
+    health,
+    inbox,
+    openapi,
+    problems,
+    publishing,
+    stream_page,
+)
+from entrypoints.http.head import answering_head
 from entrypoints.http.middleware import Observed
+from entrypoints.listening import authority
 from entrypoints.live.events import live_events
 from entrypoints.live.session import Streaming
 from entrypoints.live.sessions import Sessions
 from entrypoints.live.socket import live_socket, no_socket
 from entrypoints.logs import configure
 from entrypoints.settings import Settings
-from entrypoints.version import app_version
 
 logger = logging.getLogger(__name__)
 
 _DEMO_PAGE = Path(__file__).parent / "http" / "demo.html"
-_SWAGGER_UI = "/schema/ui"
 
 
 def create() -> Litestar:
@@ -57,21 +61,22 @@ def create_app(container: Container) -> Litestar:
         live_socket,
         no_socket,
         live_events,
-        create_static_files_router(_SWAGGER_UI, [_swagger_ui_files()], include_in_schema=False),
+        openapi.files(),
     ]
     if settings.demo:
         handlers.append(demo_page)
-    return Litestar(
+    app = Litestar(
         handlers,
         dependencies=_dependencies(container),
         exception_handlers=problems.HANDLERS,
         lifespan=[partial(_lifespan, container)],
         cors_config=_cors(settings.origins),
         middleware=[DefineMiddleware(Observed, log=settings.access_log)],
-        openapi_config=_openapi(),
+        openapi_config=openapi.config(),
         state=_state(container),
         logging_config=None,
     )
+    return answering_head(app)
 
 
 @get("/", include_in_schema=False, media_type="text/html")
@@ -106,7 +111,7 @@ async def _lifespan(container: Container, app: Litestar) -> AsyncIterator[None]:
         lifespan.background(sessions.run()),
         lifespan.drained_first(drain),
     ):
-        logger.info("serving on http://%s:%d", settings.host, settings.port)
+        logger.info("serving on http://%s", authority(settings.host, settings.port))
         yield
 
 
@@ -168,45 +173,4 @@ def _cors(origins: Iterable[str]) -> CORSConfig | None:
         allow_headers=["Authorization", "Content-Type", "If-None-Match", "Last-Event-ID", "X-Request-Id"],
         expose_headers=["ETag", "Retry-After", "X-Request-Id"],
         max_age=3600,
-    )
-
-
-def _swagger_ui_files() -> Path:
-    """Find the page's files in the package that carries them, which has no other use here."""
-    package = find_spec("swagger_ui")
-    if package is None or package.origin is None:
-        message = "swagger-ui-py is not installed"
-        raise RuntimeError(message)
-    return Path(package.origin).parent / "static"
-
-
-def _openapi() -> OpenAPIConfig:
-    ui = partial("{}/{}".format, _SWAGGER_UI)
-    return OpenAPIConfig(
-        title="Bellwire",
-        version=app_version(),
-        description=(
-            "Real-time notifications: publish, deliver live, keep per user, mark read. "
-            f"The live stream has [a page]({stream_page.PAGE_PATH}) and "
-            f"[a document]({stream_page.DOCUMENT_PATH}) of its own."
-        ),
-        path="/schema",
-        use_handler_docstrings=True,
-        # The page's own files, not a content delivery network's: it works where there is no internet.
-        render_plugins=[
-            SwaggerRenderPlugin(
-                favicon="<link rel='icon' href='data:,'>",
-                js_url=ui("swagger-ui-bundle.js"),
-                css_url=ui("swagger-ui.css"),
-                standalone_preset_js_url=ui("swagger-ui-standalone-preset.js"),
-            )
-        ],
-        components=Components(
-            security_schemes={
-                "apiKey": SecurityScheme(type="apiKey", name="X-API-Key", security_scheme_in="header"),
-                "userToken": SecurityScheme(type="http", scheme="bearer", bearer_format="JWT"),
-                "ticket": SecurityScheme(type="apiKey", name="ticket", security_scheme_in="query"),
-                "operatorToken": SecurityScheme(type="http", scheme="bearer", bearer_format="JWT"),
-            }
-        ),
     )

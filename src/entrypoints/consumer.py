@@ -4,6 +4,7 @@ import asyncio
 import logging
 import math
 import signal
+import socket
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -19,6 +20,8 @@ from application.reconciling import ReconcileIndex
 from entrypoints import lifespan
 from entrypoints.container import Container, build
 from entrypoints.http import health, problems
+from entrypoints.http.head import answering_head
+from entrypoints.listening import bound
 from entrypoints.logs import configure
 from entrypoints.loop import event_loop_factory
 from entrypoints.serving import options
@@ -67,17 +70,24 @@ def health_app(container: Container) -> Litestar:
         "kafka": worker.ping,
         "partitions": worker.check_partitions,
     }
-    return Litestar(
+    app = Litestar(
         health.HANDLERS,
         exception_handlers=problems.HANDLERS,
         openapi_config=None,
         logging_config=None,
         state=State({"required_checks": checks, "optional_checks": {"redis": container.redis_server().ping}}),
     )
+    return answering_head(app)
 
 
 async def consume(container: Container) -> None:
-    """Run until SIGTERM or SIGINT."""
+    """Run until SIGTERM or SIGINT. Raises InvalidSettings if it cannot listen."""
+    settings = container.settings()
+    with bound(settings.host, settings.consumer_port, "BELLWIRE_CONSUMER_PORT") as sockets:
+        await _consume(container, sockets)
+
+
+async def _consume(container: Container, sockets: list[socket.socket]) -> None:
     settings = container.settings()
     worker = container.worker()
     for name in (signal.SIGTERM, signal.SIGINT):
@@ -85,12 +95,12 @@ async def consume(container: Container) -> None:
     server = _Server(
         uvicorn.Config(
             health_app(container),
-            **options(container) | {"port": settings.consumer_port, "lifespan": "off"},
+            **options(container) | {"lifespan": "off"},
         )
     )
     async with (
         lifespan.consumer(container),
-        lifespan.background(server.serve()),
+        lifespan.background(server.serve(sockets)),
         lifespan.background(retract_expired(container.retract_expired())),
         lifespan.background(reconcile(container.reconcile_index(), settings.reconcile_users_per_minute)),
     ):

@@ -29,6 +29,7 @@ from entrypoints.embedded import (
     started,
 )
 from entrypoints.processes import Ledger, ServerFailed, wait_until
+from entrypoints.settings import InvalidSettings
 
 RESTARTS = 5
 RESTARTS_WITHIN = 600.0  # seconds
@@ -57,8 +58,12 @@ class DevSettings:
 
     @classmethod
     def from_env(cls, environment: Mapping[str, str]) -> Self:
+        """Raises InvalidSettings, naming the variable."""
         folder = Path(environment.get("BELLWIRE_DATA") or _project() / ".bellwire")
-        port = int(environment.get("BELLWIRE_PORT") or 8000)
+        given = environment.get("BELLWIRE_PORT") or "8000"
+        if not given.isascii() or not given.isdecimal() or int(given[:6]) > 65535:
+            raise InvalidSettings("BELLWIRE_PORT: must be a number of up to 65535")
+        port = int(given)
         return cls(folder.resolve(), port, environment)
 
 

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from domain.identifiers import UserId
+from entrypoints.listening import authority
 from entrypoints.settings import Settings
 
 PATH = "/drain"
@@ -18,7 +19,7 @@ PATH = "/drain"
 _LOOK_SECONDS = 0.5
 _ANSWER_SECONDS = 10.0
 _MARGIN_SECONDS = 15.0
-_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 - nothing is bound here
+_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - nothing is bound here
 _OPERATOR = UserId("operator")
 
 _read_problem = msgspec.json.Decoder(dict[str, object]).decode
@@ -108,7 +109,7 @@ def _reason(status: int, body: bytes) -> str:
 
 def _own(settings: Settings) -> str:
     """Where a process with this environment answers."""
-    return f"http://{_EVERYWHERE.get(settings.host, settings.host)}:{settings.port}"
+    return f"http://{authority(_EVERYWHERE.get(settings.host, settings.host), settings.port)}"
 
 
 def _address(text: str) -> str:

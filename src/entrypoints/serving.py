@@ -2,13 +2,17 @@
 
 import os
 import signal
+import sys
+from contextlib import suppress
 from types import FrameType
 from typing import Any
 
 import uvicorn
+from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
 from entrypoints.container import Container
+from entrypoints.listening import bound
 
 MAX_FRAME_BYTES = 16 * 1024
 _APPLICATION = "entrypoints.app:create"
@@ -35,13 +39,18 @@ def options(container: Container) -> dict[str, Any]:
 
 
 def run(container: Container) -> None:
-    """Serve the API until SIGTERM or SIGINT."""
-    chosen = options(container)
-    if chosen["workers"] == 1:
-        uvicorn.run(_APPLICATION, factory=True, **chosen)
-    else:
-        config = uvicorn.Config(_APPLICATION, factory=True, **chosen)
-        _Supervisor(config, [config.bind_socket()]).run()
+    """Serve the API until SIGTERM or SIGINT. Raises InvalidSettings if it cannot listen."""
+    settings = container.settings()
+    config = uvicorn.Config(_APPLICATION, factory=True, **options(container))
+    with bound(settings.host, settings.port, "BELLWIRE_PORT") as sockets:
+        if config.workers > 1:
+            _Supervisor(config, sockets).run()
+            return
+        server = uvicorn.Server(config)
+        with suppress(KeyboardInterrupt):  # which it raises again when all is done
+            server.run(sockets)
+    if not server.started:
+        sys.exit(STARTUP_FAILURE)
 
 
 class _Supervisor(Multiprocess):

@@ -1,13 +1,23 @@
 """Settings: the only reader of the environment."""
 
 import os
+from collections.abc import Callable, Mapping
 from typing import Annotated, Literal
 
 import msgspec
 
+from entrypoints import addresses
 from entrypoints.origins import normal_origin
 
 _PREFIX = "BELLWIRE_"
+_CHECKS: Mapping[str, Callable[[str], None]] = {
+    "postgres_url": addresses.postgres_url,
+    "redis_url": addresses.redis_url,
+    "redis_prefix": addresses.prefix,
+    "kafka_bootstrap": addresses.bootstrap,
+    "kafka_topic": addresses.topic,
+    "kafka_group": addresses.group,
+}
 
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 Positive = Annotated[int, msgspec.Meta(ge=1)]
@@ -26,18 +36,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     redis_prefix: str = "bellwire"
     kafka_bootstrap: str = "127.0.0.1:9092"
     kafka_topic: str = "bellwire.notifications"
-    kafka_partitions: Positive = 12
-    kafka_replication: Positive = 1
+    kafka_partitions: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 12
+    kafka_replication: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 1
     kafka_group: str = "bellwire"
-    kafka_session_seconds: Positive = 30
-    kafka_fetch_wait_ms: Positive = 100
+    kafka_session_seconds: Annotated[int, msgspec.Meta(ge=1, le=86_400)] = 30
+    kafka_fetch_wait_ms: Annotated[int, msgspec.Meta(ge=1, le=30_000)] = 100
     host: str = "127.0.0.1"
     port: Port = 8000
     workers: Positive = 1
     consumer_port: Port = 8001
     token_secret: str = ""
     token_audience: str = "bellwire"  # noqa: S105 - no secret
-    token_seconds: Positive = 3600
+    token_seconds: Annotated[int, msgspec.Meta(ge=1, le=315_360_000)] = 3600
     environment: Annotated[str, msgspec.Meta(pattern="^[a-z0-9]{1,16}$")] = "live"
     open_signup: bool = False
     allowed_origins: str = ""
@@ -73,15 +83,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         except msgspec.ValidationError as error:
             message, _, path = str(error).partition(" - at `$.")
             raise InvalidSettings(f"{_PREFIX}{path.rstrip('`').upper()}: {message}") from error
-        url = settings.postgres_url
-        for scheme in ("postgres://", "postgresql://"):
-            if url.startswith(scheme):
-                url = "postgresql+asyncpg://" + url.removeprefix(scheme)
+        settings = msgspec.structs.replace(settings, postgres_url=_for_asyncpg(settings.postgres_url))
+        for name, check in _CHECKS.items():
+            try:
+                check(getattr(settings, name))
+            except addresses.Unusable as reason:
+                raise InvalidSettings(f"{_PREFIX}{name.upper()}: {reason}") from None
         try:
             origins = " ".join(sorted(map(normal_origin, settings.origins)))
         except ValueError as error:
             raise InvalidSettings(f"{_PREFIX}ALLOWED_ORIGINS: {error}") from error
-        return msgspec.structs.replace(settings, postgres_url=url, allowed_origins=origins)
+        return msgspec.structs.replace(settings, allowed_origins=origins)
 
     @property
     def origins(self) -> frozenset[str]:
@@ -93,3 +105,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         """Batches, by partition and offset, that are given up if they cannot be unpacked."""
         pairs = (place.split(":") for place in self.skip_unreadable.split(",") if place)
         return frozenset((int(partition), int(offset)) for partition, offset in pairs)
+
+
+def _for_asyncpg(url: str) -> str:
+    for scheme in ("postgres://", "postgresql://"):
+        if url.startswith(scheme):
+            return "postgresql+asyncpg://" + url.removeprefix(scheme)
+    return url

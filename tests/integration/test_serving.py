@@ -9,98 +9,39 @@ import itertools
 import json
 import logging
 import threading
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import AsyncExitStack
 from typing import Any, get_args, get_type_hints
 
 import pytest
 import uvicorn
-from dependency_injector import providers
 from uvicorn.server import ServerState
 from websockets.asyncio.client import connect
 from websockets.frames import Close, Frame, Opcode
 
-from adapters.websocket.http import HttpProtocol
 from adapters.websocket.protocol import StreamProtocol
 from entrypoints import lifespan
-from entrypoints.container import build
 from entrypoints.live.session import Session
 from entrypoints.logs import configure
 from entrypoints.settings import Settings
 from tests.build import ADA, a_user
 from tests.product import Product, create_users, eventually
-from tests.serving import Served, echo, say_hello, served
-from tests.wiring import SECRET, on_memory
-
-GET = b"GET / HTTP/1.1\r\nHost: x\r\n"
-UPGRADE = (
-    b"GET /ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+from tests.serving import (
+    END,
+    GET,
+    LONG,
+    SHORT,
+    UPGRADE,
+    HastyHttp,
+    Peer,
+    echo,
+    hasty,
+    say_hello,
+    served,
 )
-END = b"\r\n"
+from tests.wiring import on_memory
+
 NOT_UTF8 = b"caf\xe9"
-SHORT, LONG = 0.3, 60.0
-
-
-class HastyHttp(HttpProtocol):
-    head_seconds = SHORT
-    unread_seconds = SHORT
-
-
-class HastyStream(StreamProtocol):
-    close_seconds = SHORT
-
-
-@asynccontextmanager
-async def hasty(app: Any = echo) -> AsyncIterator[Served]:
-    container = build(Settings(token_secret=SECRET))
-    container.http_protocol.override(providers.Object(HastyHttp))
-    container.stream_protocol.override(providers.Object(HastyStream))
-    async with served(app, container) as server:
-        yield server
-
-
-@dataclass(frozen=True, slots=True)
-class Peer:
-    """A client that keeps no rules. It reads only when told to, but for 128 KiB."""
-
-    reader: asyncio.StreamReader
-    writer: asyncio.StreamWriter
-
-    @staticmethod
-    @asynccontextmanager
-    async def of(server: Served) -> AsyncIterator["Peer"]:
-        host, _, port = server.address.partition(":")
-        reader, writer = await asyncio.open_connection(host, int(port))
-        try:
-            yield Peer(reader, writer)
-        finally:
-            writer.transport.abort()
-
-    async def upgrade(self) -> None:
-        self.writer.write(UPGRADE + END)
-        assert (await self.head()).startswith(b"HTTP/1.1 101 ")
-
-    async def head(self) -> bytes:
-        return await asyncio.wait_for(self.reader.readuntil(END + END), LONG)
-
-    def say(self, *frames: Frame) -> None:
-        self.writer.write(b"".join(frame.serialize(mask=True) for frame in frames))
-
-    async def hears(self, opcode: Opcode, data: bytes) -> None:
-        expected = Frame(opcode, data).serialize(mask=False)
-        assert await asyncio.wait_for(self.reader.readexactly(len(expected)), LONG) == expected
-
-    async def is_dropped(self) -> bytes:
-        """Read to the end, which must come. Returns what came before it."""
-        read = bytearray()
-        try:
-            while piece := await asyncio.wait_for(self.reader.read(1 << 16), LONG):
-                read += piece
-        except ConnectionError:  # the other end did not wait for us to read
-            pass
-        return bytes(read)
 
 
 # --- heads that do not come -------------------------------------------------------------------------------

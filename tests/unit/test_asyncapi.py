@@ -9,6 +9,7 @@ from dataclasses import fields
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin
 
 import msgspec
 import pytest
@@ -309,8 +310,8 @@ async def test_the_page_needs_no_script_and_no_other_site() -> None:
         answer = await service.client.get("/schema/stream")
         page, policy = answer.text, answer.headers["content-security-policy"]
         links = re.findall(r'(?:src|href)="([^"]+)"', page)
-        paths = [link for link in links if link.startswith("/")]
-        found = {path: (await service.client.get(path)).status_code for path in paths}
+        paths = {link: urljoin("/schema/stream", link) for link in links if link.startswith(".")}
+        found = {link: (await service.client.get(path)).status_code for link, path in paths.items()}
 
     (style,) = re.findall(r"<style>(.*?)</style>", page, re.DOTALL)
     allowed = b64encode(sha256(style.encode()).digest()).decode()
@@ -319,7 +320,7 @@ async def test_the_page_needs_no_script_and_no_other_site() -> None:
     assert "unsafe" not in policy
     assert not re.search(r"<script|javascript:|\son\w+=|\sstyle=|@import|url\(", page)
     assert set(found.values()) == {200}
-    assert {"/schema", "/schema/asyncapi.json"} <= set(found)
+    assert {"/schema", "/schema/asyncapi.json"} <= set(paths.values())
     for link in links:
         assert link == "data:," or link in found or f'<section id="{link.removeprefix("#")}">' in page, link
 
@@ -328,7 +329,8 @@ async def test_the_page_of_the_http_api_leads_to_it() -> None:
     async with Service.run() as service:
         described = (await service.client.get("/schema/openapi.json")).json()["info"]["description"]
         found = [
-            (await service.client.get(path)).status_code for path in re.findall(r"\]\((.+?)\)", described)
+            (await service.client.get(urljoin("/schema/openapi.json", link))).status_code
+            for link in re.findall(r"\]\((.+?)\)", described)
         ]
 
     assert found == [200, 200]

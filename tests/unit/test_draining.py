@@ -187,6 +187,7 @@ async def test_of_several_workers_behind_one_port_none_is_drained() -> None:
         ("127.0.0.1", "http://127.0.0.1:8000"),
         ("0.0.0.0", "http://127.0.0.1:8000"),
         ("::", "http://[::1]:8000"),
+        ("::1", "http://[::1]:8000"),
         ("10.0.0.7", "http://10.0.0.7:8000"),
     ],
 )

@@ -1,17 +1,23 @@
 """The connection below a live stream: uvicorn's, with its loose ends tied."""
 
 import asyncio
+import email.utils
 import logging
+from http import HTTPStatus
 from typing import Any
 
 from uvicorn._types import ASGISendEvent
 from uvicorn.config import Config
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
+from websockets.datastructures import Headers
 from websockets.frames import CloseCode, Frame, Opcode
-from websockets.http11 import Request
+from websockets.http11 import Request, Response
+from websockets.protocol import Protocol
 from websockets.server import ServerProtocol
+from websockets.typing import StatusLike
 
+from adapters.websocket import refusal
 from adapters.websocket.transport import TransportConnection
 from adapters.websocket.waiting import Gate, Inbox
 
@@ -39,12 +45,23 @@ class StreamProtocol(WebSocketsSansIOProtocol):
         super().__init__(config, server_state, app_state, _loop)
         # Its own class, not another one: that would be a cycle of objects for the collector, each time.
         self.conn.__class__ = _Rfc6455
+        # Of frames only: the handshake was read by HttpProtocol.
+        self.conn.parser.close()
+        self.conn.parser = Protocol.parse(self.conn)
+        next(self.conn.parser)
         # uvicorn's are an asyncio.Queue and an Event: five deques, 600 bytes each, on every quiet socket.
         self.queue = Inbox()  # type: ignore[assignment]
         self.writable = Gate()  # type: ignore[assignment]
         self.writable.set()
         self._end: asyncio.TimerHandle | None = None
         self._connection: TransportConnection | None = None
+        self._early = b""
+
+    def begin(self, request: Request, early: bytes) -> None:
+        """Answer a handshake. What came behind it, and what is to come, is read once it is accepted."""
+        self._early = early
+        self.transport.pause_reading()
+        self.handle_connect(request)
 
     def handle_connect(self, event: Request) -> None:
         super().handle_connect(event)
@@ -99,7 +116,7 @@ class StreamProtocol(WebSocketsSansIOProtocol):
         """
         self._connection = self._end = None
         self.conn.parser.close()
-        if self.handshake_initiated:
+        if hasattr(self, "scope"):  # not if the handshake was wrong
             extensions: Any = self.scope["extensions"]
             extensions.pop(EXTENSION, None)
 
@@ -115,8 +132,20 @@ class StreamProtocol(WebSocketsSansIOProtocol):
         self._end_in_time()
 
     async def send(self, message: ASGISendEvent) -> None:
+        answering = not self.handshake_complete
         await super().send(message)
+        # uvicorn does not count an answer of the application's own, and would log that there was none.
+        self.handshake_complete = self.handshake_complete or self.close_sent
+        if answering and self.handshake_complete:
+            self._read_on()
         self._end_if_closing()
+
+    def _read_on(self) -> None:
+        if not self.transport.is_closing():
+            self.transport.resume_reading()
+            early, self._early = self._early, b""
+            if early:
+                self.data_received(early)
 
     async def run_asgi(self) -> None:
         await super().run_asgi()
@@ -150,7 +179,26 @@ class StreamProtocol(WebSocketsSansIOProtocol):
 
 
 class _Rfc6455(ServerProtocol):
-    """The rules of frames."""
+    """The rules of handshakes and frames."""
+
+    def accept(self, request: Request) -> Response:
+        response = super().accept(request)
+        if response.status_code != HTTPStatus.SWITCHING_PROTOCOLS:
+            response.headers["Sec-WebSocket-Version"] = "13"  # RFC 6455 §4.4: whatever it is that is wrong
+        return response
+
+    def reject(self, status: StatusLike, text: str) -> Response:
+        status = HTTPStatus(status)
+        body = refusal.problem(status, text.strip() or "This handshake is refused.")
+        headers = Headers(
+            [
+                ("Date", email.utils.formatdate(usegmt=True)),
+                ("Connection", "close"),
+                ("Content-Length", str(len(body))),
+                ("Content-Type", refusal.MEDIA_TYPE),
+            ]
+        )
+        return Response(status.value, status.phrase, headers, body)
 
     def recv_frame(self, frame: Frame) -> None:
         if frame.opcode is Opcode.CLOSE:

@@ -7,14 +7,16 @@ import json
 import re
 from base64 import b64encode
 from collections.abc import Iterable
-from functools import cache
+from functools import lru_cache
 from hashlib import sha256
 from html import escape
 from pathlib import Path
+from typing import Any
 
-from litestar import Response, get
+from litestar import Request, Response, get
 
 from adapters import wire
+from entrypoints.http.locations import to_root
 from entrypoints.live.asyncapi import Document, document
 
 DOCUMENT_PATH, PAGE_PATH = "/schema/asyncapi.json", "/schema/stream"
@@ -40,17 +42,17 @@ async def asyncapi_document() -> Response[bytes]:
 
 
 @get(PAGE_PATH, include_in_schema=False, media_type="text/html")
-async def stream_page() -> Response[str]:
+async def stream_page(request: Request[Any, Any, Any]) -> Response[str]:
     """The same to read."""
-    return Response(page(), headers={"Content-Security-Policy": _POLICY})
+    return Response(page(to_root(request.scope)), headers={"Content-Security-Policy": _POLICY})
 
 
 HANDLERS = [asyncapi_document, stream_page]
 
 
-@cache
-def page() -> str:
-    """Write the document as HTML."""
+@lru_cache(maxsize=8)
+def page(root: str) -> str:
+    """Write the document as HTML, with links by this way to the root of the service."""
     described = document()
     info, operations = described["info"], described["operations"]
     push, command, heartbeat = (operations[name] for name in ("push", "command", "heartbeat"))
@@ -66,8 +68,8 @@ def page() -> str:
 <h1>{escape(info["title"])}</h1>
 <p>{_text(info["description"])}</p>
 <nav aria-label="Documents">
-<a href="{DOCUMENT_PATH}">AsyncAPI document</a>
-<a href="/schema">HTTP API</a>
+<a href="{root}{DOCUMENT_PATH[1:]}">AsyncAPI document</a>
+<a href="{root}schema">HTTP API</a>
 </nav>
 </header>
 <main>

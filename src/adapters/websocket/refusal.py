@@ -1,0 +1,40 @@
+"""What is answered to what is no request that the application could be given: an RFC 9457 problem."""
+
+from http import HTTPStatus
+
+from adapters import wire
+
+MEDIA_TYPE = "application/problem+json"
+
+_KINDS = {
+    400: ("malformed", "Malformed request"),
+    403: ("not-allowed", "Not allowed"),
+    405: ("method-not-allowed", "Method Not Allowed"),
+    408: ("too-slow", "Body too slow"),
+    414: ("address-too-long", "Address too long"),
+    426: ("upgrade-required", "Upgrade Required"),
+    431: ("head-too-large", "Head too large"),
+    500: ("internal", "Internal error"),
+}
+
+
+def problem(status: int, detail: str) -> bytes:
+    """The body of the answer."""
+    kind, title = _KINDS[status]
+    return wire.encode(
+        {"type": f"urn:bellwire:problem:{kind}", "title": title, "status": status, "detail": detail}
+    )
+
+
+def answer(status: int, detail: str, headers: list[tuple[bytes, bytes]]) -> bytes:
+    """All of the answer, as the last one on its connection."""
+    body = problem(status, detail)
+    phrase = HTTPStatus(status).phrase
+    head = [
+        f"HTTP/1.1 {status} {phrase}".encode(),
+        *(name + b": " + value for name, value in headers),
+        f"content-type: {MEDIA_TYPE}".encode(),
+        f"content-length: {len(body)}".encode(),
+        b"connection: close",
+    ]
+    return b"\r\n".join([*head, b"", body])

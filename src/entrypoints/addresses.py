@@ -1,0 +1,120 @@
+"""Whether addresses and names in settings can be used. The rules are those of the libraries that use them,
+which say so late: at the first connection, with a traceback, or never.
+
+Each function raises Unusable. What it says never quotes a value that may hold a password.
+"""
+
+import ipaddress
+import re
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+_PORTS = range(1, 65536)
+_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9.])?")
+_TOPIC = re.compile(r"[A-Za-z0-9._-]{1,245}")
+_ESCAPE = "in a user or password write @ : / ? # as %40 %3A %2F %3F %23"
+# asyncpg's own of which a text can be the value, and SQLAlchemy's.
+_POSTGRES_PARAMETERS = {
+    "host", "port", "user", "password", "database", "passfile", "service", "servicefile", "ssl", "direct_tls",
+    "target_session_attrs", "krbsrvname", "gsslib", "prepared_statement_cache_size",
+}  # fmt: skip
+_SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
+_POSTGRES_SCHEMES = "postgresql://, postgres:// or postgresql+asyncpg://"
+
+
+class Unusable(Exception):
+    """Why a value cannot be used."""
+
+
+def postgres_url(url: str) -> None:
+    """SQLAlchemy's, for asyncpg."""
+    from sqlalchemy.engine import make_url  # noqa: PLC0415 - not for `--help`
+    from sqlalchemy.exc import ArgumentError  # noqa: PLC0415
+
+    if not url.startswith("postgresql+asyncpg://"):
+        raise Unusable(f"must begin with {_POSTGRES_SCHEMES}")
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
+        raise Unusable(f"has a port that is none; {_ESCAPE}") from None
+    if parsed.port is not None and parsed.port not in _PORTS:
+        raise Unusable("has a port that is none")
+    if not (parsed.host or parsed.query.get("host")):
+        raise Unusable("names no host")
+    if "@" in (parsed.host or ""):
+        raise Unusable(f"has two @; {_ESCAPE}")
+    _check_postgres_parameters(parsed.query)
+
+
+def _check_postgres_parameters(given: Mapping[str, object]) -> None:
+    for name in given:
+        if name not in _POSTGRES_PARAMETERS:
+            hint = " (sslmode is called ssl)" if name == "sslmode" else ""
+            raise Unusable(f"has the parameter {name!r}, which asyncpg cannot use{hint}")
+    if given.get("ssl", "prefer") not in _SSL_MODES:
+        raise Unusable(f"has a value of ssl that is none of {', '.join(_SSL_MODES)}")
+
+
+def redis_url(url: str) -> None:
+    """redis-py's."""
+    from redis import ConnectionPool  # noqa: PLC0415 - not for `--help`
+
+    try:
+        parsed = urlsplit(url)
+        port = parsed.port
+    except ValueError:
+        raise Unusable(f"has a host or a port that is none; {_ESCAPE}") from None
+    if parsed.scheme not in {"redis", "rediss", "unix"}:
+        raise Unusable("must begin with redis://, rediss:// or unix://")
+    if parsed.scheme == "unix":
+        if not parsed.path:
+            raise Unusable("names no path of a socket")
+    else:
+        if not parsed.hostname:
+            raise Unusable("names no host")
+        if port == 0:
+            raise Unusable("has a port that is none")
+        if not re.fullmatch(r"/?|/[0-9]{1,5}", parsed.path):
+            raise Unusable("has a path that is no number of a database")
+    if parsed.fragment:
+        raise Unusable(f"has a #; {_ESCAPE}")
+    try:
+        ConnectionPool.from_url(url).make_connection()  # which connects to nothing yet
+    except (TypeError, ValueError):
+        raise Unusable("has a parameter that redis-py does not know, or with a value that is none") from None
+
+
+def bootstrap(servers: str) -> None:
+    """Brokers: `host:port`, separated by commas."""
+    for server in servers.split(","):
+        host, colon, port = server.strip().rpartition(":")
+        if not colon or not port.isascii() or not port.isdecimal() or int(port[:6]) not in _PORTS:
+            raise Unusable("must be host:port, or several of them separated by commas")
+        if not (_HOST.fullmatch(host) or _is_ipv6(host)):
+            raise Unusable("must have a name or an address before each port, without a scheme")
+
+
+def topic(name: str) -> None:
+    """A name that Kafka allows, also with `.dlq` behind it."""
+    if not _TOPIC.fullmatch(name) or name in {".", ".."}:
+        raise Unusable("must be 1 to 245 of A-Z a-z 0-9 . _ -")
+
+
+def group(name: str) -> None:
+    """Kafka allows nearly any name of a group, but nobody finds one that begins with a space."""
+    if not name.isprintable() or name != name.strip() or not 1 <= len(name) <= 255:
+        raise Unusable("must be 1 to 255 printable characters, without a space around them")
+
+
+def prefix(name: str) -> None:
+    """What begins the keys in Redis: also a pattern, in which some characters mean others."""
+    if not re.fullmatch(r"[!-~]{1,100}", name) or re.search(r"[*?\[\]\\{}]", name):
+        raise Unusable(r"must be 1 to 100 of ASCII, without spaces and * ? [ ] { } \ ")
+
+
+def _is_ipv6(host: str) -> bool:
+    try:
+        ipaddress.IPv6Address(host.removeprefix("[").removesuffix("]"))
+    except ValueError:
+        return False
+    return host.startswith("[") and host.endswith("]")

@@ -1,0 +1,86 @@
+"""The OpenAPI document, and a page made of it."""
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from litestar import Request
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin, SwaggerRenderPlugin
+from litestar.openapi.spec import Components, SecurityScheme
+from litestar.static_files import create_static_files_router
+
+from entrypoints.http import stream_page
+from entrypoints.http.locations import to_root
+from entrypoints.version import app_version
+
+_FILES = "/schema/ui"
+
+
+class _Page(SwaggerRenderPlugin):
+    """The page's own files, not a content delivery network's: it works where there is no internet."""
+
+    def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
+        files = _from(to_root(request.scope), _FILES)
+        page = SwaggerRenderPlugin(
+            favicon="<link rel='icon' href='data:,'>",
+            js_url=f"{files}/swagger-ui-bundle.js",
+            css_url=f"{files}/swagger-ui.css",
+            standalone_preset_js_url=f"{files}/swagger-ui-standalone-preset.js",
+        )
+        return page.render(request, _located(request, openapi_schema))
+
+
+class _Document(JsonRenderPlugin):
+    def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
+        return super().render(request, _located(request, openapi_schema))
+
+
+def config() -> OpenAPIConfig:
+    """What the application is told of it."""
+    return OpenAPIConfig(
+        title="Bellwire",
+        version=app_version(),
+        description=_description("/"),
+        path="/schema",
+        use_handler_docstrings=True,
+        render_plugins=[_Page(), _Document()],
+        components=Components(
+            security_schemes={
+                "apiKey": SecurityScheme(type="apiKey", name="X-API-Key", security_scheme_in="header"),
+                "userToken": SecurityScheme(type="http", scheme="bearer", bearer_format="JWT"),
+                "ticket": SecurityScheme(type="apiKey", name="ticket", security_scheme_in="query"),
+                "operatorToken": SecurityScheme(type="http", scheme="bearer", bearer_format="JWT"),
+            }
+        ),
+    )
+
+
+def files() -> Any:
+    """The files of the page, from the package that carries them, which has no other use here."""
+    package = find_spec("swagger_ui")
+    if package is None or package.origin is None:
+        message = "swagger-ui-py is not installed"
+        raise RuntimeError(message)
+    static = Path(package.origin).parent / "static"
+    return create_static_files_router(_FILES, [static], include_in_schema=False)
+
+
+def _located(request: Request[Any, Any, Any], document: dict[str, Any]) -> dict[str, Any]:
+    """The document as it is read at the request's address: with the ways from there."""
+    root = to_root(request.scope)
+    info = document["info"] | {"description": _description(root)}
+    # The paths of operations are put behind it, each with its own slash.
+    return document | {"info": info, "servers": [{"url": root.removesuffix("/")}]}
+
+
+def _description(root: str) -> str:
+    page, document = (_from(root, path) for path in (stream_page.PAGE_PATH, stream_page.DOCUMENT_PATH))
+    return (
+        "Real-time notifications: publish, deliver live, keep per user, mark read. "
+        f"The live stream has [a page]({page}) and [a document]({document}) of its own."
+    )
+
+
+def _from(root: str, path: str) -> str:
+    return root + path.removeprefix("/")

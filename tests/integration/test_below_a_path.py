@@ -1,0 +1,140 @@
+"""Served below a path of a proxy, and asked with HEAD: pages, and what they lead to."""
+
+import json
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+from urllib.parse import urljoin
+
+import httpx
+import pytest
+
+from entrypoints.consumer import health_app
+from tests.build import ADA
+from tests.serving import served
+from tests.wiring import Service, on_memory
+
+PREFIX = "/bell"
+PAGES = ["/", "/schema", "/schema/", "/schema/stream", "/schema/stream/"]
+GETS = [*PAGES, "/health/live", "/health/ready", "/metrics", "/schema/openapi.json", "/schema/asyncapi.json"]
+
+
+class Stripping:
+    """A proxy that serves an application below a path, and tells it nothing of that."""
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http":
+            if not scope["path"].startswith(f"{PREFIX}/"):
+                await send({"type": "http.response.start", "status": 421, "headers": []})
+                await send({"type": "http.response.body"})
+                return
+            path, raw = scope["path"], scope["raw_path"]
+            scope |= {"path": path.removeprefix(PREFIX), "raw_path": raw.removeprefix(PREFIX.encode())}
+        await self._app(scope, receive, send)
+
+
+@asynccontextmanager
+async def below(kind: str) -> AsyncIterator[httpx.AsyncClient]:
+    """The product behind a proxy, or behind one whose path uvicorn knows and puts back in front."""
+    _, container, app = on_memory(demo=True)
+    async with (
+        served(Stripping(app) if kind == "proxy" else app, container, root_path=_root_path(kind)) as server,
+        httpx.AsyncClient(base_url=f"http://{server.address}") as client,
+    ):
+        yield client
+
+
+def _root_path(kind: str) -> str:
+    return PREFIX if kind == "root_path" else ""
+
+
+@pytest.mark.parametrize("kind", ["proxy", "root_path", "nothing"])
+async def test_every_link_of_a_page_leads_somewhere_below_the_proxy_s_path(kind: str) -> None:
+    async with below(kind) as client:
+        for page in PAGES:
+            links = await _links(client, kind, page)
+            assert links, page
+            for link in links:
+                assert (await _get(client, kind, link)).status_code == 200, (page, link)
+
+
+@pytest.mark.parametrize("path", ["/schema", "/schema/", "/schema/openapi.json"])
+async def test_the_http_api_s_document_names_its_server_relative_to_itself(path: str) -> None:
+    async with below("proxy") as client:
+        text = (await _get(client, "proxy", PREFIX + path)).text
+
+    (server,) = json.loads(re.findall(r'"servers":(\[.*?\])', text)[0])
+    assert urljoin(PREFIX + path, f"{server['url']}/v1/sessions") == f"{PREFIX}/v1/sessions"
+
+
+async def test_the_demo_page_asks_only_below_its_own_path() -> None:
+    async with below("proxy") as client:
+        script = (await _get(client, "proxy", f"{PREFIX}/")).text.partition("<script>")[2]
+
+    assert "const ROOT = new URL('.', location)" in script
+    assert script.count("fetch(") == script.count("fetch(ROOT + ") == 1
+    assert script.count("new WebSocket(") == script.count("new WebSocket(`${ROOT.") == 1
+    assert "location.origin" not in script
+
+
+async def _get(client: httpx.AsyncClient, kind: str, path: str) -> httpx.Response:
+    """Ask for a path as a browser has it; the proxy that goes with `root_path` has taken its own off."""
+    assert path.startswith(_root_path(kind)), path
+    return await client.get(path.removeprefix(_root_path(kind)))
+
+
+async def _links(client: httpx.AsyncClient, kind: str, page: str) -> list[str]:
+    """Where a page leads, as a browser resolves it."""
+    at = page if kind == "nothing" else PREFIX + page
+    text = (await _get(client, kind, at)).text
+    found = re.findall(r'(?:src|href)="([^"#]+)"', text) + re.findall(r"\]\((.+?)\)", text)
+    return [urljoin(at, link) for link in found if not link.startswith("data:")]
+
+
+# --- HEAD -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", GETS)
+async def test_head_is_answered_as_get_without_the_body(path: str) -> None:
+    async with below("nothing") as client:
+        got, headed = await client.get(path), await client.head(path)
+
+    assert headed.status_code == got.status_code
+    assert headed.content == b""
+    assert got.content
+    assert _same(headed) == _same(got)
+
+
+@pytest.mark.parametrize("path", ["/health/live", "/health/ready", "/metrics"])
+async def test_a_consumer_answers_head_too(path: str) -> None:
+    _, container, _ = on_memory(demo=True)
+    async with (
+        served(health_app(container), container) as server,
+        httpx.AsyncClient(base_url=f"http://{server.address}") as client,
+    ):
+        got, headed = await client.get(path), await client.head(path)
+
+    assert (headed.status_code, headed.content) == (got.status_code, b"")
+    assert _same(headed) == _same(got)
+
+
+async def test_head_is_answered_wherever_get_is() -> None:
+    async with Service.run() as service:
+        await service.add(ADA)
+        path = "/v1/users/ada/notifications"
+        got = await service.client.get(path, headers=service.bearer())
+        headed = await service.client.head(path, headers=service.bearer())
+        refused = await service.client.head(path)
+
+    assert (headed.status_code, headed.content, headed.headers["etag"]) == (200, b"", got.headers["etag"])
+    assert (refused.status_code, refused.content) == (401, b"")
+
+
+def _same(answer: httpx.Response) -> dict[str, str]:
+    """The headers, but for what is different with every answer: `content-length` of metrics is."""
+    other = {"date", "x-request-id"} | ({"content-length"} if answer.url.path == "/metrics" else set())
+    return {name: value for name, value in answer.headers.items() if name not in other}
