@@ -56,7 +56,7 @@ class Unreliable(RedisServer):
 
     fate = Fate.ARRIVES
 
-    async def ask(self, operation: Callable[[], Awaitable[T]]) -> T:
+    async def ask(self, operation: Callable[[], Awaitable[T]], *, repeatable: bool = True) -> T:
         if self.fate is Fate.LOST:
             raise Unavailable
         answer = await operation()

@@ -25,8 +25,10 @@ class RedisTickets:
         return ticket
 
     async def redeem(self, ticket: str) -> Claims:
+        # Not repeatable: if only the answer was lost, the ticket is used up, and would be called unknown.
         value: bytes | None = await self._server.ask(
-            lambda: self._server.client.getdel(self._key(ticket))  # type: ignore[arg-type,return-value]
+            lambda: self._server.client.getdel(self._key(ticket)),  # type: ignore[arg-type,return-value]
+            repeatable=False,
         )
         if value is None:
             raise NotAuthenticated("This stream ticket is unknown, used or too old.")
