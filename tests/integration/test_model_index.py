@@ -46,6 +46,7 @@ class Fate(Enum):
     ARRIVES = "arrives"
     LOST = "lost"
     UNCONFIRMED = "arrives, but the answer is lost"
+    TWICE = "arrives, but its answer is lost, and it is sent again"
 
 
 FATES = list(Fate)
@@ -62,6 +63,9 @@ class Unreliable(RedisServer):
         answer = await operation()
         if self.fate is Fate.UNCONFIRMED:
             raise Unavailable
+        if self.fate is Fate.TWICE:
+            assert repeatable
+            return await operation()
         return answer
 
 

@@ -5,9 +5,11 @@ On servers of the tests' own, behind an address that leads to one of two.
 
 import asyncio
 import logging
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -219,16 +221,25 @@ async def _frames(stream: Any) -> list[Frame]:
 # --- idle, or lost on the way ---
 
 
-@EVERYTHING
 async def test_after_idle_connections_were_closed_every_first_command_succeeds(
-    pair: Pair, server: RedisServer, use: Use
+    pair: Pair, server: RedisServer
 ) -> None:
+    """A redemption too, which is never tried again: it takes knowing beforehand that a connection is good."""
+    tickets = RedisTickets(server, PREFIX)
+    issued = [await tickets.issue(CLAIMS) for _ in range(CONNECTIONS - 3)]
     await busy(server)
+    await _time_out(pair, server)
+
+    redeeming = asyncio.gather(*map(tickets.redeem, issued))
+    await asyncio.gather(_key(server), _page(server), _announcement(server))
+    assert await redeeming == [CLAIMS] * len(issued)
+
+
+async def _time_out(pair: Pair, server: RedisServer) -> None:
+    """Have the server close every connection."""
     await pair.primary.config_set("timeout", "1")
     await eventually(lambda: _alone(pair.primary), "idle connections are closed")
     await eventually(lambda: _ended(server), "their ends have arrived")
-
-    await asyncio.gather(*(use(server) for _ in range(CONNECTIONS if use is _ticket else 1)))
 
 
 async def test_a_server_that_closes_what_is_idle_leaves_a_subscription_alone(
@@ -324,6 +335,58 @@ async def test_a_redemption_whose_answer_was_lost_is_not_tried_again(pair: Pair,
             await tickets.redeem(ticket)
 
 
+async def test_a_ticket_whose_answer_was_lost_is_not_the_one_that_is_given_out(
+    pair: Pair, server: RedisServer
+) -> None:
+    """Stored once more after it was redeemed, it would admit twice."""
+    tickets = RedisTickets(server, PREFIX)
+    await server.ping()
+
+    async with _answers_lost(pair, lambda: _issued(pair, 1)):
+        ticket = await tickets.issue(CLAIMS)
+
+    assert await _issued(pair, 2)
+    assert await tickets.redeem(ticket) == CLAIMS
+    assert await _issued(pair, 1)
+
+
+async def _issued(pair: Pair, count: int) -> bool:
+    return len(await pair.primary.keys(f"{PREFIX}:ticket:*")) == count
+
+
+async def test_a_page_whose_answer_was_lost_is_not_asked_for_again(pair: Pair, server: RedisServer) -> None:
+    """Its lease could be taken a second time, by the first try."""
+    index = RedisUnreadIndex(server, PREFIX, CAPACITY)
+    await _page(server)
+    before = await _evaluated(pair)
+
+    async with _answers_lost(pair, lambda: _leased(pair)):
+        assert await index.page(ADA, 1, None) == Missing(None)
+
+    assert await _evaluated(pair) == before + 1
+
+
+async def _leased(pair: Pair) -> bool:
+    return bool(await pair.primary.exists(f"{PREFIX}:lease:{ADA}"))
+
+
+async def _evaluated(pair: Pair) -> int:
+    return int((await pair.primary.info("commandstats"))["cmdstat_evalsha"]["calls"])
+
+
+async def test_a_command_that_is_given_up_at_any_moment_leaves_nothing_behind(server: RedisServer) -> None:
+    """No connection that stays lent out, and no answer that the next one would take for its own."""
+    for turns in range(60):
+        asking: asyncio.Future[Any] = asyncio.ensure_future(server.client.echo(f"given up after {turns}"))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        asking.cancel()
+        await asyncio.gather(asking, return_exceptions=True)
+
+        assert not server._pool._in_use_connections
+        assert await server.client.echo("mine") == b"mine"
+
+
 async def _used(pair: Pair) -> bool:
     return not await pair.primary.keys(f"{PREFIX}:ticket:*")
 
@@ -404,6 +467,29 @@ async def test_a_right_that_is_missing_is_said_once_and_keeps_nothing_else_from_
 
     assert len([record for record in caplog.records if "ermissions" in record.getMessage()]) == 1
     assert "Traceback" not in caplog.text
+
+
+async def test_an_account_with_the_rights_that_are_documented_may_do_everything(
+    account: Callable[..., Awaitable[str]], caplog: pytest.LogCaptureFixture
+) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
+    documented = re.search(r"An account for Bellwire needs `([^`]*)`", page)
+    assert documented
+    server = RedisServer(connect(await account(*documented[1].replace("<prefix>", PREFIX).split())))
+    index = RedisUnreadIndex(server, PREFIX, CAPACITY)
+    try:
+        async with receiving(server, Hub()) as frames:
+            await eventually(lambda: frames.connected, "it stands")
+            for use in (_ticket, _key, _page, _announcement):
+                await use(server)
+            await index.sample(10)
+            await index.entry(ADA)
+            await RedisAnnouncer(server, PREFIX, CAPACITY)._forget_everything()
+        await server.ping()
+    finally:
+        await server.close()
+
+    assert caplog.text == ""
 
 
 async def test_a_subscription_that_is_refused_is_said_once_and_to_whoever_asks(
