@@ -71,14 +71,19 @@ class Pair:
         await self.other.execute_command("REPLICAOF", LOOPBACK, self.ports[self.at])  # type: ignore[no-untyped-call]
         await eventually(lambda: _linked(self.other), "the replica has caught up")
 
-    async def fail_over(self) -> None:
-        """The other server is the primary, and the address leads to it. The one of before goes on as its
-        replica; no connection is closed.
+    async def demote(self) -> None:
+        """The other server becomes the primary. The one of before goes on as its replica; no connection is
+        closed, and the address leads there as before.
         """
         await self.follow()
         await self.other.execute_command("REPLICAOF", "NO", "ONE")  # type: ignore[no-untyped-call]
+        await self.primary.execute_command("REPLICAOF", LOOPBACK, self.ports[1 - self.at])  # type: ignore[no-untyped-call]
+        await eventually(lambda: _linked(self.primary), "the replica has caught up")
+
+    async def fail_over(self) -> None:
+        """And then the address leads to the new primary."""
+        await self.demote()
         self.at = 1 - self.at
-        await self.follow()
 
 
 async def _linked(replica: Redis) -> bool:
@@ -203,6 +208,23 @@ async def test_a_subscription_does_not_stay_alone_on_a_server_that_replicates(
         await pair.fail_over()
         await pair.other.client_kill_filter(_type="normal", skipme=True)
         await eventually(lambda: _subscribers(pair.primary), "it has moved")
+
+
+async def test_while_the_address_leads_to_a_replica_no_subscription_stands(
+    pair: Pair, server: RedisServer
+) -> None:
+    """Each that stands has every stream compare itself with the store."""
+    hub = Hub()
+    async with following(hub, ADA) as stream, receiving(server, hub) as frames:
+        await eventually(lambda: frames.connected, "it stands")
+        assert (await stream.next(1)).missed
+        await pair.demote()
+        await eventually(lambda: not frames.connected, "it has ended")
+        attempts = pair.way.accepted
+        await eventually(lambda: pair.way.accepted >= attempts + 6, "it goes on trying")
+
+        assert not frames.connected
+        assert not (await stream.next(0.01)).missed
 
 
 async def _subscribers(client: Redis) -> bool:

@@ -1,7 +1,6 @@
 """RedisLiveFrames: this process's subscription to the frames of all users."""
 
 import asyncio
-import contextlib
 import logging
 import secrets
 from collections.abc import Callable, Sequence
@@ -10,13 +9,13 @@ from time import monotonic
 import msgspec
 from redis.asyncio.client import PubSub
 from redis.exceptions import ConnectionError as ConnectionLost
+from redis.exceptions import ResponseError
 
 from adapters import metrics
 from adapters.once import Once
 from adapters.redis import answers
 from adapters.redis.announcer import CHANNELS, RESYNC, control_channel
 from adapters.redis.server import FAILURES, RedisServer
-from application.errors import Unavailable
 from application.ports import Frame
 from domain.identifiers import UserId
 
@@ -97,11 +96,16 @@ class RedisLiveFrames:
         that frames are published on. Then frames can be lost unnoticed. Redis says to how many it passed a
         message on itself: if it is the same server, to this subscription.
 
-        A replica lets one publish. Only a write shows that the server is one, and has it left.
+        A replica lets one publish. Only a write shows that the server is one: its answer ends the
+        subscription before it is said to stand.
         """
         client = self._server.client
-        with contextlib.suppress(Unavailable):  # to be told by what follows, or no reason to give up frames
-            await self._server.ask(lambda: client.delete(self._heartbeat))
+        try:
+            await client.delete(self._heartbeat)
+        except ResponseError as error:
+            if not answers.refuses(error):
+                raise
+            await self._server.judge(error, self._server.left)
         if not await client.publish(self._heartbeat, b"") and self.connected:
             await self._server.leave()  # both: nobody can tell which of the two is the right one
 
