@@ -134,7 +134,7 @@ class Container(containers.DeclarativeContainer):
     live_feed: providers.Provider[ports.LiveFeed] = providers.Callable(_live_feed, hub)
     live_frames: providers.Provider[RedisLiveFrames] = providers.Singleton(
         RedisLiveFrames,
-        redis,
+        redis_server,
         _set.redis_prefix,
         deliver=hub.provided.deliver,
         lost=hub.provided.lost,

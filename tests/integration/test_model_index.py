@@ -46,6 +46,7 @@ class Fate(Enum):
     ARRIVES = "arrives"
     LOST = "lost"
     UNCONFIRMED = "arrives, but the answer is lost"
+    TWICE = "arrives, but its answer is lost, and it is sent again"
 
 
 FATES = list(Fate)
@@ -56,12 +57,15 @@ class Unreliable(RedisServer):
 
     fate = Fate.ARRIVES
 
-    async def ask(self, operation: Callable[[], Awaitable[T]]) -> T:
+    async def ask(self, operation: Callable[[], Awaitable[T]], *, repeatable: bool = True) -> T:
         if self.fate is Fate.LOST:
             raise Unavailable
         answer = await operation()
         if self.fate is Fate.UNCONFIRMED:
             raise Unavailable
+        if self.fate is Fate.TWICE:
+            assert repeatable
+            return await operation()
         return answer
 
 

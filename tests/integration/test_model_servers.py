@@ -56,7 +56,7 @@ class Unreliable(RedisServer):
         super().__init__(*arguments)  # type: ignore[arg-type]
         self._random = random
 
-    async def ask(self, operation: Callable[[], Awaitable[T]]) -> T:
+    async def ask(self, operation: Callable[[], Awaitable[T]], *, repeatable: bool = True) -> T:
         if self._random.random() < self.losing:
             raise Unavailable
         answer = await operation()

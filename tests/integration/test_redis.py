@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from redis.asyncio import Redis
 
 from adapters.redis.announcer import RedisAnnouncer
 from adapters.redis.idempotency import RedisIdempotencyKeys
@@ -150,9 +149,9 @@ class Carried:
 
 
 @asynccontextmanager
-async def receiving(client: Redis, prefix: str, hub: Hub) -> AsyncIterator[RedisLiveFrames]:
+async def receiving(server: RedisServer, prefix: str, hub: Hub) -> AsyncIterator[RedisLiveFrames]:
     """A process that receives frames, once its subscription stands."""
-    frames = RedisLiveFrames(client, prefix, deliver=hub.deliver, lost=hub.lost)
+    frames = RedisLiveFrames(server, prefix, deliver=hub.deliver, lost=hub.lost)
     running = asyncio.create_task(frames.run())
     try:
         await until(lambda: frames.connected)
@@ -172,7 +171,7 @@ async def until(condition: Callable[[], bool], seconds: float = 20) -> None:
 async def carrier(redis_server: RedisServer, prefix: str) -> AsyncIterator[Carried]:
     hub = Hub()
     announcer = RedisAnnouncer(redis_server, prefix, CAPACITY)
-    async with receiving(redis_server.client, prefix, hub):
+    async with receiving(redis_server, prefix, hub):
         yield Carried(announcer, RedisUnreadIndex(redis_server, prefix, CAPACITY), hub, redis_server)
 
 
@@ -210,13 +209,13 @@ async def test_a_batch_for_many_users_arrives_whole(carrier: Carried) -> None:
 async def test_every_process_hears_everything(
     servers: EmbeddedServers, carrier: Carried, prefix: str
 ) -> None:
-    other, client = Hub(), connect(servers.redis_url)
-    async with receiving(client, prefix, other), following(other, ADA) as stream:
+    other, elsewhere = Hub(), RedisServer(connect(servers.redis_url))
+    async with receiving(elsewhere, prefix, other), following(other, ADA) as stream:
         await stream.next(0.01)
         await carrier.announcer.announce([added(1)])
 
         (frame,) = await contracts.AnnouncerContract.frames(stream)
-    await client.aclose()
+    await elsewhere.close()
 
     assert frame.version == 1
 
@@ -225,7 +224,7 @@ async def test_a_subscription_that_stands_says_that_frames_were_missed_before(
     redis_server: RedisServer, prefix: str
 ) -> None:
     hub = Hub()
-    async with following(hub, ADA) as stream, receiving(redis_server.client, prefix, hub):
+    async with following(hub, ADA) as stream, receiving(redis_server, prefix, hub):
         assert (await stream.next(5)).missed
 
 

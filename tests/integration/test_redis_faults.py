@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
+from redis.asyncio import Redis
 
 from entrypoints.embedded import LOOPBACK, REDIS_URL, EmbeddedServers, RedisServer
 from entrypoints.settings import Settings
@@ -290,6 +291,117 @@ async def _rises(scene: Scene, before: float) -> bool:
 
 async def _more_than(stores: Stores, number: int) -> bool:
     return await stores.count() > number
+
+
+# --- it is there, and not for us --------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def successor(tmp_path: Path, redis: RedisServer) -> AsyncIterator[RedisServer]:
+    """A replica of the servers' Redis."""
+    (tmp_path / "successor").mkdir()
+    made = RedisServer(tmp_path / "successor")
+    await asyncio.to_thread(made.start)
+    try:
+        await _replicates(made, redis)
+        yield made
+    finally:
+        async with Redis.from_url(redis.url) as admin:
+            await admin.execute_command("REPLICAOF", "NO", "ONE")  # type: ignore[no-untyped-call]
+        await asyncio.to_thread(made.stop)
+
+
+async def _replicates(replica: RedisServer, primary: RedisServer) -> None:
+    async with Redis.from_url(primary.url) as source, Redis.from_url(replica.url) as admin:
+        await source.config_set("repl-diskless-sync-delay", "0")
+        await admin.execute_command("REPLICAOF", LOOPBACK, primary.port)  # type: ignore[no-untyped-call]
+
+        async def linked() -> bool:
+            return bool((await admin.info("replication"))["master_link_status"] == "up")
+
+        await eventually(linked, "the replica has caught up")
+
+
+class TestFailover:
+    """Every process goes to Redis by one address."""
+
+    @pytest.fixture
+    async def ways(self, redis: RedisServer, successor: RedisServer) -> AsyncIterator[list[RedisServer]]:
+        """The address leads to the first of these."""
+        order = [redis, successor]
+        async with Proxy(lambda: asyncio.open_connection(LOOPBACK, order[0].port)) as way:
+            self.url = f"redis://{LOOPBACK}:{way.port}/0"
+            yield order
+
+    @pytest.fixture
+    async def product(
+        self,
+        tmp_path: Path,
+        environment: Mapping[str, str],
+        settings: Settings,
+        ways: list[RedisServer],
+    ) -> AsyncIterator[Product]:
+        made = Product(tmp_path, {**environment, REDIS_URL: self.url}, settings)
+        await made.prepare()
+        yield made
+        await made.stop()
+
+    async def test_a_failover_with_the_old_primary_alive_needs_no_restart(
+        self, product: Product, stores: Stores, ways: list[RedisServer], run: Run
+    ) -> None:
+        """The old one goes on as a replica, with every connection, and refuses what is written."""
+        async with playing(product, stores) as scene:
+            lost = await scene.carrier_lost()
+            await create_users(scene.client, ["dan"])
+            async with scene.api.client("ada") as ada:
+                async with Redis.from_url(ways[1].url) as admin:
+                    await admin.execute_command("REPLICAOF", "NO", "ONE")  # type: ignore[no-untyped-call]
+                ways.reverse()
+                await _replicates(ways[1], ways[0])
+                refused, began = 0, time.monotonic()
+                async with asyncio.timeout(RECOVERY_SECONDS):
+                    while await scene.carrier_lost() == lost:
+                        refused += (await ada.post("/v1/stream-tickets")).status_code != 201
+                        refused += await _keyed(scene.client, f"key {time.monotonic()}") != 202
+                moved = time.monotonic() - began
+                for number in range(20):
+                    assert (await ada.post("/v1/stream-tickets")).status_code == 201
+                    assert await _keyed(scene.client, f"key {number}") == 202
+                await eventually(lambda: scene.redis_is(away=False), "readiness says so")
+            await scene.recovered(run, seconds_until_streams_moved=moved, refused=refused)
+            await scene.traffic.more(30)
+            assert refused == 0
+        assert [follower.connections for follower in scene.followers.values()] == [1, 1, 1]
+
+
+async def _keyed(client: httpx.AsyncClient, key: str) -> int:
+    body = {"user_id": "dan", "event": "tick", "message": "with a key"}
+    response = await client.post("/v1/notifications", json=body, headers={"Idempotency-Key": key})
+    return response.status_code
+
+
+async def test_a_redis_that_refuses_the_login_is_named_in_readiness_and_once_in_the_log(
+    tmp_path: Path, environment: Mapping[str, str], settings: Settings, redis: RedisServer
+) -> None:
+    url = f"redis://nobody:hunter2@{LOOPBACK}:{redis.port}/0"
+    product = Product(tmp_path, {**environment, REDIS_URL: url}, settings)
+    await product.prepare()
+    try:
+        api = await product.api()
+        async with api.client() as client:
+            await create_users(client, ["ada"])
+            for _ in range(3):
+                response = await client.get("/health/ready")
+                assert (response.status_code, response.json()["status"]) == (200, "ok")
+                assert "WRONGPASS" in response.json()["checks"]["redis"]
+                assert "hunter2" not in response.text
+            assert (await client.get("/metrics")).status_code == 200
+        log = api.process.log.read_text()
+    finally:
+        await product.stop()
+    assert log.count("Redis is out of reach: WRONGPASS") == 1
+    assert log.count("the live subscription does not stand: WRONGPASS") == 1
+    assert "hunter2" not in log
 
 
 # --- one role cannot reach it -----------------------------------------------------------------------------

@@ -447,6 +447,7 @@ class Nemesis:
             self._redis_away,
             self._flush,
             self._restart_redis,
+            self._fail_over_redis,
             self._cut_redis,
             self._cut_one_from_redis,
             self._jump,
@@ -548,6 +549,9 @@ class Nemesis:
 
     async def _restart_redis(self) -> None:
         self._service.redis.restart()
+
+    async def _fail_over_redis(self) -> None:
+        self._service.redis.fail_over()
 
     async def _cut_redis(self) -> None:
         self._service.redis.cut()

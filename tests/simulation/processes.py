@@ -53,6 +53,7 @@ class Parts:
     worker: type[Worker] = Worker
     store: type[StoreNotifications] = StoreNotifications
     mark: type[MarkNotifications] = MarkNotifications
+    redis_server: type[RedisServer] = RedisServer
     announcer: type[RedisAnnouncer] = RedisAnnouncer
     hub: type[Hub] = Hub
     session: type[Session] = Session
@@ -86,11 +87,8 @@ class ServiceProcess:
         self.process = Process(name)
         self.redis = Client(service.redis, self.process)
         self.feeds = SimulatedFeeds(service.postgres)
-        self.announcer = service.parts.announcer(
-            RedisServer(self.redis),  # type: ignore[arg-type]
-            PREFIX,
-            service.capacity,
-        )
+        self.redis_server = service.parts.redis_server(self.redis)  # type: ignore[arg-type]
+        self.announcer = service.parts.announcer(self.redis_server, PREFIX, service.capacity)
 
     @property
     def alive(self) -> bool:
@@ -145,7 +143,7 @@ class ConsumerProcess(ServiceProcess):
         self.watchdog = Watchdog(self.worker, self.inlet, "simulated", 20.0)
         self.retract = RetractExpired(feeds=self.feeds, announcer=self.announcer, clock=self.world.clock)
         self.run(self.announcer.run())
-        index = RedisUnreadIndex(RedisServer(self.redis), PREFIX, service.capacity)  # type: ignore[arg-type]
+        index = RedisUnreadIndex(self.redis_server, PREFIX, service.capacity)
         self.reconcile = ReconcileIndex(index=index, feeds=self.feeds, announcer=self.announcer)
         self.run(self._retract())
         self.run(self._reconcile())
@@ -206,18 +204,17 @@ class ApiProcess(ServiceProcess):
         world, parts = self.world, service.parts
         self.queue = KafkaQueue("simulated", TOPIC)
         self.hub = parts.hub()
-        redis_server = RedisServer(self.redis)  # type: ignore[arg-type]
         wired: dict[str, Any] = {
             "users": SimulatedUsers(service.postgres),
             "queue": self.queue,
-            "keys": RedisIdempotencyKeys(redis_server, PREFIX),
+            "keys": RedisIdempotencyKeys(self.redis_server, PREFIX),
             "clock": world.clock,
             "new_id": clock.NotificationIds(),
         }
         self.publish = PublishNotification(**wired)
         self.publish_batch = PublishBatch(**wired)
         self.fetch = FetchUnread(
-            index=RedisUnreadIndex(redis_server, PREFIX, service.capacity),
+            index=RedisUnreadIndex(self.redis_server, PREFIX, service.capacity),
             feeds=self.feeds,
             render=wire.render,
         )
@@ -233,7 +230,7 @@ class ApiProcess(ServiceProcess):
             server=name,
         )
         frames = RedisLiveFrames(
-            self.redis,  # type: ignore[arg-type]
+            self.redis_server,
             PREFIX,
             deliver=self.hub.deliver,
             lost=self.hub.lost,

@@ -5,7 +5,8 @@ the contracts that the real ones keep.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha1
@@ -13,7 +14,7 @@ from typing import Any, Self
 
 import msgspec
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import NoScriptError
+from redis.exceptions import NoScriptError, ReadOnlyError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from adapters.redis import scripts
@@ -61,8 +62,30 @@ class Redis:
         """The newest version that was announced here, by user."""
         self.lost_memory = 0
         self.subscribers: list[PubSub] = []
+        self.term = 0
+        """Which primary it is. Those of before are replicas, which go on to answer whoever has stayed."""
+        self._read_only = False
 
     # --- faults ---
+
+    def fail_over(self) -> None:
+        """Another server becomes the primary, with all that was written. Nobody is told."""
+        self.world.note("Redis: failover")
+        self.term += 1
+        self.scripts.clear()
+
+    @contextmanager
+    def seen_from(self, term: int) -> Iterator[None]:
+        """What is done meanwhile is asked of the primary of this term."""
+        self._read_only = term != self.term
+        try:
+            yield
+        finally:
+            self._read_only = False
+
+    def _about_to_write(self) -> None:
+        if self._read_only:
+            raise ReadOnlyError("You can't write against a read only replica.", status_code="READONLY")
 
     def flush(self) -> None:
         """Forget everything."""
@@ -97,6 +120,7 @@ class Redis:
         """Run one command, atomically."""
         match name:
             case "EVAL" if words[0] == scripts.APPLY:
+                self._about_to_write()
                 for change in msgspec.msgpack.decode(words[-1]):
                     self._apply(words[3], words[4] / 1000, change)
                 return 0
@@ -105,14 +129,13 @@ class Redis:
                     raise NoScriptError("NOSCRIPT No matching script.")
                 script = _SHA[words[0]]
                 return self.run(script, words[2 : 2 + words[1]], words[2 + words[1] :])
-            case "PUBLISH":
-                return self._publish(words[0], words[1])
         return self._look_after(name, words[0])
 
     def _look_after(self, name: str, key: str) -> Any:
         """Run a command of whoever compares entries with the store."""
         match name:
             case "DEL":
+                self._about_to_write()
                 return self.entries.pop(_user(key), None) is not None
             case "HMGET":
                 entry = self.entry(_user(key))
@@ -155,10 +178,12 @@ class Redis:
                 return [0, 0]
         if user in self.leases and self.leases[user][1] > self.world.loop.time():
             return [0, 0]
+        self._about_to_write()
         self.leases[user] = lease, self.world.loop.time() + lease_ms / 1000
         return [0, 1]
 
     def _load(self, keys: Sequence[str], lease: str, *words: Any) -> int:
+        self._about_to_write()
         user = _user(keys[0])
         epoch, version, count, complete, milliseconds, *items = words
         held = self.leases.get(user)
@@ -194,16 +219,18 @@ class Redis:
         self.world.note(f"Redis: the index holds {user} at {version}")
 
     def _claim(self, key: str, value: str, milliseconds: int) -> bytes:
+        self._about_to_write()
         held = self.values.get(key)
         if held is None or held[1] <= self.world.loop.time():
             held = self.values[key] = value.encode(), self.world.loop.time() + milliseconds / 1000
         return held[0]
 
-    def _publish(self, channel: str, data: bytes) -> int:
-        for subscriber in self.subscribers:
-            if channel in subscriber.channels:
-                subscriber.send(channel, data)
-        return len(self.subscribers)
+    def publish(self, term: int, channel: str, data: bytes) -> int:
+        """Pass it to whoever subscribed at the same server."""
+        reached = [each for each in self.subscribers if channel in each.channels and each.term == term]
+        for subscriber in reached:
+            subscriber.send(channel, data)
+        return len(reached)
 
     def entry(self, user: str) -> Entry | None:
         """What the index holds of a feed."""
@@ -250,6 +277,18 @@ class Client:
         self._process = process
         self.cut_off = False
         """Whether this process alone does not reach Redis."""
+        self.term = redis.term
+        """Of the primary that its connections lead to."""
+
+    @property
+    def connection_pool(self) -> Self:
+        return self
+
+    async def drop_idle(self) -> None:
+        """Connect anew: to the primary of now."""
+        self.term = self._redis.term
+
+    drop_all = drop_idle
 
     async def ask(self, what: str, operations: Sequence[Callable[[], Any]]) -> list[Any]:
         """Send commands together."""
@@ -263,31 +302,43 @@ class Client:
     def pipeline(self, transaction: bool = True) -> "Pipeline":
         return Pipeline(self, transaction=transaction)
 
-    def execute(self, *command: Any) -> Any:
-        return self._redis.execute(*command)
+    def sent(self, *command: Any) -> Callable[[], Any]:
+        """What the server does with a command that goes over a connection of now."""
+        return partial(self._execute, self.term, *command)
+
+    def _execute(self, term: int, *command: Any) -> Any:
+        if command[0] == "PUBLISH":
+            return self._redis.publish(term, *command[1:])
+        with self._redis.seen_from(term):
+            return self._redis.execute(*command)
 
     async def execute_command(self, *command: Any) -> Any:
-        return (await self.ask(str(command[0]), [lambda: self.execute(*command)]))[0]
+        return (await self.ask(str(command[0]), [self.sent(*command)]))[0]
 
     def register_script(self, text: str) -> Callable[..., Awaitable[Any]]:
         async def run(keys: Sequence[str], args: Sequence[Any]) -> Any:
             kind = "load" if text == scripts.LOAD else "claim"
-            return (await self.ask(kind, [lambda: self._redis.run(text, keys, args)]))[0]
+            return (await self.ask(kind, [partial(self._run, self.term, text, keys, args)]))[0]
 
         return run
+
+    def _run(self, term: int, text: str, keys: Sequence[str], args: Sequence[Any]) -> Any:
+        with self._redis.seen_from(term):
+            return self._redis.run(text, keys, args)
 
     async def script_load(self, text: str) -> None:
         digest = sha1(text.encode(), usedforsecurity=False).hexdigest()
         await self.ask("script load", [lambda: self._redis.scripts.add(digest)])
 
-    async def delete(self, feed: str, _unread: str) -> None:
-        await self.ask("delete", [lambda: self.execute("DEL", feed)])
+    async def delete(self, key: str, *_others: str) -> None:
+        await self.execute_command("DEL", key)
 
     async def scan(self, _cursor: int, *, match: str, count: int) -> Any:
-        return (await self.ask("scan", [lambda: self.execute("SCAN", match)]))[0]
+        return await self.execute_command("SCAN", match)
 
-    async def publish(self, channel: str, data: bytes) -> None:
-        await self.ask("publish", [lambda: self._redis.execute("PUBLISH", channel, data)])
+    async def publish(self, channel: str, data: bytes) -> int:
+        reached: int = await self.execute_command("PUBLISH", channel, data)
+        return reached
 
     def pubsub(self, *, ignore_subscribe_messages: bool) -> "PubSub":
         return PubSub(self._redis, self)
@@ -312,7 +363,7 @@ class Pipeline:
 
     async def execute(self) -> list[Any]:
         words = " ".join(str(command[0]) for command in self._commands)
-        operations = [partial(self._client.execute, *command) for command in self._commands]
+        operations = [self._client.sent(*command) for command in self._commands]
         if self._transaction:
             return list((await self._client.ask(words, [lambda: [each() for each in operations]]))[0])
         return await self._client.ask(words, operations)
@@ -325,6 +376,7 @@ class PubSub:
         self._redis = redis
         self._world = redis.world
         self.client = client
+        self.term = client.term
         self.channels: dict[str, None] = {}
         self._messages: list[tuple[str, bytes]] = []
         self._broken = False

@@ -73,7 +73,7 @@ class TestSimulatedAnnouncer(contracts.AnnouncerContract):
     @pytest.fixture
     async def carrier(self, redis: Redis, server: RedisServer) -> AsyncIterator[contracts.Carrier]:
         hub = Hub()
-        frames = RedisLiveFrames(server.client, PREFIX, deliver=hub.deliver, lost=hub.lost)
+        frames = RedisLiveFrames(server, PREFIX, deliver=hub.deliver, lost=hub.lost)
         running = asyncio.create_task(frames.run())
         while not frames.connected:  # noqa: ASYNC110 - in a moment
             await asyncio.sleep(0)

@@ -8,6 +8,7 @@ from adapters.kafka.batch import Batch, Part
 from adapters.kafka.inlet import KafkaInlet, NotRead
 from adapters.kafka.worker import Worker
 from adapters.redis.announcer import RedisAnnouncer
+from adapters.redis.server import RedisServer
 from adapters.websocket.hub import Hub
 from application.delivery import Stored, StoreNotifications
 from application.inbox import MarkNotifications
@@ -89,6 +90,13 @@ class ForgetsUntold(RedisAnnouncer):
         return
 
 
+class StaysWithTheDemoted(RedisServer):
+    """Keeps its connections to a Redis that is a replica by now."""
+
+    async def leave(self) -> None:
+        return
+
+
 WEAKENED: Final = {
     "offsets are committed before the records are stored": Parts(inlet=CommitsFirst),
     "a read that failed is not taken back": Parts(inlet=ReadsOnAfterAnError),
@@ -101,5 +109,6 @@ WEAKENED: Final = {
     "a stream passes on frames after a gap": Parts(session=LatestWins),
     "a lost carrier is not made up for": Parts(hub=DeafToLoss, sessions=NeverCompares),
     "what Redis was not told is forgotten": Parts(announcer=ForgetsUntold),
+    "a demoted Redis is asked again and again": Parts(redis_server=StaysWithTheDemoted),
 }
 """By the bug."""

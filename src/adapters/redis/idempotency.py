@@ -24,6 +24,7 @@ class RedisIdempotencyKeys:
     ) -> NotificationId:
         name = f"{self._prefix}:idempotency:{producer}:{sha256(key.encode()).hexdigest()}"
         value = f"{fingerprint}:{notification}"
+        # If its answer is lost, the next try, be it the client's, finds what it stored: the same fingerprint.
         held: bytes = await self._server.ask(lambda: self._claim(keys=[name], args=[value, _DAY_MS]))
         held_fingerprint, _, held_id = held.decode().partition(":")
         if held_fingerprint != fingerprint:

@@ -166,7 +166,9 @@ class RedisUnreadIndex:
 
     async def _answer(self, questions: Sequence[_Question]) -> None:
         try:
-            answers = await self._server.ask(lambda: self._evaluate(questions))
+            # Not repeatable: the first try, if it is obeyed late, would take its lease a second time, after a
+            # change has voided it.
+            answers = await self._server.ask(lambda: self._evaluate(questions), repeatable=False)
         except Exception as error:  # noqa: BLE001 - whatever it is, those who wait must learn of it
             answers = [error] * len(questions)
         for question, answer in zip(questions, answers, strict=True):

@@ -7,12 +7,15 @@ from collections.abc import Callable, Sequence
 from time import monotonic
 
 import msgspec
-from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
-from redis.exceptions import RedisError
+from redis.exceptions import ConnectionError as ConnectionLost
+from redis.exceptions import ResponseError
 
 from adapters import metrics
+from adapters.once import Once
+from adapters.redis import answers
 from adapters.redis.announcer import CHANNELS, RESYNC, control_channel
+from adapters.redis.server import FAILURES, RedisServer
 from application.ports import Frame
 from domain.identifiers import UserId
 
@@ -32,47 +35,52 @@ class RedisLiveFrames:
 
     def __init__(
         self,
-        client: Redis,
+        server: RedisServer,
         prefix: str,
         *,
         deliver: Callable[[Sequence[Frame]], None],
         lost: Callable[[], None],
     ) -> None:
-        self._client = client
+        self._server = server
         self._control = control_channel(prefix)
         self._names = [f"{prefix}:live:{number}" for number in range(CHANNELS)]
         self._heartbeat = f"{prefix}:live:node:{secrets.token_hex(8)}"
         self._deliver = deliver
         self._lost = lost
+        self._trouble = Once(logger, "the live subscription does not stand")
         self.connected = False
 
     async def run(self) -> None:
         """Receive for as long as the process lives, reconnecting as often as it takes."""
         while True:
+            left = self._server.left
             try:
-                await self._receive()
-            except (RedisError, OSError, TimeoutError) as error:
+                await self._receive(left)
+            except FAILURES as error:
                 if self.connected:
                     metrics.CARRIER_LOST.inc()
-                    logger.warning("lost the live subscription: %s", error)
                 self.connected = False
+                self._trouble.failed(answers.reason(error))
+                await self._server.judge(error, left)
             await asyncio.sleep(_RECONNECT_SECONDS)
 
-    async def _receive(self) -> None:
-        pubsub = self._client.pubsub(ignore_subscribe_messages=True)
+    async def _receive(self, left: int) -> None:
+        pubsub = self._server.client.pubsub(ignore_subscribe_messages=True)
         try:
             await pubsub.subscribe(*self._names, self._control, self._heartbeat)
-            await self._listen(pubsub)
+            await self._listen(pubsub, left)
         finally:
             await pubsub.aclose()  # type: ignore[no-untyped-call]
 
-    async def _listen(self, pubsub: PubSub) -> None:
+    async def _listen(self, pubsub: PubSub, left: int) -> None:
         heard = monotonic()
         beat = 0.0
         while True:
             if monotonic() - beat > _HEARTBEAT_SECONDS:
                 beat = monotonic()
-                await self._client.publish(self._heartbeat, b"")
+                await self._beat()
+            if self._server.left != left:
+                raise ConnectionLost("the server it stood on was left")
             message = await pubsub.get_message(timeout=_HEARTBEAT_SECONDS / 4)
             if message is not None:
                 heard = monotonic()
@@ -81,11 +89,32 @@ class RedisLiveFrames:
                 silence = "no heartbeat came back"
                 raise TimeoutError(silence)
 
+    async def _beat(self) -> None:
+        """Send a heartbeat, which is to come back.
+
+        By way of replication it may come back although the subscription is on another server than the one
+        that frames are published on. Then frames can be lost unnoticed. Redis says to how many it passed a
+        message on itself: if it is the same server, to this subscription.
+
+        A replica lets one publish. Only a write shows that the server is one: its answer ends the
+        subscription before it is said to stand.
+        """
+        client = self._server.client
+        try:
+            await client.delete(self._heartbeat)
+        except ResponseError as error:
+            if not answers.refuses(error):
+                raise
+            await self._server.judge(error, self._server.left)
+        if not await client.publish(self._heartbeat, b"") and self.connected:
+            await self._server.leave()  # both: nobody can tell which of the two is the right one
+
     def _handle(self, channel: str, data: bytes) -> None:
         if channel == self._heartbeat:
             if not self.connected:
                 # Everything up to here may have been missed; from here on nothing is.
                 self.connected = True
+                self._trouble.well()
                 self._lost()
         elif channel == self._control:
             if data == RESYNC:

@@ -19,14 +19,21 @@ class RedisTickets:
         self._prefix = prefix
 
     async def issue(self, claims: Claims) -> str:
-        ticket = secrets.token_urlsafe(24)
         value = f"{claims.user_id} {claims.expires_at.timestamp()} {claims.issued_at.timestamp()}"
-        await self._server.ask(lambda: self._server.client.set(self._key(ticket), value, ex=self.lifetime))
-        return ticket
+
+        async def store() -> str:
+            # Another one at each try: the first, if it is stored late, must not bring back what was redeemed.
+            ticket = secrets.token_urlsafe(24)
+            await self._server.client.set(self._key(ticket), value, ex=self.lifetime)
+            return ticket
+
+        return await self._server.ask(store)
 
     async def redeem(self, ticket: str) -> Claims:
+        # Not repeatable: if only the answer was lost, the ticket is used up, and would be called unknown.
         value: bytes | None = await self._server.ask(
-            lambda: self._server.client.getdel(self._key(ticket))  # type: ignore[arg-type,return-value]
+            lambda: self._server.client.getdel(self._key(ticket)),  # type: ignore[arg-type,return-value]
+            repeatable=False,
         )
         if value is None:
             raise NotAuthenticated("This stream ticket is unknown, used or too old.")
