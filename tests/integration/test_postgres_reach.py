@@ -10,6 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import asyncpg
 import httpx
 import msgspec
 import pytest
@@ -371,16 +372,26 @@ async def message(reader: asyncio.StreamReader) -> bytes:
     return await reader.readexactly(size - 4)
 
 
+def packet(kind: bytes, body: bytes) -> bytes:
+    return kind + struct.pack(">i", len(body) + 4) + body
+
+
 @asynccontextmanager
-async def pooler(fields: Mapping[str, str]) -> AsyncIterator[int]:
-    """A server that refuses everybody, as PgBouncer does: the port of one that answers with this."""
+async def pooler(fields: Mapping[str, str], *, late: bool = False) -> AsyncIterator[int]:
+    """A server that refuses everybody, as PgBouncer does, with these fields; `late` only what is asked of it.
+    Its port.
+    """
+    refusal = packet(b"E", b"".join(f"{key}{value}\0".encode() for key, value in fields.items()) + b"\0")
+    welcome = packet(b"R", bytes(4)) + packet(b"S", b"server_version\x0018.0\0") + packet(b"Z", b"I")
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if await message(reader) == SSL_REQUEST:
             writer.write(b"N")
             await message(reader)
-        body = b"".join(key.encode() + value.encode() + b"\0" for key, value in fields.items()) + b"\0"
-        writer.write(b"E" + struct.pack(">i", len(body) + 4) + body)
+        if late:
+            writer.write(welcome)
+            await reader.readexactly(1)
+        writer.write(refusal)
         await writer.drain()
         writer.close()
 
@@ -494,6 +505,29 @@ async def test_what_a_pooler_refuses_is_said_without_details(
     assert answers[-1].json()["checks"]["postgres"] == said
     assert caplog.text.count(said) == 1
     assert PASSWORD not in caplog.text + answers[-1].text
+
+
+async def test_what_a_pooler_without_a_server_says_is_said_once(
+    shared_url: str, proxy: Proxy, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It takes connections all the same, and refuses what is asked of them."""
+    caplog.set_level("INFO")
+    refusal = {"S": "FATAL", "C": "08P01", "M": "server login has been failing"}
+    engine = create_engine(through(proxy, shared_url), pool_size=1, application="tests")
+    assert await is_well(engine)
+    to_server = proxy._connect
+    async with pooler(refusal, late=True) as port:
+        proxy._connect = lambda: asyncio.open_connection("127.0.0.1", port)
+        proxy.reset()
+        said = "server login has been failing (08P01)"
+        for _ in range(5):
+            await eventually(lambda: reason_is(engine, said), "it says what the pooler said")
+    proxy._connect = to_server
+    await eventually(lambda: is_well(engine), "it is back")
+    await engine.dispose()
+
+    assert caplog.text.count(said) == 1
+    assert caplog.text.count("over: PostgreSQL is out of reach") == 1
 
 
 async def test_a_reason_is_said_again_when_it_is_another_one_and_after_recovery(
@@ -627,6 +661,77 @@ async def test_a_commit_that_is_not_answered_ends_the_connection(
         assert await is_well(engine)
     finally:
         await engine.dispose()
+
+
+@pytest.mark.parametrize("answers", range(8))
+async def test_who_gives_up_while_a_connection_is_opened_leaves_nothing(
+    shared_url: str, proxy: Proxy, monkeypatch: pytest.MonkeyPatch, answers: int
+) -> None:
+    """The way breaks after so many answers, from the first one of the handshake to the last of the set-up."""
+    monkeypatch.setattr(connections, "_CONNECT_SECONDS", MANY)
+    engine = create_engine(through(proxy, shared_url), pool_size=1, application="tests")
+    before = asyncio.all_tasks()
+    left = answers
+    receive = Protocol.data_received
+
+    def received(protocol: Any, data: bytes) -> None:
+        nonlocal left
+        receive(protocol, data)
+        left -= 1
+        if left == 0:
+            proxy.black_hole()
+
+    monkeypatch.setattr(Protocol, "data_received", received)
+    if not answers:
+        proxy.black_hole()
+    asked = asyncio.create_task(driver_lent(engine))
+    await eventually(lambda: left <= 0 or asked.done(), "it is half-way")
+    asked.cancel()
+    for _ in range(100):  # turns of the loop, which take no time: there is nothing to wait for
+        await asyncio.sleep(0)
+
+    assert asked.done()
+    assert free(engine)
+    proxy.heal()
+    assert await is_well(engine)
+    await engine.dispose()
+    proxy.reset()
+    await eventually(lambda: not others(before), "no task is left")
+
+
+async def driver_lent(engine: AsyncEngine) -> None:
+    async with driver(engine):
+        pass
+
+
+def others(before: set["asyncio.Task[Any]"]) -> list[str]:
+    """The code of tasks that were not there before, but for a proxy's."""
+    files = [str(task.get_coro().cr_code.co_filename) for task in asyncio.all_tasks() - before]  # type: ignore[union-attr]
+    return [file for file in files if not file.endswith("proxy.py")]
+
+
+@pytest.mark.usefixtures("two")
+async def test_a_transaction_that_could_not_begin_spoils_no_later_one(
+    shared_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The driver would take the next one for one inside of it."""
+    execute = asyncpg.Connection.execute
+    refused = [True]
+
+    async def once(connection: Any, query: str, *arguments: Any, **options: Any) -> Any:
+        if query == "BEGIN;" and refused:
+            refused.clear()
+            raise asyncpg.QueryCanceledError("at just this moment")
+        return await execute(connection, query, *arguments, **options)
+
+    monkeypatch.setattr(asyncpg.Connection, "execute", once)
+    one = create_engine(shared_url, pool_size=1, application="tests")
+    with pytest.raises(Unavailable):
+        await PostgresFeeds(one).append([a_draft(1)])
+
+    await PostgresFeeds(one).append([a_draft(1)])
+
+    await one.dispose()
 
 
 async def test_a_connection_that_could_not_be_set_up_does_not_end_others_later(

@@ -69,6 +69,7 @@ def create_engine(url: str, *, pool_size: int, application: str) -> AsyncEngine:
         pool_timeout=_POOL_WAIT_SECONDS,
         connect_args={
             "async_creator_fn": Hosts().connect,
+            "connection_class": _Connection,
             "timeout": _CONNECT_SECONDS,
             "command_timeout": _COMMAND_SECONDS,
             "server_settings": {"application_name": application, **_SERVER_SETTINGS},
@@ -79,6 +80,13 @@ def create_engine(url: str, *, pool_size: int, application: str) -> AsyncEngine:
     if isinstance(pool, QueuePool):
         metrics.POOL_IN_USE.set_function(pool.checkedout)
     return engine
+
+
+class _Connection(asyncpg.Connection):  # type: ignore[misc] # which is not typed
+    """SQLAlchemy closes gracefully, also what it could not set up, and would wait for the network."""
+
+    async def close(self, *, timeout: float | None = None) -> None:  # noqa: ASYNC109 - as it is called
+        self.terminate()
 
 
 class _Watch:
@@ -99,19 +107,14 @@ class _Watch:
     def over(self, engine: AsyncEngine) -> None:
         # First of all: setting a new connection up takes a few statements, which can hang too.
         event.listen(engine.sync_engine, "connect", self._connected, insert=True)
-        event.listen(engine.sync_engine, "connect", self._set_up)
         event.listen(engine.sync_engine, "checkout", self._lent)
         event.listen(engine.sync_engine, "checkin", self._returned)
         event.listen(engine.sync_engine, "invalidate", self._failed)
-        event.listen(engine.sync_engine, "close", self._closing)
 
     def _connected(self, connection: Any, record: Any) -> None:
         record.info["generation"] = self._generation
         record.info["opened"] = asyncio.get_running_loop().time()
         self._watch(connection, record)
-
-    def _set_up(self, _connection: object, _record: object) -> None:
-        self.reach.well()
 
     def _lent(self, connection: Any, record: Any, _proxy: object) -> None:
         """Costs no round trip, unlike a ping."""
@@ -146,14 +149,25 @@ class _Watch:
         if error is not None and fate(error) in (Fate.ENDS_WITH_PEERS, Fate.ENDS_IF_OLD):
             self._retire(record.info["generation"])
 
+    def met(self, error: BaseException, pooled: Any) -> None:
+        """Say what is wrong, if this is why there is no connection, or none that can write."""
+        if sqlstate(driver_error(error)) == READ_ONLY:
+            self.writes.failed(reason(error))
+        if fate(error) not in _ENDED:
+            self.answered(pooled)
+        elif isinstance(error, FAILURES) and not pooled.info.get("answered"):
+            self.reach.failed(reason(error))
+
+    def answered(self, pooled: Any) -> None:
+        """Only now it is known that the server is there: a pooler takes connections also without it."""
+        if not pooled.info.get("answered"):
+            pooled.info["answered"] = True
+            self.reach.well()
+
     def _retire(self, generation: int) -> None:
         """One failure retires one generation, however many of it fail at once."""
         if generation == self._generation:
             self._generation += 1
-
-    def _closing(self, connection: Any, _record: object) -> None:
-        """SQLAlchemy would close gracefully, and wait for it."""
-        connection.driver_connection.terminate()
 
 
 def _had_its_day(driver: "asyncpg.Connection[Any]", record: Any) -> bool:
@@ -200,11 +214,11 @@ async def _connection(
             try:
                 yield connection, raw
             except BaseException as error:
-                if sqlstate(driver_error(error)) == READ_ONLY:
-                    watch.writes.failed(reason(error))
+                watch.met(error, pooled)
                 if _is_unfit(raw, pooled, error):
                     await connection.invalidate(error)
                 raise
+            watch.answered(pooled)
 
 
 def _is_unfit(raw: "asyncpg.Connection[Any]", pooled: Any, error: BaseException) -> bool:
