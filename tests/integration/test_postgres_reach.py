@@ -20,19 +20,21 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.postgres import engine as connections
+from adapters.postgres.api_keys import PostgresApiKeys
 from adapters.postgres.engine import create_engine, driver, driver_transaction, transaction
 from adapters.postgres.feeds import PostgresFeeds
 from adapters.postgres.maintenance import PostgresMaintenance
 from adapters.postgres.migrations import upgrade
 from adapters.postgres.users import PostgresUsers
 from application.errors import Refused, Unavailable
+from application.ports import ApiKey
 from domain.errors import UserTaken
 from entrypoints.app import create_app
 from entrypoints.container import build
 from entrypoints.embedded import EmbeddedServers, PostgresServer, started
 from entrypoints.settings import Settings
 from entrypoints.soak.proxy import Proxy
-from tests.build import ADA, BOB, TestClock, a_draft, a_user, drafts
+from tests.build import ADA, BOB, NOW, TestClock, a_draft, a_user, drafts
 from tests.conftest import in_thread
 from tests.contracts import everything
 from tests.integration.conftest import Run
@@ -163,6 +165,27 @@ async def test_while_it_is_read_only_a_write_does_not_cost_a_connection(
                 await feeds.append([a_draft(number)])
 
         assert await backends(two) == opened
+
+
+@pytest.mark.parametrize(
+    "read", ["page", "histories", "known users", "revocations", "get a key", "prepare"], ids=str
+)
+async def test_while_it_is_read_only_what_only_reads_goes_on(
+    two: AsyncEngine, server: PostgresServer, shared_url: str, read: str
+) -> None:
+    key = ApiKey(id="key", name="k", secret_hash=b"h", scopes=frozenset(), created_at=NOW)
+    await PostgresApiKeys(two, TestClock()).add(key)
+    await PostgresMaintenance(two, TestClock()).prepare()
+    with read_only(server, shared_url, "for everybody at once") as turn:
+        turn("on")
+        await eventually(lambda: refuses(two), "it is read-only")
+
+        await EVERY_USER_OF_THE_POOL[read](two)
+
+        if read == "get a key":
+            assert await PostgresApiKeys(two, TestClock()).get("key") == key
+        turn("off")
+        await eventually(lambda: is_well(two), "it can be written")
 
 
 async def test_that_it_takes_no_writes_is_said_once_a_spell(
@@ -711,8 +734,13 @@ def others(before: set["asyncio.Task[Any]"]) -> list[str]:
 
 
 @pytest.mark.usefixtures("two")
+@pytest.mark.parametrize(
+    "write",
+    [EVERY_USER_OF_THE_POOL["append"], EVERY_USER_OF_THE_POOL["revoke"]],
+    ids=["driver", "sqlalchemy"],
+)
 async def test_a_transaction_that_could_not_begin_spoils_no_later_one(
-    shared_url: str, monkeypatch: pytest.MonkeyPatch
+    shared_url: str, monkeypatch: pytest.MonkeyPatch, write: Ask
 ) -> None:
     """The driver would take the next one for one inside of it."""
     execute = asyncpg.Connection.execute
@@ -724,12 +752,13 @@ async def test_a_transaction_that_could_not_begin_spoils_no_later_one(
             raise asyncpg.QueryCanceledError("at just this moment")
         return await execute(connection, query, *arguments, **options)
 
-    monkeypatch.setattr(asyncpg.Connection, "execute", once)
     one = create_engine(shared_url, pool_size=1, application="tests")
+    assert await is_well(one)
+    monkeypatch.setattr(asyncpg.Connection, "execute", once)
     with pytest.raises(Unavailable):
-        await PostgresFeeds(one).append([a_draft(1)])
+        await write(one)
 
-    await PostgresFeeds(one).append([a_draft(1)])
+    await write(one)
 
     await one.dispose()
 

@@ -83,10 +83,17 @@ def create_engine(url: str, *, pool_size: int, application: str) -> AsyncEngine:
 
 
 class _Connection(asyncpg.Connection):  # type: ignore[misc] # which is not typed
-    """SQLAlchemy closes gracefully, also what it could not set up, and would wait for the network."""
+    """The driver's, which does not wait when it is closed and knows whether a transaction is left over."""
 
     async def close(self, *, timeout: float | None = None) -> None:  # noqa: ASYNC109 - as it is called
+        """SQLAlchemy closes gracefully, also what it could not set up, and would wait for the network."""
         self.terminate()
+
+    def is_left_inside(self) -> bool:
+        """Whether the next statements would be part of a transaction, and not be committed; or the driver
+        thinks so, which it does when one could not begin, and makes a savepoint of the next.
+        """
+        return self.is_in_transaction() or self._top_xact is not None
 
 
 class _Watch:
@@ -221,8 +228,8 @@ async def _connection(
             watch.answered(pooled)
 
 
-def _is_unfit(raw: "asyncpg.Connection[Any]", pooled: Any, error: BaseException) -> bool:
-    if raw.is_closed() or raw.is_in_transaction():  # or the next one's statements would never be committed
+def _is_unfit(raw: _Connection, pooled: Any, error: BaseException) -> bool:
+    if raw.is_closed() or raw.is_left_inside():
         return True
     found = fate(error)
     return found in _ENDED or (found is Fate.ENDS_IF_OLD and _is_old(pooled))
