@@ -292,6 +292,7 @@ def copied(primary: PostgresServer, standby: PostgresServer) -> None:
         left.unlink()
 
 
+@pytest.mark.usefixtures("server")
 async def test_after_a_failover_the_new_primary_is_found_and_the_old_one_no_longer_written(
     pair: tuple[PostgresServer, PostgresServer], run: Run
 ) -> None:
@@ -335,6 +336,7 @@ async def appends(feeds: PostgresFeeds) -> bool:
     return True
 
 
+@pytest.mark.usefixtures("server")
 async def test_on_a_standby_it_says_so_and_goes_on_when_that_is_promoted(
     pair: tuple[PostgresServer, PostgresServer],
 ) -> None:
