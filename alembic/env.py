@@ -2,16 +2,21 @@
 
 import asyncio
 import logging
+from contextlib import aclosing
 from typing import Any
 
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
+from adapters.postgres.errors import FAILURES
+from adapters.postgres.hosts import Hosts
 from adapters.postgres.migrations import is_ours
+from adapters.postgres.states import reason
 from adapters.postgres.tables import metadata
 from alembic import context
+from application.errors import Unavailable
 from entrypoints.settings import Settings
 
 logger = logging.getLogger("alembic")
@@ -22,6 +27,7 @@ LOCK_TIMEOUT = "2s"
 IN_THE_WAY = {"55P03", "40P01"}
 ATTEMPTS = 10
 PAUSE_SECONDS = 1.0
+CONNECT_SECONDS = 10
 
 
 def main() -> None:
@@ -35,7 +41,8 @@ def main() -> None:
 
 async def connect_and_run(url: str) -> None:
     """Open a connection for the migrations alone; anew if a running process was in the way."""
-    engine = create_async_engine(url, poolclass=NullPool)
+    options = {"async_creator_fn": Hosts().connect, "timeout": CONNECT_SECONDS}
+    engine = create_async_engine(url, poolclass=NullPool, connect_args=options)
     try:
         for _ in range(ATTEMPTS - 1):
             try:
@@ -52,8 +59,16 @@ async def connect_and_run(url: str) -> None:
 
 async def connect_and_run_once(engine: AsyncEngine) -> None:
     """One attempt. It changes nothing if it fails."""
-    async with engine.connect() as connection:
+    async with aclosing(await connected(engine)) as connection:
         await connection.run_sync(run)
+
+
+async def connected(engine: AsyncEngine) -> AsyncConnection:
+    """Raise Unavailable, with the reason, where there is no connection to be had."""
+    try:
+        return await engine.connect()
+    except FAILURES as error:
+        raise Unavailable(f"PostgreSQL is out of reach: {reason(error)}") from error
 
 
 def run(connection: Connection) -> None:

@@ -22,6 +22,7 @@ from adapters.postgres.migrations import config, downgrade, is_ours, upgrade
 from adapters.postgres.partitions import bound, count_strays, ensure_partitions, months
 from adapters.postgres.tables import metadata
 from adapters.postgres.users import PostgresUsers
+from application.errors import Unavailable
 from domain.notification import Mark
 from entrypoints.embedded import POSTGRES_URL
 from tests.build import ADA, LATER, NOW, TestClock, a_draft, a_user, an_id
@@ -105,6 +106,14 @@ async def test_several_processes_may_migrate_at_once(bare_url: str, bare: AsyncE
 
     assert [await process.wait() for process in started] == [0, 0, 0]
     assert await differences(bare) == []
+
+
+@pytest.mark.parametrize("hosts", ["127.0.0.1:1", "127.0.0.1:1,127.0.0.1:1"])
+async def test_a_server_that_is_away_is_a_reason_and_no_trace(hosts: str) -> None:
+    query = "&".join(f"host={host}" for host in hosts.split(","))
+
+    with pytest.raises(Unavailable, match=r"^PostgreSQL is out of reach: .*Connection refused$"):
+        await asyncio.to_thread(in_thread, lambda: upgrade(f"postgresql+asyncpg://nobody@/none?{query}"))
 
 
 async def test_what_is_at_head_stays_as_it_is(bare_url: str, bare: AsyncEngine) -> None:

@@ -1,6 +1,11 @@
 """What becomes of the errors of PostgreSQL: which the data is to blame for, and which not."""
 
 import asyncio
+import errno
+import re
+import socket
+import ssl
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -9,8 +14,12 @@ from sqlalchemy.exc import DBAPIError, InvalidRequestError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from adapters.postgres import errors
+from adapters.postgres.engine import _SERVER_SETTINGS
 from adapters.postgres.errors import Collided, Taken, retried, translated, translation
+from adapters.postgres.states import reason
 from application.errors import Refused, Unavailable
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def answered(state: str, constraint: str | None = None) -> Exception:
@@ -130,6 +139,47 @@ def test_the_log_does_not_repeat_the_row(caplog: pytest.LogCaptureFixture) -> No
 
     assert "null value" in caplog.text
     assert "canary" not in caplog.text
+
+
+def test_the_manual_names_every_setting_that_a_pooler_has_to_ignore() -> None:
+    manual = (ROOT / "docs" / "operations.md").read_text()
+    (line,) = re.findall(r"ignore_startup_parameters = (.*)", manual)
+
+    assert set(line.split(", ")) == set(_SERVER_SETTINGS)
+    assert dict(re.findall(r"ALTER ROLE bellwire SET (\w+) = '(.*)';", manual)) == _SERVER_SETTINGS
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (answered("3D000"), "what went wrong (3D000)"),
+        (socket.gaierror(socket.EAI_NONAME, "Name or service not known"), "Name or service not known"),
+        (ConnectionRefusedError(errno.ECONNREFUSED, "('127.0.0.1', 1)"), "Connection refused"),
+        (OSError("Multiple exceptions: [Errno 111] a, [Errno 111] b"), "Multiple exceptions: [Errno 111] a,"),
+        (ConnectionResetError(), "ConnectionResetError"),
+        (TimeoutError(), "no answer in time"),
+        (asyncpg.TargetServerAttributeNotMatched("…"), "it is not what target_session_attrs asks for"),
+        (asyncpg.InterfaceError("not\nin one line"), "not in one line"),
+        (asyncpg.InterfaceError("long " * 100), "long " * 50),
+        (DBAPIError("SELECT canary", {"canary": "canary"}, ValueError("canary")), "ValueError"),
+        (PoolTimeout("QueuePool limit of size 1"), "QueuePool limit of size 1"),
+    ],
+)
+def test_a_reason_is_one_short_line_without_values(error: Exception, words: str) -> None:
+    for form in (error, wrapped(error)) if isinstance(error, asyncpg.PostgresError) else (error,):
+        said = reason(form)
+
+        assert said.startswith(words)
+        assert len(said) <= 300
+        assert "\n" not in said
+        assert "canary" not in said
+
+
+def test_a_certificate_that_is_not_accepted_is_said_to_be_that() -> None:
+    error = ssl.SSLCertVerificationError(1, "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed")
+    error.verify_message = "self-signed certificate"
+
+    assert reason(error) == "its certificate is not accepted: self-signed certificate"
 
 
 async def test_collisions_are_tried_again_a_few_times(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """PostgresApiKeys."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -38,15 +39,18 @@ class PostgresApiKeys:
         if remembered and now - remembered[0] < _REMEMBERED_FOR:
             return remembered[1]
         try:
-            key = await self._read(key_id, now)
+            key, used_at = await self._read(key_id)
         except Unavailable:
             if remembered and now - remembered[0] < _TRUSTED_FOR:
                 return remembered[1]
             raise
         if key is None:
             self._remembered.pop(key_id, None)
-        else:
-            self._remembered[key_id] = (now, key)
+            return None
+        self._remembered[key_id] = (now, key)
+        if used_at is None or now - used_at > _USED_EVERY:
+            with suppress(Unavailable):  # no reason to turn a producer away: the store may take no writes
+                await self._note_use(key_id, now)
         return key
 
     @retried
@@ -65,16 +69,19 @@ class PostgresApiKeys:
         return result.rowcount > 0
 
     @retried
-    async def _read(self, key_id: str, now: datetime) -> ApiKey | None:
+    async def _read(self, key_id: str) -> tuple[ApiKey | None, datetime | None]:
+        """The key, and when it was last used."""
         keys = tables.api_keys
         async with transaction(self._engine) as connection:
             query = select(keys).where(keys.c.id == key_id)
             row = (await connection.execute(query)).mappings().one_or_none()
-            if row is None:
-                return None
-            if row["last_used_at"] is None or now - row["last_used_at"] > _USED_EVERY:
-                await connection.execute(update(keys).where(keys.c.id == key_id).values(last_used_at=now))
-        return _key(row)
+        return (None, None) if row is None else (_key(row), row["last_used_at"])
+
+    @retried
+    async def _note_use(self, key_id: str, now: datetime) -> None:
+        keys = tables.api_keys
+        async with transaction(self._engine) as connection:
+            await connection.execute(update(keys).where(keys.c.id == key_id).values(last_used_at=now))
 
 
 def _row(key: ApiKey) -> dict[str, Any]:

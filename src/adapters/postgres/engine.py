@@ -3,18 +3,22 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import asyncpg
 import msgspec
 from sqlalchemy import event
 from sqlalchemy.exc import DisconnectionError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.exc import TimeoutError as NoneFree
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncTransaction, create_async_engine
 from sqlalchemy.pool import QueuePool
 
 from adapters import metrics
-from adapters.postgres.errors import translated
+from adapters.once import Once
+from adapters.postgres.errors import FAILURES, translated, unreachable
+from adapters.postgres.hosts import Hosts
+from adapters.postgres.states import READ_ONLY, Fate, driver_error, fate, reason, sqlstate
 
 logger = logging.getLogger(__name__)
 
@@ -24,6 +28,11 @@ _COMMAND_SECONDS = 12
 _IN_USE_SECONDS = 20
 _CONNECT_SECONDS = 5
 _POOL_WAIT_SECONDS = 2
+_OLD_SECONDS = 1
+
+_WATCH = "bellwire_watch"
+_ENDED = (Fate.ENDS, Fate.ENDS_WITH_PEERS)
+_WRITES = "SELECT current_setting('transaction_read_only'), pg_is_in_recovery()"
 
 # https://www.postgresql.org/docs/current/runtime-config-client.html and runtime-config-connection.html
 _SERVER_SETTINGS = {
@@ -44,44 +53,52 @@ _SERVER_SETTINGS = {
     "plan_cache_mode": "force_generic_plan",
 }
 
-# After these nobody knows what the connection would answer next; or its prepared statements are outdated.
-_UNCERTAIN = (
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,
-    asyncpg.InvalidCachedStatementError,
-    asyncpg.PostgresConnectionError,
-    OSError,
-    TimeoutError,
-    asyncio.CancelledError,
-)
-
 
 def create_engine(url: str, *, pool_size: int, application: str) -> AsyncEngine:
     """Build an engine; nothing connects before the first use.
 
     Waiting for a connection is bounded: past it the caller gets Unavailable, not a queue.
     """
+    watch = _Watch()
     engine = create_async_engine(
         url,
+        execution_options={_WATCH: watch},
         json_deserializer=msgspec.json.decode,
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=_POOL_WAIT_SECONDS,
         connect_args={
+            "async_creator_fn": Hosts().connect,
+            "connection_class": _Connection,
             "timeout": _CONNECT_SECONDS,
             "command_timeout": _COMMAND_SECONDS,
             "server_settings": {"application_name": application, **_SERVER_SETTINGS},
         },
     )
-    _Watch().over(engine)
+    watch.over(engine)
     pool = engine.sync_engine.pool
     if isinstance(pool, QueuePool):
         metrics.POOL_IN_USE.set_function(pool.checkedout)
     return engine
 
 
+class _Connection(asyncpg.Connection):  # type: ignore[misc] # which is not typed
+    """The driver's, which does not wait when it is closed and knows whether a transaction is left over."""
+
+    async def close(self, *, timeout: float | None = None) -> None:  # noqa: ASYNC109 - as it is called
+        """SQLAlchemy closes gracefully, also what it could not set up, and would wait for the network."""
+        self.terminate()
+
+    def is_left_inside(self) -> bool:
+        """Whether the next statements would be part of a transaction, and not be committed; or the driver
+        thinks so, which it does when one could not begin, and makes a savepoint of the next.
+        """
+        return self.is_in_transaction() or self._top_xact is not None
+
+
 class _Watch:
-    """Ends connections that are in use for too long, and has the pool replace those that are dead.
+    """Ends connections that are in use for too long, and has the pool replace those that are dead or that
+    will not do any better.
 
     In a network cut nothing comes back, not even an error; and a cancel request, a rollback and a graceful
     close need the network as well (https://github.com/MagicStack/asyncpg/issues/1326). Once the connection
@@ -89,6 +106,8 @@ class _Watch:
     """
 
     def __init__(self) -> None:
+        self.reach = Once(logger, "PostgreSQL is out of reach")
+        self.writes = Once(logger, "PostgreSQL takes no writes")
         self._generation = 0
         """Of connections. What ended one the others of its generation would meet too: none is lent again."""
 
@@ -98,86 +117,171 @@ class _Watch:
         event.listen(engine.sync_engine, "checkout", self._lent)
         event.listen(engine.sync_engine, "checkin", self._returned)
         event.listen(engine.sync_engine, "invalidate", self._failed)
-        event.listen(engine.sync_engine, "close", self._closing)
 
     def _connected(self, connection: Any, record: Any) -> None:
         record.info["generation"] = self._generation
-        self._returned(connection, record)
-        record.record_info["deadline"] = asyncio.get_running_loop().call_later(
-            _IN_USE_SECONDS, self._end, connection.driver_connection
-        )
+        record.info["opened"] = asyncio.get_running_loop().time()
+        self._watch(connection, record)
 
     def _lent(self, connection: Any, record: Any, _proxy: object) -> None:
         """Costs no round trip, unlike a ping."""
-        if connection.driver_connection.is_closed() or record.info["generation"] != self._generation:
+        driver = connection.driver_connection
+        if (
+            driver.is_closed()
+            or record.info["generation"] != self._generation
+            or _had_its_day(driver, record)
+        ):
             raise DisconnectionError
-        self._connected(connection, record)
+        self._watch(connection, record)
+
+    def _watch(self, connection: Any, record: Any) -> None:
+        self._returned(connection, record)
+        record.record_info["deadline"] = asyncio.get_running_loop().call_later(
+            _IN_USE_SECONDS, self._end, connection.driver_connection, record.info["generation"]
+        )
 
     def _returned(self, _connection: object, record: Any) -> None:
         deadline = record.record_info.pop("deadline", None)
         if deadline is not None:
             deadline.cancel()
 
-    def _end(self, connection: "asyncpg.Connection[Any]") -> None:
+    def _end(self, connection: "asyncpg.Connection[Any]", generation: int) -> None:
+        if connection.is_closed():  # and not given back yet; or it could not be set up
+            return
         logger.warning("a connection to PostgreSQL was in use for %d s and is ended", _IN_USE_SECONDS)
-        self._generation += 1
+        self._retire(generation)
         connection.terminate()
 
-    def _failed(self, _connection: object, _record: object, error: BaseException | None) -> None:
-        if isinstance(error, TimeoutError | asyncpg.InvalidCachedStatementError):
+    def _failed(self, _connection: object, record: Any, error: BaseException | None) -> None:
+        if error is not None and fate(error) in (Fate.ENDS_WITH_PEERS, Fate.ENDS_IF_OLD):
+            self._retire(record.info["generation"])
+
+    def met(self, error: BaseException, pooled: Any) -> None:
+        """Say what is wrong, if this is why there is no connection, or none that can write."""
+        if sqlstate(driver_error(error)) == READ_ONLY:
+            self.writes.failed(reason(error))
+        if fate(error) not in _ENDED:
+            self.answered(pooled)
+        elif isinstance(error, FAILURES) and not pooled.info.get("answered"):
+            self.reach.failed(reason(error))
+
+    def answered(self, pooled: Any) -> None:
+        """Only now it is known that the server is there: a pooler takes connections also without it."""
+        if not pooled.info.get("answered"):
+            pooled.info["answered"] = True
+            self.reach.well()
+
+    def _retire(self, generation: int) -> None:
+        """One failure retires one generation, however many of it fail at once."""
+        if generation == self._generation:
             self._generation += 1
 
-    def _closing(self, connection: Any, _record: object) -> None:
-        """SQLAlchemy would close gracefully, and wait for it."""
-        connection.driver_connection.terminate()
+
+def _had_its_day(driver: "asyncpg.Connection[Any]", record: Any) -> bool:
+    """Whether it says itself that it is read-only, and is old enough for a new one to be better.
+
+    PostgreSQL reports both of these as they change
+    (https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-ASYNC).
+    """
+    settings = driver.get_settings()
+    said = (getattr(settings, name, "off") for name in ("default_transaction_read_only", "in_hot_standby"))
+    return "on" in said and _is_old(record)
+
+
+def _is_old(record: Any) -> bool:
+    """While the store takes no writes it is not asked for a new connection with each of them."""
+    return bool(asyncio.get_running_loop().time() - record.info["opened"] > _OLD_SECONDS)
+
+
+def _watch_of(engine: AsyncEngine) -> _Watch:
+    watch: _Watch = engine.get_execution_options()[_WATCH]
+    return watch
+
+
+@asynccontextmanager
+async def _connection(
+    engine: AsyncEngine,
+) -> AsyncIterator[tuple[AsyncConnection, "asyncpg.Connection[Any]"]]:
+    """Lend a connection, SQLAlchemy's and the driver's own.
+
+    Whatever is raised meanwhile: one that is not fit for the next is not given back to the pool. Neither is
+    one whose user was cancelled, for it may be left in the middle of something.
+    """
+    watch = _watch_of(engine)
+    with translated():
+        async with AsyncExitStack() as stack:
+            try:
+                connection = await stack.enter_async_context(engine.connect())
+            except FAILURES as error:
+                if not isinstance(error, NoneFree):
+                    watch.reach.failed(reason(error))
+                raise unreachable() from error
+            pooled = await connection.get_raw_connection()
+            raw: Any = pooled.driver_connection
+            try:
+                yield connection, raw
+            except BaseException as error:
+                watch.met(error, pooled)
+                if _is_unfit(raw, pooled, error):
+                    await connection.invalidate(error)
+                raise
+            watch.answered(pooled)
+
+
+def _is_unfit(raw: _Connection, pooled: Any, error: BaseException) -> bool:
+    if raw.is_closed() or raw.is_left_inside():
+        return True
+    found = fate(error)
+    return found in _ENDED or (found is Fate.ENDS_IF_OLD and _is_old(pooled))
 
 
 @asynccontextmanager
 async def transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
-    """Lend a connection for one transaction. One that failed is not given back to the pool; neither is one
-    whose user was cancelled, for it may be left inside a transaction that was only half begun.
-    """
-    with translated():
-        async with engine.begin() as connection:
-            try:
-                yield connection
-            except _UNCERTAIN as error:
-                await connection.invalidate(error)
-                raise
+    """Lend a connection for one transaction."""
+    async with _connection(engine) as (connection, _), _committed(await connection.begin()):
+        yield connection
 
 
 @asynccontextmanager
 async def driver(engine: AsyncEngine) -> AsyncIterator["asyncpg.Connection[Any]"]:
     """Lend the driver's own connection from the pool: hot statements skip SQLAlchemy's layer, and
-    asyncpg keeps them prepared. Given back as by `transaction`; each statement is a transaction of its own.
+    asyncpg keeps them prepared. Each statement is a transaction of its own.
     """
-    with translated():
-        async with engine.connect() as connection:
-            raw = (await connection.get_raw_connection()).driver_connection
-            if raw is None:
-                message = "the pool gave no connection"
-                raise OSError(message)
-            try:
-                yield raw
-            except _UNCERTAIN as error:
-                await connection.invalidate(error)
-                raise
+    async with _connection(engine) as (_, raw):
+        yield raw
 
 
 @asynccontextmanager
 async def driver_transaction(engine: AsyncEngine) -> AsyncIterator["asyncpg.Connection[Any]"]:
-    """Lend the driver's own connection for one transaction.
+    """Lend the driver's own connection for one transaction that writes.
 
     Not asyncpg's own context manager: that would roll back on a connection that does not answer.
     """
-    async with driver(engine) as connection:
-        begun = connection.transaction()
+    async with _connection(engine) as (_, raw):
+        begun = raw.transaction()
         await begun.start()
-        try:
-            yield connection
-        except _UNCERTAIN:
-            raise  # the connection ends, and the transaction with it
-        except BaseException:
+        async with _committed(begun):
+            yield raw
+    _watch_of(engine).writes.well()
+
+
+@asynccontextmanager
+async def _committed(begun: "AsyncTransaction | asyncpg.transaction.Transaction") -> AsyncIterator[None]:
+    """Commit, or roll back; a connection that will be ended takes its transaction with it."""
+    try:
+        yield
+    except BaseException as error:
+        if fate(error) not in _ENDED:
             await begun.rollback()
-            raise
-        await begun.commit()
+        raise
+    await begun.commit()
+
+
+async def check_writes(engine: AsyncEngine) -> None:
+    """Raise Unavailable, with the reason as its cause, unless the store can be reached and written."""
+    async with driver(engine) as connection:
+        read_only, standby = await connection.fetchrow(_WRITES)
+        if read_only == "on":
+            why = "it is a standby" if standby else "default_transaction_read_only is on"
+            raise asyncpg.ReadOnlySQLTransactionError(why)
+    _watch_of(engine).writes.well()

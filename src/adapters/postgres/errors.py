@@ -8,20 +8,32 @@ store that is away, busy or not as it should be
 import asyncio
 import logging
 import random
+import traceback
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
 import asyncpg
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 
+from adapters.postgres.states import READ_ONLY, driver_error, sqlstate
 from application.errors import Refused, Unavailable
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
+
+FAILURES = (
+    SQLAlchemyError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    OSError,
+    TimeoutError,
+)
+"""What the database and the way to it raise."""
 
 # 22 data exception, 23 integrity violation, 54000 and 54001 a value too large or nested too deeply.
 _DATA = ("22", "23", "54000", "54001")
@@ -30,8 +42,9 @@ _DATA = ("22", "23", "54000", "54001")
 _NOT_DATA = {"22023", "23502"}
 _CHECK_VIOLATION = "23514"
 _COLLISIONS = {"40001", "40P01"}
-# 08 connection, 57 operator intervention: expected when a server goes away; no need to name them.
-_AWAY = ("08", "57")
+# 08 connection, 57 operator intervention: expected when a server goes away; no need to name them. Why it
+# cannot be reached, or takes no writes, is said once (engine.py).
+_AWAY = ("08", "57", READ_ONLY)
 _TAKEN = {"users_pk", "users_email_key"}
 
 _PAUSES_SECONDS = (0.02, 0.1, 0.5)
@@ -50,15 +63,10 @@ def translated() -> Iterator[None]:
     """Raise Unavailable (or Collided) or Refused (or Taken) for whatever the database raises."""
     try:
         yield
-    except (
-        SQLAlchemyError,
-        asyncpg.PostgresError,
-        asyncpg.InterfaceError,
-        asyncpg.InternalClientError,
-        OSError,
-        TimeoutError,
-    ) as error:
-        raise translation(error) from error
+    except Exception as error:
+        if isinstance(error, FAILURES) or _ended_meanwhile(error):
+            raise translation(error) from error
+        raise
 
 
 def retried(work: Callable[P, Awaitable[T]]) -> Callable[P, Coroutine[Any, Any, T]]:
@@ -81,8 +89,8 @@ def retried(work: Callable[P, Awaitable[T]]) -> Callable[P, Coroutine[Any, Any, 
 
 def translation(error: Exception) -> Exception:
     """What a port raises for this."""
-    cause = _driver_error(error)
-    state = getattr(cause, "sqlstate", None) or ""
+    cause = driver_error(error)
+    state = sqlstate(cause)
     if getattr(cause, "constraint_name", None) in _TAKEN:
         return Taken()
     if state in _COLLISIONS or isinstance(cause, asyncpg.InvalidCachedStatementError):
@@ -92,6 +100,11 @@ def translation(error: Exception) -> Exception:
     if state and not state.startswith(_AWAY):
         # Without its DETAIL, which may hold the whole row.
         logger.warning("PostgreSQL answered %s: %s", state, cause.args[0])
+    return unreachable()
+
+
+def unreachable() -> Unavailable:
+    """For everybody, so without the reason."""
     return Unavailable("The store is out of reach. Try again shortly.")
 
 
@@ -102,9 +115,15 @@ def _is_data(cause: BaseException, state: str) -> bool:
     return state != _CHECK_VIOLATION or bool(getattr(cause, "constraint_name", None))
 
 
-def _driver_error(error: BaseException) -> BaseException:
-    """SQLAlchemy wraps its own wrapper around asyncpg's exception."""
-    while isinstance(error, DBAPIError) and error.orig is not None:
-        error = error.orig
-    cause = error.__cause__
-    return cause if isinstance(cause, asyncpg.PostgresError) else error
+def _ended_meanwhile(error: Exception) -> bool:
+    """Whether the driver stumbled because its connection was ended under it.
+
+    A connection that is ended between an answer and who waits for it lacks what the driver goes on to use:
+    AttributeError, among others. On a connection that is open, and elsewhere, that is a defect.
+    """
+    return any(
+        isinstance(value, asyncpg.Connection) and value.is_closed()
+        for frame, _ in traceback.walk_tb(error.__traceback__)
+        if str(frame.f_globals.get("__name__")).startswith("asyncpg.")
+        for value in frame.f_locals.values()
+    )

@@ -6,8 +6,9 @@ from datetime import datetime
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters import metrics
-from adapters.postgres.engine import driver
+from adapters.postgres.engine import check_writes
 from adapters.postgres.partitions import count_strays, ensure_partitions
+from adapters.postgres.states import READ_ONLY, reason, sqlstate
 from application.errors import Unavailable
 
 
@@ -31,9 +32,13 @@ class PostgresMaintenance:
         metrics.STRAYS.set(await count_strays(self._engine))
 
     async def ping(self) -> None:
-        """Raise Unavailable if the store does not answer."""
-        async with driver(self._engine) as connection:
-            await connection.execute("SELECT 1")
+        """Raise Unavailable, and say why, if the store does not answer or takes no writes."""
+        try:
+            await check_writes(self._engine)
+        except Unavailable as error:
+            cause = error.__cause__ or error
+            what = "takes no writes" if sqlstate(cause) == READ_ONLY else "is out of reach"
+            raise Unavailable(f"PostgreSQL {what}: {reason(cause)}") from error
 
     async def close(self) -> None:
         """Close every connection."""
