@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from adapters import metrics
+from adapters.clock import now
 from adapters.kafka.dead_letters import KafkaDeadLetters
 from adapters.kafka.inlet import KafkaInlet
 from adapters.kafka.topics import Topics
@@ -42,7 +43,7 @@ class Stage:
         self.inlet = an_inlet(bootstrap, topics, session_seconds=session_seconds)
         self.worker = Worker(
             self.inlet,
-            StoreNotifications(feeds=self.feeds, announcer=announcer),
+            StoreNotifications(feeds=self.feeds, announcer=announcer, clock=now),
             self.letters,
             bad_records_limit=50,
         )

@@ -131,7 +131,7 @@ class ConsumerProcess(ServiceProcess):
     def __init__(self, service: Service, name: str) -> None:
         super().__init__(service, name)
         parts, world = service.parts, self.world
-        self.store = parts.store(feeds=self.feeds, announcer=self.announcer)
+        self.store = parts.store(feeds=self.feeds, announcer=self.announcer, clock=world.clock)
         self.inlet = parts.inlet(
             "simulated",
             TOPIC,

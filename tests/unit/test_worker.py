@@ -110,7 +110,7 @@ class Stage:
         self.log, self.letters = log, Letters()
         self.worker = Worker(
             log,  # type: ignore[arg-type]
-            StoreNotifications(feeds=self.feeds, announcer=self.memory.announcer),
+            StoreNotifications(feeds=self.feeds, announcer=self.memory.announcer, clock=self.memory.clock),
             self.letters,  # type: ignore[arg-type]
             bad_records_limit=limit,
         )
