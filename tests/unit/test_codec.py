@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.kafka.codec import Undecodable, addressee, decode, encode
+from adapters.kafka.codec import Undecodable, addressee, decode, encode, time_of
 from adapters.postgres.partitions import bound
 from domain.notification import EARLIEST, LATEST, Draft
 from tests.build import LATER, NOW, a_draft, an_id
@@ -376,6 +376,22 @@ def test_no_timestamp_of_a_record_is_too_odd(timestamp: int) -> None:
 
     assert draft.created_at.tzinfo is not None
     assert draft == decode(odd)
+
+
+@pytest.mark.parametrize(
+    ("timestamp", "time"),
+    [
+        (-(2**63), EARLIEST),
+        (-1, EARLIEST),
+        (0, EARLIEST),
+        (STAMP, datetime.fromtimestamp(STAMP / 1000, UTC)),
+        (253_402_300_799_000, LATEST),
+        (253_402_300_799_001, LATEST),
+        (2**63 - 1, LATEST),
+    ],
+)
+def test_every_timestamp_has_a_time(timestamp: int, time: datetime) -> None:
+    assert time_of(timestamp) == time
 
 
 @pytest.mark.parametrize("field", ["created_at", "expires_at"])

@@ -106,7 +106,7 @@ def _draft(source: Source, record: _Record, content: Content, attributes: Mappin
     """What is not given is derived from where and when the record was read first. Raises Invalid."""
     first = origin(source)
     event_time = _event_time(attributes)
-    created_at = record.created_at or event_time or _record_time(first)
+    created_at = record.created_at or event_time or time_of(first.timestamp)
     event = _event_name(attributes) if event_time else None
     return Draft(NotificationId(record.id or _derived_id(first, event, created_at)), created_at, content)
 
@@ -145,8 +145,11 @@ def _event_name(attributes: Mapping[str, str]) -> str | None:
     return f"{attributes.get('ce_source', '')}\n{attributes['ce_id']}"
 
 
-def _record_time(first: Origin) -> datetime:
-    return EARLIEST + timedelta(milliseconds=min(max(first.timestamp, 0), _LAST_MS))
+def time_of(timestamp: int) -> datetime:
+    """The time of a record's timestamp, in milliseconds. One before 1970 (-1 is none at all) or after 9999 is
+    taken for the first or the last moment of these.
+    """
+    return EARLIEST + timedelta(milliseconds=min(max(timestamp, 0), _LAST_MS))
 
 
 def _derived_id(first: Origin, event: str | None, created_at: datetime) -> UUID:

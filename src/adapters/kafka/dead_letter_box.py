@@ -3,14 +3,13 @@
 import asyncio
 from collections.abc import AsyncGenerator, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from adapters.kafka import headers
-from adapters.kafka.codec import addressee
+from adapters.kafka.codec import addressee, time_of
 from adapters.kafka.dead_letters import build_producer
 from adapters.kafka.topics import DEAD_LETTER_BYTES, Topics
 from application.errors import Unavailable, UnknownDeadLetter
@@ -187,7 +186,7 @@ def _translated() -> Iterator[None]:
 def _letter(record: Any) -> DeadLetter:
     text = {name: (value or b"").decode(errors="replace") for name, value in record.headers}
     told = headers.told_origin(record.headers)
-    at = _time(record.timestamp)
+    at = time_of(record.timestamp)
     code = text.get(headers.ERROR_CODE, "")
     # Written with an empty value, because a producer takes no record with neither.
     bare = code == "tombstone" and record.key is None
@@ -205,7 +204,3 @@ def _letter(record: Any) -> DeadLetter:
         first_failed_at=(told and told.first_failed_at) or at,
         record=(told.topic, told.partition, told.offset) if told else None,
     )
-
-
-def _time(milliseconds: int) -> datetime:
-    return datetime.fromtimestamp(max(milliseconds, 0) / 1000, UTC)

@@ -6,7 +6,7 @@ import jwt
 
 from application.errors import NotAuthenticated
 from application.ports import Claims
-from domain.identifiers import UserId
+from domain.identifiers import UserId, is_user_id
 
 _ALGORITHM = "HS256"
 _REMEMBERED = 10_000
@@ -60,8 +60,11 @@ class JwtTokens:
                 leeway=_LEEWAY_SECONDS,
                 options={"require": ["sub", "iat", "exp"], "verify_exp": False},
             )
+            user = str(payload["sub"])
+            if not is_user_id(user):
+                raise NotAuthenticated("This token is of no user that there can be.")
             return Claims(
-                UserId(str(payload["sub"])),
+                UserId(user),
                 expires_at=datetime.fromtimestamp(payload["exp"], UTC),
                 issued_at=datetime.fromtimestamp(payload["iat"], UTC),
             )
