@@ -26,7 +26,13 @@ class NewNotification(Struct, forbid_unknown_fields=True, omit_defaults=True):
     event: Annotated[
         str, Meta(description="What happened: 1 to 100 of a-z 0-9 _ . -", examples=["comment.created"])
     ]
-    message: Annotated[str, Meta(description="1 to 4,000 characters.", examples=["Ada replied to you."])]
+    message: Annotated[
+        str,
+        Meta(
+            description="1 to 4,000 characters, at least one of them visible.",
+            examples=["Ada replied to you."],
+        ),
+    ]
     title: Annotated[str | None, Meta(description="Up to 200 characters.", examples=["New reply"])] = None
     metadata: Annotated[
         dict[str, Any],
