@@ -41,6 +41,7 @@ class Log:
         self.commits: list[Mapping[TopicPartition, int]] = []
         self.batch_records = 1_000
         self.refusals = 0
+        self.on_commit: Callable[[Mapping[TopicPartition, int]], None] = lambda _offsets: None
         self.begin = dict.fromkeys(self.records, 0)
         """What retention has deleted up to."""
         self.reads: Counter[tuple[TopicPartition, int]] = Counter()
@@ -70,6 +71,8 @@ class Log:
             self.refusals -= 1
             return False
         self.commits.append(dict(offsets))
+        if offsets:
+            self.on_commit(offsets)
         self.committed |= offsets
         return True
 
@@ -82,10 +85,13 @@ class Letters:
     def __init__(self) -> None:
         self.away = False
         self.tried = asyncio.Event()
+        self.gate = asyncio.Event()
+        self.gate.set()
         self.held: list[Failure] = []
 
     async def put(self, letters: Iterable[Failure]) -> None:
         found = list(letters)
+        await self.gate.wait()
         if found:
             self.tried.set()
             if self.away:
@@ -403,11 +409,33 @@ async def test_while_the_store_is_away_a_stopped_partition_loses_nothing() -> No
     async with stage.working():
         await until(lambda: P0 in log.paused)
         assert log.committed == {P0: 49}
+        assert stage.worker._floods.ahead == 0  # it will be read from its stop
         stage.feeds.away = False
         await until(lambda: log.committed[P0] == 105)
 
     assert stage.letters.offsets == list(range(100))
     assert await stage.version(ADA) == 5
+
+
+async def test_what_was_put_back_behind_a_stop_is_read_ahead_and_takes_no_offset_along() -> None:
+    """The store went away for what comes next just while the flood before it was dealt with."""
+    log = Log(p0=[*(poison() for _ in range(60)), *good(5)])
+    log.batch_records = 60
+    stage = await on_stage(log)
+    stage.feeds.away = True
+    stage.letters.gate.clear()
+    not_buried: list[int] = []
+    log.on_commit = lambda offsets: not_buried.append(offsets[P0] - len(stage.letters.offsets))
+
+    async with stage.working():
+        await until(lambda: P0 in log.paused)
+        stage.letters.gate.set()
+        await until(lambda: log.committed[P0] == 49)
+        stage.feeds.away = False
+        await until(lambda: log.committed[P0] == 65)
+
+    assert stage.letters.offsets == list(range(60))
+    assert set(not_buried) <= {0, 5}  # of what an offset passed: nothing, or the good ones
 
 
 async def test_what_retention_deleted_while_a_partition_stood_still_does_not_hold_it_up() -> None:
@@ -437,6 +465,24 @@ async def test_a_rebalance_forgets_what_was_stopped_but_not_that_nothing_was_pro
 
     assert log.committed == {P0: 49}
     assert stage.letters.offsets == list(range(49))
+
+
+@pytest.mark.parametrize("how", ["its time had come", "it was put back"])
+def test_what_is_read_from_its_stop_already_does_not_go_back_once_more(how: str) -> None:
+    """It would be read, and buried, twice."""
+    now = 0.0
+    floods = Floods(10, lambda: now)
+    floods.judge(P0, row(0, [True] * 20), proven=False)
+    floods.stop(P0, 9, 20, "why")
+    if how == "it was put back":
+        floods.returned(P0)
+    else:
+        now = 15.0
+        assert floods.due() == {P0: 9}
+
+    floods.prove()
+
+    assert floods.due() == {}
 
 
 async def test_without_a_limit_every_bad_record_becomes_a_dead_letter() -> None:
