@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from adapters import metrics
+from adapters.clock import now
 from adapters.kafka.dead_letters import KafkaDeadLetters
 from adapters.kafka.inlet import KafkaInlet
 from adapters.kafka.topics import Topics
@@ -49,7 +50,7 @@ class Stage:
         self.inlet = an_inlet(bootstrap, topics, session_seconds=session_seconds, **more)
         self.worker = Worker(
             self.inlet,
-            StoreNotifications(feeds=self.feeds, announcer=announcer),
+            StoreNotifications(feeds=self.feeds, announcer=announcer, clock=now),
             self.letters,
             bad_records_limit=bad_records_limit,
         )

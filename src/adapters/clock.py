@@ -9,6 +9,8 @@ from domain.identifiers import NotificationId, UserId, uuid7
 
 # Left free at the end of an id, for the other ids of a batch.
 _BATCH_BITS = 10
+# What a minute is in an id.
+_SET_BACK = 60_000 << 80
 
 
 def now() -> datetime:
@@ -17,7 +19,10 @@ def now() -> datetime:
 
 
 class NotificationIds:
-    """UUIDv7s that rise within a process, also within a millisecond (RFC 9562 §6.2)."""
+    """UUIDv7s that rise within a process, also within a millisecond and where a clock is set back by less
+    than a minute (RFC 9562 §6.2). A clock that was far ahead and comes back is followed: ids of that time
+    would be on top of every list until then.
+    """
 
     def __init__(self) -> None:
         self._last = 0
@@ -26,7 +31,7 @@ class NotificationIds:
         # The topmost random bit stays free, so that adding never carries into the variant.
         entropy = secrets.randbits(73) & ~(1 << 61) & ~((1 << _BATCH_BITS) - 1)
         fresh = uuid7(time.time_ns() // 1_000_000, entropy).int
-        if fresh <= self._last:
+        if self._last - _SET_BACK < fresh <= self._last:
             fresh = self._last + (1 << _BATCH_BITS)
         self._last = fresh
         return NotificationId(UUID(int=fresh))

@@ -28,7 +28,7 @@ READ_FAILURES = Counter(
     "bellwire_read_failures_total", "Reads from Kafka that failed, of all partitions or one"
 )
 HELD = Gauge("bellwire_held_partitions", "Partitions that are not read for now")
-FLOODS = Counter("bellwire_floods_total", "Times a partition was stopped by too many bad records")
+FLOODS = Counter("bellwire_floods_total", "Times that too many bad records in a row came in a partition")
 LAG = Gauge("bellwire_consumer_lag_records", "Records of this consumer's partitions still to be read")
 CONSUMER = Enum(
     "bellwire_consumer_state",

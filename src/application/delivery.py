@@ -1,10 +1,11 @@
 """Delivery: from the queue into the feeds, and out to whoever follows them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from application.errors import Refused
 from application.ports import Announcer, Appended, Clock, Feeds
+from domain.errors import Invalid
 from domain.feed import FeedChange, Marked
 from domain.identifiers import NotificationId, UserId
 from domain.notification import Draft, Mark
@@ -16,7 +17,8 @@ class Stored:
 
     appended: Appended
     refused: tuple[tuple[Draft, Refused], ...] = ()
-    """Drafts that the store will never take, each with the reason."""
+    """Drafts that are in no feed, each with the reason: the store will never take them, or they are dated too
+    far ahead."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,10 +31,26 @@ class StoreNotifications:
 
     feeds: Feeds
     announcer: Announcer
+    clock: Clock
 
     async def __call__(self, drafts: Sequence[Draft]) -> Stored:
-        """Store what can be stored. One draft that the store refuses makes it refuse a whole batch, so a
-        refused batch is halved until the bad drafts are alone.
+        """Store what can be stored."""
+        now = self.clock()
+        timely: list[Draft] = []
+        ahead: list[tuple[Draft, Refused]] = []
+        for draft in drafts:
+            try:
+                draft.check_not_ahead(now)
+            except Invalid as error:
+                ahead.append((draft, Refused("invalid", error.detail)))
+            else:
+                timely.append(draft)
+        stored = await self._store(timely)
+        return replace(stored, refused=(*ahead, *stored.refused))
+
+    async def _store(self, drafts: Sequence[Draft]) -> Stored:
+        """One draft that the store refuses makes it refuse a whole batch, so a refused batch is halved until
+        the bad drafts are alone.
         """
         if not drafts:
             return Stored(Appended())
@@ -42,7 +60,7 @@ class StoreNotifications:
             if len(drafts) == 1:
                 return Stored(Appended(), ((drafts[0], error),))
         middle = len(drafts) // 2
-        first, second = await self(drafts[:middle]), await self(drafts[middle:])
+        first, second = await self._store(drafts[:middle]), await self._store(drafts[middle:])
         return Stored(
             Appended(
                 first.appended.added + second.appended.added,

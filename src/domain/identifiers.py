@@ -7,8 +7,9 @@ from uuid import UUID
 UserId = NewType("UserId", str)
 NotificationId = NewType("NotificationId", UUID)
 
-USER_ID = re.compile(r"[A-Za-z0-9._:@-]{1,128}")
-USER_ID_RULE = "must be 1 to 128 of A-Z a-z 0-9 . _ : @ -"
+# Not "." and "..": clients take them out of a path before they send it (RFC 3986 §5.2.4).
+USER_ID = re.compile(r"(?!\.{1,2}\Z)[A-Za-z0-9._:@-]{1,128}")
+USER_ID_RULE = "must be 1 to 128 of A-Z a-z 0-9 . _ : @ - and not only . or .."
 
 ENTROPY_BITS = 74
 
@@ -27,3 +28,8 @@ def uuid7(milliseconds: int, entropy: int) -> UUID:
     rand_a = entropy >> 62 & 0xFFF
     rand_b = entropy & (1 << 62) - 1
     return UUID(int=(milliseconds & (1 << 48) - 1) << 80 | 0x7 << 76 | rand_a << 64 | 0b10 << 62 | rand_b)
+
+
+def milliseconds_of(identifier: UUID) -> int:
+    """The Unix milliseconds in a UUIDv7."""
+    return identifier.int >> 80

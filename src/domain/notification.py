@@ -2,15 +2,16 @@
 
 import json
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from math import isfinite
 from typing import Self, TypeAlias
 
 from domain.errors import FieldError, Invalid
-from domain.identifiers import USER_ID_RULE, NotificationId, UserId, is_user_id
+from domain.identifiers import USER_ID_RULE, NotificationId, UserId, is_user_id, milliseconds_of
 
 Json: TypeAlias = "str | int | float | bool | list[Json] | dict[str, Json] | None"
 
@@ -27,6 +28,22 @@ ACTION_URL = re.compile(r"(?:https?://[^\s/\\?#][^\s\\]*|/(?![/\\])[^\s\\]*)")
 # PostgreSQL stores neither; one such row would make it refuse a whole batch.
 UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 UNSTORABLE_RULE = "must not contain NUL or an unpaired surrogate"
+# Spaces, controls, format characters, and marks that need a letter below them; and characters that are blank:
+# the fillers of Hangul and the empty cell of Braille.
+INVISIBLE = frozenset({"Zs", "Zl", "Zp", "Cc", "Cf", "Mn", "Me"})
+BLANK = frozenset("\u115f\u1160\u2800\u3164\uffa0")
+VISIBLE_RULE = "must have at least one visible character"
+
+# What an id can carry, and what every store and client can: PostgreSQL's driver takes the last microsecond of
+# the year 9999 for "infinity".
+EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
+LATEST = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
+TIME_RULE = "must be from 1970-01-01T00:00:00Z to 9999-12-31T23:59:59Z"
+ZONE_RULE = "must carry a time zone"
+AHEAD = timedelta(days=1)
+"""How far a notification may be dated ahead: the clocks of producers differ. One from the year 9000 would be
+on top of its list until then."""
+AHEAD_RULE = "must not be more than a day ahead"
 
 
 class Mark(StrEnum):
@@ -74,11 +91,23 @@ class Draft:
     content: Content
 
     def __post_init__(self) -> None:
-        if self.created_at.tzinfo is None:
-            raise Invalid([FieldError("created_at", "must carry a time zone")])
+        if errors := _broken_time_rules("created_at", self.created_at):
+            raise Invalid(errors)
+
+    def check_not_ahead(self, now: datetime) -> None:
+        """Raise Invalid if it is dated more than a day ahead, by what it says or by its id: the id is what a
+        list is sorted by.
+        """
+        latest = now + AHEAD
+        if self.created_at > latest:
+            raise Invalid([FieldError("created_at", AHEAD_RULE)])
+        if milliseconds_of(self.id) > latest.timestamp() * 1000:
+            raise Invalid([FieldError("id", f"names a time that {AHEAD_RULE}")])
 
     def stored(self, version: int) -> "Notification":
-        """The notification as it enters the feed with this version."""
+        """The notification as it enters the feed with this version. Its times are in UTC, as a store gives
+        them back.
+        """
         content = self.content
         return Notification(
             id=self.id,
@@ -89,8 +118,8 @@ class Draft:
             message=content.message,
             metadata=content.metadata,
             action_url=content.action_url,
-            created_at=self.created_at,
-            expires_at=content.expires_at,
+            created_at=self.created_at.astimezone(UTC),
+            expires_at=None if content.expires_at is None else content.expires_at.astimezone(UTC),
         )
 
 
@@ -155,12 +184,12 @@ def _broken_rules(content: Content) -> list[FieldError]:
     if EVENT.fullmatch(content.event) is None:
         errors.append(FieldError("event", EVENT_RULE))
     errors += _broken_text_rules("message", content.message, 1, MESSAGE_LENGTH)
-    if content.title is not None:
+    if content.title:  # an empty one says as much as none
         errors += _broken_text_rules("title", content.title, 0, TITLE_LENGTH)
     if content.action_url is not None and not _is_action_url(content.action_url):
         errors.append(FieldError("action_url", "must be an http(s) URL or a path from /"))
-    if content.expires_at is not None and content.expires_at.tzinfo is None:
-        errors.append(FieldError("expires_at", "must carry a time zone"))
+    if content.expires_at is not None:
+        errors += _broken_time_rules("expires_at", content.expires_at)
     if content.metadata:
         errors += _broken_metadata_rules(content.metadata)
     return errors
@@ -171,6 +200,20 @@ def _broken_text_rules(name: str, text: str, shortest: int, longest: int) -> Seq
         return [FieldError(name, f"must have {shortest} to {longest} characters")]
     if UNSTORABLE.search(text) is not None:
         return [FieldError(name, UNSTORABLE_RULE)]
+    if not any(_is_visible(character) for character in text):
+        return [FieldError(name, VISIBLE_RULE)]
+    return ()
+
+
+def _is_visible(character: str) -> bool:
+    return unicodedata.category(character) not in INVISIBLE and character not in BLANK
+
+
+def _broken_time_rules(name: str, time: datetime) -> Sequence[FieldError]:
+    if time.tzinfo is None:
+        return [FieldError(name, ZONE_RULE)]
+    if not EARLIEST <= time <= LATEST:
+        return [FieldError(name, TIME_RULE)]
     return ()
 
 

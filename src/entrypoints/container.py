@@ -236,7 +236,7 @@ class Container(containers.DeclarativeContainer):
         PublishBatch, users=users, queue=queue, keys=idempotency_keys, clock=clock, new_id=new_id
     )
     store: providers.Provider[StoreNotifications] = providers.Singleton(
-        StoreNotifications, feeds=feeds, announcer=announcer
+        StoreNotifications, feeds=feeds, announcer=announcer, clock=clock
     )
     worker: providers.Provider[Worker] = providers.Singleton(
         Worker, inlet, store, dead_letters, bad_records_limit=_set.bad_records_limit

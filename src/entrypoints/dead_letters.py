@@ -30,6 +30,7 @@ _MAX_ATTEMPTS = 5
 _INTERRUPTED = 130
 _QUIET_SECONDS = 2.0
 _Work: TypeAlias = Callable[[Any, argparse.Namespace], Awaitable[int]]
+_LONGEST_AGE = timedelta(days=36_525)
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
@@ -87,7 +88,10 @@ def position(text: str) -> Position:
 def moment(text: str) -> datetime | timedelta:
     """A time, or how long ago. Raises ArgumentTypeError."""
     if age := re.fullmatch(r"([0-9]{1,6})([smhdw])", text, re.ASCII):
-        return timedelta(**{_UNITS[age[2]]: int(age[1])})
+        past = timedelta(**{_UNITS[age[2]]: int(age[1])})
+        if past > _LONGEST_AGE:
+            raise argparse.ArgumentTypeError("must be an age of at most 100 years")
+        return past
     try:
         time: datetime = msgspec.convert(text, Annotated[datetime, msgspec.Meta(tz=True)])
     except msgspec.ValidationError as error:

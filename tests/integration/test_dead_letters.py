@@ -177,6 +177,12 @@ POISON: list[tuple[str, bytes | None]] = [
     ("tombstone", None),
     ("invalid", b'{"user_id":"ada","event":"a.b","message":"m","metadata":{"n":%b}}' % (b"9" * 5_000)),
     ("malformed", b'{"user_id":"ada","event":"a.b","message":"m","metadata":{"n":%b}}' % (b"[" * 20_000)),
+    ("invalid", value(expires_at="9999-12-31T23:59:59-23:59")),
+    ("invalid", value(expires_at="0001-01-01T00:00:00Z")),
+    ("invalid", value(created_at="0001-01-01T00:00:00Z")),
+    ("invalid", value(created_at="1969-12-31T23:59:59Z")),
+    ("invalid", value(created_at="9000-01-01T00:00:00Z")),
+    ("invalid", value(id="ffffffff-ffff-7fff-bfff-ffffffffffff")),
 ]
 
 
@@ -203,6 +209,33 @@ async def test_exactly_the_poison_is_a_dead_letter_and_its_neighbours_are_stored
     assert {
         letter.record[2]: (letter.code, letter.key, letter.value) for letter in letters if letter.record
     } == bad
+
+
+async def test_records_of_one_millisecond_are_listed_as_they_lie_also_when_they_come_again(
+    world: World,
+) -> None:
+    moment = 1_772_000_000_000
+    for nth in range(20):
+        await world.send(value(message=f"{nth}"), timestamp_ms=moment + nth // 10)
+    async with world.consuming():
+        stored = await world.feed(20)
+
+    assert [item.message for item in stored] == [f"{nth}" for nth in range(20)]
+    assert [item.id for item in stored] == sorted(item.id for item in stored)
+
+
+@pytest.mark.parametrize(("timestamp", "stored"), [(-1, True), (0, True), (253_402_300_800_000, False)])
+async def test_whatever_the_timestamp_of_a_record_it_is_stored_or_a_dead_letter(
+    world: World, timestamp: int, stored: bool
+) -> None:
+    batch = world.producer.create_batch()
+    batch.append(key=b"ada", value=value(), timestamp=timestamp)
+    await (await world.producer.send_batch(batch, world.topic, partition=0))
+    await world.send(value(message="after all"))
+
+    async with world.consuming():
+        assert len(await world.feed(2 if stored else 1)) == 2 - (not stored)
+        await world.letters(not stored)
 
 
 async def test_what_postgresql_refuses_is_a_dead_letter_that_repeats_nothing_of_it(

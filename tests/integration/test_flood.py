@@ -1,6 +1,7 @@
-"""Nothing but bad records: the partition stops and says so, instead of filling the dead letters."""
+"""Many bad records: they hold up nobody, and with nothing else their partition stops and says so."""
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncIterator, Mapping
 
@@ -18,6 +19,8 @@ from tests.product import Product, Stores, create_users, eventually
 USERS = [f"user-{number}" for number in range(30)]
 FLOODED = 0
 FLOOD = 300
+LARGE_FLOOD = 2_000
+HONEST = 60
 LIMIT = 50
 TRUTH_SECONDS = 20.0
 """Health is to be true within 10 s, on a machine that has nothing else to do."""
@@ -70,7 +73,50 @@ async def without_limit(product: Product) -> Service:
     return await product._start("consumer", "BELLWIRE_CONSUMER_PORT", {"BELLWIRE_BAD_RECORDS_LIMIT": "0"})
 
 
-async def test_a_flood_of_bad_records_stops_its_partition_until_somebody_decides(
+async def flood(product: Product, producer: AIOKafkaProducer, size: int) -> tuple[int, int]:
+    """So many bad records, at once. Return the first and the last offset."""
+    sent = [
+        await producer.send(product.settings.kafka_topic, b"no JSON", partition=FLOODED) for _ in range(size)
+    ]
+    first, *_, last = [metadata.offset for metadata in await asyncio.gather(*sent)]
+    return first, last
+
+
+async def test_honest_notifications_behind_a_flood_of_one_producer_arrive(
+    product: Product, stores: Stores, producer: AIOKafkaProducer, run: Run
+) -> None:
+    """Nothing else arrives meanwhile, in any partition."""
+    api, consumer = await asyncio.gather(product.api(), product.consumer())
+    letters = Letters(product)
+    async with api.client() as client:
+        await create_users(client, USERS)
+
+    first, last = await flood(product, producer, LARGE_FLOOD)
+    began = time.monotonic()
+    honest = [
+        await producer.send(
+            product.settings.kafka_topic,
+            json.dumps({"user_id": USERS[nth % 3], "event": "a.b", "message": f"{nth}"}).encode(),
+            partition=FLOODED,
+        )
+        for nth in range(HONEST)
+    ]
+    await asyncio.gather(*honest)
+    await eventually(lambda: _more(stores, HONEST - 1), "what is behind the flood is stored")
+    run.note(seconds_behind_the_flood=time.monotonic() - began)
+    await eventually(lambda: _passed(letters, last + HONEST), "the flood is through")
+    run.note(seconds_until_the_flood_was_through=time.monotonic() - began)
+
+    assert await told(consumer) == "ok"
+    assert await letters.offsets() == list(range(first, last + 1))
+    rows = sorted(await stores.rows(), key=lambda row: row.version)
+    for number, user in enumerate(USERS[:3]):
+        mine = [row for row in rows if row.user == user]
+        assert [int(row.message) for row in mine] == list(range(number, HONEST, 3))
+        assert [row.id for row in mine] == sorted(row.id for row in mine)
+
+
+async def test_a_flood_with_nothing_else_stops_its_partition_until_anything_is_stored(
     product: Product, stores: Stores, producer: AIOKafkaProducer, run: Run
 ) -> None:
     api, consumer = await asyncio.gather(product.api(), product.consumer())
@@ -81,11 +127,7 @@ async def test_a_flood_of_bad_records_stops_its_partition_until_somebody_decides
         await load.batch()
         await eventually(lambda: all_stored(stores, load), "the consumer works")
 
-        sent = [
-            await producer.send(product.settings.kafka_topic, b"no JSON", partition=FLOODED)
-            for _ in range(FLOOD)
-        ]
-        first, *_, last = [metadata.offset for metadata in await asyncio.gather(*sent)]
+        first, last = await flood(product, producer, FLOOD)
         flooded = time.monotonic()
         await eventually(lambda: _stopped(consumer), "it says so", TRUTH_SECONDS)
         run.note(seconds_until_it_said_so=time.monotonic() - flooded)
@@ -93,24 +135,35 @@ async def test_a_flood_of_bad_records_stops_its_partition_until_somebody_decides
         assert stopped.startswith(
             f"partition {FLOODED}: stopped at offset {first + LIMIT - 1} by too many bad"
         )
-
-        before = await stores.count()
-        await load.batch()
-        await eventually(lambda: _more(stores, before), "other partitions go on")
-        assert await told(consumer) == stopped
         assert consumer.running
         assert await letters.offsets() == list(range(first, first + LIMIT - 1))
         assert await letters.committed() <= first + LIMIT - 1
 
-        await asyncio.to_thread(consumer.stop)
-        started = time.monotonic()
-        consumer = await without_limit(product)
+        await load.batch()
         await eventually(lambda: all_stored(stores, load), "everything is stored")
         await eventually(lambda: _passed(letters, last), "the flood is through")
-        run.note(seconds_until_all_was_through=time.monotonic() - started)
         assert await told(consumer) == "ok"
     assert await letters.offsets() == list(range(first, last + 1))
     await assert_stored_once(stores, load)
+
+
+async def test_a_flood_with_nothing_else_stops_its_partition_until_somebody_decides(
+    product: Product, producer: AIOKafkaProducer, run: Run
+) -> None:
+    consumer = await product.consumer()
+    letters = Letters(product)
+    first, last = await flood(product, producer, FLOOD)
+    await eventually(lambda: _stopped(consumer), "it says so", TRUTH_SECONDS)
+    assert await letters.offsets() == list(range(first, first + LIMIT - 1))
+
+    await asyncio.to_thread(consumer.stop)
+    started = time.monotonic()
+    consumer = await without_limit(product)
+    await eventually(lambda: _passed(letters, last), "the flood is through")
+    run.note(seconds_until_all_was_through=time.monotonic() - started)
+
+    assert await told(consumer) == "ok"
+    assert await letters.offsets() == list(range(first, last + 1))
 
 
 async def _stopped(consumer: Service) -> bool:

@@ -265,7 +265,7 @@ class Life:
 
     async def _store(self, drafts: Sequence[Draft]) -> Word:
         outbox = Outbox()
-        store = StoreNotifications(feeds=self._feeds, announcer=outbox)
+        store = StoreNotifications(feeds=self._feeds, announcer=outbox, clock=self._clock)
         await store.announce(await store(drafts))
         return self._word(outbox, lambda: self._store(drafts))
 

@@ -122,7 +122,7 @@ class Town:
         """Store a batch for some users; after a crash it is redelivered, among others."""
         drafts = [self._draft() for _ in range(self.random.randint(1, 6))]
         mortal = Mortal(self.announcer, self.random)
-        store = StoreNotifications(feeds=self.feeds, announcer=mortal)
+        store = StoreNotifications(feeds=self.feeds, announcer=mortal, clock=system.now)
         while True:
             try:
                 await store.announce(await store(drafts))

@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -79,30 +79,6 @@ async def test_a_draft_that_it_refuses_spoils_its_batch_and_nothing_is_stored(
     assert caught.value.code.startswith("22")
     assert (await feeds.feed(ADA)).version == 0
     assert "past the rules" not in caught.value.detail
-
-
-@pytest.mark.parametrize("field", ["created_at", "expires_at"])
-@pytest.mark.parametrize(
-    "time",
-    [
-        datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=14))),
-        datetime(9999, 12, 31, 23, 59, 59, 999999, tzinfo=timezone(-timedelta(hours=14))),
-    ],
-    ids=["before year 1", "after year 9999"],
-)
-async def test_a_time_that_is_out_of_range_in_utc_is_no_reason_to_try_for_ever(
-    feeds: PostgresFeeds, users: PostgresUsers, field: str, time: datetime
-) -> None:
-    """No record may hold up those behind it: it is stored, or refused as data."""
-    await users.add(a_user(ADA), None)
-    draft = a_draft(expires_at=time) if field == "expires_at" else replace(a_draft(), created_at=time)
-
-    try:
-        await feeds.append([draft])
-    except Refused:
-        assert (await feeds.feed(ADA)).version == 0
-    else:
-        await feeds.get(ADA, draft.id)
 
 
 async def test_numbers_beyond_64_bits_come_back_and_can_be_sent(

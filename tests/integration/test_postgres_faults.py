@@ -524,7 +524,7 @@ async def test_a_full_disk_is_no_reason_to_refuse_anything(small_disk: Path, sma
                     break
 
         with pytest.raises(Unavailable) as caught:
-            await StoreNotifications(feeds=feeds, announcer=None)(batch)  # type: ignore[arg-type]
+            await StoreNotifications(feeds=feeds, announcer=None, clock=system.now)(batch)  # type: ignore[arg-type]
         readable = await feeds.page(ADA, Status.ALL, limit=10)
         filler.unlink()
         appended = await feeds.append(batch)

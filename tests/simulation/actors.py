@@ -162,6 +162,9 @@ async def write_records(town: Town, count: int) -> None:
         )
         if world.chance(max(0.1, world.weather.foul)):
             value = world.source.choice([b"{", None, b"\xff", b'{"user_id":"x"}'])
+        if world.chance(world.weather.foul / 2):  # a flood of one producer
+            for _ in range(world.source.randrange(2, 30)):
+                kafka.append(kafka.partition_of(user.encode()), user.encode(), b"{")
         held = [record for log in kafka.log for record in log]
         if held and world.chance(0.25):
             again = world.source.choice(held)

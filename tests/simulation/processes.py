@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from adapters import clock, wire
 from adapters.kafka import dead_letters, holds, inlet, queue, records, watchdog, worker
 from adapters.kafka.dead_letters import KafkaDeadLetters
+from adapters.kafka.floods import Floods
 from adapters.kafka.holds import Holds
 from adapters.kafka.inlet import KafkaInlet
 from adapters.kafka.queue import KafkaQueue
@@ -129,7 +130,7 @@ class ConsumerProcess(ServiceProcess):
     def __init__(self, service: Service, name: str) -> None:
         super().__init__(service, name)
         parts, world = service.parts, self.world
-        self.store = parts.store(feeds=self.feeds, announcer=self.announcer)
+        self.store = parts.store(feeds=self.feeds, announcer=self.announcer, clock=world.clock)
         self.inlet = parts.inlet(
             "simulated",
             TOPIC,
@@ -418,6 +419,7 @@ def simulated(world: World, kafka: Callable[[], Kafka]) -> Iterator[None]:
         (client_frames, "random", chosen),
         (holds, "random", chosen),
         (worker, "Holds", lambda: Holds(world.loop.time)),
+        (worker, "Floods", lambda limit: Floods(limit, world.loop.time)),
         (watchdog, "monotonic", world.loop.time),
         (watchdog, "broker_answers", broker_answers),
         (queue, "monotonic", world.loop.time),

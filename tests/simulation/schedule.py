@@ -127,7 +127,7 @@ class _Stage:
         world.check(not late, f"within 60 s of peace everybody is done: {late}")
         for task in done:
             task.result()
-        if self.service.bad_records == 3:
+        if self.service.bad_records:
             await nemesis.replace_consumers()
         await self._come_right()
         for task in following:

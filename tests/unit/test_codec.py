@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.kafka.codec import Undecodable, addressee, decode, encode
+from adapters.kafka.codec import Undecodable, addressee, decode, encode, time_of
 from adapters.postgres.partitions import bound
-from domain.notification import Draft
+from domain.notification import EARLIEST, LATEST, Draft
 from tests.build import LATER, NOW, a_draft, an_id
 from tests.contracts import AWKWARD_METADATA, AWKWARD_TEXT
 
@@ -306,6 +306,14 @@ HOSTILE: list[tuple[str, Record, str]] = [
     ("a time without a zone", record(created_at="2026-01-01T00:00:00"), "invalid"),
     ("an end without a zone", record(expires_at="2026-01-01T00:00:00"), "invalid"),
     ("no time at all", record(created_at="soon"), "invalid"),
+    ("a leap second", record(created_at="2016-12-31T23:59:60Z"), "invalid"),
+    ("24 o'clock", record(expires_at="2026-01-01T24:00:00Z"), "invalid"),
+    ("a number for a time", record(expires_at=253402300800), "invalid"),
+    ("digits for a time", record(expires_at="253402300800"), "invalid"),
+    ("a negative number for a time", record(created_at=-1), "invalid"),
+    ("a huge number for a time", Record(b'{"message":"m","created_at":1e999}'), "invalid"),
+    ("a message that nobody can see", record(message="\u200b \u3164"), "invalid"),
+    ("an addressee that vanishes from paths", record(user_id=".."), "invalid"),
 ]
 
 
@@ -370,9 +378,112 @@ def test_no_timestamp_of_a_record_is_too_odd(timestamp: int) -> None:
     assert draft == decode(odd)
 
 
-@pytest.mark.parametrize("time", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
-def test_no_time_in_a_value_is_too_odd(time: str) -> None:
-    assert decode(record(created_at=time)).id.version == 7
+@pytest.mark.parametrize(
+    ("timestamp", "time"),
+    [
+        (-(2**63), EARLIEST),
+        (-1, EARLIEST),
+        (0, EARLIEST),
+        (STAMP, datetime.fromtimestamp(STAMP / 1000, UTC)),
+        (253_402_300_799_000, LATEST),
+        (253_402_300_799_001, LATEST),
+        (2**63 - 1, LATEST),
+    ],
+)
+def test_every_timestamp_has_a_time(timestamp: int, time: datetime) -> None:
+    assert time_of(timestamp) == time
+
+
+@pytest.mark.parametrize("field", ["created_at", "expires_at"])
+@pytest.mark.parametrize(
+    "time",
+    [
+        "0001-01-01T00:00:00Z",
+        "0001-01-01T00:00:00+14:00",
+        "1969-12-31T23:59:59.999999Z",
+        "1970-01-01T00:00:00+00:01",
+        "9999-12-31T23:59:59.000001Z",
+        "9999-12-31T23:59:59.999999Z",
+        "9999-12-31T23:59:59-00:01",
+        "9999-12-31T23:59:59-23:59",
+    ],
+)
+def test_a_time_that_no_store_could_keep_is_refused(field: str, time: str) -> None:
+    with pytest.raises(Undecodable, match=f"{field} must be from 1970-01-01T00:00:00Z") as caught:
+        decode(record(None, **{field: time}))
+
+    assert caught.value.code == "invalid"
+
+
+@pytest.mark.parametrize("field", ["created_at", "expires_at"])
+@pytest.mark.parametrize(
+    ("text", "time"),
+    [
+        ("1970-01-01T00:00:00Z", EARLIEST),
+        ("1970-01-01T23:59:00+23:59", EARLIEST),
+        ("9999-12-31T23:59:59Z", LATEST),
+        ("9999-12-31T00:00:59-23:59", LATEST),
+        ("2026-03-14t09:26:53.589793z", NOW),
+        ("2026-03-14 09:26:53.589793Z", NOW),
+        ("2026-03-14T09:26:53.5897934-00:00", NOW),
+    ],
+)
+def test_a_time_is_read_to_the_microsecond(field: str, text: str, time: datetime) -> None:
+    draft = decode(record(None, **{field: text}))
+
+    assert time == (draft.created_at if field == "created_at" else draft.content.expires_at)
+
+
+@pytest.mark.parametrize(
+    "time", [b"0001-01-01T00:00:00Z", b"1969-12-31T00:00:00Z", b"9999-12-31T23:59:59-23:59", b"noon"]
+)
+def test_a_time_of_an_event_that_makes_no_sense_is_as_if_it_were_not_there(time: bytes) -> None:
+    assert decode(record(EVENT | {"ce_time": time})) == decode(
+        record({name: value for name, value in EVENT.items() if name != "ce_time"})
+    )
+
+
+# --- records without an id are listed as they lie ---
+
+
+def lying_at(offset: int, *, timestamp: int = STAMP, partition: int = 3) -> Record:
+    source = record()
+    source.offset, source.timestamp, source.partition = offset, timestamp, partition
+    return source
+
+
+@given(
+    first=st.integers(0, 2**40 - 1_000) | st.sampled_from([0, 255, 2**34 - 5, 2**39]),
+    steps=st.lists(st.tuples(st.integers(1, 50), st.integers(0, 1)), max_size=20),
+)
+def test_derived_ids_sort_as_the_records_lie_in_their_partition(
+    first: int, steps: list[tuple[int, int]]
+) -> None:
+    """Offsets rise, and time stands still or goes on."""
+    places = [(first, STAMP)]
+    for offset, milliseconds in steps:
+        places.append((places[-1][0] + offset, places[-1][1] + milliseconds))
+    ids = [decode(lying_at(offset, timestamp=stamp)).id for offset, stamp in places]
+
+    assert ids == sorted(ids)
+    assert len(set(ids)) == len(ids)
+    assert all(
+        one.version == 7 and one.int >> 80 == stamp for one, (_, stamp) in zip(ids, places, strict=True)
+    )
+
+
+@given(st.integers(0, 253_402_300_799_000))
+def test_a_derived_id_has_the_records_own_millisecond(timestamp: int) -> None:
+    assert decode(lying_at(7, timestamp=timestamp)).id.int >> 80 == timestamp
+
+
+def test_derived_ids_of_one_millisecond_differ_between_partitions_and_topics() -> None:
+    elsewhere = [lying_at(offset, partition=partition) for offset in range(50) for partition in range(50)]
+    for source in [lying_at(offset) for offset in range(50)]:
+        source.topic = "other"
+        elsewhere.append(source)
+
+    assert len({decode(source).id for source in elsewhere}) == len(elsewhere)
 
 
 JSON = st.recursive(

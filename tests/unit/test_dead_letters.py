@@ -14,6 +14,7 @@ from aiokafka.errors import MessageSizeTooLargeError
 from dependency_injector import providers
 
 from adapters.kafka import headers
+from adapters.kafka.dead_letter_box import _letter
 from adapters.kafka.dead_letters import KafkaDeadLetters
 from application.dead_letters import (
     ListDeadLetters,
@@ -59,6 +60,15 @@ def again(letter: headers.Headers, **place: Any) -> Record:
 
 
 # --- headers ---
+
+
+@pytest.mark.parametrize("timestamp", [-(2**63), -1, 2**63 - 1])
+def test_a_letter_of_any_timestamp_can_be_looked_at(timestamp: int) -> None:
+    """Anybody who may write to the topic chooses it."""
+    letter = _letter(Record(timestamp=timestamp))
+
+    assert line(letter)
+    assert "\n".join(details(letter))
 
 
 def test_a_first_letter_says_where_the_record_was_and_keeps_its_headers() -> None:
@@ -348,7 +358,24 @@ def test_a_time_is_a_moment_or_an_age(text: str, meant: datetime | timedelta) ->
 
 
 @pytest.mark.parametrize(
-    "text", ["", "2", "h", "-2h", "2 h", "2y", "٢h", "1.5h", "9999999d", "2026-11-22T10:00:00", "now"]
+    "text",
+    [
+        "",
+        "2",
+        "h",
+        "-2h",
+        "2 h",
+        "2y",
+        "٢h",
+        "1.5h",
+        "9999999d",
+        "999999w",
+        "5219w",
+        "36526d",
+        "2026-01-01T24:00:00Z",
+        "2026-11-22T10:00:00",
+        "now",
+    ],
 )
 def test_other_words_are_no_time(text: str) -> None:
     with pytest.raises(argparse.ArgumentTypeError):

@@ -57,6 +57,23 @@ async def test_nothing_to_store_is_nothing_to_announce(memory: Memory, store: St
     assert memory.announcer.announced == []
 
 
+async def test_what_is_dated_too_far_ahead_is_refused_alone(
+    memory: Memory, store: StoreNotifications
+) -> None:
+    """It would be on top of its list until then."""
+    late = a_draft(2, at=NOW.replace(year=9000))
+    disguised = Draft(late.id, NOW, late.content)
+
+    stored = await store([a_draft(1), late, disguised, a_draft(3, at=NOW + timedelta(hours=23))])
+
+    assert [(draft, error.code) for draft, error in stored.refused] == [
+        (late, "invalid"),
+        (disguised, "invalid"),
+    ]
+    assert "created_at must not be more than a day ahead" in stored.refused[0][1].detail
+    assert len(await stored_ids(memory)) == 2
+
+
 @pytest.mark.parametrize("bad", [[1], [8], [4, 5], [1, 8], [1, 2, 3, 4, 5, 6, 7, 8], []])
 async def test_exactly_the_refused_drafts_are_left_out_in_order(
     memory: Memory, store: StoreNotifications, bad: Sequence[int]

@@ -1,5 +1,7 @@
 """Positions in a feed, changes of it, and ids."""
 
+from types import SimpleNamespace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,7 +10,7 @@ from adapters.clock import NotificationIds, new_user_id
 from application.publishing import nth_id
 from domain.errors import Invalid
 from domain.feed import Added, Cursor, Marked
-from domain.identifiers import ENTROPY_BITS, is_user_id, uuid7
+from domain.identifiers import ENTROPY_BITS, is_user_id, milliseconds_of, uuid7
 from domain.notification import Mark
 from tests.build import NOW, a_feed, a_notification, an_id
 
@@ -86,6 +88,26 @@ def test_ids_of_a_process_rise_and_leave_room_for_a_batch() -> None:
     assert ids == sorted(set(ids))
     assert all(item.int & 1023 == 0 and item.version == 7 for item in ids)
     assert nth_id(ids[-1], 999).variant == ids[-1].variant
+
+
+@pytest.mark.parametrize(("back_ms", "rises"), [(1, True), (59_000, True), (61_000, False), (10**10, False)])
+def test_ids_rise_over_a_small_step_back_of_the_clock_and_follow_a_large_one(
+    monkeypatch: pytest.MonkeyPatch, back_ms: int, rises: bool
+) -> None:
+    """After a clock was years ahead for a moment, the ids of today are of today again."""
+    clock = SimpleNamespace(at=1_900_000_000_000)
+    clock.time_ns = lambda: clock.at * 1_000_000
+    monkeypatch.setattr("adapters.clock.time", clock)
+    new_id = NotificationIds()
+
+    ahead = new_id()
+    clock.at -= back_ms
+    back, after = new_id(), new_id()
+
+    assert (back > ahead) == rises
+    assert back < after
+    if not rises:
+        assert milliseconds_of(back) == clock.at
 
 
 def test_a_new_user_gets_a_user_id() -> None:

@@ -4,11 +4,13 @@ import json
 import re
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import pytest
 
+from adapters.kafka.codec import Undecodable, decode
 from application.ports import Scope
 from domain.identifiers import UserId
 from domain.notification import Mark
@@ -246,6 +248,24 @@ async def test_a_notification_is_accepted(service: Service, path: str) -> None:
         ({"expires_at": "2030-01-01T00:00:00"}, ["expires_at"]),
         ({"expires_at": "tomorrow"}, ["expires_at"]),
         ({"expires_at": NOW.isoformat()}, ["expires_at"]),
+        ({"expires_at": 4_102_444_800}, ["expires_at"]),
+        ({"expires_at": 253_402_300_800}, ["expires_at"]),
+        ({"expires_at": -1}, ["expires_at"]),
+        ({"expires_at": 1.5e300}, ["expires_at"]),
+        ({"expires_at": True}, ["expires_at"]),
+        ({"expires_at": "4102444800"}, ["expires_at"]),
+        ({"expires_at": "null"}, ["expires_at"]),
+        ({"expires_at": ""}, ["expires_at"]),
+        ({"expires_at": "2100-01-01T24:00:00Z"}, ["expires_at"]),
+        ({"expires_at": "2100-01-01T23:59:60Z"}, ["expires_at"]),
+        ({"expires_at": "2100-01-01T00:00:00+24:00"}, ["expires_at"]),
+        ({"expires_at": "9999-12-31T23:59:59.9999999Z"}, ["expires_at"]),
+        ({"expires_at": "9999-12-31T23:59:59.999999Z"}, ["expires_at"]),
+        ({"expires_at": "9999-12-31T23:59:59-23:59"}, ["expires_at"]),
+        ({"expires_at": "0001-01-01T00:00:00Z"}, ["expires_at"]),
+        ({"message": " \u200b"}, ["message"]),
+        ({"title": " "}, ["title"]),
+        ({"user_id": ".."}, ["user_id"]),
         ({"id": str(an_id())}, ["id"]),
         ({"read_at": None}, ["read_at"]),
         ({"created_at": NOW.isoformat()}, ["created_at"]),
@@ -258,6 +278,69 @@ async def test_what_breaks_a_rule_is_told_by_field(
 
     assert broken(problem(response, 422, "invalid")) == fields
     assert service.memory.queue.held == []
+
+
+@pytest.mark.parametrize(
+    ("time", "good"),
+    [
+        ('"2100-01-01T00:00:00Z"', True),
+        ('"2100-01-01t00:00:00z"', True),
+        ('"2100-01-01 00:00:00+00:00"', True),
+        ('"2100-01-01T00:00:00.1234567-00:00"', True),
+        ('"2100-01-01T00:00:00+23:59"', True),
+        ('"9999-12-31T23:59:59Z"', True),
+        ("null", True),
+        ('"9999-12-31T23:59:59-00:01"', False),
+        ('"9999-12-31T23:59:59.5Z"', False),
+        ('"10000-01-01T00:00:00Z"', False),
+        ('"2100-01-01T00:00:00"', False),
+        ('"2100-01-01T00:00Z"', False),
+        ('"2100-01-01"', False),
+        ('"2100-01-01T24:00:00Z"', False),
+        ('"2100-02-29T00:00:00Z"', False),
+        ('"2100-01-01T23:59:60Z"', False),
+        ('"2100-01-01T00:00:00+24:00"', False),
+        ('"2100-01-01T00:00:00+0100"', True),
+        ('"2100-01-01T00:00:00,5Z"', False),
+        ('"+2100-01-01T00:00:00Z"', False),
+        ('"٢100-01-01T00:00:00Z"', False),
+        ('" 2100-01-01T00:00:00Z"', False),
+        ('"4102444800"', False),
+        ('"null"', False),
+        ('""', False),
+        ("4102444800", False),
+        ("4102444800.5", False),
+        ("253402300800", False),
+        ("-1", False),
+        ("1e300", False),
+        ("true", False),
+        ("[]", False),
+    ],
+)
+async def test_a_time_is_taken_or_refused_alike_alone_in_a_batch_and_from_kafka(
+    service: Service, time: str, good: bool
+) -> None:
+    body = json.dumps(BODY)[:-1] + f', "expires_at": {time}}}'
+    headers = service.producer | {"Content-Type": "application/json"}
+
+    alone = await service.client.post("/v1/notifications", content=body, headers=headers)
+    batch = await service.client.post(
+        "/v1/notifications/batch", content=f'{{"items": [{body}]}}', headers=headers
+    )
+
+    (item,) = batch.json()["results"]
+    if good:
+        assert (alone.status_code, item.keys()) == (202, {"id"})
+        first, second = (draft.content for draft in service.memory.queue.held)
+        assert first == second == decode(record_of(body)).content
+    else:
+        assert broken(problem(alone, 422, "invalid")) == ["expires_at"] == broken(item["error"])
+        with pytest.raises(Undecodable, match=r"expires_at|RFC3339|datetime"):
+            decode(record_of(body))
+
+
+def record_of(body: str) -> Any:
+    return SimpleNamespace(topic="topic", partition=0, offset=0, timestamp=0, value=body.encode(), headers=())
 
 
 @pytest.mark.parametrize("missing", list(BODY))
@@ -720,6 +803,11 @@ FUZZ: list[bytes] = [
     b'{"user_id":"ada","event":"e","message":"m","expires_at":"99999-01-01T00:00:00Z"}',
     b'{"user_id":"ada","event":"e","message":"m","expires_at":"0001-01-01T00:00:00+14:00"}',
     b'{"user_id":"ada","event":"e","message":"m","expires_at":"9999-12-31T23:59:59-14:00"}',
+    b'{"user_id":"ada","event":"e","message":"m","expires_at":253402300800}',
+    b'{"user_id":"ada","event":"e","message":"m","expires_at":1e999}',
+    b'{"user_id":"ada","event":"e","message":"m","expires_at":' + b"9" * 5_000 + b"}",
+    b'{"items":[{"user_id":"ada","event":"e","message":"m","expires_at":253402300800}]}',
+    b'{"items":[{"user_id":"ada","event":"e","message":"m","expires_at":"9999-12-31T23:59:59-23:59"}]}',
     b'{"items":[null,1,"x",[],{},{"user_id":null}]}',
     b'{"items":[' + b"[" * 3_000 + b"]" * 3_000 + b"]}",
     b'{"ids":[null]}',

@@ -1,16 +1,18 @@
 """What a producer may say, and what becomes of a notification."""
 
 import math
-from dataclasses import fields
-from datetime import datetime, timedelta
+from dataclasses import fields, replace
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
+from uuid import UUID
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.errors import FieldError, Invalid
-from domain.notification import METADATA_BYTES, Content, Draft, Mark, Notification, Status
+from domain.identifiers import NotificationId
+from domain.notification import EARLIEST, LATEST, METADATA_BYTES, Content, Draft, Mark, Notification, Status
 from tests.build import LATER, NOW, a_content, a_draft, a_notification, an_id
 
 
@@ -29,6 +31,9 @@ def bulky(size: int) -> dict[str, Any]:
 
 GOOD: list[tuple[str, Any]] = [
     ("user_id", "A-z0.9_:@"),
+    ("user_id", "..."),
+    ("user_id", ".a"),
+    ("user_id", "a."),
     ("user_id", "u" * 128),
     ("event", "a"),
     ("event", "comment.created_2-x"),
@@ -36,10 +41,20 @@ GOOD: list[tuple[str, Any]] = [
     ("message", "m"),
     ("message", "m" * 4000),
     ("message", "👩‍👩‍👧" * 800),
-    ("message", "\t\r\n\x01\u2028\ufffe"),
+    ("message", "x\t\r\n\x01\u2028\ufffe"),
+    ("message", "\u200b\n ."),
+    ("message", "👩\u200d💻"),
+    ("message", "🏴\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f"),
+    ("message", "❤\ufe0f"),
+    ("message", "1\ufe0f\u20e3"),
+    ("message", "\u200fשלום\u200f"),
+    ("message", "\u202bمرحبا\u202c"),
+    ("message", "क्षि"),
+    ("message", "\U0001fadf"),
     ("title", None),
     ("title", ""),
     ("title", "t" * 200),
+    ("title", " t"),
     ("metadata", {}),
     ("metadata", nested(16)),
     ("metadata", {"a": [[[1.5, -0.0, 10**30, True, None, ""]]]}),
@@ -53,6 +68,10 @@ GOOD: list[tuple[str, Any]] = [
     ("action_url", "http://[::1]:80/ü?q=1"),
     ("action_url", "https://e.com/" + "a" * (2048 - 14)),
     ("expires_at", NOW),
+    ("expires_at", EARLIEST),
+    ("expires_at", LATEST),
+    ("expires_at", datetime(9999, 12, 31, 23, 59, 59, tzinfo=timezone(timedelta(hours=14)))),
+    ("expires_at", datetime(1970, 1, 1, tzinfo=timezone(-timedelta(hours=14)))),
 ]
 
 BAD: list[tuple[str, Any]] = [
@@ -63,6 +82,9 @@ BAD: list[tuple[str, Any]] = [
     ("user_id", "ada\n"),
     ("user_id", "ädä"),
     ("user_id", "a\x00"),
+    ("user_id", "."),
+    ("user_id", ".."),
+    ("user_id", "..\n"),
     ("event", ""),
     ("event", "e" * 101),
     ("event", "Comment"),
@@ -73,6 +95,18 @@ BAD: list[tuple[str, Any]] = [
     ("message", "m" * 4001),
     ("message", "a\x00b"),
     ("message", "\ud800"),
+    ("message", " "),
+    ("message", "\t\r\n\x01\u2028"),
+    ("message", "\u200b" * 10),
+    ("message", "\u200d\ufe0f"),
+    ("message", "\u202e\u202c\ufeff"),
+    ("message", "\xad\u2060\u034f"),
+    ("message", "\u3164\u115f\u1160\uffa0"),
+    ("message", "\u2800" * 4_000),
+    ("message", "\U000e0067\U000e007f"),
+    ("message", "\u0301"),
+    ("title", " "),
+    ("title", "\u200b"),
     ("message", "\udfff tail"),
     ("title", "t" * 201),
     ("title", "\x00"),
@@ -112,6 +146,11 @@ BAD: list[tuple[str, Any]] = [
     ("action_url", "posts/42"),
     ("action_url", "https://e.com/" + "a" * (2049 - 14)),
     ("expires_at", datetime(2030, 1, 1)),
+    ("expires_at", EARLIEST - timedelta(microseconds=1)),
+    ("expires_at", LATEST + timedelta(microseconds=1)),
+    ("expires_at", datetime.min.replace(tzinfo=timezone(timedelta(hours=14)))),
+    ("expires_at", datetime.max.replace(tzinfo=timezone(-timedelta(hours=14)))),
+    ("expires_at", datetime(9999, 12, 31, 23, 59, 59, tzinfo=timezone(-timedelta(minutes=1)))),
 ]
 
 
@@ -146,6 +185,56 @@ def test_a_draft_needs_a_time_with_a_zone() -> None:
         Draft(an_id(), datetime(2026, 1, 1), a_content())
 
     assert caught.value.errors == (FieldError("created_at", "must carry a time zone"),)
+
+
+@pytest.mark.parametrize(
+    "time",
+    [
+        EARLIEST - timedelta(microseconds=1),
+        LATEST + timedelta(microseconds=1),
+        datetime.min.replace(tzinfo=timezone(timedelta(hours=14))),
+        datetime.max.replace(tzinfo=timezone(-timedelta(hours=14))),
+    ],
+)
+def test_a_draft_needs_a_time_that_its_id_and_the_store_can_carry(time: datetime) -> None:
+    with pytest.raises(Invalid) as caught:
+        Draft(an_id(), time, a_content())
+
+    assert [error.field for error in caught.value.errors] == ["created_at"]
+
+
+@pytest.mark.parametrize(
+    ("draft", "field"),
+    [
+        (a_draft(at=NOW + timedelta(days=1, microseconds=1)), "created_at"),
+        (a_draft(at=LATEST), "created_at"),
+        (replace(a_draft(), id=an_id(1, LATEST)), "id"),
+        (replace(a_draft(), id=NotificationId(UUID("ffffffff-ffff-7fff-bfff-ffffffffffff"))), "id"),
+    ],
+    ids=shown,
+)
+def test_a_draft_is_not_dated_more_than_a_day_ahead(draft: Draft, field: str) -> None:
+    with pytest.raises(Invalid) as caught:
+        draft.check_not_ahead(NOW)
+
+    assert [broken.field for broken in caught.value.errors] == [field]
+
+
+@pytest.mark.parametrize("at", [NOW, NOW + timedelta(days=1), EARLIEST])
+def test_a_draft_may_be_old_or_of_a_clock_that_is_ahead(at: datetime) -> None:
+    a_draft(at=at).check_not_ahead(NOW)
+
+
+def test_what_is_stored_has_its_times_in_utc_as_the_store_gives_them_back() -> None:
+    east = timezone(timedelta(hours=5))
+    draft = Draft(an_id(), NOW.astimezone(east), a_content(expires_at=LATER.astimezone(east)))
+
+    stored = draft.stored(1)
+
+    assert (stored.created_at, stored.expires_at) == (NOW, LATER)
+    assert stored.created_at.tzinfo is UTC
+    assert stored.expires_at is not None
+    assert stored.expires_at.tzinfo is UTC
 
 
 def test_what_is_stored_is_what_was_said() -> None:

@@ -1,6 +1,7 @@
 """The worker: what it may commit, and when; what it puts back, and what it stops at."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
@@ -11,7 +12,8 @@ from aiokafka import TopicPartition
 
 from adapters.kafka.batch import Batch, Part
 from adapters.kafka.codec import Undecodable
-from adapters.kafka.holds import BadRecords, Holds
+from adapters.kafka.floods import Floods
+from adapters.kafka.holds import Holds
 from adapters.kafka.inlet import NotRead
 from adapters.kafka.records import Unreadable
 from adapters.kafka.watchdog import Watchdog
@@ -19,7 +21,7 @@ from adapters.kafka.worker import Failure, Worker
 from application.delivery import StoreNotifications
 from application.errors import Stuck, Unavailable
 from application.ports import Appended
-from domain.identifiers import UserId
+from domain.identifiers import NotificationId, UserId
 from domain.notification import Draft
 from tests.build import ADA, BOB, a_draft, a_user
 from tests.memory import MemoryFeeds
@@ -46,6 +48,10 @@ class Log:
         self.odd: set[TopicPartition] = set()
         self.alone: list[TopicPartition] = []
         """What was read alone."""
+        self.on_commit: Callable[[Mapping[TopicPartition, int]], None] = lambda _offsets: None
+        self.begin = dict.fromkeys(self.records, 0)
+        """What retention has deleted up to."""
+        self.reads: Counter[tuple[TopicPartition, int]] = Counter()
 
     async def next_batch(self, _seconds: float) -> Batch:
         """As aiokafka reads: what fails on the way has moved the positions of what was looked at before."""
@@ -69,26 +75,32 @@ class Log:
         return Batch([part] if part.entries else [])
 
     def _part(self, partition: TopicPartition, size: int) -> Part:
-        position = self.position[partition]
+        position = max(self.position[partition], self.begin[partition])
         made = self.records[partition][position : position + size]
         damaged = self.damaged.get(partition, position + size)
         if damaged < position + size:
             if damaged == position or partition not in self.paused:
                 raise Unreadable(damaged, damaged + 1, b"", "the batch is damaged")
             made = made[: damaged - position]
-        self.position[partition] += len(made)
+        self.position[partition] = position + len(made)
+        self.reads.update((partition, position + nth) for nth in range(len(made)))
         entries = [(_record(partition, position + nth), one) for nth, one in enumerate(made)]
         return Part(partition, entries, odd=partition in self.odd)
 
     def put_back(self, partition: TopicPartition, offset: int) -> None:
-        self.position[partition] = offset
+        self.go_to(partition, offset)
         self.paused.add(partition)
+
+    def go_to(self, partition: TopicPartition, offset: int) -> None:
+        self.position[partition] = offset
 
     async def commit(self, offsets: Mapping[TopicPartition, int]) -> bool:
         if self.refusals:
             self.refusals -= 1
             return False
         self.commits.append(dict(offsets))
+        if offsets:
+            self.on_commit(offsets)
         self.committed |= offsets
         return True
 
@@ -101,10 +113,13 @@ class Letters:
     def __init__(self) -> None:
         self.away = False
         self.tried = asyncio.Event()
+        self.gate = asyncio.Event()
+        self.gate.set()
         self.held: list[Failure] = []
 
     async def put(self, letters: Iterable[Failure]) -> None:
         found = list(letters)
+        await self.gate.wait()
         if found:
             self.tried.set()
             if self.away:
@@ -135,7 +150,7 @@ class Stage:
         self.log, self.letters = log, Letters()
         self.worker = Worker(
             log,  # type: ignore[arg-type]
-            StoreNotifications(feeds=self.feeds, announcer=self.memory.announcer),
+            StoreNotifications(feeds=self.feeds, announcer=self.memory.announcer, clock=self.memory.clock),
             self.letters,  # type: ignore[arg-type]
             bad_records_limit=limit,
         )
@@ -169,6 +184,10 @@ async def until(condition: Callable[[], object]) -> None:
 
 def poison() -> Undecodable:
     return Undecodable("malformed", "no JSON")
+
+
+async def stored_ids(stage: Stage, user: UserId = ADA) -> list[NotificationId]:
+    return [item.id for item in (await stage.feeds.history(user, 0, 1_000)).notifications]
 
 
 def good(count: int, user: UserId = ADA, first: int = 1) -> list[Made]:
@@ -340,24 +359,99 @@ async def test_what_only_one_reader_stumbles_over_is_read_alone_as_long_as_it_co
 # --- a flood of bad records ---
 
 
-async def test_a_flood_of_bad_records_stops_its_partition_and_no_other() -> None:
-    log = Log(p0=[*good(2), *(poison() for _ in range(200)), *good(1, first=3)], p1=good(2, BOB))
+async def test_a_flood_with_nothing_good_behind_it_stops_its_partition_and_says_so() -> None:
+    log = Log(p0=[poison() for _ in range(200)])
     stage = await on_stage(log)
 
     async with stage.working():
-        await until(lambda: log.committed == {P0: 2 + 49, P1: 2})
-        log.records[P1] += good(2, BOB, first=3)
-        await until(lambda: log.committed[P1] == 4)
-        with pytest.raises(Unavailable, match="partition 0: stopped at offset 51 by too many bad records"):
+        await until(lambda: log.position[P0] == 200 and log.committed[P0] == 49)
+        with pytest.raises(Unavailable, match="partition 0: stopped at offset 49 by too many bad records"):
+            await stage.worker.check_partitions()
+        assert stage.worker.held
+        assert stage.letters.offsets == list(range(49))
+
+    assert log.committed == {P0: 49}
+
+
+async def test_what_is_good_behind_a_flood_is_stored_in_order_and_proves_that_it_is_a_producers() -> None:
+    log = Log(p0=[*(poison() for _ in range(200)), *good(3), poison(), *good(3, first=4)])
+    log.batch_records = 10
+    stage = await on_stage(log)
+
+    async with stage.working():
+        await until(lambda: log.committed[P0] == 207)
+        await stage.worker.check_partitions()
+
+    assert [item.version for item in (await stage.feeds.history(ADA, 0, 9)).notifications] == list(
+        range(1, 7)
+    )
+    assert await stored_ids(stage) == [one.id for one in good(6) if isinstance(one, Draft)]
+    assert stage.letters.offsets == [*range(200), 203]
+
+
+async def test_behind_a_flood_everything_is_stored_before_the_bad_ones_are_buried() -> None:
+    log = Log(p0=[*(poison() for _ in range(200)), *good(3)])
+    log.batch_records = 10
+    stage = await on_stage(log)
+    stage.letters.away = True
+
+    async with stage.working():
+        await stage.letters.tried.wait()
+        assert log.committed == {P0: 0}
+        stage.letters.away = False
+        await until(lambda: log.committed[P0] == 203)
+
+    assert stage.letters.offsets == list(range(200))
+
+
+async def test_what_is_stored_of_another_partition_proves_that_a_flood_is_a_producers() -> None:
+    log = Log(p0=[poison() for _ in range(200)], p1=[])
+    log.batch_records = 30
+    stage = await on_stage(log)
+
+    async with stage.working():
+        await until(lambda: log.position[P0] == 200)
+        assert log.committed[P0] == 49
+        log.records[P1] += good(1, BOB)
+        await until(lambda: log.committed == {P0: 200, P1: 1})
+        await stage.worker.check_partitions()
+
+    assert stage.letters.offsets == list(range(200))
+
+
+async def test_while_others_are_stored_no_flood_stops_a_partition(monkeypatch: pytest.MonkeyPatch) -> None:
+    log = Log(p0=[poison() for _ in range(200)], p1=good(200, BOB))
+    log.batch_records = 10
+    stage = await on_stage(log)
+    stops: list[object] = []
+    monkeypatch.setattr(stage.worker._floods, "stop", lambda *stop: stops.append(stop))
+
+    async with stage.working():
+        await until(lambda: log.committed == {P0: 200, P1: 200})
+
+    assert stops == []
+    assert stage.letters.offsets == list(range(200))
+
+
+async def test_with_everything_bad_every_partition_stops() -> None:
+    """As when a release can read nothing: only so many become dead letters, however much there is."""
+    log = Log(p0=[poison() for _ in range(2_000)], p1=[poison() for _ in range(2_000)])
+    log.batch_records = 100
+    stage = await on_stage(log)
+
+    async with stage.working():
+        await until(lambda: log.position == {P0: 2_000, P1: 2_000})
+        await until(lambda: log.committed == {P0: 49, P1: 49})
+        with pytest.raises(Unavailable, match=r"partition 0: stopped .*partition 1: stopped "):
             await stage.worker.check_partitions()
 
-    assert stage.letters.offsets == list(range(2, 51))
+    assert stage.letters.offsets == [*range(49), *range(49)]
 
 
 async def test_what_a_flood_stopped_goes_on_once_the_records_can_be_stored(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("adapters.kafka.worker._STOPPED_SECONDS", 0.01)
+    monkeypatch.setattr("adapters.kafka.floods._LOOK_AGAIN_SECONDS", 0.01)
     late = UserId("late")
     log = Log(p0=good(8, late))
     stage = await on_stage(log, limit=3)
@@ -372,6 +466,106 @@ async def test_what_a_flood_stopped_goes_on_once_the_records_can_be_stored(
     assert await stage.version(late) == 6
 
 
+async def test_a_flood_is_read_once_and_only_where_it_stopped_looked_at_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("adapters.kafka.floods._LOOK_AGAIN_SECONDS", 0.01)
+    log = Log(p0=[poison() for _ in range(1_000)])
+    log.batch_records = 10
+    stage = await on_stage(log)
+
+    async with stage.working():
+        await until(lambda: log.reads[P0, 49] > 5)
+
+    assert all(log.reads[P0, offset] <= 2 for offset in range(70, 1_000))
+    assert stage.letters.offsets == list(range(49))
+
+
+async def test_while_the_store_is_away_a_stopped_partition_loses_nothing() -> None:
+    log = Log(p0=[*(poison() for _ in range(100)), *good(5)])
+    log.batch_records = 10
+    stage = await on_stage(log)
+    stage.feeds.away = True
+
+    async with stage.working():
+        await until(lambda: P0 in log.paused)
+        assert log.committed == {P0: 49}
+        assert stage.worker._floods.ahead == 0  # it will be read from its stop
+        stage.feeds.away = False
+        await until(lambda: log.committed[P0] == 105)
+
+    assert stage.letters.offsets == list(range(100))
+    assert await stage.version(ADA) == 5
+
+
+async def test_what_was_put_back_behind_a_stop_is_read_ahead_and_takes_no_offset_along() -> None:
+    """The store went away for what comes next just while the flood before it was dealt with."""
+    log = Log(p0=[*(poison() for _ in range(60)), *good(5)])
+    log.batch_records = 60
+    stage = await on_stage(log)
+    stage.feeds.away = True
+    stage.letters.gate.clear()
+    not_buried: list[int] = []
+    log.on_commit = lambda offsets: not_buried.append(offsets[P0] - len(stage.letters.offsets))
+
+    async with stage.working():
+        await until(lambda: P0 in log.paused)
+        stage.letters.gate.set()
+        await until(lambda: log.committed[P0] == 49)
+        stage.feeds.away = False
+        await until(lambda: log.committed[P0] == 65)
+
+    assert stage.letters.offsets == list(range(60))
+    assert set(not_buried) <= {0, 5}  # of what an offset passed: nothing, or the good ones
+
+
+async def test_what_retention_deleted_while_a_partition_stood_still_does_not_hold_it_up() -> None:
+    log = Log(p0=[poison() for _ in range(100)])
+    stage = await on_stage(log)
+
+    async with stage.working():
+        await until(lambda: log.committed[P0] == 49)
+        log.begin[P0] = 120
+        log.records[P0] += [*(poison() for _ in range(30)), *good(2)]
+        await until(lambda: log.committed[P0] == 132)
+        await stage.worker.check_partitions()
+
+    assert await stage.version(ADA) == 2
+
+
+async def test_a_rebalance_forgets_what_was_stopped_but_not_that_nothing_was_proven() -> None:
+    log = Log(p0=[poison() for _ in range(100)])
+    stage = await on_stage(log)
+
+    async with stage.working():
+        await until(lambda: log.committed[P0] == 49)
+        await stage.worker.settle()
+        await stage.worker.check_partitions()
+        log.position = dict(log.committed)
+        await until(lambda: stage.worker.held)
+
+    assert log.committed == {P0: 49}
+    assert stage.letters.offsets == list(range(49))
+
+
+@pytest.mark.parametrize("how", ["its time had come", "it was put back"])
+def test_what_is_read_from_its_stop_already_does_not_go_back_once_more(how: str) -> None:
+    """It would be read, and buried, twice."""
+    now = 0.0
+    floods = Floods(10, lambda: now)
+    floods.judge(P0, row(0, [True] * 20), proven=False)
+    floods.stop(P0, 9, 20, "why")
+    if how == "it was put back":
+        floods.returned(P0)
+    else:
+        now = 15.0
+        assert floods.due() == {P0: 9}
+
+    floods.prove()
+
+    assert floods.due() == {}
+
+
 async def test_without_a_limit_every_bad_record_becomes_a_dead_letter() -> None:
     log = Log(p0=[poison() for _ in range(200)])
     stage = await on_stage(log, limit=0)
@@ -382,36 +576,81 @@ async def test_without_a_limit_every_bad_record_becomes_a_dead_letter() -> None:
     assert stage.letters.offsets == list(range(200))
 
 
+def row(first: int, bad: Iterable[bool]) -> Iterable[tuple[int, bool]]:
+    return enumerate(bad, first)
+
+
 @pytest.mark.parametrize(
     ("bad", "stops_at"),
     [
-        ([True] * 49 + [False], None),
+        ([True] * 49, None),
         ([True] * 50, 49),
-        ([False] * 1_000 + [True] * 50, 1_049),
-        (([True] + [False] * 9) * 1_000, None),
-        (([True] + [False] * 19) * 1_000, None),
+        ([True] * 500, 49),
     ],
 )
 def test_a_flood_is_so_many_in_a_row(bad: list[bool], stops_at: int | None) -> None:
-    assert BadRecords(50).flood(P0, bad) == stops_at
+    assert Floods(50).judge(P0, row(0, bad), proven=False) == stops_at
 
 
-def test_a_flood_is_also_more_than_one_in_ten_for_long() -> None:
-    position = BadRecords(50).flood(P0, ([True] + [False] * 4) * 1_000)
+def test_what_is_stored_with_bad_records_proves_that_they_are_a_producers() -> None:
+    floods = Floods(10)
 
-    assert position is not None
-    assert position < 500
+    assert floods.judge(P0, row(0, [True] * 9), proven=False) is None
+    assert floods.judge(P0, row(9, [True] * 50 + [False]), proven=True) is None
+    assert floods.judge(P0, row(60, [True]), proven=False) == 60
+    floods.prove()
+    assert floods.judge(P0, row(60, [True] * 9), proven=False) is None
+    assert floods.judge(P0, row(69, [True]), proven=False) == 69
 
 
-def test_a_flood_is_seen_across_batches_and_its_end_too() -> None:
-    gauge = BadRecords(10)
+def test_a_flood_is_seen_across_batches_and_in_each_partition_for_itself() -> None:
+    floods = Floods(10)
 
-    assert gauge.flood(P0, [True] * 9) is None
-    assert gauge.flood(P1, [True] * 9) is None
-    assert gauge.flood(P0, [True, False]) == 0
-    assert gauge.flood(P0, [True]) == 0
-    assert gauge.flood(P0, [False] * 9) is None
-    assert gauge.flood(P0, [True]) is None
+    assert floods.judge(P0, row(0, [True] * 9), proven=False) is None
+    assert floods.judge(P1, row(0, [True] * 9), proven=False) is None
+    assert floods.judge(P0, row(9, [True]), proven=False) == 9
+
+
+def test_what_comes_again_is_not_counted_again() -> None:
+    floods = Floods(10)
+
+    assert floods.judge(P0, row(0, [True] * 9), proven=False) is None
+    assert floods.judge(P0, row(0, [True] * 9), proven=False) is None
+    assert floods.judge(P0, row(3, [True] * 7), proven=False) == 9
+
+
+def test_after_proof_nothing_stops_a_partition_up_to_where_it_was_read_ahead() -> None:
+    floods = Floods(10)
+    assert floods.judge(P0, row(0, [True] * 20), proven=False) == 9
+    assert floods.stop(P0, 9, 20, "why") == 20
+    floods.read_ahead(P0, 500)
+    assert (floods.ahead, floods.reasons) == (491, {P0: "why"})
+
+    floods.prove()
+
+    assert (floods.ahead, floods.reasons) == (0, {})
+    assert (floods.due(), floods.due()) == ({P0: 9}, {})
+    assert floods.judge(P0, row(9, [True] * 491), proven=False) is None
+    assert floods.judge(P0, row(500, [True] * 10), proven=False) == 509
+
+
+def test_where_it_stopped_is_looked_at_again_now_and_then_and_not_what_is_behind() -> None:
+    now = 0.0
+    floods = Floods(10, lambda: now)
+    floods.judge(P0, row(0, [True] * 20), proven=False)
+    floods.stop(P0, 9, 20, "why")
+    floods.read_ahead(P0, 500)
+    assert floods.due() == {}
+    now = 15.0
+    assert (floods.due(), floods.due()) == ({P0: 9}, {})
+    assert floods.reasons == {P0: "why"}
+
+    assert floods.judge(P0, row(9, [True] * 11), proven=False) == 9
+    assert floods.stop(P0, 9, 20, "why") == 500
+
+    assert floods.due() == {}
+    now = 30.0
+    assert floods.due() == {P0: 9}
 
 
 # --- when to try again ---
@@ -442,20 +681,6 @@ def test_when_one_succeeds_what_failed_is_tried_at_once() -> None:
     holds.succeeded([P0])
 
     assert [holds.due(), holds.due(), holds.due()] == [P1, None, None]
-
-
-def test_when_one_succeeds_what_was_stopped_stays_stopped() -> None:
-    now = 0.0
-    holds = Holds(lambda: now)
-    holds.hold(P0, "flood", 15)
-    holds.hold(P1, "away")
-    now = 1.0
-    assert holds.due() == P1
-
-    holds.succeeded([P1])
-
-    assert holds.due() is None
-    assert holds.reasons == {P0: "flood"}
 
 
 # --- the watchdog ---

@@ -5,7 +5,7 @@ they are derived from the record, so that a redelivered record is the same notif
 """
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 from hashlib import blake2b
 from typing import Any
 from uuid import UUID
@@ -15,7 +15,7 @@ import msgspec
 from adapters.kafka.headers import Headers, Origin, Source, Timestamp, origin
 from domain.errors import Invalid
 from domain.identifiers import ENTROPY_BITS, NotificationId, UserId, uuid7
-from domain.notification import Content, Draft
+from domain.notification import EARLIEST, LATEST, Content, Draft
 
 
 class Undecodable(Exception):
@@ -43,8 +43,11 @@ class _Addressed(msgspec.Struct):
 
 
 _ID_VERSION = 7
-# The last millisecond that a datetime can name: a record's timestamp is whatever its producer says.
-_LAST_MS = 253_402_300_799_999
+# A record's timestamp is whatever its producer says.
+_LAST_MS = (LATEST - EARLIEST) // timedelta(milliseconds=1)
+# Of an offset; what more it has changes after a million million records.
+_OFFSET_BITS = 40
+_HASH_BITS = ENTROPY_BITS - _OFFSET_BITS
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(_Record).decode
@@ -93,10 +96,19 @@ def decode(source: Source) -> Draft:
         raise Undecodable("malformed", f"the value is not JSON: {error}") from error
     if record.id is not None and record.id.version != _ID_VERSION:
         raise Undecodable("invalid", "id must be a UUIDv7: it is where and in which order it is stored")
+    try:
+        return _draft(source, record, content, attributes)
+    except Invalid as error:
+        raise Undecodable("invalid", str(error)) from error
+
+
+def _draft(source: Source, record: _Record, content: Content, attributes: Mapping[str, str]) -> Draft:
+    """What is not given is derived from where and when the record was read first. Raises Invalid."""
     first = origin(source)
-    created_at = record.created_at or _event_time(attributes) or _record_time(first)
-    identifier = record.id if record.id is not None else _derived_id(first, attributes, created_at)
-    return Draft(NotificationId(identifier), created_at, content)
+    event_time = _event_time(attributes)
+    created_at = record.created_at or event_time or time_of(first.timestamp)
+    event = _event_name(attributes) if event_time else None
+    return Draft(NotificationId(record.id or _derived_id(first, event, created_at)), created_at, content)
 
 
 def addressee(key: bytes | None, value: bytes | None, headers: Headers) -> str:
@@ -118,23 +130,42 @@ def _cloud_event(headers: Headers) -> Mapping[str, str]:
 
 
 def _event_time(attributes: Mapping[str, str]) -> datetime | None:
+    """A header that makes no sense is no reason to lose the record: it is as if it were not there."""
     try:
-        return msgspec.convert(attributes["ce_time"], Timestamp)
+        time: datetime = msgspec.convert(attributes["ce_time"], Timestamp)
     except (KeyError, msgspec.ValidationError):
         return None
+    return time if EARLIEST <= time <= LATEST else None
 
 
-def _record_time(first: Origin) -> datetime:
-    return datetime.fromtimestamp(min(max(first.timestamp, 0), _LAST_MS) / 1000, UTC)
+def _event_name(attributes: Mapping[str, str]) -> str | None:
+    """What makes an event the same one (CloudEvents 1.0, §3.1.1 `id`)."""
+    if "ce_id" not in attributes:
+        return None
+    return f"{attributes.get('ce_source', '')}\n{attributes['ce_id']}"
 
 
-def _derived_id(first: Origin, attributes: Mapping[str, str], created_at: datetime) -> UUID:
+def time_of(timestamp: int) -> datetime:
+    """The time of a record's timestamp, in milliseconds. One before 1970 (-1 is none at all) or after 9999 is
+    taken for the first or the last moment of these.
+    """
+    return EARLIEST + timedelta(milliseconds=min(max(timestamp, 0), _LAST_MS))
+
+
+def _derived_id(first: Origin, event: str | None, created_at: datetime) -> UUID:
     """An id that the same record, redelivered or replayed, or the same CloudEvent sent twice, gets again.
 
-    The time in it is the record's, so that it lands in that month's partition of the store.
+    The time in it is the record's, so that it lands in that month's partition of the store. Then comes the
+    offset, so that records of one millisecond are listed as they lie in their partition; then a hash that
+    tells partitions and topics apart. An event can be sent twice, to two offsets: it has nothing but a hash.
     """
+    milliseconds = (created_at - EARLIEST) // timedelta(milliseconds=1)
+    if event is not None:
+        return uuid7(milliseconds, _hash(event, ENTROPY_BITS))
+    offset = first.offset & (1 << _OFFSET_BITS) - 1
     name = f"{first.topic}/{first.partition}/{first.offset}"
-    if "ce_id" in attributes and "ce_time" in attributes:
-        name = f"{attributes.get('ce_source', '')}\n{attributes['ce_id']}"
-    digest = int.from_bytes(blake2b(name.encode(), digest_size=10).digest())
-    return uuid7(int(created_at.timestamp() * 1000), digest & (1 << ENTROPY_BITS) - 1)
+    return uuid7(milliseconds, offset << _HASH_BITS | _hash(name, _HASH_BITS))
+
+
+def _hash(name: str, bits: int) -> int:
+    return int.from_bytes(blake2b(name.encode(), digest_size=10).digest()) & (1 << bits) - 1

@@ -3,14 +3,13 @@
 import asyncio
 from collections.abc import AsyncGenerator, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from adapters.kafka import headers, records
-from adapters.kafka.codec import addressee
+from adapters.kafka.codec import addressee, time_of
 from adapters.kafka.dead_letters import build_producer
 from adapters.kafka.records import Unreadable, UnreadableBatch
 from adapters.kafka.topics import DEAD_LETTER_BYTES, Topics
@@ -193,7 +192,7 @@ def _translated() -> Iterator[None]:
 def _letter(record: Any) -> DeadLetter:
     text = {name: (value or b"").decode(errors="replace") for name, value in record.headers}
     told = headers.told_origin(record.headers)
-    at = _time(record.timestamp)
+    at = time_of(record.timestamp)
     code = text.get(headers.ERROR_CODE, "")
     # Written with an empty value, because a producer takes no record with neither.
     bare = code == "tombstone" and record.key is None
@@ -217,7 +216,3 @@ def _unreadable(partition: TopicPartition, error: Unreadable) -> UnreadableBatch
     """A batch of letters that cannot be unpacked is one letter, which cannot be replayed."""
     reason = (headers.ERROR_CODE, UNREADABLE.encode()), (headers.ERROR_MESSAGE, str(error).encode())
     return UnreadableBatch.of(partition, error, 0, headers=reason)
-
-
-def _time(milliseconds: int) -> datetime:
-    return datetime.fromtimestamp(max(milliseconds, 0) / 1000, UTC)

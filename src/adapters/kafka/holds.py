@@ -1,4 +1,4 @@
-"""Partitions that are not read for a while: what waits for a server, and what is stopped by bad records."""
+"""Partitions that are not read for a while, because what was read of them waits for a server."""
 
 import random
 from collections.abc import Callable, Iterable, Mapping
@@ -28,14 +28,13 @@ class Holds:
         self._held: dict[TopicPartition, _Hold] = {}
         self._failures: dict[TopicPartition, int] = {}
 
-    def hold(self, partition: TopicPartition, reason: str, seconds: float | None = None) -> None:
-        """Hold a partition; by default for longer each time it fails again, jittered so that those which
-        failed together come back one by one.
+    def hold(self, partition: TopicPartition, reason: str) -> None:
+        """Hold a partition, for longer each time it fails again, jittered so that those which failed together
+        come back one by one.
         """
-        if seconds is None:
-            failures = self._failures[partition] = self._failures.get(partition, 0) + 1
-            seconds = min(_RETRY_SECONDS * 2.0 ** min(failures - 1, 10), _RETRY_SECONDS_MAX)
-            seconds *= random.uniform(0.5, 1)  # noqa: S311 - jitter
+        failures = self._failures[partition] = self._failures.get(partition, 0) + 1
+        seconds = min(_RETRY_SECONDS * 2.0 ** min(failures - 1, 10), _RETRY_SECONDS_MAX)
+        seconds *= random.uniform(0.5, 1)  # noqa: S311 - jitter
         self._held[partition] = _Hold(reason, self._now() + seconds)
 
     def read_alone(self, partition: TopicPartition, seconds: float = 0) -> None:
@@ -81,28 +80,3 @@ class Holds:
     def reasons(self) -> Mapping[TopicPartition, str]:
         """What stands still, and why."""
         return {partition: hold.reason for partition, hold in self._held.items() if hold.reason is not None}
-
-
-class BadRecords:
-    """Tells a flood of bad records from a few: a bad one counts 1, a good one takes back a ninth. So at a
-    limit of 50 it is 50 in a row, or for long more than one in ten.
-
-    A flood is more likely a mistake of ours or of one producer's release than so many records past saving.
-    """
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._levels: dict[TopicPartition, float] = {}
-
-    def flood(self, partition: TopicPartition, bad: Iterable[bool]) -> int | None:
-        """Count records in their order. Return how many were counted when the limit was reached; the one
-        after them is then counted again when it comes again. Without a limit, or below it, None.
-        """
-        level = self._levels.get(partition, 0.0)
-        for position, one in enumerate(bad):
-            if one and self._limit and level + 1 >= self._limit:
-                self._levels[partition] = level
-                return position
-            level = level + 1 if one else max(0.0, level - 1 / 9)
-        self._levels[partition] = level
-        return None

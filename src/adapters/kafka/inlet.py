@@ -159,11 +159,16 @@ class KafkaInlet:
         return batch
 
     def put_back(self, partition: TopicPartition, offset: int) -> None:
-        """Go back to an offset of a partition and do not read on but alone. Does nothing if the partition is
+        """Go to an offset of a partition and do not read on but alone. Does nothing if the partition is
         another member's by now: then it reads from the committed offset.
         """
         if self._consumer is not None and partition in self._consumer.assignment():
             self._consumer.pause(partition)
+            self.go_to(partition, offset)
+
+    def go_to(self, partition: TopicPartition, offset: int) -> None:
+        """Read a partition from this offset on. Does nothing if it is another member's by now."""
+        if self._consumer is not None and partition in self._consumer.assignment():
             self._consumer.seek(partition, offset)
             self._handed[partition] = offset
 

@@ -7,11 +7,14 @@ announced the next is stored.
 What fails because a server is away is put back: its partitions are read again from there, after a pause that
 grows, each alone, so that one that cannot go on does not hold up the others. Meanwhile nothing is held in
 memory and the group keeps its member.
+
+A partition that a flood of bad records stopped is read on: what is good behind them is stored, nothing is
+buried or committed, and all of it is read again once it is clear whose mistake they are.
 """
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from time import perf_counter, time
 from typing import Any
 
@@ -21,7 +24,8 @@ from adapters import metrics
 from adapters.kafka.batch import Batch, Part
 from adapters.kafka.codec import Undecodable
 from adapters.kafka.dead_letters import KafkaDeadLetters
-from adapters.kafka.holds import BadRecords, Holds
+from adapters.kafka.floods import Floods
+from adapters.kafka.holds import Holds
 from adapters.kafka.inlet import KafkaInlet, NotRead
 from application.delivery import Stored, StoreNotifications
 from application.errors import Unavailable
@@ -31,7 +35,6 @@ from domain.notification import Draft
 logger = logging.getLogger(__name__)
 
 _WAIT_SECONDS = 0.2
-_STOPPED_SECONDS = 15.0
 # The other partitions have their turn between two batches of one that is read alone.
 _ODD_SECONDS = 0.01
 
@@ -53,10 +56,13 @@ class Worker:
         self._inlet = inlet
         self._store = store
         self._dead_letters = dead_letters
-        self._bad_records = BadRecords(bad_records_limit)
+        self._floods = Floods(bad_records_limit)
         self._holds = Holds()
         self._owed: dict[TopicPartition, int] = {}
         """From which offset on records were put back and not yet read again: no commit may pass it."""
+        self._reads = 0
+        self._returned: dict[TopicPartition, int] = {}
+        """During which read a partition went back to what is owed: the reads after that begin there."""
         self._uncommitted: dict[TopicPartition, int] = {}
         """Offsets that are due and that Kafka has not taken yet."""
         self._storing = asyncio.Lock()
@@ -89,6 +95,8 @@ class Worker:
     async def run(self) -> None:
         """Work until told to stop; everything that was read is stored and committed, or comes again."""
         while not self._stopping.is_set():
+            self._go_back()
+            self._reads += 1
             batch = await self._next_batch()
             if batch.parts:
                 await self._process(batch)
@@ -107,7 +115,9 @@ class Worker:
         """
         await self._settled()
         self._holds.clear()
+        self._floods.clear()
         self._owed.clear()
+        self._returned.clear()
         self._uncommitted.clear()
 
     async def stopped_within(self, seconds: float) -> bool:
@@ -128,13 +138,17 @@ class Worker:
     @property
     def held(self) -> bool:
         """Whether a partition stands still."""
-        return bool(self._holds.reasons)
+        return bool(self._standing)
 
     async def check_partitions(self) -> None:
         """Raise Unavailable while a partition stands still, with the reason of each."""
-        held = sorted(self._holds.reasons.items())
+        held = sorted(self._standing.items())
         if held:
             raise Unavailable("; ".join(f"partition {one.partition}: {reason}" for one, reason in held))
+
+    @property
+    def _standing(self) -> Mapping[TopicPartition, str]:
+        return {**self._holds.reasons, **self._floods.reasons}
 
     @property
     def under_way(self) -> bool:
@@ -144,7 +158,7 @@ class Worker:
     async def waiting(self) -> int:
         """How many records wait to be read that could be. Raises Unavailable."""
         behind = await self._inlet.behind()
-        metrics.LAG.set(sum(behind.values()))
+        metrics.LAG.set(sum(behind.values()) + self._floods.ahead)
         return sum(count for partition, count in behind.items() if partition not in self._holds.reasons)
 
     # --- one batch ---
@@ -154,7 +168,7 @@ class Worker:
         each time it fails, in case there was too much for the time that a transaction has.
         """
         due = self._holds.due()
-        metrics.HELD.set(len(self._holds.reasons))
+        metrics.HELD.set(len(self._standing))
         if due is not None:
             return await self._read_alone(due)
         try:
@@ -204,11 +218,15 @@ class Worker:
 
     async def _finish(self, batch: Batch, stored: Stored) -> None:
         await self._store.announce(stored)
+        proven = bool(stored.appended.added or stored.appended.present)
+        parts = self._without_what_is_ahead(batch.parts)
+        if proven:
+            self._floods.prove()
         reasons = _reasons(stored)
-        ends = await asyncio.gather(*(self._bury(part, reasons) for part in batch.parts))
+        ends = await asyncio.gather(*(self._bury(part, reasons, proven=proven) for part in parts))
         offsets = {
             part.partition: end
-            for part, end in zip(batch.parts, ends, strict=True)
+            for part, end in zip(parts, ends, strict=True)
             if part.first < end <= self._owed.get(part.partition, end)
         }
         self._uncommitted |= offsets
@@ -229,16 +247,26 @@ class Worker:
             await self._finished()
             await self._commit()
 
+    def _without_what_is_ahead(self, parts: Sequence[Part]) -> Sequence[Part]:
+        """What comes again, after what is owed before it: of that nothing is buried or committed."""
+        mine: list[Part] = []
+        for part in parts:
+            if part.first <= self._owed.get(part.partition, part.first):
+                mine.append(part)
+            else:
+                self._floods.read_ahead(part.partition, part.end)
+        return mine
+
     async def _bury(
-        self, part: Part, reasons: Mapping[tuple[UserId, NotificationId], tuple[str, str]]
+        self, part: Part, reasons: Mapping[tuple[UserId, NotificationId], tuple[str, str]], *, proven: bool
     ) -> int:
         """Keep the part's dead letters. Return up to where the part is dealt with."""
-        failures = [_failure(record, made, reasons) for record, made in part.entries]
-        end = part.end
-        flood = self._bad_records.flood(part.partition, [failure is not None for failure in failures])
-        if flood is not None:
-            end = int(part.entries[flood][0].offset)
-        letters = [failure for failure in failures[:flood] if failure is not None]
+        failures = {int(record.offset): _failure(record, made, reasons) for record, made in part.entries}
+        flood = self._floods.judge(
+            part.partition, [(offset, failures[offset] is not None) for offset in failures], proven=proven
+        )
+        end = part.end if flood is None else flood
+        letters = [failure for offset, failure in failures.items() if failure is not None and offset < end]
         try:
             await self._dead_letters.put(letters)
         except Unavailable as error:
@@ -247,26 +275,42 @@ class Worker:
             return part.first
         metrics.CONSUMED.labels("dead").inc(len(letters))
         if flood is not None:
-            self._stop_flood(part.partition, end, failures[flood])
+            self._stop(part, flood, failures[flood])
         return end
 
-    def _stop_flood(self, partition: TopicPartition, offset: int, failure: Failure | None) -> None:
+    def _stop(self, part: Part, offset: int, failure: Failure | None) -> None:
+        """Leave a partition where it is, and read on ahead of that."""
         reason = f"stopped at offset {offset} by too many bad records, the last one: {failure and failure[2]}"
-        metrics.FLOODS.inc()
-        logger.error("partition %d is %s", partition.partition, reason)
-        self._put_back(partition, offset, reason, _STOPPED_SECONDS)
+        ahead = self._floods.stop(part.partition, offset, part.end, reason)
+        self._owed[part.partition] = offset
+        self._returned.pop(part.partition, None)
+        if ahead > part.end:
+            self._inlet.go_to(part.partition, ahead)
 
-    def _put_back(
-        self, partition: TopicPartition, offset: int, reason: str, seconds: float | None = None
-    ) -> None:
+    def _go_back(self) -> None:
+        """Read from where they stopped the partitions for which it is time. Not while a read is under way,
+        so that it is plain from when on they are read again.
+        """
+        for partition, offset in self._floods.due().items():
+            self._returned[partition] = self._reads
+            self._inlet.go_to(partition, offset)
+
+    def _put_back(self, partition: TopicPartition, offset: int, reason: str) -> None:
         self._owed[partition] = min(offset, self._owed.get(partition, offset))
+        self._returned[partition] = self._reads
+        self._floods.returned(partition)
         self._inlet.put_back(partition, self._owed[partition])
-        self._holds.hold(partition, reason, seconds)
+        self._holds.hold(partition, reason)
 
     def _take_over(self, part: Part) -> None:
-        """What was put back is this part's, if it was read again from there on; not if it was read before."""
-        if part.first <= self._owed.get(part.partition, -1):
-            del self._owed[part.partition]
+        """What was put back is this part's, if it was read again from there on; not if it was read before.
+        What is owed may be gone by then, with the topic's retention: then it is read from what is left.
+        """
+        partition = part.partition
+        read_again = self._reads > self._returned.get(partition, self._reads)
+        if partition in self._owed and (part.first <= self._owed[partition] or read_again):
+            del self._owed[partition]
+            self._returned.pop(partition, None)
 
     async def _settled(self) -> None:
         async with self._storing:

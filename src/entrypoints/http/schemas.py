@@ -8,10 +8,13 @@ import msgspec
 from litestar.openapi.datastructures import ResponseSpec
 from msgspec import Meta, Struct
 
+from domain.errors import FieldError, Invalid
 from domain.identifiers import UserId
 from domain.notification import Content
 
 Timestamp = Annotated[datetime, Meta(tz=True)]
+
+_TIME_FORMAT_RULE = "must be a time with a zone, such as 2100-01-01T00:00:00Z (RFC 3339)"
 
 _EXAMPLE_ID = "019ab7c4-5b2e-7c3d-8a4f-2f1c6d0e9b00"
 
@@ -23,7 +26,13 @@ class NewNotification(Struct, forbid_unknown_fields=True, omit_defaults=True):
     event: Annotated[
         str, Meta(description="What happened: 1 to 100 of a-z 0-9 _ . -", examples=["comment.created"])
     ]
-    message: Annotated[str, Meta(description="1 to 4,000 characters.", examples=["Ada replied to you."])]
+    message: Annotated[
+        str,
+        Meta(
+            description="1 to 4,000 characters, at least one of them visible.",
+            examples=["Ada replied to you."],
+        ),
+    ]
     title: Annotated[str | None, Meta(description="Up to 200 characters.", examples=["New reply"])] = None
     metadata: Annotated[
         dict[str, Any],
@@ -32,9 +41,14 @@ class NewNotification(Struct, forbid_unknown_fields=True, omit_defaults=True):
     action_url: Annotated[
         str | None, Meta(description="An http(s) URL or a path.", examples=["/posts/42"])
     ] = None
+    # A text, because the framework would read numbers, and texts of digits, as seconds.
     expires_at: Annotated[
-        Timestamp | None,
-        Meta(description="When to take it back (RFC 3339).", examples=["2100-01-01T00:00:00Z"]),
+        str | None,
+        Meta(
+            description="When to take it back (RFC 3339, with a time zone), up to 9999-12-31T23:59:59Z.",
+            examples=["2100-01-01T00:00:00Z"],
+            extra_json_schema={"extra": {"format": "date-time"}},
+        ),
     ] = None
 
     def content(self) -> Content:
@@ -46,7 +60,7 @@ class NewNotification(Struct, forbid_unknown_fields=True, omit_defaults=True):
             title=self.title,
             metadata=self.metadata,
             action_url=self.action_url,
-            expires_at=self.expires_at,
+            expires_at=None if self.expires_at is None else _time("expires_at", self.expires_at),
         )
 
 
@@ -101,7 +115,8 @@ class NewUser(Struct, forbid_unknown_fields=True, omit_defaults=True):
     id: Annotated[
         str | None,
         Meta(
-            description="The id in your own system: 1 to 128 of A-Z a-z 0-9 . _ : @ -. Made up if missing.",
+            description="The id in your own system: 1 to 128 of A-Z a-z 0-9 . _ : @ -, not . or .. alone. "
+            "Made up if missing.",
             examples=["u-ada"],
         ),
     ] = None
@@ -238,6 +253,14 @@ def problems(*statuses: int) -> dict[int, ResponseSpec]:
         )
         for status in statuses
     }
+
+
+def _time(name: str, text: str) -> datetime:
+    try:
+        time: datetime = msgspec.convert(text, Timestamp)
+    except msgspec.ValidationError as error:
+        raise Invalid([FieldError(name, _TIME_FORMAT_RULE)]) from error
+    return time
 
 
 def convert_item(item: object) -> NewNotification:
