@@ -43,8 +43,21 @@ from application.ports import (
 from domain.errors import UnknownNotification, UnknownUser, UserTaken
 from domain.feed import Added, Feed, FeedChange, Marked, Settled
 from domain.identifiers import NotificationId, UserId
+from domain.metadata import NO_METADATA
 from domain.notification import Draft, Mark, Notification, Status
-from tests.build import ADA, BOB, LATER, NOW, a_draft, a_feed, a_notification, a_user, an_id, drafts
+from tests.build import (
+    ADA,
+    BOB,
+    LATER,
+    NOW,
+    a_draft,
+    a_feed,
+    a_metadata,
+    a_notification,
+    a_user,
+    an_id,
+    drafts,
+)
 from tests.memory import Mailbox, following
 
 NOBODY = UserId("nobody")
@@ -154,14 +167,15 @@ class FeedsContract:
         marked = await feeds.mark(ADA, Mark.READ, [an_id()], LATER)
 
         assert marked.notifications == (await feeds.get(ADA, an_id()),)
-        assert marked.notifications[0].metadata == AWKWARD_METADATA
+        assert marked.notifications[0].metadata == a_metadata(AWKWARD_METADATA)
 
     async def test_optional_fields_may_be_missing(self, feeds: Feeds) -> None:
         await feeds.append([a_draft()])
 
         stored = await feeds.get(ADA, an_id())
 
-        assert (stored.title, stored.metadata, stored.action_url, stored.expires_at) == (None, {}, None, None)
+        assert (stored.title, stored.action_url, stored.expires_at) == (None, None, None)
+        assert stored.metadata == NO_METADATA
 
     async def test_times_keep_their_instant_whatever_their_zone(self, feeds: Feeds) -> None:
         kathmandu = timezone(timedelta(hours=5, minutes=45))

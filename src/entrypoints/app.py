@@ -23,6 +23,7 @@ from entrypoints import lifespan
 from entrypoints.container import Container, build
 from entrypoints.http import accounts, draining, health, inbox, problems, publishing, stream_page
 from entrypoints.http.middleware import Observed
+from entrypoints.http.verbatim import VerbatimSchema
 from entrypoints.live.events import live_events
 from entrypoints.live.session import Streaming
 from entrypoints.live.sessions import Sessions
@@ -69,6 +70,7 @@ def create_app(container: Container) -> Litestar:
         cors_config=_cors(settings.origins),
         middleware=[DefineMiddleware(Observed, log=settings.access_log)],
         openapi_config=_openapi(),
+        plugins=[VerbatimSchema()],
         state=_state(container),
         logging_config=None,
     )

@@ -284,7 +284,7 @@ HOSTILE: list[tuple[str, Record, str]] = [
     ("NaN", raw("NaN"), "malformed"),
     ("Infinity", raw("-Infinity"), "malformed"),
     ("a number beyond floats", raw("1e400"), "invalid"),
-    ("a huge integer", raw("9" * 5_000), "invalid"),
+    ("a number beyond 0", raw("1e-400"), "invalid"),
     ("deep nesting", raw("[" * 2_000 + "]" * 2_000), "malformed"),
     ("very deep nesting", raw("[" * 200_000), "malformed"),
     ("some nesting", raw("[" * 16 + "]" * 16), "invalid"),

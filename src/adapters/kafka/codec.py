@@ -7,7 +7,6 @@ they are derived from the record, so that a redelivered record is the same notif
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from hashlib import blake2b
-from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -15,7 +14,10 @@ import msgspec
 from adapters.kafka.headers import Headers, Origin, Source, Timestamp, origin
 from domain.errors import Invalid
 from domain.identifiers import ENTROPY_BITS, NotificationId, UserId, uuid7
+from domain.metadata import NO_METADATA, Metadata
 from domain.notification import Content, Draft
+
+_NO_METADATA = msgspec.Raw(NO_METADATA.text.encode())
 
 
 class Undecodable(Exception):
@@ -31,7 +33,7 @@ class _Record(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     event: str = ""
     message: str = ""
     title: str | None = None
-    metadata: dict[str, Any] = {}
+    metadata: msgspec.Raw = _NO_METADATA
     action_url: str | None = None
     expires_at: Timestamp | None = None
     id: UUID | None = None
@@ -60,7 +62,7 @@ def encode(draft: Draft) -> bytes:
             content.event,
             content.message,
             content.title,
-            dict(content.metadata),
+            _raw(content.metadata),
             content.action_url,
             content.expires_at,
             draft.id,
@@ -81,7 +83,7 @@ def decode(source: Source) -> Draft:
             event=record.event or attributes.get("ce_type", "").lower(),
             message=record.message,
             title=record.title,
-            metadata=record.metadata,
+            metadata=Metadata.of(bytes(record.metadata).decode()),
             action_url=record.action_url,
             expires_at=record.expires_at,
         )
@@ -97,6 +99,10 @@ def decode(source: Source) -> Draft:
     created_at = record.created_at or _event_time(attributes) or _record_time(first)
     identifier = record.id if record.id is not None else _derived_id(first, attributes, created_at)
     return Draft(NotificationId(identifier), created_at, content)
+
+
+def _raw(metadata: Metadata) -> msgspec.Raw:
+    return _NO_METADATA if metadata == NO_METADATA else msgspec.Raw(metadata.text.encode())
 
 
 def addressee(key: bytes | None, value: bytes | None, headers: Headers) -> str:

@@ -6,11 +6,13 @@ from uuid import UUID
 
 import msgspec
 from litestar.openapi.datastructures import ResponseSpec
-from msgspec import Meta, Struct
+from msgspec import Meta, Raw, Struct
 
 from domain.identifiers import UserId
+from domain.metadata import NO_METADATA, Metadata
 from domain.notification import Content
 
+_NO_METADATA = Raw(NO_METADATA.text.encode())
 Timestamp = Annotated[datetime, Meta(tz=True)]
 
 _EXAMPLE_ID = "019ab7c4-5b2e-7c3d-8a4f-2f1c6d0e9b00"
@@ -26,9 +28,9 @@ class NewNotification(Struct, forbid_unknown_fields=True, omit_defaults=True):
     message: Annotated[str, Meta(description="1 to 4,000 characters.", examples=["Ada replied to you."])]
     title: Annotated[str | None, Meta(description="Up to 200 characters.", examples=["New reply"])] = None
     metadata: Annotated[
-        dict[str, Any],
+        Raw,
         Meta(description="Anything of yours, up to 16 KiB of JSON.", examples=[{"post": 42}]),
-    ] = {}
+    ] = msgspec.field(default_factory=lambda: _NO_METADATA)
     action_url: Annotated[
         str | None, Meta(description="An http(s) URL or a path.", examples=["/posts/42"])
     ] = None
@@ -44,7 +46,7 @@ class NewNotification(Struct, forbid_unknown_fields=True, omit_defaults=True):
             event=self.event,
             message=self.message,
             title=self.title,
-            metadata=self.metadata,
+            metadata=Metadata.of(bytes(self.metadata).decode()),
             action_url=self.action_url,
             expires_at=self.expires_at,
         )
@@ -61,7 +63,7 @@ class NewBatch(Struct, forbid_unknown_fields=True):
     """Many notifications; each is accepted or refused on its own."""
 
     items: Annotated[
-        list[Any],
+        list[Raw],
         Meta(
             min_length=1,
             max_length=1000,
@@ -234,6 +236,9 @@ def problems(*statuses: int) -> dict[int, ResponseSpec]:
     }
 
 
-def convert_item(item: object) -> NewNotification:
-    """Read one item of a batch. Raises msgspec.ValidationError."""
-    return msgspec.convert(item, NewNotification)
+_decode_item = msgspec.json.Decoder(NewNotification).decode
+
+
+def read_item(item: Raw) -> NewNotification:
+    """Read one item of a batch. Raises msgspec.ValidationError; DecodeError if it is no JSON after all."""
+    return _decode_item(item)
