@@ -50,8 +50,8 @@ def an_id(n: int = 1, at: datetime = NOW) -> NotificationId:
 
 
 def a_metadata(value: Any) -> Metadata:
-    """The metadata that a producer sends for a value."""
-    return Metadata.of(json.dumps(value, ensure_ascii=False))
+    """The metadata that a producer sends for a value; as it is, if it is metadata."""
+    return value if isinstance(value, Metadata) else Metadata.of(json.dumps(value, ensure_ascii=False))
 
 
 def a_content(user: UserId = ADA, *, metadata: Any = None, **changes: Any) -> Content:

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 import pytest
 
+from adapters import wire
 from application.errors import KeyReused, NotAuthenticated
 from application.ports import (
     Announcer,
@@ -177,14 +178,16 @@ class FeedsContract:
         assert (stored.title, stored.action_url, stored.expires_at) == (None, None, None)
         assert stored.metadata == NO_METADATA
 
-    async def test_times_keep_their_instant_whatever_their_zone(self, feeds: Feeds) -> None:
+    async def test_times_keep_their_instant_and_are_told_in_utc(self, feeds: Feeds) -> None:
         kathmandu = timezone(timedelta(hours=5, minutes=45))
-        await feeds.append([a_draft(at=NOW.astimezone(kathmandu))])
+        draft = a_draft(at=NOW.astimezone(kathmandu), expires_at=LATER.astimezone(kathmandu))
+        (added,) = (await feeds.append([draft])).added
 
         stored = await feeds.get(ADA, an_id())
 
-        assert stored.created_at == NOW
-        assert stored.created_at.utcoffset() == timedelta(0) or stored.created_at.tzinfo is kathmandu
+        assert (stored.created_at, stored.expires_at) == (NOW, LATER)
+        for told in (stored, added.notifications[0]):
+            assert wire.render(told) == wire.render(a_notification(version=1, expires_at=LATER))
 
     async def test_a_feed_spans_months(self, feeds: Feeds) -> None:
         months = [datetime(year, month, 28, tzinfo=UTC) for year in (2025, 2026) for month in (1, 6, 12)]

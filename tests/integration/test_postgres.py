@@ -22,9 +22,10 @@ from application.ports import ApiKey, Claims, FeedHistory, Standing
 from application.revoking import Revocations
 from domain.identifiers import UserId
 from domain.metadata import Metadata
-from domain.notification import Draft, Mark, Status
+from domain.notification import Mark, Status
 from tests import contracts
-from tests.build import ADA, BOB, LATER, NOW, TestClock, a_content, a_draft, a_user, an_id, drafts
+from tests.build import ADA, BOB, LATER, NOW, TestClock, a_draft, a_user, an_id, drafts
+from tests.documents import NASTY
 from tests.product import eventually
 
 NOWHERE = "postgresql+asyncpg://nobody@127.0.0.1:1/nothing"
@@ -104,26 +105,20 @@ async def test_a_time_that_is_out_of_range_in_utc_is_no_reason_to_try_for_ever(
         await feeds.get(ADA, draft.id)
 
 
-NASTY_METADATA = (
-    '{"z":1e22,"whole":1.0,"zero":-0.0,"large":1E+308,"tiny":5e-324,"long":%s,"a":1,"a":2,"":"\\u00e9\\/é",'
-    '"nested":{"b":[],"a":{}}}' % ("9" * 5_000)
-)
-
-
 async def test_metadata_comes_back_as_it_was_sent(feeds: PostgresFeeds, users: PostgresUsers) -> None:
     """Numbers, the order of keys, keys given twice and escapes: a type of JSON would change them."""
     await users.add(a_user(ADA), None)
-    content = replace(a_content(), metadata=Metadata.of(NASTY_METADATA))
 
-    await feeds.append([Draft(an_id(), NOW, content)])
+    await feeds.append([a_draft(number, metadata=Metadata.of(text)) for number, text in enumerate(NASTY)])
 
-    found = [
-        await feeds.get(ADA, an_id()),
-        *(await feeds.page(ADA, Status.UNREAD, limit=1)).notifications,
-        *(await feeds.history(ADA, 0, 1)).notifications,
-        *((await feeds.mark(ADA, Mark.READ, [an_id()], LATER)).notifications or ()),
-    ]
-    assert [item.metadata.text for item in found] == [NASTY_METADATA] * 4
+    ids = [an_id(number) for number in range(len(NASTY))]
+    for found in (
+        [await feeds.get(ADA, notification) for notification in ids],
+        (await feeds.page(ADA, Status.UNREAD, limit=100)).notifications[::-1],
+        (await feeds.history(ADA, 0, 100)).notifications,
+        (await feeds.mark(ADA, Mark.READ, ids, LATER)).notifications or (),
+    ):
+        assert [item.metadata.text for item in found] == NASTY
 
 
 # --- a server that is not there ---

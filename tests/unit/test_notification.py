@@ -1,7 +1,7 @@
 """What a producer may say, and what becomes of a notification."""
 
 from dataclasses import fields
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -127,6 +127,24 @@ def test_what_is_stored_is_what_was_said() -> None:
     for field in fields(Content):
         assert getattr(stored, field.name) == getattr(content, field.name)
     assert stored.unread
+
+
+@pytest.mark.parametrize("zone", [timezone(timedelta(hours=2)), timezone(timedelta(hours=-3, minutes=-45))])
+def test_what_is_stored_has_its_times_in_utc(zone: timezone) -> None:
+    """As the store gives them back, or a live frame would say them otherwise than a page."""
+    content = a_content(expires_at=LATER.astimezone(zone))
+
+    stored = Draft(an_id(), NOW.astimezone(zone), content).stored(7)
+
+    assert (stored.created_at.isoformat(), stored.expires_at) == (NOW.isoformat(), LATER)
+    assert stored.expires_at is not None
+    assert stored.expires_at.tzinfo is UTC
+
+
+def test_a_time_that_has_no_name_in_utc_is_left_to_the_store() -> None:
+    first = datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=14)))
+
+    assert Draft(an_id(), first, a_content(expires_at=first)).stored(1).created_at == first
 
 
 MARKED: list[tuple[Mark, dict[str, Any], dict[str, Any] | None]] = [

@@ -21,7 +21,7 @@ class VerbatimRequest(Request[Any, ApiKey, Any]):
 
     async def json(self) -> Any:
         data = self.route_handler.parsed_data_field
-        body = await self.body()
+        body = (await self.body()).decode()  # msgspec takes the encoding of what stays as it is for right
         try:
             return _decode(body, data.annotation if data else Any)
         except msgspec.ValidationError as error:
@@ -29,7 +29,7 @@ class VerbatimRequest(Request[Any, ApiKey, Any]):
             raise Invalid([problems.misfit(str(error))]) from error
 
 
-def _decode(body: bytes, target: Any) -> Any:
+def _decode(body: str, target: Any) -> Any:
     """Raise msgspec.ValidationError, or SerializationException for what is no JSON."""
     try:
         return msgspec.json.decode(body, type=target)
