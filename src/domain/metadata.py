@@ -7,10 +7,14 @@ from math import isinf
 
 METADATA_BYTES = 16 * 1024
 METADATA_DEPTH = 16
+NUMBER_LENGTH = 1_000
 
 _OBJECT_RULE = "must be a JSON object"
 _STORABLE_RULE = "must not contain NUL or an unpaired surrogate"
-_NUMBER_RULE = "must not have a number with a fraction or exponent outside the range of a 64-bit float"
+_NUMBER_RULE = (
+    "must not have a number with a fraction or exponent outside the range of a 64-bit float, "
+    f"or of more than {NUMBER_LENGTH} characters"
+)
 _DEPTH_RULE = f"must not nest deeper than {METADATA_DEPTH}"
 _SIZE_RULE = f"must be at most {METADATA_BYTES} bytes of JSON"
 
@@ -21,7 +25,7 @@ _TOKENS = re.compile(rf'{_STRING}|[^"\s]+')
 _BRACKETS = re.compile(rf"{_STRING}|[^\[\]{{}}]+")
 _STORABLE_ESCAPES = re.compile(r"\\(?:[^u]|u[dD][89abAB]..\\u[dD][c-fC-F]..|u(?!0000|[dD][89a-fA-F])....)")
 _UNSTORABLE = re.compile("[\\\\\ud800-\udfff]")
-_NOT_ZERO = re.compile(r"[-0.]*[1-9]")
+_ZERO = re.compile(r"-?0(\.0+)?([eE][-+]?[0-9]{1,3})?")
 
 
 class Metadata:
@@ -40,8 +44,9 @@ class Metadata:
     @classmethod
     def of(cls, text: str) -> "Metadata":
         """Check what a producer wrote. Up to METADATA_BYTES of UTF-8 without the whitespace, METADATA_DEPTH
-        levels, no NUL or unpaired surrogate. Integers may have any length; other numbers are within what a
-        64-bit float can hold, for most readers make one of them. A key may come twice: both are kept.
+        levels, no NUL or unpaired surrogate. Integers may have any length; other numbers have NUMBER_LENGTH
+        characters at most and are within what a 64-bit float can hold, for most readers make one of them. A
+        key may come twice: both are kept.
         """
         if text == NO_METADATA.text:
             return NO_METADATA
@@ -106,9 +111,9 @@ def _is_flat(text: str) -> bool:
 
 
 def _number(text: str) -> None:
-    """Check a number with a fraction or an exponent."""
+    """Check a number with a fraction or an exponent. PostgreSQL's have limits too, which are wider."""
     value = float(text)
-    if isinf(value) or (value == 0 and _NOT_ZERO.match(text)):
+    if isinf(value) or len(text) > NUMBER_LENGTH or (value == 0 and not _ZERO.fullmatch(text)):
         raise _BrokenRule(_NUMBER_RULE)
 
 

@@ -29,7 +29,10 @@ class NewNotification(Struct, forbid_unknown_fields=True, omit_defaults=True):
     title: Annotated[str | None, Meta(description="Up to 200 characters.", examples=["New reply"])] = None
     metadata: Annotated[
         Raw,
-        Meta(description="Anything of yours, up to 16 KiB of JSON.", examples=[{"post": 42}]),
+        Meta(
+            description="Anything of yours, up to 16 KiB of JSON. Comes back as it was sent.",
+            examples=[{"post": 42}],
+        ),
     ] = msgspec.field(default_factory=lambda: _NO_METADATA)
     action_url: Annotated[
         str | None, Meta(description="An http(s) URL or a path.", examples=["/posts/42"])
@@ -146,7 +149,7 @@ class NotificationBody(Struct):
     event: Annotated[str, Meta(description="What happened.")]
     title: Annotated[str | None, Meta(description="Plain text.")]
     message: Annotated[str, Meta(description="Plain text.")]
-    metadata: Annotated[dict[str, Any], Meta(description="The producer's own.")]
+    metadata: Annotated[dict[str, Any], Meta(description="The producer's own, as it was sent.")]
     action_url: Annotated[str | None, Meta(description="An http(s) URL or a path.")]
     created_at: Annotated[Timestamp, Meta(description="When it was accepted.")]
     seen_at: Annotated[Timestamp | None, Meta(description="Always null for now.")]
