@@ -21,7 +21,7 @@ _SIZE_RULE = f"must be at most {METADATA_BYTES} bytes of JSON"
 # These look at text that is known to be JSON: there each backslash begins an escape, inside a string, and
 # each string ends.
 _STRING = r'"[^"\\]*(?:\\.[^"\\]*)*"'
-_TOKENS = re.compile(rf'{_STRING}|[^"\s]+')
+_TOKENS = re.compile(rf'({_STRING}|[^"\s]+)\s*')  # a megabyte of whitespace goes in one step
 _BRACKETS = re.compile(rf"{_STRING}|[^\[\]{{}}]+")
 _STORABLE_ESCAPES = re.compile(r"\\(?:[^u]|u[dD][89abAB]..\\u[dD][c-fC-F]..|u(?!0000|[dD][89a-fA-F])....)")
 _UNSTORABLE = re.compile("[\\\\\ud800-\udfff]")
