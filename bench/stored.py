@@ -14,9 +14,9 @@ def store(stack: Stack, prefix: str, each: int, *, read: bool = False) -> None:
     mine = f"user_id LIKE '{prefix}-%'"
     stack.sql(
         f"""INSERT INTO notifications
-            (user_id, id, version, event, message, metadata, created_at, read_at)
-        SELECT user_id, {_ID}, version + n, 'bench.done', 'Build ' || n || ' has passed.', '{{}}', now(),
-            {"now()" if read else "NULL"}
+            (user_id, id, version, event, message, metadata, metadata_text, created_at, read_at)
+        SELECT user_id, {_ID}, version + n, 'bench.done', 'Build ' || n || ' has passed.', '{{}}', '{{}}',
+            now(), {"now()" if read else "NULL"}
         FROM feeds, generate_series(1, {each}) AS n WHERE {mine}""",
         f"UPDATE feeds SET version = version + {each}, "
         f"unread_count = unread_count + {0 if read else each} WHERE {mine}",

@@ -1,5 +1,6 @@
 """Values to test with. Every call without arguments gives the same."""
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 from application.ports import DeadLetter, Position
 from domain.feed import Feed
 from domain.identifiers import NotificationId, UserId, uuid7
+from domain.metadata import Metadata
 from domain.notification import Content, Draft, Notification
 from domain.user import User
 
@@ -47,9 +49,14 @@ def an_id(n: int = 1, at: datetime = NOW) -> NotificationId:
     return NotificationId(uuid7(int(at.timestamp() * 1000), n << 10))
 
 
-def a_content(user: UserId = ADA, **changes: Any) -> Content:
+def a_metadata(value: Any) -> Metadata:
+    """The metadata that a producer sends for a value; as it is, if it is metadata."""
+    return value if isinstance(value, Metadata) else Metadata.of(json.dumps(value, ensure_ascii=False))
+
+
+def a_content(user: UserId = ADA, *, metadata: Any = None, **changes: Any) -> Content:
     fields: dict[str, Any] = {"user_id": user, "event": "comment.created", "message": "Bob replied to you."}
-    return Content(**fields | changes)
+    return Content(**fields | changes, metadata=a_metadata({} if metadata is None else metadata))
 
 
 def a_draft(n: int = 1, user: UserId = ADA, *, at: datetime = NOW, **changes: Any) -> Draft:
@@ -62,9 +69,9 @@ def drafts(count: int, user: UserId = ADA, *, first: int = 1) -> list[Draft]:
 
 
 def a_notification(
-    n: int = 1, user: UserId = ADA, *, version: int | None = None, **changes: Any
+    n: int = 1, user: UserId = ADA, *, version: int | None = None, metadata: Any = None, **changes: Any
 ) -> Notification:
-    stored = a_draft(n, user).stored(n if version is None else version)
+    stored = a_draft(n, user, metadata=metadata).stored(n if version is None else version)
     return replace(stored, **changes)
 
 

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 import pytest
 
+from adapters import wire
 from application.errors import KeyReused, NotAuthenticated
 from application.ports import (
     Announcer,
@@ -45,8 +46,21 @@ from application.ports import (
 from domain.errors import Invalid, UnknownNotification, UnknownUser, UserTaken
 from domain.feed import Added, Feed, FeedChange, Marked, Settled
 from domain.identifiers import NotificationId, UserId
+from domain.metadata import NO_METADATA
 from domain.notification import Draft, Mark, Notification, Status
-from tests.build import ADA, BOB, LATER, NOW, a_draft, a_feed, a_notification, a_user, an_id, drafts
+from tests.build import (
+    ADA,
+    BOB,
+    LATER,
+    NOW,
+    a_draft,
+    a_feed,
+    a_metadata,
+    a_notification,
+    a_user,
+    an_id,
+    drafts,
+)
 from tests.memory import Mailbox, following
 
 NOBODY = UserId("nobody")
@@ -156,23 +170,26 @@ class FeedsContract:
         marked = await feeds.mark(ADA, Mark.READ, [an_id()], LATER)
 
         assert marked.notifications == (await feeds.get(ADA, an_id()),)
-        assert marked.notifications[0].metadata == AWKWARD_METADATA
+        assert marked.notifications[0].metadata == a_metadata(AWKWARD_METADATA)
 
     async def test_optional_fields_may_be_missing(self, feeds: Feeds) -> None:
         await feeds.append([a_draft()])
 
         stored = await feeds.get(ADA, an_id())
 
-        assert (stored.title, stored.metadata, stored.action_url, stored.expires_at) == (None, {}, None, None)
+        assert (stored.title, stored.action_url, stored.expires_at) == (None, None, None)
+        assert stored.metadata == NO_METADATA
 
-    async def test_times_keep_their_instant_whatever_their_zone(self, feeds: Feeds) -> None:
+    async def test_times_keep_their_instant_and_are_told_in_utc(self, feeds: Feeds) -> None:
         kathmandu = timezone(timedelta(hours=5, minutes=45))
-        await feeds.append([a_draft(at=NOW.astimezone(kathmandu))])
+        draft = a_draft(at=NOW.astimezone(kathmandu), expires_at=LATER.astimezone(kathmandu))
+        (added,) = (await feeds.append([draft])).added
 
         stored = await feeds.get(ADA, an_id())
 
-        assert stored.created_at == NOW
-        assert stored.created_at.utcoffset() == timedelta(0) or stored.created_at.tzinfo is kathmandu
+        assert (stored.created_at, stored.expires_at) == (NOW, LATER)
+        for told in (stored, added.notifications[0]):
+            assert wire.render(told) == wire.render(a_notification(version=1, expires_at=LATER))
 
     async def test_a_feed_spans_months(self, feeds: Feeds) -> None:
         months = [datetime(year, month, 28, tzinfo=UTC) for year in (2025, 2026) for month in (1, 6, 12)]

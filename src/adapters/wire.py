@@ -10,9 +10,18 @@ import msgspec
 
 from application.ports import Frame, Rendered
 from domain.feed import Added, Cursor, Feed, FeedChange, Marked
+from domain.metadata import Metadata
 from domain.notification import Mark, Notification
 
-_encode = msgspec.json.Encoder().encode
+
+def _as_json(value: object) -> msgspec.Raw:
+    """Metadata leaves as it came."""
+    if not isinstance(value, Metadata):
+        raise NotImplementedError(type(value).__name__)
+    return msgspec.Raw(value.text.encode())
+
+
+_encode = msgspec.json.Encoder(enc_hook=_as_json).encode
 FRAME_BYTES = 512 * 1024
 """About how much a frame may hold. Many WebSocket libraries refuse messages above 1 MiB by default."""
 _ID = slice(len('{"id":"'), len('{"id":"') + 36)

@@ -234,4 +234,4 @@ class _RecentPages:
 
 def _size_of(page: FeedHistory) -> int:
     """In characters, about. What is short and always there counts for 500."""
-    return 500 + sum(500 + len(item.message) + len(str(item.metadata)) for item in page.notifications)
+    return 500 + sum(500 + len(item.message) + len(item.metadata.text) for item in page.notifications)

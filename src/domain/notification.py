@@ -1,25 +1,20 @@
 """A notification: what a producer may say, and what becomes of it once it is in a feed."""
 
-import json
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from math import isfinite
-from typing import Self, TypeAlias
+from typing import Self
 
 from domain.errors import FieldError, Invalid
 from domain.identifiers import USER_ID_RULE, NotificationId, UserId, is_user_id, milliseconds_of
-
-Json: TypeAlias = "str | int | float | bool | list[Json] | dict[str, Json] | None"
+from domain.metadata import NO_METADATA, Metadata
 
 MESSAGE_LENGTH = 4_000
 TITLE_LENGTH = 200
 ACTION_URL_LENGTH = 2_048
-METADATA_BYTES = 16 * 1024
-METADATA_DEPTH = 16
 
 EVENT = re.compile(r"[a-z0-9_.-]{1,100}")
 EVENT_RULE = "must be 1 to 100 of a-z 0-9 _ . -"
@@ -73,7 +68,7 @@ class Content:
     event: str
     message: str
     title: str | None = None
-    metadata: Mapping[str, Json] = field(default_factory=dict)
+    metadata: Metadata = NO_METADATA
     action_url: str | None = None
     expires_at: datetime | None = None
 
@@ -133,7 +128,7 @@ class Notification:
     event: str
     title: str | None
     message: str
-    metadata: Mapping[str, Json]
+    metadata: Metadata
     action_url: str | None
     created_at: datetime
     seen_at: datetime | None = None
@@ -190,8 +185,8 @@ def _broken_rules(content: Content) -> list[FieldError]:
         errors.append(FieldError("action_url", "must be an http(s) URL or a path from /"))
     if content.expires_at is not None:
         errors += _broken_time_rules("expires_at", content.expires_at)
-    if content.metadata:
-        errors += _broken_metadata_rules(content.metadata)
+    if content.metadata.broken_rule is not None:
+        errors.append(FieldError("metadata", content.metadata.broken_rule))
     return errors
 
 
@@ -223,29 +218,3 @@ def _is_action_url(url: str) -> bool:
         and UNSTORABLE.search(url) is None
         and ACTION_URL.fullmatch(url) is not None
     )
-
-
-def _broken_metadata_rules(metadata: Mapping[str, Json]) -> list[FieldError]:
-    broken = _broken_json_rule(metadata, METADATA_DEPTH)
-    if broken is None:
-        text = json.dumps(metadata, ensure_ascii=False, separators=(",", ":"))
-        if len(text) > METADATA_BYTES or len(text.encode()) > METADATA_BYTES:
-            broken = f"must be at most {METADATA_BYTES} bytes of JSON"
-    return [FieldError("metadata", broken)] if broken else []
-
-
-def _broken_json_rule(value: object, depth: int) -> str | None:
-    """Walk a JSON value; return the first rule that it breaks."""
-    if isinstance(value, str):
-        return UNSTORABLE_RULE if UNSTORABLE.search(value) else None
-    if isinstance(value, float):
-        return None if isfinite(value) else "must not contain NaN or Infinity"
-    if not isinstance(value, Mapping | list):
-        return None
-    if depth == 0:
-        return f"must not nest deeper than {METADATA_DEPTH}"
-    inner = [*value.keys(), *value.values()] if isinstance(value, Mapping) else value
-    for item in inner:
-        if broken := _broken_json_rule(item, depth - 1):
-            return broken
-    return None

@@ -28,6 +28,7 @@ from entrypoints.http import (
 )
 from entrypoints.http.head import answering_head
 from entrypoints.http.middleware import Observed
+from entrypoints.http.verbatim import VerbatimSchema
 from entrypoints.listening import authority
 from entrypoints.live.events import live_events
 from entrypoints.live.session import Streaming
@@ -73,6 +74,7 @@ def create_app(container: Container) -> Litestar:
         cors_config=_cors(settings.origins),
         middleware=[DefineMiddleware(Observed, log=settings.access_log)],
         openapi_config=openapi.config(),
+        plugins=[VerbatimSchema()],
         state=_state(container),
         logging_config=None,
     )

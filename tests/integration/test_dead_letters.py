@@ -28,6 +28,7 @@ from entrypoints import cli, dead_letters
 from entrypoints.container import Container
 from entrypoints.soak.product import SOURCES
 from tests.build import ADA
+from tests.documents import NASTY
 from tests.product import eventually
 
 EVE = UserId("eve")
@@ -175,7 +176,7 @@ POISON: list[tuple[str, bytes | None]] = [
     ("invalid", rb'{"user_id":"ada","event":"a.b","message":"\u0000"}'),
     ("invalid", value(schema_version=2)),
     ("tombstone", None),
-    ("invalid", b'{"user_id":"ada","event":"a.b","message":"m","metadata":{"n":%b}}' % (b"9" * 5_000)),
+    ("invalid", b'{"user_id":"ada","event":"a.b","message":"m","metadata":{"n":1e%b}}' % (b"9" * 5_000)),
     ("malformed", b'{"user_id":"ada","event":"a.b","message":"m","metadata":{"n":%b}}' % (b"[" * 20_000)),
     ("invalid", value(expires_at="9999-12-31T23:59:59-23:59")),
     ("invalid", value(expires_at="0001-01-01T00:00:00Z")),
@@ -320,6 +321,19 @@ async def test_once_the_user_exists_a_replay_stores_what_would_have_been_stored_
     assert (again.status, again.err) == (0, "bellwire: 1 of 1 replayed\n")
     assert (stored.id, stored.created_at) == (expected.id, expected.created_at)
     assert [notification.message for notification in both] == ["m", "after all"]
+
+
+async def test_metadata_comes_back_from_the_dead_letters_as_it_was_sent(world: World) -> None:
+    for document in NASTY:
+        await world.send(b'{"user_id":"eve","event":"a.b","message":"m","metadata":%b}' % document.encode())
+    async with world.consuming():
+        await world.letters(len(NASTY))
+        await world.container.create_user()("Eve", None, None, EVE)
+
+        await world.dlq("replay", "--yes")
+        stored = await world.feed(len(NASTY), EVE)
+
+    assert [notification.metadata.text for notification in stored] == NASTY
 
 
 async def test_a_record_that_fails_again_counts_on_until_it_is_left_alone(world: World) -> None:

@@ -1,6 +1,7 @@
 """The schema: as the migrations make it, and as time goes on."""
 
 import asyncio
+import json
 import os
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -15,7 +16,7 @@ from sqlalchemy import Connection, inspect, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters import metrics
-from adapters.postgres.engine import create_engine
+from adapters.postgres.engine import create_engine, driver
 from adapters.postgres.feeds import PostgresFeeds
 from adapters.postgres.maintenance import PostgresMaintenance
 from adapters.postgres.migrations import config, downgrade, is_ours, upgrade
@@ -25,7 +26,7 @@ from adapters.postgres.users import PostgresUsers
 from application.errors import Unavailable
 from domain.notification import Mark
 from entrypoints.embedded import POSTGRES_URL
-from tests.build import ADA, LATER, NOW, TestClock, a_draft, a_user, an_id
+from tests.build import ADA, LATER, NOW, TestClock, a_draft, a_metadata, a_user, an_id
 from tests.conftest import Databases, in_thread
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -136,6 +137,36 @@ async def test_who_was_disabled_before_there_was_a_command_is_found(bare_url: st
 
     (found,) = (await PostgresUsers(bare).revocations(None)).revocations
     assert (found.user_id, found.disabled) == (ADA, True)
+
+
+# What processes of the release before send (migration 0004).
+OLD_INSERT = """
+INSERT INTO notifications
+    (user_id, id, version, event, title, message, metadata, action_url, created_at, expires_at)
+SELECT 'ada', $1, 1, 'a.b', NULL, 'm', $2::jsonb, NULL, $3, NULL
+"""
+OLD_SELECT = "SELECT metadata FROM notifications WHERE id = $1"
+
+
+async def test_processes_of_the_release_before_and_of_this_one_read_each_others_metadata(
+    bare_url: str, bare: AsyncEngine
+) -> None:
+    value = {"b": [1, "ž"], "a": {"c": None}}
+    await asyncio.to_thread(in_thread, lambda: upgrade(bare_url))
+    await PostgresUsers(bare).add(a_user(ADA), None)
+    feeds = PostgresFeeds(bare)
+    async with driver(bare) as connection:
+        await connection.execute(OLD_INSERT, an_id(1), json.dumps(value), NOW)
+        await connection.execute("UPDATE feeds SET version = 1, unread_count = 1")
+    await feeds.append([a_draft(2, metadata=value)])
+
+    read = [await feeds.get(ADA, an_id(number)) for number in (1, 2)]
+    async with driver(bare) as connection:
+        read_by_the_old = await connection.fetchval(OLD_SELECT, an_id(2))
+
+    assert [json.loads(item.metadata.text) for item in read] == [value, value]
+    assert read[1].metadata == a_metadata(value)
+    assert read_by_the_old == value
 
 
 # --- partitions ---

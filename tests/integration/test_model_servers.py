@@ -11,14 +11,13 @@ from random import Random
 from typing import TypeVar
 
 import pytest
-from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters import clock as system
 from adapters import metrics, wire
-from adapters.postgres import tables
-from adapters.postgres.engine import create_engine
+from adapters.postgres.engine import create_engine, driver
 from adapters.postgres.feeds import PostgresFeeds
+from adapters.postgres.rows import columns, read_notification
 from adapters.postgres.users import PostgresUsers
 from adapters.redis.announcer import RedisAnnouncer
 from adapters.redis.index import RedisUnreadIndex
@@ -29,7 +28,7 @@ from application.inbox import FetchUnread, MarkNotifications
 from application.ports import Appended, UnreadPage
 from domain.feed import Feed, FeedChange, Marked
 from domain.identifiers import NotificationId, UserId
-from domain.notification import Draft, Mark
+from domain.notification import Draft, Mark, Notification
 from entrypoints.embedded import EmbeddedServers
 from tests.build import a_content, a_user
 from tests.model.history import History
@@ -179,12 +178,12 @@ class Town:
                 await FetchUnread(index=self.index, feeds=self.feeds, render=wire.render)(user, 1)
             await mark(user, Mark.RETRACTED, self.ids[user][-2:])
 
-    async def rows(self, user: UserId) -> tuple[Feed, dict[NotificationId, object]]:
+    async def rows(self, user: UserId) -> tuple[Feed, dict[NotificationId, Notification]]:
         """The feed, and everything in it, as PostgreSQL has them."""
-        table = tables.notifications
-        async with self.engine.connect() as connection:
-            found = await connection.execute(select(table).where(table.c.user_id == user))
-            return await self.feeds.feed(user), {row.id: row._mapping for row in found}
+        query = f"SELECT {columns('n')} FROM notifications AS n WHERE n.user_id = $1"
+        async with driver(self.engine) as connection:
+            found = await connection.fetch(query, user)
+            return await self.feeds.feed(user), {row["id"]: read_notification(row) for row in found}
 
     async def _insist(self, request: Callable[[MarkNotifications], Awaitable[Marked]]) -> None:
         mortal = Mortal(self.announcer, self.random)
@@ -254,9 +253,7 @@ async def _check_store(town: Town, user: UserId, history: History) -> None:
     feed, rows = await town.rows(user)
     history.check_whole()
     assert history.feed == feed
-    assert rows == {
-        item.id: {name: getattr(item, name) for name in _COLUMNS} for item in history.held.values()
-    }
+    assert rows == {item.id: item for item in history.held.values()}
     versions = {item.version for item in history.held.values()}
     assert len(versions) == len(rows)
     assert max(versions) == feed.version
@@ -274,6 +271,3 @@ async def _check_index(town: Town, user: UserId, history: History) -> None:
 
 def _hits() -> float:
     return float(metrics.INDEX.labels("hit")._value.get())
-
-
-_COLUMNS = [column.name for column in tables.notifications.c]

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import httpx
@@ -77,6 +78,29 @@ async def test_a_page() -> None:
     assert request.url == "http://b.test/bell/v1/users/a%2Fb/notifications?status=all&limit=1&cursor=c"
     assert request.headers["Authorization"] == "Bearer t"
     assert "X-API-Key" not in request.headers
+
+
+LONG = "7" * 5_000
+
+
+async def test_an_integer_of_any_length_keeps_its_digits() -> None:
+    """Python makes no int of more than 4,300 digits: one notification would spoil every page it is on."""
+    body = {"items": [item(3, metadata={"n": 0})], "next_cursor": None, "unread_count": 7, "cursor": "e.9"}
+    content = json.dumps(body).replace('{"n": 0}', f'{{"n": {LONG}, "small": {"7" * 40}}}')
+    async with Answers(httpx.Response(200, content=content)).client() as client:
+        page = await client.notifications("ada")
+
+    assert page.items[0].metadata == {"n": Decimal(LONG), "small": int("7" * 40)}
+
+
+async def test_what_is_published_is_not_escaped_for_that_counts_as_its_length() -> None:
+    service = Answers(accepted())
+    async with service.client() as client:
+        await client.publish("ada", "tick", "Tick", metadata={"name": "Žofie"})
+        with pytest.raises(ValueError, match="surrogates"):
+            await client.publish("ada", "tick", "\ud800")
+
+    assert "Žofie".encode() in service.asked[0].content
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,11 @@
 """The stream of the Python client: every rule of docs/live-stream.md, "What a client does"."""
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import UTC, datetime
+from decimal import Decimal
 from itertools import count
 from typing import Any, TypeVar
 
@@ -78,6 +80,23 @@ async def test_without_a_cursor_it_starts_at_now(lines: Lines) -> None:
     assert isinstance(event, Connected)
     assert (event.cursor, event.unread_count, event.resumed) == ("e.7", 7, False)
     assert (stream.cursor, stream.unread_count) == ("e.7", 7)
+
+
+@in_virtual_time
+async def test_an_integer_of_any_length_is_no_reason_to_connect_anew(lines: Lines) -> None:
+    async with lines.stream() as stream:
+        line = await welcomed(lines, stream)
+        frame = {
+            "type": "notifications",
+            "items": [item(1)],
+            "prev": "e.0",
+            "cursor": "e.1",
+            "unread_count": 1,
+        }
+        line.garble(json.dumps(frame).replace('"metadata": {}', f'"metadata": {{"n": {"7" * 5_000}}}'))
+        told = await following(stream, Notifications)
+
+    assert told.items[0].metadata == {"n": Decimal("7" * 5_000)}
 
 
 @in_virtual_time

@@ -15,6 +15,7 @@ from adapters.postgres.partitions import bound
 from domain.notification import EARLIEST, LATEST, Draft
 from tests.build import LATER, NOW, a_draft, an_id
 from tests.contracts import AWKWARD_METADATA, AWKWARD_TEXT
+from tests.documents import NASTY
 
 STAMP = 1_772_000_000_000  # in February 2026
 GOOD = {"user_id": "ada", "event": "a.b", "message": "m"}
@@ -56,6 +57,14 @@ def test_a_draft_comes_back_as_it_was() -> None:
     )
 
     assert decode(Record(encode(draft))) == draft
+
+
+@pytest.mark.parametrize("document", NASTY, ids=lambda document: ascii(document)[:30])
+def test_metadata_travels_as_it_was_sent(document: str) -> None:
+    read = decode(Record(b'{"user_id":"ada","event":"a.b","message":"m","metadata":%b}' % document.encode()))
+
+    assert read.content.metadata.text == document
+    assert decode(Record(encode(read))) == read
 
 
 def test_a_record_has_no_more_fields_than_it_needs() -> None:
@@ -284,7 +293,7 @@ HOSTILE: list[tuple[str, Record, str]] = [
     ("NaN", raw("NaN"), "malformed"),
     ("Infinity", raw("-Infinity"), "malformed"),
     ("a number beyond floats", raw("1e400"), "invalid"),
-    ("a huge integer", raw("9" * 5_000), "invalid"),
+    ("a number beyond 0", raw("1e-400"), "invalid"),
     ("deep nesting", raw("[" * 2_000 + "]" * 2_000), "malformed"),
     ("very deep nesting", raw("[" * 200_000), "malformed"),
     ("some nesting", raw("[" * 16 + "]" * 16), "invalid"),

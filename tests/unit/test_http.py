@@ -15,6 +15,7 @@ from application.ports import Scope
 from domain.identifiers import UserId
 from domain.notification import Mark
 from tests.build import ADA, BOB, LATER, NOW, a_draft, an_id, drafts
+from tests.documents import NASTY
 from tests.wiring import Service
 
 BODY: dict[str, Any] = {"user_id": "ada", "event": "comment.created", "message": "hello"}
@@ -230,8 +231,56 @@ async def test_a_notification_is_accepted(service: Service, path: str) -> None:
     assert response.status_code == 202
     (draft,) = service.memory.queue.held
     assert response.json() == {"id": str(draft.id), "status": "accepted"}
-    assert (draft.content.title, draft.content.metadata) == ("T", {"a": [1, None]})
+    assert (draft.content.title, draft.content.metadata.text) == ("T", '{"a":[1,null]}')
     assert draft.content.expires_at == LATER
+
+
+async def test_metadata_is_queued_as_it_was_sent_alone_and_in_a_batch(service: Service) -> None:
+    sent = [f'{{"user_id":"ada","event":"a.b","message":"m","metadata":{document}}}' for document in NASTY]
+    alone = [
+        await service.client.post("/v1/notifications", content=body, headers=service.producer)
+        for body in sent
+    ]
+    body = f'{{"items":[{",".join(sent)}]}}'
+
+    batch = await service.client.post("/v1/notifications/batch", content=body, headers=service.producer)
+
+    assert {answer.status_code for answer in (*alone, batch)} == {202}
+    assert [draft.content.metadata.text for draft in service.memory.queue.held] == NASTY + NASTY
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        b'{"a":1e400}',
+        rb'{"a":"\u0000"}',
+        b'{"a":' + b"[" * 16 + b"]" * 16 + b"}",
+        b"null",
+        b'{"a":"%b"}' % (b"x" * 17_000),
+    ],
+)
+async def test_an_item_with_bad_metadata_spoils_only_itself(service: Service, metadata: bytes) -> None:
+    item = b'{"user_id":"ada","event":"a.b","message":"m","metadata":%b}'
+    body = b'{"items":[%b,%b]}' % (item % metadata, item % b"{}")
+
+    response = await service.client.post("/v1/notifications/batch", content=body, headers=service.producer)
+
+    bad, good = response.json()["results"]
+    assert [error["field"] for error in bad["error"]["errors"]] == ["metadata"]
+    assert "id" in good
+
+
+@pytest.mark.parametrize("text", [b'"\xff"', rb'"\ud800"', b"NaN", b"01", b'"\x01"'])
+@pytest.mark.parametrize("where", [b'"metadata":{"a":%b}', b'"title":%b', b'"other":[%b]'])
+async def test_what_is_no_json_in_an_item_is_no_json(service: Service, text: bytes, where: bytes) -> None:
+    item = b'{"user_id":"ada","event":"a.b","message":"m",%b}' % (where % text)
+
+    for path, body in (("", item), ("/batch", b'{"items":[%b]}' % item)):
+        response = await service.client.post(
+            f"/v1/notifications{path}", content=body, headers=service.producer
+        )
+        problem(response, 400, "malformed")
+    assert service.memory.queue.held == []
 
 
 @pytest.mark.parametrize(

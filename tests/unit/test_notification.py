@@ -1,6 +1,5 @@
 """What a producer may say, and what becomes of a notification."""
 
-import math
 from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
@@ -12,22 +11,8 @@ from hypothesis import strategies as st
 
 from domain.errors import FieldError, Invalid
 from domain.identifiers import NotificationId
-from domain.notification import EARLIEST, LATEST, METADATA_BYTES, Content, Draft, Mark, Notification, Status
+from domain.notification import EARLIEST, LATEST, Content, Draft, Mark, Notification, Status
 from tests.build import LATER, NOW, a_content, a_draft, a_notification, an_id
-
-
-def nested(depth: int) -> Any:
-    """A mapping that nests so deep."""
-    value: Any = {}
-    for _ in range(depth - 1):
-        value = {"a": value}
-    return value
-
-
-def bulky(size: int) -> dict[str, Any]:
-    """A mapping that is so many bytes of JSON."""
-    return {"a": "x" * (size - len('{"a":""}'))}
-
 
 GOOD: list[tuple[str, Any]] = [
     ("user_id", "A-z0.9_:@"),
@@ -55,11 +40,6 @@ GOOD: list[tuple[str, Any]] = [
     ("title", ""),
     ("title", "t" * 200),
     ("title", " t"),
-    ("metadata", {}),
-    ("metadata", nested(16)),
-    ("metadata", {"a": [[[1.5, -0.0, 10**30, True, None, ""]]]}),
-    ("metadata", bulky(METADATA_BYTES)),
-    ("metadata", {"ключ": "é" * 8000}),
     ("action_url", None),
     ("action_url", "/"),
     ("action_url", "/posts/42?a=b#c"),
@@ -111,17 +91,6 @@ BAD: list[tuple[str, Any]] = [
     ("title", "t" * 201),
     ("title", "\x00"),
     ("title", "\udc00"),
-    ("metadata", nested(17)),
-    ("metadata", {"a": [nested(15)]}),
-    ("metadata", bulky(METADATA_BYTES + 1)),
-    ("metadata", {"é": "é" * 8190}),
-    ("metadata", {"a": math.nan}),
-    ("metadata", {"a": [math.inf]}),
-    ("metadata", {"a": {"b": -math.inf}}),
-    ("metadata", {"a": "\x00"}),
-    ("metadata", {"\x00": 1}),
-    ("metadata", {"a": ["\ud800"]}),
-    ("metadata", {"a": {"\udc00": 1}}),
     ("action_url", ""),
     ("action_url", "javascript:alert(1)"),
     ("action_url", "JavaScript:alert(1)"),
@@ -151,6 +120,7 @@ BAD: list[tuple[str, Any]] = [
     ("expires_at", datetime.min.replace(tzinfo=timezone(timedelta(hours=14)))),
     ("expires_at", datetime.max.replace(tzinfo=timezone(-timedelta(hours=14)))),
     ("expires_at", datetime(9999, 12, 31, 23, 59, 59, tzinfo=timezone(-timedelta(minutes=1)))),
+    ("metadata", {"a": "\x00"}),
 ]
 
 
@@ -173,7 +143,7 @@ def test_what_breaks_a_rule_is_refused_with_its_field(name: str, value: Any) -> 
 
 def test_every_broken_rule_is_named_at_once() -> None:
     with pytest.raises(Invalid) as caught:
-        a_content(user_id="", event="", message="", title="t" * 201, metadata={"a": math.nan}, action_url="x")
+        a_content(user_id="", event="", message="", title="t" * 201, metadata=[], action_url="x")
 
     broken = [error.field for error in caught.value.errors]
     assert broken == ["user_id", "event", "message", "title", "action_url", "metadata"]

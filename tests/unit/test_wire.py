@@ -6,9 +6,11 @@ import pytest
 
 from adapters import wire
 from domain.feed import Added
+from domain.metadata import Metadata
 from domain.notification import Notification
 from tests.build import LATER, a_feed, a_notification, an_id
 from tests.contracts import AWKWARD_METADATA, AWKWARD_TEXT
+from tests.documents import NASTY
 
 
 def test_the_id_comes_first_for_the_index_sorts_by_it() -> None:
@@ -45,6 +47,13 @@ def test_a_notification_has_these_fields_in_this_order() -> None:
         "retracted_at": None,
         "expires_at": None,
     }
+
+
+@pytest.mark.parametrize("document", NASTY, ids=lambda document: ascii(document)[:30])
+def test_metadata_is_rendered_as_it_was_sent(document: str) -> None:
+    item = wire.render(a_notification(metadata=Metadata.of(document)))
+
+    assert f'"metadata":{document},"action_url"' in item.decode()
 
 
 @pytest.mark.parametrize("count", [0, 1, 3])

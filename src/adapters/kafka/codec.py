@@ -7,7 +7,6 @@ they are derived from the record, so that a redelivered record is the same notif
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from hashlib import blake2b
-from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -15,7 +14,10 @@ import msgspec
 from adapters.kafka.headers import Headers, Origin, Source, Timestamp, origin
 from domain.errors import Invalid
 from domain.identifiers import ENTROPY_BITS, NotificationId, UserId, uuid7
+from domain.metadata import NO_METADATA, Metadata
 from domain.notification import EARLIEST, LATEST, Content, Draft
+
+_NO_METADATA = msgspec.Raw(NO_METADATA.text.encode())
 
 
 class Undecodable(Exception):
@@ -31,7 +33,7 @@ class _Record(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     event: str = ""
     message: str = ""
     title: str | None = None
-    metadata: dict[str, Any] = {}
+    metadata: msgspec.Raw = _NO_METADATA
     action_url: str | None = None
     expires_at: Timestamp | None = None
     id: UUID | None = None
@@ -63,7 +65,7 @@ def encode(draft: Draft) -> bytes:
             content.event,
             content.message,
             content.title,
-            dict(content.metadata),
+            _raw(content.metadata),
             content.action_url,
             content.expires_at,
             draft.id,
@@ -84,7 +86,7 @@ def decode(source: Source) -> Draft:
             event=record.event or attributes.get("ce_type", "").lower(),
             message=record.message,
             title=record.title,
-            metadata=record.metadata,
+            metadata=Metadata.of(bytes(record.metadata).decode()),
             action_url=record.action_url,
             expires_at=record.expires_at,
         )
@@ -109,6 +111,10 @@ def _draft(source: Source, record: _Record, content: Content, attributes: Mappin
     created_at = record.created_at or event_time or time_of(first.timestamp)
     event = _event_name(attributes) if event_time else None
     return Draft(NotificationId(record.id or _derived_id(first, event, created_at)), created_at, content)
+
+
+def _raw(metadata: Metadata) -> msgspec.Raw:
+    return _NO_METADATA if metadata == NO_METADATA else msgspec.Raw(metadata.text.encode())
 
 
 def addressee(key: bytes | None, value: bytes | None, headers: Headers) -> str:

@@ -8,12 +8,12 @@ from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
-import msgspec
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.postgres.engine import driver, driver_transaction
 from adapters.postgres.errors import retried
 from adapters.postgres.mark import mark_ids, mark_up_to
+from adapters.postgres.rows import columns, read_notification
 from application.ports import Appended, FeedHistory, FeedPage, Standing
 from domain.errors import UnknownNotification, UnknownUser
 from domain.feed import Added, Feed, Marked, Settled
@@ -40,11 +40,11 @@ WITH grown AS (
     WHERE feeds.user_id = growth.user_id
 )
 INSERT INTO notifications
-    (user_id, id, version, event, title, message, metadata, action_url, created_at, expires_at)
-SELECT * FROM unnest(
-    $3::text[], $4::uuid[], $5::bigint[], $6::text[], $7::text[], $8::text[], $9::jsonb[], $10::text[],
+    (user_id, id, version, event, title, message, metadata_text, action_url, created_at, expires_at, metadata)
+SELECT *, metadata_text::jsonb FROM unnest(
+    $3::text[], $4::uuid[], $5::bigint[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[],
     $11::timestamptz[], $12::timestamptz[]
-)
+) AS added (user_id, id, version, event, title, message, metadata_text, action_url, created_at, expires_at)
 """
 _LISTED = {
     Status.UNREAD: "read_at IS NULL AND archived_at IS NULL AND retracted_at IS NULL",
@@ -55,7 +55,7 @@ _LISTED = {
 # The feed and some of its notifications in one statement: one snapshot, so that the version and the count
 # are true for exactly these rows. A feed without any such row gives one row of NULLs.
 _PAGE = """
-SELECT feed.epoch AS feed_epoch, feed.version AS feed_version, feed.unread_count, found.*
+SELECT feed.epoch AS feed_epoch, feed.version AS feed_version, feed.unread_count, {columns}
 FROM feeds AS feed LEFT JOIN LATERAL (
     SELECT n.* FROM notifications AS n
     WHERE n.user_id = feed.user_id AND {listed} AND n.id < $3::uuid AND ($4::text IS NULL OR n.event = $4)
@@ -63,11 +63,11 @@ FROM feeds AS feed LEFT JOIN LATERAL (
 ) AS found ON true
 WHERE feed.user_id = $1 ORDER BY found.id DESC
 """
-_PAGES = {status: _PAGE.format(listed=listed) for status, listed in _LISTED.items()}
+_PAGES = {status: _PAGE.format(listed=listed, columns=columns("found")) for status, listed in _LISTED.items()}
 # Each feed costs a look into the index on (user_id, version) of each partition, and the rows of its page.
-_HISTORIES = """
+_HISTORIES = f"""
 SELECT wanted.nth, feed.epoch AS feed_epoch, feed.version AS feed_version, feed.unread_count, feed.horizon,
-    found.*
+    {columns("found")}
 FROM unnest($1::text[], $2::bigint[]) WITH ORDINALITY AS wanted (user_id, after, nth)
 JOIN feeds AS feed ON feed.user_id = wanted.user_id
 LEFT JOIN LATERAL (
@@ -75,11 +75,13 @@ LEFT JOIN LATERAL (
     WHERE n.user_id = feed.user_id AND n.version > wanted.after ORDER BY n.version LIMIT $3
 ) AS found ON true
 ORDER BY wanted.nth, found.version
-"""
+"""  # noqa: S608 - the columns are ours
 _STANDINGS = """
 SELECT user_id, epoch, version, unread_count, horizon FROM feeds WHERE user_id = ANY($1::text[])
 """
-_GET = "SELECT * FROM notifications WHERE user_id = $1 AND id = $2 AND retracted_at IS NULL"
+_GET = f"""
+SELECT {columns("n")} FROM notifications AS n WHERE user_id = $1 AND id = $2 AND retracted_at IS NULL
+"""  # noqa: S608 - as above
 _LAST_ID = UUID(int=(1 << 128) - 1)
 _EXPIRED = """
 SELECT user_id, id FROM notifications
@@ -135,7 +137,7 @@ class PostgresFeeds:
             row = await connection.fetchrow(_GET, user, notification)
         if row is None:
             raise UnknownNotification
-        return _notification(row)
+        return read_notification(row)
 
     @retried
     async def page(
@@ -191,7 +193,7 @@ class PostgresFeeds:
 def _read(user: UserId, rows: Sequence[Any]) -> tuple[Feed, list[Notification]]:
     """A feed, and the notifications that came with it."""
     feed = Feed(user, rows[0]["feed_epoch"], rows[0]["feed_version"], rows[0]["unread_count"])
-    return feed, [_notification(row) for row in rows if row["id"] is not None]
+    return feed, [read_notification(row) for row in rows if row["id"] is not None]
 
 
 async def _present(connection: Any, keys: Sequence[tuple[UserId, UUID]]) -> Iterable[Any]:
@@ -225,7 +227,6 @@ def _columns(added: Iterable[Added]) -> list[list[Any]]:
     """The arguments of _INSERT."""
     changes = list(added)
     rows = [item for change in changes for item in change.notifications]
-    encode = msgspec.json.encode
     return [
         [change.feed.user_id for change in changes],
         [len(change.notifications) for change in changes],
@@ -235,15 +236,8 @@ def _columns(added: Iterable[Added]) -> list[list[Any]]:
         [row.event for row in rows],
         [row.title for row in rows],
         [row.message for row in rows],
-        [encode(row.metadata).decode() for row in rows],
+        [row.metadata.text for row in rows],
         [row.action_url for row in rows],
         [row.created_at for row in rows],
         [row.expires_at for row in rows],
     ]
-
-
-def _notification(row: Any) -> Notification:
-    return Notification(**{name: row[name] for name in _FIELDS})
-
-
-_FIELDS = tuple(Notification.__dataclass_fields__)

@@ -12,10 +12,11 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from adapters.postgres.rows import columns, read_notification
 from domain.errors import UnknownUser
 from domain.feed import Feed, Marked
 from domain.identifiers import NotificationId, UserId
-from domain.notification import Mark, Notification
+from domain.notification import Mark
 
 
 class _Rule(NamedTuple):
@@ -35,10 +36,6 @@ _RULES = {
     Mark.UNARCHIVED: _Rule("n.archived_at IS NOT NULL", "archived_at = NULL", "n.read_at IS NULL", +1),
     Mark.RETRACTED: _Rule("true", "retracted_at = $3", "n.read_at IS NULL AND n.archived_at IS NULL", -1),
 }
-
-_COLUMNS = ", ".join(
-    f"changed.{name}" for name in Notification.__dataclass_fields__ if name not in ("user_id", "version")
-)
 
 _MARK = """
 WITH feed AS MATERIALIZED (
@@ -64,7 +61,7 @@ WITH feed AS MATERIALIZED (
 SELECT feed.epoch, feed.version AS prev, coalesce(bumped.version, feed.version) AS feed_version,
     coalesce(bumped.unread_count, feed.unread_count) AS unread_count, {result}
 """
-_NAMED = f"""{_COLUMNS}, changed.version AS version
+_NAMED = f"""{columns("changed")}
 FROM feed LEFT JOIN bumped ON true LEFT JOIN changed ON true ORDER BY changed.version
 """
 _COUNTED = "(SELECT count(*) FROM changed) AS changed FROM feed LEFT JOIN bumped ON true"
@@ -93,7 +90,7 @@ async def mark_ids(
     rows = await connection.fetch(_BY_IDS[mark], user, list(ids), at)
     if not rows:
         raise UnknownUser
-    changed = tuple(_notification(user, row) for row in rows if row["id"] is not None)
+    changed = tuple(read_notification(row) for row in rows if row["id"] is not None)
     return Marked(_feed(user, rows[0]), rows[0]["prev"], mark, at, changed)
 
 
@@ -107,10 +104,3 @@ async def mark_up_to(connection: Any, user: UserId, mark: Mark, version: int, at
 
 def _feed(user: UserId, row: Any) -> Feed:
     return Feed(user, row["epoch"], row["feed_version"], row["unread_count"])
-
-
-def _notification(user: UserId, row: Any) -> Notification:
-    fields = dict(row, user_id=user)
-    for name in ("epoch", "prev", "feed_version", "unread_count"):
-        del fields[name]
-    return Notification(**fields)

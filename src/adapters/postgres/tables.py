@@ -67,6 +67,7 @@ notifications = Table(
     Column("event", Text, nullable=False),
     Column("title", Text),
     Column("message", Text, nullable=False),
+    # For the release before, which reads nothing else. The next one drops it.
     Column("metadata", JSONB, nullable=False),
     Column("action_url", Text),
     Column("created_at", TIMESTAMP(timezone=True), nullable=False),
@@ -75,6 +76,8 @@ notifications = Table(
     Column("archived_at", TIMESTAMP(timezone=True)),
     Column("retracted_at", TIMESTAMP(timezone=True)),
     Column("expires_at", TIMESTAMP(timezone=True)),
+    # JSON as it was sent. No type of PostgreSQL's would keep more of it. NULL in rows of the release before.
+    Column("metadata_text", Text),
     PrimaryKeyConstraint("user_id", "id"),
     postgresql_partition_by="RANGE (id)",
 )

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
+import msgspec
 from litestar import Request, Response
 from litestar.exceptions import HTTPException, SerializationException, ValidationException
 
@@ -155,6 +156,7 @@ HANDLERS: Any = {
     ApplicationError: core_problem,
     ValidationException: validation_problem,
     SerializationException: malformed_problem,
+    msgspec.DecodeError: malformed_problem,
     RecursionError: malformed_problem,
     UnicodeDecodeError: malformed_problem,
     HTTPException: http_problem,

@@ -1,15 +1,14 @@
 """Publishing."""
 
 from hashlib import sha256
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
-from litestar import Request, post
+from litestar import post
 from litestar.di import NamedDependency
 from litestar.params import HeaderParameter, JSONBody
 
 from application.errors import Unconfirmed
-from application.ports import ApiKey
 from application.publishing import Idempotency, PublishBatch, PublishNotification
 from domain.errors import DomainError, FieldError, Invalid
 from domain.identifiers import NotificationId
@@ -21,9 +20,10 @@ from entrypoints.http.schemas import (
     BatchResults,
     NewBatch,
     NewNotification,
-    convert_item,
+    read_item,
 )
 from entrypoints.http.schemas import problems as problem_responses
+from entrypoints.http.verbatim import VerbatimRequest
 
 _BODY_LIMIT = 64 * 1024
 _BATCH_BODY_LIMIT = 1024 * 1024
@@ -43,13 +43,14 @@ IdempotencyKey = Annotated[
     status_code=202,
     guards=[guards.publisher],
     security=guards.NEEDS_KEY,
+    request_class=VerbatimRequest,
     request_max_body_size=_BODY_LIMIT,
     tags=["publishing"],
     summary="Publish a notification",
     responses=problem_responses(400, 401, 403, 404, 413, 422, 503),
 )
 async def publish(
-    request: Request[Any, ApiKey, Any],
+    request: VerbatimRequest,
     data: JSONBody[NewNotification],
     publish_one: NamedDependency[PublishNotification],
     idempotency_key: IdempotencyKey = None,
@@ -65,13 +66,14 @@ async def publish(
     status_code=202,
     guards=[guards.publisher],
     security=guards.NEEDS_KEY,
+    request_class=VerbatimRequest,
     request_max_body_size=_BATCH_BODY_LIMIT,
     tags=["publishing"],
     summary="Publish many notifications",
     responses=problem_responses(400, 401, 403, 413, 422, 503),
 )
 async def publish_batch(
-    request: Request[Any, ApiKey, Any],
+    request: VerbatimRequest,
     data: JSONBody[NewBatch],
     publish_many: NamedDependency[PublishBatch],
     idempotency_key: IdempotencyKey = None,
@@ -82,7 +84,7 @@ async def publish_batch(
     return BatchResults([_result(outcome) for outcome in outcomes])
 
 
-async def _idempotency(request: Request[Any, ApiKey, Any], key: str | None) -> Idempotency | None:
+async def _idempotency(request: VerbatimRequest, key: str | None) -> Idempotency | None:
     if key is None:
         return None
     if not 0 < len(key) <= _KEY_LENGTH:
@@ -90,9 +92,9 @@ async def _idempotency(request: Request[Any, ApiKey, Any], key: str | None) -> I
     return Idempotency(request.auth.id, key, sha256(await request.body()).hexdigest())
 
 
-def _content(item: object) -> Content | DomainError:
+def _content(item: msgspec.Raw) -> Content | DomainError:
     try:
-        return convert_item(item).content()
+        return read_item(item).content()
     except Invalid as error:
         return error
     except msgspec.ValidationError as error:

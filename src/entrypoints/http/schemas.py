@@ -6,12 +6,14 @@ from uuid import UUID
 
 import msgspec
 from litestar.openapi.datastructures import ResponseSpec
-from msgspec import Meta, Struct
+from msgspec import Meta, Raw, Struct
 
 from domain.errors import FieldError, Invalid
 from domain.identifiers import UserId
+from domain.metadata import NO_METADATA, Metadata
 from domain.notification import Content
 
+_NO_METADATA = Raw(NO_METADATA.text.encode())
 Timestamp = Annotated[datetime, Meta(tz=True)]
 
 _TIME_FORMAT_RULE = "must be a time with a zone, such as 2100-01-01T00:00:00Z (RFC 3339)"
@@ -35,9 +37,12 @@ class NewNotification(Struct, forbid_unknown_fields=True, omit_defaults=True):
     ]
     title: Annotated[str | None, Meta(description="Up to 200 characters.", examples=["New reply"])] = None
     metadata: Annotated[
-        dict[str, Any],
-        Meta(description="Anything of yours, up to 16 KiB of JSON.", examples=[{"post": 42}]),
-    ] = {}
+        Raw,
+        Meta(
+            description="Anything of yours, up to 16 KiB of JSON. Comes back as it was sent.",
+            examples=[{"post": 42}],
+        ),
+    ] = msgspec.field(default_factory=lambda: _NO_METADATA)
     action_url: Annotated[
         str | None, Meta(description="An http(s) URL or a path.", examples=["/posts/42"])
     ] = None
@@ -58,7 +63,7 @@ class NewNotification(Struct, forbid_unknown_fields=True, omit_defaults=True):
             event=self.event,
             message=self.message,
             title=self.title,
-            metadata=self.metadata,
+            metadata=Metadata.of(bytes(self.metadata).decode()),
             action_url=self.action_url,
             expires_at=None if self.expires_at is None else _time("expires_at", self.expires_at),
         )
@@ -75,7 +80,7 @@ class NewBatch(Struct, forbid_unknown_fields=True):
     """Many notifications; each is accepted or refused on its own."""
 
     items: Annotated[
-        list[Any],
+        list[Raw],
         Meta(
             min_length=1,
             max_length=1000,
@@ -165,7 +170,7 @@ class NotificationBody(Struct):
     event: Annotated[str, Meta(description="What happened.")]
     title: Annotated[str | None, Meta(description="Plain text.")]
     message: Annotated[str, Meta(description="Plain text.")]
-    metadata: Annotated[dict[str, Any], Meta(description="The producer's own.")]
+    metadata: Annotated[dict[str, Any], Meta(description="The producer's own, as it was sent.")]
     action_url: Annotated[str | None, Meta(description="An http(s) URL or a path.")]
     created_at: Annotated[Timestamp, Meta(description="When it was accepted.")]
     seen_at: Annotated[Timestamp | None, Meta(description="Always null for now.")]
@@ -263,6 +268,9 @@ def _time(name: str, text: str) -> datetime:
     return time
 
 
-def convert_item(item: object) -> NewNotification:
-    """Read one item of a batch. Raises msgspec.ValidationError."""
-    return msgspec.convert(item, NewNotification)
+_decode_item = msgspec.json.Decoder(NewNotification).decode
+
+
+def read_item(item: Raw) -> NewNotification:
+    """Read one item of a batch. Raises msgspec.ValidationError; DecodeError if it is no JSON after all."""
+    return _decode_item(item)

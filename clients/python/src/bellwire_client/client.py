@@ -147,7 +147,7 @@ class Bellwire:
         Stored once however often the call is repeated: here under a key that is drawn for it, and by the
         caller under an `idempotency_key` of its own (1 to 255 characters), for 24 hours and with the same
         content. Raises Problem, Unreachable; after the latter, and a Problem of the kind `unconfirmed`, the
-        outcome is unknown. ValueError if `expires_at` has no time zone.
+        outcome is unknown. ValueError if `expires_at` has no time zone, or a text half a surrogate pair.
         """
         if self._api_key is None:
             raise ValueError("publishing needs an api_key")
@@ -167,7 +167,8 @@ class Bellwire:
             "Idempotency-Key": secrets.token_hex(16) if idempotency_key is None else idempotency_key,
             "Content-Type": "application/json",
         }
-        content = json.dumps({name: value for name, value in body.items() if value is not None})
+        given = {name: value for name, value in body.items() if value is not None}
+        content = json.dumps(given, ensure_ascii=False).encode()  # an escape would take more of the 16 KiB
         answer = await self._rest("POST", "/v1/notifications", headers=headers, content=content)
         return str(answer["id"])
 

@@ -8,6 +8,7 @@ import httpx
 
 from bellwire_client.backoff import Backoff
 from bellwire_client.errors import Problem, Unreachable
+from bellwire_client.numbers import whole
 from bellwire_client.tokens import Tokens
 
 _CALL_SECONDS = 15.0
@@ -68,7 +69,7 @@ class Rest:
         if answer.status_code == httpx.codes.UNAUTHORIZED and tokens is not None and tokens.renewable:
             answer = await self._send(method, path, await tokens.fresh(), **options)
         if answer.is_success:
-            return answer.json()
+            return answer.json(parse_int=whole)
         raise _problem(answer)
 
     async def _send(

@@ -29,6 +29,7 @@ from bellwire_client.events import (
     is_after,
     version_of,
 )
+from bellwire_client.numbers import whole
 from bellwire_client.selection import Ids, selections
 from bellwire_client.tokens import Tokens
 from bellwire_client.websocket import Open, Socket, ended
@@ -310,7 +311,7 @@ async def _receive(socket: Socket, patience: float) -> Json:
     except TimeoutError:
         raise ConnectionLost(f"nothing came for {patience:.0f} s") from None
     try:
-        frame = json.loads(text)
+        frame = json.loads(text, parse_int=whole)
         if frame["type"] != "bye":
             return frame  # type: ignore[no-any-return]
         code, reason, retry_ms = int(frame["code"]), str(frame["reason"]), frame.get("retry_ms") or 0
