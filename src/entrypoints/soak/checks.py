@@ -28,7 +28,7 @@ GROWTH_RATIO = 1.2
 GROWTH_DESCRIPTORS = 64  # pools that are full stay full: 10 connections to PostgreSQL, 32 to Redis, Kafka's
 GROWTH_TASKS = 16
 _BASE_SECONDS = 20.0
-_REQUIRED = frozenset({"postgres", "kafka"})
+_REQUIRED = frozenset({"postgres", "kafka", "partitions"})
 
 
 class Outcome(enum.StrEnum):
@@ -363,7 +363,7 @@ def _mib(size: float) -> str:
 @_check("I9", "Health tells the truth within 10 s")
 def health_is_true(evidence: Evidence, notes: _Notes) -> None:
     """A server that cannot be reached is reported, one that can be reached again is reported too, and none
-    is reported in quiet times.
+    is reported in quiet times. Nor is a partition that stands still: a fault may have it held for a moment.
     """
     noticed: list[float] = []
     recovered: list[float] = []

@@ -108,7 +108,7 @@ class Soak:
         (self._folder / "schedule.txt").write_text("".join(f"{each}\n" for each in self._plan.faults))
         with contextlib.closing(self._history):
             async with (
-                staged(self._plan.broker, self._folder) as stage,
+                staged(self._plan.broker, self._folder, seed=self._plan.seed) as stage,
                 Stores.open(stage.product.settings) as stores,
             ):
                 return await self._on(stage, stores)
@@ -288,6 +288,9 @@ class Soak:
         )
         evidence = await self._with_offsets(evidence, watch, topic)
         verdicts = judge(evidence)
+        self._notes += [
+            f"records were damaged: {how}, {times} times" for how, times in stage.damage.done.items()
+        ]
         return Result(self._plan, verdicts, self._injected, watch.totals, watch, stage.exits, self._notes)
 
     async def _dead_letters(self, topic: Topic) -> Sequence[Record] | None:
