@@ -250,7 +250,7 @@ def _catalogue() -> Sequence[Fault]:
     found = [
         Fault("flush Redis", _flushed),
         Fault("read-only PostgreSQL", _read_only, _severing("postgres")),
-        Fault("demoted Redis", _demoted(stale="yes")),
+        Fault("demoted Redis", _demoted(stale="yes"), _severing("redis")),
         Fault("demoted Redis that does not serve what is stale", _demoted(stale="no"), _severing("redis")),
         Fault("Redis closes idle connections", _configured("timeout", "1")),
         Fault("damaged records from Kafka", _damaged),
