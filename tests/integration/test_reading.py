@@ -392,7 +392,7 @@ class Accidents:
         how = self._source.choice([*Kind, *[None] * 5])
         if not data or how is None:
             return data
-        self.happened[how] += 1
+        self.happened[how.value] += 1
         return damage(data, how, self._source)
 
     def _unpack_alone(self, data: bytes, *place: Any, **more: Any) -> records.Found:
