@@ -398,6 +398,14 @@ def test_a_partition_may_stand_still_until_everything_works_again(good: Evidence
     held(checks.health_is_true, replace(good, polls=held_partitions(range(11, 45)), injected=slow))
 
 
+def test_a_consumer_that_is_slow_to_start_again_has_no_partition_yet(good: Evidence) -> None:
+    """On a busy machine: it answers late, and what it says is true."""
+    starting = [Poll(float(t), "consumer", "consumer 0", {"kafka": t >= 38}) for t in range(35, 60)]
+    evidence = replace(good, polls=starting, injected=[Injected("kill consumer", 15.0, 20.0, 17.5, 24.0)])
+
+    held(checks.health_is_true, evidence)
+
+
 def test_a_partition_that_stands_still_for_ever_is_found(good: Evidence) -> None:
     for_ever = [Injected("damaged records from Kafka", -49.5, -39.5, None, None)]
     evidence = replace(good, polls=held_partitions(range(60)), injected=for_ever)

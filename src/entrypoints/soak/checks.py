@@ -384,7 +384,7 @@ def health_is_true(evidence: Evidence, notes: _Notes) -> None:
         f"{poll.process} called {name} away in quiet times"
         for poll in evidence.polls
         for name, good in poll.checks.items()
-        if name in _REQUIRED and not good and not _disturbed(poll.t, name, evidence.injected)
+        if name in _REQUIRED and not good and not _disturbed(poll.t, evidence.injected)
     )
     notes.wrong += [f"{words}, {times} times" for words, times in alarms.items() if times > 2]
     notes.figures = {
@@ -417,16 +417,15 @@ def _truth(
     return wrong
 
 
-def _disturbed(t: float, name: str, injected: Sequence[Injected]) -> bool:
-    return any(fault.begun <= t <= fault.ended + _settles(name, fault) for fault in injected)
+def _disturbed(t: float, injected: Sequence[Injected]) -> bool:
+    return any(fault.begun <= t <= fault.ended + _settles(fault) for fault in injected)
 
 
-def _settles(name: str, fault: Injected) -> float:
-    """For how long after a fault nobody wonders, in seconds. A partition stands still until the work goes on:
-    the check of recovery judges how long that takes.
+def _settles(fault: Injected) -> float:
+    """How long after a fault it is quiet, in seconds. Until every process was ready again a partition may
+    stand still, or a consumer that was started again have none yet: the check of recovery judges how long
+    that takes.
     """
-    if name != "partitions":
-        return HEALTH_SECONDS
     ready = RECOVERY_SECONDS if fault.ready_after is None else fault.ready_after
     return max(HEALTH_SECONDS, min(ready, RECOVERY_SECONDS))
 
