@@ -183,3 +183,41 @@ async def test_slices_arrive_in_small_pieces(proxy: Proxy) -> None:
         pieces = [await asyncio.wait_for(reader.read(100), LONG) for _ in range(2)]
         assert all(len(piece) <= 9 for piece in pieces)
         assert b"0123456789".startswith(b"".join(pieces))
+
+
+class Whispers:
+    """Makes what passes small, two bytes at a time."""
+
+    def __init__(self) -> None:
+        self._held = b""
+
+    def take(self, data: bytes) -> bytes:
+        data = self._held + data
+        even = len(data) // 2 * 2
+        self._held = data[even:]
+        return data[:even].lower()
+
+    def rest(self) -> bytes:
+        return self._held
+
+
+class Whispering:
+    """Of one connection."""
+
+    def __init__(self) -> None:
+        self.to_server, self.to_client = Whispers(), Whispers()
+
+
+async def test_a_filter_alters_what_passes_and_what_it_held_comes_in_the_end() -> None:
+    server = await asyncio.start_server(echo, "127.0.0.1", 0)
+    async with (
+        server,
+        Proxy.to(*server.sockets[0].getsockname(), filtered=Whispering) as proxy,
+        client(proxy) as one,
+        client(proxy) as other,
+    ):
+        for number, (reader, writer) in enumerate((one, other)):
+            writer.write(b"HEY %d YOU" % number)
+            assert await asyncio.wait_for(reader.readexactly(8), LONG) == b"hey %d yo" % number
+            writer.write_eof()
+            assert await asyncio.wait_for(reader.read(), LONG) == b"U"

@@ -26,6 +26,7 @@ from application.errors import Unavailable
 from application.ports import DeadLetter
 from domain.identifiers import UserId
 from entrypoints.embedded import EmbeddedServers
+from entrypoints.soak.damage import Kind, damage
 from tests import raw_records
 from tests.build import ADA, BOB, a_user
 from tests.memory import MemoryFeeds, MemoryUsers
@@ -424,19 +425,11 @@ class Accidents:
 
     def _damaged(self, data: bytes) -> bytes:
         """What a broker sent, as it comes out of a bad cable, disk or release."""
-        how = self._source.choice(["sum", "codec", "cut", *["nothing"] * 5])
-        if not data or how == "nothing":
+        how = self._source.choice([*Kind, *[None] * 5])
+        if not data or how is None:
             return data
-        self.happened[how] += 1
-        raw, at = bytearray(data), self._source.randrange(raw_records.HEAD, len(data))
-        if how == "sum":
-            raw[at] ^= 0xFF
-        elif how == "codec":
-            length = int.from_bytes(raw[8:12]) + 12
-            raw[:length] = raw_records.signed(raw[:22] + b"\x07" + raw[23:length])
-        else:
-            del raw[at:]
-        return bytes(raw)
+        self.happened[how.value] += 1
+        return damage(data, how, self._source)
 
     def _unpack_alone(self, data: bytes, *place: Any, **more: Any) -> records.Found:
         return self._unpack(self._damaged(data), *place, **more)
@@ -479,7 +472,7 @@ async def test_read_errors_of_every_kind_lose_nothing(
     assert len(stored) == len(good)
     assert set(stored) == good
     assert set(buried.values()) == {b"number %d" % number for number in range(count) if not number % poison}
-    assert {"sum", "codec", "cut", "between"} <= set(accidents.happened)
+    assert {*Kind, "between"} <= set(accidents.happened)
     print(f"seed {seed}: {sum(ends)} records; accidents: {dict(accidents.happened)}")
 
 

@@ -364,6 +364,92 @@ def test_alarms_in_quiet_times_are_found(good: Evidence) -> None:
     found(checks.health_is_true, replace(good, polls=polls(range(10, 30), range(50, 55))), "quiet", "5 times")
 
 
+def held_partitions(*away: range) -> list[Poll]:
+    """What a consumer says whose partitions stand still now and then."""
+    return [
+        Poll(
+            float(t),
+            "consumer",
+            "consumer 0",
+            {"kafka": True, "partitions": not any(t in span for span in away)},
+        )
+        for t in range(60)
+    ]
+
+
+DAMAGED = [Injected("damaged records from Kafka", 9.5, 19.5, 1.0, 2.0)]
+
+
+def test_partitions_may_stand_still_while_records_are_damaged_and_right_after(good: Evidence) -> None:
+    evidence = replace(good, polls=held_partitions(range(11, 14), range(16, 29)), injected=DAMAGED)
+
+    held(checks.health_is_true, evidence)
+
+
+def test_a_partition_that_stands_still_for_long_after_damage_is_found(good: Evidence) -> None:
+    evidence = replace(good, polls=held_partitions(range(11, 40)), injected=DAMAGED)
+
+    found(checks.health_is_true, evidence, "consumer 0", "partitions", "10 times")
+
+
+def test_a_partition_may_stand_still_until_everything_works_again(good: Evidence) -> None:
+    slow = [replace(DAMAGED[0], ready_after=25.0)]
+
+    held(checks.health_is_true, replace(good, polls=held_partitions(range(11, 45)), injected=slow))
+
+
+def test_a_consumer_that_is_slow_to_start_again_has_no_partition_yet(good: Evidence) -> None:
+    """On a busy machine: it answers late, and what it says is true."""
+    starting = [Poll(float(t), "consumer", "consumer 0", {"kafka": t >= 38}) for t in range(35, 60)]
+    evidence = replace(good, polls=starting, injected=[Injected("kill consumer", 15.0, 20.0, 17.5, 24.0)])
+
+    held(checks.health_is_true, evidence)
+
+
+def test_a_partition_that_stands_still_for_ever_is_found(good: Evidence) -> None:
+    for_ever = [Injected("damaged records from Kafka", -49.5, -39.5, None, None)]
+    evidence = replace(good, polls=held_partitions(range(60)), injected=for_ever)
+
+    found(checks.health_is_true, evidence, "consumer 0", "partitions", "39 times")
+    found(checks.recovers, evidence, "ready again never")
+
+
+def test_a_partition_that_stands_still_before_anything_was_damaged_is_found(good: Evidence) -> None:
+    evidence = replace(good, polls=held_partitions(range(2, 8)), injected=DAMAGED)
+
+    found(checks.health_is_true, evidence, "consumer 0", "partitions", "6 times")
+
+
+@pytest.mark.parametrize(
+    ("fault", "role", "server"),
+    [
+        ("read-only PostgreSQL", "api", "postgres"),
+        ("read-only PostgreSQL", "consumer", "postgres"),
+        ("demoted Redis", "api", "redis"),
+        ("demoted Redis", "consumer", "redis"),
+        ("demoted Redis that does not serve what is stale", "api", "redis"),
+        ("demoted Redis that does not serve what is stale", "consumer", "redis"),
+    ],
+)
+def test_a_server_that_is_there_and_of_no_use_has_to_be_told_of(
+    good: Evidence, fault: str, role: str, server: str
+) -> None:
+    injected = [Injected(fault, 9.5, 29.5, 1.0, 2.0)]
+    silent = [Poll(float(t), role, f"{role} 0", {server: True}) for t in range(60)]
+    honest = [replace(poll, checks={server: not 10 <= poll.t < 30}) for poll in silent]
+
+    found(checks.health_is_true, replace(good, polls=silent, injected=injected), server, "away never")
+    held(checks.health_is_true, replace(good, polls=honest, injected=injected))
+
+
+@pytest.mark.parametrize("fault", ["Redis closes idle connections", "damaged records from Kafka"])
+def test_what_a_service_can_do_without_need_not_be_told_of(good: Evidence, fault: str) -> None:
+    polls = [Poll(float(t), "api", "api 0", {"redis": True, "kafka": True}) for t in range(60)]
+    injected = [Injected(fault, 9.5, 29.5, 1.0, 2.0)]
+
+    held(checks.health_is_true, replace(good, polls=polls, injected=injected))
+
+
 @pytest.mark.parametrize(
     ("took", "words"), [((1.0, None), "delivered again never"), ((75.0, 2.0), "ready again after 75.0 s")]
 )

@@ -23,6 +23,18 @@ def test_every_fault_comes_once_before_one_comes_twice() -> None:
     assert set(names[: len(CATALOGUE)]) == set(CATALOGUE)
 
 
+def test_what_neither_kills_nor_cuts_off_is_drawn_too() -> None:
+    names = [each.fault for each in draw(3, HOUR, durable_broker=False)]
+
+    assert {
+        "read-only PostgreSQL",
+        "demoted Redis",
+        "demoted Redis that does not serve what is stale",
+        "Redis closes idle connections",
+        "damaged records from Kafka",
+    } <= set(names)
+
+
 def test_faults_follow_one_another_within_the_time() -> None:
     planned = draw(11, HOUR, durable_broker=True)
 

@@ -5,8 +5,9 @@ import random
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
-from entrypoints.embedded import Server
+from entrypoints.embedded import DATABASE, LOOPBACK, Server, free_port
 from entrypoints.processes import Process
 from entrypoints.soak.product import Service
 from entrypoints.soak.proxy import Proxy
@@ -89,6 +90,72 @@ async def _flushed(stage: Stage) -> AsyncIterator[None]:
     yield
 
 
+# --- servers that take no writes, or no rests -------------------------------------------------------------
+
+
+_END_SESSIONS = """
+    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+     WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()
+"""
+
+
+@asynccontextmanager
+async def _read_only(stage: Stage) -> AsyncIterator[None]:
+    """As after a failover: who connects is let in, and nobody can write. In the end only those who connect
+    anew can: a session keeps what it began with.
+    """
+    postgres = stage.servers.postgres
+    if postgres is None:
+        raise LookupError("PostgreSQL does not run here")
+    setting = "default_transaction_read_only"
+    await asyncio.to_thread(postgres.sql, f"ALTER DATABASE {DATABASE} SET {setting} = on")
+    await asyncio.to_thread(postgres.sql, _END_SESSIONS, database=DATABASE)
+    try:
+        yield
+    finally:
+        await asyncio.to_thread(postgres.sql, f"ALTER DATABASE {DATABASE} RESET {setting}")
+
+
+def _demoted(*, stale: str) -> Callable[[Stage], _Applied]:
+    """A replica of a server that is not there: it says READONLY to writes. One that must not serve what may
+    be stale says MASTERDOWN to nearly everything.
+    """
+
+    @asynccontextmanager
+    async def applied(stage: Stage) -> AsyncIterator[None]:
+        async with _configured("replica-serve-stale-data", stale)(stage):
+            await _redis(stage, "REPLICAOF", LOOPBACK, free_port())
+            try:
+                yield
+            finally:
+                await _redis(stage, "REPLICAOF", "NO", "ONE")
+
+    return applied
+
+
+def _configured(name: str, value: str) -> Callable[[Stage], _Applied]:
+    """Redis with another setting."""
+
+    @asynccontextmanager
+    async def applied(stage: Stage) -> AsyncIterator[None]:
+        before = await _redis(stage, "CONFIG GET", name)
+        await _redis(stage, "CONFIG SET", name, value)
+        try:
+            yield
+        finally:
+            await _redis(stage, "CONFIG SET", name, before[name])
+
+    return applied
+
+
+async def _redis(stage: Stage, *words: Any) -> Any:
+    client = stage.redis()
+    try:
+        return await client.execute_command(*words)  # type: ignore[no-untyped-call]
+    finally:
+        await client.aclose()
+
+
 # --- ways that are spoiled --------------------------------------------------------------------------------
 
 
@@ -127,6 +194,15 @@ def _resets(server: str, roles: tuple[str, ...]) -> Callable[[Stage], _Applied]:
             task.cancel()
 
     return applied
+
+
+@asynccontextmanager
+async def _damaged(stage: Stage) -> AsyncIterator[None]:
+    stage.damage.on = True
+    try:
+        yield
+    finally:
+        stage.damage.on = False
 
 
 # --- our own processes ------------------------------------------------------------------------------------
@@ -173,6 +249,11 @@ def _severing(server: str, roles: tuple[str, ...] = ROLES) -> frozenset[tuple[st
 def _catalogue() -> Sequence[Fault]:
     found = [
         Fault("flush Redis", _flushed),
+        Fault("read-only PostgreSQL", _read_only, _severing("postgres")),
+        Fault("demoted Redis", _demoted(stale="yes"), _severing("redis")),
+        Fault("demoted Redis that does not serve what is stale", _demoted(stale="no"), _severing("redis")),
+        Fault("Redis closes idle connections", _configured("timeout", "1")),
+        Fault("damaged records from Kafka", _damaged),
         Fault("a second consumer joins and leaves", _another_consumer),
     ]
     for role, word in (("api", "API"), ("consumer", "consumer")):

@@ -1,7 +1,7 @@
 """A TCP proxy that spoils the way to a server: slow, narrow, in pieces, silent, cut or gone.
 
 What it does can be changed at any moment, for what is open and for what comes. The server may listen on a
-port or on a socket file.
+port or on a socket file. A filter that knows the server's protocol may alter what passes.
 """
 
 import asyncio
@@ -12,13 +12,51 @@ import struct
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import Protocol, Self
 
 _HOST = "127.0.0.1"
 _CHUNK = 64 * 1024
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER of no time: unsent bytes are dropped, the peer gets RST
 
 Connect = Callable[[], Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]]]
+
+
+class Tap(Protocol):
+    """Sees the bytes of one direction of a connection, and may alter them."""
+
+    def take(self, data: bytes) -> bytes:
+        """Return what is to be passed on now."""
+
+    def rest(self) -> bytes:
+        """What was held back when nothing more comes."""
+
+
+class Filter(Protocol):
+    """Sees both directions of a connection, from the first byte on."""
+
+    @property
+    def to_server(self) -> Tap: ...
+
+    @property
+    def to_client(self) -> Tap: ...
+
+
+class _Untouched:
+    """Lets everything pass."""
+
+    @property
+    def to_server(self) -> Tap:
+        return self
+
+    @property
+    def to_client(self) -> Tap:
+        return self
+
+    def take(self, data: bytes) -> bytes:
+        return data
+
+    def rest(self) -> bytes:
+        return b""
 
 
 class Direction(enum.Flag):
@@ -73,19 +111,25 @@ class Way:
 class Proxy:
     """Listens on a port of loopback while it is entered, and passes on to the server."""
 
-    def __init__(self, connect: Connect, *, port: int = 0) -> None:
+    def __init__(
+        self, connect: Connect, *, port: int = 0, filtered: Callable[[], Filter] = _Untouched
+    ) -> None:
+        """`filtered` makes a filter for each connection."""
         self.port = port
         self.accepted = 0
         self._connect = connect
+        self._filtered = filtered
         self._ways = {direction: Way() for direction in Direction.BOTH}
         self._listener: socket.socket | None = None
         self._accepting: asyncio.Task[None] | None = None
         self._open: dict[asyncio.Task[None], list[asyncio.StreamWriter]] = {}
 
     @classmethod
-    def to(cls, host: str, server_port: int, *, port: int = 0) -> Self:
+    def to(
+        cls, host: str, server_port: int, *, port: int = 0, filtered: Callable[[], Filter] = _Untouched
+    ) -> Self:
         """In front of a server's port; on a port of its own unless one is given."""
-        return cls(lambda: asyncio.open_connection(host, server_port), port=port)
+        return cls(lambda: asyncio.open_connection(host, server_port), port=port, filtered=filtered)
 
     @classmethod
     def to_file(cls, path: Path, *, port: int = 0) -> Self:
@@ -168,6 +212,7 @@ class Proxy:
 
     async def _serve(self, client: socket.socket, writers: list[asyncio.StreamWriter]) -> None:
         up, down = self._ways[Direction.TO_SERVER], self._ways[Direction.TO_CLIENT]
+        between = self._filtered()
         try:
             from_client, to_client = await asyncio.open_connection(sock=client)
             writers.append(to_client)
@@ -175,8 +220,8 @@ class Proxy:
             from_server, to_server = await self._connect()
             writers.append(to_server)
             async with asyncio.TaskGroup() as both:
-                both.create_task(_pump(from_client, to_server, up))
-                both.create_task(_pump(from_server, to_client, down))
+                both.create_task(_pump(from_client, to_server, up, between.to_server))
+                both.create_task(_pump(from_server, to_client, down, between.to_client))
         except* OSError:  # a peer that is gone, or was never there: the other one is told
             for writer in writers:
                 _reset(writer)
@@ -185,10 +230,11 @@ class Proxy:
                 writer.close()
 
 
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, way: Way) -> None:
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, way: Way, tap: Tap) -> None:
     try:
         while data := await reader.read(_CHUNK):
-            await way.carry(data, writer)
+            await way.carry(tap.take(data), writer)
+        await way.carry(tap.rest(), writer)
     except OSError:
         await way.flows.wait()  # a black hole does not tell either that a side has gone
         raise

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import asyncpg
 import httpx
 import psutil
 from aiokafka.errors import KafkaError
@@ -24,7 +23,7 @@ from entrypoints.soak.follower import Follower
 from entrypoints.soak.history import History
 from entrypoints.soak.product import create_users
 from entrypoints.soak.stage import Stage, staged
-from entrypoints.soak.stores import Record, Stores, Topic
+from entrypoints.soak.stores import AWAY, Record, Stores, Topic
 from entrypoints.soak.traffic import Traffic
 from entrypoints.soak.waiting import TooLate, eventually
 from entrypoints.soak.watch import Totals, Watch, gauges, health
@@ -108,7 +107,7 @@ class Soak:
         (self._folder / "schedule.txt").write_text("".join(f"{each}\n" for each in self._plan.faults))
         with contextlib.closing(self._history):
             async with (
-                staged(self._plan.broker, self._folder) as stage,
+                staged(self._plan.broker, self._folder, seed=self._plan.seed) as stage,
                 Stores.open(stage.product.settings) as stores,
             ):
                 return await self._on(stage, stores)
@@ -250,7 +249,7 @@ class Soak:
             try:
                 left = await topic.rest(await topic.committed())
                 versions = await stores.versions()
-            except (KafkaError, asyncpg.PostgresError, OSError, TimeoutError) as error:
+            except (KafkaError, *AWAY) as error:
                 waiting_for = repr(error)
                 return False
             behind = [one.user for one in followers if _at(one) != versions.get(one.user, 0)]
@@ -288,6 +287,9 @@ class Soak:
         )
         evidence = await self._with_offsets(evidence, watch, topic)
         verdicts = judge(evidence)
+        self._notes += [
+            f"records were damaged: {how}, {times} times" for how, times in stage.damage.done.items()
+        ]
         return Result(self._plan, verdicts, self._injected, watch.totals, watch, stage.exits, self._notes)
 
     async def _dead_letters(self, topic: Topic) -> Sequence[Record] | None:

@@ -1,6 +1,7 @@
 """Where a run plays: the servers, a way to each of them that can be spoiled, and the product's processes."""
 
 import asyncio
+import random
 import secrets
 import tempfile
 import time
@@ -25,6 +26,7 @@ from entrypoints.embedded import (
     free_port,
 )
 from entrypoints.settings import Settings
+from entrypoints.soak.damage import Damage
 from entrypoints.soak.product import Api, Product, Service
 from entrypoints.soak.proxy import Proxy
 
@@ -41,6 +43,8 @@ class Stage:
     ways: Mapping[tuple[str, str], Proxy]
     """From a role (`api`, `consumer`) to a server (`postgres`, `redis`, `kafka`). Clients of Kafka go where
     the broker says it is, which is one address: both roles share one way."""
+    damage: Damage
+    """What damages records on the way from Kafka."""
     product: Product
     apis: list[Api] = field(default_factory=list)
     consumers: list[Service] = field(default_factory=list)
@@ -82,9 +86,11 @@ class Stage:
 
 @asynccontextmanager
 async def staged(
-    broker: Callable[..., KafkaServer], log_folder: Path, *, apis: int = 2
+    broker: Callable[..., KafkaServer], log_folder: Path, *, seed: int = 0, apis: int = 2
 ) -> AsyncIterator[Stage]:
-    """Boot everything in a temporary folder; in the end everything is gone but the logs."""
+    """Boot everything in a temporary folder; in the end everything is gone but the logs. Which records are
+    damaged, when some are to be, is drawn from the seed.
+    """
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bellwire-soak-")))
         kafka_port = free_port()
@@ -92,8 +98,9 @@ async def staged(
         servers = await asyncio.to_thread(start.__enter__)
         stack.push_async_callback(asyncio.to_thread, start.__exit__, None, None, None)
         _hasten(servers)
-        ways = await _ways(servers, kafka_port, stack)
-        stage = Stage(servers, ways, _product(servers, ways, log_folder))
+        damage = Damage(random.Random(seed))
+        ways = await _ways(servers, kafka_port, damage, stack)
+        stage = Stage(servers, ways, damage, _product(servers, ways, log_folder))
         stack.push_async_callback(stage.product.stop)
         await stage.product.prepare()
         for _ in range(apis):
@@ -110,10 +117,10 @@ def _hasten(servers: EmbeddedServers) -> None:
 
 
 async def _ways(
-    servers: EmbeddedServers, kafka_port: int, stack: AsyncExitStack
+    servers: EmbeddedServers, kafka_port: int, damage: Damage, stack: AsyncExitStack
 ) -> Mapping[tuple[str, str], Proxy]:
     redis, kafka = urlsplit(servers.redis_url), urlsplit(f"//{servers.kafka_bootstrap}")
-    kafka_way = Proxy.to(LOOPBACK, kafka.port or 0, port=kafka_port)
+    kafka_way = Proxy.to(LOOPBACK, kafka.port or 0, port=kafka_port, filtered=damage.connection)
     ways = {("api", "kafka"): kafka_way, ("consumer", "kafka"): kafka_way}
     for role in ROLES:
         ways[role, "postgres"] = Proxy.to_file(_socket_file(servers.postgres_url))

@@ -14,6 +14,10 @@ from redis.asyncio import Redis
 
 from entrypoints.settings import Settings
 
+# When the server ends an idle session, asyncpg may raise InternalClientError, which is of no family.
+AWAY = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
+"""What is raised while PostgreSQL cannot be asked."""
+
 _FETCH_SECONDS = 20.0
 _READ_SECONDS = 300.0
 _QUIET_FETCHES = 3

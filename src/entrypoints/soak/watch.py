@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import asyncpg
 import httpx
 import psutil
 from aiokafka.errors import KafkaError
@@ -15,7 +14,7 @@ from aiokafka.errors import KafkaError
 from entrypoints.soak.history import History
 from entrypoints.soak.product import Service
 from entrypoints.soak.stage import Stage
-from entrypoints.soak.stores import Record, Stores, Topic
+from entrypoints.soak.stores import AWAY, Record, Stores, Topic
 
 _SAMPLE_SECONDS = 1.0
 _HEALTH_SECONDS = 1.0
@@ -119,7 +118,7 @@ class Watch:
         """Beside the samples: a server that does not answer must not stop those."""
         while True:
             # When it fails, the last count becomes too old to be shown.
-            with contextlib.suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
+            with contextlib.suppress(*AWAY):
                 async with asyncio.timeout(_PATIENCE):
                     self._counted = await self.stores.count(), time.monotonic()
             await asyncio.sleep(_SAMPLE_SECONDS)
@@ -155,13 +154,7 @@ class Watch:
             try:
                 async with asyncio.timeout(6 * _PATIENCE):
                     await self.compare_offsets()
-            except (
-                KafkaError,
-                asyncpg.PostgresError,
-                asyncpg.InterfaceError,
-                OSError,
-                TimeoutError,
-            ) as error:
+            except (KafkaError, *AWAY) as error:
                 self.history.note("offsets not compared", error=repr(error))
 
     async def compare_offsets(self) -> None:
