@@ -280,7 +280,7 @@ async def test_a_batch_that_can_never_be_unpacked_is_given_up_when_told_to_and_k
     assert (kept["dlq-original-offset"], kept["dlq-original-last-offset"]) == (b"1", b"1")
     unknown_codec.undo()
     place = TopicPartition(broker.topics.name, 0)
-    (record,) = records.unpack(letter.value or b"", place, 1, most=9).records
+    (record,) = records.unpack(letter.value or b"", place, 1, highwater=3, most=9).records
     assert json.loads(record.value)["message"] == "lost"
     box = KafkaDeadLetterBox(broker.bootstrap, broker.topics)
     await box.start()

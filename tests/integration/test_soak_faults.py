@@ -137,7 +137,7 @@ class Reader:
         ((_, ((_, code, *_, data),)),) = answer.topics
         assert code == 0
         try:
-            records = unpack(data, TopicPartition(self._topic, 0), 0, most=99).records
+            records = unpack(data, TopicPartition(self._topic, 0), 0, highwater=10_000, most=99).records
         except Unreadable:
             return []
         return [record.value for record in records]

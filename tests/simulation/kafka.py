@@ -380,6 +380,9 @@ class Consumer:
     def paused(self) -> Any:
         return dict.fromkeys(self._paused).keys()
 
+    def highwater(self, partition: TopicPartition) -> int:
+        return len(self._kafka.log[partition.partition])
+
     async def end_offsets(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
         log = self._kafka.log
         ends: dict[TopicPartition, int] = await self._ask(

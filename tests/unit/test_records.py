@@ -63,7 +63,6 @@ def test_it_begins_and_ends_where_it_is_told_to() -> None:
 
     assert values(found(data, 1, most=2)) == [b"b", b"c"]
     assert found(data, 1, most=2).end == 3
-    assert values(found(data, 3)) == [b"d"]
 
 
 def test_what_was_aborted_is_passed() -> None:
@@ -144,6 +143,37 @@ def test_what_lies_before_the_damage_is_read(how: str) -> None:
 
 def test_where_nothing_is_nothing_is_found() -> None:
     assert found(b"", 7) == Found([], 7, 99)
+
+
+def moved(batch: bytes, base: int) -> bytes:
+    """It says that it begins elsewhere, which no sum covers."""
+    return struct.pack(">q", base) + batch[8:]
+
+
+@pytest.mark.parametrize("base", [0, 4, 98, 5_000_000, -1, 2**62])
+def test_a_batch_that_lies_where_none_can_is_not_believed(base: int) -> None:
+    one, two = a_batch(b"one", b"two", first=5), a_batch(b"three", first=7)
+
+    if base != 4:  # which could be: the broker sends the batch in which the offset lies
+        with pytest.raises(Unreadable) as caught:
+            found(moved(one, base) + two, 5)
+        assert (caught.value.end, caught.value.raw) == (7, moved(one, base))
+    got = found(one + moved(two, base), 5)
+
+    assert (values(got), got.end) == ([b"one", b"two"], 7) or base == 98
+
+
+def test_a_damaged_batch_is_believed_in_nothing() -> None:
+    """Giving it up must not give up what lies behind it."""
+    one, two = bytearray(a_batch(b"one", b"two", first=5)), a_batch(b"three", first=7)
+    one[23:27] = struct.pack(">i", 60)  # how many offsets it has
+
+    with pytest.raises(Unreadable) as caught:
+        found(bytes(one) + two, 5)
+    assert caught.value.end == 7
+    with pytest.raises(Unreadable) as caught:
+        found(bytes(one), 5)
+    assert caught.value.end == 6
 
 
 SAMPLES = [

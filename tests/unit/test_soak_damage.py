@@ -29,7 +29,7 @@ def batches(codec: str = "none") -> bytes:
 
 
 def values(data: bytes) -> list[bytes]:
-    return [record.value for record in unpack(data, PLACE, 0, most=99).records]
+    return [record.value for record in unpack(data, PLACE, 0, highwater=99, most=99).records]
 
 
 def framed(head: bytes, body: bytes) -> bytes:

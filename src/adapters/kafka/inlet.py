@@ -7,7 +7,7 @@ from time import time
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
-from aiokafka.errors import IllegalStateError, KafkaError
+from aiokafka.errors import CorruptRecordException, IllegalStateError, KafkaError
 
 from adapters.kafka import records
 from adapters.kafka.batch import Batch, Entry, Part, entry
@@ -123,6 +123,8 @@ class KafkaInlet:
                 timeout_ms=int(wait_seconds * 1000), max_records=self._batch_records
             )
             self._check_fetching()
+            for partition, read in found.items():
+                self._check_places(partition, read)
         # Also what is no error of Kafka's: codecs and malformed records raise what they like.
         except Exception as error:
             raise self._undone(error) from error
@@ -212,6 +214,12 @@ class KafkaInlet:
         fetching = self._consumer._fetcher.error_future  # type: ignore[union-attr]  # noqa: SLF001
         if fetching.done():
             fetching.result()
+
+    def _check_places(self, partition: TopicPartition, read: Sequence[Any]) -> None:
+        """Raise if records cannot lie where they say they do: no sum covers where a batch begins."""
+        begin, end = self._handed.get(partition, 0), self._consumer.highwater(partition)  # type: ignore[union-attr]
+        if read and not begin <= read[0].offset <= read[-1].offset < end:
+            raise CorruptRecordException(f"{partition} from {begin} to {end} has no offset {read[-1].offset}")
 
     async def _read(self, partition: TopicPartition, start: int, most: int) -> tuple[records.Found, Batch]:
         client = self._consumer._client  # type: ignore[union-attr]  # noqa: SLF001 - there is no other way

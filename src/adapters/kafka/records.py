@@ -141,13 +141,13 @@ def unpack(
     offset: int,
     *,
     aborted: Sequence[tuple[int, int]] = (),
-    highwater: int = 0,
+    highwater: int,
     most: int,
 ) -> Found:
     """Return the records in what a broker sent, from an offset on. Raises Unreadable if not even the first
     can be unpacked; what lies before one that cannot is returned.
     """
-    batches = _Batches(data)
+    batches = _Batches(data, offset, highwater)
     # aiokafka's own: checks the sums, leaves out what was aborted and what only marks a transaction's end.
     unpacking = PartitionRecords(partition, batches, aborted, offset, None, None, True, READ_COMMITTED)
     records: list[Any] = []
@@ -160,19 +160,23 @@ def unpack(
     # Whatever a codec raises, or a structure that is none: it is told of, and nothing was passed.
     except Exception as error:
         if unpacking.next_fetch_offset == offset:
-            end, raw = batches.current
-            raise Unreadable(offset, max(end, offset + 1), raw, repr(error)) from error
+            raise Unreadable(offset, *batches.given_up(offset), repr(error)) from error
     return Found(records, unpacking.next_fetch_offset, highwater, batches.odd)
 
 
 class _Batches:
-    """Stands in for aiokafka's MemoryRecords: what a broker sent, batch by batch."""
+    """Stands in for aiokafka's MemoryRecords: what a broker sent, batch by batch.
 
-    def __init__(self, data: bytes) -> None:
+    No sum covers where a batch begins and how long it is. But each lies behind the one before, and within
+    the partition.
+    """
+
+    def __init__(self, data: bytes, offset: int, highwater: int) -> None:
         self._data = data
         self._at = 0
-        self.current = (0, data)
-        """The offset behind the batch that was taken last, and its bytes."""
+        self._offset = offset
+        self._highwater = highwater
+        self._taken = data
         self.odd = False
 
     def has_next(self) -> bool:
@@ -189,19 +193,39 @@ class _Batches:
 
     def next_batch(self) -> Any:
         """Take it."""
-        base, length = _START.unpack_from(self._data, self._at)
-        raw = self._data[self._at : self._at + _START.size + max(length, 0)]
-        self.current = (base + 1, raw)
-        if len(raw) < _SHORTEST:
-            raise CorruptRecordException(f"a batch of {len(raw)} bytes")
+        _, length = _START.unpack_from(self._data, self._at)
+        raw = self._taken = self._data[self._at : self._at + _START.size + max(length, 0)]
         self._at += len(raw)
-        if raw[_MAGIC_AT] < 2:
+        if len(raw) >= _SHORTEST and raw[_MAGIC_AT] < 2:
             return LegacyRecordBatch(raw, raw[_MAGIC_AT])
         if len(raw) < _RECORDS_AT:
             raise CorruptRecordException(f"a batch of {len(raw)} bytes")
         batch = _Batch(raw, self)
-        self.current = (batch.next_offset, raw)
+        if not self._offset < batch.next_offset <= self._highwater:
+            raise CorruptRecordException(f"a batch that ends at offset {batch.next_offset}")
+        self._offset = batch.next_offset
         return batch
+
+    def given_up(self, offset: int) -> tuple[int, bytes]:
+        """The offset behind the batch that was taken last, in which nothing could be read from this offset
+        on, as far as that can be known; and its bytes.
+        """
+        whole = self._sound(self._taken)
+        if whole is not None and offset < whole.next_offset <= self._highwater:
+            return whole.next_offset, self._taken
+        following = self._sound(self._data[self._at :]) if self.has_next() else None
+        if following is not None and offset < following.base_offset <= self._highwater:
+            return following.base_offset, self._taken
+        return offset + 1, self._taken
+
+    @staticmethod
+    def _sound(data: bytes) -> Any:
+        """The batch that these bytes begin with, if its sum fits."""
+        if len(data) < _RECORDS_AT or data[_MAGIC_AT] < 2:
+            return None
+        _, length = _START.unpack_from(data)
+        batch = DefaultRecordBatch(data[: _START.size + length])
+        return batch if length >= _RECORDS_AT - _START.size and batch.validate_crc() else None
 
 
 class _Batch:
