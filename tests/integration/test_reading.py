@@ -394,6 +394,20 @@ async def test_a_topic_that_is_made_again_is_read_from_its_start(apache: Broker,
         await eventually(lambda: apache.is_through(count, 0, 0), "they are committed")
 
 
+async def test_where_the_topic_has_no_such_offset_any_more_it_is_read_from_its_start(apache: Broker) -> None:
+    """As when brokers lost the end of a partition: what was read before comes again, and changes nothing."""
+    for _ in range(5):
+        await apache.send(value())
+    stage = await apache.stage()
+    async with stage.working():
+        await stage.stored(5)
+        await eventually(lambda: apache.is_through(5, 0, 0), "they are committed")
+        stage.worker._put_back(TopicPartition(apache.topics.name, 0), 1_000, "lost")
+        await eventually(lambda: not stage.worker.held, "it is read again")
+        await apache.send(value(message="later"))
+        await stage.stored(6)
+
+
 @asynccontextmanager
 async def administration(broker: Broker) -> AsyncIterator[AIOKafkaAdminClient]:
     admin = AIOKafkaAdminClient(bootstrap_servers=broker.bootstrap)

@@ -217,9 +217,9 @@ class KafkaInlet:
 
     def _check_places(self, partition: TopicPartition, read: Sequence[Any]) -> None:
         """Raise if records cannot lie where they say they do: no sum covers where a batch begins."""
-        begin, end = self._handed.get(partition, 0), self._consumer.highwater(partition)  # type: ignore[union-attr]
-        if read and not begin <= read[0].offset <= read[-1].offset < end:
-            raise CorruptRecordException(f"{partition} from {begin} to {end} has no offset {read[-1].offset}")
+        end = self._consumer.highwater(partition)  # type: ignore[union-attr]
+        if read and not read[0].offset <= read[-1].offset < end:
+            raise CorruptRecordException(f"{partition} ends at {end} and has no offset {read[-1].offset}")
 
     async def _read(self, partition: TopicPartition, start: int, most: int) -> tuple[records.Found, Batch]:
         client = self._consumer._client  # type: ignore[union-attr]  # noqa: SLF001 - there is no other way
