@@ -37,6 +37,14 @@ async def service() -> AsyncIterator[Service]:
 
 
 @pytest.fixture
+async def serving() -> AsyncIterator[Service]:
+    """With what its lifespan brings, for those who knock at every door."""
+    async with Service.run(live=True) as service:
+        await service.add(ADA, BOB)
+        yield service
+
+
+@pytest.fixture
 def client(service: Service) -> httpx.AsyncClient:
     return service.client
 
@@ -72,10 +80,10 @@ def _routes(service: Service) -> list[tuple[str, str]]:
     return found
 
 
-async def test_every_route_is_guarded_or_on_the_list_of_public_ones(service: Service) -> None:
+async def test_every_route_is_guarded_or_on_the_list_of_public_ones(serving: Service) -> None:
     open_ones = set()
-    for method, path in _routes(service):
-        response = await service.client.request(method, path, json={})
+    for method, path in _routes(serving):
+        response = await serving.client.request(method, path, json={})
         if response.status_code != 401:
             open_ones.add((method, path))
         else:
@@ -85,27 +93,29 @@ async def test_every_route_is_guarded_or_on_the_list_of_public_ones(service: Ser
     assert open_ones == {(method, path) for method, path in PUBLIC if path != "/v1/sessions"} | {
         ("POST", "/v1/sessions")
     }
-    assert len(_routes(service)) >= 19
+    assert len(_routes(serving)) >= 19
 
 
 LOCKING = [f"/v1/users/ada/{change}" for change in ("disable", "enable", "revoke-tokens")]
 
 
-async def test_no_route_takes_another_users_token(service: Service) -> None:
-    for method, path in _routes(service):
+async def test_no_route_takes_another_users_token(serving: Service) -> None:
+    for method, path in _routes(serving):
         if "/ada" in path and path not in LOCKING:
-            response = await service.client.request(method, path, json={}, headers=service.bearer(BOB))
+            response = await serving.client.request(
+                method, path, json={}, headers=serving.bearer(BOB)
+            )
             problem(response, 403, "not-allowed")
 
 
-async def test_a_users_token_is_no_producers_key_and_the_other_way_round(service: Service) -> None:
-    for method, path in _routes(service):
+async def test_a_users_token_is_no_producers_key_and_the_other_way_round(serving: Service) -> None:
+    for method, path in _routes(serving):
         if (method, path) in PUBLIC:
             continue
-        wrong = service.bearer() if "otification" in path and "/ada" not in path else service.producer
+        wrong = serving.bearer() if "otification" in path and "/ada" not in path else serving.producer
         if path in {"/v1/users", "/createUser", *LOCKING}:
-            wrong = service.bearer()
-        response = await service.client.request(method, path, json={}, headers=wrong)
+            wrong = serving.bearer()
+        response = await serving.client.request(method, path, json={}, headers=wrong)
         problem(response, 401, "not-authenticated")
 
 
