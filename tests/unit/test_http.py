@@ -102,9 +102,7 @@ LOCKING = [f"/v1/users/ada/{change}" for change in ("disable", "enable", "revoke
 async def test_no_route_takes_another_users_token(serving: Service) -> None:
     for method, path in _routes(serving):
         if "/ada" in path and path not in LOCKING:
-            response = await serving.client.request(
-                method, path, json={}, headers=serving.bearer(BOB)
-            )
+            response = await serving.client.request(method, path, json={}, headers=serving.bearer(BOB))
             problem(response, 403, "not-allowed")
 
 

@@ -325,8 +325,8 @@ async def test_a_partition_that_cannot_be_unpacked_holds_up_no_other_and_says_so
     assert (await stage.version(ADA), await stage.version(BOB)) == (5, 5)
 
 
-async def test_it_is_said_all_the_time_that_a_partition_stands_still_also_while_it_is_tried_again(
-    monkeypatch: pytest.MonkeyPatch,
+async def test_readiness_says_all_the_time_that_a_partition_stands_still_and_the_log_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("adapters.kafka.holds._RETRY_SECONDS", 0.001)
     log = Log(p0=good(5))
@@ -339,6 +339,7 @@ async def test_it_is_said_all_the_time_that_a_partition_stands_still_also_while_
         while len(log.alone) < tries + 5:
             await asyncio.sleep(0)
             assert stage.worker.held
+    assert caplog.text.count("partition 0 was not read") == 1
 
 
 async def test_what_only_one_reader_stumbles_over_is_read_alone_as_long_as_it_comes() -> None:

@@ -185,7 +185,8 @@ class Worker:
             batch = await self._inlet.read_alone(partition, self._holds.failures(partition))
         except Unavailable as error:
             metrics.READ_FAILURES.inc()
-            logger.warning("partition %d was not read: %s", partition.partition, error)
+            if self._holds.reasons.get(partition) != str(error):  # else it has been said
+                logger.warning("partition %d was not read: %s", partition.partition, error)
             self._holds.hold(partition, str(error))
             return Batch()
         for part in batch.parts:
