@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaProducer
+from aiokafka.errors import InvalidTimestampError
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from sqlalchemy import text
 
@@ -231,7 +232,10 @@ async def test_whatever_the_timestamp_of_a_record_it_is_stored_or_a_dead_letter(
 ) -> None:
     batch = world.producer.create_batch()
     batch.append(key=b"ada", value=value(), timestamp=timestamp)
-    await (await world.producer.send_batch(batch, world.topic, partition=0))
+    try:
+        await (await world.producer.send_batch(batch, world.topic, partition=0))
+    except InvalidTimestampError:
+        pytest.skip("this broker refuses times to come, as Apache Kafka does from 4 on")
     await world.send(value(message="after all"))
 
     async with world.consuming():
