@@ -29,7 +29,7 @@ from domain.feed import Added
 from entrypoints import embedded
 from entrypoints.embedded import LOOPBACK, MissingServer
 from entrypoints.soak.proxy import Direction, Proxy
-from tests.build import ADA, LATER, NOW, a_feed, a_notification, an_id
+from tests.build import ADA, BOB, LATER, NOW, a_feed, a_notification, an_id
 from tests.memory import following
 from tests.product import eventually
 
@@ -149,13 +149,14 @@ async def _key(server: RedisServer) -> None:
 
 
 async def _page(server: RedisServer) -> None:
+    """Of a user of whom nothing is announced: that would void the lease."""
     index = RedisUnreadIndex(server, PREFIX, CAPACITY)
-    found = await index.page(ADA, 1, None)
+    found = await index.page(BOB, 1, None)
     if isinstance(found, Missing):
         assert found.lease is not None
-        await index.load(UnreadPage(a_feed(1, 0), [], more=False), found.lease)
-        assert isinstance(await index.page(ADA, 1, None), UnreadPage)
-    await index.forget(ADA)
+        await index.load(UnreadPage(a_feed(1, 0, BOB), [], more=False), found.lease)
+        assert isinstance(await index.page(BOB, 1, None), UnreadPage)
+    await index.forget(BOB)
 
 
 async def _announcement(server: RedisServer) -> None:
