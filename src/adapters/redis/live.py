@@ -52,7 +52,7 @@ class RedisLiveFrames:
 
     async def run(self) -> None:
         """Receive for as long as the process lives, reconnecting as often as it takes."""
-        while True:
+        while not _is_cancelled():
             left = self._server.left
             try:
                 await self._receive(left)
@@ -75,7 +75,7 @@ class RedisLiveFrames:
     async def _listen(self, pubsub: PubSub, left: int) -> None:
         heard = monotonic()
         beat = 0.0
-        while True:
+        while not _is_cancelled():
             if monotonic() - beat > _HEARTBEAT_SECONDS:
                 beat = monotonic()
                 await self._beat()
@@ -127,3 +127,9 @@ class RedisLiveFrames:
                 self._lost()
             else:
                 self._deliver([Frame(UserId(row[0]), *row[1:]) for row in rows])
+
+
+def _is_cancelled() -> bool:
+    """Whether this task was cancelled. redis-py may have taken that for an error, or for nothing."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
