@@ -390,7 +390,7 @@ async def test_a_topic_that_is_made_again_is_read_from_its_start(apache: Broker,
         await ensure_topics(apache.bootstrap, apache.topics)
         for _ in range(count):
             await apache.send_raw(raw_records.a_batch((b"bob", value(BOB), ())), 0)
-        await stage.stored(count, BOB)
+        await eventually(lambda: len(stage.ids(BOB)) == count, "the new topic is read", seconds=60)
         await eventually(lambda: apache.is_through(count, 0, 0), "they are committed")
 
 
