@@ -15,7 +15,6 @@ from typing import Any, Protocol
 
 import pytest
 
-from adapters import wire
 from application.errors import KeyReused, NotAuthenticated
 from application.ports import (
     Announcer,
@@ -43,6 +42,7 @@ from application.ports import (
     UnreadPage,
     Users,
 )
+from common import wire
 from domain.errors import Invalid, UnknownNotification, UnknownUser, UserTaken
 from domain.feed import Added, Feed, FeedChange, Marked, Settled
 from domain.identifiers import NotificationId, UserId

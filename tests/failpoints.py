@@ -23,7 +23,7 @@ from dependency_injector import providers
 from application.ports import Appended
 from domain.feed import FeedChange
 from domain.notification import Draft
-from entrypoints.consumer import consume
+from entrypoints.consumer.process import consume
 from entrypoints.container import build
 from entrypoints.logs import configure
 from entrypoints.loop import event_loop_factory

@@ -5,15 +5,15 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from adapters import metrics
 from adapters.clock import now
 from adapters.kafka.dead_letters import KafkaDeadLetters
 from adapters.kafka.inlet import KafkaInlet
 from adapters.kafka.topics import Topics
-from adapters.kafka.worker import Worker
 from adapters.websocket.hub import Hub
 from application.delivery import StoreNotifications
+from common import metrics
 from domain.identifiers import NotificationId, UserId
+from entrypoints.consumer.worker import Worker
 from tests import contracts
 from tests.build import ADA
 from tests.memory import MemoryAnnouncer, MemoryFeeds, MemoryIndex, MemoryUsers

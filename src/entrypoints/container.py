@@ -13,14 +13,11 @@ from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters import clock as system
-from adapters import wire
 from adapters.kafka.dead_letter_box import KafkaDeadLetterBox
 from adapters.kafka.dead_letters import KafkaDeadLetters
 from adapters.kafka.inlet import KafkaInlet
 from adapters.kafka.queue import KafkaQueue
 from adapters.kafka.topics import Topics, ensure_topics
-from adapters.kafka.watchdog import Watchdog
-from adapters.kafka.worker import Worker
 from adapters.postgres.api_keys import PostgresApiKeys
 from adapters.postgres.engine import create_engine
 from adapters.postgres.feeds import PostgresFeeds
@@ -66,6 +63,9 @@ from application.pruning import PruneFeeds
 from application.publishing import PublishBatch, PublishNotification
 from application.reconciling import ReconcileIndex
 from application.revoking import DisableUser, EnableUser, Revocations, RevokeTokens
+from common import wire
+from entrypoints.consumer.watchdog import Watchdog
+from entrypoints.consumer.worker import Worker
 from entrypoints.settings import Settings
 from entrypoints.version import app_version
 

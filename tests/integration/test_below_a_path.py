@@ -10,7 +10,7 @@ from urllib.parse import urljoin
 import httpx
 import pytest
 
-from entrypoints.consumer import health_app
+from entrypoints.consumer.process import health_app
 from tests.build import ADA
 from tests.serving import served
 from tests.wiring import Service, on_memory

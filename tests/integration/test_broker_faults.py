@@ -17,16 +17,16 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import for_code
 from aiokafka.partitioner import DefaultPartitioner
 
-from adapters import metrics
 from adapters.kafka import queue as queue_module
 from adapters.kafka.codec import decode
 from adapters.kafka.queue import KafkaQueue
 from adapters.kafka.topics import Topics
-from adapters.kafka.watchdog import Watchdog
 from application.errors import Stuck, Unavailable, Unconfirmed
 from application.ports import Appended
+from common import metrics
 from domain.identifiers import NotificationId, UserId
 from domain.notification import Draft
+from entrypoints.consumer.watchdog import Watchdog
 from entrypoints.lifespan import background
 from tests.build import a_draft, a_user
 from tests.integration.conftest import Run

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
-from adapters import tracing
 from adapters.kafka.batch import Batch
 from adapters.kafka.codec import Undecodable, decode
 from adapters.kafka.dead_letters import KafkaDeadLetters
@@ -19,14 +18,15 @@ from adapters.kafka.inlet import KafkaInlet
 from adapters.kafka.queue import KafkaQueue
 from adapters.kafka.topics import Topics, ensure_topics
 from application.errors import Unavailable, Unconfirmed
+from common import tracing
 from domain.notification import Draft
-from entrypoints.embedded import EmbeddedServers
 from entrypoints.lifespan import background
 from tests import contracts
 from tests.build import ADA, BOB, a_draft, a_user, an_id, drafts
 from tests.product import eventually
 from tests.stage import Stage
 from tests.stage import an_inlet as stage_inlet
+from workbench.embedded import EmbeddedServers
 
 PARTITIONS = 3
 NOWHERE = "127.0.0.1:1"

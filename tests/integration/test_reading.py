@@ -25,13 +25,13 @@ from application.dead_letters import ReplayDeadLetters, Selection, Skip
 from application.errors import Unavailable
 from application.ports import DeadLetter
 from domain.identifiers import UserId
-from entrypoints.embedded import EmbeddedServers
-from entrypoints.soak.damage import Kind, damage
 from tests import raw_records
 from tests.build import ADA, BOB, a_user
 from tests.memory import MemoryFeeds, MemoryUsers
 from tests.product import eventually
 from tests.stage import Stage
+from workbench.embedded import EmbeddedServers
+from workbench.soak.damage import Kind, damage
 
 PARTITIONS = 3
 CODECS = ["gzip", "snappy", "lz4", "zstd"]

@@ -20,10 +20,10 @@ from application.errors import Unavailable
 from application.ports import Claims, Frame, Missing, UnreadPage
 from domain.feed import Added, FeedChange, Settled
 from domain.identifiers import UserId
-from entrypoints.embedded import EmbeddedServers
 from tests import contracts
 from tests.build import ADA, BOB, LATER, NOW, a_feed, a_notification, an_id
 from tests.memory import following
+from workbench.embedded import EmbeddedServers
 
 CAPACITY = 100
 NOWHERE = "redis://127.0.0.1:1/0"

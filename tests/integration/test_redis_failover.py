@@ -26,12 +26,12 @@ from adapters.websocket.hub import Hub
 from application.errors import Unavailable
 from application.ports import Claims, Frame, Missing, UnreadPage
 from domain.feed import Added
-from entrypoints import embedded
-from entrypoints.embedded import LOOPBACK, MissingServer
-from entrypoints.soak.proxy import Direction, Proxy
 from tests.build import ADA, BOB, LATER, NOW, a_feed, a_notification, an_id
 from tests.memory import following
 from tests.product import eventually
+from workbench import embedded
+from workbench.embedded import LOOPBACK, MissingServer
+from workbench.soak.proxy import Direction, Proxy
 
 PREFIX = "test"
 CAPACITY = 100

@@ -8,15 +8,11 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any, TypeVar
 
-from adapters import clock, wire
-from adapters.kafka import dead_letters, holds, inlet, queue, records, watchdog, worker
+from adapters import clock
+from adapters.kafka import dead_letters, inlet, queue, records
 from adapters.kafka.dead_letters import KafkaDeadLetters
-from adapters.kafka.floods import Floods
-from adapters.kafka.holds import Holds
 from adapters.kafka.inlet import KafkaInlet
 from adapters.kafka.queue import KafkaQueue
-from adapters.kafka.watchdog import Watchdog
-from adapters.kafka.worker import Worker
 from adapters.redis import index, live, server
 from adapters.redis.announcer import RedisAnnouncer
 from adapters.redis.idempotency import RedisIdempotencyKeys
@@ -33,6 +29,12 @@ from application.ports import Lagging
 from application.publishing import PublishBatch, PublishNotification
 from application.reconciling import Mismatch, ReconcileIndex
 from application.revoking import Revocations
+from common import wire
+from entrypoints.consumer import holds, watchdog, worker
+from entrypoints.consumer.floods import Floods
+from entrypoints.consumer.holds import Holds
+from entrypoints.consumer.watchdog import Watchdog
+from entrypoints.consumer.worker import Worker
 from entrypoints.live import frames as client_frames
 from entrypoints.live import pace, session, sessions
 from entrypoints.live.session import Hello, Session, Streaming
@@ -125,7 +127,7 @@ class ServiceProcess:
 
 
 class ConsumerProcess(ServiceProcess):
-    """What entrypoints.consumer runs."""
+    """What entrypoints.consumer.process runs."""
 
     def __init__(self, service: Service, name: str) -> None:
         super().__init__(service, name)
@@ -152,7 +154,7 @@ class ConsumerProcess(ServiceProcess):
         self.working = self.start(self._work())
 
     async def _work(self) -> None:
-        """As entrypoints.consumer does."""
+        """As entrypoints.consumer.process does."""
         while not self.worker.stopping:
             try:
                 await self.worker.join()

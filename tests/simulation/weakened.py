@@ -6,7 +6,6 @@ from typing import Final
 
 from adapters.kafka.batch import Batch, Part
 from adapters.kafka.inlet import KafkaInlet, NotRead
-from adapters.kafka.worker import Worker
 from adapters.redis.announcer import RedisAnnouncer
 from adapters.redis.server import RedisServer
 from adapters.websocket.hub import Hub
@@ -14,6 +13,7 @@ from application.delivery import Stored, StoreNotifications
 from application.inbox import MarkNotifications
 from application.ports import Frame
 from domain.feed import FeedChange, Marked
+from entrypoints.consumer.worker import Worker
 from entrypoints.live.session import Session
 from entrypoints.live.sessions import Sessions
 from tests.simulation.processes import Parts

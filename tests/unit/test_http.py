@@ -966,7 +966,7 @@ async def test_every_answer_carries_an_id_and_says_not_to_sniff(
 
 
 async def test_the_trace_of_a_request_goes_on(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    from adapters import tracing
+    from common import tracing
 
     seen: list[str | None] = []
     put = service.memory.queue.put

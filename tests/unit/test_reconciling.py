@@ -13,7 +13,7 @@ from application.reconciling import Mismatch, Reconciled, ReconcileIndex
 from domain.feed import Feed, Settled
 from domain.identifiers import UserId
 from domain.notification import Mark
-from entrypoints import consumer
+from entrypoints.consumer import process as consumer
 from tests.build import ADA, BOB, LATER, a_user, an_id, drafts
 from tests.memory import MemoryIndex
 from tests.product import eventually

@@ -12,17 +12,17 @@ from aiokafka import TopicPartition
 
 from adapters.kafka.batch import Batch, Part
 from adapters.kafka.codec import Undecodable
-from adapters.kafka.floods import Floods
-from adapters.kafka.holds import Holds
 from adapters.kafka.inlet import NotRead
 from adapters.kafka.records import Unreadable
-from adapters.kafka.watchdog import Watchdog
-from adapters.kafka.worker import Failure, Worker
 from application.delivery import StoreNotifications
 from application.errors import Stuck, Unavailable
 from application.ports import Appended
 from domain.identifiers import NotificationId, UserId
 from domain.notification import Draft
+from entrypoints.consumer.floods import Floods
+from entrypoints.consumer.holds import Holds
+from entrypoints.consumer.watchdog import Watchdog
+from entrypoints.consumer.worker import Failure, Worker
 from tests.build import ADA, BOB, a_draft, a_user
 from tests.memory import MemoryFeeds
 from tests.wiring import Memory
@@ -328,7 +328,7 @@ async def test_a_partition_that_cannot_be_unpacked_holds_up_no_other_and_says_so
 async def test_readiness_says_all_the_time_that_a_partition_stands_still_and_the_log_once(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("adapters.kafka.holds._RETRY_SECONDS", 0.001)
+    monkeypatch.setattr("entrypoints.consumer.holds._RETRY_SECONDS", 0.001)
     log = Log(p0=good(5))
     log.damaged[P0] = 0
     stage = await on_stage(log)
@@ -452,7 +452,7 @@ async def test_with_everything_bad_every_partition_stops() -> None:
 async def test_what_a_flood_stopped_goes_on_once_the_records_can_be_stored(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("adapters.kafka.floods._LOOK_AGAIN_SECONDS", 0.01)
+    monkeypatch.setattr("entrypoints.consumer.floods._LOOK_AGAIN_SECONDS", 0.01)
     late = UserId("late")
     log = Log(p0=good(8, late))
     stage = await on_stage(log, limit=3)
@@ -470,7 +470,7 @@ async def test_what_a_flood_stopped_goes_on_once_the_records_can_be_stored(
 async def test_a_flood_is_read_once_and_only_where_it_stopped_looked_at_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("adapters.kafka.floods._LOOK_AGAIN_SECONDS", 0.01)
+    monkeypatch.setattr("entrypoints.consumer.floods._LOOK_AGAIN_SECONDS", 0.01)
     log = Log(p0=[poison() for _ in range(1_000)])
     log.batch_records = 10
     stage = await on_stage(log)
@@ -704,8 +704,8 @@ class Watched:
 class Dog:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now, self.broker, self.watched = 0.0, True, Watched()
-        monkeypatch.setattr("adapters.kafka.watchdog.monotonic", lambda: self.now)
-        monkeypatch.setattr("adapters.kafka.watchdog.broker_answers", self._answers)
+        monkeypatch.setattr("entrypoints.consumer.watchdog.monotonic", lambda: self.now)
+        monkeypatch.setattr("entrypoints.consumer.watchdog.broker_answers", self._answers)
         self.dog = Watchdog(self.watched, self.watched, "nowhere", patience_seconds=60)  # type: ignore[arg-type]
 
     async def _answers(self, bootstrap: str) -> bool:

@@ -9,10 +9,10 @@ from uuid import UUID
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from adapters import metrics, tracing
 from adapters.kafka import codec
 from adapters.kafka.topics import METADATA_SECONDS
 from application.errors import Unavailable, Unconfirmed
+from common import metrics, tracing
 from domain.notification import Draft
 
 logger = logging.getLogger(__name__)

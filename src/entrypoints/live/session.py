@@ -18,7 +18,6 @@ from uuid import UUID
 
 import msgspec
 
-from adapters import metrics, wire
 from application.accounts import AuthenticateUser
 from application.catching_up import CatchUps
 from application.errors import ApplicationError, NotAllowed, NotAuthenticated, Revoked, Unavailable
@@ -34,6 +33,7 @@ from application.ports import (
     Standing,
 )
 from application.revoking import Revocations
+from common import metrics, wire
 from domain.errors import DomainError, FieldError, Invalid, UnknownUser
 from domain.feed import Cursor, Feed
 from domain.identifiers import NotificationId
