@@ -47,7 +47,8 @@ from domain.errors import Invalid, UnknownNotification, UnknownUser, UserTaken
 from domain.feed import Added, Feed, FeedChange, Marked, Settled
 from domain.identifiers import NotificationId, UserId
 from domain.metadata import NO_METADATA
-from domain.notification import Draft, Mark, Notification, Status
+from domain.notification import Draft, Notification
+from domain.states import Mark, Status
 from tests.build import (
     ADA,
     BOB,

@@ -47,7 +47,8 @@ from application.ports import (
 from domain.errors import UnknownNotification, UnknownUser, UserTaken
 from domain.feed import Added, Feed, FeedChange, Marked, Settled
 from domain.identifiers import NotificationId, UserId
-from domain.notification import Draft, Mark, Notification, Status
+from domain.notification import Draft, Notification
+from domain.states import Mark, Status
 from domain.user import User
 from tests.build import NOW
 

@@ -8,7 +8,8 @@ from application.ports import Announcer, Appended, Clock, Feeds
 from domain.errors import Invalid
 from domain.feed import FeedChange, Marked
 from domain.identifiers import NotificationId, UserId
-from domain.notification import Draft, Mark
+from domain.notification import Draft
+from domain.states import Mark
 
 
 @dataclass(frozen=True, slots=True)

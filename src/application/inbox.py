@@ -16,7 +16,8 @@ from application.ports import (
 from domain.errors import FieldError, Invalid
 from domain.feed import Cursor, Feed, Marked, Settled
 from domain.identifiers import NotificationId, UserId
-from domain.notification import Mark, Notification, Status
+from domain.notification import Notification
+from domain.states import Mark, Status
 
 PAGE_LIMIT = 100
 MARK_LIMIT = 100

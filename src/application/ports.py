@@ -12,7 +12,8 @@ from typing import NamedTuple, NewType, Protocol, TypeAlias
 from application.errors import Unconfirmed
 from domain.feed import Added, Feed, FeedChange, Marked, Settled
 from domain.identifiers import NotificationId, UserId
-from domain.notification import Draft, Mark, Notification, Status
+from domain.notification import Draft, Notification
+from domain.states import Mark, Status
 from domain.user import User
 
 Clock: TypeAlias = Callable[[], datetime]

@@ -12,7 +12,7 @@ from adapters.postgres.engine import create_engine
 from adapters.redis.server import RedisServer, connect
 from application.ports import Scope
 from domain.identifiers import UserId
-from domain.notification import Mark
+from domain.states import Mark
 from entrypoints.app import create_app
 from entrypoints.container import Container
 from tests.build import ADA, a_user, an_id, drafts

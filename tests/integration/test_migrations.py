@@ -24,7 +24,7 @@ from adapters.postgres.tables import metadata
 from adapters.postgres.users import PostgresUsers
 from application.errors import Unavailable
 from common import metrics
-from domain.notification import Mark
+from domain.states import Mark
 from tests.build import ADA, LATER, NOW, TestClock, a_draft, a_metadata, a_user, an_id
 from tests.conftest import Databases, in_thread
 from workbench.embedded import POSTGRES_URL

@@ -27,7 +27,8 @@ from application.ports import FeedPage, Feeds, Missing, UnreadPage
 from common import wire
 from domain.feed import Added, Cursor, FeedChange, Marked, Settled
 from domain.identifiers import NotificationId
-from domain.notification import Draft, Mark, Status
+from domain.notification import Draft
+from domain.states import Mark, Status
 from tests.build import ADA, TestClock, a_draft, a_feed, a_user, an_id
 from tests.memory import MemoryFeeds, MemoryUsers
 from tests.model.history import History

@@ -28,7 +28,8 @@ from application.ports import Appended, UnreadPage
 from common import metrics, wire
 from domain.feed import Feed, FeedChange, Marked
 from domain.identifiers import NotificationId, UserId
-from domain.notification import Draft, Mark, Notification
+from domain.notification import Draft, Notification
+from domain.states import Mark
 from tests.build import a_content, a_user
 from tests.model.history import History
 from workbench.embedded import EmbeddedServers

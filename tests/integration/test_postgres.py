@@ -22,7 +22,7 @@ from application.ports import ApiKey, Claims, FeedHistory, Standing
 from application.revoking import Revocations
 from domain.identifiers import UserId
 from domain.metadata import Metadata
-from domain.notification import Mark, Status
+from domain.states import Mark, Status
 from tests import contracts
 from tests.build import ADA, BOB, LATER, NOW, TestClock, a_draft, a_user, an_id, drafts
 from tests.documents import NASTY

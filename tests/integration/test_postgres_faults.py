@@ -35,7 +35,8 @@ from application.delivery import StoreNotifications
 from application.errors import Refused, Unavailable
 from common import metrics
 from domain.identifiers import UserId
-from domain.notification import Draft, Mark, Status
+from domain.notification import Draft
+from domain.states import Mark, Status
 from entrypoints.app import create_app
 from entrypoints.container import Container
 from entrypoints.settings import Settings

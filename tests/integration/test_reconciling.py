@@ -9,7 +9,7 @@ import pytest
 from application.ports import UnreadPage
 from common import metrics
 from domain.identifiers import UserId
-from domain.notification import Mark
+from domain.states import Mark
 from entrypoints.consumer import process as consumer
 from entrypoints.container import Container
 from tests.build import ADA, BOB, LATER, a_draft, a_user, an_id, drafts

@@ -21,7 +21,7 @@ from application.ports import Dropped, Feeds, Retention, Spot, Users
 from application.pruning import PruneFeeds
 from domain.feed import Settled
 from domain.identifiers import UserId
-from domain.notification import Mark
+from domain.states import Mark
 from entrypoints.container import Container
 from tests import contracts
 from tests.build import ADA, BOB, LATER, NOW, a_draft, a_user, an_id, drafts

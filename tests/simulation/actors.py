@@ -16,7 +16,8 @@ from common import wire
 from domain.errors import DomainError
 from domain.feed import Cursor, Marked
 from domain.identifiers import NotificationId, UserId
-from domain.notification import Content, Mark, Status
+from domain.notification import Content
+from domain.states import Mark, Status
 from entrypoints.live.session import Hello
 from tests.simulation.loop import Process
 from tests.simulation.postgres import REFUSED

@@ -9,7 +9,8 @@ from application.ports import Appended, FeedHistory, FeedPage, Standing
 from common import wire
 from domain.feed import Added, Feed, Marked
 from domain.identifiers import NotificationId, UserId
-from domain.notification import Draft, Mark, Notification, Status
+from domain.notification import Draft, Notification
+from domain.states import Mark, Status
 from tests.build import a_user
 from tests.memory import MemoryFeeds, MemoryUsers
 from tests.model.history import History

@@ -13,7 +13,7 @@ from application.ports import UnreadPage
 from common import wire
 from domain.feed import Feed
 from domain.identifiers import UserId
-from domain.notification import Status
+from domain.states import Status
 from tests.simulation.actors import (
     LiveClient,
     Nemesis,

@@ -14,7 +14,8 @@ from urllib.parse import urljoin
 import msgspec
 import pytest
 
-from domain.notification import Draft, Mark, Notification
+from domain.notification import Draft, Notification
+from domain.states import Mark
 from entrypoints.commands import cli
 from entrypoints.live import frames, session
 from entrypoints.live.asyncapi import CLIENT_FRAMES, SERVER_FRAMES, document, tag

@@ -10,7 +10,8 @@ from application.errors import Refused, Unavailable
 from application.ports import Appended
 from domain.feed import Added, Marked, Settled
 from domain.identifiers import NotificationId, UserId
-from domain.notification import Draft, Status
+from domain.notification import Draft
+from domain.states import Status
 from tests.build import ADA, BOB, LATER, NOW, a_draft, a_user, an_id, drafts
 from tests.wiring import Memory
 

@@ -10,7 +10,8 @@ from adapters.websocket import asgi
 from application.ports import Frame
 from common import metrics
 from domain.identifiers import NotificationId, UserId
-from domain.notification import Draft, Mark
+from domain.notification import Draft
+from domain.states import Mark
 from entrypoints.live import session, sessions
 from tests.build import ADA, BOB, an_id, drafts
 from tests.wiring import HOST, Events, Json, Service

@@ -13,7 +13,7 @@ import pytest
 from adapters.kafka.codec import Undecodable, decode
 from application.ports import Scope
 from domain.identifiers import UserId
-from domain.notification import Mark
+from domain.states import Mark
 from tests.build import ADA, BOB, LATER, NOW, a_draft, an_id, drafts
 from tests.documents import NASTY
 from tests.wiring import Service

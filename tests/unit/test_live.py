@@ -13,7 +13,8 @@ from application.ports import Frame
 from common import metrics
 from domain.feed import Feed, Settled
 from domain.identifiers import NotificationId, UserId
-from domain.notification import Draft, Mark
+from domain.notification import Draft
+from domain.states import Mark
 from entrypoints.live import pace, session, sessions
 from tests.build import ADA, BOB, NOW, a_draft, an_id, drafts
 from tests.wiring import HOST, Json, Service, Socket

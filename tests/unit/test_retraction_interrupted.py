@@ -9,7 +9,7 @@ from application.delivery import RetractExpired
 from application.errors import Unavailable
 from domain.feed import FeedChange, Marked
 from domain.identifiers import NotificationId, UserId
-from domain.notification import Mark
+from domain.states import Mark
 from tests.build import ADA, BOB, LATER, NOW, TestClock, a_draft, a_user
 from tests.memory import MemoryFeeds, MemoryUsers
 

@@ -13,7 +13,7 @@ from application.errors import Unavailable
 from application.ports import Frame, Standing
 from common import metrics
 from domain.identifiers import UserId
-from domain.notification import Mark
+from domain.states import Mark
 from entrypoints.live import frames, pace, session, sessions
 from entrypoints.live.sessions import Full, Sessions
 from tests.build import ADA, BOB, a_draft, an_id, drafts

@@ -14,7 +14,8 @@ from common import wire
 from domain.errors import FieldError, Invalid
 from domain.feed import Cursor
 from domain.identifiers import NotificationId, UserId
-from domain.notification import EVENT, EVENT_RULE, Mark, Status
+from domain.notification import EVENT, EVENT_RULE
+from domain.states import Mark, Status
 from entrypoints.http.schemas import (
     Changed,
     NotificationPage,

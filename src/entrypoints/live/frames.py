@@ -7,7 +7,7 @@ from uuid import UUID
 import msgspec
 from msgspec import Meta
 
-from domain.notification import Mark
+from domain.states import Mark
 
 SUBPROTOCOL = "bellwire.v1"
 INBOUND_BYTES = 4 * 1024

@@ -37,7 +37,7 @@ from common import metrics, wire
 from domain.errors import DomainError, FieldError, Invalid, UnknownUser
 from domain.feed import Cursor, Feed
 from domain.identifiers import NotificationId
-from domain.notification import Mark
+from domain.states import Mark
 from entrypoints.live.frames import (
     BAD_REQUEST,
     FORBIDDEN,
