@@ -12,7 +12,7 @@ from adapters.postgres.feeds import LOCK_FEEDS
 from adapters.postgres.partitions import LOCK_PARTITIONS, bound, past_partitions
 from adapters.postgres.rows import where
 from application.errors import Unavailable
-from application.ports import Dropped, Pruned, Spot
+from application.feeds import Dropped, Pruned, Spot
 from domain.feed import Feed
 from domain.identifiers import NotificationId, UserId
 from domain.states import UNREAD
