@@ -17,8 +17,8 @@ import pytest
 
 from application.credentials import ApiKey, Claims, Revocation
 from application.errors import KeyReused, NotAuthenticated
-from application.feeds import Appended, Spot, Standing
-from application.pages import IndexEntry, Missing, Rendered, UnreadPage
+from application.feeds import Appended, FeedHistory, Spot, Standing
+from application.pages import IndexEntry, Missing, Rendered, RenderedPage
 from application.ports import (
     Announcer,
     ApiKeys,
@@ -84,9 +84,16 @@ def ids(notifications: Iterable[Notification]) -> list[NotificationId]:
     return [item.id for item in notifications]
 
 
+async def history_of(feeds: Feeds, user: UserId, after: int, limit: int) -> FeedHistory:
+    """The history of one feed."""
+    (found,) = await feeds.histories([(user, after)], limit)
+    assert found is not None
+    return found
+
+
 async def everything(feeds: Feeds, user: UserId = ADA) -> Sequence[Notification]:
     """All of a feed in version order, after checking that its version and count are true for it."""
-    found = await feeds.history(user, 0, 10_000)
+    found = await history_of(feeds, user, 0, 10_000)
     assert not found.more
     assert found.feed.unread_count == sum(item.unread for item in found.notifications)
     assert all(0 < version <= found.feed.version for version in versions(found.notifications))
@@ -108,7 +115,7 @@ class FeedsContract:
 
         assert (feed.user_id, feed.version, feed.unread_count) == (ADA, 0, 0)
         assert (await feeds.page(ADA, Status.ALL, limit=10)).notifications == ()
-        assert (await feeds.history(ADA, 0, 10)).notifications == ()
+        assert (await history_of(feeds, ADA, 0, 10)).notifications == ()
 
     async def test_the_epoch_of_a_feed_fits_a_cursor_and_stays(self, feeds: Feeds) -> None:
         before = await feeds.feed(ADA)
@@ -127,11 +134,10 @@ class FeedsContract:
         [
             lambda feeds: feeds.feed(NOBODY),
             lambda feeds: feeds.page(NOBODY, Status.ALL, limit=1),
-            lambda feeds: feeds.history(NOBODY, 0, 1),
             lambda feeds: feeds.mark(NOBODY, Mark.READ, [an_id()], NOW),
             lambda feeds: feeds.mark_up_to(NOBODY, Mark.READ, 1, NOW),
         ],
-        ids=["feed", "page", "history", "mark", "mark_up_to"],
+        ids=["feed", "page", "mark", "mark_up_to"],
     )
     async def test_a_user_who_does_not_exist_has_no_feed(
         self, feeds: Feeds, ask: Callable[[Feeds], Any]
@@ -156,7 +162,7 @@ class FeedsContract:
         assert added.notifications == (expected,)
         assert await feeds.get(ADA, draft.id) == expected
         assert (await feeds.page(ADA, Status.UNREAD, limit=1)).notifications == (expected,)
-        assert (await feeds.history(ADA, 0, 1)).notifications == (expected,)
+        assert (await history_of(feeds, ADA, 0, 1)).notifications == (expected,)
 
     async def test_what_a_mark_returns_is_what_is_stored(self, feeds: Feeds) -> None:
         await feeds.append([a_draft(metadata=AWKWARD_METADATA, expires_at=LATER)])
@@ -485,8 +491,8 @@ class FeedsContract:
         await feeds.append(drafts(3))
         await feeds.mark(ADA, Mark.READ, [an_id(1)], LATER)
 
-        first = await feeds.history(ADA, 1, 2)
-        last = await feeds.history(ADA, first.notifications[-1].version, 2)
+        first = await history_of(feeds, ADA, 1, 2)
+        last = await history_of(feeds, ADA, first.notifications[-1].version, 2)
 
         assert (versions(first.notifications), first.more) == ([2, 3], True)
         assert (ids(last.notifications), versions(last.notifications), last.more) == ([an_id(1)], [4], False)
@@ -494,7 +500,7 @@ class FeedsContract:
     async def test_history_after_the_end_is_empty(self, feeds: Feeds) -> None:
         await feeds.append(drafts(1))
 
-        found = await feeds.history(ADA, 1, 10)
+        found = await history_of(feeds, ADA, 1, 10)
 
         assert (found.notifications, found.more, found.feed.version) == ((), False, 1)
 
@@ -502,7 +508,7 @@ class FeedsContract:
         await feeds.append(drafts(2))
         await feeds.mark(ADA, Mark.RETRACTED, [an_id(1)], LATER)
 
-        (changed,) = (await feeds.history(ADA, 2, 10)).notifications
+        (changed,) = (await history_of(feeds, ADA, 2, 10)).notifications
 
         assert (changed.id, changed.retracted_at) == (an_id(1), LATER)
         with pytest.raises(UnknownNotification):
@@ -525,7 +531,7 @@ class FeedsContract:
 
         found = await feeds.histories(wanted, 2)
 
-        assert list(found) == [await feeds.history(user, after, 2) for user, after in wanted]
+        assert list(found) == [await history_of(feeds, user, after, 2) for user, after in wanted]
         assert [versions(one.notifications) for one in found if one] == [[2, 3], [5], [1, 2], [], [], [1, 2]]
         assert [one.more for one in found if one] == [False, False, True, False, False, True]
 
@@ -553,11 +559,11 @@ class FeedsContract:
         times = {1: LATER, 2: NOW, 3: LATER + timedelta(microseconds=1), 4: None}
         await feeds.append([a_draft(n, expires_at=at) for n, at in times.items()])
 
-        assert list(await feeds.expired(LATER, 10)) == [(ADA, an_id(2)), (ADA, an_id(1))]
-        assert list(await feeds.expired(LATER, 1)) == [(ADA, an_id(2))]
+        assert list(await feeds.due(Mark.RETRACTED, LATER, 10)) == [(ADA, an_id(2)), (ADA, an_id(1))]
+        assert list(await feeds.due(Mark.RETRACTED, LATER, 1)) == [(ADA, an_id(2))]
 
         await feeds.mark(ADA, Mark.RETRACTED, [an_id(2)], LATER)
-        assert list(await feeds.expired(LATER, 10)) == [(ADA, an_id(1))]
+        assert list(await feeds.due(Mark.RETRACTED, LATER, 10)) == [(ADA, an_id(1))]
 
     # --- at the same time ---
 
@@ -635,7 +641,7 @@ class FeedsContract:
             while not changing.done():
                 page = await feeds.page(ADA, Status.UNREAD, limit=100)
                 assert len(page.notifications) == page.feed.unread_count
-                found = await feeds.history(ADA, 0, 100)
+                found = await history_of(feeds, ADA, 0, 100)
                 assert max(versions(found.notifications), default=0) == found.feed.version
                 await asyncio.sleep(0)
 
@@ -681,7 +687,7 @@ class RetentionContract:
         assert (standings[BOB].feed.version, standings[BOB].horizon) == (1, 0)
         histories = await feeds.histories([(ADA, 0), (ADA, 3), (BOB, 0)], 10)
         assert [one.horizon for one in histories if one] == [3, 3, 0]
-        assert (await feeds.history(ADA, 2, 10)).horizon == 3
+        assert (await history_of(feeds, ADA, 2, 10)).horizon == 3
         assert (await feeds.append([a_draft(5)])).added[0].prev == 3
 
     async def test_what_was_unread_of_it_is_counted_no_more(self, retention: Retention, feeds: Feeds) -> None:
@@ -990,7 +996,7 @@ class UnreadIndexContract:
         lease = await self.lease(test)
         position = replace(a_feed(version=10, unread=len(numbers)), **feed)
         items = [body(a_notification(n)) for n in sorted(numbers, reverse=True)]
-        await test.index.load(UnreadPage(position, items, more), lease)
+        await test.index.load(RenderedPage(position, items, more), lease)
         return position
 
     async def lease(self, test: IndexUnderTest) -> str:
@@ -999,9 +1005,9 @@ class UnreadIndexContract:
         assert found.lease is not None
         return found.lease
 
-    async def hit(self, test: IndexUnderTest, limit: int = 100, before: int | None = None) -> UnreadPage:
+    async def hit(self, test: IndexUnderTest, limit: int = 100, before: int | None = None) -> RenderedPage:
         found = await test.index.page(ADA, limit, an_id(before) if before is not None else None)
-        assert isinstance(found, UnreadPage)
+        assert isinstance(found, RenderedPage)
         return found
 
     async def held(self, test: IndexUnderTest, **query: Any) -> list[int]:
@@ -1046,7 +1052,7 @@ class UnreadIndexContract:
     async def test_a_feed_loaded_empty_is_not_missing(self, under_test: IndexUnderTest) -> None:
         feed = await self.load(under_test)
 
-        assert await self.hit(under_test) == UnreadPage(feed, [], more=False)
+        assert await self.hit(under_test) == RenderedPage(feed, [], more=False)
 
     async def test_what_was_loaded_comes_back_newest_first(self, under_test: IndexUnderTest) -> None:
         feed = await self.load(under_test, 2, 3, 1)
@@ -1074,7 +1080,7 @@ class UnreadIndexContract:
     async def test_only_the_holder_of_the_lease_may_load(self, under_test: IndexUnderTest) -> None:
         await self.lease(under_test)
 
-        await under_test.index.load(UnreadPage(a_feed(), [body(a_notification())], more=False), "forged")
+        await under_test.index.load(RenderedPage(a_feed(), [body(a_notification())], more=False), "forged")
 
         assert isinstance(await under_test.index.page(ADA, 10, None), Missing)
 
@@ -1082,8 +1088,8 @@ class UnreadIndexContract:
         lease = await self.lease(under_test)
         newer, older = a_feed(version=7, unread=0), a_feed(version=3, unread=0)
 
-        await under_test.index.load(UnreadPage(newer, [], more=False), lease)
-        await under_test.index.load(UnreadPage(older, [], more=False), lease)
+        await under_test.index.load(RenderedPage(newer, [], more=False), lease)
+        await under_test.index.load(RenderedPage(older, [], more=False), lease)
 
         assert (await self.hit(under_test)).feed == newer
 
@@ -1101,7 +1107,7 @@ class UnreadIndexContract:
         }
 
         await under_test.apply(changes[change])
-        await under_test.index.load(UnreadPage(feed, [body(a_notification())], more=False), lease)
+        await under_test.index.load(RenderedPage(feed, [body(a_notification())], more=False), lease)
 
         assert isinstance(await under_test.index.page(ADA, 10, None), Missing)
 
@@ -1115,7 +1121,7 @@ class UnreadIndexContract:
         lease = await self.lease(under_test)
         await under_test.apply(Settled(a_feed(user=BOB)))
 
-        await under_test.index.load(UnreadPage(a_feed(unread=0), [], more=False), lease)
+        await under_test.index.load(RenderedPage(a_feed(unread=0), [], more=False), lease)
 
         assert (await self.hit(under_test)).items == []
 
@@ -1275,7 +1281,7 @@ class UnreadIndexContract:
         lease = await self.lease(under_test)
         await under_test.index.forget(ADA)
 
-        await under_test.index.load(UnreadPage(a_feed(unread=0), [], more=False), lease)
+        await under_test.index.load(RenderedPage(a_feed(unread=0), [], more=False), lease)
 
         assert (await self.hit(under_test)).items == []
 
@@ -1286,7 +1292,7 @@ class UnreadIndexContract:
             found = await under_test.index.page(user, 1, None)
             assert isinstance(found, Missing)
             assert found.lease is not None
-            await under_test.index.load(UnreadPage(a_feed(1, 0, user), [], more=False), found.lease)
+            await under_test.index.load(RenderedPage(a_feed(1, 0, user), [], more=False), found.lease)
 
         samples = [await under_test.index.sample(2) for _ in range(40)]
 
@@ -1298,7 +1304,7 @@ class UnreadIndexContract:
     async def test_a_count_alone_needs_no_items(self, under_test: IndexUnderTest) -> None:
         feed = await self.load(under_test, 1, 2, more=True, unread_count=5_000)
 
-        assert await self.hit(under_test, limit=0) == UnreadPage(feed, [], more=False)
+        assert await self.hit(under_test, limit=0) == RenderedPage(feed, [], more=False)
 
     @pytest.mark.parametrize(
         ("limit", "before", "shown", "more"),
@@ -1551,7 +1557,7 @@ class AnnouncerContract:
         missing = await carrier.index.page(ADA, 10, None)
         assert isinstance(missing, Missing)
         assert missing.lease is not None
-        await carrier.index.load(UnreadPage(a_feed(0, 0), [], more=False), missing.lease)
+        await carrier.index.load(RenderedPage(a_feed(0, 0), [], more=False), missing.lease)
         async with following(carrier.live, ADA) as stream:
             announcing = asyncio.create_task(carrier.announcer.announce([self.added()]))
             await self.frames(stream)
@@ -1559,7 +1565,7 @@ class AnnouncerContract:
             page = await carrier.index.page(ADA, 10, None)
             await announcing
 
-        assert isinstance(page, UnreadPage)
+        assert isinstance(page, RenderedPage)
         assert (page.feed, len(page.items)) == (a_feed(1, 1), 1)
 
     async def test_what_could_not_be_told_is_told_later_as_a_position(self, carrier: Carrier) -> None:
@@ -1579,7 +1585,7 @@ class AnnouncerContract:
         missing = await carrier.index.page(ADA, 10, None)
         assert isinstance(missing, Missing)
         assert missing.lease is not None
-        await carrier.index.load(UnreadPage(a_feed(0, 0), [], more=False), missing.lease)
+        await carrier.index.load(RenderedPage(a_feed(0, 0), [], more=False), missing.lease)
         carrier.cut()
         await carrier.announcer.announce([self.added()])
         await carrier.restore()

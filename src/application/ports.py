@@ -12,7 +12,7 @@ from application.credentials import ApiKey, Claims, LatestRevocations
 from application.errors import Unconfirmed
 from application.feeds import Appended, Dropped, FeedHistory, FeedPage, Pruned, Spot, Standing
 from application.letters import DeadLetter, Position, Progress
-from application.pages import IndexEntry, Missing, Rendered, UnreadPage
+from application.pages import IndexEntry, Missing, Rendered, RenderedPage
 from application.records import Batch, Failure, Partition
 from application.streams import Frame
 from domain.feed import Feed, FeedChange, Marked
@@ -48,7 +48,8 @@ class FeedMarks(Protocol):
     """What a user changes in a feed, and what it must know for that. Each method is one transaction."""
 
     async def mark(self, user: UserId, mark: Mark, ids: Sequence[NotificationId], at: datetime) -> Marked:
-        """Mark these; skip ids that the feed does not hold and what is so already.
+        """Mark these, and skip ids that the feed does not hold and those already in that state. `at` is the
+        time of the mark (`Rule.time`).
 
         Raises UnknownUser.
         """
@@ -67,18 +68,15 @@ class FeedMarks(Protocol):
         ...
 
 
-class Expiry(Protocol):
-    """What is taken back because its time is over."""
+class DueMarks(Protocol):
+    """Marks that the service makes when their time has come."""
 
-    async def expired(self, at: datetime, limit: int) -> Sequence[tuple[UserId, NotificationId]]:
-        """Notifications whose time is over and that were not retracted yet."""
+    async def due(self, mark: Mark, at: datetime, limit: int) -> Sequence[tuple[UserId, NotificationId]]:
+        """Up to `limit` notifications that are to get this mark by then, those that wait longest first."""
         ...
 
     async def mark(self, user: UserId, mark: Mark, ids: Sequence[NotificationId], at: datetime) -> Marked:
-        """Mark these; skip ids that the feed does not hold and what is so already.
-
-        Raises UnknownUser.
-        """
+        """As `FeedMarks.mark`."""
         ...
 
 
@@ -101,10 +99,6 @@ class FeedViews(Protocol):
 class FeedReplay(Protocol):
     """What followers of a feed compare themselves with, and what they have missed."""
 
-    async def history(self, user: UserId, after: int, limit: int) -> FeedHistory:
-        """What changed after this version, the first `limit` of it. Raises UnknownUser."""
-        ...
-
     async def standings(self, users: Collection[UserId]) -> Mapping[UserId, Standing]:
         """Where these feeds stand, read at once. Users without a feed are left out."""
         ...
@@ -112,13 +106,13 @@ class FeedReplay(Protocol):
     async def histories(
         self, wanted: Sequence[tuple[UserId, int]], limit: int
     ) -> Sequence[FeedHistory | None]:
-        """The `history` of each user after the version next to it, read at once and in this order; None
-        for a user without a feed. Up to `limit` notifications each: mind how many are asked for.
+        """What changed in each user's feed after the version next to it, read at once and in this order;
+        None for a user without a feed. The first `limit` notifications of each: mind how many are asked for.
         """
         ...
 
 
-class Feeds(FeedWriter, FeedMarks, Expiry, FeedViews, FeedReplay, Protocol):
+class Feeds(FeedWriter, FeedMarks, DueMarks, FeedViews, FeedReplay, Protocol):
     """All of a feed's store, for the adapter and its contract. A use case asks for the part that it calls."""
 
 
@@ -204,11 +198,11 @@ class UnreadIndex(Protocol):
     for longer than its time to live. Never raises: without its server it only misses.
     """
 
-    async def page(self, user: UserId, limit: int, before: NotificationId | None) -> UnreadPage | Missing:
+    async def page(self, user: UserId, limit: int, before: NotificationId | None) -> RenderedPage | Missing:
         """Return a page if the index holds all of it."""
         ...
 
-    async def load(self, page: UnreadPage, lease: str) -> None:
+    async def load(self, page: RenderedPage, lease: str) -> None:
         """Keep what was read from the truth after the lease was taken.
 
         Does nothing if any change of the feed was announced in between.

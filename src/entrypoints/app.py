@@ -88,7 +88,7 @@ async def _lifespan(container: Container, app: Litestar) -> AsyncIterator[None]:
         authenticate=container.authenticate_user(),
         live_feed=container.live_feed(),
         catch_ups=container.catch_ups(),
-        mark=container.mark(),
+        mark_notifications=container.mark_notifications(),
         revocations=container.revocations(),
         clock=container.clock(),
         server=secrets.token_hex(4),
@@ -146,7 +146,7 @@ def _dependencies(container: Container) -> dict[str, Provide]:
         "listing": dependency(container.list_notifications),
         "count": dependency(container.count_unread),
         "mark_read": dependency(container.mark_read),
-        "marking": dependency(container.mark),
+        "mark_notifications": dependency(container.mark_notifications),
     }
 
 

@@ -53,7 +53,7 @@ from application.accounts import (
 )
 from application.catching_up import CatchUps
 from application.dead_letters import ListDeadLetters, ReplayDeadLetters
-from application.delivery import RetractExpired, StoreNotifications
+from application.delivery import MarkDue, StoreNotifications
 from application.inbox import (
     CountUnread,
     FetchUnread,
@@ -247,8 +247,8 @@ class Container(containers.DeclarativeContainer):
     replay_dead_letters: providers.Provider[ReplayDeadLetters] = providers.Singleton(
         ReplayDeadLetters, box=dead_letter_box
     )
-    retract_expired: providers.Provider[RetractExpired] = providers.Singleton(
-        RetractExpired, feeds=feeds, announcer=announcer, clock=clock
+    mark_due: providers.Provider[MarkDue] = providers.Singleton(
+        MarkDue, feeds=feeds, announcer=announcer, clock=clock
     )
     prune: providers.Provider[PruneFeeds] = providers.Singleton(
         PruneFeeds, retention=retention, announcer=announcer, clock=clock
@@ -265,10 +265,12 @@ class Container(containers.DeclarativeContainer):
     count_unread: providers.Provider[CountUnread] = providers.Singleton(
         CountUnread, fetch_unread=fetch_unread
     )
-    mark: providers.Provider[MarkNotifications] = providers.Singleton(
+    mark_notifications: providers.Provider[MarkNotifications] = providers.Singleton(
         MarkNotifications, feeds=feeds, announcer=announcer, clock=clock
     )
-    mark_read: providers.Provider[MarkRead] = providers.Singleton(MarkRead, mark=mark, feeds=feeds)
+    mark_read: providers.Provider[MarkRead] = providers.Singleton(
+        MarkRead, mark_notifications=mark_notifications, feeds=feeds
+    )
     catch_ups: providers.Singleton[CatchUps] = providers.Singleton(CatchUps, feeds)
 
 

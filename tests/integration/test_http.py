@@ -126,7 +126,7 @@ async def test_the_index_agrees_with_the_store_after_changes_at_once(
         await store.announce(await store(drafts(5, first=first)))
 
     async def read(number: int) -> None:
-        await container.mark()(ADA, Mark.READ, [an_id(number)])
+        await container.mark_notifications()(ADA, Mark.READ, [an_id(number)])
 
     async def look() -> None:
         page = (await client.get("/notifications/ada?limit=100")).json()

@@ -27,6 +27,7 @@ from common import metrics
 from domain.states import Mark
 from tests.build import ADA, LATER, NOW, TestClock, a_draft, a_metadata, a_user, an_id
 from tests.conftest import Databases, in_thread
+from tests.contracts import history_of
 from workbench.embedded import POSTGRES_URL
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -243,13 +244,13 @@ async def test_strays_move_into_their_partition_when_it_is_made(fresh: AsyncEngi
     await PostgresUsers(fresh).add(a_user(ADA), None)
     after = OUTSIDE + timedelta(days=400)
     await feeds.append([a_draft(1, at=OUTSIDE), a_draft(2, at=after)])
-    stored = await feeds.history(ADA, 0, 10)
+    stored = await history_of(feeds, ADA, 0, 10)
 
     await ensure_partitions(fresh, OUTSIDE)
 
     assert await partition_of(fresh, 1, OUTSIDE) == "notifications_2031_07"
     assert await count_strays(fresh) == 1
-    assert await feeds.history(ADA, 0, 10) == stored
+    assert await history_of(feeds, ADA, 0, 10) == stored
     assert (await feeds.mark(ADA, Mark.READ, [an_id(1, OUTSIDE)], LATER)).changed == 1
     assert await differences(fresh) == []
 

@@ -92,7 +92,7 @@ async def test_metadata_comes_back_as_it_was_sent(feeds: PostgresFeeds, users: P
     for found in (
         [await feeds.get(ADA, notification) for notification in ids],
         (await feeds.page(ADA, Status.UNREAD, limit=100)).notifications[::-1],
-        (await feeds.history(ADA, 0, 100)).notifications,
+        (await contracts.history_of(feeds, ADA, 0, 100)).notifications,
         (await feeds.mark(ADA, Mark.READ, ids, LATER)).notifications or (),
     ):
         assert [item.metadata.text for item in found] == NASTY
@@ -109,10 +109,9 @@ async def test_metadata_comes_back_as_it_was_sent(feeds: PostgresFeeds, users: P
         lambda engine: PostgresFeeds(engine).mark_up_to(ADA, Mark.READ, 1, NOW),
         lambda engine: PostgresFeeds(engine).feed(ADA),
         lambda engine: PostgresFeeds(engine).get(ADA, an_id()),
-        lambda engine: PostgresFeeds(engine).history(ADA, 0, 1),
         lambda engine: PostgresFeeds(engine).standings([ADA]),
         lambda engine: PostgresFeeds(engine).histories([(ADA, 0)], 1),
-        lambda engine: PostgresFeeds(engine).expired(NOW, 1),
+        lambda engine: PostgresFeeds(engine).due(Mark.RETRACTED, NOW, 1),
         lambda engine: PostgresUsers(engine).add(a_user(), None),
         lambda engine: PostgresUsers(engine).get(ADA),
         lambda engine: PostgresUsers(engine).known([ADA]),

@@ -774,7 +774,7 @@ class Work:
             page = await self.feeds.page(user, Status.UNREAD, limit=3)
             assert len(page.notifications) == min(3, page.feed.unread_count)
             await self.feeds.mark(user, Mark.READ, [batch[0].id], LATER)
-            await self.feeds.history(user, page.feed.version - 3, 10)
+            await self.feeds.histories([(user, page.feed.version - 3)], 10)
             self.rounds += 1
 
     async def more(self, rounds: int) -> None:

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from application.credentials import Claims
 from application.errors import Unavailable
-from application.pages import UnreadPage
+from application.pages import RenderedPage
 from application.publishing import Idempotency
 from common import wire
 from domain.errors import DomainError
@@ -200,7 +200,9 @@ async def _read_page(town: Town, user: UserId, limit: int, before: NotificationI
         await _read_page(town, user, limit, oldest)
 
 
-def check_page(town: Town, page: UnreadPage, user: UserId, limit: int, before: NotificationId | None) -> None:
+def check_page(
+    town: Town, page: RenderedPage, user: UserId, limit: int, before: NotificationId | None
+) -> None:
     """Compare a page with the history of the feed."""
     history = town.service.postgres.history[user]
     try:
@@ -255,11 +257,11 @@ def _check_told(town: Town, api: ApiProcess, marked: Marked) -> None:
 
 
 async def _mark(api: ApiProcess, user: UserId, mark: Mark, ids: Sequence[NotificationId]) -> Marked:
-    return await api.mark(user, mark, ids)
+    return await api.mark_notifications(user, mark, ids)
 
 
 async def _mark_up_to(api: ApiProcess, user: UserId, mark: Mark, cursor: Cursor) -> Marked:
-    return await api.mark.up_to(user, mark, cursor)
+    return await api.mark_notifications(user, mark, up_to=str(cursor))
 
 
 class LiveClient:

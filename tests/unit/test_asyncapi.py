@@ -151,7 +151,7 @@ async def hear_everything(service: Service, monkeypatch: pytest.MonkeyPatch) -> 
         "expires_at": service.memory.clock().replace(year=2100),
     }
     await deliver(service, [a_draft(1, **full), *drafts(3, first=2)])
-    mark = service.container.mark()
+    mark = service.container.mark_notifications()
     async with service.socket(headers=service.bearer()) as socket:
         await listener.until(socket, "welcome")
         await deliver(service, drafts(2, first=5))

@@ -90,7 +90,7 @@ async def test_what_happens_arrives_with_its_cursor_as_the_id(service: Service) 
         await events.frame("welcome")
         await deliver(service, drafts(2))
         came = await events.frame("notifications")
-        await service.container.mark()(ADA, Mark.READ, [NotificationId(an_id(1))])
+        await service.container.mark_notifications()(ADA, Mark.READ, [NotificationId(an_id(1))])
         changed = await events.frame("update")
 
         assert (len(came["items"]), changed["unread_count"]) == (2, 1)

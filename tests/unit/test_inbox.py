@@ -9,7 +9,7 @@ import pytest
 
 from application.errors import Unavailable
 from application.inbox import FetchUnread, MarkNotifications
-from application.pages import Missing, UnreadPage
+from application.pages import Missing, RenderedPage
 from domain.errors import Invalid, UnknownNotification, UnknownUser
 from domain.feed import Cursor, Marked, Settled
 from domain.identifiers import NotificationId, UserId
@@ -39,7 +39,7 @@ def fetch(inside: Container) -> FetchUnread:
     return inside.fetch_unread()
 
 
-def ids(page: UnreadPage) -> list[str]:
+def ids(page: RenderedPage) -> list[str]:
     return [json.loads(item)["id"] for item in page.items]
 
 
@@ -59,7 +59,7 @@ async def test_a_miss_is_answered_from_the_store_and_loads_the_index(
 
     assert (ids(page), page.more, page.feed.unread_count) == (numbered(3, 2), True, 3)
     held = await memory.index.page(ADA, 10, None)
-    assert isinstance(held, UnreadPage)
+    assert isinstance(held, RenderedPage)
     assert ids(held) == numbered(3, 2, 1)
 
 
@@ -168,11 +168,11 @@ async def test_when_a_mark_returns_the_index_knows(
     await memory.feeds.append(drafts(3))
     await fetch(ADA, 10)
 
-    marked = await inside.mark()(ADA, Mark.READ, [an_id(2)])
+    marked = await inside.mark_notifications()(ADA, Mark.READ, [an_id(2)])
 
     assert (marked.changed, marked.at) == (1, NOW)
     held = await memory.index.page(ADA, 10, None)
-    assert isinstance(held, UnreadPage)
+    assert isinstance(held, RenderedPage)
     assert (ids(held), held.feed) == (numbered(3, 1), marked.feed)
 
 
@@ -211,7 +211,7 @@ async def test_a_mark_that_changes_nothing_heals_followers_that_missed_it(
     await fetch(ADA, 10)
     await memory.feeds.mark(ADA, Mark.READ, [an_id(1)], NOW)
 
-    marked = await inside.mark()(ADA, Mark.READ, [an_id(1)])
+    marked = await inside.mark_notifications()(ADA, Mark.READ, [an_id(1)])
 
     assert memory.announcer.announced == [Settled(marked.feed)]
     assert isinstance(await memory.index.page(ADA, 10, None), Missing)
@@ -226,10 +226,10 @@ async def test_so_many_can_be_marked_at_once(
     wanted: list[NotificationId] = [an_id(n) for n in range(1, count + 1)]
 
     if allowed:
-        assert (await inside.mark()(ADA, Mark.READ, wanted)).changed == count
+        assert (await inside.mark_notifications()(ADA, Mark.READ, wanted)).changed == count
     else:
         with pytest.raises(Invalid):
-            await inside.mark()(ADA, Mark.READ, wanted)
+            await inside.mark_notifications()(ADA, Mark.READ, wanted)
         assert (await memory.feeds.feed(ADA)).unread_count == 101
 
 
@@ -238,7 +238,7 @@ async def test_up_to_spares_what_came_after_the_client_looked(memory: Memory, in
     seen = (await memory.feeds.feed(ADA)).cursor
     await memory.feeds.append([a_draft(3)])
 
-    marked = await inside.mark().up_to(ADA, Mark.READ, seen)
+    marked = await inside.mark_notifications()(ADA, Mark.READ, up_to=str(seen))
 
     assert (marked.changed, marked.feed.unread_count) == (2, 1)
     (announced,) = memory.announcer.announced
@@ -250,7 +250,7 @@ async def test_up_to_a_cursor_of_another_life_marks_nothing(memory: Memory, insi
     await memory.feeds.append(drafts(1))
 
     with pytest.raises(Invalid) as caught:
-        await inside.mark().up_to(ADA, Mark.READ, Cursor("other", 9))
+        await inside.mark_notifications()(ADA, Mark.READ, up_to=str(Cursor("other", 9)))
 
     assert caught.value.errors[0].field == "up_to"
     assert (await memory.feeds.feed(ADA)).unread_count == 1
@@ -259,9 +259,9 @@ async def test_up_to_a_cursor_of_another_life_marks_nothing(memory: Memory, insi
 @pytest.mark.parametrize("mark", [mark for mark in Mark if mark is not Mark.RETRACTED])
 async def test_nobody_marks_nothing(inside: Container, mark: Mark) -> None:
     with pytest.raises(UnknownUser):
-        await inside.mark()(NOBODY, mark, [an_id()])
+        await inside.mark_notifications()(NOBODY, mark, [an_id()])
     with pytest.raises(UnknownUser):
-        await inside.mark().up_to(NOBODY, mark, Cursor("e1", 1))
+        await inside.mark_notifications()(NOBODY, mark, up_to=str(Cursor("e1", 1)))
 
 
 async def test_reading_one_returns_it_and_the_first_time_stays(memory: Memory, inside: Container) -> None:
@@ -291,6 +291,6 @@ async def test_with_the_store_away_nothing_is_announced(memory: Memory, inside: 
     memory.feeds.away = True
 
     with pytest.raises(Unavailable):
-        await inside.mark()(ADA, Mark.READ, [an_id()])
+        await inside.mark_notifications()(ADA, Mark.READ, [an_id()])
 
     assert memory.announcer.announced == []

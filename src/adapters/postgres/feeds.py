@@ -19,7 +19,7 @@ from domain.errors import UnknownNotification, UnknownUser
 from domain.feed import Added, Feed, Marked, Settled
 from domain.identifiers import NotificationId, UserId
 from domain.notification import Draft, Notification
-from domain.states import VIEWS, VISIBLE, Mark, Status
+from domain.states import RULES, VIEWS, VISIBLE, Mark, Status
 
 # In one order by everybody, so that two batches never wait for each other in a circle.
 LOCK_FEEDS = """
@@ -80,10 +80,12 @@ _GET = f"""
 SELECT {columns("n")} FROM notifications AS n WHERE user_id = $1 AND id = $2 AND {where(VISIBLE)}
 """  # noqa: S608 - as above
 _LAST_ID = UUID(int=(1 << 128) - 1)
-_EXPIRED = """
-SELECT user_id, id FROM notifications
-WHERE expires_at <= $1 AND retracted_at IS NULL ORDER BY expires_at LIMIT $2
+_DUE = """
+SELECT n.user_id, n.id FROM notifications AS n WHERE n.{due} <= $1 AND {waiting} ORDER BY n.{due} LIMIT $2
 """
+_DUE_MARKS = {
+    mark: _DUE.format(due=rule.due, waiting=where(rule.waiting)) for mark, rule in RULES.items() if rule.due
+}
 
 
 class PostgresFeeds:
@@ -153,12 +155,6 @@ class PostgresFeeds:
         feed, found = _read(user, rows)
         return FeedPage(feed, tuple(found[:limit]), more=len(found) > limit)
 
-    async def history(self, user: UserId, after: int, limit: int) -> FeedHistory:
-        (found,) = await self.histories([(user, after)], limit)
-        if found is None:
-            raise UnknownUser
-        return found
-
     @retried
     async def standings(self, users: Collection[UserId]) -> Mapping[UserId, Standing]:
         async with driver(self._engine) as connection:
@@ -181,9 +177,9 @@ class PostgresFeeds:
         return histories
 
     @retried
-    async def expired(self, at: datetime, limit: int) -> Sequence[tuple[UserId, NotificationId]]:
+    async def due(self, mark: Mark, at: datetime, limit: int) -> Sequence[tuple[UserId, NotificationId]]:
         async with driver(self._engine) as connection:
-            rows = await connection.fetch(_EXPIRED, at, limit)
+            rows = await connection.fetch(_DUE_MARKS[mark], at, limit)
         return [(row["user_id"], row["id"]) for row in rows]
 
 

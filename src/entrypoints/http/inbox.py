@@ -9,10 +9,9 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath, JSONBody, QueryParameter
 
 from application.inbox import CountUnread, ListNotifications, MarkNotifications, MarkRead
-from application.pages import UnreadPage
+from application.pages import RenderedPage
 from common import wire
 from domain.errors import FieldError, Invalid
-from domain.feed import Cursor
 from domain.identifiers import NotificationId, UserId
 from domain.notification import EVENT, EVENT_RULE
 from domain.states import Mark, Status
@@ -105,8 +104,8 @@ async def mark_one_read(
     return Response(wire.render(notification), media_type=_JSON)
 
 
-def _marking(path: str, mark: Mark) -> Any:
-    """One handler for each state: they differ in nothing but the mark."""
+def _mark_many(path: str, mark: Mark) -> Any:
+    """One handler for each mark: they differ in nothing else."""
 
     @post(
         f"/v1/users/{{user_id:str}}/notifications/{path}",
@@ -121,16 +120,12 @@ def _marking(path: str, mark: Mark) -> Any:
         responses=problems(400, 401, 403, 404, 413, 422, 503),
     )
     async def handler(
-        user_id: FromPath[str], data: JSONBody[Selection], marking: NamedDependency[MarkNotifications]
+        user_id: FromPath[str],
+        data: JSONBody[Selection],
+        mark_notifications: NamedDependency[MarkNotifications],
     ) -> Changed:
         """By `ids`, or everything up to a cursor that the client has seen (`up_to`)."""
-        if (data.ids is None) == (data.up_to is None):
-            raise Invalid([FieldError("ids", "is required, or up_to, but not both")])
-        if data.up_to is not None:
-            marked = await marking.up_to(UserId(user_id), mark, Cursor.parse(data.up_to, "up_to"))
-        else:
-            ids = [NotificationId(item) for item in data.ids or ()]
-            marked = await marking(UserId(user_id), mark, ids)
+        marked = await mark_notifications(UserId(user_id), mark, data.ids, data.up_to)
         return Changed(marked.changed, marked.feed.unread_count, str(marked.feed.cursor))
 
     return handler
@@ -151,7 +146,7 @@ def _matches(condition: str, etag: str) -> bool:
     return etag in named or "*" in named
 
 
-def _next(page: UnreadPage) -> str | None:
+def _next(page: RenderedPage) -> str | None:
     """Where the next page begins."""
     return wire.identifier(page.items[-1]) if page.more else None
 
@@ -160,8 +155,8 @@ HANDLERS = [
     list_notifications,
     count_unread,
     mark_one_read,
-    _marking("read", Mark.READ),
-    _marking("unread", Mark.UNREAD),
-    _marking("archive", Mark.ARCHIVED),
-    _marking("unarchive", Mark.UNARCHIVED),
+    _mark_many("read", Mark.READ),
+    _mark_many("unread", Mark.UNREAD),
+    _mark_many("archive", Mark.ARCHIVED),
+    _mark_many("unarchive", Mark.UNARCHIVED),
 ]
