@@ -34,6 +34,7 @@ from domain.states import Mark, Status
 from tests.build import ADA, TestClock, a_draft, a_feed, a_user, an_id
 from tests.memory import MemoryFeeds, MemoryUsers
 from tests.model.history import History
+from tests.states import USER_MARKS
 from workbench.embedded import EmbeddedServers
 
 T = TypeVar("T")
@@ -349,7 +350,7 @@ def walk(random: Random) -> list[Step]:
     kinds: dict[str, tuple[float, Callable[[], tuple[Any, ...]]]] = {
         "store": (3, lambda: (some(4),)),
         "mark": (3, lambda: (random.choice(list(Mark)), some(3))),
-        "mark_up_to": (1, lambda: (random.choice([Mark.READ, Mark.UNREAD]), random.randint(0, 5))),
+        "mark_up_to": (1, lambda: (random.choice(USER_MARKS), random.randint(0, 5))),
         "announce": (5, lambda: (random.randrange(9), random.choice(FATES), random.random() < 0.2)),
         "announce_in_order": (2, tuple),
         "crash": (1, lambda: (random.randrange(9),)),

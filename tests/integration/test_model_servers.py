@@ -33,6 +33,7 @@ from domain.notification import Draft, Notification
 from domain.states import Mark
 from tests.build import a_content, a_user
 from tests.model.history import History
+from tests.states import USER_MARKS
 from workbench.embedded import EmbeddedServers
 
 T = TypeVar("T")
@@ -138,13 +139,13 @@ class Town:
         user = self.random.choice(USERS)
         known = self.ids[user]
         ids = self.random.sample(known, min(len(known), self.random.randint(1, 5)))
-        mark = self.random.choice([Mark.READ, Mark.READ, Mark.UNREAD, Mark.ARCHIVED, Mark.UNARCHIVED])
+        mark = self.random.choice([Mark.READ, *USER_MARKS])
         await self._insist(lambda use_case: use_case(user, mark, ids))
 
     async def mark_up_to(self) -> None:
         """Mark what was seen, which others may have changed since."""
         user = self.random.choice(USERS)
-        mark = self.random.choice([Mark.READ, Mark.UNREAD, Mark.ARCHIVED])
+        mark = self.random.choice(USER_MARKS)
         cursor = self.histories[user].feed.cursor
         await self._insist(lambda use_case: use_case(user, mark, up_to=str(cursor)))
 

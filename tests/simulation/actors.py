@@ -24,15 +24,11 @@ from tests.simulation.loop import Process
 from tests.simulation.postgres import REFUSED
 from tests.simulation.processes import ApiProcess, ConsumerProcess, Service, Socket
 from tests.simulation.world import Disconnected
+from tests.states import COMMANDS, USER_MARKS
 
 STRANGER = UserId("nobody")
-_MARKS = [Mark.READ, Mark.READ, Mark.UNREAD, Mark.ARCHIVED, Mark.UNARCHIVED]
-_COMMANDS = {
-    Mark.READ: "read",
-    Mark.UNREAD: "unread",
-    Mark.ARCHIVED: "archive",
-    Mark.UNARCHIVED: "unarchive",
-}
+_MARKS = [Mark.READ, *USER_MARKS]
+_COMMANDS = {mark: command for command, mark in COMMANDS.items()}
 
 
 @dataclass(eq=False)

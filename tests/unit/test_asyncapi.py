@@ -23,6 +23,7 @@ from entrypoints.live.examples import EXAMPLES
 from entrypoints.live.protocol import CLOSE_CODES
 from entrypoints.web.schemas import NotificationBody
 from tests.build import ADA, a_draft, an_id, drafts
+from tests.states import effect_of
 from tests.stream_schema import broken_rules
 from tests.wiring import Json, Service, Socket
 
@@ -156,7 +157,7 @@ async def hear_everything(service: Service, monkeypatch: pytest.MonkeyPatch) -> 
         await listener.until(socket, "welcome")
         await deliver(service, drafts(2, first=5))
         await listener.until(socket, "notifications")
-        for kind in (Mark.READ, Mark.UNREAD, Mark.ARCHIVED, Mark.UNARCHIVED, Mark.RETRACTED):
+        for kind in Mark:
             await mark(ADA, kind, [an_id(1), an_id(2)])
             await listener.until(socket, "update")
         cursor = listener.heard["update"][-1]["cursor"]
@@ -195,7 +196,7 @@ async def test_every_frame_that_is_sent_is_the_one_described(
     for frame in (frame for kind in heard.values() for frame in kind):
         assert broken_rules(frame) == [], frame
     changes = [update["set"] for update in heard["update"]]
-    assert {name for change in changes for name in change} == {"read_at", "archived_at", "retracted_at"}
+    assert {name for change in changes for name in change} == {effect_of(mark).field for mark in Mark}
     assert {"ids", "up_to"} <= {name for update in heard["update"] for name in update}
     assert {frame.get("replay", False) for frame in heard["notifications"]} == {False, True}
     assert {frame["code"] for frame in heard["error"]} == {"bad_frame", "too_large", "refused", "unavailable"}
