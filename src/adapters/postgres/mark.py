@@ -47,6 +47,16 @@ FROM feed LEFT JOIN bumped ON true LEFT JOIN changed ON true ORDER BY changed.ve
 _COUNTED = "(SELECT count(*) FROM changed) AS changed FROM feed LEFT JOIN bumped ON true"
 
 
+def by_ids(rule: Rule) -> str:
+    """The statement for $1 user, $2 ids, $3 what the mark sets."""
+    return _statement(rule, "n.id = ANY($2::uuid[])", _NAMED)
+
+
+def up_to(rule: Rule) -> str:
+    """The statement for $1 user, $2 version, $3 what the mark sets."""
+    return _statement(rule, "n.version <= $2::bigint", _COUNTED)
+
+
 def _statement(rule: Rule, chosen: str, result: str) -> str:
     condition = where(rule.condition)
     if rule.to is To.GIVEN:
@@ -56,8 +66,8 @@ def _statement(rule: Rule, chosen: str, result: str) -> str:
     )
 
 
-_BY_IDS = {mark: _statement(rule, "n.id = ANY($2::uuid[])", _NAMED) for mark, rule in RULES.items()}
-_UP_TO = {mark: _statement(rule, "n.version <= $2::bigint", _COUNTED) for mark, rule in RULES.items()}
+_BY_IDS = {mark: by_ids(rule) for mark, rule in RULES.items()}
+_UP_TO = {mark: up_to(rule) for mark, rule in RULES.items()}
 
 
 async def mark_ids(
