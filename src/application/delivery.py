@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from application.errors import Refused
 from application.feeds import Appended
@@ -93,10 +94,10 @@ class MarkDue:
     clock: Clock
 
     async def __call__(self, limit: int = 500) -> int:
-        return sum([await self._mark(mark, limit) for mark, rule in RULES.items() if rule.due])
-
-    async def _mark(self, mark: Mark, limit: int) -> int:
         now = self.clock()
+        return sum([await self._mark(mark, now, limit) for mark, rule in RULES.items() if rule.due])
+
+    async def _mark(self, mark: Mark, now: datetime, limit: int) -> int:
         due: dict[UserId, list[NotificationId]] = {}
         for user, notification in await self.feeds.due(mark, now, limit):
             due.setdefault(user, []).append(notification)

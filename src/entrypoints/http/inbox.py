@@ -125,7 +125,7 @@ def _mark_many(path: str, mark: Mark) -> Any:
         mark_notifications: NamedDependency[MarkNotifications],
     ) -> Changed:
         """By `ids`, or everything up to a cursor that the client has seen (`up_to`)."""
-        marked = await mark_notifications(UserId(user_id), mark, data.ids, data.up_to)
+        marked = await mark_notifications(UserId(user_id), mark, data.ids, data.up_to, data.time())
         return Changed(marked.changed, marked.feed.unread_count, str(marked.feed.cursor))
 
     return handler

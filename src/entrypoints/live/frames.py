@@ -87,8 +87,8 @@ class Marking(msgspec.Struct):
     ] = None
     ref: Ref = None
 
-    def until(self) -> datetime | None:
-        """The time of a mark that takes one."""
+    def time(self) -> datetime | None:
+        """The time of a mark that carries one."""
         return None
 
 

@@ -499,7 +499,7 @@ class Session:
 
     async def _mark(self, command: Marking) -> dict[str, int]:
         marked = await self._with.mark_notifications(
-            self.user, command.mark, command.ids, command.up_to, command.until()
+            self.user, command.mark, command.ids, command.up_to, command.time()
         )
         return {"changed": marked.changed}
 
