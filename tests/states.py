@@ -4,10 +4,11 @@ The table in domain/states.py is what production runs on, so it cannot be its ow
 line here fails the contracts of the feeds, of retention, of the index and of the frames.
 """
 
+from datetime import datetime
 from typing import NamedTuple
 
 from domain.notification import Notification
-from domain.states import Mark, Status
+from domain.states import RULES, Mark, Status, To
 from tests.build import LATER
 
 
@@ -49,6 +50,11 @@ def effect_of(mark: Mark) -> Effect:
     """What a mark does."""
     assert mark in MARKED, f"tests/states.py does not say what {mark!r} does"
     return MARKED[mark]
+
+
+def time_of(mark: Mark) -> datetime | None:
+    """A time for the marks that carry one."""
+    return LATER if RULES[mark].to is To.GIVEN else None
 
 
 def undone(mark: Mark) -> list[Mark]:

@@ -23,7 +23,7 @@ from entrypoints.live.examples import EXAMPLES
 from entrypoints.live.protocol import CLOSE_CODES
 from entrypoints.web.schemas import NotificationBody
 from tests.build import ADA, a_draft, an_id, drafts
-from tests.states import effect_of
+from tests.states import effect_of, time_of
 from tests.stream_schema import broken_rules
 from tests.wiring import Json, Service, Socket
 
@@ -158,7 +158,7 @@ async def hear_everything(service: Service, monkeypatch: pytest.MonkeyPatch) -> 
         await deliver(service, drafts(2, first=5))
         await listener.until(socket, "notifications")
         for kind in Mark:
-            await mark(ADA, kind, [an_id(1), an_id(2)])
+            await mark(ADA, kind, [an_id(1), an_id(2)], until=time_of(kind))
             await listener.until(socket, "update")
         cursor = listener.heard["update"][-1]["cursor"]
         socket.send(type="read", up_to=cursor, ref="all")

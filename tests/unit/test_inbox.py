@@ -10,12 +10,13 @@ import pytest
 from application.errors import Unavailable
 from application.inbox import FetchUnread, MarkNotifications
 from application.pages import Missing, RenderedPage
-from domain.errors import Invalid, UnknownNotification, UnknownUser
+from domain.errors import FieldError, Invalid, UnknownNotification, UnknownUser
 from domain.feed import Cursor, Marked, Settled
 from domain.identifiers import NotificationId, UserId
 from domain.states import Mark, Status
 from entrypoints.container import Container
 from tests.build import ADA, BOB, LATER, NOW, a_draft, a_user, an_id, drafts
+from tests.states import USER_MARKS, time_of
 from tests.wiring import Memory
 
 NOBODY = UserId("nobody")
@@ -256,12 +257,30 @@ async def test_up_to_a_cursor_of_another_life_marks_nothing(memory: Memory, insi
     assert (await memory.feeds.feed(ADA)).unread_count == 1
 
 
-@pytest.mark.parametrize("mark", [mark for mark in Mark if mark is not Mark.RETRACTED])
+@pytest.mark.parametrize("mark", USER_MARKS)
 async def test_nobody_marks_nothing(inside: Container, mark: Mark) -> None:
-    with pytest.raises(UnknownUser):
-        await inside.mark_notifications()(NOBODY, mark, [an_id()])
-    with pytest.raises(UnknownUser):
-        await inside.mark_notifications()(NOBODY, mark, up_to=str(Cursor("e1", 1)))
+    for chosen in ({"ids": [an_id()]}, {"up_to": "e1.1"}):
+        asked: dict[str, Any] = {**chosen, "until": time_of(mark)}
+        with pytest.raises(UnknownUser):
+            await inside.mark_notifications()(NOBODY, mark, **asked)
+
+
+@pytest.mark.parametrize("chosen", [{}, {"ids": [an_id()], "up_to": "e1.1"}])
+async def test_what_to_mark_is_said_in_one_way(inside: Container, chosen: dict[str, Any]) -> None:
+    with pytest.raises(Invalid) as caught:
+        await inside.mark_notifications()(ADA, Mark.READ, **chosen)
+
+    assert caught.value.errors == (FieldError("ids", "is required, or up_to, but not both"),)
+
+
+async def test_a_time_is_for_marks_that_carry_one(memory: Memory, inside: Container) -> None:
+    await memory.feeds.append(drafts(1))
+
+    with pytest.raises(Invalid) as caught:
+        await inside.mark_notifications()(ADA, Mark.READ, [an_id(1)], until=LATER)
+
+    assert caught.value.errors[0].field == "until"
+    assert (await memory.feeds.feed(ADA)).unread_count == 1
 
 
 async def test_reading_one_returns_it_and_the_first_time_stays(memory: Memory, inside: Container) -> None:

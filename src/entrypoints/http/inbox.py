@@ -12,6 +12,7 @@ from application.inbox import CountUnread, ListNotifications, MarkNotifications,
 from application.pages import RenderedPage
 from common import wire
 from domain.errors import FieldError, Invalid
+from domain.feed import Marked
 from domain.identifiers import NotificationId, UserId
 from domain.notification import EVENT, EVENT_RULE
 from domain.states import Mark, Status
@@ -104,10 +105,9 @@ async def mark_one_read(
     return Response(wire.render(notification), media_type=_JSON)
 
 
-def _mark_many(path: str, mark: Mark) -> Any:
-    """One handler for each mark: they differ in nothing else."""
-
-    @post(
+def _marking(path: str, mark: Mark) -> post:
+    """The route of a mark."""
+    return post(
         f"/v1/users/{{user_id:str}}/notifications/{path}",
         name=f"mark-{mark}",
         operation_id=f"mark_{mark}",
@@ -119,16 +119,25 @@ def _mark_many(path: str, mark: Mark) -> Any:
         summary=f"Mark many {mark}",
         responses=problems(400, 401, 403, 404, 413, 422, 503),
     )
+
+
+def _mark_many(path: str, mark: Mark) -> Any:
+    """One handler for each mark that carries no time: they differ in nothing else."""
+
+    @_marking(path, mark)
     async def handler(
         user_id: FromPath[str],
         data: JSONBody[Selection],
         mark_notifications: NamedDependency[MarkNotifications],
     ) -> Changed:
         """By `ids`, or everything up to a cursor that the client has seen (`up_to`)."""
-        marked = await mark_notifications(UserId(user_id), mark, data.ids, data.up_to, data.time())
-        return Changed(marked.changed, marked.feed.unread_count, str(marked.feed.cursor))
+        return _changed(await mark_notifications(UserId(user_id), mark, data.ids, data.up_to))
 
     return handler
+
+
+def _changed(marked: Marked) -> Changed:
+    return Changed(marked.changed, marked.feed.unread_count, str(marked.feed.cursor))
 
 
 def _before(cursor: str | None) -> NotificationId | None:

@@ -183,10 +183,6 @@ class Selection(Struct, forbid_unknown_fields=True, omit_defaults=True):
         str | None, Meta(description="A `cursor` from a page or a frame; race-free “mark all”.")
     ] = None
 
-    def time(self) -> datetime | None:
-        """The time of a mark that carries one."""
-        return None
-
 
 class Changed(Struct):
     """What a mark changed."""
