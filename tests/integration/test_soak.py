@@ -8,7 +8,7 @@ import pytest
 from workbench.embedded import TansuServer
 from workbench.programs import MissingServer
 from workbench.soak import plot, report
-from workbench.soak.checks import Outcome
+from workbench.soak.evidence import Outcome
 from workbench.soak.run import Plan, Soak
 
 
