@@ -10,8 +10,8 @@ from domain.identifiers import NotificationId, UserId
 
 
 class UnreadIndex(Protocol):
-    """The newest unread notifications of recent feeds. May forget anything at any time, and is never wrong for
-    longer than its time to live. Never raises: without its server every read is a miss.
+    """The newest unread notifications of recent feeds. May forget anything at any time, and is never wrong
+    for longer than its time to live. Never raises: without its server every read is a miss.
     """
 
     async def page(self, user: UserId, limit: int, before: NotificationId | None) -> UnreadPage | Missing:
@@ -66,7 +66,7 @@ class Follower(Protocol):
 
 
 class LiveFeed(Protocol):
-    """Frames of feed changes as they happen. They may be lost or reordered; each names the version it follows."""
+    """Frames of feed changes as they happen. They may be lost or reordered; each says what it follows."""
 
     def join(self, user: UserId, follower: Follower) -> None:
         """Pass the user's frames to the follower from now on."""
@@ -107,7 +107,7 @@ class Connection(Protocol):
         ...
 
     def close(self, code: int, reason: str, bye: str) -> None:
-        """Send a last frame, then close. Never waits; a client that does not read it is cut off after a while."""
+        """Send a last frame, then close. Never waits; a client that does not read is cut off in time."""
         ...
 
 
