@@ -29,11 +29,7 @@ class Revocation:
 
 @dataclass(frozen=True, slots=True)
 class LatestRevocations:
-<<<<<<< HEAD
-    """Revocations, one for each user, and the time up to which they are complete if no transaction was open."""
-=======
     """Revocations, one for each user; up to `as_of` they are complete, unless a transaction was open."""
->>>>>>> main
 
     as_of: datetime
     revocations: Sequence[Revocation]

@@ -18,11 +18,7 @@ class Position(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeadLetter:
-<<<<<<< HEAD
-    """A record that could not be stored, and the reason. Everything in it may be hostile: it came from outside."""
-=======
     """A record that could not be stored, and the reason. Everything in it may be hostile."""
->>>>>>> main
 
     position: Position
     at: datetime

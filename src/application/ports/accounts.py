@@ -69,11 +69,7 @@ class Tokens(Protocol):
     """User tokens."""
 
     def mint(self, user: UserId, at: datetime) -> tuple[str, int]:
-<<<<<<< HEAD
-        """A token and its lifetime in seconds. Its time of issue is `at` with its fraction of a second."""
-=======
         """A token and its lifetime in seconds. Its time of issue keeps the fraction of a second."""
->>>>>>> main
         ...
 
     def verify(self, token: str, at: datetime) -> Claims:
@@ -103,13 +99,8 @@ class Passwords(Protocol):
     async def hash(self, password: str) -> str: ...
 
     async def verify(self, password: str, password_hash: str | None) -> bool:
-<<<<<<< HEAD
-        """Whether the password has this hash. Without a hash it is False, after the same time: the answer must
-        not reveal which accounts exist.
-=======
         """Whether the password has this hash. Without a hash it is False, after as long a time, so that the
         answer does not reveal which accounts exist.
->>>>>>> main
         """
         ...
 

@@ -11,11 +11,7 @@ from domain.notification import Draft, Mark, Notification, Status
 
 
 class FeedWriter(Protocol):
-<<<<<<< HEAD
-    """Stores new notifications. Each call is one transaction, and the changes of a user are totally ordered."""
-=======
     """Stores new notifications. Each call is one transaction; the changes of a user are totally ordered."""
->>>>>>> main
 
     async def append(self, drafts: Sequence[Draft]) -> Appended:
         """Store drafts. Each feed takes its next versions in the order of the drafts.
@@ -101,11 +97,7 @@ class FeedReplay(Protocol):
 
 
 class Feeds(FeedWriter, FeedMarks, Expiry, FeedViews, FeedReplay, Protocol):
-<<<<<<< HEAD
-    """The whole store of feeds, for the adapter and its contract. A use case asks for the part it calls."""
-=======
     """The whole store of feeds, for the adapter and its contract. A use case takes the part it calls."""
->>>>>>> main
 
 
 class Retention(Protocol):
@@ -114,11 +106,7 @@ class Retention(Protocol):
     """
 
     async def prune(self, before: datetime, after: Spot | None, limit: int) -> Pruned:
-<<<<<<< HEAD
-        """Delete up to `limit` notifications older than `before`, in the order of user and id, beyond `after`.
-=======
         """Delete up to `limit` notifications older than `before`, by user and id, beyond `after`.
->>>>>>> main
 
         One transaction. Each feed that loses some takes one more version, which becomes its horizon, and its
         unread count is corrected.
