@@ -1,7 +1,7 @@
 """Deliver 329 real GitHub webhooks to the users they concern, and check that everybody saw everything.
 
 A tour of the API in the order in which an application uses it: create users, log in, follow a feed over a
-WebSocket and resume it by cursor, publish, fetch what is unread, mark it read. See README.md beside this file.
+WebSocket and resume it by cursor, publish, fetch unread notifications, mark them read. See README.md.
 """
 
 import argparse
