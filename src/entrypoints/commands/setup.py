@@ -8,7 +8,7 @@ from application.errors import Unavailable
 from domain.errors import UserTaken
 from domain.identifiers import UserId
 from entrypoints.container import Container, build
-from entrypoints.settings import Settings
+from entrypoints.settings import InvalidSettings, Settings
 
 DEMO_USER = UserId("demo")
 DEMO_EMAIL = "demo@bellwire.local"
@@ -32,21 +32,39 @@ async def _prepare(container: Container) -> None:
 
 
 async def demo_access(container: Container) -> dict[str, str]:
-    """The demo user with a token, and a fresh producer key; keys of earlier runs are revoked."""
+    """The demo user with a token, the position of its feed, and a producer's key.
+
+    The key is BELLWIRE_DEMO_KEY, or a new one; other keys of the demo are revoked. Raises Unavailable, and
+    InvalidSettings if BELLWIRE_DEMO_KEY was revoked.
+    """
     if not container.settings().demo:
         raise Unavailable("The demo is off (BELLWIRE_DEMO).")
     with suppress(UserTaken):
         await container.create_user()("Demo", DEMO_EMAIL, DEMO_PASSWORD, DEMO_USER)
     now = container.clock()()
-    for key in await container.api_keys().all():
-        if key.name == _DEMO_KEY and key.revoked_at is None:
-            await container.api_keys().revoke(key.id, now)
-    _, api_key = await container.create_api_key()(_DEMO_KEY, frozenset({Scope.PUBLISH, Scope.USERS}))
+    api_key = await _demo_key(container)
     token, _ = container.tokens().mint(DEMO_USER, now)
+    feed = await container.count_unread()(DEMO_USER)
     return {
         "user_id": DEMO_USER,
         "email": DEMO_EMAIL,
         "password": DEMO_PASSWORD,
         "api_key": api_key,
         "token": token,
+        "cursor": str(feed.cursor),
     }
+
+
+async def _demo_key(container: Container) -> str:
+    given, keys, now = container.settings().demo_key, container.api_keys(), container.clock()()
+    demo = [key for key in await keys.all() if key.name == _DEMO_KEY]
+    kept = next((key for key in demo if given.split("_")[2:3] == [key.id]), None)
+    for key in demo:
+        if key is not kept and key.revoked_at is None:
+            await keys.revoke(key.id, now)
+    if kept is None:
+        scopes = frozenset({Scope.PUBLISH, Scope.USERS})
+        return (await container.create_api_key()(_DEMO_KEY, scopes, text=given or None))[1]
+    if not kept.usable(now):
+        raise InvalidSettings("BELLWIRE_DEMO_KEY: this key was revoked")
+    return given
