@@ -13,7 +13,7 @@ INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-
 export PIP_ROOT_USER_ACTION = ignore
 
 .DEFAULT_GOAL := help
-.PHONY: help dev test check unit integration broker kafka clients format bench clean
+.PHONY: help dev test check unit integration broker kafka clients format bench mutants clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -54,6 +54,9 @@ format: $(READY) ## Format, and fix what can be fixed without thought
 
 bench: $(READY) ## Measure the targets on this machine
 	$(BIN)/python -m bench
+
+mutants: $(READY) ## Plant known bugs one by one, and show which test catches each (half an hour)
+	$(BIN)/python -m tests.mutants
 
 clean: ## Remove .venv, caches and the development data
 	rm -rf .venv .bellwire .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build dist

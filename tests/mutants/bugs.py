@@ -108,8 +108,8 @@ CONSUMER = (
         name="commit-passes-a-dead-letter",
         breaks="An offset is committed past a dead letter that could not be written.",
         file=WORKER,
-        old="            return part.first\n",
-        new="            return end\n",
+        old="self._put_back(part.partition, part.first, str(error))\n            return part.first\n",
+        new="return end\n",
         tests=(f"{UNIT}/test_worker.py", SIMULATION),
     ),
     Mutant(
