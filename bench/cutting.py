@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 from bench.hosted import hosted
-from entrypoints.soak.proxy import Proxy
+from workbench.soak.proxy import Proxy
 
 _ROUND_SECONDS, _GONE_SECONDS = 6.0, 2.0
 _LAST_SECONDS = 0.5

@@ -8,12 +8,12 @@ from datetime import UTC, datetime
 import msgspec
 from redis.asyncio import Redis
 
-from adapters import wire
 from adapters.clock import NotificationIds
 from adapters.redis.announcer import _packed, channel
 from bench.measured import Row
 from bench.scenario import Context
 from bench.sockets import Sockets, clients
+from common import wire
 from domain.feed import Added, Feed
 from domain.identifiers import UserId
 from domain.notification import Content, Draft

@@ -8,7 +8,7 @@ from bench.measured import Row, under_load
 from bench.scenario import Context
 from bench.service import Service, clean_environment, running
 from bench.user import User
-from entrypoints.embedded import free_port
+from workbench.embedded import free_port
 
 _BATCH = 500
 

@@ -11,14 +11,14 @@ from typing import Any
 
 import asyncpg
 
-from application.ports import Scope
+from application.credentials import Scope
 from bench.service import Service, clean_environment, running
 from bench.user import User
 from domain.identifiers import UserId
+from entrypoints.commands.setup import migrate
 from entrypoints.container import build
-from entrypoints.embedded import EmbeddedServers, free_port
 from entrypoints.settings import Settings
-from entrypoints.setup import migrate
+from workbench.embedded import EmbeddedServers, free_port
 
 SECRET = "only-for-the-length-of-a-benchmark"
 

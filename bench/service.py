@@ -9,7 +9,7 @@ from typing import Any
 
 import psutil
 
-from entrypoints.embedded import LOOPBACK, Server, started
+from workbench.embedded import LOOPBACK, Server, started
 
 
 class Service(Server):

@@ -1,7 +1,10 @@
 """The `bellwire` command, and `python -m bellwire`."""
 
 import sys
+from importlib.util import find_spec
 from pathlib import Path
+
+_CHECKOUT = "In a checkout also: bellwire dev, bellwire soak."
 
 
 def main() -> int:
@@ -13,9 +16,14 @@ def main() -> int:
     here = str(Path(__file__).resolve().parent)
     if sys.path[0] != here:
         sys.path.insert(0, here)
-    from entrypoints.cli import main as command
+    in_checkout = find_spec("workbench") is not None
+    if in_checkout and sys.argv[1:2] and sys.argv[1] in {"dev", "soak"}:
+        from workbench.cli import main as workbench_command
 
-    return command()
+        return workbench_command()
+    from entrypoints.commands.cli import main as command
+
+    return command(epilog=_CHECKOUT if in_checkout else None)
 
 
 if __name__ == "__main__":

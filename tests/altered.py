@@ -16,7 +16,7 @@ def main() -> None:
 
     # Only now: who imports a clock keeps it.
     from adapters.websocket.http import HttpProtocol
-    from entrypoints import cli
+    from entrypoints.commands import cli
     from entrypoints.live import session
 
     session.PING_SECONDS = float(ping)  # type: ignore[assignment]

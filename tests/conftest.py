@@ -33,9 +33,11 @@ from adapters import clock as system
 from adapters.postgres.engine import create_engine
 from adapters.postgres.migrations import upgrade
 from adapters.postgres.partitions import ensure_partitions
-from entrypoints import apache_kafka
 from entrypoints.container import Container, build
-from entrypoints.embedded import (
+from entrypoints.settings import Settings
+from tests.build import NOW
+from workbench import apache_kafka
+from workbench.embedded import (
     KAFKA_BOOTSTRAP,
     POSTGRES_URL,
     REDIS_URL,
@@ -44,8 +46,6 @@ from entrypoints.embedded import (
     MissingServer,
     TansuServer,
 )
-from entrypoints.settings import Settings
-from tests.build import NOW
 
 # A failing assertion in there is shown with its values, as in a test module.
 pytest.register_assert_rewrite(
@@ -142,7 +142,7 @@ def _apache_kafka() -> Iterator[str]:
     from testcontainers.core.container import DockerContainer
     from testcontainers.core.wait_strategies import LogMessageWaitStrategy
 
-    from entrypoints.embedded import free_port
+    from workbench.embedded import free_port
 
     port = free_port()
     broker = DockerContainer("apache/kafka:4.1.0").with_bind_ports(9092, port)

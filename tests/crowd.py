@@ -15,9 +15,9 @@ import psutil
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import Close, Frame, Opcode
 
-from entrypoints.embedded import LOOPBACK
-from entrypoints.soak.follower import Json, version
 from tests.product import Api, Follower, Service, eventually, metric
+from workbench.embedded import LOOPBACK
+from workbench.soak.follower import Json, version
 
 LONG = 30.0
 STATE = ("read_at", "archived_at", "retracted_at")

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
-from entrypoints.embedded import free_port
-from entrypoints.soak.follower import Follower
-from entrypoints.soak.product import Api, Product, Service, create_users
-from entrypoints.soak.stores import Stores
-from entrypoints.soak.waiting import eventually
+from workbench.embedded import free_port
+from workbench.soak.follower import Follower
+from workbench.soak.product import Api, Product, Service, create_users
+from workbench.soak.stores import Stores
+from workbench.soak.waiting import eventually
 
 __all__ = [
     "Api",

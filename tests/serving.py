@@ -13,11 +13,11 @@ from websockets.frames import Frame, Opcode
 from adapters.websocket.http import HttpProtocol
 from adapters.websocket.protocol import StreamProtocol
 from entrypoints.container import Container, build
-from entrypoints.embedded import LOOPBACK
 from entrypoints.serving import options
 from entrypoints.settings import Settings
-from entrypoints.soak.waiting import eventually
 from tests.wiring import SECRET
+from workbench.embedded import LOOPBACK
+from workbench.soak.waiting import eventually
 
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n"
 UPGRADE = (

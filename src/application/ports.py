@@ -4,13 +4,18 @@ Every method of a port that reaches a server raises `Unavailable` when that serv
 unless its docstring says otherwise, and returns within a bounded time.
 """
 
-from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import datetime
-from typing import NamedTuple, NewType, Protocol, TypeAlias
+from typing import Protocol, TypeAlias
 
+from application.credentials import ApiKey, Claims, LatestRevocations
 from application.errors import Unconfirmed
-from domain.feed import Added, Feed, FeedChange, Marked, Settled
+from application.feeds import Appended, Dropped, FeedHistory, FeedPage, Pruned, Spot, Standing
+from application.letters import DeadLetter, Position, Progress
+from application.pages import IndexEntry, Missing, Rendered, UnreadPage
+from application.records import Batch, Failure, Partition
+from application.streams import Frame
+from domain.feed import Feed, FeedChange, Marked
 from domain.identifiers import NotificationId, UserId
 from domain.notification import Draft, Mark, Notification, Status
 from domain.user import User
@@ -18,59 +23,16 @@ from domain.user import User
 Clock: TypeAlias = Callable[[], datetime]
 NewId: TypeAlias = Callable[[], NotificationId]
 
-Rendered = NewType("Rendered", bytes)
-"""A notification as JSON: the same bytes over HTTP, in a frame and in the index."""
-
 Render: TypeAlias = Callable[[Notification], Rendered]
 
 
 # --- the truth ----------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Appended:
-    """What became of a batch of drafts."""
-
-    added: tuple[Added, ...] = ()
-    """One change a feed that grew."""
-    present: tuple[Settled, ...] = ()
-    """Feeds of drafts that were stored before: nothing changed, but whoever follows may have missed it."""
-    unknown: tuple[Draft, ...] = ()
-    """Drafts for users that do not exist."""
-
-
-@dataclass(frozen=True, slots=True)
-class FeedPage:
-    """Part of a view of a feed, newest first, true for `feed.version`."""
-
-    feed: Feed
-    notifications: tuple[Notification, ...]
-    more: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """Where a feed stands, and from where on it can be replayed."""
-
-    feed: Feed
-    horizon: int = 0
-    """What changed up to this version may be gone: whoever stands below it has to reload."""
-
-
-@dataclass(frozen=True, slots=True)
-class FeedHistory:
-    """What changed after a version: notifications as they are now, in version order, true for
-    `feed.version`. Of what was asked for below the horizon some may be missing.
+class FeedWriter(Protocol):
+    """Where new notifications are stored. Each method is one transaction; a user's changes are totally
+    ordered.
     """
-
-    feed: Feed
-    notifications: tuple[Notification, ...]
-    more: bool
-    horizon: int = 0
-
-
-class Feeds(Protocol):
-    """The feeds themselves. Each method is one transaction; a user's changes are totally ordered."""
 
     async def append(self, drafts: Sequence[Draft]) -> Appended:
         """Store drafts, giving each feed the next versions in the order of the drafts.
@@ -79,6 +41,10 @@ class Feeds(Protocol):
         Raises Refused if the store will never take one of them: then none is stored.
         """
         ...
+
+
+class FeedMarks(Protocol):
+    """What a user changes in a feed, and what it must know for that. Each method is one transaction."""
 
     async def mark(self, user: UserId, mark: Mark, ids: Sequence[NotificationId], at: datetime) -> Marked:
         """Mark these; skip ids that the feed does not hold and what is so already.
@@ -99,6 +65,25 @@ class Feeds(Protocol):
         """Raise UnknownNotification if the user's feed does not hold it (or it was retracted)."""
         ...
 
+
+class Expiry(Protocol):
+    """What is taken back because its time is over."""
+
+    async def expired(self, at: datetime, limit: int) -> Sequence[tuple[UserId, NotificationId]]:
+        """Notifications whose time is over and that were not retracted yet."""
+        ...
+
+    async def mark(self, user: UserId, mark: Mark, ids: Sequence[NotificationId], at: datetime) -> Marked:
+        """Mark these; skip ids that the feed does not hold and what is so already.
+
+        Raises UnknownUser.
+        """
+        ...
+
+
+class FeedViews(Protocol):
+    """The lists that a user is shown."""
+
     async def page(
         self,
         user: UserId,
@@ -110,6 +95,10 @@ class Feeds(Protocol):
     ) -> FeedPage:
         """The newest notifications of a view that are older than `before`. Raises UnknownUser."""
         ...
+
+
+class FeedReplay(Protocol):
+    """What followers of a feed compare themselves with, and what they have missed."""
 
     async def history(self, user: UserId, after: int, limit: int) -> FeedHistory:
         """What changed after this version, the first `limit` of it. Raises UnknownUser."""
@@ -127,55 +116,9 @@ class Feeds(Protocol):
         """
         ...
 
-    async def expired(self, at: datetime, limit: int) -> Sequence[tuple[UserId, NotificationId]]:
-        """Notifications whose time is over and that were not retracted yet."""
-        ...
 
-
-@dataclass(frozen=True, slots=True)
-class Revocation:
-    """Which tokens of a user are dead."""
-
-    user_id: UserId
-    at: datetime
-    """Those issued before this, by the clock of the store."""
-    disabled: bool
-    """All of them, also those issued later."""
-
-
-@dataclass(frozen=True, slots=True)
-class LatestRevocations:
-    """Revocations, one a user, and the moment up to which they are all there if nothing was on its way."""
-
-    as_of: datetime
-    revocations: Sequence[Revocation]
-
-
-class Spot(NamedTuple):
-    """Where a notification is stored."""
-
-    user_id: UserId
-    id: NotificationId
-
-
-@dataclass(frozen=True, slots=True)
-class Pruned:
-    """What a batch of pruning deleted."""
-
-    feeds: Sequence[Feed]
-    """The feeds that it changed, as they are now."""
-    notifications: int
-    last: Spot | None
-    """The last one it looked at; None if there was none."""
-
-
-@dataclass(frozen=True, slots=True)
-class Dropped:
-    """What became of the partitions of months that are over."""
-
-    dropped: Sequence[str]
-    kept: Sequence[str]
-    """Those that are in use, or hold something."""
+class Feeds(FeedWriter, FeedMarks, Expiry, FeedViews, FeedReplay, Protocol):
+    """All of a feed's store, for the adapter and its contract. A use case asks for the part that it calls."""
 
 
 class Retention(Protocol):
@@ -255,32 +198,6 @@ class Users(Protocol):
 # --- the index and the live streams -------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class UnreadPage:
-    """The newest unread notifications of a feed, newest first, true for `feed.version`."""
-
-    feed: Feed
-    items: Sequence[Rendered]
-    more: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Missing:
-    """The index cannot answer. With a lease, whoever reads the truth next may load it."""
-
-    lease: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class IndexEntry:
-    """What the index holds of a feed: of each notification the id and the version, newest first."""
-
-    feed: Feed
-    held: tuple[tuple[NotificationId, int], ...]
-    complete: bool
-    """Whether it claims to hold all that is unread."""
-
-
 class UnreadIndex(Protocol):
     """The newest unread notifications of recent feeds. May forget anything at any time; never wrong
     for longer than its time to live. Never raises: without its server it only misses.
@@ -325,22 +242,6 @@ class Announcer(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
-    """A change as it travels to streams, encoded once."""
-
-    user_id: UserId
-    epoch: str
-    prev: int
-    version: int
-    text: str
-    """The JSON of the frame; empty for a bare position: who is behind its version has missed something."""
-    unread_ids: tuple[str, ...] = ()
-    """Ids of new notifications in it, for streams on which delivery is viewing."""
-    accepted_at: float | None = None
-    """When the oldest notification in it was accepted (Unix seconds)."""
-
-
 class Follower(Protocol):
     """A stream of one user. Neither method waits, raises or calls back."""
 
@@ -363,10 +264,6 @@ class LiveFeed(Protocol):
     def leave(self, user: UserId, follower: Follower) -> None:
         """Stop doing so. Leaving twice is no error."""
         ...
-
-
-class Lagging(Exception):
-    """The client takes too slowly what is sent to it. It must resume by cursor."""
 
 
 class Connection(Protocol):
@@ -410,11 +307,11 @@ class EventStream(Connection, Protocol):
     """The last frame, if the connection was closed before anything was sent: then nothing is."""
 
 
-# --- the inlet ----------------------------------------------------------------------------------------
+# --- the queue ----------------------------------------------------------------------------------------
 
 
 class NotificationQueue(Protocol):
-    """The durable inlet. Drafts of one user stay in order."""
+    """The queue that accepts notifications durably. Drafts of one user stay in order."""
 
     async def put(self, draft: Draft) -> None:
         """Return once the draft is durable. Raises Unconfirmed when that is not known in time."""
@@ -422,6 +319,82 @@ class NotificationQueue(Protocol):
 
     async def put_all(self, drafts: Sequence[Draft]) -> Sequence[Unconfirmed | None]:
         """Put many; return for each None, or why it is not known to be durable."""
+        ...
+
+
+class QueueReader(Protocol):
+    """A member of the group of consumers that share the queue's partitions."""
+
+    async def start(self, revoked: Callable[[], Awaitable[None]]) -> None:
+        """Join the group. `revoked` is awaited before partitions go to another member: it finishes and
+        commits what is under way.
+        """
+        ...
+
+    async def stop(self) -> None:
+        """Leave the group, so that the others take over at once. Raises TimeoutError."""
+        ...
+
+    async def ping(self) -> None:
+        """Raise Unavailable if the queue cannot be reached, or no partition is assigned."""
+        ...
+
+    async def next_batch(self, wait_seconds: float) -> Batch:
+        """What has arrived, up to the size of a batch; wait at most this long for the first record.
+
+        Raises NotRead.
+        """
+        ...
+
+    async def read_alone(self, partition: Partition, shrunk: int = 0) -> Batch:
+        """What comes next of a partition that was put back, up to the size of a batch halved `shrunk` times.
+
+        Raises Unavailable, also where a batch cannot be unpacked: then the partition stays where it is.
+        """
+        ...
+
+    def put_back(self, partition: Partition, offset: int) -> None:
+        """Go to an offset and leave the partition out of `next_batch` until it was read alone. Does nothing
+        if it is another member's by now.
+        """
+        ...
+
+    def go_to(self, partition: Partition, offset: int) -> None:
+        """Read a partition from this offset on. Does nothing if it is another member's by now."""
+        ...
+
+    async def commit(self, offsets: Mapping[Partition, int]) -> bool:
+        """Commit offsets; return whether that is done. If it is not, the records may come again."""
+        ...
+
+    async def behind(self) -> Mapping[Partition, int]:
+        """How many records of each assigned partition are still to be read."""
+        ...
+
+    @property
+    def assignments(self) -> int:
+        """How often partitions were assigned to this member."""
+        ...
+
+    @property
+    def rebalancing(self) -> bool:
+        """Whether the group has taken the partitions away and has not assigned new ones yet."""
+        ...
+
+
+class DeadLetters(Protocol):
+    """Keeps records that can never be stored, byte for byte, with the reason."""
+
+    async def start(self) -> None:
+        """Connect."""
+        ...
+
+    async def stop(self) -> None:
+        """Disconnect. Raises TimeoutError."""
+        ...
+
+    async def put(self, letters: Sequence[Failure]) -> None:
+        """Return once all of them are durable. If it raises, no offset may be committed past any of them."""
         ...
 
 
@@ -439,42 +412,6 @@ class IdempotencyKeys(Protocol):
 
 
 # --- dead letters -------------------------------------------------------------------------------------
-
-
-class Position(NamedTuple):
-    """Where a dead letter lies."""
-
-    partition: int
-    offset: int
-
-    def __str__(self) -> str:
-        return f"{self.partition}:{self.offset}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeadLetter:
-    """A record that could not be stored, and why. All of it may be hostile: it came from outside."""
-
-    position: Position
-    at: datetime
-    """When it was put there."""
-    key: bytes | None
-    value: bytes | None
-    headers: Sequence[tuple[str, bytes | None]]
-    user: str
-    """Whom the record seems to be for; empty if nothing says so."""
-    error_class: str
-    code: str
-    message: str
-    attempt: int
-    """How often the record has failed."""
-    first_failed_at: datetime
-    record: tuple[str, int, int] | None
-    """Topic, partition and offset of the record; None if the letter does not say."""
-
-
-Progress: TypeAlias = Callable[[int, int], None]
-"""Told how many letters were read, of about how many."""
 
 
 class DeadLetterBox(Protocol):
@@ -503,15 +440,6 @@ class DeadLetterBox(Protocol):
 
 
 # --- credentials --------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Claims:
-    """What a valid user token says."""
-
-    user_id: UserId
-    expires_at: datetime
-    issued_at: datetime
 
 
 class Tokens(Protocol):
@@ -565,30 +493,6 @@ class Tickets(Protocol):
     async def redeem(self, ticket: str) -> Claims:
         """Raise NotAuthenticated if it is unknown, used or too old."""
         ...
-
-
-class Scope:
-    """What an API key allows."""
-
-    PUBLISH = "publish"
-    USERS = "users"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ApiKey:
-    """A producer's key. The secret itself is never kept."""
-
-    id: str
-    name: str
-    secret_hash: bytes
-    scopes: frozenset[str]
-    created_at: datetime
-    expires_at: datetime | None = None
-    revoked_at: datetime | None = None
-
-    def usable(self, at: datetime) -> bool:
-        """Whether it is neither expired nor revoked."""
-        return self.revoked_at is None and (self.expires_at is None or at < self.expires_at)
 
 
 class ApiKeys(Protocol):

@@ -16,26 +16,20 @@ from litestar.middleware import DefineMiddleware
 
 from entrypoints import lifespan
 from entrypoints.container import Container, build
-from entrypoints.http import (
-    accounts,
-    draining,
-    health,
-    inbox,
-    openapi,
-    problems,
-    publishing,
-    stream_page,
-)
-from entrypoints.http.head import answering_head
-from entrypoints.http.middleware import Observed
-from entrypoints.http.verbatim import VerbatimSchema
+from entrypoints.http import accounts, inbox, openapi, publishing
 from entrypoints.listening import authority
+from entrypoints.live import draining
+from entrypoints.live import page as stream_page
 from entrypoints.live.events import live_events
 from entrypoints.live.session import Streaming
 from entrypoints.live.sessions import Sessions
 from entrypoints.live.socket import live_socket, no_socket
 from entrypoints.logs import configure
 from entrypoints.settings import Settings
+from entrypoints.web import health, problems
+from entrypoints.web.head import answering_head
+from entrypoints.web.middleware import Observed
+from entrypoints.web.verbatim import VerbatimSchema
 
 logger = logging.getLogger(__name__)
 

@@ -5,8 +5,8 @@ import sys
 from datetime import UTC, datetime
 from typing import Any
 
-from adapters import tracing, wire
 from application.dead_letters import printable
+from common import tracing, wire
 
 _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {
     "message",

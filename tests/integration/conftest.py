@@ -9,10 +9,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.postgres.engine import create_engine
 from adapters.redis.server import RedisServer, connect
-from entrypoints.embedded import EmbeddedServers
 from entrypoints.settings import Settings
 from tests.conftest import Databases
 from tests.product import Product, Stores
+from workbench.embedded import EmbeddedServers
 
 
 @pytest.fixture(scope="module")

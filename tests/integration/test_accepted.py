@@ -11,10 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from adapters import wire
 from adapters.postgres.engine import create_engine
 from adapters.postgres.feeds import PostgresFeeds
 from adapters.postgres.users import PostgresUsers
+from common import wire
 from domain.errors import Invalid
 from domain.notification import EARLIEST, LATEST, Draft
 from tests.build import ADA, NOW, a_draft, a_user

@@ -8,7 +8,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
 from adapters.kafka.topics import Topics, ensure_topics
-from entrypoints.embedded import EmbeddedServers, KafkaServer
+from workbench.embedded import EmbeddedServers, KafkaServer
 
 
 @pytest.fixture

@@ -9,9 +9,7 @@ import jwt
 import psutil
 import pytest
 
-from entrypoints.embedded import LOOPBACK
 from entrypoints.settings import Settings
-from entrypoints.soak.proxy import Proxy
 from tests.integration.conftest import Run
 from tests.load import Traffic, agree, timed
 from tests.product import (
@@ -27,6 +25,8 @@ from tests.product import (
     eventually,
     metric,
 )
+from workbench.embedded import LOOPBACK
+from workbench.soak.proxy import Proxy
 
 USERS = ["ada", "bob", "cid"]
 HOUR = 3600

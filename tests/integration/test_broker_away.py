@@ -13,14 +13,14 @@ import httpx
 import psutil
 import pytest
 
-from entrypoints.embedded import KAFKA_BOOTSTRAP, EmbeddedServers, TansuServer, free_port, started
-from entrypoints.processes import Process
-from entrypoints.soak.product import Service
-from entrypoints.soak.proxy import Proxy
 from tests.integration.conftest import Run
 from tests.load import all_stored, assert_stored_once
 from tests.paced import PacedLoad
 from tests.product import Product, Stores, create_users, eventually
+from workbench.embedded import KAFKA_BOOTSTRAP, EmbeddedServers, TansuServer, free_port, started
+from workbench.processes import Process
+from workbench.soak.product import Service
+from workbench.soak.proxy import Proxy
 
 USERS = [f"user-{number}" for number in range(50)]
 PER_SECOND = 500

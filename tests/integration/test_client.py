@@ -33,8 +33,8 @@ from bellwire_client import (
 )
 from bellwire_client.errors import ConnectionLost
 from bellwire_client.websocket import open_socket
-from entrypoints.embedded import LOOPBACK, free_port
 from tests.product import Api, Product, create_users, eventually
+from workbench.embedded import LOOPBACK, free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "clients" / "python"

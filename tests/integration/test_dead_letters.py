@@ -22,15 +22,15 @@ from adapters.kafka.dead_letter_box import KafkaDeadLetterBox
 from adapters.kafka.dead_letters import MESSAGE_BYTES
 from adapters.kafka.topics import DEAD_LETTER_BYTES, Topics
 from application.errors import Unavailable, UnknownDeadLetter
-from application.ports import DeadLetter, Position
+from application.letters import DeadLetter, Position
 from domain.identifiers import UserId
 from domain.notification import Notification, Status
-from entrypoints import cli, dead_letters
+from entrypoints.commands import cli, dead_letters
 from entrypoints.container import Container
-from entrypoints.soak.product import SOURCES
 from tests.build import ADA
 from tests.documents import NASTY
 from tests.product import eventually
+from workbench.soak.product import SOURCES
 
 EVE = UserId("eve")
 CANARY = "canary-4711"

@@ -20,11 +20,11 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from entrypoints.settings import Settings
-from entrypoints.soak.proxy import Proxy
 from tests.integration.conftest import Run
 from tests.integration.test_postgres_faults import proxy_of, through
 from tests.load import timed
 from tests.product import Api, Product, Service, create_users, eventually, metric
+from workbench.soak.proxy import Proxy
 
 USERS = 60
 END_SECONDS = 60.0

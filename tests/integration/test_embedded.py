@@ -13,8 +13,8 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from entrypoints.dev import AlreadyRunning, _only_one, _secret
-from entrypoints.embedded import (
+from workbench.dev import AlreadyRunning, _only_one, _secret
+from workbench.embedded import (
     EmbeddedServers,
     KafkaServer,
     MissingServer,
@@ -22,7 +22,7 @@ from entrypoints.embedded import (
     RedisServer,
     Server,
 )
-from entrypoints.processes import Ledger, Process, ServerFailed
+from workbench.processes import Ledger, Process, ServerFailed
 
 psutil = pytest.importorskip("psutil", reason="the embedded servers are an optional extra")
 
@@ -208,7 +208,7 @@ def test_a_second_run_is_told_where_the_first_one_is(tmp_path: Path) -> None:
 
 def test_the_lock_of_a_dead_run_is_no_obstacle(tmp_path: Path) -> None:
     program = (
-        "import os, sys; from pathlib import Path; from entrypoints.dev import _only_one; "
+        "import os, sys; from pathlib import Path; from workbench.dev import _only_one; "
         "held = _only_one(Path(sys.argv[1])); held.__enter__(); os._exit(9)"
     )
     subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=False)

@@ -15,11 +15,11 @@ import pytest
 from httpx_sse import EventSource, ServerSentEvent
 from websockets.asyncio.client import connect
 
-from entrypoints.embedded import LOOPBACK, free_port
-from entrypoints.processes import Process
 from tests.integration.conftest import Run
 from tests.load import timed
 from tests.product import Api, Product, Service, altered, create_users, eventually, metric
+from workbench.embedded import LOOPBACK, free_port
+from workbench.processes import Process
 
 ROOT = Path(__file__).resolve().parents[2]
 NGINX_CONFIG = ROOT / "deploy" / "nginx.conf"

@@ -10,11 +10,11 @@ import pytest
 from aiokafka import AIOKafkaProducer
 
 from entrypoints.settings import Settings
-from entrypoints.soak.product import Service
-from entrypoints.soak.stores import Topic
 from tests.integration.conftest import Run
 from tests.load import Load, all_stored, assert_stored_once
 from tests.product import Product, Stores, create_users, eventually
+from workbench.soak.product import Service
+from workbench.soak.stores import Topic
 
 USERS = [f"user-{number}" for number in range(30)]
 FLOODED = 0

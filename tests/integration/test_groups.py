@@ -16,12 +16,12 @@ import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
-from entrypoints.embedded import EmbeddedServers, KafkaServer, TansuServer
-from entrypoints.processes import Process
 from tests.conftest import PARTITIONS
 from tests.integration.conftest import Run
 from tests.load import Load, all_stored, assert_stored_once, read_states, timed
 from tests.product import Product, Stores, create_users, eventually
+from workbench.embedded import EmbeddedServers, KafkaServer, TansuServer
+from workbench.processes import Process
 
 SEED = 20_261_122
 USERS = [f"user-{number}" for number in range(50)]

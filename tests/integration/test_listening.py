@@ -10,11 +10,11 @@ from unittest.mock import Mock
 
 import pytest
 
-from entrypoints.embedded import free_port
 from entrypoints.listening import bound
-from entrypoints.processes import Process
 from entrypoints.settings import InvalidSettings
 from tests.product import eventually
+from workbench.embedded import free_port
+from workbench.processes import Process
 
 V4, V6 = "127.0.0.1", "::1"
 NOWHERE = {
@@ -57,7 +57,12 @@ async def running(folder: Path, kind: str, host: str, port: int) -> AsyncIterato
     own = {"BELLWIRE_HOST": host, "BELLWIRE_PORT": str(port), "BELLWIRE_CONSUMER_PORT": str(port)}
     process = Process(
         kind,
-        [sys.executable, "-c", "import sys; from entrypoints.cli import main; sys.exit(main())", command],
+        [
+            sys.executable,
+            "-c",
+            "import sys; from entrypoints.commands.cli import main; sys.exit(main())",
+            command,
+        ],
         log=folder / "log",
         environment={**NOWHERE, **own, **chosen, "PYTHONPATH": ":".join(sys.path)},
     )

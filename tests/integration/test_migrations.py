@@ -15,7 +15,6 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from adapters import metrics
 from adapters.postgres.engine import create_engine, driver
 from adapters.postgres.feeds import PostgresFeeds
 from adapters.postgres.maintenance import PostgresMaintenance
@@ -24,10 +23,11 @@ from adapters.postgres.partitions import bound, count_strays, ensure_partitions,
 from adapters.postgres.tables import metadata
 from adapters.postgres.users import PostgresUsers
 from application.errors import Unavailable
+from common import metrics
 from domain.notification import Mark
-from entrypoints.embedded import POSTGRES_URL
 from tests.build import ADA, LATER, NOW, TestClock, a_draft, a_metadata, a_user, an_id
 from tests.conftest import Databases, in_thread
+from workbench.embedded import POSTGRES_URL
 
 ROOT = Path(__file__).resolve().parents[2]
 OUTSIDE = datetime(2031, 7, 2, 3, 4, 5, tzinfo=UTC)

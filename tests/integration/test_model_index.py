@@ -16,22 +16,24 @@ from typing import Any, TypeVar, cast
 
 import pytest
 
-from adapters import wire
 from adapters.redis import announcer as announcer_module
 from adapters.redis.announcer import RedisAnnouncer
 from adapters.redis.index import RedisUnreadIndex
 from adapters.redis.server import RedisServer, connect
 from application.delivery import StoreNotifications
 from application.errors import Unavailable
+from application.feeds import FeedPage
 from application.inbox import FetchUnread, MarkNotifications
-from application.ports import FeedPage, Feeds, Missing, UnreadPage
+from application.pages import Missing, UnreadPage
+from application.ports import Feeds
+from common import wire
 from domain.feed import Added, Cursor, FeedChange, Marked, Settled
 from domain.identifiers import NotificationId
 from domain.notification import Draft, Mark, Status
-from entrypoints.embedded import EmbeddedServers
 from tests.build import ADA, TestClock, a_draft, a_feed, a_user, an_id
 from tests.memory import MemoryFeeds, MemoryUsers
 from tests.model.history import History
+from workbench.embedded import EmbeddedServers
 
 T = TypeVar("T")
 

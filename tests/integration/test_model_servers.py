@@ -14,7 +14,6 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters import clock as system
-from adapters import metrics, wire
 from adapters.postgres.engine import create_engine, driver
 from adapters.postgres.feeds import PostgresFeeds
 from adapters.postgres.rows import columns, read_notification
@@ -24,14 +23,16 @@ from adapters.redis.index import RedisUnreadIndex
 from adapters.redis.server import RedisServer, connect
 from application.delivery import StoreNotifications
 from application.errors import Unavailable
+from application.feeds import Appended
 from application.inbox import FetchUnread, MarkNotifications
-from application.ports import Appended, UnreadPage
+from application.pages import UnreadPage
+from common import metrics, wire
 from domain.feed import Feed, FeedChange, Marked
 from domain.identifiers import NotificationId, UserId
 from domain.notification import Draft, Mark, Notification
-from entrypoints.embedded import EmbeddedServers
 from tests.build import a_content, a_user
 from tests.model.history import History
+from workbench.embedded import EmbeddedServers
 
 T = TypeVar("T")
 

@@ -22,7 +22,6 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters import clock as system
-from adapters import metrics
 from adapters.postgres import engine as connections
 from adapters.postgres.api_keys import PostgresApiKeys
 from adapters.postgres.engine import create_engine, driver, driver_transaction, transaction
@@ -34,17 +33,18 @@ from adapters.postgres.users import PostgresUsers
 from alembic import command
 from application.delivery import StoreNotifications
 from application.errors import Refused, Unavailable
+from common import metrics
 from domain.identifiers import UserId
 from domain.notification import Draft, Mark, Status
 from entrypoints.app import create_app
 from entrypoints.container import Container
-from entrypoints.embedded import POSTGRES_URL, EmbeddedServers, PostgresServer
 from entrypoints.settings import Settings
-from entrypoints.soak.proxy import Proxy
 from tests.build import ADA, BOB, LATER, NOW, TestClock, a_draft, a_user, an_id, drafts
 from tests.conftest import PARTITIONS, in_thread
 from tests.contracts import everything
 from tests.product import Product, Stores, create_users, eventually
+from workbench.embedded import POSTGRES_URL, EmbeddedServers, PostgresServer
+from workbench.soak.proxy import Proxy
 
 Ask = Callable[[AsyncEngine], Awaitable[Any]]
 

@@ -26,14 +26,12 @@ from adapters.postgres.feeds import PostgresFeeds
 from adapters.postgres.maintenance import PostgresMaintenance
 from adapters.postgres.migrations import upgrade
 from adapters.postgres.users import PostgresUsers
+from application.credentials import ApiKey
 from application.errors import Refused, Unavailable
-from application.ports import ApiKey
 from domain.errors import UserTaken
 from entrypoints.app import create_app
 from entrypoints.container import build
-from entrypoints.embedded import EmbeddedServers, PostgresServer, started
 from entrypoints.settings import Settings
-from entrypoints.soak.proxy import Proxy
 from tests.build import ADA, BOB, NOW, TestClock, a_draft, a_user, drafts
 from tests.conftest import in_thread
 from tests.contracts import everything
@@ -51,6 +49,8 @@ from tests.integration.test_postgres_faults import (
     through,
 )
 from tests.product import Product, Service, Stores, create_users, eventually
+from workbench.embedded import EmbeddedServers, PostgresServer, started
+from workbench.soak.proxy import Proxy
 
 PASSWORD = "canary-of-a-password"
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from entrypoints.embedded import free_port
-from entrypoints.soak.proxy import Direction, Proxy
+from workbench.embedded import free_port
+from workbench.soak.proxy import Direction, Proxy
 
 LONG = 30.0
 

@@ -6,11 +6,11 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from adapters import metrics
-from application.ports import UnreadPage
+from application.pages import UnreadPage
+from common import metrics
 from domain.identifiers import UserId
 from domain.notification import Mark
-from entrypoints import consumer
+from entrypoints.consumer import process as consumer
 from entrypoints.container import Container
 from tests.build import ADA, BOB, LATER, a_draft, a_user, an_id, drafts
 from tests.product import eventually

@@ -16,14 +16,16 @@ from adapters.redis.live import RedisLiveFrames
 from adapters.redis.server import RedisServer, connect
 from adapters.redis.tickets import RedisTickets
 from adapters.websocket.hub import Hub
+from application.credentials import Claims
 from application.errors import Unavailable
-from application.ports import Claims, Frame, Missing, UnreadPage
+from application.pages import Missing, UnreadPage
+from application.streams import Frame
 from domain.feed import Added, FeedChange, Settled
 from domain.identifiers import UserId
-from entrypoints.embedded import EmbeddedServers
 from tests import contracts
 from tests.build import ADA, BOB, LATER, NOW, a_feed, a_notification, an_id
 from tests.memory import following
+from workbench.embedded import EmbeddedServers
 
 CAPACITY = 100
 NOWHERE = "redis://127.0.0.1:1/0"

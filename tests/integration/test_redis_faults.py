@@ -16,14 +16,14 @@ import httpx
 import pytest
 from redis.asyncio import Redis
 
-from entrypoints.embedded import LOOPBACK, REDIS_URL, EmbeddedServers, RedisServer
 from entrypoints.settings import Settings
-from entrypoints.soak.proxy import Proxy
-from entrypoints.soak.stores import Topic
 from tests.conftest import PARTITIONS
 from tests.integration.conftest import Run
 from tests.load import Load, Traffic, agree, all_stored, assert_stored_once, fetches_are_whole, settled, timed
 from tests.product import Api, Follower, Product, Stores, create_users, eventually, metric
+from workbench.embedded import LOOPBACK, REDIS_URL, EmbeddedServers, RedisServer
+from workbench.soak.proxy import Proxy
+from workbench.soak.stores import Topic
 
 USERS = ["ada", "bob", "cid"]
 CROWD = [f"user-{number}" for number in range(40)]

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from entrypoints.embedded import MissingServer, TansuServer
-from entrypoints.soak import plot, report
-from entrypoints.soak.checks import Outcome
-from entrypoints.soak.run import Plan, Soak
+from workbench.embedded import MissingServer, TansuServer
+from workbench.soak import plot, report
+from workbench.soak.checks import Outcome
+from workbench.soak.run import Plan, Soak
 
 
 @pytest.mark.timeout(600)

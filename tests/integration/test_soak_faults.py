@@ -19,14 +19,14 @@ from redis.exceptions import RedisError
 
 from adapters.kafka.records import Unreadable, unpack
 from adapters.kafka.topics import Topics, ensure_topics
-from entrypoints.embedded import EmbeddedServers, MissingServer, RedisServer, started
-from entrypoints.soak.damage import Damage
-from entrypoints.soak.faults import CATALOGUE
-from entrypoints.soak.product import Product
-from entrypoints.soak.proxy import Proxy
-from entrypoints.soak.stage import Stage
 from tests import raw_records
 from tests.product import eventually
+from workbench.embedded import EmbeddedServers, MissingServer, RedisServer, started
+from workbench.soak.damage import Damage
+from workbench.soak.faults import CATALOGUE
+from workbench.soak.product import Product
+from workbench.soak.proxy import Proxy
+from workbench.soak.stage import Stage
 
 LONG = 30.0
 

@@ -11,11 +11,11 @@ import httpx
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from entrypoints.embedded import free_port
-from entrypoints.processes import Process
-from entrypoints.soak.stores import Topic
 from tests.failpoints import STEPS
 from tests.product import Follower, Product, Stores, create_users, eventually
+from workbench.embedded import free_port
+from workbench.processes import Process
+from workbench.soak.stores import Topic
 
 USERS = ("ada", "bob", "cid")
 BATCHES = 6

@@ -9,10 +9,11 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from adapters import wire
+from application.credentials import Claims
 from application.errors import Unavailable
-from application.ports import Claims, UnreadPage
+from application.pages import UnreadPage
 from application.publishing import Idempotency
+from common import wire
 from domain.errors import DomainError
 from domain.feed import Cursor, Marked
 from domain.identifiers import NotificationId, UserId

@@ -4,9 +4,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from adapters import wire
 from application.errors import Unavailable
-from application.ports import Appended, FeedHistory, FeedPage, Standing
+from application.feeds import Appended, FeedHistory, FeedPage, Standing
+from common import wire
 from domain.feed import Added, Feed, Marked
 from domain.identifiers import NotificationId, UserId
 from domain.notification import Draft, Mark, Notification, Status

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
-from adapters import wire
-from application.ports import UnreadPage
+from application.pages import UnreadPage
+from common import wire
 from domain.feed import Feed
 from domain.identifiers import UserId
 from domain.notification import Status

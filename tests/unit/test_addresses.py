@@ -4,9 +4,10 @@ import re
 
 import pytest
 
-from entrypoints import cli
-from entrypoints.dev import DevSettings
+from entrypoints.commands import cli
 from entrypoints.settings import InvalidSettings, Settings
+from workbench import cli as workbench_cli
+from workbench.dev import DevSettings
 
 SECRET = "a-password"
 GOOD = {
@@ -143,7 +144,7 @@ def test_the_port_of_a_development_run_is_named_too(
 
     with pytest.raises(InvalidSettings, match=r"^BELLWIRE_PORT: "):
         DevSettings.from_env({"BELLWIRE_PORT": port})
-    assert cli.main(["dev"]) == 2
+    assert workbench_cli.main(["dev"]) == 2
     assert capsys.readouterr().err.startswith("bellwire: BELLWIRE_PORT: ")
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from entrypoints.apache_kafka import ApacheKafkaServer, properties, require
-from entrypoints.embedded import MissingServer
+from workbench.apache_kafka import ApacheKafkaServer, properties, require
+from workbench.embedded import MissingServer
 
 
 @pytest.fixture

@@ -15,12 +15,12 @@ import msgspec
 import pytest
 
 from domain.notification import Draft, Mark, Notification
-from entrypoints import cli
-from entrypoints.http.schemas import NotificationBody
+from entrypoints.commands import cli
 from entrypoints.live import frames, session
 from entrypoints.live.asyncapi import CLIENT_FRAMES, SERVER_FRAMES, document, tag
 from entrypoints.live.examples import EXAMPLES
 from entrypoints.live.protocol import CLOSE_CODES
+from entrypoints.web.schemas import NotificationBody
 from tests.build import ADA, a_draft, an_id, drafts
 from tests.stream_schema import broken_rules
 from tests.wiring import Json, Service, Socket

@@ -10,7 +10,8 @@ from contextlib import suppress
 import pytest
 
 from domain.identifiers import UserId
-from entrypoints import cli, draining, lifespan
+from entrypoints import lifespan
+from entrypoints.commands import cli, draining
 from entrypoints.live import sessions
 from entrypoints.live.session import Session
 from entrypoints.live.sessions import Sessions

@@ -10,8 +10,9 @@ from typing import Any
 import httpx
 import pytest
 
-from adapters.kafka.codec import Undecodable, decode
-from application.ports import Scope
+from adapters.kafka.codec import decode
+from application.credentials import Scope
+from application.records import Undecodable
 from domain.identifiers import UserId
 from domain.notification import Mark
 from tests.build import ADA, BOB, LATER, NOW, a_draft, an_id, drafts
@@ -966,7 +967,7 @@ async def test_every_answer_carries_an_id_and_says_not_to_sniff(
 
 
 async def test_the_trace_of_a_request_goes_on(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    from adapters import tracing
+    from common import tracing
 
     seen: list[str | None] = []
     put = service.memory.queue.put

@@ -24,7 +24,9 @@ def _pins() -> list[str]:
     return [line for line in lines if line and not line.startswith("#")]
 
 
-@pytest.mark.parametrize("name", ["domain", "application", "adapters", "entrypoints", "bellwire"])
+@pytest.mark.parametrize(
+    "name", ["domain", "application", "common", "adapters", "entrypoints", "workbench", "bellwire"]
+)
 def test_a_package_is_the_one_in_src(name: str) -> None:
     module = importlib.import_module(name)
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from adapters import metrics
 from adapters.websocket import asgi
-from application.ports import Frame
+from application.streams import Frame
+from common import metrics
 from domain.feed import Feed, Settled
 from domain.identifiers import NotificationId, UserId
 from domain.notification import Draft, Mark

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from adapters import tracing
+from common import tracing
 from entrypoints.logs import JsonFormatter, configure
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import pytest
 
-from adapters import wire
 from adapters.websocket.hub import Hub
 from application.ports import (
     ApiKeys,
@@ -18,6 +17,7 @@ from application.ports import (
     Tokens,
     Users,
 )
+from common import wire
 from domain.feed import FeedChange
 from domain.notification import Draft
 from tests import contracts

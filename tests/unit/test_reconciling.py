@@ -8,12 +8,12 @@ from dataclasses import replace
 import pytest
 
 from application.errors import Unavailable
-from application.ports import IndexEntry
+from application.pages import IndexEntry
 from application.reconciling import Mismatch, Reconciled, ReconcileIndex
 from domain.feed import Feed, Settled
 from domain.identifiers import UserId
 from domain.notification import Mark
-from entrypoints import consumer
+from entrypoints.consumer import process as consumer
 from tests.build import ADA, BOB, LATER, a_user, an_id, drafts
 from tests.memory import MemoryIndex
 from tests.product import eventually

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from adapters import metrics
 from application.errors import Unavailable
-from application.ports import Frame, Standing
+from application.feeds import Standing
+from application.streams import Frame
+from common import metrics
 from domain.identifiers import UserId
 from domain.notification import Mark
 from entrypoints.live import frames, pace, session, sessions

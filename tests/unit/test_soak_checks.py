@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from entrypoints.soak import checks
-from entrypoints.soak.checks import Check, Evidence, Injected, Outcome, Verdict
-from entrypoints.soak.follower import Follower
-from entrypoints.soak.history import History, Item, Marking
-from entrypoints.soak.stores import Record, Row
-from entrypoints.soak.watch import Poll, Sample
+from workbench.soak import checks
+from workbench.soak.checks import Check, Evidence, Injected, Outcome, Verdict
+from workbench.soak.follower import Follower
+from workbench.soak.history import History, Item, Marking
+from workbench.soak.stores import Record, Row
+from workbench.soak.watch import Poll, Sample
 
 READ = "2026-11-22T10:09:44.743609Z"
 READ_AT = datetime(2026, 11, 22, 10, 9, 44, 743609, tzinfo=UTC)

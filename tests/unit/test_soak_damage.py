@@ -13,8 +13,8 @@ from aiokafka.protocol.metadata import MetadataRequest_v1, MetadataResponse_v1
 from aiokafka.record.default_records import DefaultRecordBatch
 
 from adapters.kafka.records import Unreadable, unpack
-from entrypoints.soak.damage import Connection, Damage, Kind, damage
 from tests.raw_records import CODECS, a_batch
+from workbench.soak.damage import Connection, Damage, Kind, damage
 
 PLACE = TopicPartition("topic", 0)
 VERSIONS = range(4, 12)

@@ -2,7 +2,7 @@
 
 from itertools import pairwise
 
-from entrypoints.soak.faults import CATALOGUE, draw
+from workbench.soak.faults import CATALOGUE, draw
 
 HOUR = 3600.0
 

@@ -7,8 +7,8 @@ from typing import Any, cast
 import asyncpg
 import pytest
 
-from entrypoints.soak.history import History
-from entrypoints.soak.watch import Watch
+from workbench.soak.history import History
+from workbench.soak.watch import Watch
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,7 @@ async def test_a_session_that_is_ended_does_not_end_the_count(
     error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counted, answers = asyncio.Event(), iter([error])
-    monkeypatch.setattr("entrypoints.soak.watch._SAMPLE_SECONDS", 0)
+    monkeypatch.setattr("workbench.soak.watch._SAMPLE_SECONDS", 0)
 
     async def count() -> int:
         for first in answers:

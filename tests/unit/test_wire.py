@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from adapters import wire
+from common import wire
 from domain.feed import Added
 from domain.metadata import Metadata
 from domain.notification import Notification

@@ -11,13 +11,13 @@ from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
 from adapters import clock as system
-from adapters import metrics
 from adapters.kafka import headers
 from adapters.kafka.records import UnreadableBatch
 from adapters.kafka.topics import DEAD_LETTER_BYTES, METADATA_SECONDS
 from application.dead_letters import printable
 from application.errors import Unavailable
 from application.ports import Clock
+from common import metrics
 
 logger = logging.getLogger(__name__)
 

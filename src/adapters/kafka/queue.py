@@ -9,10 +9,10 @@ from uuid import UUID
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from adapters import metrics, tracing
 from adapters.kafka import codec
 from adapters.kafka.topics import METADATA_SECONDS
 from application.errors import Unavailable, Unconfirmed
+from common import metrics, tracing
 from domain.notification import Draft
 
 logger = logging.getLogger(__name__)
@@ -49,7 +49,7 @@ def build_producer(bootstrap: str, client_id: str) -> AIOKafkaProducer:
 
 
 class KafkaQueue:
-    """The inlet, keyed by user so that a user's notifications stay in order."""
+    """The queue, keyed by user so that a user's notifications stay in order."""
 
     def __init__(self, bootstrap: str, topic: str) -> None:
         self._bootstrap = bootstrap

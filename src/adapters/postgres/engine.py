@@ -14,11 +14,11 @@ from sqlalchemy.exc import TimeoutError as NoneFree
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncTransaction, create_async_engine
 from sqlalchemy.pool import QueuePool
 
-from adapters import metrics
 from adapters.once import Once
 from adapters.postgres.errors import FAILURES, translated, unreachable
 from adapters.postgres.hosts import Hosts
 from adapters.postgres.states import READ_ONLY, Fate, driver_error, fate, reason, sqlstate
+from common import metrics
 
 logger = logging.getLogger(__name__)
 

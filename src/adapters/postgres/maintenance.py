@@ -5,11 +5,11 @@ from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from adapters import metrics
 from adapters.postgres.engine import check_writes
 from adapters.postgres.partitions import count_strays, ensure_partitions
 from adapters.postgres.states import READ_ONLY, reason, sqlstate
 from application.errors import Unavailable
+from common import metrics
 
 
 class PostgresMaintenance:

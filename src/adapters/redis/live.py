@@ -11,12 +11,12 @@ from redis.asyncio.client import PubSub
 from redis.exceptions import ConnectionError as ConnectionLost
 from redis.exceptions import ResponseError
 
-from adapters import metrics
 from adapters.once import Once
 from adapters.redis import answers
 from adapters.redis.announcer import CHANNELS, RESYNC, control_channel
 from adapters.redis.server import FAILURES, RedisServer
-from application.ports import Frame
+from application.streams import Frame
+from common import metrics
 from domain.identifiers import UserId
 
 logger = logging.getLogger(__name__)

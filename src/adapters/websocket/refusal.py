@@ -2,7 +2,7 @@
 
 from http import HTTPStatus
 
-from adapters import wire
+from common import wire
 
 MEDIA_TYPE = "application/problem+json"
 

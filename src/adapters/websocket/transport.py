@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from adapters.websocket.bounds import check_room
-from application.ports import Lagging
+from application.streams import Lagging
 
 if TYPE_CHECKING:
     from adapters.websocket.protocol import StreamProtocol

@@ -7,12 +7,12 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 
 from application.accounts import CreateUser, IssueStreamTicket, LogIn
-from application.ports import Claims
+from application.credentials import Claims
 from application.revoking import DisableUser, EnableUser, RevokeTokens
 from domain.identifiers import UserId
-from entrypoints.http import guards
 from entrypoints.http.schemas import CreatedUser, Credentials, NewUser, Session, StreamTicket
-from entrypoints.http.schemas import problems as problem_responses
+from entrypoints.web import guards
+from entrypoints.web.schemas import problems as problem_responses
 
 _BODY_LIMIT = 8 * 1024
 

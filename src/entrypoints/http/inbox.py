@@ -8,22 +8,21 @@ from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath, JSONBody, QueryParameter
 
-from adapters import wire
 from application.inbox import CountUnread, ListNotifications, MarkNotifications, MarkRead
-from application.ports import UnreadPage
+from application.pages import UnreadPage
+from common import wire
 from domain.errors import FieldError, Invalid
 from domain.feed import Cursor
 from domain.identifiers import NotificationId, UserId
 from domain.notification import EVENT, EVENT_RULE, Mark, Status
-from entrypoints.http import guards
 from entrypoints.http.schemas import (
     Changed,
-    NotificationBody,
     NotificationPage,
     Selection,
     UnreadCount,
-    problems,
 )
+from entrypoints.web import guards
+from entrypoints.web.schemas import NotificationBody, problems
 
 _BODY_LIMIT = 16 * 1024
 _JSON = "application/json"

@@ -10,9 +10,8 @@ from litestar.openapi.plugins import JsonRenderPlugin, SwaggerRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 from litestar.static_files import create_static_files_router
 
-from entrypoints.http import stream_page
-from entrypoints.http.locations import to_root
 from entrypoints.version import app_version
+from entrypoints.web.locations import STREAM_DOCUMENT, STREAM_PAGE, to_root
 
 _FILES = "/schema/ui"
 
@@ -75,7 +74,7 @@ def _located(request: Request[Any, Any, Any], document: dict[str, Any]) -> dict[
 
 
 def _description(root: str) -> str:
-    page, document = (_from(root, path) for path in (stream_page.PAGE_PATH, stream_page.DOCUMENT_PATH))
+    page, document = (_from(root, path) for path in (STREAM_PAGE, STREAM_DOCUMENT))
     return (
         "Real-time notifications: publish, deliver live, keep per user, mark read. "
         f"The live stream has [a page]({page}) and [a document]({document}) of its own."

@@ -13,7 +13,6 @@ from application.publishing import Idempotency, PublishBatch, PublishNotificatio
 from domain.errors import DomainError, FieldError, Invalid
 from domain.identifiers import NotificationId
 from domain.notification import Content
-from entrypoints.http import guards, problems
 from entrypoints.http.schemas import (
     Accepted,
     BatchResult,
@@ -22,8 +21,9 @@ from entrypoints.http.schemas import (
     NewNotification,
     read_item,
 )
-from entrypoints.http.schemas import problems as problem_responses
-from entrypoints.http.verbatim import VerbatimRequest
+from entrypoints.web import guards, problems
+from entrypoints.web.schemas import problems as problem_responses
+from entrypoints.web.verbatim import VerbatimRequest
 
 _BODY_LIMIT = 64 * 1024
 _BATCH_BODY_LIMIT = 1024 * 1024

@@ -16,13 +16,13 @@ from application.errors import NotAuthenticated, Revoked, Unavailable
 from application.ports import EventStream
 from domain.errors import UnknownUser
 from domain.identifiers import UserId
-from entrypoints.http.guards import NEEDS_TOKEN
-from entrypoints.http.schemas import problems
 from entrypoints.live import hello
 from entrypoints.live.frames import BAD_REQUEST, REVOKED, TOKEN_EXPIRED, TOO_MANY
 from entrypoints.live.protocol import Bye
 from entrypoints.live.session import Session
 from entrypoints.live.sessions import Sessions
+from entrypoints.web.guards import NEEDS_TOKEN
+from entrypoints.web.schemas import problems
 
 _decode_bye = msgspec.json.Decoder(Bye).decode
 

@@ -1,4 +1,4 @@
-"""What clients say on a stream, and why a stream ends. What the service says is in adapters.wire."""
+"""What clients say on a stream, and why a stream ends. What the service says is in common.wire."""
 
 import random
 from typing import Annotated, Any, TypeAlias

@@ -10,8 +10,8 @@ from application.errors import NotAllowed
 from domain.errors import FieldError, Invalid
 from domain.feed import Cursor
 from domain.identifiers import UserId
-from entrypoints.http.guards import bearer_token
 from entrypoints.live.session import Hello
+from entrypoints.web.guards import bearer_token
 
 
 class Request:

@@ -1,6 +1,6 @@
 """What the service says on a stream, as types, and what a close code asks of a client.
 
-Nothing is built from these types: a frame is put together from bytes encoded once (adapters.wire). They are
+Nothing is built from these types: a frame is put together from bytes encoded once (common.wire). They are
 what the AsyncAPI document is made of, and what the tests hold every frame to.
 """
 
@@ -9,8 +9,8 @@ from uuid import UUID
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from entrypoints.http.schemas import NotificationBody, Timestamp
 from entrypoints.live import frames
+from entrypoints.web.schemas import NotificationBody, Timestamp
 
 Position: TypeAlias = Annotated[
     str,

@@ -4,8 +4,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import zip_longest
 
-from adapters import metrics, wire
-from application.ports import FeedHistory, Rendered, Standing
+from application.feeds import FeedHistory, Standing
+from application.pages import Rendered
+from common import metrics, wire
 from domain.feed import Cursor, Feed
 
 _AGES = ((60, "1m"), (3_600, "1h"), (86_400, "1d"), (30 * 86_400, "30d"))

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from time import monotonic
 
-from adapters import metrics
 from application.errors import Unavailable
-from application.ports import Standing
+from application.feeds import Standing
+from common import metrics
 from domain.identifiers import UserId
 from entrypoints.live.frames import DRAIN, INTERNAL, TOO_MANY, Close
 from entrypoints.live.session import Session, Streaming

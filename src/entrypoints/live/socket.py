@@ -8,14 +8,14 @@ from litestar.exceptions import HTTPException
 from litestar.params import FromPath
 from litestar.types import Send
 
-from adapters import metrics, wire
 from application.ports import Connection
+from common import metrics, wire
 from domain.identifiers import UserId
-from entrypoints.http import problems
 from entrypoints.live.frames import SUBPROTOCOL, Close
 from entrypoints.live.hello import Request, check_origin, read_hello
 from entrypoints.live.session import Session, closing
 from entrypoints.live.sessions import Full, Sessions
+from entrypoints.web import problems
 
 Connect: TypeAlias = Callable[[Any, Any, Any], Connection]
 """Makes the connection of an accepted WebSocket from its ASGI scope, receive and send."""

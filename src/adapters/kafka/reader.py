@@ -1,0 +1,283 @@
+"""KafkaQueueReader: batches of records out of Kafka, and offsets back."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from time import time
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+from aiokafka.errors import CorruptRecordException, IllegalStateError, KafkaError
+
+from adapters.kafka import records
+from adapters.kafka.entries import entry, make_part
+from adapters.kafka.records import Unreadable, UnreadableBatch
+from adapters.kafka.topics import METADATA_SECONDS
+from application.dead_letters import UNREADABLE
+from application.errors import Unavailable
+from application.records import Batch, Entry, NotRead, Part, Undecodable
+
+logger = logging.getLogger(__name__)
+
+_COMMIT_SECONDS = 5.0
+_LEAVE_SECONDS = 5.0
+_PING_SECONDS = 2.0
+
+
+class KafkaQueueReader:
+    """A member of the consumer group."""
+
+    def __init__(
+        self,
+        bootstrap: str,
+        topic: str,
+        group: str,
+        *,
+        session_seconds: float,
+        fetch_wait_ms: int,
+        batch_records: int,
+        skipped: Collection[tuple[int, int]] = (),
+    ) -> None:
+        """`skipped` are batches, by partition and offset, that are given up if they cannot be read."""
+        self._topic = topic
+        self._options = {
+            "bootstrap_servers": bootstrap,
+            "group_id": group,
+            "client_id": "bellwire-consumer",
+            "enable_auto_commit": False,
+            "auto_offset_reset": "earliest",
+            # What a producer took back was never sent.
+            "isolation_level": "read_committed",
+            "metadata_max_age_ms": METADATA_SECONDS * 1000,
+            "session_timeout_ms": int(session_seconds * 1000),
+            "heartbeat_interval_ms": int(session_seconds * 1000 / 5),
+            # How long the others wait for a member to finish its batch when the group changes.
+            "rebalance_timeout_ms": int(session_seconds * 1000),
+            "max_poll_interval_ms": 300_000,
+            # A broker answers as soon as it has records; one that only looks now and then (Tansu) makes
+            # them wait for up to a fifth of this.
+            "fetch_max_wait_ms": fetch_wait_ms,
+            # Prefetched per partition and per broker: the defaults would hold up to 50 MB.
+            "max_partition_fetch_bytes": records.MAX_BYTES,
+            "fetch_max_bytes": 8 * 1024 * 1024,
+            "retry_backoff_ms": 100,
+        }
+        self._batch_records = batch_records
+        self._skipped = frozenset(skipped)
+        self._handed: dict[TopicPartition, int] = {}
+        """Up to where each partition was handed over, since it is this member's or was put back."""
+        self._consumer: AIOKafkaConsumer | None = None
+        self._listener: _Listener | None = None
+
+    async def start(self, revoked: Callable[[], Awaitable[None]]) -> None:
+        """Join the group. `revoked` is awaited before partitions go: it finishes and commits what is under
+        way. Raises Unavailable.
+        """
+        consumer = AIOKafkaConsumer(**self._options)
+        self._listener = _Listener(revoked, self._handed.clear)
+        consumer.subscribe([self._topic], listener=self._listener)
+        try:
+            await consumer.start()
+        except KafkaError as error:
+            await consumer.stop()
+            raise Unavailable(f"Kafka is out of reach: {error!r}") from error
+        self._consumer = consumer
+
+    async def stop(self) -> None:
+        """Leave the group, so that the others take over at once."""
+        if self._consumer is not None:
+            async with asyncio.timeout(_LEAVE_SECONDS):
+                await self._consumer.stop()
+
+    async def ping(self) -> None:
+        """Raise Unavailable if no broker answers, or no partition is this member's. To a consumer a broker
+        that is away looks like a topic in which nothing happens.
+        """
+        if self._consumer is None or not self._consumer.assignment():
+            raise Unavailable("No partition is assigned.")
+        try:
+            async with asyncio.timeout(_PING_SECONDS):
+                await self._consumer._client.fetch_all_metadata()  # noqa: SLF001 - there is no other way to ask
+        except (KafkaError, TimeoutError) as error:
+            raise Unavailable("Kafka is out of reach.") from error
+
+    async def next_batch(self, wait_seconds: float) -> Batch:
+        """Return what has arrived, up to the size of a batch; wait at most this long for the first. Raises
+        NotRead.
+
+        Under load a batch is what arrived while the one before was stored, so it grows with the load and
+        nobody waits for it to fill.
+        """
+        if self._consumer is None:
+            return Batch()
+        try:
+            found = await self._consumer.getmany(
+                timeout_ms=int(wait_seconds * 1000), max_records=self._batch_records
+            )
+            self._check_fetching()
+            for partition, read in found.items():
+                self._check_places(partition, read)
+        # Also what is no error of Kafka's: codecs and malformed records raise what they like.
+        except Exception as error:
+            raise self._undone(error) from error
+        return Batch([self._part(partition, read) for partition, read in found.items() if read])
+
+    async def read_alone(self, partition: TopicPartition, shrunk: int = 0) -> Batch:
+        """Return what comes next of a partition that was put back, up to the size of a batch halved so many
+        times. Raises Unavailable, and Unreadable where nothing can be unpacked: then it stays where it is.
+
+        Past aiokafka's reader, which is more easily put off, and would put off the other partitions with it.
+        Unless there is more to come that is odd, the partition is released.
+        """
+        if self._consumer is None:
+            return Batch()
+        since, put_back = self.assignments, self._handed.get(partition)
+
+        def moved() -> bool:
+            """Whether it was put back further meanwhile, or is another member's."""
+            return self.rebalancing or (since, put_back) != (self.assignments, self._handed.get(partition))
+
+        try:
+            start = await self._committed(partition) if put_back is None else put_back
+            found, batch = await self._read(partition, start, max(1, self._batch_records >> shrunk))
+        except Unavailable:
+            if moved():
+                return Batch()
+            raise
+        if moved():
+            return Batch()
+        self._handed[partition] = found.end
+        self._consumer.seek(partition, found.end)
+        if not found.odd:
+            self._consumer.resume(partition)
+        return batch
+
+    def put_back(self, partition: TopicPartition, offset: int) -> None:
+        """Go to an offset of a partition and do not read on but alone. Does nothing if the partition is
+        another member's by now: then it reads from the committed offset.
+        """
+        if self._consumer is not None and partition in self._consumer.assignment():
+            self._consumer.pause(partition)
+            self.go_to(partition, offset)
+
+    def go_to(self, partition: TopicPartition, offset: int) -> None:
+        """Read a partition from this offset on. Does nothing if it is another member's by now."""
+        if self._consumer is not None and partition in self._consumer.assignment():
+            self._consumer.seek(partition, offset)
+            self._handed[partition] = offset
+
+    async def commit(self, offsets: Mapping[TopicPartition, int]) -> bool:
+        """Commit offsets; return whether that is done. If not, and the partitions move, their records come
+        again, and change nothing.
+        """
+        if self._consumer is None:
+            return False
+        mine = self._consumer.assignment()
+        kept = {partition: offset for partition, offset in offsets.items() if partition in mine}
+        try:
+            async with asyncio.timeout(_COMMIT_SECONDS):
+                if kept:
+                    await self._consumer.commit(kept)
+        except (KafkaError, IllegalStateError, TimeoutError) as error:
+            logger.warning("offsets were not committed: %r", error)
+            return False
+        return True
+
+    def _part(self, partition: TopicPartition, read: Sequence[Any]) -> Part:
+        self._handed[partition] = read[-1].offset + 1
+        return make_part(partition, [entry(record) for record in read])
+
+    def _undone(self, error: Exception) -> NotRead:
+        """Take back a read that failed. By then the client has moved on in partitions that it had looked at
+        before, and what it had taken of them is lost.
+        """
+        logger.warning("nothing could be read: %r; each partition is read alone", error)
+        undone = []
+        if self._consumer is not None:
+            undone = sorted(self._consumer.assignment() - self._consumer.paused())
+            self._consumer.pause(*undone)
+            for partition in undone:
+                if partition in self._handed:  # else it is read from the committed offset
+                    self._consumer.seek(partition, self._handed[partition])
+        return NotRead(undone, repr(error))
+
+    def _check_fetching(self) -> None:
+        """Raise what ended the client's fetching: it would look as if nothing arrived any more."""
+        fetching = self._consumer._fetcher.error_future  # type: ignore[union-attr]  # noqa: SLF001
+        if fetching.done():
+            fetching.result()
+
+    def _check_places(self, partition: TopicPartition, read: Sequence[Any]) -> None:
+        """Raise if records cannot lie where they say they do: no sum covers where a batch begins."""
+        end = self._consumer.highwater(partition)  # type: ignore[union-attr]
+        if read and not read[0].offset <= read[-1].offset < end:
+            raise CorruptRecordException(f"{partition} ends at {end} and has no offset {read[-1].offset}")
+
+    async def _read(self, partition: TopicPartition, start: int, most: int) -> tuple[records.Found, Batch]:
+        client = self._consumer._client  # type: ignore[union-attr]  # noqa: SLF001 - there is no other way
+        try:
+            found = await records.read(client, partition, start, most=most)
+        except Unreadable as error:
+            if (partition.partition, error.offset) not in self._skipped:
+                raise
+            logger.warning("partition %d: %s; given up, as it was told", partition.partition, error)
+            batch = UnreadableBatch.of(partition, error, int(time() * 1000))
+            entries: list[Entry] = [(batch, Undecodable(UNREADABLE, str(error)))]
+            found = records.Found(end=error.end, odd=True)
+        else:
+            entries = [entry(record) for record in found.records]
+        return found, Batch([make_part(partition, entries, odd=found.odd)] if entries else [])
+
+    async def _committed(self, partition: TopicPartition) -> int:
+        """Where this member begins to read a partition. Raises Unavailable."""
+        try:
+            async with asyncio.timeout(_PING_SECONDS):
+                committed = await self._consumer.committed(partition)  # type: ignore[union-attr]
+                if committed is None:
+                    begins = await self._consumer.beginning_offsets([partition])  # type: ignore[union-attr]
+                    committed = begins[partition]
+        except (KafkaError, IllegalStateError, TimeoutError) as error:
+            raise Unavailable(f"Kafka does not say where to begin: {error!r}") from error
+        return int(committed)
+
+    @property
+    def assignments(self) -> int:
+        """How often the group has said which partitions are this member's."""
+        return 0 if self._listener is None else self._listener.assignments
+
+    @property
+    def rebalancing(self) -> bool:
+        """Whether the group has taken the partitions away and not yet said which are this member's."""
+        return self._listener is not None and not self._listener.assigned
+
+    async def behind(self) -> Mapping[TopicPartition, int]:
+        """How many records of each partition are still to be read. Raises Unavailable."""
+        if self._consumer is None:
+            raise Unavailable("Kafka was never reached.")
+        mine = sorted(self._consumer.assignment())
+        try:
+            async with asyncio.timeout(_PING_SECONDS):
+                ends = await self._consumer.end_offsets(mine) if mine else {}
+                # Tansu names an end before the last records of its last batch; what was read is read.
+                return {one: max(0, ends[one] - await self._consumer.position(one)) for one in mine}
+        except (KafkaError, IllegalStateError, TimeoutError) as error:
+            raise Unavailable("Kafka does not say how far the topic goes.") from error
+
+
+class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
+    def __init__(self, revoked: Callable[[], Awaitable[None]], gone: Callable[[], None]) -> None:
+        self._revoked = revoked
+        self._gone = gone
+        self.assigned = False
+        self.assignments = 0
+
+    async def on_partitions_revoked(self, revoked: object) -> None:
+        self.assigned = False
+        if revoked:
+            await self._revoked()
+        self._gone()
+
+    async def on_partitions_assigned(self, assigned: object) -> None:
+        self.assigned = True
+        self.assignments += 1
+        logger.info("reading %d partitions", len(list(assigned)))  # type: ignore[call-overload]

@@ -1,0 +1,120 @@
+"""The JSON that leaves the service: notifications and the frames of the live stream.
+
+A notification is encoded once where it is changed; every frame, page and index entry that shows it is
+put together from those bytes.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from application.pages import Rendered
+from application.streams import Frame
+from domain.feed import Added, Cursor, Feed, FeedChange, Marked
+from domain.metadata import Metadata
+from domain.notification import Mark, Notification
+
+
+def _as_json(value: object) -> msgspec.Raw:
+    """Metadata leaves as it came."""
+    if not isinstance(value, Metadata):
+        raise NotImplementedError(type(value).__name__)
+    return msgspec.Raw(value.text.encode())
+
+
+_encode = msgspec.json.Encoder(enc_hook=_as_json).encode
+FRAME_BYTES = 512 * 1024
+"""About how much a frame may hold. Many WebSocket libraries refuse messages above 1 MiB by default."""
+_ID = slice(len('{"id":"'), len('{"id":"') + 36)
+
+_MARKED_FIELD = {
+    Mark.READ: ("read_at", True),
+    Mark.UNREAD: ("read_at", False),
+    Mark.ARCHIVED: ("archived_at", True),
+    Mark.UNARCHIVED: ("archived_at", False),
+    Mark.RETRACTED: ("retracted_at", True),
+}
+
+
+def render(notification: Notification) -> Rendered:
+    """Encode a notification. `id` is its first field, which the unread index relies on."""
+    return Rendered(_encode(notification))
+
+
+def identifier(item: Rendered) -> str:
+    """The id of a rendered notification, without decoding it: the first field, 36 characters."""
+    return item[_ID].decode()
+
+
+def encode(value: object) -> bytes:
+    """Encode any other object that leaves the service."""
+    return _encode(value)
+
+
+def text(value: object) -> str:
+    """Encode any other object as a frame's text."""
+    return _encode(value).decode()
+
+
+def frame(change: FeedChange, items: Sequence[Rendered]) -> Frame:
+    """Encode a change as the frame that every socket of the user gets."""
+    match change:
+        case Added() if sum(map(len, items)) <= FRAME_BYTES:
+            return Frame(
+                user_id=change.feed.user_id,
+                epoch=change.feed.epoch,
+                prev=change.prev,
+                version=change.feed.version,
+                text=notifications_frame(change.feed, change.prev, items),
+                unread_ids=tuple(map(identifier, items)),
+                accepted_at=min(item.created_at for item in change.notifications).timestamp(),
+            )
+        case Marked():
+            return Frame(
+                user_id=change.feed.user_id,
+                epoch=change.feed.epoch,
+                prev=change.prev,
+                version=change.feed.version,
+                text=_update_frame(change),
+            )
+        case _:  # nothing new, or too much for a frame: whoever follows reads it in pages
+            feed = change.feed
+            return Frame(feed.user_id, feed.epoch, feed.version, feed.version, "")
+
+
+def notifications_frame(feed: Feed, prev: int, items: Iterable[bytes], *, replay: bool = False) -> str:
+    """New notifications, or in a replay changed ones, up to the feed's version."""
+    body = b'{"type":"notifications",%b"items":[%b],"prev":"%b","cursor":"%b","unread_count":%d}' % (
+        b'"replay":true,' if replay else b"",
+        b",".join(items),
+        str(Cursor(feed.epoch, prev)).encode(),
+        str(feed.cursor).encode(),
+        feed.unread_count,
+    )
+    return body.decode()
+
+
+def page(items: Iterable[bytes], next_cursor: str | None, feed: Feed) -> bytes:
+    """A page of a feed."""
+    return b'{"items":[%b],"next_cursor":%b,"unread_count":%d,"cursor":"%b"}' % (
+        b",".join(items),
+        _encode(next_cursor),
+        feed.unread_count,
+        str(feed.cursor).encode(),
+    )
+
+
+def _update_frame(change: Marked) -> str:
+    name, is_set = _MARKED_FIELD[change.mark]
+    body: dict[str, object] = {"type": "update"}
+    if change.notifications is None:
+        body["up_to"] = str(Cursor(change.feed.epoch, change.up_to or 0))
+    else:
+        body["ids"] = change.ids
+    body |= {
+        "set": {name: change.at if is_set else None},
+        "prev": str(Cursor(change.feed.epoch, change.prev)),
+        "cursor": str(change.feed.cursor),
+        "unread_count": change.feed.unread_count,
+    }
+    return text(body)

@@ -1,0 +1,1 @@
+"""The `bellwire` command line."""

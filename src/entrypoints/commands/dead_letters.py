@@ -1,0 +1,402 @@
+"""`bellwire dlq`: look at dead letters, and replay them once the cause is gone.
+
+What is asked for goes to standard output, everything else to standard error. Letters may be hostile, so
+nothing of them is printed as it is.
+"""
+
+import argparse
+import asyncio
+import json
+import logging
+import os
+import re
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import aclosing, contextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from time import monotonic
+from typing import Annotated, Any, TypeAlias
+
+import msgspec
+
+from application.dead_letters import Pace, Plan, ReplayDeadLetters, Selection, Skip, printable
+from application.letters import DeadLetter, Position
+from entrypoints.settings import Settings
+
+_RATE = 100.0
+_MAX_ATTEMPTS = 5
+_INTERRUPTED = 130
+_QUIET_SECONDS = 2.0
+_Work: TypeAlias = Callable[[Any, argparse.Namespace], Awaitable[int]]
+_LONGEST_AGE = timedelta(days=36_525)
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+# --- the arguments ------------------------------------------------------------------------------------
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The commands below `bellwire dlq`, and what each takes."""
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, work: _Work, words: str) -> argparse.ArgumentParser:
+        made = commands.add_parser(name, help=words, description=words)
+        made.set_defaults(work=work)
+        return made
+
+    listing = command("list", _list, "one line a letter, by partition and offset")
+    _add_filters(listing)
+    listing.add_argument("--summary", action="store_true", help="count them by error code instead")
+    listing.add_argument("--json", action="store_true", help="one JSON object a line")
+    show = command("show", _show, "everything about one letter")
+    show.add_argument("position", type=position, metavar="PARTITION:OFFSET")
+    replay = command("replay", _replay, "send records back to be stored; those that were are left alone")
+    replay.add_argument("positions", type=position, nargs="*", metavar="PARTITION:OFFSET", default=[])
+    _add_filters(replay)
+    replay.add_argument("--dry-run", action="store_true", help="only say what would be done")
+    replay.add_argument("--yes", action="store_true", help="do not ask")
+    replay.add_argument(
+        "--rate", type=rate, default=_RATE, metavar="PER_SECOND", help="at most (%(default)g)"
+    )
+    replay.add_argument(
+        "--max-attempts",
+        type=at_least(1),
+        default=_MAX_ATTEMPTS,
+        metavar="N",
+        help="leave alone what has failed more often (%(default)s)",
+    )
+
+
+def _add_filters(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--error", action="append", default=[], help="a code or a class; may be repeated")
+    parser.add_argument("--since", type=moment, metavar="TIME", help="RFC 3339, or an age: 30m, 2h, 3d")
+    parser.add_argument("--until", type=moment, metavar="TIME", help="the same; this moment is not included")
+    parser.add_argument("--partition", type=at_least(0), metavar="N")
+    parser.add_argument("--limit", type=at_least(1), metavar="N", help="only the first N")
+
+
+def position(text: str) -> Position:
+    """PARTITION:OFFSET. Raises ArgumentTypeError."""
+    if re.fullmatch(r"[0-9]{1,10}:[0-9]{1,19}", text, re.ASCII) is None:
+        raise argparse.ArgumentTypeError("must be PARTITION:OFFSET, such as 3:17")
+    partition, offset = text.split(":")
+    return Position(int(partition), int(offset))
+
+
+def moment(text: str) -> datetime | timedelta:
+    """A time, or how long ago. Raises ArgumentTypeError."""
+    if age := re.fullmatch(r"([0-9]{1,6})([smhdw])", text, re.ASCII):
+        past = timedelta(**{_UNITS[age[2]]: int(age[1])})
+        if past > _LONGEST_AGE:
+            raise argparse.ArgumentTypeError("must be an age of at most 100 years")
+        return past
+    try:
+        time: datetime = msgspec.convert(text, Annotated[datetime, msgspec.Meta(tz=True)])
+    except msgspec.ValidationError as error:
+        raise argparse.ArgumentTypeError(
+            "must be a time with a zone, such as 2026-11-22T10:00:00Z, or an age, such as 2h"
+        ) from error
+    return time
+
+
+def rate(text: str) -> float:
+    """A number above 0. Raises ArgumentTypeError."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number <= 100_000:
+        raise argparse.ArgumentTypeError("must be a number above 0, up to 100000")
+    return number
+
+
+def at_least(lowest: int) -> Callable[[str], int]:
+    """An integer from this one on. Raises ArgumentTypeError."""
+
+    def integer(text: str) -> int:
+        if re.fullmatch(r"[0-9]{1,18}", text, re.ASCII) is None or int(text) < lowest:
+            raise argparse.ArgumentTypeError(f"must be an integer from {lowest}")
+        return int(text)
+
+    return integer
+
+
+def selection(arguments: argparse.Namespace, now: datetime) -> Selection:
+    """What the filters mean at this moment."""
+
+    def time(given: datetime | timedelta | None) -> datetime | None:
+        return now - given if isinstance(given, timedelta) else given
+
+    return Selection(
+        errors=frozenset(arguments.error),
+        since=time(arguments.since),
+        until=time(arguments.until),
+        partition=arguments.partition,
+        positions=frozenset(getattr(arguments, "positions", ())),
+        limit=arguments.limit,
+    )
+
+
+# --- the commands -------------------------------------------------------------------------------------
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run a command. Returns the exit status; errors are the caller's to tell."""
+    settings = Settings.from_env()
+    # The client's own words about every attempt would bury the one line that says what is wrong.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    try:
+        status = asyncio.run(execute(arguments, settings))
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read has had enough (`| head`). The interpreter flushes once more on its way out.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return status
+
+
+async def execute(arguments: argparse.Namespace, settings: Settings) -> int:
+    """Run a command in a loop that runs already. Returns the exit status."""
+    from entrypoints.container import build  # noqa: PLC0415 - only this command needs it
+
+    container = build(settings)
+    box = container.kafka_dead_letter_box()
+    try:
+        await box.start()
+        return int(await arguments.work(container, arguments))
+    finally:
+        await box.stop()
+
+
+async def _list(container: Any, arguments: argparse.Namespace) -> int:
+    chosen = selection(arguments, container.clock()())
+    summary = Summary()
+    async with aclosing(container.list_dead_letters()(chosen, _Progress("read"))) as letters:
+        async for letter in letters:
+            if arguments.summary:
+                summary.add(letter)
+            else:
+                print(json_line(letter) if arguments.json else line(letter))
+    for entry in summary.lines(as_json=arguments.json):
+        print(entry)
+    return 0
+
+
+async def _show(container: Any, arguments: argparse.Namespace) -> int:
+    letter = await container.dead_letter_box().get(arguments.position)
+    print("\n".join(details(letter)))
+    return 0
+
+
+async def _replay(container: Any, arguments: argparse.Namespace) -> int:
+    chosen = selection(arguments, container.clock()())
+    replay = container.replay_dead_letters()
+    plan = await replay.plan(chosen, arguments.max_attempts, _Progress("read"))
+    topic = container.dead_letter_box().replays_to
+    if arguments.dry_run:
+        for place, skip in plan.steps.items():
+            print(f"{place}  " + (f"left alone: {skip}" if skip else f"to {topic}"))
+    whole = _tell_what_is_left_alone(plan, chosen)
+    count = len(plan.replayed)
+    if arguments.dry_run:
+        _say(f"{count:,} would be replayed")
+        return 0 if whole else 1
+    if (
+        count
+        and not arguments.yes
+        and not _agreed(f"Replay {count:,} to {topic}, up to {arguments.rate:g}/s?")
+    ):
+        _say("nothing was replayed")
+        return 1
+    done, interrupted = await _send(replay, plan, arguments.rate)
+    if done < count:
+        return _INTERRUPTED if interrupted else 1
+    return 0 if whole else 1
+
+
+def _tell_what_is_left_alone(plan: Plan, chosen: Selection) -> bool:
+    """Return whether every letter that was chosen is taken care of."""
+    for skip, count in plan.skipped.items():
+        _say(f"{count:,} left alone: {skip}")
+    missing = sorted(chosen.positions - plan.steps.keys())
+    for place in missing:
+        _say(f"{place} is not there, or not among what was chosen")
+    return not missing and plan.skipped.keys() <= {Skip.SUPERSEDED}
+
+
+async def _send(replay: ReplayDeadLetters, plan: Plan, per_second: float) -> tuple[int, bool]:
+    """Replay until all is done or Ctrl-C; say where it stood, also when it fails. Returns how many were
+    replayed, and whether it was interrupted.
+    """
+    count, done, last = len(plan.replayed), 0, None
+    pace, progress = Pace(per_second, monotonic), _Progress("replayed")
+    with _interrupts() as interrupted:
+        try:
+            async with aclosing(replay(plan)) as letters:
+                async for letter in letters:
+                    done, last = done + 1, letter.position
+                    progress(done, count)
+                    if done < count and await _set_within(interrupted, pace.pause()):
+                        break
+        finally:
+            stood = f"; the last was {last}" if last and done < count else ""
+            _say(f"{done:,} of {count:,} replayed{stood}")
+    return done, interrupted.is_set()
+
+
+@contextmanager
+def _interrupts() -> Iterator[asyncio.Event]:
+    """An event that Ctrl-C sets, instead of ending what is under way."""
+    loop, event = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_signal_handler(signal.SIGINT, event.set)
+    try:
+        yield event
+    finally:
+        loop.remove_signal_handler(signal.SIGINT)
+
+
+async def _set_within(event: asyncio.Event, seconds: float) -> bool:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    return event.is_set()
+
+
+def _agreed(question: str) -> bool:
+    """Ask at a terminal; a script has said what it wants."""
+    if not sys.stdin.isatty():
+        return True
+    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in {"y", "yes"}
+
+
+def _say(words: str) -> None:
+    print(f"bellwire: {words}", file=sys.stderr)
+
+
+class _Progress:
+    """Says how far it is, once a second, if it takes long."""
+
+    def __init__(self, verb: str) -> None:
+        self._verb = verb
+        self._next = monotonic() + _QUIET_SECONDS
+
+    def __call__(self, done: int, total: int) -> None:
+        if monotonic() >= self._next:
+            self._next = monotonic() + 1
+            _say(f"{self._verb} {done:,} of {total:,}")
+
+
+# --- how letters look ---------------------------------------------------------------------------------
+
+
+def line(letter: DeadLetter) -> str:
+    """A letter on one line."""
+    words = (
+        f"{letter.position!s:10}",
+        _time(letter.at),
+        f"{letter.code:12}",
+        f"{letter.user or '-':20}",
+        str(letter.attempt),
+        letter.message,
+    )
+    return printable("  ".join(words))
+
+
+def json_line(letter: DeadLetter) -> str:
+    """What `line` says and where the record came from, as JSON in ASCII."""
+    topic, partition, offset = letter.record or (None, None, None)
+    return json.dumps(
+        {
+            "partition": letter.position.partition,
+            "offset": letter.position.offset,
+            "at": _time(letter.at),
+            "error_class": letter.error_class,
+            "code": letter.code,
+            "message": letter.message,
+            "user": letter.user,
+            "attempt": letter.attempt,
+            "first_failed_at": _time(letter.first_failed_at),
+            "original_topic": topic,
+            "original_partition": partition,
+            "original_offset": offset,
+        }
+    )
+
+
+def details(letter: DeadLetter) -> Iterator[str]:
+    """Everything about a letter, line by line."""
+    record = "{} {}:{}".format(*letter.record) if letter.record else "unknown"
+    size = "none" if letter.value is None else f"{len(letter.value):,} bytes"
+    yield f"letter   {letter.position}, written {_time(letter.at)}"
+    yield f"record   {record}"
+    yield printable(f"error    {letter.code} ({letter.error_class}): {letter.message}")
+    yield f"attempt  {letter.attempt}, first failed {_time(letter.first_failed_at)}"
+    yield printable(f"user     {letter.user or '-'}")
+    yield f"key      {_escaped(letter.key)}"
+    yield "headers"
+    for name, value in letter.headers:
+        yield f"  {printable(name)}: {_escaped(value)}"
+    yield f"value    {size}"
+    if letter.value is not None:
+        yield from _pretty(letter.value)
+
+
+@dataclass(slots=True)
+class _Counted:
+    error_class: str
+    first: datetime
+    last: datetime
+    letters: int = 0
+
+
+class Summary:
+    """Letters counted by error code."""
+
+    def __init__(self) -> None:
+        self._codes: dict[str, _Counted] = {}
+
+    def add(self, letter: DeadLetter) -> None:
+        """Count a letter."""
+        counted = self._codes.setdefault(letter.code, _Counted(letter.error_class, letter.at, letter.at))
+        counted.first = min(counted.first, letter.at)
+        counted.last = max(counted.last, letter.at)
+        counted.letters += 1
+
+    def lines(self, *, as_json: bool) -> Iterator[str]:
+        """One line a code, the most frequent first."""
+        for code, counted in sorted(self._codes.items(), key=lambda entry: -entry[1].letters):
+            entry = {
+                "letters": counted.letters,
+                "code": code,
+                "error_class": counted.error_class,
+                "first": _time(counted.first),
+                "last": _time(counted.last),
+            }
+            text = "{letters:>8}  {code:12}  {error_class:12}  {first} to {last}".format_map(entry)
+            yield json.dumps(entry) if as_json else printable(text)
+
+
+def _time(at: datetime) -> str:
+    return f"{at:%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _escaped(data: bytes | None) -> str:
+    if data is None:
+        return "none"
+    try:
+        return printable(data.decode())
+    except UnicodeDecodeError:
+        return repr(data)
+
+
+def _pretty(value: bytes) -> Sequence[str]:
+    """JSON as it was written, numbers and repeated keys included, with line breaks; else what it is."""
+    try:
+        return [printable(text) for text in msgspec.json.format(value, indent=2).decode().split("\n")]
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return [_escaped(value)]

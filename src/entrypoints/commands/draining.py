@@ -1,0 +1,111 @@
+"""`bellwire drain`: take an API process out of service, and wait until its streams have gone elsewhere."""
+
+import argparse
+import http.client
+import sys
+import time
+from collections.abc import Callable
+from http import HTTPStatus
+from urllib.parse import urlsplit
+
+import msgspec
+
+from domain.identifiers import UserId
+from entrypoints.listening import authority
+from entrypoints.settings import Settings
+from entrypoints.web.drain import PATH, Draining
+
+_LOOK_SECONDS = 0.5
+_ANSWER_SECONDS = 10.0
+_MARGIN_SECONDS = 15.0
+_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - nothing is bound here
+_OPERATOR = UserId("operator")
+
+_read_problem = msgspec.json.Decoder(dict[str, object]).decode
+
+
+class NotDrained(Exception):
+    """The process could not be drained, or not in time; the message is for whoever asked."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What `bellwire drain` takes."""
+    parser.add_argument("--url", type=_address, help="of the process (by default this machine's)")
+    parser.add_argument(
+        "--wait", type=float, metavar="SECONDS", help="how long at most (by default what a drain takes)"
+    )
+
+
+def run(arguments: argparse.Namespace, settings: Settings) -> int:
+    """Returns the exit status: 0 once no stream is left."""
+    from entrypoints.container import build  # noqa: PLC0415 - only this command needs it
+
+    container = build(settings)
+
+    def token() -> str:
+        return container.operator_tokens().mint(_OPERATOR, container.clock()())[0]
+
+    usual = settings.drain_delay_seconds + settings.drain_seconds + _MARGIN_SECONDS
+    wait = usual if arguments.wait is None else arguments.wait
+    try:
+        drain(arguments.url or _own(settings), token, wait)
+    except NotDrained as failure:
+        print(f"bellwire: {failure}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def drain(url: str, token: Callable[[], str], wait: float) -> None:
+    """Ask until no stream is left, and say how many are. Raises NotDrained."""
+    deadline = time.monotonic() + wait
+    said = None
+    while (left := _ask(url, token()).streams) and time.monotonic() < deadline:
+        if left != said:
+            print(f"{left} streams left", flush=True)
+        said = left
+        time.sleep(_LOOK_SECONDS)
+    if left:
+        raise NotDrained(f"{left} streams are left after {wait:g} s; they are still being ended")
+    print("drained: no streams left", flush=True)
+
+
+def _ask(url: str, token: str) -> Draining:
+    where = urlsplit(url)
+    kind = http.client.HTTPSConnection if where.scheme == "https" else http.client.HTTPConnection
+    connection = kind(where.netloc, timeout=_ANSWER_SECONDS)
+    try:
+        connection.request("POST", f"{where.path.rstrip('/')}{PATH}", headers=_headers(token))
+        response = connection.getresponse()
+        body = response.read()
+        if response.status != HTTPStatus.OK:
+            raise NotDrained(f"{url} answered {response.status}: {_reason(response.status, body)}")
+        return msgspec.json.decode(body, type=Draining)
+    except (OSError, http.client.HTTPException, msgspec.MsgspecError) as error:
+        raise NotDrained(f"{url} cannot be drained: {str(error) or type(error).__name__}") from error
+    finally:
+        connection.close()
+
+
+def _headers(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}", "Content-Length": "0"}
+
+
+def _reason(status: int, body: bytes) -> str:
+    if status == HTTPStatus.UNAUTHORIZED:
+        return "it has another BELLWIRE_TOKEN_SECRET or BELLWIRE_TOKEN_AUDIENCE, or its clock is far off"
+    try:
+        return str(_read_problem(body)["detail"])
+    except (msgspec.MsgspecError, KeyError):
+        return "this is no API process of Bellwire"
+
+
+def _own(settings: Settings) -> str:
+    """Where a process with this environment answers."""
+    return f"http://{authority(_EVERYWHERE.get(settings.host, settings.host), settings.port)}"
+
+
+def _address(text: str) -> str:
+    where = urlsplit(text)
+    if where.scheme not in {"http", "https"} or not where.netloc:
+        raise argparse.ArgumentTypeError("must begin with http:// or https://, and a host")
+    return text

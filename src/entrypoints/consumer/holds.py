@@ -1,0 +1,90 @@
+"""Partitions that are not read for a while, because what was read of them waits for a server."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from application.records import Partition
+
+RETRY_SECONDS = 0.1
+_RETRY_SECONDS_MAX = 5.0
+
+
+@dataclass(slots=True)
+class _Hold:
+    reason: str | None
+    """Why; None where nothing is wrong with the partition itself."""
+    until: float
+    tried: bool = False
+    """Whether it is being tried again."""
+
+
+class Holds:
+    """When each partition that was put back is to be read again, alone."""
+
+    def __init__(
+        self,
+        now: Callable[[], float],
+        jitter: Callable[[float, float], float],
+        retry_seconds: float = RETRY_SECONDS,
+    ) -> None:
+        """`now` is a monotonic clock, `jitter` draws a number between two others, `retry_seconds` is the
+        first pause.
+        """
+        self._now = now
+        self._jitter = jitter
+        self._retry_seconds = retry_seconds
+        self._held: dict[Partition, _Hold] = {}
+        self._failures: dict[Partition, int] = {}
+
+    def hold(self, partition: Partition, reason: str) -> None:
+        """Hold a partition, for longer each time it fails again, jittered so that those which failed together
+        come back one by one.
+        """
+        failures = self._failures[partition] = self._failures.get(partition, 0) + 1
+        seconds = min(self._retry_seconds * 2.0 ** min(failures - 1, 10), _RETRY_SECONDS_MAX)
+        seconds *= self._jitter(0.5, 1)
+        self._held[partition] = _Hold(reason, self._now() + seconds)
+
+    def read_alone(self, partition: Partition, seconds: float = 0) -> None:
+        """Have a partition read alone for another reason than that it failed."""
+        self._held[partition] = _Hold(None, self._now() + seconds)
+
+    def due(self) -> Partition | None:
+        """Return a partition whose time has come. It is held, for the same reason, until it fails again or
+        that is over.
+        """
+        now = self._now()
+        for partition, hold in self._held.items():
+            if hold.until <= now and not hold.tried:
+                hold.tried = True
+                return partition
+        return None
+
+    def over(self, partition: Partition) -> bool:
+        """What held a partition is over, unless it was held again meanwhile. Return whether it had failed."""
+        hold = self._held.get(partition)
+        if hold is not None and hold.tried:
+            del self._held[partition]
+        return self._failures.pop(partition, None) is not None
+
+    def failures(self, partition: Partition) -> int:
+        """How often in a row it has failed."""
+        return self._failures.get(partition, 0)
+
+    def succeeded(self, partitions: Iterable[Partition]) -> None:
+        """These were stored: what held them is over, and what waits for the same servers may try at once."""
+        recovered = [self.over(partition) for partition in partitions]
+        if any(recovered):
+            for partition, hold in self._held.items():
+                if partition in self._failures:
+                    hold.until = self._now()
+
+    def clear(self) -> None:
+        """Forget all: the partitions are others' now."""
+        self._held.clear()
+        self._failures.clear()
+
+    @property
+    def reasons(self) -> Mapping[Partition, str]:
+        """What stands still, and why."""
+        return {partition: hold.reason for partition, hold in self._held.items() if hold.reason is not None}

@@ -1,0 +1,171 @@
+"""The consumer process: from Kafka into the feeds, and what is due by time."""
+
+import asyncio
+import logging
+import math
+import random
+import signal
+import socket
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
+from time import monotonic
+from typing import Any
+
+import uvicorn
+from litestar import Litestar
+from litestar.datastructures import State
+
+from application.delivery import RetractExpired
+from application.errors import Unavailable
+from application.reconciling import ReconcileIndex
+from common import metrics
+from entrypoints import lifespan
+from entrypoints.consumer.floods import Floods
+from entrypoints.consumer.holds import Holds
+from entrypoints.consumer.partitions import Partitions
+from entrypoints.consumer.watchdog import Watchdog
+from entrypoints.consumer.worker import Worker
+from entrypoints.container import Container, build
+from entrypoints.listening import bound
+from entrypoints.logs import configure
+from entrypoints.loop import event_loop_factory
+from entrypoints.serving import options
+from entrypoints.settings import Settings
+from entrypoints.web import health, problems
+from entrypoints.web.head import answering_head
+
+logger = logging.getLogger(__name__)
+
+_RETRACT_EVERY_SECONDS = 1.0
+_REACH_AGAIN_SECONDS = 1.0
+_RECONCILE_EVERY_SECONDS = 10.0
+
+
+async def retract_expired(retract: RetractExpired) -> None:
+    """Take back what has expired, for as long as the process lives."""
+    while True:
+        await asyncio.sleep(_RETRACT_EVERY_SECONDS)
+        try:
+            await retract()
+        except Unavailable as error:
+            logger.warning("expired notifications were not taken back: %s", error)
+
+
+async def reconcile(reconcile_index: ReconcileIndex, users_per_minute: int) -> None:
+    """Compare the index with the store, some users at a time, for as long as the process lives."""
+    if not users_per_minute:
+        return
+    count = math.ceil(users_per_minute * _RECONCILE_EVERY_SECONDS / 60)
+    while True:
+        await asyncio.sleep(60 * count / users_per_minute)
+        try:
+            found = await reconcile_index(count)
+        except Unavailable as error:
+            logger.warning("the index was not compared with the store: %s", error)
+            continue
+        metrics.INDEX_CHECKED.inc(found.checked)
+        for user, kind in found.mismatches.items():
+            metrics.INDEX_MISMATCHES.labels(kind).inc()
+            logger.warning("the index was %s about user %s; what it held was dropped", kind, user)
+
+
+def build_worker(container: Container) -> Worker:
+    """The worker of this process."""
+    reader, limit = container.queue_reader(), container.settings().bad_records_limit
+    partitions = Partitions(reader, Holds(monotonic, random.uniform), Floods(limit, monotonic))
+    return Worker(reader, container.store(), container.dead_letters(), partitions, container.clock())
+
+
+def health_app(container: Container, worker: Worker) -> Litestar:
+    """Health and metrics of this process."""
+    checks = {
+        "postgres": container.maintenance().ping,
+        "kafka": container.queue_reader().ping,
+        "partitions": worker.check_partitions,
+    }
+    app = Litestar(
+        health.HANDLERS,
+        exception_handlers=problems.HANDLERS,
+        openapi_config=None,
+        logging_config=None,
+        state=State({"required_checks": checks, "optional_checks": {"redis": container.redis_server().ping}}),
+    )
+    return answering_head(app)
+
+
+async def consume(container: Container) -> None:
+    """Run until SIGTERM or SIGINT. Raises InvalidSettings if it cannot listen."""
+    settings = container.settings()
+    with bound(settings.host, settings.consumer_port, "BELLWIRE_CONSUMER_PORT") as sockets:
+        await _consume(container, sockets)
+
+
+async def _consume(container: Container, sockets: list[socket.socket]) -> None:
+    settings = container.settings()
+    worker = build_worker(container)
+    patience = settings.stuck_seconds
+    answers = container.broker_answers()
+    watchdog = Watchdog(worker, container.queue_reader(), answers, patience, monotonic)
+    for name in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(name, worker.stop)
+    server = _Server(
+        uvicorn.Config(
+            health_app(container, worker),
+            **options(container) | {"lifespan": "off"},
+        )
+    )
+    async with (
+        lifespan.consumer(container),
+        lifespan.background(server.serve(sockets)),
+        lifespan.background(retract_expired(container.retract_expired())),
+        lifespan.background(reconcile(container.reconcile_index(), settings.reconcile_users_per_minute)),
+    ):
+        await _join(container, worker)
+        try:
+            await _guarded(worker.run(), watchdog.run())
+        finally:
+            await worker.leave()
+
+
+async def _guarded(work: Coroutine[Any, Any, None], watch: Coroutine[Any, Any, None]) -> None:
+    """Work until it is done, or the watchdog gives it up."""
+    tasks = [asyncio.create_task(work), asyncio.create_task(watch)]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            if not task.done():
+                task.cancel()
+    for outcome in await asyncio.gather(*tasks, return_exceptions=True):
+        if isinstance(outcome, Exception):
+            raise outcome
+
+
+async def _join(container: Container, worker: Worker) -> None:
+    """Join the group, however long Kafka takes to come up."""
+    while not worker.stopping:
+        try:
+            await container.ensure_topics()(container.settings().kafka_bootstrap, container.topics())
+            await worker.join()
+        except Unavailable as error:
+            logger.warning("%s", error)
+            await worker.stopped_within(_REACH_AGAIN_SECONDS)
+        else:
+            return
+
+
+class _Server(uvicorn.Server):
+    """Leaves the signals to the worker."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def main() -> None:
+    """Run the consumer from the environment."""
+    settings = Settings.from_env()
+    configure(settings.log_level, settings.log_format)
+    container = build(settings)
+    with asyncio.Runner(loop_factory=event_loop_factory()) as runner:
+        runner.run(consume(container))

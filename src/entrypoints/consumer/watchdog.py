@@ -1,0 +1,75 @@
+"""Watchdog: ends a consumer that could work and does not, so that its supervisor starts a new one.
+
+To a consumer a broker that is away looks like a topic in which nothing happens, and so does a client that has
+lost its way after a rebalance (aiokafka#625, #847). Here they are told apart.
+"""
+
+import asyncio
+import faulthandler
+from collections.abc import Awaitable, Callable
+
+from application.errors import Stuck, Unavailable
+from application.ports import QueueReader
+from common import metrics
+from entrypoints.consumer.worker import Worker
+
+_LOOK_SECONDS = 5.0
+
+
+class Watchdog:
+    """Looks after a worker."""
+
+    def __init__(
+        self,
+        worker: Worker,
+        reader: QueueReader,
+        broker_answers: Callable[[], Awaitable[bool]],
+        patience_seconds: float,
+        now: Callable[[], float],
+    ) -> None:
+        """`broker_answers` asks over a new connection; `now` is a monotonic clock."""
+        self._worker = worker
+        self._reader = reader
+        self._broker_answers = broker_answers
+        self._patience = patience_seconds
+        self._now = now
+        self._seen = (0, 0)
+        self._well_at = self._now()
+
+    async def run(self) -> None:
+        """Look now and then, for as long as the process lives. Raises Stuck.
+
+        A loop that is blocked looks at nothing: then a thread writes every stack to standard error and ends
+        the process with status 1.
+        """
+        try:
+            while True:
+                faulthandler.dump_traceback_later(self._patience + _LOOK_SECONDS, exit=True)
+                await asyncio.sleep(min(_LOOK_SECONDS, self._patience / 4))
+                await self.look()
+        finally:
+            faulthandler.cancel_dump_traceback_later()
+
+    async def look(self) -> str:
+        """Return what the worker is doing. Raises Stuck if it has been behind, and idle, for too long."""
+        state = await self._state()
+        metrics.CONSUMER.state(state)
+        if state != "behind":
+            self._well_at = self._now()
+        elif self._now() - self._well_at > self._patience:
+            raise Stuck(f"This consumer got nowhere for {self._patience:.0f} s although a broker answers.")
+        return state
+
+    async def _state(self) -> str:
+        seen = self._worker.turns, self._reader.assignments
+        if seen != self._seen:
+            self._seen = seen
+            return "reading"
+        try:
+            waiting = await self._worker.waiting()
+        except Unavailable:
+            # This client may have lost its way: a new connection tells.
+            return "behind" if await self._broker_answers() else "broker_away"
+        if waiting or self._worker.under_way or self._reader.rebalancing:
+            return "behind"
+        return "held" if self._worker.held else "idle"

@@ -1,0 +1,265 @@
+"""Worker: batches from the queue into the feeds.
+
+For every batch: commit in PostgreSQL, then tell Redis and the live streams, then write the dead letters, then
+commit the offsets. Each step may be repeated, so dying between any two loses nothing. While one batch is
+announced the next is stored.
+
+Records that fail because a server is away are put back: their partitions are read again from there, after a
+pause that grows, each alone, so that one that cannot go on does not hold up the others. Meanwhile nothing is
+held in memory and the group keeps its member.
+
+A partition that a flood of bad records stopped is read on: what is good behind them is stored, nothing is
+buried or committed, and all of it is read again once it is clear whose mistake they are.
+"""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from typing import TypeAlias
+
+from application.delivery import Stored, StoreNotifications
+from application.errors import Unavailable
+from application.ports import Clock, DeadLetters, QueueReader
+from application.records import Batch, Entry, Failure, NotRead, Part, Partition, Undecodable
+from common import metrics
+from domain.identifiers import NotificationId, UserId
+from entrypoints.consumer.partitions import Partitions
+
+logger = logging.getLogger(__name__)
+
+_WAIT_SECONDS = 0.2
+# The other partitions have their turn between two batches of one that is read alone.
+_ODD_SECONDS = 0.01
+
+_Reasons: TypeAlias = Mapping[tuple[UserId, NotificationId], tuple[str, str]]
+"""Why drafts are in no feed: an error code and a readable reason, by user and id."""
+
+
+class Worker:
+    """Reads batches and stores them, until it is told to stop."""
+
+    def __init__(
+        self,
+        reader: QueueReader,
+        store: StoreNotifications,
+        dead_letters: DeadLetters,
+        partitions: Partitions,
+        clock: Clock,
+    ) -> None:
+        self._reader = reader
+        self._store = store
+        self._dead_letters = dead_letters
+        self._partitions = partitions
+        self._clock = clock
+        self._storing = asyncio.Lock()
+        self._finishing: asyncio.Task[None] | None = None
+        self._stopping = asyncio.Event()
+        self.turns = 0
+        """How many batches were stored or put back."""
+
+    def stop(self) -> None:
+        """Finish what is under way, then end."""
+        self._stopping.set()
+
+    async def join(self) -> None:
+        """Take a place in the group. Raises Unavailable."""
+        await self._dead_letters.start()
+        try:
+            await self._reader.start(self.settle)
+        except Unavailable:
+            await self._dead_letters.stop()
+            raise
+
+    async def leave(self) -> None:
+        """Give the place up, so that the others take over at once."""
+        for part in (self._reader, self._dead_letters):
+            try:
+                await part.stop()
+            except TimeoutError:
+                logger.warning("Kafka did not let go in time")
+
+    async def run(self) -> None:
+        """Work until told to stop; everything that was read is stored and committed, or comes again."""
+        while not self._stopping.is_set():
+            self._partitions.begin_read()
+            batch = await self._next_batch()
+            if batch.parts:
+                await self._process(batch)
+            elif self._partitions.due_offsets:
+                await self._commit_again()
+        async with self._storing:
+            await self._finished()
+
+    async def settle(self) -> None:
+        """Wait until nothing is under way; what was put back is no longer ours. Awaited by a rebalance before
+        partitions go, so it must never wait for a read.
+        """
+        async with self._storing:
+            await self._finished()
+        self._partitions.clear()
+
+    @property
+    def stopping(self) -> bool:
+        """Whether it was told to stop."""
+        return self._stopping.is_set()
+
+    async def stopped_within(self, seconds: float) -> bool:
+        """Wait; return whether it was told to stop meanwhile."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._stopping.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    # --- what the process says of itself ---
+
+    @property
+    def held(self) -> bool:
+        """Whether a partition stands still."""
+        return bool(self._partitions.standing_still)
+
+    async def check_partitions(self) -> None:
+        """Raise Unavailable while a partition stands still, with the reason of each."""
+        held = sorted(self._partitions.standing_still.items())
+        if held:
+            raise Unavailable("; ".join(f"partition {one.partition}: {reason}" for one, reason in held))
+
+    @property
+    def under_way(self) -> bool:
+        """Whether a batch is being stored or announced."""
+        return self._storing.locked() or not (self._finishing is None or self._finishing.done())
+
+    async def waiting(self) -> int:
+        """How many records wait to be read that could be. Raises Unavailable."""
+        behind = await self._reader.behind()
+        metrics.LAG.set(sum(behind.values()) + self._partitions.floods.ahead)
+        held = self._partitions.holds.reasons
+        return sum(count for partition, count in behind.items() if partition not in held)
+
+    # --- one batch ---
+
+    async def _next_batch(self) -> Batch:
+        """What has arrived; or what comes next of a partition that was put back and is due, read alone. Less
+        each time it fails, in case there was too much for the time that a transaction has.
+        """
+        holds = self._partitions.holds
+        due = holds.due()
+        metrics.HELD.set(len(self._partitions.standing_still))
+        if due is not None:
+            return await self._read_alone(due)
+        try:
+            return await self._reader.next_batch(_WAIT_SECONDS)
+        except NotRead as error:
+            metrics.READ_FAILURES.inc()
+            for partition in error.partitions:
+                holds.read_alone(partition)
+            await self.stopped_within(_WAIT_SECONDS)  # the cause may last
+            return Batch()
+
+    async def _read_alone(self, partition: Partition) -> Batch:
+        holds = self._partitions.holds
+        try:
+            batch = await self._reader.read_alone(partition, holds.failures(partition))
+        except Unavailable as error:
+            metrics.READ_FAILURES.inc()
+            if holds.reasons.get(partition) != str(error):  # else it has been logged
+                logger.warning("partition %d was not read: %s", partition.partition, error)
+            holds.hold(partition, str(error))
+            return Batch()
+        for part in batch.parts:
+            if part.odd:
+                holds.read_alone(part.partition, _ODD_SECONDS)
+        if not batch.parts:
+            holds.over(partition)
+        return batch
+
+    async def _process(self, batch: Batch) -> None:
+        async with self._storing:
+            try:
+                with metrics.STORE.time():
+                    stored = await self._store(batch.drafts)
+            except Unavailable as error:
+                self._put_back(batch, error)
+                return
+            metrics.BATCH_SIZE.observe(batch.size)
+            metrics.QUEUE_WAIT.observe(max(0.0, self._clock().timestamp() - batch.oldest / 1000))
+            # In order: what a batch announces follows what the batch before it announced.
+            await self._finished()
+            for part in batch.parts:
+                self._partitions.take_over(part)
+            self._finishing = asyncio.create_task(self._finish(batch, stored))
+
+    def _put_back(self, batch: Batch, error: Unavailable) -> None:
+        metrics.STORE_RETRIES.inc()
+        logger.warning("%d records were not stored, trying again: %s", batch.size, error)
+        for part in batch.parts:
+            self._partitions.put_back(part.partition, part.first, str(error))
+        self.turns += 1
+
+    async def _finish(self, batch: Batch, stored: Stored) -> None:
+        await self._store.announce(stored)
+        proven = bool(stored.appended.added or stored.appended.present)
+        parts = self._partitions.without_read_ahead(batch.parts)
+        if proven:
+            self._partitions.floods.prove()
+        reasons = _reasons(stored)
+        ends = await asyncio.gather(*(self._bury(part, reasons, proven=proven) for part in parts))
+        offsets = self._partitions.dealt_with(parts, ends)
+        await self._commit()
+        self._partitions.holds.succeeded(offsets)
+        self.turns += 1
+        metrics.CONSUMED.labels("stored").inc(
+            sum(len(change.notifications) for change in stored.appended.added)
+        )
+
+    async def _commit(self) -> None:
+        if await self._reader.commit(self._partitions.due_offsets):
+            self._partitions.due_offsets.clear()
+
+    async def _commit_again(self) -> None:
+        """Commit what was not taken before: nothing new arrives that it could go with."""
+        async with self._storing:
+            await self._finished()
+            await self._commit()
+
+    async def _bury(self, part: Part, reasons: _Reasons, *, proven: bool) -> int:
+        """Keep the part's dead letters. Returns the offset up to which the part is dealt with."""
+        failures = {int(entry[0].offset): _failure(entry, reasons) for entry in part.entries}
+        bad = [(offset, failure is not None) for offset, failure in failures.items()]
+        flood = self._partitions.floods.judge(part.partition, bad, proven=proven)
+        end = part.end if flood is None else flood
+        letters = [failure for offset, failure in failures.items() if failure is not None and offset < end]
+        try:
+            await self._dead_letters.put(letters)
+        except Unavailable as error:
+            logger.warning("%s", error)
+            self._partitions.put_back(part.partition, part.first, str(error))
+            return part.first
+        metrics.CONSUMED.labels("dead").inc(len(letters))
+        if flood is not None:
+            self._partitions.stop(part, flood, failures[flood])
+        return end
+
+    async def _finished(self) -> None:
+        if self._finishing is not None:
+            finishing, self._finishing = self._finishing, None
+            await finishing
+
+
+def _reasons(stored: Stored) -> _Reasons:
+    unknown = {
+        (draft.content.user_id, draft.id): ("unknown-user", "there is no such user")
+        for draft in stored.appended.unknown
+    }
+    return unknown | {
+        (draft.content.user_id, draft.id): (error.code, error.detail) for draft, error in stored.refused
+    }
+
+
+def _failure(entry: Entry, reasons: _Reasons) -> Failure | None:
+    record, made = entry
+    if isinstance(made, Undecodable):
+        return record, made.code, str(made)
+    reason = reasons.get((made.content.user_id, made.id))
+    return None if reason is None else (record, *reason)

@@ -1,0 +1,35 @@
+"""Taking a process out of service, for `bellwire drain`."""
+
+from typing import Any
+
+from litestar import Request, post
+from litestar.exceptions import HTTPException
+
+from entrypoints.live.sessions import Sessions
+from entrypoints.web import guards
+from entrypoints.web.drain import PATH, Draining
+
+
+@post(
+    PATH,
+    status_code=200,
+    guards=[guards.operator],
+    tags=["operation"],
+    summary="Take this process out of service",
+    security=guards.NEEDS_OPERATOR,
+)
+async def drain(request: Request[Any, Any, Any]) -> Draining:
+    """The process becomes not ready, takes no more streams, ends the open ones one after another and goes on
+    to answer requests until it is stopped. Asked again it says how many streams are left. For
+    `bellwire drain`, which makes the token from the secret. 409 where several workers share the port.
+    """
+    state = request.app.state
+    if state.workers > 1:
+        detail = "Several workers share this port, and this reached one. SIGTERM drains each of them."
+        raise HTTPException(detail, status_code=409)
+    sessions: Sessions = state.sessions
+    state.drain()
+    return Draining(len(sessions), sessions.draining)
+
+
+HANDLERS = [drain]

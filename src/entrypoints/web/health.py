@@ -1,0 +1,56 @@
+"""Health and metrics, for the API and for the consumer."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from litestar import Request, Response, get
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from application.errors import Unavailable
+from common import metrics as counters
+
+Check = Callable[[], Awaitable[None]]
+
+_CHECK_SECONDS = 3.0
+
+
+@get("/health/live", tags=["operation"], summary="Is the process alive", security=[])
+async def live() -> dict[str, str]:
+    """Answers as long as the process can; restart it when it does not."""
+    return {"status": "ok"}
+
+
+@get("/health/ready", tags=["operation"], summary="Is every dependency in reach", security=[])
+async def ready(request: Request[Any, Any, Any]) -> Response[dict[str, Any]]:
+    """503 while something that the process cannot work without is out of reach. Redis is not such a thing:
+    without it everything is slower, and streams stand still until it is back; it is reported.
+    """
+    required: Mapping[str, Check] = request.app.state.required_checks
+    optional: Mapping[str, Check] = request.app.state.optional_checks
+    everything = {**required, **optional}
+    outcomes = await asyncio.gather(*map(_outcome, everything.values()))
+    checks = dict(zip(everything, outcomes, strict=True))
+    down = [name for name in required if checks[name] != "ok"]
+    return Response(
+        {"status": "unavailable" if down else "ok", "checks": checks}, status_code=503 if down else 200
+    )
+
+
+@get("/metrics", tags=["operation"], summary="Metrics for Prometheus", media_type="text/plain", security=[])
+async def metrics() -> Response[bytes]:
+    """Prometheus text format."""
+    counters.TASKS.set(len(asyncio.all_tasks()))
+    return Response(generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+async def _outcome(check: Check) -> str:
+    try:
+        async with asyncio.timeout(_CHECK_SECONDS):
+            await check()
+    except (Unavailable, TimeoutError) as error:
+        return str(error) or "no answer in time"
+    return "ok"
+
+
+HANDLERS = [live, ready, metrics]

@@ -1,0 +1,62 @@
+"""What every request passes: ids for the log, security headers, and a measurement."""
+
+import logging
+import re
+import secrets
+from time import perf_counter
+
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
+
+from common import metrics, tracing
+
+logger = logging.getLogger("bellwire.access")
+
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+_SECURITY_HEADERS = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-frame-options", b"DENY"),
+]
+
+
+class Observed:
+    """Gives a request its ids, and its answer a measurement and a line in the log.
+
+    Plain ASGI: it is on every path, and costs about ten microseconds.
+    """
+
+    def __init__(self, app: ASGIApp, *, log: bool) -> None:
+        self._app = app
+        self._log = log
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request_id = _identify(dict(scope["headers"]))
+        if scope["type"] == ScopeType.WEBSOCKET:
+            await self._app(scope, receive, send)
+            return
+        started = perf_counter()
+
+        async def observed_send(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], *_SECURITY_HEADERS, (b"x-request-id", request_id)]
+                self._observe(scope, message["status"], perf_counter() - started)
+            await send(message)
+
+        await self._app(scope, receive, observed_send)
+
+    def _observe(self, scope: Scope, status: int, seconds: float) -> None:
+        method = scope.get("method", "")
+        route = scope.get("path_template") or "none"
+        metrics.HTTP.labels(method, route, status).observe(seconds)
+        if self._log:
+            logger.info("%s %s %d", method, scope["path"], status, extra={"seconds": round(seconds, 6)})
+
+
+def _identify(headers: dict[bytes, bytes]) -> bytes:
+    """Give the request its ids for the log, its own or the caller's. Returns the first."""
+    given = headers.get(b"x-request-id", b"")
+    request_id = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8).encode()
+    tracing.request_id.set(request_id.decode())
+    tracing.traceparent.set(tracing.continued(headers.get(b"traceparent", b"").decode("latin-1")))
+    return request_id

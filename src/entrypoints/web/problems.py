@@ -1,0 +1,164 @@
+"""Errors as RFC 9457 problem details: one table from what the core raises to what a client is told."""
+
+import logging
+import re
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+from litestar import Request, Response
+from litestar.exceptions import HTTPException, SerializationException, ValidationException
+
+from application.errors import (
+    ApplicationError,
+    KeyReused,
+    NotAllowed,
+    NotAuthenticated,
+    Refused,
+    Unavailable,
+    Unconfirmed,
+)
+from common import tracing, wire
+from domain.errors import DomainError, FieldError, Invalid, UnknownNotification, UnknownUser, UserTaken
+
+logger = logging.getLogger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+
+# class: status, the stable end of the type, title
+_PROBLEMS: dict[type[Exception], tuple[int, str, str]] = {
+    Invalid: (422, "invalid", "The input breaks a rule"),
+    UnknownUser: (404, "unknown-user", "Unknown user"),
+    UnknownNotification: (404, "unknown-notification", "Unknown notification"),
+    UserTaken: (409, "user-taken", "User exists"),
+    NotAuthenticated: (401, "not-authenticated", "Not authenticated"),
+    NotAllowed: (403, "not-allowed", "Not allowed"),
+    KeyReused: (422, "key-reused", "Idempotency key reused"),
+    Refused: (422, "refused", "The store refuses this data"),
+    Unconfirmed: (503, "unconfirmed", "Outcome unknown"),
+    Unavailable: (503, "unavailable", "Temporarily unavailable"),
+}
+_MISSING = re.compile("Object missing required field `(.+)`")
+_UNKNOWN = re.compile("Object contains unknown field `(.+)`")
+_HTTP_KINDS = {
+    400: "malformed",
+    404: "no-such-path",
+    405: "method-not-allowed",
+    413: "too-large",
+    429: "too-many-streams",
+}
+_HTTP_DETAILS = {
+    404: "There is nothing at this path; /schema lists what there is.",
+    405: "This path does not take this method; /schema lists what it takes.",
+    413: "The body is too large: 64 KiB for one notification, 1 MiB for a batch.",
+}
+
+
+def type_uri(kind: str) -> str:
+    """The stable identifier of a kind of problem."""
+    return f"urn:bellwire:problem:{kind}"
+
+
+def describe(error: Exception) -> dict[str, Any]:
+    """The problem details of an error of the core."""
+    status, kind, title = next(found for known, found in _PROBLEMS.items() if isinstance(error, known))
+    body: dict[str, Any] = {"type": type_uri(kind), "title": title, "status": status}
+    body["detail"] = getattr(error, "detail", str(error))
+    if isinstance(error, Invalid):
+        body["errors"] = [{"field": item.field, "message": item.message} for item in error.errors]
+    if isinstance(error, Unconfirmed) and error.notification_id is not None:
+        body["id"] = error.notification_id
+    return body
+
+
+def core_problem(_request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    """Answer an error of the domain or the application."""
+    body = describe(error)
+    headers = {}
+    if isinstance(error, NotAuthenticated):
+        headers["WWW-Authenticate"] = "Bearer"
+    if isinstance(error, Unavailable):
+        headers["Retry-After"] = str(error.retry_seconds)
+    return _answer(body, headers)
+
+
+def validation_problem(_request: Request[Any, Any, Any], error: ValidationException) -> Response[bytes]:
+    """Answer input that is JSON but not of the right shape."""
+    extra = error.extra if isinstance(error.extra, list) else []
+    errors = [misfit(item["message"], item.get("key", "")) for item in extra]
+    return core_problem(_request, Invalid(errors or [FieldError("body", error.detail)]))
+
+
+def misfit(message: str, path: str = "") -> FieldError:
+    """Name the field that msgspec found missing or of the wrong type."""
+    message, _, found = message.partition(" - at `$.")
+    field = found.rstrip("`") or path.removeprefix("data").removeprefix(".")
+    if missing := _MISSING.fullmatch(message):
+        return FieldError(".".join(filter(None, [field, missing[1]])), "is required")
+    if unknown := _UNKNOWN.fullmatch(message):
+        return FieldError(".".join(filter(None, [field, unknown[1]])), "is not a field of this")
+    return FieldError(field or "body", message[0].lower() + message[1:])
+
+
+def malformed_problem(_request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    """Answer a body that is no JSON, or nests too deeply to read."""
+    deep = isinstance(error, RecursionError)
+    return _answer(
+        {
+            "type": type_uri("malformed"),
+            "title": "Malformed body",
+            "status": 400,
+            "detail": "The body nests too deeply." if deep else "The body is not valid JSON.",
+        }
+    )
+
+
+def http_problem(_request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
+    """Answer what the framework refuses."""
+    if isinstance(error.__cause__, RecursionError | SerializationException | UnicodeDecodeError):
+        return malformed_problem(_request, error.__cause__)
+    status = HTTPStatus(error.status_code)
+    kind = _HTTP_KINDS.get(status, status.phrase.lower().replace(" ", "-"))
+    return _answer(
+        {
+            "type": type_uri(kind),
+            "title": status.phrase,
+            "status": status,
+            "detail": _HTTP_DETAILS.get(status, error.detail),
+        },
+        error.headers,
+    )
+
+
+def unexpected_problem(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    """Answer a defect of ours: the log has it, the client gets an id to ask about."""
+    logger.error("unexpected error in %s %s", request.method, request.url.path, exc_info=error)
+    return _answer(
+        {
+            "type": type_uri("internal"),
+            "title": "Internal error",
+            "status": 500,
+            "detail": "This is a defect of the service. It has been logged.",
+            "request_id": tracing.request_id.get(),
+        }
+    )
+
+
+def _answer(body: dict[str, Any], headers: Mapping[str, str] | None = None) -> Response[bytes]:
+    return Response(
+        wire.encode(body), status_code=int(body["status"]), media_type=MEDIA_TYPE, headers=dict(headers or {})
+    )
+
+
+HANDLERS: Any = {
+    DomainError: core_problem,
+    ApplicationError: core_problem,
+    ValidationException: validation_problem,
+    SerializationException: malformed_problem,
+    msgspec.DecodeError: malformed_problem,
+    RecursionError: malformed_problem,
+    UnicodeDecodeError: malformed_problem,
+    HTTPException: http_problem,
+    Exception: unexpected_problem,
+}

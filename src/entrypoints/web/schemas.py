@@ -1,0 +1,78 @@
+"""Bodies that the REST routes and the live streams have in common."""
+
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from litestar.openapi.datastructures import ResponseSpec
+from msgspec import Meta, Struct
+
+Timestamp = Annotated[datetime, Meta(tz=True)]
+
+
+class NotificationBody(Struct):
+    """A notification, the same everywhere."""
+
+    id: Annotated[UUID, Meta(description="Version 7: sorting by it sorts by time.")]
+    user_id: Annotated[str, Meta(description="Whose it is.")]
+    version: Annotated[
+        int, Meta(description="Of two states of a notification, the one with the higher version is newer.")
+    ]
+    event: Annotated[str, Meta(description="What happened.")]
+    title: Annotated[str | None, Meta(description="Plain text.")]
+    message: Annotated[str, Meta(description="Plain text.")]
+    metadata: Annotated[dict[str, Any], Meta(description="The producer's own, as it was sent.")]
+    action_url: Annotated[str | None, Meta(description="An http(s) URL or a path.")]
+    created_at: Annotated[Timestamp, Meta(description="When it was accepted.")]
+    seen_at: Annotated[Timestamp | None, Meta(description="Always null for now.")]
+    read_at: Annotated[Timestamp | None, Meta(description="When it was read; null while it is unread.")]
+    archived_at: Annotated[Timestamp | None, Meta(description="When it was put away.")]
+    retracted_at: Annotated[
+        Timestamp | None, Meta(description="When it was taken back: remove it from what you show.")
+    ]
+    expires_at: Annotated[Timestamp | None, Meta(description="When it will be taken back.")]
+
+
+class ProblemField(Struct):
+    """A field that breaks a rule."""
+
+    field: str
+    message: str
+
+
+class Problem(Struct, omit_defaults=True):
+    """An error (RFC 9457)."""
+
+    type: Annotated[str, Meta(description="Stable identifier of the kind of problem.")]
+    title: str
+    status: int
+    detail: Annotated[str, Meta(description="What to do about it.")]
+    errors: list[ProblemField] | None = None
+    id: UUID | None = None
+    request_id: str | None = None
+
+
+_PROBLEMS = {
+    400: "The body is not JSON, or nests too deeply.",
+    401: "Valid credentials are required.",
+    403: "These credentials do not allow that.",
+    404: "There is no such user or notification.",
+    409: "The user exists already.",
+    413: "The body is too large.",
+    422: "A field breaks a rule, or an Idempotency-Key came back with another body.",
+    429: "This user has too many streams open.",
+    503: "A server behind the service is out of reach; see Retry-After.",
+}
+
+
+def problems(*statuses: int) -> dict[int, ResponseSpec]:
+    """Describe the errors of a path to OpenAPI."""
+    return {
+        status: ResponseSpec(
+            Problem,
+            description=_PROBLEMS[status],
+            media_type="application/problem+json",
+            generate_examples=False,
+        )
+        for status in statuses
+    }

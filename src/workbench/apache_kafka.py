@@ -1,0 +1,135 @@
+"""Apache Kafka on this machine, for tests that need a broker which keeps what it was told.
+
+One node that is broker and controller at once (KRaft), with its own distribution or the same jars fetched by
+`make kafka`, and small enough to run beside everything else.
+"""
+
+import base64
+import secrets
+import shutil
+import subprocess
+from pathlib import Path
+from typing import ClassVar
+
+from workbench.embedded import LOOPBACK, KafkaServer, MissingServer, free_port
+from workbench.processes import STARTUP_SECONDS, Ledger, ServerFailed, wait_until
+
+_HEAP = ("-Xms64m", "-Xmx512m")
+# Up sooner, and smaller: it runs for minutes on a machine that has other work.
+_QUICK = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dorg.slf4j.simpleLogger.showDateTime=true")
+
+_SETTLED_SECONDS = 2.0  # several of the heartbeats below
+
+
+class ApacheKafkaServer(KafkaServer):
+    """Apache Kafka; topics, records and committed offsets outlive it."""
+
+    durable: ClassVar[bool] = True
+
+    def __init__(
+        self, folder: Path, *, home: Path, advertised: int | None = None, ledger: Ledger | None = None
+    ) -> None:
+        """`home` has the jars in `libs`; `advertised` is the port that clients are sent to, such as a
+        proxy's, its own if not given. Raises MissingServer.
+        """
+        require(home)
+        self._java = [_java(), *_HEAP, *_QUICK, "-cp", f"{home}/libs/*"]
+        self._frozen = False
+        self._data = folder / "apache-kafka"
+        self._properties = folder / "kafka.properties"
+        port = free_port()
+        super().__init__(
+            [*self._java, "kafka.Kafka", self._properties], port=port, folder=folder, ledger=ledger
+        )
+        settings = properties(port, _another_port(port), self._data) | {
+            "advertised.listeners": f"PLAINTEXT://{LOOPBACK}:{advertised or port}"
+        }
+        self._properties.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
+
+    def start(self) -> None:
+        if not (self._data / "meta.properties").exists():
+            self._format()
+        super().start()
+
+    def pause(self) -> None:
+        self._frozen = True
+        super().pause()
+
+    def resume(self) -> None:
+        """Thaw it, and return when it has settled. Frozen for longer than its session it takes itself for
+        dead: it answers, then names no broker for a moment, then lets itself in again.
+        """
+        super().resume()
+        if self._frozen and self.running:
+            self.wait_ready(self._answers_steadily)
+        self._frozen = False
+
+    def _answers_steadily(self) -> bool:
+        return not wait_until(lambda: not self.answers(), _SETTLED_SECONDS)
+
+    def _format(self) -> None:
+        shutil.rmtree(self._data, ignore_errors=True)  # of a start that was interrupted
+        cluster = base64.urlsafe_b64encode(secrets.token_bytes(16)).decode().rstrip("=")
+        # An id that begins with a dash would be taken for an option.
+        words = ["format", f"--cluster-id={cluster}", "--config", str(self._properties)]
+        done = subprocess.run(
+            [*self._java, "kafka.tools.StorageTool", *words],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=STARTUP_SECONDS,
+        )
+        if done.returncode:
+            raise ServerFailed(f"Kafka could not make its data folder: {done.stdout}{done.stderr}")
+
+
+def require(home: Path) -> None:
+    """Raise MissingServer unless Kafka is in `home` and a Java to run it on PATH."""
+    if not list(home.glob("libs/kafka_*.jar")):
+        remedy = "make kafka, or unpack a distribution and name its folder in KAFKA_HOME"
+        raise MissingServer(f"Apache Kafka ({home}/libs)", remedy)
+    _java()
+
+
+def _java() -> str:
+    if found := shutil.which("java"):
+        return found
+    raise MissingServer("Java 17 or newer (java on PATH)", "your system's packages")
+
+
+def _another_port(taken: int) -> int:
+    while (port := free_port()) == taken:
+        pass
+    return port
+
+
+def properties(port: int, controller_port: int, data: Path) -> dict[str, str]:
+    """The settings of a node that is alone and small, and lets go of the dead quickly."""
+    return {
+        "process.roles": "broker,controller",
+        "node.id": "1",
+        "controller.quorum.voters": f"1@{LOOPBACK}:{controller_port}",
+        "controller.listener.names": "CONTROLLER",
+        "listeners": f"PLAINTEXT://{LOOPBACK}:{port},CONTROLLER://{LOOPBACK}:{controller_port}",
+        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "log.dirs": str(data),
+        "auto.create.topics.enable": "false",
+        # Alone: nobody to replicate to.
+        "offsets.topic.replication.factor": "1",
+        "transaction.state.log.replication.factor": "1",
+        "transaction.state.log.min.isr": "1",
+        # Small: each partition is a folder of files to open, each thread one more to start.
+        "offsets.topic.num.partitions": "1",
+        "transaction.state.log.num.partitions": "1",
+        "num.network.threads": "2",
+        "num.io.threads": "2",
+        "background.threads": "2",
+        "group.coordinator.threads": "1",
+        "log.cleaner.dedupe.buffer.size": str(2 * 1024 * 1024),
+        # Quick: a group begins with its first member, and may choose a session shorter than the usual 6 s.
+        "group.initial.rebalance.delay.ms": "0",
+        "group.min.session.timeout.ms": "1000",
+        # A killed broker is let in again when the session it had is over; 9 s unless told otherwise.
+        "broker.session.timeout.ms": "3000",
+        "broker.heartbeat.interval.ms": "500",
+    }

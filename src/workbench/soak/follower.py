@@ -1,0 +1,190 @@
+"""A client of the live stream that keeps the contract of docs/live-stream.md, and what it was told."""
+
+import asyncio
+import itertools
+import json
+from collections.abc import Callable, MutableSequence, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import msgspec
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake
+
+from workbench.soak.waiting import eventually
+
+Json = dict[str, Any]
+
+_DEAD_SECONDS = 35.0
+_OPEN_SECONDS = 10.0
+_ANSWER_SECONDS = 10.0
+_PAUSE_SECONDS = (0.1, 2.0)
+_KEPT = ("user_id", "version", "read_at", "archived_at", "retracted_at")
+
+
+@dataclass
+class Follower:
+    """Resumes by cursor for as long as it is entered, and checks that no frame leaves a hole."""
+
+    urls: Sequence[str]
+    """Of the API processes, which it goes through as a load balancer would send it."""
+    user: str
+    token: Callable[[str], str]
+    query: str = ""
+    cursor: str | None = None
+    unread_count: int = 0
+    frames: MutableSequence[Json] = field(default_factory=list)
+    created: dict[str, int] = field(default_factory=dict)
+    """The ids that came as notifications, with the version they came with first."""
+    items: dict[str, Json] = field(default_factory=dict)
+    """The state of each notification as the client knows it."""
+    holes: list[str] = field(default_factory=list)
+    """Where a frame did not follow what came before it."""
+    foreign: list[str] = field(default_factory=list)
+    """Items that are another user's."""
+    revived: set[str] = field(default_factory=set)
+    """The ids that were read and then unread."""
+    resets: list[str] = field(default_factory=list)
+    connections: int = 0
+    _socket: ClientConnection | None = None
+    _task: "asyncio.Task[None] | None" = None
+    _refs: "itertools.count[int]" = field(default_factory=itertools.count)
+    _answers: "dict[str, asyncio.Future[Json]]" = field(default_factory=dict)
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self._run())
+        await eventually(lambda: self.cursor is not None, f"{self.user} is welcomed")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            outcome = (await asyncio.gather(self._task, return_exceptions=True))[0]
+            if isinstance(outcome, Exception):
+                raise outcome
+
+    async def send(self, **frame: Any) -> None:
+        """Raises ConnectionError, websockets' ConnectionClosed."""
+        if self._socket is None:
+            raise ConnectionError(f"{self.user} is not connected")
+        await self._socket.send(json.dumps(frame))
+
+    async def ask(self, **frame: Any) -> Json:
+        """Send a command and return what answers it. Raises TimeoutError too."""
+        ref = f"{self.user}-{next(self._refs)}"
+        self._answers[ref] = asyncio.get_running_loop().create_future()
+        try:
+            await self.send(**frame, ref=ref)
+            return await asyncio.wait_for(self._answers[ref], _ANSWER_SECONDS)
+        finally:
+            del self._answers[ref]
+
+    async def seen(self, condition: Callable[[Json], bool], what: str) -> Json:
+        """Wait for a frame, also one that came before."""
+        await eventually(lambda: any(map(condition, self.frames)), f"{self.user} sees {what}")
+        return next(filter(condition, self.frames))
+
+    async def _run(self) -> None:
+        pause, longest = _PAUSE_SECONDS
+        while True:
+            before = self.connections
+            try:
+                await self._connect_once()
+            except (ConnectionClosed, InvalidHandshake, OSError, TimeoutError):
+                pause = _PAUSE_SECONDS[0] if self.connections > before else min(pause * 2, longest)
+            self._socket = None
+            await asyncio.sleep(pause)
+
+    async def _connect_once(self) -> None:
+        query = "&".join(filter(None, [self.query, f"cursor={self.cursor}" if self.cursor else ""]))
+        base = self.urls[self.connections % len(self.urls)].replace("http", "ws", 1)
+        headers = {"Authorization": f"Bearer {self.token(self.user)}"}
+        url = f"{base}/ws/{self.user}?{query}"
+        async with connect(
+            url,
+            additional_headers=headers,
+            open_timeout=_OPEN_SECONDS,
+            ping_interval=None,
+            close_timeout=1,
+            compression=None,
+            max_size=None,  # 200 notifications of a replay come in one frame
+        ) as self._socket:
+            self.connections += 1
+            while True:
+                # In Python 3.11 wait_for forgets a cancellation that comes together with an end.
+                async with asyncio.timeout(_DEAD_SECONDS):
+                    text = await self._socket.recv()
+                frame = msgspec.json.decode(text)
+                if frame["type"] == "ping":
+                    await self.send(type="pong")
+                self.take(frame)
+
+    # --- what a frame means ---
+
+    def take(self, frame: Json) -> None:
+        """Believe a frame, and note what is wrong with it."""
+        self.frames.append(frame)
+        self.unread_count = frame.get("unread_count", self.unread_count)
+        match frame["type"]:
+            case "welcome":
+                self.cursor = frame["cursor"]
+            case "reset":
+                self.resets.append(f"{frame['reason']}: {self.cursor} became {frame['cursor']}")
+                self.cursor = frame["cursor"]
+            case "notifications":
+                self._follow(frame, [item["version"] for item in frame["items"]])
+                for item in frame["items"]:
+                    self._upsert(item)
+            case "update":
+                self._update(frame)
+            case "ok" | "error" if frame["ref"] in self._answers:
+                self._answers[frame["ref"]].set_result(frame)
+
+    def _follow(self, frame: Json, versions: Sequence[int]) -> None:
+        start, end = version(frame["prev"]), version(frame["cursor"])
+        whole = range(start + 1, end + 1)
+        if frame["prev"] != self.cursor:
+            self.holes.append(f"{frame['prev']} does not follow {self.cursor}")
+        elif frame.get("replay"):
+            if list(versions) != sorted(set(versions) & set(whole)):
+                self.holes.append(f"a replay from {start} to {end} has versions {versions}")
+        elif list(versions) != list(whole):
+            self.holes.append(f"a frame from {start} to {end} has versions {versions}")
+        self.cursor = frame["cursor"]
+
+    def _update(self, frame: Json) -> None:
+        start, end = version(frame["prev"]), version(frame["cursor"])
+        if "ids" in frame:
+            self._follow(frame, range(start + 1, start + 1 + len(frame["ids"])))
+            for nth, identifier in enumerate(frame["ids"]):
+                if identifier in self.items:
+                    self._set(identifier, frame["set"], start + 1 + nth)
+            return
+        self._follow(frame, range(start + 1, end + 1))
+        ((name, value),) = frame["set"].items()
+        highest = version(frame["up_to"])
+        for identifier, item in self.items.items():
+            applies = (item[name] is None) != (value is None) and item["retracted_at"] is None
+            if item["version"] <= highest and applies:
+                self._set(identifier, frame["set"], end)
+
+    def _upsert(self, item: Json) -> None:
+        identifier = item["id"]
+        if item["user_id"] != self.user:
+            self.foreign.append(f"{self.user} was sent {identifier} of {item['user_id']}")
+        self.created.setdefault(identifier, item["version"])
+        known = self.items.setdefault(identifier, {})
+        self._set(identifier, {name: item[name] for name in _KEPT}, item["version"])
+        known["version"] = item["version"]
+
+    def _set(self, identifier: str, changes: Json, to_version: int) -> None:
+        item = self.items[identifier]
+        if item.get("read_at") is not None and changes.get("read_at", "unchanged") is None:
+            self.revived.add(identifier)
+        item |= changes
+        item["version"] = to_version
+
+
+def version(cursor: str) -> int:
+    """The part of a cursor that counts."""
+    return int(cursor.rpartition(".")[2])
