@@ -6,6 +6,7 @@ fail without any bug: then nothing that they catch means anything.
 """
 
 import argparse
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -60,6 +61,7 @@ class Report:
 
 def main() -> int:
     """Returns the exit status."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # it ends what it started then, too
     arguments = _arguments()
     chosen = [mutant for mutant in PLANTED if _is_chosen(mutant, arguments)]
     if arguments.list:

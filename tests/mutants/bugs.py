@@ -21,7 +21,7 @@ PRUNING = "src/application/pruning.py"
 PUBLISHING = "src/application/publishing.py"
 RECONCILING = "src/application/reconciling.py"
 
-WIRE = "src/adapters/wire.py"
+WIRE = "src/common/wire.py"
 
 FEEDS = "src/adapters/postgres/feeds.py"
 MARK = "src/adapters/postgres/mark.py"
@@ -35,11 +35,9 @@ SCRIPTS = "src/adapters/redis/scripts.py"
 TICKETS = "src/adapters/redis/tickets.py"
 
 DEAD_LETTERS = "src/adapters/kafka/dead_letters.py"
-FLOODS = "src/adapters/kafka/floods.py"
 HEADERS = "src/adapters/kafka/headers.py"
-INLET = "src/adapters/kafka/inlet.py"
 QUEUE = "src/adapters/kafka/queue.py"
-WORKER = "src/adapters/kafka/worker.py"
+READER = "src/adapters/kafka/reader.py"
 
 PASSWORDS = "src/adapters/security/passwords.py"
 TOKENS = "src/adapters/security/tokens.py"
@@ -47,8 +45,12 @@ TOKENS = "src/adapters/security/tokens.py"
 BOUNDS = "src/adapters/websocket/bounds.py"
 HUB = "src/adapters/websocket/hub.py"
 
-GUARDS = "src/entrypoints/http/guards.py"
-HEALTH = "src/entrypoints/http/health.py"
+FLOODS = "src/entrypoints/consumer/floods.py"
+PARTITIONS = "src/entrypoints/consumer/partitions.py"
+WORKER = "src/entrypoints/consumer/worker.py"
+
+GUARDS = "src/entrypoints/web/guards.py"
+HEALTH = "src/entrypoints/web/health.py"
 HELLO = "src/entrypoints/live/hello.py"
 REPLAY = "src/entrypoints/live/replay.py"
 SESSION = "src/entrypoints/live/session.py"
@@ -99,7 +101,7 @@ CONSUMER = (
     Mutant(
         name="commit-passes-what-was-put-back",
         breaks="An offset is committed although records before it were put back.",
-        file=WORKER,
+        file=PARTITIONS,
         old="if part.first < end <= self._owed.get(part.partition, end)",
         new="if part.first < end",
         tests=(f"{UNIT}/test_worker.py", SIMULATION),
@@ -108,7 +110,7 @@ CONSUMER = (
         name="commit-passes-a-dead-letter",
         breaks="An offset is committed past a dead letter that could not be written.",
         file=WORKER,
-        old="self._put_back(part.partition, part.first, str(error))\n            return part.first\n",
+        old="self._partitions.put_back(part.partition, part.first, str(error))\n            return part.first\n",
         new="return end\n",
         tests=(f"{UNIT}/test_worker.py", SIMULATION),
     ),
@@ -123,7 +125,7 @@ CONSUMER = (
     Mutant(
         name="put-back-without-a-pause",
         breaks="A partition that was put back is read on with the others.",
-        file=INLET,
+        file=READER,
         old="            self._consumer.pause(partition)\n            self.go_to",
         new="            self.go_to",
         tests=(SIMULATION, f"{INTEGRATION}/test_kafka.py"),
@@ -131,7 +133,7 @@ CONSUMER = (
     Mutant(
         name="failed-read-not-taken-back",
         breaks="After a read that failed the positions stay where it has moved them: what it took is lost.",
-        file=INLET,
+        file=READER,
         old="if partition in self._handed:  # else",
         new="if False:  # else",
         tests=(SIMULATION,),
