@@ -110,8 +110,8 @@ CONSUMER = (
         name="commit-passes-a-dead-letter",
         breaks="An offset is committed past a dead letter that could not be written.",
         file=WORKER,
-        old="self._partitions.put_back(part.partition, part.first, str(error))\n            return part.first\n",
-        new="return end\n",
+        old="self._partitions.put_back(part.partition, part.first, str(error))\n            return ",
+        new="return end or ",
         tests=(f"{UNIT}/test_worker.py", SIMULATION),
     ),
     Mutant(
