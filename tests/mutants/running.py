@@ -50,6 +50,8 @@ class Runner:
     def __init__(self) -> None:
         self._running: set[subprocess.Popen[bytes]] = set()
         self._stopped = False
+        self.left_out: list[str] = []
+        """Tests that are not run any more, by node id: they fail now and then without any bug."""
 
     def run(self, copy: Path, suite: Suite, tests: Sequence[str], *, first_only: bool) -> Ran:
         """Run tests of one suite; with `first_only` up to the first failure. Raises NotRun."""
@@ -58,6 +60,7 @@ class Runner:
             *("-p", "no:cacheprovider", "--timeout", str(_TEST_SECONDS[suite])),
             *(["-x"] if first_only else []),
             *(["--schedules", str(SCHEDULES)] if suite is Suite.SIMULATION else []),
+            *(f"--deselect={test}" for test in self.left_out),
             *tests,
         ]
         began = monotonic()

@@ -129,6 +129,23 @@ class TestHoles:
 
         assert versions == list(range(1, 12))
 
+    async def test_frames_kept_from_another_life_of_the_feed_are_not_passed_on(
+        self, service: Service
+    ) -> None:
+        async with service.socket(headers=service.bearer()) as socket:
+            await socket.frame("welcome")
+            _, _, three = await deliver(service, 1, 2, 3)
+            service.memory.live.deliver([three])  # kept until the two before it have come
+            feeds = service.memory.feeds._feeds
+            feeds[ADA] = replace(feeds[ADA], epoch="zzz", version=2)
+            service.memory.live.lost()
+            reset = await socket.frame()
+            service.memory.live.deliver(await deliver(service, 4))
+            following = await socket.frame()
+
+        assert (reset["type"], reset["cursor"]) == ("reset", "zzz.2")
+        assert (following["prev"], following["cursor"]) == ("zzz.2", "zzz.3")
+
 
 # --- while the store is asked -----------------------------------------------------------------------------
 
