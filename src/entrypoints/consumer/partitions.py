@@ -85,6 +85,11 @@ class Partitions:
         self.due_offsets |= offsets
         return offsets
 
+    async def commit(self) -> None:
+        """Commit what is due. What the queue does not take stays due."""
+        if await self._reader.commit(self.due_offsets):
+            self.due_offsets.clear()
+
     def clear(self) -> None:
         """Forget everything: the partitions are other members' now."""
         for held in (self.holds, self.floods, self._owed, self._returned, self.due_offsets):

@@ -206,22 +206,18 @@ class Worker:
         reasons = _reasons(stored)
         ends = await asyncio.gather(*(self._bury(part, reasons, proven=proven) for part in parts))
         offsets = self._partitions.dealt_with(parts, ends)
-        await self._commit()
+        await self._partitions.commit()
         self._partitions.holds.succeeded(offsets)
         self.turns += 1
         metrics.CONSUMED.labels("stored").inc(
             sum(len(change.notifications) for change in stored.appended.added)
         )
 
-    async def _commit(self) -> None:
-        if await self._reader.commit(self._partitions.due_offsets):
-            self._partitions.due_offsets.clear()
-
     async def _commit_again(self) -> None:
         """Commit what was not taken before: nothing new arrives that it could go with."""
         async with self._storing:
             await self._finished()
-            await self._commit()
+            await self._partitions.commit()
 
     async def _bury(self, part: Part, reasons: _Reasons, *, proven: bool) -> int:
         """Keep the part's dead letters. Returns the offset up to which the part is dealt with."""
