@@ -61,6 +61,7 @@ CLIENT_EVENTS = "clients/python/src/bellwire_client/events.py"
 UNIT = "tests/unit"
 INTEGRATION = "tests/integration"
 SIMULATION = "tests/simulation/test_simulation.py::test_every_promise_is_kept_in_every_schedule"
+KAFKA = f"{INTEGRATION}/test_kafka.py"
 READING = f"{INTEGRATION}/test_reading.py"
 STORED_FEEDS = f"{INTEGRATION}/test_postgres.py::TestPostgresFeeds"
 STORED_RETENTION = f"{INTEGRATION}/test_retention.py::TestPostgresRetention"
@@ -129,10 +130,7 @@ CONSUMER = (
         file=READER,
         old="            self._consumer.pause(partition)\n            self.go_to",
         new="            self.go_to",
-        tests=(
-            f"{INTEGRATION}/test_postgres_faults.py::test_while_a_feeds_row_is_locked_only_its_user_suffers",
-            f"{INTEGRATION}/test_kafka.py::test_while_the_store_is_away_nothing_is_lost_or_passed",
-        ),
+        tests=(f"{KAFKA}::test_a_partition_that_was_put_back_is_read_alone_and_then_with_the_others",),
     ),
     Mutant(
         name="failed-read-not-taken-back",
@@ -159,9 +157,7 @@ CONSUMER = (
         file=DEAD_LETTERS,
         old="headers=self._headers(failure, value)",
         new="headers=None",
-        tests=(
-            f"{INTEGRATION}/test_kafka.py::test_what_cannot_be_stored_is_kept_byte_for_byte_with_the_reason",
-        ),
+        tests=(f"{KAFKA}::test_what_cannot_be_stored_is_kept_byte_for_byte_with_the_reason",),
     ),
     Mutant(
         name="replay-counts-anew",
@@ -177,7 +173,7 @@ CONSUMER = (
         file=QUEUE,
         old="key=draft.content.user_id.encode()",
         new="key=None",
-        tests=(f"{INTEGRATION}/test_kafka.py::test_a_record_is_keyed_by_user_and_carries_the_trace",),
+        tests=(f"{KAFKA}::test_a_record_is_keyed_by_user_and_carries_the_trace",),
     ),
     Mutant(
         name="accepted-though-it-failed",
