@@ -625,8 +625,8 @@ STREAMS = (
         tests=(f"{UNIT}/test_sessions.py",),
     ),
     Mutant(
-        name="joined-after-reading",
-        breaks="What is announced between the reading of a position and the welcome is missed.",
+        name="frames-dropped-while-behind",
+        breaks="What is announced while a stream reads from the store is missed.",
         file=SESSION,
         old="        elif self._behind:\n            self._known",
         new="        elif self._behind:\n            return\n            self._known",
