@@ -89,7 +89,7 @@ async def _lifespan(container: ApiContainer, app: Litestar) -> AsyncIterator[Non
         authenticate=container.authenticate_user(),
         live_feed=container.live_feed(),
         catch_ups=container.catch_ups(),
-        mark=container.mark(),
+        mark_notifications=container.mark_notifications(),
         revocations=container.revocations(),
         clock=container.clock(),
         server=secrets.token_hex(4),
@@ -147,7 +147,7 @@ def _dependencies(container: ApiContainer) -> dict[str, Provide]:
         "listing": dependency(container.list_notifications),
         "count": dependency(container.count_unread),
         "mark_read": dependency(container.mark_read),
-        "marking": dependency(container.mark),
+        "mark_notifications": dependency(container.mark_notifications),
     }
 
 
