@@ -33,7 +33,7 @@ $(BIN)/python -c '$(SUITABLE)' 2>/dev/null || { \
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help dev install test check unit integration broker kafka clients format bench clean
+.PHONY: help dev install test check unit integration broker kafka clients format bench mutants clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -76,6 +76,9 @@ format: $(READY) ## Format, and apply the automatic fixes
 
 bench: $(READY) ## Run the benchmarks on this machine
 	$(BIN)/python -m bench
+
+mutants: $(READY) ## Plant known bugs one by one, and show which test catches each (half an hour)
+	$(BIN)/python -m tests.mutants
 
 clean: ## Remove .venv, caches and the development data
 	rm -rf .venv .bellwire .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build dist
