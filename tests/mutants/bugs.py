@@ -469,16 +469,12 @@ STATES = (
     ),
     Mutant(
         name="mark-without-wire-field",
-        breaks="A mark has no field in the frames: whoever follows is not told what changed.",
+        breaks="A mark has no field in the frames: followers do not learn what changed.",
         file=PROTOCOL,
-        old='    retracted_at: Annotated[Timestamp | UnsetType | None, Meta(description="Taken back by the service.")] = (\n        UNSET\n    )\n',
-        new="",
-        tests=(
-            f"{UNIT}/test_marks.py",
-            f"{UNIT}/test_wire.py",
-            f"{UNIT}/test_memory.py",
-            f"{UNIT}/test_delivery.py",
-        ),
+        old="    archived_at: Annotated[\n",
+        new="    put_away_at: Annotated[\n",
+        tests=(f"{UNIT}/test_marks.py", f"{UNIT}/test_wire.py", f"{UNIT}/test_delivery.py"),
+    ),
     ),
     Mutant(
         name="unread-told-as-read",
