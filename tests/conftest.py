@@ -9,6 +9,7 @@ Nothing starts before a test asks for it: unit tests run without any server.
                           BELLWIRE_KAFKA_BOOTSTRAP; the account needs CREATEDB
 
     --long                faults that last minutes, and loads to match; the default is seconds
+    -n 4                  in so many processes, each with servers of its own: see tests/parallel.py
 """
 
 import asyncio
@@ -28,6 +29,7 @@ from sqlalchemy import text
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
+from xdist.remote import Producer
 
 from adapters import clock as system
 from adapters.postgres.engine import create_engine
@@ -35,6 +37,7 @@ from adapters.postgres.migrations import upgrade
 from adapters.postgres.partitions import ensure_partitions
 from entrypoints.container import Container, build
 from entrypoints.settings import Settings
+from tests import parallel
 from tests.build import NOW
 from workbench import apache_kafka
 from workbench.embedded import (
@@ -69,6 +72,21 @@ def pytest_configure(config: pytest.Config) -> None:
             apache_kafka.require(_kafka_home())
         except MissingServer as missing:
             raise pytest.UsageError(f"--servers kafka: {missing}") from None
+
+
+    if (worker := getattr(config, "workerinput", None)) is not None:
+        parallel.keep_to_own_ports(worker["workerid"], worker["workercount"])
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if hasattr(config, "workerinput"):
+        parallel.longest_first(items)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> parallel.Schedule:
+    config.option.loadscopereorder = False  # the order of collection is the better one
+    return parallel.Schedule(config, log)
 
 
 def _kafka_home() -> Path:

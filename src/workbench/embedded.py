@@ -313,7 +313,8 @@ def started(server: AnyServer, report: Report) -> Iterator[AnyServer]:
 
 def free_port() -> int:
     """A port of loopback that nothing uses, outside the range of outgoing connections."""
-    for port in random.sample(PORTS, 200):
+    # Not from a sequence with a seed: two processes with the same seed would choose the same port.
+    for port in random.SystemRandom().sample(PORTS, 200):
         if port_is_free(port):
             return port
     raise ServerFailed(f"No free port between {PORTS.start} and {PORTS.stop}.")
