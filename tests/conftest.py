@@ -39,6 +39,7 @@ from entrypoints.container import Container, build
 from entrypoints.settings import Settings
 from tests import parallel
 from tests.build import NOW
+from tests.forked import Forking
 from workbench import apache_kafka
 from workbench.embedded import (
     KAFKA_BOOTSTRAP,
@@ -49,6 +50,7 @@ from workbench.embedded import (
     MissingServer,
     TansuServer,
 )
+from workbench.processes import Process
 
 # A failing assertion in there is shown with its values, as in a test module.
 pytest.register_assert_rewrite(
@@ -73,7 +75,6 @@ def pytest_configure(config: pytest.Config) -> None:
         except MissingServer as missing:
             raise pytest.UsageError(f"--servers kafka: {missing}") from None
 
-
     if (worker := getattr(config, "workerinput", None)) is not None:
         parallel.keep_to_own_ports(worker["workerid"], worker["workercount"])
 
@@ -92,6 +93,16 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> paralle
 def _kafka_home() -> Path:
     """Where `make kafka` puts it, unless an installed one is named."""
     return Path(os.environ.get("KAFKA_HOME") or Path(__file__).resolve().parents[1] / ".bellwire" / "kafka")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def forking() -> Iterator[None]:
+    """Have processes of ours begin where their imports end; see tests/forked.py."""
+    interpreter, usual = Forking(), Process.launch
+    Process.launch = staticmethod(interpreter.start)
+    yield
+    Process.launch = staticmethod(usual)
+    interpreter.stop()
 
 
 # --- the servers, once a session --------------------------------------------------------------------------
@@ -312,8 +323,9 @@ def installation(servers: EmbeddedServers, postgres_url: str, name: str) -> dict
         "BELLWIRE_KAFKA_TOPIC": name,
         "BELLWIRE_KAFKA_PARTITIONS": str(PARTITIONS),
         "BELLWIRE_KAFKA_GROUP": name,
-        # The embedded broker makes a group wait for half of this whenever a member joins ...
-        "BELLWIRE_KAFKA_SESSION_SECONDS": "6",
+        # The embedded broker makes a group wait for half of this whenever a member joins; a broker of others
+        # takes no session shorter than 6 s ...
+        "BELLWIRE_KAFKA_SESSION_SECONDS": "3" if servers.kafka else "6",
         # ... and a record for up to a fifth of this.
         "BELLWIRE_KAFKA_FETCH_WAIT_MS": "20",
         "BELLWIRE_TOKEN_SECRET": secrets.token_hex(32),

@@ -6,8 +6,6 @@ and share nothing, and go one by one to the process that is free. What takes lon
 quick fills the gaps at the end.
 """
 
-from collections.abc import Sequence
-from pathlib import PurePath
 from typing import Final
 
 import pytest
@@ -41,7 +39,7 @@ SPREAD: Final = frozenset(
 )
 
 
-class Schedule(LoadScopeScheduling):
+class Schedule(LoadScopeScheduling):  # type: ignore[misc] # ships no types
     """Hands out files, and single tests of those in `SPREAD`, in the order in which they were collected."""
 
     def _split_scope(self, nodeid: str) -> str:

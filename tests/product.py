@@ -3,10 +3,10 @@
 import sys
 from collections.abc import Mapping
 
-import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 from workbench.embedded import free_port
+from workbench.local_client import local_client
 from workbench.soak.follower import Follower
 from workbench.soak.product import Api, Product, Service, create_users
 from workbench.soak.stores import Stores
@@ -61,7 +61,7 @@ async def altered(
 
 async def metric(service: Service, name: str, **labels: str) -> float:
     """What a process says of itself on /metrics, summed over the labels that are not given; 0 if nothing."""
-    async with httpx.AsyncClient(timeout=10) as client:
+    async with local_client(timeout=10) as client:
         text = (await client.get(f"{service.url}/metrics")).text
     return sum(
         sample.value

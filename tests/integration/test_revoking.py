@@ -14,6 +14,7 @@ from tests.integration.test_postgres_faults import proxy_of, through
 from tests.load import timed
 from tests.product import Api, Product, create_users, eventually
 from workbench.embedded import POSTGRES_URL, REDIS_URL
+from workbench.local_client import local_client
 from workbench.soak.proxy import Proxy
 
 NOWHERE_REDIS = "redis://127.0.0.1:1/0"
@@ -151,5 +152,5 @@ async def test_a_process_that_starts_knows_before_its_first_answer(product: Prod
 
     after = await product.api()
 
-    async with httpx.AsyncClient(base_url=after.url, headers={"Authorization": token}) as client:
+    async with local_client(base_url=after.url, headers={"Authorization": token}) as client:
         assert await status(client, "ada") == 401

@@ -14,6 +14,7 @@ from entrypoints.commands.setup import migrate
 from entrypoints.container import build
 from entrypoints.settings import Settings
 from workbench.embedded import LOOPBACK, free_port
+from workbench.local_client import local_client
 from workbench.processes import Process, ServerFailed
 from workbench.soak.follower import Follower
 from workbench.soak.waiting import eventually
@@ -39,7 +40,7 @@ class Service(Process):
         async def answers() -> bool:
             if not self.running:
                 raise ServerFailed(f"{self.name} ended with code {self.exit_code}.\n{self.log_tail()}")
-            async with httpx.AsyncClient() as client:
+            async with local_client() as client:
                 try:
                     return (await client.get(f"{self.url}/health/{what}")).status_code == 200
                 except httpx.TransportError:
@@ -131,7 +132,7 @@ class Api:
         headers = {"X-API-Key": self.product.api_key}
         if user:
             headers["Authorization"] = f"Bearer {self.product.token(user)}"
-        async with httpx.AsyncClient(base_url=self.url, headers=headers, timeout=30) as client:
+        async with local_client(base_url=self.url, headers=headers, timeout=30) as client:
             yield client
 
     def follow(self, user: str, *, query: str = "") -> Follower:
