@@ -8,7 +8,8 @@ Nothing starts before a test asks for it: unit tests run without any server.
     --servers external    the servers named by BELLWIRE_POSTGRES_URL, BELLWIRE_REDIS_URL and
                           BELLWIRE_KAFKA_BOOTSTRAP; the account needs CREATEDB
 
-    --long                faults that last minutes, and loads to match; the default is seconds
+    --long                faults that last minutes, loads to match, and schedules of a random seed; the default
+                          is seconds
     -n 4                  in so many processes, each with servers of its own: see tests/parallel.py
 """
 
@@ -58,13 +59,15 @@ pytest.register_assert_rewrite(
 )
 
 PARTITIONS = 3
+SCHEDULES, SCHEDULES_LONG = 400, 10_000
+"""Of the simulation: as many as it takes to notice each weakness of tests/simulation/weakened.py, and many."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--servers", choices=["embedded", "kafka", "docker", "external"], default="embedded")
     parser.addoption("--long", action="store_true", help="durations as the fault matrix has them")
-    parser.addoption("--schedules", type=int, default=2_000, help="how many schedules are simulated")
-    parser.addoption("--seed", type=int, default=0, help="the first of their seeds")
+    parser.addoption("--schedules", type=int, help=f"how many are simulated: {SCHEDULES} ({SCHEDULES_LONG})")
+    parser.addoption("--seed", type=int, help="the first of their seeds: 0 (a random one)")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -75,8 +78,17 @@ def pytest_configure(config: pytest.Config) -> None:
         except MissingServer as missing:
             raise pytest.UsageError(f"--servers kafka: {missing}") from None
 
+    long = config.getoption("--long")
+    if config.option.schedules is None:
+        config.option.schedules = SCHEDULES_LONG if long else SCHEDULES
+    if config.option.seed is None:
+        config.option.seed = secrets.randbelow(10**9) if long else 0
     if (worker := getattr(config, "workerinput", None)) is not None:
         parallel.keep_to_own_ports(worker["workerid"], worker["workercount"])
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    return f"simulation: --schedules {config.option.schedules} --seed {config.option.seed}"
 
 
 @pytest.hookimpl(trylast=True)
