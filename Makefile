@@ -4,6 +4,10 @@
 SERVERS ?= embedded
 # Those of broker_faults bring brokers of their own.
 BROKER_TESTS := apache_kafka broker_away dead_letters end_to_end faults flood groups kafka reading steps
+# Each process of the tests has servers of its own, and waits more than it works: 4 suit two cores.
+WORKERS ?= 4
+TESTS ?= tests
+PYTEST = $(BIN)/pytest --servers $(SERVERS) --numprocesses $(WORKERS)
 BIN := .venv/bin
 READY := .venv/.ready
 CANDIDATES := $(or $(PYTHON),python3 python3.13 python3.12 python3.11)
@@ -13,32 +17,39 @@ INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-
 export PIP_ROOT_USER_ACTION = ignore
 
 .DEFAULT_GOAL := help
-.PHONY: help dev test check unit integration broker kafka clients format bench clean
+.PHONY: help dev test test-long check lint types unit integration broker kafka clients format bench clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 dev: $(READY) ## Run the whole service here, servers included; Ctrl-C stops it
 	@exec $(BIN)/bellwire dev
 
 test: $(READY) ## Every test, against real servers (SERVERS=embedded; or kafka, docker, external)
-	$(BIN)/pytest --servers $(SERVERS) tests
+	$(PYTEST) $(TESTS)
+
+test-long: $(READY) ## The same with faults that last minutes, and many schedules of a random seed (an hour)
+	$(PYTEST) --long $(TESTS)
 
 check: $(READY) ## What is quick: format, lint, types, import contracts, unit tests
+	@$(MAKE) --no-print-directory -j 2 lint types unit
+
+lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy
 	PYTHONPATH=src $(BIN)/lint-imports
-	$(BIN)/pytest tests/unit
+
+types: $(READY)
+	$(BIN)/mypy
 
 unit: $(READY) ## Unit tests only: no server, no socket
-	$(BIN)/pytest tests/unit
+	$(BIN)/pytest --numprocesses 2 tests/unit
 
 integration: $(READY) ## Tests against real servers only (SERVERS, as above)
-	$(BIN)/pytest --servers $(SERVERS) tests/integration
+	$(PYTEST) tests/integration
 
 broker: $(READY) ## Of the tests against real servers those in which the broker matters (SERVERS, as above)
-	$(BIN)/pytest --servers $(SERVERS) $(BROKER_TESTS:%=tests/integration/test_%.py)
+	$(PYTEST) $(BROKER_TESTS:%=tests/integration/test_%.py)
 
 kafka: ## Get Apache Kafka for SERVERS=kafka; needs Java 17, and Maven or a KAFKA_HOME
 	@tests/kafka/fetch

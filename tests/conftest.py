@@ -8,8 +8,7 @@ Nothing starts before a test asks for it: unit tests run without any server.
     --servers external    the servers named by BELLWIRE_POSTGRES_URL, BELLWIRE_REDIS_URL and
                           BELLWIRE_KAFKA_BOOTSTRAP; the account needs CREATEDB
 
-    --long                faults that last minutes, loads to match, and schedules of a random seed; the default
-                          is seconds
+    --long                faults that last minutes, loads to match, and schedules of a random seed
     -n 4                  in so many processes, each with servers of its own: see tests/parallel.py
 """
 
@@ -42,16 +41,9 @@ from tests import parallel
 from tests.build import NOW
 from tests.forked import Forking
 from workbench import apache_kafka
-from workbench.embedded import (
-    KAFKA_BOOTSTRAP,
-    POSTGRES_URL,
-    REDIS_URL,
-    EmbeddedServers,
-    KafkaServer,
-    MissingServer,
-    TansuServer,
-)
+from workbench.embedded import EmbeddedServers, KafkaServer, TansuServer
 from workbench.processes import Process
+from workbench.programs import KAFKA_BOOTSTRAP, POSTGRES_URL, REDIS_URL, MissingServer
 
 # A failing assertion in there is shown with its values, as in a test module.
 pytest.register_assert_rewrite(
@@ -60,7 +52,7 @@ pytest.register_assert_rewrite(
 
 PARTITIONS = 3
 SCHEDULES, SCHEDULES_LONG = 400, 10_000
-"""Of the simulation: as many as it takes to notice each weakness of tests/simulation/weakened.py, and many."""
+"""As many as it takes to notice each weakness of tests/simulation/weakened.py; and many."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -9,7 +9,8 @@ from time import monotonic
 from typing import Generic, NamedTuple, TypeVar
 
 from application.errors import Unavailable
-from application.ports import FeedHistory, Feeds, Standing
+from application.feeds import FeedHistory, Standing
+from application.ports import FeedReplay
 from domain.errors import UnknownUser
 from domain.feed import Cursor
 from domain.identifiers import UserId
@@ -39,7 +40,7 @@ class CatchUps:
     asks alone waits for nobody. To be shared by the streams of one event loop.
     """
 
-    def __init__(self, feeds: Feeds, now: Callable[[], float] = monotonic) -> None:
+    def __init__(self, feeds: FeedReplay, now: Callable[[], float] = monotonic) -> None:
         """`now` is in seconds."""
         self._feeds = feeds
         self._pages = _RecentPages(now)

@@ -8,7 +8,7 @@ from time import monotonic
 from typing import Any
 
 from adapters.websocket.bounds import check_room
-from application.ports import Lagging
+from application.streams import Lagging
 
 # How long a client may take to read the last frames and the close.
 _CLOSE_SECONDS = 30.0

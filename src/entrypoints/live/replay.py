@@ -4,7 +4,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import zip_longest
 
-from application.ports import FeedHistory, Rendered, Standing
+from application.feeds import FeedHistory, Standing
+from application.pages import Rendered
 from common import metrics, wire
 from domain.feed import Cursor, Feed
 

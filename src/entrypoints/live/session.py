@@ -20,19 +20,13 @@ import msgspec
 
 from application.accounts import AuthenticateUser
 from application.catching_up import CatchUps
+from application.credentials import Claims
 from application.errors import ApplicationError, NotAllowed, NotAuthenticated, Revoked, Unavailable
+from application.feeds import FeedHistory, Standing
 from application.inbox import MarkNotifications
-from application.ports import (
-    Claims,
-    Clock,
-    Connection,
-    FeedHistory,
-    Frame,
-    Lagging,
-    LiveFeed,
-    Standing,
-)
+from application.ports import Clock, Connection, LiveFeed
 from application.revoking import Revocations
+from application.streams import Frame, Lagging
 from common import metrics, wire
 from domain.errors import DomainError, FieldError, Invalid, UnknownUser
 from domain.feed import Cursor, Feed

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from time import monotonic
 
 from application.errors import Unavailable
-from application.ports import Standing
+from application.feeds import Standing
 from common import metrics
 from domain.identifiers import UserId
 from entrypoints.live.frames import DRAIN, INTERNAL, TOO_MANY, Close
