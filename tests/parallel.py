@@ -47,6 +47,12 @@ class Schedule(LoadScopeScheduling):  # type: ignore[misc] # ships no types
         return nodeid if file in SPREAD else file
 
 
+def last_in_its_file(items: list[pytest.Item]) -> None:
+    """Move tests that look back at the others of their file behind them."""
+    files = {item.path: nth for nth, item in enumerate(items)}
+    items.sort(key=lambda item: (files[item.path], item.get_closest_marker("last") is not None))
+
+
 def longest_first(items: list[pytest.Item]) -> None:
     """Sort what was collected, keeping the order within each kind."""
     items.sort(key=lambda item: _rank(item.nodeid.partition("::")[0]))

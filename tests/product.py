@@ -24,7 +24,7 @@ __all__ = [
     "metric",
 ]
 
-PING_SECONDS, PONG_SECONDS, HEAD_SECONDS = 25, 8, 10
+PING_SECONDS, PONG_SECONDS, HEAD_SECONDS, UNREAD_SECONDS = 25, 8, 10, 30
 
 
 async def altered(
@@ -35,6 +35,7 @@ async def altered(
     ping: int = PING_SECONDS,
     pong: int = PONG_SECONDS,
     head: int = HEAD_SECONDS,
+    unread: int = UNREAD_SECONDS,
     chosen: Mapping[str, str] | None = None,
 ) -> Service:
     """Start a process of an installation with another clock, or less patience: see tests.altered."""
@@ -52,7 +53,13 @@ async def altered(
             "BELLWIRE_CONSUMER_PORT": str(port),
         },
     )
-    service._command = [sys.executable, "-m", "tests.altered", *map(str, (clock, ping, pong, head)), role]
+    service._command = [
+        sys.executable,
+        "-m",
+        "tests.altered",
+        *map(str, (clock, ping, pong, head, unread)),
+        role,
+    ]
     product.started.append(service)
     service.start()
     await service.healthy()

@@ -205,7 +205,9 @@ def assert_quiet(service: Service) -> None:
     assert "ERROR" not in log, log
 
 
-async def test_one_who_reads_nothing_is_cut_off_and_resumes(api: Api, run: Run) -> None:
+async def test_one_who_reads_nothing_is_cut_off_and_resumes(product: Product, run: Run) -> None:
+    service, _ = await asyncio.gather(altered(product, "api", unread=8), product.consumer())
+    api = Api(service, service.url, product)
     async with api.client("ada") as client:
         await create_users(client, ["ada"])
         start = (await client.get("/v1/users/ada/unread-count")).json()["cursor"]

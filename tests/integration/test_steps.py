@@ -140,7 +140,12 @@ async def test_an_event_loop_that_stands_still_for_longer_than_its_session_loses
 
 @pytest.mark.parametrize(
     ("step", "action"),
-    [("before-store", "hang"), ("announced", "hang"), ("buried", "hang"), ("stored", "freeze")],
+    [
+        ("before-store", "hang"),
+        pytest.param("announced", "hang", marks=pytest.mark.long),
+        pytest.param("buried", "hang", marks=pytest.mark.long),
+        ("stored", "freeze"),
+    ],
 )
 async def test_a_consumer_that_stands_still_for_good_ends_by_itself_and_loses_nothing(
     scene: Scene, step: str, action: str
