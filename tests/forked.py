@@ -25,9 +25,13 @@ from workbench.processes import Process, popen
 # What a process may run; also imported by nobody, so that each process has it anew.
 MODULES: Final = frozenset({"bellwire", "tests.failpoints"})
 IMPORTED: Final = (
+    "entrypoints.app",
+    "entrypoints.commands.api",
     "entrypoints.commands.cli",
+    "entrypoints.commands.consumer",
     "entrypoints.consumer.process",
-    "entrypoints.container",
+    "entrypoints.container.api",
+    "entrypoints.container.consumer",
     "entrypoints.serving",
     "uvloop",
 )
