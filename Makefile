@@ -4,8 +4,9 @@
 SERVERS ?= embedded
 # Those of broker_faults bring brokers of their own.
 BROKER_TESTS := apache_kafka broker_away dead_letters end_to_end faults flood groups kafka reading steps
-# Each process of the tests has servers of its own, and waits more than it works: 4 suit two cores.
-WORKERS ?= 4
+# Processes of the tests. Each has servers of its own, and waits more than it works: 4 suit two cores. Servers that
+# are somebody else's are shared, and so only for one.
+WORKERS ?= $(if $(filter external,$(SERVERS)),0,4)
 TESTS ?= tests
 PYTEST = $(BIN)/pytest --servers $(SERVERS) --numprocesses $(WORKERS)
 BIN := .venv/bin

@@ -70,6 +70,8 @@ def pytest_configure(config: pytest.Config) -> None:
         except MissingServer as missing:
             raise pytest.UsageError(f"--servers kafka: {missing}") from None
 
+    if config.getoption("--servers") == "external" and config.option.numprocesses:
+        raise pytest.UsageError("--servers external: the tests fill and empty them, so only in one process")
     long = config.getoption("--long")
     if config.option.schedules is None:
         config.option.schedules = SCHEDULES_LONG if long else SCHEDULES
