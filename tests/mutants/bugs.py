@@ -606,7 +606,7 @@ STREAMS = (
         file=SESSION,
         old='        metrics.GAPS.inc()\n        self._fill("gap")\n',
         new="        metrics.GAPS.inc()\n",
-        tests=(f"{UNIT}/test_sessions.py", SIMULATION),
+        tests=(f"{UNIT}/test_sessions.py",),
     ),
     Mutant(
         name="early-frames-outlive-a-reset",
