@@ -467,16 +467,11 @@ VIEWS_AND_MARKS = (
     ),
     Mutant(
         name="mark-without-wire-field",
-        breaks="A mark has no field in the frames: whoever follows is not told what changed.",
+        breaks="What a mark sets has no field in the protocol: a client does not know what changed.",
         file=PROTOCOL,
-        old='    retracted_at: Annotated[Timestamp | UnsetType | None, Meta(description="Taken back by the service.")] = (\n        UNSET\n    )\n',
-        new="",
-        tests=(
-            f"{UNIT}/test_marks.py",
-            f"{UNIT}/test_wire.py",
-            f"{UNIT}/test_memory.py",
-            f"{UNIT}/test_delivery.py",
-        ),
+        old="    retracted_at: Annotated[Timestamp",
+        new="    taken_back_at: Annotated[Timestamp",
+        tests=(f"{UNIT}/test_marks.py",),
     ),
     Mutant(
         name="unread-told-as-read",
