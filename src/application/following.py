@@ -107,8 +107,9 @@ class Following:
         streams. Always None in LIVE, never None in HOLE.
         """
         self._heard = 0
-        """The newest version of `_epoch` that anything came of while OPENING or CATCHING_UP. What is not
-        kept of it is read from the store afterwards.
+        """The newest version of `_epoch` that anything came of, if it did not follow the position; 0 if the
+        store is being asked anyway. The client must be told of it: if no frame that is kept leads there, it
+        is read from the store.
         """
         self._again = False
         """Whether what is being read now may be older than what has happened since: frames may have been
@@ -167,25 +168,23 @@ class Following:
         if frame.epoch == self._epoch and frame.version <= self._version:
             return _DROP if frame.text else _NOTHING
         if self.state is State.OPENING or self.state is State.CATCHING_UP:
-            self._take_while_reading(frame)
+            self._again |= frame.epoch != self._epoch  # which of them is newer, only the store knows
+            self._keep(frame)
             return _NOTHING
         if frame.epoch != self._epoch or not _has_content(frame):
             return self._catch_up("gap")
         self._keep(frame)
-        return [*self._pass_on_early(), *self._settle()]
+        return [*self._pass_on_early(), *self._settle("gap")]
 
-    def _take_while_reading(self, frame: Frame) -> None:
+    def _keep(self, frame: Frame) -> None:
+        """Keep a frame of this epoch; of a bare position there is only its version to remember."""
         if frame.epoch != self._epoch:
-            self._again = True  # only the store knows which of the two epochs is the newer one
             return
         self._heard = max(self._heard, frame.version)
         if _has_content(frame):
-            self._keep(frame)
-
-    def _keep(self, frame: Frame) -> None:
-        if self._early is None:
-            self._early = EarlyFrames()
-        self._early.add(frame, self._version)
+            if self._early is None:
+                self._early = EarlyFrames()
+            self._early.add(frame, self._version)
 
     def _pass_on_early(self) -> Sequence[Action]:
         """Pass on what was kept and follows the position now; forget what is from before it."""
@@ -200,8 +199,10 @@ class Following:
         self._early = self._early or None
         return actions
 
-    def _settle(self) -> Sequence[Action]:
-        """LIVE, or HOLE if frames are still kept."""
+    def _settle(self, reason: CatchUpReason) -> Sequence[Action]:
+        """LIVE if the client has been told all that is known, HOLE if frames are kept; else catch up."""
+        if self._early is None and self._heard > self._version:
+            return self._catch_up(reason)
         before, self.state = self.state, State.LIVE if self._early is None else State.HOLE
         if self.state is State.HOLE:
             return _NOTHING if before is State.HOLE else (_START_TIMER,)
@@ -290,20 +291,23 @@ class Following:
         self._epoch, self._version = feed.epoch, feed.version
         return Reset(feed, reason)
 
-    def _catch_up(self, reason: CatchUpReason, read: Action = _READ_STANDING) -> Sequence[Action]:
+    def _catch_up(
+        self, reason: CatchUpReason, read: ReadStanding | ReadPage = _READ_STANDING
+    ) -> Sequence[Action]:
         """Have what is missing read from the store."""
         before, self.state = self.state, State.CATCHING_UP
         self._reason = reason
         self._oldest = None
         self._give_up_at = self._now() + GIVE_UP_SECONDS
+        if read is _READ_STANDING:
+            self._heard = 0  # all that was heard of is in what will be read
         return (_STOP_TIMER, read) if before is State.HOLE else (read,)
 
     def _caught_up(self) -> Sequence[Action]:
-        """Go on with what came meanwhile; read again if that is not all that there is."""
+        """Go on with what came meanwhile."""
+        again, self._again = self._again, False
         passed_on = self._pass_on_early()
-        again = self._again or (self._early is None and self._heard > self._version)
-        self._again, self._heard = False, 0
-        return [*passed_on, *(self._catch_up(self._reason) if again else self._settle())]
+        return [*passed_on, *(self._catch_up(self._reason) if again else self._settle(self._reason))]
 
 
 class EarlyFrames:
