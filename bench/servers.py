@@ -11,7 +11,7 @@ from typing import Any
 
 import asyncpg
 
-from application.ports import Scope
+from application.credentials import Scope
 from bench.service import Service, clean_environment, running
 from bench.user import User
 from domain.identifiers import UserId

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from application.ports import DeadLetter, Position
+from application.letters import DeadLetter, Position
 from domain.feed import Feed
 from domain.identifiers import NotificationId, UserId, uuid7
 from domain.metadata import Metadata

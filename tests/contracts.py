@@ -15,33 +15,26 @@ from typing import Any, Protocol
 
 import pytest
 
+from application.credentials import ApiKey, Claims, Revocation
 from application.errors import KeyReused, NotAuthenticated
+from application.feeds import Appended, Spot, Standing
+from application.pages import IndexEntry, Missing, Rendered, UnreadPage
 from application.ports import (
     Announcer,
-    ApiKey,
     ApiKeys,
-    Appended,
-    Claims,
     Feeds,
-    Frame,
     IdempotencyKeys,
-    IndexEntry,
     LiveFeed,
-    Missing,
     NotificationQueue,
     Passwords,
-    Rendered,
     Retention,
-    Revocation,
-    Spot,
-    Standing,
     TextForms,
     Tickets,
     Tokens,
     UnreadIndex,
-    UnreadPage,
     Users,
 )
+from application.streams import Frame
 from common import wire
 from domain.errors import Invalid, UnknownNotification, UnknownUser, UserTaken
 from domain.feed import Added, Feed, FeedChange, Marked, Settled

@@ -20,7 +20,7 @@ from typing import Any
 
 from dependency_injector import providers
 
-from application.ports import Appended
+from application.feeds import Appended
 from domain.feed import FeedChange
 from domain.notification import Draft
 from entrypoints.consumer.process import consume
@@ -87,7 +87,7 @@ class Announcer(Wrapped):
         await self.reach("announced")
 
 
-class Inlet(Wrapped):
+class Reader(Wrapped):
     reach: Callable[[str], Awaitable[bool]]
 
     async def commit(self, offsets: Any) -> None:
@@ -105,7 +105,7 @@ def main() -> None:
     for provider, kind in (
         (container.feeds, Feeds),
         (container.announcer, Announcer),
-        (container.inlet, Inlet),
+        (container.queue_reader, Reader),
     ):
         wrapped = kind(provider())
         wrapped.reach = failpoint.reach

@@ -12,6 +12,7 @@ from json import loads
 from uuid import UUID
 
 from adapters.websocket.hub import Hub
+from application.credentials import ApiKey, Claims, LatestRevocations, Revocation
 from application.errors import (
     KeyReused,
     NotAuthenticated,
@@ -20,30 +21,11 @@ from application.errors import (
     Unconfirmed,
     UnknownDeadLetter,
 )
-from application.ports import (
-    ApiKey,
-    Appended,
-    Claims,
-    Clock,
-    DeadLetter,
-    Dropped,
-    FeedHistory,
-    FeedPage,
-    Frame,
-    IndexEntry,
-    LatestRevocations,
-    LiveFeed,
-    Missing,
-    Position,
-    Progress,
-    Pruned,
-    Render,
-    Rendered,
-    Revocation,
-    Spot,
-    Standing,
-    UnreadPage,
-)
+from application.feeds import Appended, Dropped, FeedHistory, FeedPage, Pruned, Spot, Standing
+from application.letters import DeadLetter, Position, Progress
+from application.pages import IndexEntry, Missing, Rendered, UnreadPage
+from application.ports import Clock, LiveFeed, Render
+from application.streams import Frame
 from domain.errors import UnknownNotification, UnknownUser, UserTaken
 from domain.feed import Added, Feed, FeedChange, Marked, Settled
 from domain.identifiers import NotificationId, UserId

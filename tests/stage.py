@@ -3,16 +3,21 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from random import uniform
+from time import monotonic
 from typing import Any
 
 from adapters.clock import now
 from adapters.kafka.dead_letters import KafkaDeadLetters
-from adapters.kafka.inlet import KafkaInlet
+from adapters.kafka.reader import KafkaQueueReader
 from adapters.kafka.topics import Topics
 from adapters.websocket.hub import Hub
 from application.delivery import StoreNotifications
 from common import metrics
 from domain.identifiers import NotificationId, UserId
+from entrypoints.consumer.floods import Floods
+from entrypoints.consumer.holds import Holds
+from entrypoints.consumer.partitions import Partitions
 from entrypoints.consumer.worker import Worker
 from tests import contracts
 from tests.build import ADA
@@ -22,9 +27,9 @@ from tests.wiring import change_frame
 
 def an_inlet(
     bootstrap: str, topics: Topics, *, session_seconds: float, group: str | None = None, **more: Any
-) -> KafkaInlet:
+) -> KafkaQueueReader:
     options: dict[str, Any] = {"fetch_wait_ms": 20, "batch_records": 100, **more}
-    return KafkaInlet(
+    return KafkaQueueReader(
         bootstrap, topics.name, group or topics.name, session_seconds=session_seconds, **options
     )
 
@@ -52,7 +57,8 @@ class Stage:
             self.inlet,
             StoreNotifications(feeds=self.feeds, announcer=announcer, clock=now),
             self.letters,
-            bad_records_limit=bad_records_limit,
+            Partitions(self.inlet, Holds(monotonic, uniform), Floods(bad_records_limit, monotonic)),
+            now,
         )
 
     @asynccontextmanager

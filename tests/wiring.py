@@ -13,9 +13,10 @@ from dependency_injector import providers
 from litestar import Litestar
 
 from adapters.websocket.hub import Hub
+from application.credentials import Scope
 from application.errors import Unavailable
-from application.ports import Frame, Scope
 from application.revoking import Revocations
+from application.streams import Frame
 from common import wire
 from domain.feed import FeedChange, Settled
 from domain.identifiers import UserId

@@ -9,8 +9,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
+from application.credentials import ApiKey, Claims
 from application.errors import NotAllowed, NotAuthenticated, Revoked, Unavailable
-from application.ports import ApiKey, ApiKeys, Claims, Clock, Passwords, TextForms, Tickets, Tokens, Users
+from application.ports import ApiKeys, Clock, Passwords, TextForms, Tickets, Tokens, Users
 from application.revoking import Revocations
 from domain.errors import FieldError, Invalid, UserTaken, gathered
 from domain.identifiers import UserId

@@ -8,7 +8,8 @@ from itertools import islice
 from typing import Generic, NamedTuple, TypeVar
 
 from application.errors import Unavailable
-from application.ports import FeedHistory, Feeds, Standing
+from application.feeds import FeedHistory, Standing
+from application.ports import FeedReplay
 from domain.errors import UnknownUser
 from domain.feed import Cursor
 from domain.identifiers import UserId
@@ -38,7 +39,7 @@ class CatchUps:
     asks alone waits for nobody. To be shared by the streams of one event loop.
     """
 
-    def __init__(self, feeds: Feeds, now: Callable[[], float]) -> None:
+    def __init__(self, feeds: FeedReplay, now: Callable[[], float]) -> None:
         """`now` is in monotonic seconds."""
         self._feeds = feeds
         self._pages = _RecentPages(now)

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from application.ports import DeadLetter, DeadLetterBox, Position, Progress
+from application.letters import DeadLetter, Position, Progress
+from application.ports import DeadLetterBox
 
 
 def printable(text: str) -> str:

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from application.errors import Refused
-from application.ports import Announcer, Appended, Clock, Feeds
+from application.feeds import Appended
+from application.ports import Announcer, Clock, Expiry, FeedWriter
 from domain.errors import Invalid
 from domain.feed import FeedChange, Marked
 from domain.identifiers import NotificationId, UserId
@@ -29,7 +30,7 @@ class StoreNotifications:
     announces batches in the order in which it stored them. Both may be repeated.
     """
 
-    feeds: Feeds
+    feeds: FeedWriter
     announcer: Announcer
     clock: Clock
 
@@ -83,7 +84,7 @@ class StoreNotifications:
 class RetractExpired:
     """Take notifications back whose time is over. Returns how many."""
 
-    feeds: Feeds
+    feeds: Expiry
     announcer: Announcer
     clock: Clock
 

@@ -21,11 +21,13 @@ from datetime import datetime
 from enum import Enum
 from typing import Final
 
+from application.feeds import FeedHistory, Standing
 from application.following_actions import (
     Action,
     CatchUpReason,
     Drop,
     GiveUp,
+    PassOn,
     ReadPage,
     ReadStanding,
     Replay,
@@ -37,7 +39,7 @@ from application.following_actions import (
     View,
     Welcome,
 )
-from application.ports import FeedHistory, Frame, Standing
+from application.streams import Frame
 from domain.feed import Cursor, Feed
 
 EARLY_FRAMES = 256
@@ -63,11 +65,15 @@ class State(Enum):
     """Nothing is done any more. No state follows."""
 
 
+# As names of this module: an attribute of an Enum is slow to find, and `take` runs for every frame.
+OPENING, LIVE, HOLE, CATCHING_UP, CLOSED = State
+
+PASS_ON: Final = (PassOn(),)
+"""What is answered to nearly every frame: `[frame]` would have to be made each time."""
 _NOTHING: Final[Sequence[Action]] = ()
 _DROP: Final = (Drop(),)
 _START_TIMER, _STOP_TIMER = StartHoleTimer(), StopHoleTimer()
 _READ_STANDING, _READ_AGAIN = ReadStanding(), ReadStanding(pause=True)
-_LIVE: Final = State.LIVE  # an attribute of an Enum is slow to find, and `take` runs for every frame
 
 
 class Following:
@@ -92,7 +98,7 @@ class Following:
         """`asked` is the cursor that the client resumes from; with `auto` delivery is viewing; `now` is in
         monotonic seconds.
         """
-        self.state = State.OPENING
+        self.state = OPENING
         """Changed by `_settle`, `_catch_up` and `close`, and by nothing else."""
         self._epoch = ""
         """The epoch of the client's position; changed by a reset only. While OPENING: that of the first
@@ -139,35 +145,35 @@ class Following:
         """A frame came. Frames may be lost, repeated and out of order."""
         if (
             frame.prev == self._version
-            and self.state is _LIVE
+            and self.state is LIVE
             and frame.epoch == self._epoch
             and frame.version > frame.prev
         ):
             self._version = frame.version
             if self._auto and frame.unread_ids:
                 return frame, View(frame.unread_ids)
-            return (frame,)
+            return PASS_ON
         return self._take_out_of_turn(frame)
 
     def miss(self) -> Sequence[Action]:
         """Frames may have been lost."""
-        if self.state is State.LIVE or self.state is State.HOLE:
+        if self.state is LIVE or self.state is HOLE:
             return self._catch_up("carrier")
         self._again = True
         return _NOTHING
 
     def hole_stayed(self) -> Sequence[Action]:
         """The hole timer ran out."""
-        return self._catch_up("gap") if self.state is State.HOLE else _NOTHING
+        return self._catch_up("gap") if self.state is HOLE else _NOTHING
 
     def _take_out_of_turn(self, frame: Frame) -> Sequence[Action]:
-        if self.state is State.CLOSED:
+        if self.state is CLOSED:
             return _NOTHING
-        if self.state is State.OPENING and not self._epoch:
+        if self.state is OPENING and not self._epoch:
             self._epoch = frame.epoch
         if frame.epoch == self._epoch and frame.version <= self._version:
             return _DROP if frame.text else _NOTHING
-        if self.state is State.OPENING or self.state is State.CATCHING_UP:
+        if self.state is OPENING or self.state is CATCHING_UP:
             self._again |= frame.epoch != self._epoch  # which of them is newer, only the store knows
             self._keep(frame)
             return _NOTHING
@@ -203,18 +209,18 @@ class Following:
         """LIVE if the client has been told all that is known, HOLE if frames are kept; else catch up."""
         if self._early is None and self._heard > self._version:
             return self._catch_up(reason)
-        before, self.state = self.state, State.LIVE if self._early is None else State.HOLE
-        if self.state is State.HOLE:
-            return _NOTHING if before is State.HOLE else (_START_TIMER,)
-        return (_STOP_TIMER,) if before is State.HOLE else _NOTHING
+        before, self.state = self.state, LIVE if self._early is None else HOLE
+        if self.state is HOLE:
+            return _NOTHING if before is HOLE else (_START_TIMER,)
+        return (_STOP_TIMER,) if before is HOLE else _NOTHING
 
     # --- the store ---
 
     def standing_read(self, standing: Standing) -> Sequence[Action]:
         """Where the feed stands was read."""
-        if self.state is State.OPENING:
+        if self.state is OPENING:
             return self._open(standing)
-        if self.state is not State.CATCHING_UP:
+        if self.state is not CATCHING_UP:
             return _NOTHING
         reason = why_reset(self.position, standing)
         if reason is not None:
@@ -225,7 +231,7 @@ class Following:
 
     def page_read(self, page: FeedHistory) -> Sequence[Action]:
         """A page of what was missed was read."""
-        if self.state is not State.CATCHING_UP:
+        if self.state is not CATCHING_UP:
             return _NOTHING
         reason = why_reset(self.position, Standing(page.feed, page.horizon))
         if reason is not None:
@@ -237,7 +243,7 @@ class Following:
 
     def page_sent(self, page: FeedHistory) -> Sequence[Action]:
         """The client was sent all that is on the page."""
-        if self.state is not State.CATCHING_UP:
+        if self.state is not CATCHING_UP:
             return _NOTHING
         if page.more:
             # What changed since that page was read has moved behind its end, so an older next page lacks it.
@@ -246,13 +252,13 @@ class Following:
 
     def read_failed(self, detail: str) -> Sequence[Action]:
         """The store is out of reach."""
-        if self.state is not State.CATCHING_UP:
+        if self.state is not CATCHING_UP:
             return _NOTHING
         return (GiveUp(self._reason, detail),) if self._now() > self._give_up_at else (_READ_AGAIN,)
 
     def is_behind(self, standing: Standing) -> bool:
         """Whether this says that the client has missed something about which nothing is being done."""
-        if self.state is not State.LIVE and self.state is not State.HOLE:
+        if self.state is not LIVE and self.state is not HOLE:
             return False
         return standing.feed.epoch != self._epoch or standing.feed.version > self._version
 
@@ -262,9 +268,9 @@ class Following:
 
     def close(self) -> Sequence[Action]:
         """Do nothing from now on."""
-        before, self.state = self.state, State.CLOSED
+        before, self.state = self.state, CLOSED
         self._early = None
-        return (_STOP_TIMER,) if before is State.HOLE else _NOTHING
+        return (_STOP_TIMER,) if before is HOLE else _NOTHING
 
     def _open(self, standing: Standing) -> Sequence[Action]:
         """Welcome the client at the cursor it asked for, if it can be brought up to date from there."""
@@ -295,13 +301,13 @@ class Following:
         self, reason: CatchUpReason, read: ReadStanding | ReadPage = _READ_STANDING
     ) -> Sequence[Action]:
         """Have what is missing read from the store."""
-        before, self.state = self.state, State.CATCHING_UP
+        before, self.state = self.state, CATCHING_UP
         self._reason = reason
         self._oldest = None
         self._give_up_at = self._now() + GIVE_UP_SECONDS
         if read is _READ_STANDING:
             self._heard = 0  # all that was heard of is in what will be read
-        return (_STOP_TIMER, read) if before is State.HOLE else (read,)
+        return (_STOP_TIMER, read) if before is HOLE else (read,)
 
     def _caught_up(self) -> Sequence[Action]:
         """Go on with what came meanwhile."""

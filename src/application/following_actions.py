@@ -8,12 +8,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, TypeAlias
 
-from application.ports import FeedHistory, Frame
+from application.feeds import FeedHistory
+from application.streams import Frame
 from domain.feed import Cursor, Feed
 
 CatchUpReason: TypeAlias = Literal["resume", "carrier", "gap", "position"]
 """What a catch-up began with: a cursor, a carrier that lost frames, a hole, a comparison of positions."""
 ResetReason: TypeAlias = Literal["epoch", "future", "retention"]
+
+
+@dataclass(frozen=True, slots=True)
+class PassOn:
+    """Send the frame that came, as it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +109,7 @@ class GiveUp:
 
 Action: TypeAlias = (
     Frame
+    | PassOn
     | Welcome
     | Reset
     | Replay

@@ -4,15 +4,9 @@ import asyncio
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 
-from application.ports import (
-    Announcer,
-    Clock,
-    FeedPage,
-    Feeds,
-    Render,
-    UnreadIndex,
-    UnreadPage,
-)
+from application.feeds import FeedPage
+from application.pages import UnreadPage
+from application.ports import Announcer, Clock, FeedMarks, FeedViews, Render, UnreadIndex
 from domain.errors import FieldError, Invalid
 from domain.feed import Cursor, Feed, Marked, Settled
 from domain.identifiers import NotificationId, UserId
@@ -30,7 +24,7 @@ class FetchUnread:
     """
 
     index: UnreadIndex
-    feeds: Feeds
+    feeds: FeedViews
     render: Render
 
     async def __call__(self, user: UserId, limit: int, before: NotificationId | None = None) -> UnreadPage:
@@ -53,7 +47,7 @@ class FetchUnread:
 class ListNotifications:
     """A page of any view of a feed, newest first. Raises UnknownUser."""
 
-    feeds: Feeds
+    feeds: FeedViews
     fetch_unread: FetchUnread
     render: Render
 
@@ -93,7 +87,7 @@ class MarkNotifications:
     open stream of the user know of it when this returns. Raises UnknownUser.
     """
 
-    feeds: Feeds
+    feeds: FeedMarks
     announcer: Announcer
     clock: Clock
 
@@ -129,7 +123,7 @@ class MarkRead:
     """
 
     mark: MarkNotifications
-    feeds: Feeds
+    feeds: FeedMarks
 
     async def __call__(self, user: UserId, notification: NotificationId) -> Notification:
         marked = await self.mark(user, Mark.READ, [notification])

@@ -4,7 +4,8 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from application.ports import Announcer, Clock, Dropped, Pruned, Retention
+from application.feeds import Dropped, Pruned
+from application.ports import Announcer, Clock, Retention
 from domain.errors import FieldError, Invalid
 from domain.feed import Settled
 

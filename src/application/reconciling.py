@@ -5,7 +5,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from application.ports import Announcer, FeedPage, Feeds, IndexEntry, UnreadIndex
+from application.feeds import FeedPage
+from application.pages import IndexEntry
+from application.ports import Announcer, FeedViews, UnreadIndex
 from domain.errors import UnknownUser
 from domain.feed import Settled
 from domain.identifiers import UserId
@@ -43,7 +45,7 @@ class ReconcileIndex:
     """
 
     index: UnreadIndex
-    feeds: Feeds
+    feeds: FeedViews
     announcer: Announcer
     patience: float = 2.0
 

@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from application.credentials import Claims, Revocation
 from application.errors import Unavailable
-from application.ports import Claims, Revocation, Users
+from application.ports import Users
 from domain.identifiers import UserId
 
 logger = logging.getLogger(__name__)

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from application.ports import Frame, Rendered
+from application.pages import Rendered
+from application.streams import Frame
 from domain.feed import Added, Cursor, Feed, FeedChange, Marked
 from domain.metadata import Metadata
 from domain.notification import Mark, Notification

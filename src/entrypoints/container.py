@@ -7,6 +7,9 @@ Ports are annotated, so that the type checker compares each adapter with its por
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from functools import partial
+from random import Random
+from time import monotonic
 
 from dependency_injector import containers, providers
 from redis.asyncio import Redis
@@ -15,8 +18,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from adapters import clock as system
 from adapters.kafka.dead_letter_box import KafkaDeadLetterBox
 from adapters.kafka.dead_letters import KafkaDeadLetters
-from adapters.kafka.inlet import KafkaInlet
+from adapters.kafka.probe import broker_answers
 from adapters.kafka.queue import KafkaQueue
+from adapters.kafka.reader import KafkaQueueReader
 from adapters.kafka.topics import Topics, ensure_topics
 from adapters.postgres.api_keys import PostgresApiKeys
 from adapters.postgres.engine import create_engine
@@ -64,9 +68,8 @@ from application.publishing import PublishBatch, PublishNotification
 from application.reconciling import ReconcileIndex
 from application.revoking import DisableUser, EnableUser, Revocations, RevokeTokens
 from common import wire
-from entrypoints.consumer.watchdog import Watchdog
-from entrypoints.consumer.worker import Worker
 from entrypoints.settings import Settings
+from entrypoints.timing import Timing
 from entrypoints.version import app_version
 
 # These adapters are more than their port: processes also run or stop them. Here they are only the port.
@@ -95,6 +98,8 @@ class Container(containers.DeclarativeContainer):
     _set = settings.provided
 
     clock: providers.Provider[ports.Clock] = providers.Object(system.now)
+    now: providers.Provider[Callable[[], float]] = providers.Object(monotonic)
+    chance: providers.Provider[Random] = providers.Singleton(Random)
     new_id: providers.Provider[ports.NewId] = providers.Singleton(system.NotificationIds)
     render: providers.Provider[ports.Render] = providers.Object(wire.render)
 
@@ -140,8 +145,13 @@ class Container(containers.DeclarativeContainer):
         lost=hub.provided.lost,
     )
 
-    connect_socket: providers.Provider[Callable[..., ports.Connection]] = providers.Object(connect_socket)
-    connect_events: providers.Provider[Callable[..., ports.EventStream]] = providers.Object(EventsConnection)
+    connect_socket: providers.Provider[Callable[..., ports.Connection]] = providers.Callable(
+        partial, connect_socket, now=now
+    )
+    connect_events: providers.Provider[Callable[..., ports.EventStream]] = providers.Callable(
+        partial, EventsConnection, now=now
+    )
+    stream_timing: providers.Provider[Timing] = providers.Object(Timing())
     http_protocol: providers.Provider[type[asyncio.Protocol]] = providers.Object(HttpProtocol)
     stream_protocol: providers.Provider[type[asyncio.Protocol]] = providers.Object(StreamProtocol)
 
@@ -154,8 +164,8 @@ class Container(containers.DeclarativeContainer):
         KafkaQueue, _set.kafka_bootstrap, _set.kafka_topic
     )
     queue: providers.Provider[ports.NotificationQueue] = providers.Callable(_queue, kafka_queue)
-    inlet: providers.Provider[KafkaInlet] = providers.Singleton(
-        KafkaInlet,
+    queue_reader: providers.Provider[ports.QueueReader] = providers.Singleton(
+        KafkaQueueReader,
         _set.kafka_bootstrap,
         _set.kafka_topic,
         _set.kafka_group,
@@ -164,13 +174,16 @@ class Container(containers.DeclarativeContainer):
         batch_records=_set.batch_records,
         skipped=_set.skipped_batches,
     )
-    dead_letters: providers.Provider[KafkaDeadLetters] = providers.Singleton(
+    dead_letters: providers.Provider[ports.DeadLetters] = providers.Singleton(
         KafkaDeadLetters,
         _set.kafka_bootstrap,
         topics.provided.dead_letters,
         _set.kafka_group,
         version=app_version(),
         clock=clock,
+    )
+    broker_answers: providers.Provider[Callable[[], Awaitable[bool]]] = providers.Callable(
+        partial, broker_answers, _set.kafka_bootstrap
     )
     kafka_dead_letter_box: providers.Provider[KafkaDeadLetterBox] = providers.Singleton(
         KafkaDeadLetterBox, _set.kafka_bootstrap, topics
@@ -238,12 +251,6 @@ class Container(containers.DeclarativeContainer):
     store: providers.Provider[StoreNotifications] = providers.Singleton(
         StoreNotifications, feeds=feeds, announcer=announcer, clock=clock
     )
-    worker: providers.Provider[Worker] = providers.Singleton(
-        Worker, inlet, store, dead_letters, bad_records_limit=_set.bad_records_limit
-    )
-    watchdog: providers.Provider[Watchdog] = providers.Singleton(
-        Watchdog, worker, inlet, _set.kafka_bootstrap, _set.stuck_seconds
-    )
     list_dead_letters: providers.Provider[ListDeadLetters] = providers.Singleton(
         ListDeadLetters, box=dead_letter_box
     )
@@ -272,7 +279,7 @@ class Container(containers.DeclarativeContainer):
         MarkNotifications, feeds=feeds, announcer=announcer, clock=clock
     )
     mark_read: providers.Provider[MarkRead] = providers.Singleton(MarkRead, mark=mark, feeds=feeds)
-    catch_ups: providers.Singleton[CatchUps] = providers.Singleton(CatchUps, feeds)
+    catch_ups: providers.Singleton[CatchUps] = providers.Singleton(CatchUps, feeds, now)
 
 
 def build(settings: Settings) -> Container:

@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import psutil
@@ -19,10 +20,11 @@ from aiokafka.partitioner import DefaultPartitioner
 
 from adapters.kafka import queue as queue_module
 from adapters.kafka.codec import decode
+from adapters.kafka.probe import broker_answers
 from adapters.kafka.queue import KafkaQueue
 from adapters.kafka.topics import Topics
 from application.errors import Stuck, Unavailable, Unconfirmed
-from application.ports import Appended
+from application.feeds import Appended
 from common import metrics
 from domain.identifiers import NotificationId, UserId
 from domain.notification import Draft
@@ -497,7 +499,13 @@ async def test_while_dead_letters_cannot_be_written_only_their_partition_waits(
 async def test_the_watchdog_tells_a_broker_that_is_away_from_a_worker_that_is_stuck(
     cluster: MockCluster, stage: Stage, publishing: Publishing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    watchdog = Watchdog(stage.worker, stage.inlet, cluster.bootstrap, patience_seconds=3)
+    watchdog = Watchdog(
+        stage.worker,
+        stage.inlet,
+        partial(broker_answers, cluster.bootstrap),
+        patience_seconds=3,
+        now=time.monotonic,
+    )
 
     async def sees(state: str) -> bool:
         return await watchdog.look() == state

@@ -22,7 +22,7 @@ from adapters.kafka.dead_letter_box import KafkaDeadLetterBox
 from adapters.kafka.dead_letters import MESSAGE_BYTES
 from adapters.kafka.topics import DEAD_LETTER_BYTES, Topics
 from application.errors import Unavailable, UnknownDeadLetter
-from application.ports import DeadLetter, Position
+from application.letters import DeadLetter, Position
 from domain.identifiers import UserId
 from domain.notification import Notification, Status
 from entrypoints.commands import cli, dead_letters

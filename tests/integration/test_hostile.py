@@ -15,7 +15,7 @@ from aiokafka import AIOKafkaProducer
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from application.ports import Scope
+from application.credentials import Scope
 from entrypoints.container import build
 from entrypoints.live import frames
 from tests.load import agree, read_states

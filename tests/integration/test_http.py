@@ -10,7 +10,7 @@ import pytest
 
 from adapters.postgres.engine import create_engine
 from adapters.redis.server import RedisServer, connect
-from application.ports import Scope
+from application.credentials import Scope
 from domain.identifiers import UserId
 from domain.notification import Mark
 from entrypoints.app import create_app

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
-from adapters.kafka.batch import Batch
-from adapters.kafka.codec import Undecodable, decode
+from adapters.kafka.codec import decode
 from adapters.kafka.dead_letters import KafkaDeadLetters
-from adapters.kafka.inlet import KafkaInlet
 from adapters.kafka.queue import KafkaQueue
+from adapters.kafka.reader import KafkaQueueReader
 from adapters.kafka.topics import Topics, ensure_topics
 from application.errors import Unavailable, Unconfirmed
+from application.records import Batch, Undecodable
 from common import tracing
 from domain.notification import Draft
 from entrypoints.lifespan import background
@@ -103,7 +103,7 @@ def session_seconds(servers: EmbeddedServers) -> float:
     return 2 if servers.kafka else 6
 
 
-def an_inlet(servers: EmbeddedServers, topics: Topics) -> KafkaInlet:
+def an_inlet(servers: EmbeddedServers, topics: Topics) -> KafkaQueueReader:
     return stage_inlet(servers.kafka_bootstrap, topics, session_seconds=session_seconds(servers))
 
 
@@ -115,7 +115,7 @@ async def settle() -> None:
     return
 
 
-async def batches(inlet: KafkaInlet, size: int) -> list[Batch]:
+async def batches(inlet: KafkaQueueReader, size: int) -> list[Batch]:
     """Read until so many records have come."""
     found: list[Batch] = []
     async with asyncio.timeout(25):
@@ -125,7 +125,7 @@ async def batches(inlet: KafkaInlet, size: int) -> list[Batch]:
 
 
 @asynccontextmanager
-async def joined(inlet: KafkaInlet) -> AsyncIterator[KafkaInlet]:
+async def joined(inlet: KafkaQueueReader) -> AsyncIterator[KafkaQueueReader]:
     await inlet.start(settle)
     try:
         yield inlet
@@ -272,7 +272,7 @@ async def test_a_record_without_an_id_gets_the_same_one_when_it_comes_again(
 
 
 async def test_one_who_was_never_started_has_nothing_to_give() -> None:
-    inlet = KafkaInlet(NOWHERE, "t", "g", session_seconds=6, fetch_wait_ms=20, batch_records=1)
+    inlet = KafkaQueueReader(NOWHERE, "t", "g", session_seconds=6, fetch_wait_ms=20, batch_records=1)
 
     assert (await inlet.next_batch(0)).size == 0
     with pytest.raises(Unavailable):
@@ -282,7 +282,7 @@ async def test_one_who_was_never_started_has_nothing_to_give() -> None:
 
 
 async def test_there_is_no_joining_where_no_broker_is() -> None:
-    inlet = KafkaInlet(NOWHERE, "t", "g", session_seconds=6, fetch_wait_ms=20, batch_records=1)
+    inlet = KafkaQueueReader(NOWHERE, "t", "g", session_seconds=6, fetch_wait_ms=20, batch_records=1)
 
     async with asyncio.timeout(15):
         with pytest.raises(Unavailable):

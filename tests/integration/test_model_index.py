@@ -22,8 +22,10 @@ from adapters.redis.index import RedisUnreadIndex
 from adapters.redis.server import RedisServer, connect
 from application.delivery import StoreNotifications
 from application.errors import Unavailable
+from application.feeds import FeedPage
 from application.inbox import FetchUnread, MarkNotifications
-from application.ports import FeedPage, Feeds, Missing, UnreadPage
+from application.pages import Missing, UnreadPage
+from application.ports import Feeds
 from common import wire
 from domain.feed import Added, Cursor, FeedChange, Marked, Settled
 from domain.identifiers import NotificationId

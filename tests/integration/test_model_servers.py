@@ -23,8 +23,9 @@ from adapters.redis.index import RedisUnreadIndex
 from adapters.redis.server import RedisServer, connect
 from application.delivery import StoreNotifications
 from application.errors import Unavailable
+from application.feeds import Appended
 from application.inbox import FetchUnread, MarkNotifications
-from application.ports import Appended, UnreadPage
+from application.pages import UnreadPage
 from common import metrics, wire
 from domain.feed import Feed, FeedChange, Marked
 from domain.identifiers import NotificationId, UserId

@@ -17,8 +17,9 @@ from adapters.postgres.feeds import PostgresFeeds
 from adapters.postgres.maintenance import PostgresMaintenance
 from adapters.postgres.users import _REVOCATIONS, PostgresUsers
 from application.catching_up import CatchUps
+from application.credentials import ApiKey, Claims
 from application.errors import Refused, Unavailable
-from application.ports import ApiKey, Claims, FeedHistory, Standing
+from application.feeds import FeedHistory, Standing
 from application.revoking import Revocations
 from domain.identifiers import UserId
 from domain.metadata import Metadata

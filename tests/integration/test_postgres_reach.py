@@ -26,8 +26,8 @@ from adapters.postgres.feeds import PostgresFeeds
 from adapters.postgres.maintenance import PostgresMaintenance
 from adapters.postgres.migrations import upgrade
 from adapters.postgres.users import PostgresUsers
+from application.credentials import ApiKey
 from application.errors import Refused, Unavailable
-from application.ports import ApiKey
 from domain.errors import UserTaken
 from entrypoints.app import create_app
 from entrypoints.container import build

@@ -23,7 +23,7 @@ from adapters.kafka.dead_letter_box import KafkaDeadLetterBox
 from adapters.kafka.topics import Topics, ensure_topics
 from application.dead_letters import ReplayDeadLetters, Selection, Skip
 from application.errors import Unavailable
-from application.ports import DeadLetter
+from application.letters import DeadLetter
 from domain.identifiers import UserId
 from tests import raw_records
 from tests.build import ADA, BOB, a_user
@@ -402,7 +402,7 @@ async def test_where_the_topic_has_no_such_offset_any_more_it_is_read_from_its_s
     async with stage.working():
         await stage.stored(5)
         await eventually(lambda: apache.is_through(5, 0, 0), "they are committed")
-        stage.worker._put_back(TopicPartition(apache.topics.name, 0), 1_000, "lost")
+        stage.worker._partitions.put_back(TopicPartition(apache.topics.name, 0), 1_000, "lost")
         await eventually(lambda: not stage.worker.held, "it is read again")
         await apache.send(value(message="later"))
         await stage.stored(6)

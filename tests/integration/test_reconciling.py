@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from application.ports import UnreadPage
+from application.pages import UnreadPage
 from common import metrics
 from domain.identifiers import UserId
 from domain.notification import Mark

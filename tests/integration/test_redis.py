@@ -16,8 +16,10 @@ from adapters.redis.live import RedisLiveFrames
 from adapters.redis.server import RedisServer, connect
 from adapters.redis.tickets import RedisTickets
 from adapters.websocket.hub import Hub
+from application.credentials import Claims
 from application.errors import Unavailable
-from application.ports import Claims, Frame, Missing, UnreadPage
+from application.pages import Missing, UnreadPage
+from application.streams import Frame
 from domain.feed import Added, FeedChange, Settled
 from domain.identifiers import UserId
 from tests import contracts

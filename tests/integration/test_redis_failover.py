@@ -23,14 +23,17 @@ from adapters.redis.live import RedisLiveFrames
 from adapters.redis.server import RedisServer, connect
 from adapters.redis.tickets import RedisTickets
 from adapters.websocket.hub import Hub
+from application.credentials import Claims
 from application.errors import Unavailable
-from application.ports import Claims, Frame, Missing, UnreadPage
+from application.pages import Missing, UnreadPage
+from application.streams import Frame
 from domain.feed import Added
 from tests.build import ADA, BOB, LATER, NOW, a_feed, a_notification, an_id
 from tests.memory import following
 from tests.product import eventually
 from workbench import embedded
-from workbench.embedded import LOOPBACK, MissingServer
+from workbench.embedded import LOOPBACK
+from workbench.programs import MissingServer
 from workbench.soak.proxy import Direction, Proxy
 
 PREFIX = "test"

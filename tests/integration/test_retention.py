@@ -17,7 +17,8 @@ from adapters.postgres.partitions import count_strays, ensure_partitions
 from adapters.postgres.retention import PostgresRetention
 from adapters.postgres.users import PostgresUsers
 from application.errors import Unavailable
-from application.ports import Dropped, Feeds, Retention, Spot, Users
+from application.feeds import Dropped, Spot
+from application.ports import Feeds, Retention, Users
 from application.pruning import PruneFeeds
 from domain.feed import Settled
 from domain.identifiers import UserId

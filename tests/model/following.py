@@ -24,8 +24,10 @@ from types import ModuleType
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from application import following
+from application.feeds import FeedHistory, Standing
 from application.following_actions import (
     Drop,
+    PassOn,
     ReadPage,
     ReadStanding,
     Replay,
@@ -35,7 +37,7 @@ from application.following_actions import (
     StopHoleTimer,
     Welcome,
 )
-from application.ports import FeedHistory, Frame, Standing
+from application.streams import Frame
 from domain.feed import Cursor, Feed
 from domain.identifiers import UserId
 
@@ -329,6 +331,9 @@ class _Explorer:
         """The world after the state machine was told of something, and what it asked for was done."""
         machine = self.machine.thawed(world.machine)
         actions = getattr(machine, event)(*about)
+        if PassOn() in actions:
+            assert event == "take"
+            actions = about
         world = world._replace(machine=self.machine.frozen(machine))
         for action in actions:
             world = _do(world, action)

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from application.ports import Render, UnreadPage
+from application.pages import UnreadPage
+from application.ports import Render
 from domain.feed import Added, Feed, Marked
 from domain.identifiers import NotificationId
 from domain.notification import Notification

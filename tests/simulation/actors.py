@@ -9,8 +9,9 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
+from application.credentials import Claims
 from application.errors import Unavailable
-from application.ports import Claims, UnreadPage
+from application.pages import UnreadPage
 from application.publishing import Idempotency
 from common import wire
 from domain.errors import DomainError

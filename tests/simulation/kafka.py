@@ -26,9 +26,10 @@ from aiokafka.errors import (
     KafkaTimeoutError,
 )
 
-from adapters.kafka.codec import Undecodable, decode
+from adapters.kafka.codec import decode
 from adapters.kafka.records import Found, Unreadable
 from application.errors import Unavailable
+from application.records import Undecodable
 from domain.identifiers import NotificationId, UserId
 from domain.notification import Draft
 from tests.simulation.loop import PROCESS, Process

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from application.errors import Unavailable
-from application.ports import Appended, FeedHistory, FeedPage, Standing
+from application.feeds import Appended, FeedHistory, FeedPage, Standing
 from common import wire
 from domain.feed import Added, Feed, Marked
 from domain.identifiers import NotificationId, UserId

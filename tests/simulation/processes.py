@@ -1,7 +1,6 @@
 """The processes of the service: the real use cases and adapters, on simulated servers."""
 
 import asyncio
-import random
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -9,10 +8,10 @@ from types import SimpleNamespace
 from typing import Any, TypeVar
 
 from adapters import clock
-from adapters.kafka import dead_letters, inlet, queue, records
+from adapters.kafka import dead_letters, queue, reader, records
 from adapters.kafka.dead_letters import KafkaDeadLetters
-from adapters.kafka.inlet import KafkaInlet
 from adapters.kafka.queue import KafkaQueue
+from adapters.kafka.reader import KafkaQueueReader
 from adapters.redis import index, live, server
 from adapters.redis.announcer import RedisAnnouncer
 from adapters.redis.idempotency import RedisIdempotencyKeys
@@ -25,14 +24,14 @@ from application.catching_up import CatchUps
 from application.delivery import RetractExpired, StoreNotifications
 from application.errors import Stuck, Unavailable
 from application.inbox import FetchUnread, ListNotifications, MarkNotifications
-from application.ports import Lagging
 from application.publishing import PublishBatch, PublishNotification
 from application.reconciling import Mismatch, ReconcileIndex
 from application.revoking import Revocations
+from application.streams import Lagging
 from common import wire
-from entrypoints.consumer import holds, watchdog, worker
 from entrypoints.consumer.floods import Floods
 from entrypoints.consumer.holds import Holds
+from entrypoints.consumer.partitions import Partitions
 from entrypoints.consumer.watchdog import Watchdog
 from entrypoints.consumer.worker import Worker
 from entrypoints.live import frames as client_frames
@@ -52,8 +51,8 @@ T = TypeVar("T")
 class Parts:
     """What the processes are made of. Any of them can be exchanged for a worse one, which must show."""
 
-    inlet: type[KafkaInlet] = KafkaInlet
-    worker: type[Worker] = Worker
+    inlet: type[KafkaQueueReader] = KafkaQueueReader
+    partitions: type[Partitions] = Partitions
     store: type[StoreNotifications] = StoreNotifications
     mark: type[MarkNotifications] = MarkNotifications
     redis_server: type[RedisServer] = RedisServer
@@ -142,8 +141,10 @@ class ConsumerProcess(ServiceProcess):
             batch_records=service.batch,
         )
         letters = KafkaDeadLetters("simulated", DEAD_LETTERS, "bellwire", "0", world.clock)
-        self.worker = parts.worker(self.inlet, self.store, letters, bad_records_limit=service.bad_records)
-        self.watchdog = Watchdog(self.worker, self.inlet, "simulated", 20.0)
+        now, jitter = world.loop.time, world.service_chance.uniform
+        partitions = parts.partitions(self.inlet, Holds(now, jitter), Floods(service.bad_records, now))
+        self.worker = Worker(self.inlet, self.store, letters, partitions, world.clock)
+        self.watchdog = Watchdog(self.worker, self.inlet, self._broker_answers, 20.0, now)
         self.retract = RetractExpired(feeds=self.feeds, announcer=self.announcer, clock=self.world.clock)
         self.run(self.announcer.run())
         index = RedisUnreadIndex(self.redis_server, PREFIX, service.capacity)
@@ -152,6 +153,10 @@ class ConsumerProcess(ServiceProcess):
         self.run(self._reconcile())
         self.run(self._watch())
         self.working = self.start(self._work())
+
+    async def _broker_answers(self) -> bool:
+        await asyncio.sleep(0)
+        return not self.service.kafka.server.away
 
     async def _work(self) -> None:
         """As entrypoints.consumer.process does."""
@@ -391,17 +396,13 @@ class ServerEnd:
 @contextmanager
 def simulated(world: World, kafka: Callable[[], Kafka]) -> Iterator[None]:
     """Have the modules of the service take time, chance and Kafka from the simulation."""
-    chosen = random.Random(world.source.getrandbits(64))
+    chosen = world.service_chance
 
     def token_hex(size: int) -> str:
         return f"{chosen.getrandbits(8 * size):0{2 * size}x}"
 
     def wall() -> int:
         return int(world.clock().timestamp() * 1e9)
-
-    async def broker_answers(_bootstrap: str) -> bool:
-        await asyncio.sleep(0)
-        return not kafka().server.away
 
     secrets = SimpleNamespace(token_hex=token_hex, randbits=chosen.getrandbits)
     patches: Sequence[tuple[Any, str, Any]] = [
@@ -419,16 +420,11 @@ def simulated(world: World, kafka: Callable[[], Kafka]) -> Iterator[None]:
         (sessions, "random", chosen),
         (pace, "monotonic", world.loop.time),
         (client_frames, "random", chosen),
-        (holds, "random", chosen),
-        (worker, "Holds", lambda: Holds(world.loop.time)),
-        (worker, "Floods", lambda limit: Floods(limit, world.loop.time)),
-        (watchdog, "monotonic", world.loop.time),
-        (watchdog, "broker_answers", broker_answers),
         (queue, "monotonic", world.loop.time),
         (queue, "AIOKafkaProducer", lambda **_: Producer(kafka())),
         (dead_letters, "AIOKafkaProducer", lambda **_: Producer(kafka())),
         (records, "read", read),
-        (inlet, "AIOKafkaConsumer", lambda **options: Consumer(kafka(), **options)),
+        (reader, "AIOKafkaConsumer", lambda **options: Consumer(kafka(), **options)),
     ]
     before = [(module, name, getattr(module, name)) for module, name, _ in patches]
     for module, name, value in patches:

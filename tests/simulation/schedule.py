@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
-from application.ports import UnreadPage
+from application.pages import UnreadPage
 from common import wire
 from domain.feed import Feed
 from domain.identifiers import UserId

@@ -4,23 +4,23 @@ from collections.abc import Awaitable, Sequence
 from dataclasses import replace
 from typing import Final
 
-from adapters.kafka.batch import Batch, Part
-from adapters.kafka.inlet import KafkaInlet, NotRead
+from adapters.kafka.reader import KafkaQueueReader
 from adapters.redis.announcer import RedisAnnouncer
 from adapters.redis.server import RedisServer
 from adapters.websocket.hub import Hub
 from application.delivery import Stored, StoreNotifications
 from application.inbox import MarkNotifications
-from application.ports import Frame
+from application.records import Batch, NotRead, Part
+from application.streams import Frame
 from domain.feed import FeedChange, Marked
-from entrypoints.consumer.worker import Worker
+from entrypoints.consumer.partitions import Partitions
 from entrypoints.live.session import Session
 from entrypoints.live.sessions import Sessions
 from tests.simulation.processes import Parts
 from tests.simulation.redis import Rules
 
 
-class CommitsFirst(KafkaInlet):
+class CommitsFirst(KafkaQueueReader):
     """Commits what it has read before it is stored."""
 
     async def next_batch(self, wait_seconds: float) -> Batch:
@@ -29,17 +29,17 @@ class CommitsFirst(KafkaInlet):
         return batch
 
 
-class ReadsOnAfterAnError(KafkaInlet):
+class ReadsOnAfterAnError(KafkaQueueReader):
     """Leaves the positions where a read that failed has moved them."""
 
     def _undone(self, error: Exception) -> NotRead:
         return NotRead([], repr(error))
 
 
-class ForgetsWhatIsOwed(Worker):
+class ForgetsWhatIsOwed(Partitions):
     """Commits a batch although records before it were put back."""
 
-    def _take_over(self, part: Part) -> None:
+    def take_over(self, part: Part) -> None:
         self._owed.pop(part.partition, None)
 
 
@@ -100,7 +100,7 @@ class StaysWithTheDemoted(RedisServer):
 WEAKENED: Final = {
     "offsets are committed before the records are stored": Parts(inlet=CommitsFirst),
     "a read that failed is not taken back": Parts(inlet=ReadsOnAfterAnError),
-    "an offset passes records that were put back": Parts(worker=ForgetsWhatIsOwed),
+    "an offset passes records that were put back": Parts(partitions=ForgetsWhatIsOwed),
     "what is redelivered is not announced": Parts(store=SilentOnRedelivery),
     "a repeated mark is not announced": Parts(mark=SilentOnNoChange),
     "the index takes a change that does not follow": Parts(rules=Rules(checks_versions=False)),

@@ -87,6 +87,8 @@ class World:
     def __init__(self, loop: SimulatedLoop, source: random.Random, *, tracing: bool) -> None:
         self.loop = loop
         self.source = source
+        self.service_chance = random.Random(source.getrandbits(64))
+        """What the service itself draws from."""
         self.weather = CALM
         self.context: Context = copy_context()
         self.tracing = tracing

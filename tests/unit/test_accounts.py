@@ -18,8 +18,8 @@ from application.accounts import (
     LogIn,
     hash_secret,
 )
+from application.credentials import Claims, LatestRevocations, Scope
 from application.errors import NotAllowed, NotAuthenticated, Revoked, Unavailable
-from application.ports import Claims, LatestRevocations, Scope
 from application.revoking import DisableUser, EnableUser, Revocations, RevokeTokens
 from domain.errors import Invalid, UnknownUser, UserTaken
 from domain.identifiers import UserId

@@ -19,7 +19,7 @@ from application.catching_up import (
     CatchUps,
 )
 from application.errors import Unavailable
-from application.ports import FeedHistory, Standing
+from application.feeds import FeedHistory, Standing
 from domain.errors import UnknownUser
 from domain.feed import Cursor
 from domain.identifiers import UserId

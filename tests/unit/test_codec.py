@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.kafka.codec import Undecodable, addressee, decode, encode, time_of
+from adapters.kafka.codec import addressee, decode, encode, time_of
 from adapters.postgres.partitions import bound
+from application.records import Undecodable
 from domain.notification import EARLIEST, LATEST, Draft
 from tests.build import LATER, NOW, a_draft, an_id
 from tests.contracts import AWKWARD_METADATA, AWKWARD_TEXT

@@ -9,7 +9,8 @@ from adapters.websocket.asgi import AsgiConnection
 from adapters.websocket.connect import connect
 from adapters.websocket.transport import TransportConnection, framed
 from adapters.websocket.waiting import Gate, Inbox
-from application.ports import Connection, Lagging
+from application.ports import Connection
+from application.streams import Lagging
 
 
 @pytest.mark.parametrize(

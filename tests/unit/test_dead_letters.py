@@ -26,7 +26,7 @@ from application.dead_letters import (
     printable,
 )
 from application.errors import Unavailable
-from application.ports import DeadLetter, Position
+from application.letters import DeadLetter, Position
 from entrypoints.commands import cli, dead_letters
 from entrypoints.commands.dead_letters import Summary, details, json_line, line, moment, position, rate
 from entrypoints.container import build

@@ -7,7 +7,7 @@ import pytest
 
 from application.delivery import RetractExpired, StoreNotifications
 from application.errors import Refused, Unavailable
-from application.ports import Appended
+from application.feeds import Appended
 from domain.feed import Added, Marked, Settled
 from domain.identifiers import NotificationId, UserId
 from domain.notification import Draft, Status

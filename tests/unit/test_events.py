@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from adapters.websocket import asgi
-from application.ports import Frame
+from application.streams import Frame
 from common import metrics
 from domain.identifiers import NotificationId, UserId
 from domain.notification import Draft, Mark

@@ -10,8 +10,9 @@ from typing import Any
 import httpx
 import pytest
 
-from adapters.kafka.codec import Undecodable, decode
-from application.ports import Scope
+from adapters.kafka.codec import decode
+from application.credentials import Scope
+from application.records import Undecodable
 from domain.identifiers import UserId
 from domain.notification import Mark
 from tests.build import ADA, BOB, LATER, NOW, a_draft, an_id, drafts

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from adapters.websocket.hub import Hub
-from application.ports import Frame
+from application.streams import Frame
 from tests import contracts
 from tests.build import ADA, BOB
 from tests.memory import Mailbox, following

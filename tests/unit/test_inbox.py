@@ -9,7 +9,7 @@ import pytest
 
 from application.errors import Unavailable
 from application.inbox import FetchUnread, MarkNotifications
-from application.ports import Missing, UnreadPage
+from application.pages import Missing, UnreadPage
 from domain.errors import Invalid, UnknownNotification, UnknownUser
 from domain.feed import Cursor, Marked, Settled
 from domain.identifiers import NotificationId, UserId

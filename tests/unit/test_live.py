@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from adapters.websocket import asgi
-from application.ports import Frame
+from application.streams import Frame
 from common import metrics
 from domain.feed import Feed, Settled
 from domain.identifiers import NotificationId, UserId

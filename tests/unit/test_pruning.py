@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 
 from application.errors import Unavailable
-from application.ports import Dropped, Missing, Pruned, UnreadPage
+from application.feeds import Dropped, Pruned
+from application.pages import Missing, UnreadPage
 from application.pruning import PRUNED_AT_ONCE, PruneFeeds, first_kept
 from domain.errors import Invalid
 from domain.feed import Settled

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from application.errors import Unavailable
-from application.ports import IndexEntry
+from application.pages import IndexEntry
 from application.reconciling import Mismatch, Reconciled, ReconcileIndex
 from domain.feed import Feed, Settled
 from domain.identifiers import UserId

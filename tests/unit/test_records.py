@@ -11,9 +11,9 @@ from aiokafka.record.legacy_records import LegacyRecordBatchBuilder
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adapters.kafka.batch import entry
-from adapters.kafka.codec import Undecodable
+from adapters.kafka.entries import entry
 from adapters.kafka.records import Found, Unreadable, unpack
+from application.records import Undecodable
 from tests import raw_records
 from tests.raw_records import CODECS, an_abort, signed
 
@@ -96,7 +96,7 @@ def test_a_record_that_makes_the_decoder_fail_is_kept_and_told_of(
     def fail(_: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("adapters.kafka.batch.decode", fail)
+    monkeypatch.setattr("adapters.kafka.entries.decode", fail)
     (record,) = found(a_batch(b"one")).records
 
     _, made = entry(record)

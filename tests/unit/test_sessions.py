@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from application.errors import Unavailable
-from application.ports import Frame, Standing
+from application.feeds import Standing
+from application.streams import Frame
 from common import metrics
 from domain.identifiers import UserId
 from domain.notification import Mark

@@ -4,30 +4,30 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from random import uniform
+from time import monotonic
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from aiokafka import TopicPartition
 
-from adapters.kafka.batch import Batch, Part
-from adapters.kafka.codec import Undecodable
-from adapters.kafka.inlet import NotRead
 from adapters.kafka.records import Unreadable
 from application.delivery import StoreNotifications
 from application.errors import Stuck, Unavailable
-from application.ports import Appended
+from application.feeds import Appended
+from application.records import Batch, Failure, NotRead, Part, Partition, Undecodable
 from domain.identifiers import NotificationId, UserId
 from domain.notification import Draft
-from entrypoints.consumer.floods import Floods
-from entrypoints.consumer.holds import Holds
+from entrypoints.consumer.floods import LOOK_AGAIN_SECONDS, Floods
+from entrypoints.consumer.holds import RETRY_SECONDS, Holds
+from entrypoints.consumer.partitions import Partitions
 from entrypoints.consumer.watchdog import Watchdog
-from entrypoints.consumer.worker import Failure, Worker
+from entrypoints.consumer.worker import Worker
 from tests.build import ADA, BOB, a_draft, a_user
 from tests.memory import MemoryFeeds
 from tests.wiring import Memory
 
-P0, P1 = TopicPartition("t", 0), TopicPartition("t", 1)
+P0, P1 = Partition("t", 0), Partition("t", 1)
 
 Made = Draft | Undecodable
 
@@ -36,22 +36,22 @@ class Log:
     """A topic in memory, read as a member of a group reads it."""
 
     def __init__(self, **records: Sequence[Made]) -> None:
-        self.records = {TopicPartition("t", int(name[1:])): list(made) for name, made in records.items()}
+        self.records = {Partition("t", int(name[1:])): list(made) for name, made in records.items()}
         self.position = dict.fromkeys(self.records, 0)
-        self.paused: set[TopicPartition] = set()
+        self.paused: set[Partition] = set()
         self.committed = dict.fromkeys(self.records, 0)
-        self.commits: list[Mapping[TopicPartition, int]] = []
+        self.commits: list[Mapping[Partition, int]] = []
         self.batch_records = 1_000
         self.refusals = 0
-        self.damaged: dict[TopicPartition, int] = {}
+        self.damaged: dict[Partition, int] = {}
         """From which offset on nothing can be unpacked."""
-        self.odd: set[TopicPartition] = set()
-        self.alone: list[TopicPartition] = []
+        self.odd: set[Partition] = set()
+        self.alone: list[Partition] = []
         """What was read alone."""
-        self.on_commit: Callable[[Mapping[TopicPartition, int]], None] = lambda _offsets: None
+        self.on_commit: Callable[[Mapping[Partition, int]], None] = lambda _offsets: None
         self.begin = dict.fromkeys(self.records, 0)
         """What retention has deleted up to."""
-        self.reads: Counter[tuple[TopicPartition, int]] = Counter()
+        self.reads: Counter[tuple[Partition, int]] = Counter()
 
     async def next_batch(self, _seconds: float) -> Batch:
         """As aiokafka reads: what fails on the way has moved the positions of what was looked at before."""
@@ -66,7 +66,7 @@ class Log:
             raise NotRead(reading, str(error)) from error
         return Batch([part for part in parts if part.entries])
 
-    async def read_alone(self, partition: TopicPartition, shrunk: int = 0) -> Batch:
+    async def read_alone(self, partition: Partition, shrunk: int = 0) -> Batch:
         await asyncio.sleep(0)
         self.alone.append(partition)
         part = self._part(partition, max(1, self.batch_records >> shrunk))
@@ -74,7 +74,7 @@ class Log:
             self.paused.discard(partition)
         return Batch([part] if part.entries else [])
 
-    def _part(self, partition: TopicPartition, size: int) -> Part:
+    def _part(self, partition: Partition, size: int) -> Part:
         position = max(self.position[partition], self.begin[partition])
         made = self.records[partition][position : position + size]
         damaged = self.damaged.get(partition, position + size)
@@ -85,16 +85,16 @@ class Log:
         self.position[partition] = position + len(made)
         self.reads.update((partition, position + nth) for nth in range(len(made)))
         entries = [(_record(partition, position + nth), one) for nth, one in enumerate(made)]
-        return Part(partition, entries, odd=partition in self.odd)
+        return Part(partition, position + len(made), entries, odd=partition in self.odd)
 
-    def put_back(self, partition: TopicPartition, offset: int) -> None:
+    def put_back(self, partition: Partition, offset: int) -> None:
         self.go_to(partition, offset)
         self.paused.add(partition)
 
-    def go_to(self, partition: TopicPartition, offset: int) -> None:
+    def go_to(self, partition: Partition, offset: int) -> None:
         self.position[partition] = offset
 
-    async def commit(self, offsets: Mapping[TopicPartition, int]) -> bool:
+    async def commit(self, offsets: Mapping[Partition, int]) -> bool:
         if self.refusals:
             self.refusals -= 1
             return False
@@ -105,7 +105,7 @@ class Log:
         return True
 
 
-def _record(partition: TopicPartition, offset: int) -> Any:
+def _record(partition: Partition, offset: int) -> Any:
     return SimpleNamespace(partition=partition.partition, offset=offset, timestamp=0)
 
 
@@ -144,15 +144,28 @@ class LockedFeeds(MemoryFeeds):
 
 
 class Stage:
-    def __init__(self, log: Log, *, limit: int = 50) -> None:
+    def __init__(
+        self,
+        log: Log,
+        *,
+        limit: int = 50,
+        retry_seconds: float = RETRY_SECONDS,
+        look_again_seconds: float = LOOK_AGAIN_SECONDS,
+    ) -> None:
         self.memory = Memory()
         self.feeds = LockedFeeds(self.memory.users)
         self.log, self.letters = log, Letters()
+        self.partitions = Partitions(
+            log,  # type: ignore[arg-type]
+            Holds(monotonic, uniform, retry_seconds),
+            Floods(limit, monotonic, look_again_seconds),
+        )
         self.worker = Worker(
             log,  # type: ignore[arg-type]
             StoreNotifications(feeds=self.feeds, announcer=self.memory.announcer, clock=self.memory.clock),
             self.letters,  # type: ignore[arg-type]
-            bad_records_limit=limit,
+            self.partitions,
+            self.memory.clock,
         )
 
     @asynccontextmanager
@@ -326,12 +339,11 @@ async def test_a_partition_that_cannot_be_unpacked_holds_up_no_other_and_says_so
 
 
 async def test_readiness_says_all_the_time_that_a_partition_stands_still_and_the_log_once(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr("entrypoints.consumer.holds._RETRY_SECONDS", 0.001)
     log = Log(p0=good(5))
     log.damaged[P0] = 0
-    stage = await on_stage(log)
+    stage = await on_stage(log, retry_seconds=0.001)
 
     async with stage.working():
         await until(lambda: stage.worker.held)
@@ -425,7 +437,7 @@ async def test_while_others_are_stored_no_flood_stops_a_partition(monkeypatch: p
     log.batch_records = 10
     stage = await on_stage(log)
     stops: list[object] = []
-    monkeypatch.setattr(stage.worker._floods, "stop", lambda *stop: stops.append(stop))
+    monkeypatch.setattr(stage.partitions.floods, "stop", lambda *stop: stops.append(stop))
 
     async with stage.working():
         await until(lambda: log.committed == {P0: 200, P1: 200})
@@ -449,13 +461,10 @@ async def test_with_everything_bad_every_partition_stops() -> None:
     assert stage.letters.offsets == [*range(49), *range(49)]
 
 
-async def test_what_a_flood_stopped_goes_on_once_the_records_can_be_stored(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("entrypoints.consumer.floods._LOOK_AGAIN_SECONDS", 0.01)
+async def test_what_a_flood_stopped_goes_on_once_the_records_can_be_stored() -> None:
     late = UserId("late")
     log = Log(p0=good(8, late))
-    stage = await on_stage(log, limit=3)
+    stage = await on_stage(log, limit=3, look_again_seconds=0.01)
 
     async with stage.working():
         await until(lambda: log.committed[P0] == 2)
@@ -467,13 +476,10 @@ async def test_what_a_flood_stopped_goes_on_once_the_records_can_be_stored(
     assert await stage.version(late) == 6
 
 
-async def test_a_flood_is_read_once_and_only_where_it_stopped_looked_at_again(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("entrypoints.consumer.floods._LOOK_AGAIN_SECONDS", 0.01)
+async def test_a_flood_is_read_once_and_only_where_it_stopped_looked_at_again() -> None:
     log = Log(p0=[poison() for _ in range(1_000)])
     log.batch_records = 10
-    stage = await on_stage(log)
+    stage = await on_stage(log, look_again_seconds=0.01)
 
     async with stage.working():
         await until(lambda: log.reads[P0, 49] > 5)
@@ -491,7 +497,7 @@ async def test_while_the_store_is_away_a_stopped_partition_loses_nothing() -> No
     async with stage.working():
         await until(lambda: P0 in log.paused)
         assert log.committed == {P0: 49}
-        assert stage.worker._floods.ahead == 0  # it will be read from its stop
+        assert stage.partitions.floods.ahead == 0  # it will be read from its stop
         stage.feeds.away = False
         await until(lambda: log.committed[P0] == 105)
 
@@ -590,11 +596,11 @@ def row(first: int, bad: Iterable[bool]) -> Iterable[tuple[int, bool]]:
     ],
 )
 def test_a_flood_is_so_many_in_a_row(bad: list[bool], stops_at: int | None) -> None:
-    assert Floods(50).judge(P0, row(0, bad), proven=False) == stops_at
+    assert Floods(50, monotonic).judge(P0, row(0, bad), proven=False) == stops_at
 
 
 def test_what_is_stored_with_bad_records_proves_that_they_are_a_producers() -> None:
-    floods = Floods(10)
+    floods = Floods(10, monotonic)
 
     assert floods.judge(P0, row(0, [True] * 9), proven=False) is None
     assert floods.judge(P0, row(9, [True] * 50 + [False]), proven=True) is None
@@ -605,7 +611,7 @@ def test_what_is_stored_with_bad_records_proves_that_they_are_a_producers() -> N
 
 
 def test_a_flood_is_seen_across_batches_and_in_each_partition_for_itself() -> None:
-    floods = Floods(10)
+    floods = Floods(10, monotonic)
 
     assert floods.judge(P0, row(0, [True] * 9), proven=False) is None
     assert floods.judge(P1, row(0, [True] * 9), proven=False) is None
@@ -613,7 +619,7 @@ def test_a_flood_is_seen_across_batches_and_in_each_partition_for_itself() -> No
 
 
 def test_what_comes_again_is_not_counted_again() -> None:
-    floods = Floods(10)
+    floods = Floods(10, monotonic)
 
     assert floods.judge(P0, row(0, [True] * 9), proven=False) is None
     assert floods.judge(P0, row(0, [True] * 9), proven=False) is None
@@ -621,7 +627,7 @@ def test_what_comes_again_is_not_counted_again() -> None:
 
 
 def test_after_proof_nothing_stops_a_partition_up_to_where_it_was_read_ahead() -> None:
-    floods = Floods(10)
+    floods = Floods(10, monotonic)
     assert floods.judge(P0, row(0, [True] * 20), proven=False) == 9
     assert floods.stop(P0, 9, 20, "why") == 20
     floods.read_ahead(P0, 500)
@@ -659,7 +665,7 @@ def test_where_it_stopped_is_looked_at_again_now_and_then_and_not_what_is_behind
 
 def test_a_partition_is_tried_later_each_time_up_to_a_limit() -> None:
     now = 0.0
-    holds = Holds(lambda: now)
+    holds = Holds(lambda: now, uniform)
     waits = []
     for _ in range(12):
         holds.hold(P0, "away")
@@ -674,7 +680,7 @@ def test_a_partition_is_tried_later_each_time_up_to_a_limit() -> None:
 
 
 def test_when_one_succeeds_what_failed_is_tried_at_once() -> None:
-    holds = Holds(lambda: 0.0)
+    holds = Holds(lambda: 0.0, uniform)
     for partition in (P0, P1):
         holds.hold(partition, "away")
     assert holds.due() is None
@@ -702,13 +708,17 @@ class Watched:
 
 
 class Dog:
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self) -> None:
         self.now, self.broker, self.watched = 0.0, True, Watched()
-        monkeypatch.setattr("entrypoints.consumer.watchdog.monotonic", lambda: self.now)
-        monkeypatch.setattr("entrypoints.consumer.watchdog.broker_answers", self._answers)
-        self.dog = Watchdog(self.watched, self.watched, "nowhere", patience_seconds=60)  # type: ignore[arg-type]
+        self.dog = Watchdog(
+            self.watched,  # type: ignore[arg-type]
+            self.watched,  # type: ignore[arg-type]
+            self._answers,
+            patience_seconds=60,
+            now=lambda: self.now,
+        )
 
-    async def _answers(self, bootstrap: str) -> bool:
+    async def _answers(self) -> bool:
         return self.broker
 
     async def looks(self, seconds: float, **state: Any) -> str:
@@ -719,8 +729,8 @@ class Dog:
 
 
 @pytest.fixture
-def dog(monkeypatch: pytest.MonkeyPatch) -> Dog:
-    return Dog(monkeypatch)
+def dog() -> Dog:
+    return Dog()
 
 
 async def test_no_records_is_not_a_broker_that_is_away(dog: Dog) -> None:

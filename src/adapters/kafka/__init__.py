@@ -1,1 +1,1 @@
-"""Kafka: the durable inlet."""
+"""Kafka: the durable queue of notifications, and its dead letters."""

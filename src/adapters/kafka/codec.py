@@ -12,20 +12,13 @@ from uuid import UUID
 import msgspec
 
 from adapters.kafka.headers import Headers, Origin, Source, Timestamp, origin
+from application.records import Undecodable
 from domain.errors import Invalid
 from domain.identifiers import ENTROPY_BITS, NotificationId, UserId, uuid7
 from domain.metadata import NO_METADATA, Metadata
 from domain.notification import EARLIEST, LATEST, Content, Draft
 
 _NO_METADATA = msgspec.Raw(NO_METADATA.text.encode())
-
-
-class Undecodable(Exception):
-    """The record is no notification."""
-
-    def __init__(self, code: str, detail: str) -> None:
-        self.code = code
-        super().__init__(detail)
 
 
 class _Record(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):

@@ -15,7 +15,7 @@ from adapters.kafka.records import Unreadable, UnreadableBatch
 from adapters.kafka.topics import DEAD_LETTER_BYTES, Topics
 from application.dead_letters import UNREADABLE
 from application.errors import Unavailable, UnknownDeadLetter
-from application.ports import DeadLetter, Position, Progress
+from application.letters import DeadLetter, Position, Progress
 
 _CLIENT_ID = "bellwire-dlq"
 _DEADLINE_SECONDS = 15.0

@@ -49,7 +49,7 @@ def build_producer(bootstrap: str, client_id: str) -> AIOKafkaProducer:
 
 
 class KafkaQueue:
-    """The inlet, keyed by user so that a user's notifications stay in order."""
+    """The queue, keyed by user so that a user's notifications stay in order."""
 
     def __init__(self, bootstrap: str, topic: str) -> None:
         self._bootstrap = bootstrap

@@ -11,8 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from adapters.postgres import tables
 from adapters.postgres.engine import transaction
 from adapters.postgres.errors import retried
+from application.credentials import ApiKey
 from application.errors import Unavailable
-from application.ports import ApiKey
 
 _REMEMBERED_FOR = timedelta(seconds=30)
 # With PostgreSQL away, producers whose key was good lately may go on publishing.

@@ -14,7 +14,7 @@ from adapters.postgres.engine import driver, driver_transaction
 from adapters.postgres.errors import retried
 from adapters.postgres.mark import mark_ids, mark_up_to
 from adapters.postgres.rows import columns, read_notification
-from application.ports import Appended, FeedHistory, FeedPage, Standing
+from application.feeds import Appended, FeedHistory, FeedPage, Standing
 from domain.errors import UnknownNotification, UnknownUser
 from domain.feed import Added, Feed, Marked, Settled
 from domain.identifiers import NotificationId, UserId

@@ -11,7 +11,7 @@ from adapters.postgres.errors import retried
 from adapters.postgres.feeds import LOCK_FEEDS
 from adapters.postgres.partitions import LOCK_PARTITIONS, bound, past_partitions
 from application.errors import Unavailable
-from application.ports import Dropped, Pruned, Spot
+from application.feeds import Dropped, Pruned, Spot
 from domain.feed import Feed
 from domain.identifiers import NotificationId, UserId
 

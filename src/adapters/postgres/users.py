@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from adapters.postgres import tables
 from adapters.postgres.engine import driver, transaction
 from adapters.postgres.errors import Taken, retried
-from application.ports import LatestRevocations, Revocation
+from application.credentials import LatestRevocations, Revocation
 from domain.errors import UnknownUser, UserTaken
 from domain.identifiers import UserId, is_user_id
 from domain.user import User

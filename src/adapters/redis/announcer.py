@@ -11,7 +11,8 @@ import msgspec
 from adapters.redis.index import Entry, application, entry
 from adapters.redis.server import RedisServer
 from application.errors import Unavailable
-from application.ports import Frame, Rendered
+from application.pages import Rendered
+from application.streams import Frame
 from common import metrics, wire
 from domain.feed import Feed, FeedChange, Settled
 from domain.identifiers import UserId

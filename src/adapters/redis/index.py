@@ -14,7 +14,7 @@ from redis.exceptions import NoScriptError
 from adapters.redis import scripts
 from adapters.redis.server import RedisServer
 from application.errors import Unavailable
-from application.ports import IndexEntry, Missing, Rendered, UnreadPage
+from application.pages import IndexEntry, Missing, Rendered, UnreadPage
 from common import metrics
 from domain.feed import Added, Feed, FeedChange, Marked
 from domain.identifiers import NotificationId, UserId

@@ -15,7 +15,7 @@ from adapters.once import Once
 from adapters.redis import answers
 from adapters.redis.announcer import CHANNELS, RESYNC, control_channel
 from adapters.redis.server import FAILURES, RedisServer
-from application.ports import Frame
+from application.streams import Frame
 from common import metrics
 from domain.identifiers import UserId
 

@@ -4,8 +4,8 @@ import secrets
 from datetime import UTC, datetime
 
 from adapters.redis.server import RedisServer
+from application.credentials import Claims
 from application.errors import NotAuthenticated
-from application.ports import Claims
 from domain.identifiers import UserId
 
 

@@ -4,8 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import jwt
 
+from application.credentials import Claims
 from application.errors import NotAuthenticated
-from application.ports import Claims
 from domain.identifiers import UserId, is_user_id
 
 _ALGORITHM = "HS256"

@@ -1,6 +1,6 @@
 """How much may wait for one client."""
 
-from application.ports import Lagging
+from application.streams import Lagging
 
 _FRAMES = 256
 _BYTES = 1024 * 1024

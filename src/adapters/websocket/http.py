@@ -1,6 +1,7 @@
 """The HTTP connection that every live stream begins as: uvicorn's, without endless patience."""
 
 import asyncio
+from collections.abc import Iterable
 from typing import Any
 
 import httptools
@@ -155,7 +156,7 @@ class HttpProtocol(HttpToolsProtocol):
             self._end_when_answered()
             return
         try:
-            request = self._handshake()
+            request = _handshake(self.url, self.headers)
         except (httptools.HttpParserError, UnicodeDecodeError):
             self._refuse(400, "The address of this handshake cannot be read.")
             return
@@ -168,12 +169,6 @@ class HttpProtocol(HttpToolsProtocol):
         # It and its parser hold each other; without this they live until the collector comes by.
         self.parser = None  # type: ignore[assignment]
         stream.begin(request, rest)
-
-    def _handshake(self) -> Request:
-        where = httptools.parse_url(self.url)
-        path = where.path + (b"?" + where.query if where.query else b"")
-        headers = Headers([(name.decode("ascii"), value.decode("latin-1")) for name, value in self.headers])
-        return Request(path.decode("ascii"), headers)
 
     # --- what is no request ---
 
@@ -225,3 +220,11 @@ class HttpProtocol(HttpToolsProtocol):
             self._lingering = self.loop.call_later(self.linger_seconds, self.transport.abort)
         else:
             self.transport.close()
+
+
+def _handshake(url: bytes, fields: Iterable[tuple[bytes, bytes]]) -> Request:
+    """A handshake from what was parsed already. Raises HttpParserError, UnicodeDecodeError."""
+    where = httptools.parse_url(url)
+    path = where.path + (b"?" + where.query if where.query else b"")
+    headers = Headers([(name.decode("ascii"), value.decode("latin-1")) for name, value in fields])
+    return Request(path.decode("ascii"), headers)

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from time import time
 
-from application.ports import Follower, Frame
+from application.ports import Follower
+from application.streams import Frame
 from common import metrics
 from domain.identifiers import UserId
 

@@ -8,29 +8,48 @@ out in one.
 import asyncio
 import struct
 from collections import deque
-from time import monotonic
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
 from adapters.websocket.bounds import check_room
-from application.ports import Lagging
-
-if TYPE_CHECKING:
-    from adapters.websocket.protocol import StreamProtocol
+from application.streams import Lagging
 
 _TEXT = 0x81  # the only and last fragment of a text message
 _TOGETHER = 64
 """Frames in one write; a busy loop must not hold back more than that."""
 
 
+class Socket(Protocol):
+    """What is needed of the WebSocket above the transport."""
+
+    loop: asyncio.AbstractEventLoop
+    transport: asyncio.Transport
+    writable: Any
+
+    @property
+    def open(self) -> bool:
+        """Whether frames can still be sent."""
+        ...
+
+    async def receive(self) -> Any:
+        """The next event from the client."""
+        ...
+
+    def close(self, code: int, reason: str) -> None:
+        """Begin the closing handshake, without waiting for what is still to be written."""
+        ...
+
+
 class TransportConnection:
-    """A Connection of a StreamProtocol. What the transport does not take waits here, not there: bytes that a
+    """A Connection on an open WebSocket. What the transport does not take waits here, not there: bytes that a
     slow client shares with quick ones cost no memory of their own.
     """
 
     __slots__ = (
         "_bytes",
         "_flowing",
+        "_now",
         "_outgoing",
         "_protocol",
         "_ready",
@@ -39,7 +58,9 @@ class TransportConnection:
         "stalled_since",
     )
 
-    def __init__(self, protocol: "StreamProtocol") -> None:
+    def __init__(self, protocol: Socket, now: Callable[[], float]) -> None:
+        """`now` is in monotonic seconds."""
+        self._now = now
         self._protocol = protocol
         self._transport = protocol.transport
         self._outgoing = _outgoing(protocol.loop)
@@ -87,8 +108,9 @@ class TransportConnection:
         event = await self._protocol.receive()
         if event["type"] != "websocket.receive":
             return None
-        text = event.get("text")
-        return text if text is not None else event["bytes"]
+        text: str | None = event.get("text")
+        data: bytes | None = event.get("bytes")
+        return data if text is None else text
 
     def close(self, code: int, reason: str, bye: str) -> None:
         self.write_ready()
@@ -102,7 +124,7 @@ class TransportConnection:
 
     def pause(self) -> None:
         """The transport has more than enough to write."""
-        self.stalled_since = monotonic()
+        self.stalled_since = self._now()
 
     def resume(self) -> None:
         """The transport takes more."""

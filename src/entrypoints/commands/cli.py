@@ -7,8 +7,9 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from application.credentials import Scope
 from application.errors import ApplicationError
-from application.ports import Pruned, Scope
+from application.feeds import Pruned
 from common import wire
 from domain.errors import DomainError
 from domain.identifiers import UserId

@@ -22,7 +22,7 @@ from typing import Annotated, Any, TypeAlias
 import msgspec
 
 from application.dead_letters import Pace, Plan, ReplayDeadLetters, Selection, Skip, printable
-from application.ports import DeadLetter, Position
+from application.letters import DeadLetter, Position
 from entrypoints.settings import Settings
 
 _RATE = 100.0

@@ -3,8 +3,8 @@
 import asyncio
 from contextlib import suppress
 
+from application.credentials import Scope
 from application.errors import Unavailable
-from application.ports import Scope
 from domain.errors import UserTaken
 from domain.identifiers import UserId
 from entrypoints.container import Container, build

@@ -3,15 +3,13 @@
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from time import monotonic
 
-from aiokafka import TopicPartition
-
+from application.records import Partition
 from common import metrics
 
 logger = logging.getLogger(__name__)
 
-_LOOK_AGAIN_SECONDS = 15.0
+LOOK_AGAIN_SECONDS = 15.0
 
 
 @dataclass(slots=True)
@@ -47,17 +45,21 @@ class Floods:
     ahead of where it stopped; the first good record there is proof as well.
     """
 
-    def __init__(self, limit: int, now: Callable[[], float] = monotonic) -> None:
+    def __init__(
+        self, limit: int, now: Callable[[], float], look_again_seconds: float = LOOK_AGAIN_SECONDS
+    ) -> None:
+        """`limit` is how many bad records in a row stop a partition (0: none ever does), `now` a monotonic
+        clock.
+        """
         self._limit = limit
+        self._look_again_seconds = look_again_seconds
         self._now = now
-        self._rows: dict[TopicPartition, _Row] = {}
-        self._stops: dict[TopicPartition, _Stop] = {}
-        self._proven: dict[TopicPartition, int] = {}
+        self._rows: dict[Partition, _Row] = {}
+        self._stops: dict[Partition, _Stop] = {}
+        self._proven: dict[Partition, int] = {}
         """What goes on from where it stopped, with the next read."""
 
-    def judge(
-        self, partition: TopicPartition, records: Iterable[tuple[int, bool]], *, proven: bool
-    ) -> int | None:
+    def judge(self, partition: Partition, records: Iterable[tuple[int, bool]], *, proven: bool) -> int | None:
         """Count records in their order: the offset of each, and whether it is bad. `proven` is whether
         anything was stored together with them. Return the offset at which the partition must stop, if it
         must; that record is counted when it comes again.
@@ -82,7 +84,7 @@ class Floods:
                 )
         return None
 
-    def stop(self, partition: TopicPartition, offset: int, end: int, reason: str) -> int:
+    def stop(self, partition: Partition, offset: int, end: int, reason: str) -> int:
         """Stop a partition that was read up to `end`. Return from where to read ahead: where it was read
         ahead already, it is not read again.
         """
@@ -92,10 +94,10 @@ class Floods:
             logger.error("partition %d is %s", partition.partition, reason)
         else:
             end = max(end, before.end)
-        self._stops[partition] = _Stop(offset, reason, end, self._now() + _LOOK_AGAIN_SECONDS)
+        self._stops[partition] = _Stop(offset, reason, end, self._now() + self._look_again_seconds)
         return end
 
-    def read_ahead(self, partition: TopicPartition, end: int) -> None:
+    def read_ahead(self, partition: Partition, end: int) -> None:
         """A partition that stopped was read up to here."""
         stop = self._stops.get(partition)
         if stop is not None:
@@ -118,7 +120,7 @@ class Floods:
             )
         self._stops.clear()
 
-    def due(self) -> Mapping[TopicPartition, int]:
+    def due(self) -> Mapping[Partition, int]:
         """Which partitions to read from where they stopped: those that go on, and now and then the others,
         because their records may be good by now.
         """
@@ -129,7 +131,7 @@ class Floods:
                 due[partition] = stop.offset
         return due
 
-    def returned(self, partition: TopicPartition) -> None:
+    def returned(self, partition: Partition) -> None:
         """A partition is read from where it stopped again, for another reason."""
         self._proven.pop(partition, None)
         if partition in self._stops:
@@ -143,7 +145,7 @@ class Floods:
             row.counted = 0
 
     @property
-    def reasons(self) -> Mapping[TopicPartition, str]:
+    def reasons(self) -> Mapping[Partition, str]:
         """What stopped, and why."""
         return {partition: stop.reason for partition, stop in self._stops.items()}
 

@@ -1,13 +1,11 @@
 """Partitions that are not read for a while, because what was read of them waits for a server."""
 
-import random
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from time import monotonic
 
-from aiokafka import TopicPartition
+from application.records import Partition
 
-_RETRY_SECONDS = 0.1
+RETRY_SECONDS = 0.1
 _RETRY_SECONDS_MAX = 5.0
 
 
@@ -23,25 +21,35 @@ class _Hold:
 class Holds:
     """When each partition that was put back is to be read again, alone."""
 
-    def __init__(self, now: Callable[[], float] = monotonic) -> None:
+    def __init__(
+        self,
+        now: Callable[[], float],
+        jitter: Callable[[float, float], float],
+        retry_seconds: float = RETRY_SECONDS,
+    ) -> None:
+        """`now` is a monotonic clock, `jitter` draws a number between two others, `retry_seconds` is the
+        first pause.
+        """
         self._now = now
-        self._held: dict[TopicPartition, _Hold] = {}
-        self._failures: dict[TopicPartition, int] = {}
+        self._jitter = jitter
+        self._retry_seconds = retry_seconds
+        self._held: dict[Partition, _Hold] = {}
+        self._failures: dict[Partition, int] = {}
 
-    def hold(self, partition: TopicPartition, reason: str) -> None:
+    def hold(self, partition: Partition, reason: str) -> None:
         """Hold a partition, for longer each time it fails again, jittered so that those which failed together
         come back one by one.
         """
         failures = self._failures[partition] = self._failures.get(partition, 0) + 1
-        seconds = min(_RETRY_SECONDS * 2.0 ** min(failures - 1, 10), _RETRY_SECONDS_MAX)
-        seconds *= random.uniform(0.5, 1)  # noqa: S311 - jitter
+        seconds = min(self._retry_seconds * 2.0 ** min(failures - 1, 10), _RETRY_SECONDS_MAX)
+        seconds *= self._jitter(0.5, 1)
         self._held[partition] = _Hold(reason, self._now() + seconds)
 
-    def read_alone(self, partition: TopicPartition, seconds: float = 0) -> None:
+    def read_alone(self, partition: Partition, seconds: float = 0) -> None:
         """Have a partition read alone for another reason than that it failed."""
         self._held[partition] = _Hold(None, self._now() + seconds)
 
-    def due(self) -> TopicPartition | None:
+    def due(self) -> Partition | None:
         """Return a partition whose time has come. It is held, for the same reason, until it fails again or
         that is over.
         """
@@ -52,18 +60,18 @@ class Holds:
                 return partition
         return None
 
-    def over(self, partition: TopicPartition) -> bool:
+    def over(self, partition: Partition) -> bool:
         """What held a partition is over, unless it was held again meanwhile. Return whether it had failed."""
         hold = self._held.get(partition)
         if hold is not None and hold.tried:
             del self._held[partition]
         return self._failures.pop(partition, None) is not None
 
-    def failures(self, partition: TopicPartition) -> int:
+    def failures(self, partition: Partition) -> int:
         """How often in a row it has failed."""
         return self._failures.get(partition, 0)
 
-    def succeeded(self, partitions: Iterable[TopicPartition]) -> None:
+    def succeeded(self, partitions: Iterable[Partition]) -> None:
         """These were stored: what held them is over, and what waits for the same servers may try at once."""
         recovered = [self.over(partition) for partition in partitions]
         if any(recovered):
@@ -77,6 +85,6 @@ class Holds:
         self._failures.clear()
 
     @property
-    def reasons(self) -> Mapping[TopicPartition, str]:
+    def reasons(self) -> Mapping[Partition, str]:
         """What stands still, and why."""
         return {partition: hold.reason for partition, hold in self._held.items() if hold.reason is not None}

@@ -3,10 +3,12 @@
 import asyncio
 import logging
 import math
+import random
 import signal
 import socket
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
+from time import monotonic
 from typing import Any
 
 import uvicorn
@@ -18,6 +20,11 @@ from application.errors import Unavailable
 from application.reconciling import ReconcileIndex
 from common import metrics
 from entrypoints import lifespan
+from entrypoints.consumer.floods import Floods
+from entrypoints.consumer.holds import Holds
+from entrypoints.consumer.partitions import Partitions
+from entrypoints.consumer.watchdog import Watchdog
+from entrypoints.consumer.worker import Worker
 from entrypoints.container import Container, build
 from entrypoints.listening import bound
 from entrypoints.logs import configure
@@ -62,12 +69,18 @@ async def reconcile(reconcile_index: ReconcileIndex, users_per_minute: int) -> N
             logger.warning("the index was %s about user %s; what it held was dropped", kind, user)
 
 
-def health_app(container: Container) -> Litestar:
+def build_worker(container: Container) -> Worker:
+    """The worker of this process."""
+    reader, limit = container.queue_reader(), container.settings().bad_records_limit
+    partitions = Partitions(reader, Holds(monotonic, random.uniform), Floods(limit, monotonic))
+    return Worker(reader, container.store(), container.dead_letters(), partitions, container.clock())
+
+
+def health_app(container: Container, worker: Worker) -> Litestar:
     """Health and metrics of this process."""
-    worker = container.worker()
     checks = {
         "postgres": container.maintenance().ping,
-        "kafka": worker.ping,
+        "kafka": container.queue_reader().ping,
         "partitions": worker.check_partitions,
     }
     app = Litestar(
@@ -89,12 +102,15 @@ async def consume(container: Container) -> None:
 
 async def _consume(container: Container, sockets: list[socket.socket]) -> None:
     settings = container.settings()
-    worker = container.worker()
+    worker = build_worker(container)
+    patience = settings.stuck_seconds
+    answers = container.broker_answers()
+    watchdog = Watchdog(worker, container.queue_reader(), answers, patience, monotonic)
     for name in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(name, worker.stop)
     server = _Server(
         uvicorn.Config(
-            health_app(container),
+            health_app(container, worker),
             **options(container) | {"lifespan": "off"},
         )
     )
@@ -104,9 +120,9 @@ async def _consume(container: Container, sockets: list[socket.socket]) -> None:
         lifespan.background(retract_expired(container.retract_expired())),
         lifespan.background(reconcile(container.reconcile_index(), settings.reconcile_users_per_minute)),
     ):
-        await _join(container)
+        await _join(container, worker)
         try:
-            await _guarded(worker.run(), container.watchdog().run())
+            await _guarded(worker.run(), watchdog.run())
         finally:
             await worker.leave()
 
@@ -125,9 +141,8 @@ async def _guarded(work: Coroutine[Any, Any, None], watch: Coroutine[Any, Any, N
             raise outcome
 
 
-async def _join(container: Container) -> None:
+async def _join(container: Container, worker: Worker) -> None:
     """Join the group, however long Kafka takes to come up."""
-    worker = container.worker()
     while not worker.stopping:
         try:
             await container.ensure_topics()(container.settings().kafka_bootstrap, container.topics())

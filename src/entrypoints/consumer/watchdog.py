@@ -6,30 +6,35 @@ lost its way after a rebalance (aiokafka#625, #847). Here they are told apart.
 
 import asyncio
 import faulthandler
-from time import monotonic
+from collections.abc import Awaitable, Callable
 
-from aiokafka.client import AIOKafkaClient
-from aiokafka.errors import KafkaError
-
-from adapters.kafka.inlet import KafkaInlet
 from application.errors import Stuck, Unavailable
+from application.ports import QueueReader
 from common import metrics
 from entrypoints.consumer.worker import Worker
 
 _LOOK_SECONDS = 5.0
-_ANSWER_SECONDS = 3.0
 
 
 class Watchdog:
     """Looks after a worker."""
 
-    def __init__(self, worker: Worker, inlet: KafkaInlet, bootstrap: str, patience_seconds: float) -> None:
+    def __init__(
+        self,
+        worker: Worker,
+        reader: QueueReader,
+        broker_answers: Callable[[], Awaitable[bool]],
+        patience_seconds: float,
+        now: Callable[[], float],
+    ) -> None:
+        """`broker_answers` asks over a new connection; `now` is a monotonic clock."""
         self._worker = worker
-        self._inlet = inlet
-        self._bootstrap = bootstrap
+        self._reader = reader
+        self._broker_answers = broker_answers
         self._patience = patience_seconds
+        self._now = now
         self._seen = (0, 0)
-        self._well_at = monotonic()
+        self._well_at = self._now()
 
     async def run(self) -> None:
         """Look now and then, for as long as the process lives. Raises Stuck.
@@ -50,34 +55,21 @@ class Watchdog:
         state = await self._state()
         metrics.CONSUMER.state(state)
         if state != "behind":
-            self._well_at = monotonic()
-        elif monotonic() - self._well_at > self._patience:
+            self._well_at = self._now()
+        elif self._now() - self._well_at > self._patience:
             raise Stuck(f"This consumer got nowhere for {self._patience:.0f} s although a broker answers.")
         return state
 
     async def _state(self) -> str:
-        seen = self._worker.turns, self._inlet.assignments
+        seen = self._worker.turns, self._reader.assignments
         if seen != self._seen:
             self._seen = seen
             return "reading"
         try:
             waiting = await self._worker.waiting()
         except Unavailable:
-            # It may be this client that is lost: a new one tells.
-            return "behind" if await broker_answers(self._bootstrap) else "broker_away"
-        if waiting or self._worker.under_way or self._inlet.rebalancing:
+            # This client may have lost its way: a new connection tells.
+            return "behind" if await self._broker_answers() else "broker_away"
+        if waiting or self._worker.under_way or self._reader.rebalancing:
             return "behind"
         return "held" if self._worker.held else "idle"
-
-
-async def broker_answers(bootstrap: str) -> bool:
-    """Whether somebody who comes anew reaches a broker."""
-    client = AIOKafkaClient(bootstrap_servers=bootstrap)
-    try:
-        async with asyncio.timeout(_ANSWER_SECONDS):
-            await client.bootstrap()
-    except (KafkaError, TimeoutError):
-        return False
-    finally:
-        await client.close()
-    return True

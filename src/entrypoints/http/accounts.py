@@ -7,7 +7,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 
 from application.accounts import CreateUser, IssueStreamTicket, LogIn
-from application.ports import Claims
+from application.credentials import Claims
 from application.revoking import DisableUser, EnableUser, RevokeTokens
 from domain.identifiers import UserId
 from entrypoints.http.schemas import CreatedUser, Credentials, NewUser, Session, StreamTicket

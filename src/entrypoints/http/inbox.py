@@ -9,7 +9,7 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath, JSONBody, QueryParameter
 
 from application.inbox import CountUnread, ListNotifications, MarkNotifications, MarkRead
-from application.ports import UnreadPage
+from application.pages import UnreadPage
 from common import wire
 from domain.errors import FieldError, Invalid
 from domain.feed import Cursor

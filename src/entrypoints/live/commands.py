@@ -6,8 +6,8 @@ from uuid import UUID
 
 import msgspec
 
+from application.credentials import Claims
 from application.errors import NotAuthenticated, Unavailable
-from application.ports import Claims
 from domain.errors import DomainError, FieldError, Invalid
 from domain.feed import Cursor
 from domain.identifiers import NotificationId

@@ -2,7 +2,7 @@
 
 from enum import Enum
 
-from entrypoints.live.timing import Timing
+from entrypoints.timing import Timing
 
 
 class Due(Enum):

@@ -12,9 +12,7 @@ Said: TypeAlias = Mapping[str, object]
 """A frame, to be encoded."""
 
 
-def welcome(
-    begun: Welcome, *, session: str, ping_seconds: float, token_seconds: int, server: str
-) -> Said:
+def welcome(begun: Welcome, *, session: str, ping_seconds: float, token_seconds: int, server: str) -> Said:
     """The first frame."""
     return {
         "type": "welcome",

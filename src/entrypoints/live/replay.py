@@ -4,9 +4,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import zip_longest
 
-from application.ports import FeedHistory, Rendered, Standing
+from application.feeds import FeedHistory
+from application.following import end_of
+from application.pages import Rendered
 from common import metrics, wire
-from domain.feed import Cursor, Feed
+from domain.feed import Feed
 
 _AGES = ((60, "1m"), (3_600, "1h"), (86_400, "1d"), (30 * 86_400, "30d"))
 

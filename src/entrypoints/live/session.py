@@ -12,7 +12,8 @@ from datetime import datetime
 from typing import Any
 
 from application.errors import ApplicationError, NotAllowed, NotAuthenticated, Revoked, Unavailable
-from application.following import HOLE_SECONDS, Following, State
+from application.feeds import Standing
+from application.following import CLOSED, HOLE_SECONDS, PASS_ON, Following
 from application.following_actions import (
     Action,
     Drop,
@@ -27,7 +28,8 @@ from application.following_actions import (
     View,
     Welcome,
 )
-from application.ports import Connection, Frame, Lagging, Standing
+from application.ports import Connection
+from application.streams import Frame, Lagging
 from common import metrics, wire
 from domain.errors import DomainError, Invalid, UnknownUser
 from entrypoints.live import outgoing
@@ -105,7 +107,7 @@ class Session:
 
     def close(self, close: Close) -> None:
         """Say `bye` and end. Once it is closed, nothing changes that."""
-        if self.following.state is State.CLOSED:
+        if self.following.state is CLOSED:
             return
         self._release()
         metrics.CLOSES.labels(close.code).inc()
@@ -122,11 +124,11 @@ class Session:
     # --- what happens ---
 
     def take(self, frame: Frame) -> None:
-        for action in self.following.take(frame):
-            if action is frame:  # as nearly always
-                self._send_text(frame.text, f"{frame.epoch}.{frame.version}")
-            else:
-                self._do((action,))
+        actions = self.following.take(frame)
+        if actions is PASS_ON:
+            self._send_text(frame.text, f"{frame.epoch}.{frame.version}")
+        else:
+            self._do(actions)
 
     def miss(self) -> None:
         self._do(self.following.miss())
@@ -155,7 +157,7 @@ class Session:
     async def _listen(self) -> None:
         """Obey the client, one command after the other, until it has gone."""
         while (said := await self._connection.receive()) is not None:
-            if self.following.state is State.CLOSED:
+            if self.following.state is CLOSED:
                 return
             now = self._with.now()
             self._liveness.heard(now)
@@ -172,17 +174,16 @@ class Session:
     def _do(self, actions: Sequence[Action]) -> None:
         for action in actions:
             match action:
-                case StopHoleTimer():
-                    if self._hole_timer is not None:
-                        self._hole_timer.cancel()
+                case Drop():
+                    metrics.DUPLICATES.inc()
+                case StopHoleTimer() if self._hole_timer is not None:
+                    self._hole_timer.cancel()
                     self._hole_timer = None
-                case _ if self.following.state is State.CLOSED:
+                case _ if self.following.state is CLOSED:
                     return  # by the action before, which the client did not take
                 case StartHoleTimer():
                     loop = asyncio.get_running_loop()
                     self._hole_timer = loop.call_later(HOLE_SECONDS, self._hole_stayed)
-                case Drop():
-                    metrics.DUPLICATES.inc()
                 case ReadStanding() | ReadPage():
                     self._start(self._read(action))
                 case Replay():
@@ -236,7 +237,7 @@ class Session:
     async def _replay(self, replay: Replay) -> None:
         """Send a page in frames, no faster than the client takes them."""
         for upto, text in replay_frames(replay.page, replay.prev):
-            if text:
+            if text and self.following.state is not CLOSED:
                 self._send_text(text, str(upto.cursor))
                 await self._connection.flowing(self._with.timing.send)
         self._do(self.following.page_sent(replay.page))
@@ -247,12 +248,12 @@ class Session:
         self._viewed = None
 
     def _send(self, frame: outgoing.Said, cursor: str = "") -> None:
-        self._send_text(wire.text(frame), cursor)
+        if self.following.state is not CLOSED:
+            self._send_text(wire.text(frame), cursor)
 
     def _send_text(self, text: str, cursor: str) -> None:
+        """Send a frame. Not to be called once it is closed."""
         self._liveness.sent = True
-        if self.following.state is State.CLOSED:
-            return
         try:
             self._connection.send(text, cursor)
         except Lagging as error:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from application.errors import Unavailable
-from application.ports import Standing
+from application.feeds import Standing
 from common import metrics
 from domain.identifiers import UserId
 from entrypoints.live.frames import DRAIN, INTERNAL, TOO_MANY, Close
@@ -165,8 +165,7 @@ class Sessions:
         late = [
             (session, standing)
             for session in sessions
-            if (standing := standings.get(session.user)) is not None
-            and session.following.is_behind(standing)
+            if (standing := standings.get(session.user)) is not None and session.following.is_behind(standing)
         ]
         if late:  # the next ones are not to wait for these
             asyncio.get_running_loop().call_later(self._timing.on_its_way, _compare_again, late)

@@ -6,11 +6,12 @@ from random import Random
 
 from application.accounts import AuthenticateUser
 from application.catching_up import CatchUps
+from application.credentials import Claims
 from application.inbox import MarkNotifications
-from application.ports import Claims, Clock, LiveFeed
+from application.ports import Clock, LiveFeed
 from application.revoking import Revocations
 from domain.feed import Cursor
-from entrypoints.live.timing import Timing
+from entrypoints.timing import Timing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,8 +10,8 @@ from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 
 from application.accounts import AuthenticateOperator, AuthenticateProducer, AuthenticateUser
+from application.credentials import Claims, Scope
 from application.errors import NotAllowed, NotAuthenticated
-from application.ports import Claims, Scope
 
 Connection: TypeAlias = ASGIConnection[Any, Any, Any, Any]
 

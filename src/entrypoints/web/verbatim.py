@@ -9,7 +9,7 @@ from litestar.openapi.spec import OpenAPIType, Schema
 from litestar.plugins import OpenAPISchemaPlugin
 from litestar.typing import FieldDefinition
 
-from application.ports import ApiKey
+from application.credentials import ApiKey
 from domain.errors import Invalid
 from entrypoints.web import problems
 

@@ -1,4 +1,4 @@
-"""KafkaInlet: batches of records out of Kafka, and offsets back."""
+"""KafkaQueueReader: batches of records out of Kafka, and offsets back."""
 
 import asyncio
 import logging
@@ -10,12 +10,12 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import CorruptRecordException, IllegalStateError, KafkaError
 
 from adapters.kafka import records
-from adapters.kafka.batch import Batch, Entry, Part, entry
-from adapters.kafka.codec import Undecodable
+from adapters.kafka.entries import entry, make_part
 from adapters.kafka.records import Unreadable, UnreadableBatch
 from adapters.kafka.topics import METADATA_SECONDS
 from application.dead_letters import UNREADABLE
 from application.errors import Unavailable
+from application.records import Batch, Entry, NotRead, Part, Undecodable
 
 logger = logging.getLogger(__name__)
 
@@ -24,15 +24,7 @@ _LEAVE_SECONDS = 5.0
 _PING_SECONDS = 2.0
 
 
-class NotRead(Exception):
-    """A read of all partitions failed. They are back where they were, paused: each is to be read alone."""
-
-    def __init__(self, partitions: Collection[TopicPartition], reason: str) -> None:
-        self.partitions = partitions
-        super().__init__(reason)
-
-
-class KafkaInlet:
+class KafkaQueueReader:
     """A member of the consumer group."""
 
     def __init__(
@@ -193,7 +185,7 @@ class KafkaInlet:
 
     def _part(self, partition: TopicPartition, read: Sequence[Any]) -> Part:
         self._handed[partition] = read[-1].offset + 1
-        return Part(partition, [entry(record) for record in read])
+        return make_part(partition, [entry(record) for record in read])
 
     def _undone(self, error: Exception) -> NotRead:
         """Take back a read that failed. By then the client has moved on in partitions that it had looked at
@@ -234,7 +226,7 @@ class KafkaInlet:
             found = records.Found(end=error.end, odd=True)
         else:
             entries = [entry(record) for record in found.records]
-        return found, Batch([Part(partition, entries, odd=found.odd)] if entries else [])
+        return found, Batch([make_part(partition, entries, odd=found.odd)] if entries else [])
 
     async def _committed(self, partition: TopicPartition) -> int:
         """Where this member begins to read a partition. Raises Unavailable."""

@@ -1,0 +1,33 @@
+"""Entries: records with what can be made of them."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from adapters.kafka.codec import decode
+from adapters.kafka.records import UnreadableBatch
+from application.records import Entry, Part, Partition, Undecodable
+
+logger = logging.getLogger(__name__)
+
+
+def make_part(partition: Partition, entries: Sequence[Entry], *, odd: bool = False) -> Part:
+    """What was read of a partition; at least one entry."""
+    last = entries[-1][0]
+    end = last.end if isinstance(last, UnreadableBatch) else int(last.offset) + 1
+    return Part(partition, end, list(entries), odd)
+
+
+def entry(record: Any) -> Entry:
+    """Decode a record, if it can be decoded."""
+    if record.timestamp is None:  # of a format from before Kafka 0.10
+        record = replace(record, timestamp=-1)
+    try:
+        return record, decode(record)
+    except Undecodable as error:
+        return record, error
+    # A defect of ours: the record becomes a dead letter, and does not hold up what lies behind it.
+    except Exception:
+        logger.exception("a record could not be decoded")
+        return record, Undecodable("defect", "the record made the decoder fail")

@@ -1,0 +1,59 @@
+"""What is known of users' tokens and of producers' keys."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from domain.identifiers import UserId
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """What a valid user token says."""
+
+    user_id: UserId
+    expires_at: datetime
+    issued_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Revocation:
+    """Which tokens of a user are invalid."""
+
+    user_id: UserId
+    at: datetime
+    """Tokens issued before this time, by the clock of the store."""
+    disabled: bool
+    """All tokens, including those issued later."""
+
+
+@dataclass(frozen=True, slots=True)
+class LatestRevocations:
+    """Revocations, one for each user; up to `as_of` they are complete, unless a transaction was open."""
+
+    as_of: datetime
+    revocations: Sequence[Revocation]
+
+
+class Scope:
+    """What an API key allows."""
+
+    PUBLISH = "publish"
+    USERS = "users"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiKey:
+    """A producer's key. The secret itself is never kept."""
+
+    id: str
+    name: str
+    secret_hash: bytes
+    scopes: frozenset[str]
+    created_at: datetime
+    expires_at: datetime | None = None
+    revoked_at: datetime | None = None
+
+    def usable(self, at: datetime) -> bool:
+        """Whether it is neither expired nor revoked."""
+        return self.revoked_at is None and (self.expires_at is None or at < self.expires_at)

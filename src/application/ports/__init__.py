@@ -1,0 +1,47 @@
+"""What the use cases need from the outside. The docstrings are the specification.
+
+Every method of a port that reaches a server raises `Unavailable` when that server is out of reach,
+unless its docstring says otherwise, and returns within a bounded time.
+"""
+
+from application.ports.accounts import ApiKeys, Passwords, TextForms, Tickets, Tokens, Users
+from application.ports.feeds import Expiry, FeedMarks, FeedReplay, Feeds, FeedViews, FeedWriter, Retention
+from application.ports.live import Announcer, Connection, EventStream, Follower, LiveFeed, UnreadIndex
+from application.ports.machine import Clock, NewId, Render
+from application.ports.queue import (
+    DeadLetterBox,
+    DeadLetters,
+    IdempotencyKeys,
+    NotificationQueue,
+    QueueReader,
+)
+
+__all__ = [
+    "Announcer",
+    "ApiKeys",
+    "Clock",
+    "Connection",
+    "DeadLetterBox",
+    "DeadLetters",
+    "EventStream",
+    "Expiry",
+    "FeedMarks",
+    "FeedReplay",
+    "FeedViews",
+    "FeedWriter",
+    "Feeds",
+    "Follower",
+    "IdempotencyKeys",
+    "LiveFeed",
+    "NewId",
+    "NotificationQueue",
+    "Passwords",
+    "QueueReader",
+    "Render",
+    "Retention",
+    "TextForms",
+    "Tickets",
+    "Tokens",
+    "UnreadIndex",
+    "Users",
+]

@@ -1,0 +1,76 @@
+"""What a consumer reads: records by partition, each with what can be made of it."""
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, TypeAlias
+
+from domain.notification import Draft
+
+
+class Partition(NamedTuple):
+    """A partition of the queue."""
+
+    topic: str
+    partition: int
+
+
+class Undecodable(Exception):
+    """A record is no notification."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        self.code = code
+        super().__init__(detail)
+
+
+class NotRead(Exception):
+    """A read of all partitions failed. They are back where they were, paused: each is to be read alone."""
+
+    def __init__(self, partitions: Collection[Partition], reason: str) -> None:
+        self.partitions = partitions
+        super().__init__(reason)
+
+
+Entry: TypeAlias = tuple[Any, Draft | Undecodable]
+"""A record as the queue has it, with what can be made of it."""
+
+Failure: TypeAlias = tuple[Any, str, str]
+"""A record that is in no feed, with an error code and a readable reason."""
+
+
+@dataclass(slots=True)
+class Part:
+    """Consecutive records of one partition."""
+
+    partition: Partition
+    end: int
+    """The offset to commit once every record of it is stored or a dead letter."""
+    entries: list[Entry] = field(default_factory=list)
+    odd: bool = False
+    """Whether the partition should go on being read alone."""
+
+    @property
+    def first(self) -> int:
+        """The offset of its first record."""
+        return int(self.entries[0][0].offset)
+
+
+@dataclass(slots=True)
+class Batch:
+    """What one read returned, by partition."""
+
+    parts: list[Part] = field(default_factory=list)
+
+    @property
+    def size(self) -> int:
+        """How many records it has."""
+        return sum(len(part.entries) for part in self.parts)
+
+    @property
+    def drafts(self) -> list[Draft]:
+        """What can be stored."""
+        return [made for part in self.parts for _, made in part.entries if isinstance(made, Draft)]
+
+    @property
+    def oldest(self) -> int:
+        """Timestamp of the oldest record, in Unix milliseconds."""
+        return min(int(part.entries[0][0].timestamp) for part in self.parts)

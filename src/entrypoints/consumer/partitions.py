@@ -1,0 +1,96 @@
+"""Partitions: what this consumer owes to each partition, and which of them stand still."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from application.ports import QueueReader
+from application.records import Failure, Part, Partition
+from entrypoints.consumer.floods import Floods
+from entrypoints.consumer.holds import Holds
+
+
+class Partitions:
+    """Where each assigned partition is read, and up to where its offsets may be committed."""
+
+    def __init__(self, reader: QueueReader, holds: Holds, floods: Floods) -> None:
+        self.holds = holds
+        self.floods = floods
+        self._reader = reader
+        self._owed: dict[Partition, int] = {}
+        """The offset from which records were put back and not yet read again: no commit may pass it."""
+        self._reads = 0
+        self._returned: dict[Partition, int] = {}
+        """The read during which a partition went back to what is owed: later reads begin there."""
+        self.due_offsets: dict[Partition, int] = {}
+        """Offsets that are due and that the queue has not taken yet."""
+
+    @property
+    def standing_still(self) -> Mapping[Partition, str]:
+        """The partitions that do not go on, with the reason of each."""
+        return {**self.holds.reasons, **self.floods.reasons}
+
+    def begin_read(self) -> None:
+        """Go back where it is time to. Never while a read is under way, so that it is clear which reads begin
+        at the owed offset.
+        """
+        for partition, offset in self.floods.due().items():
+            self._returned[partition] = self._reads
+            self._reader.go_to(partition, offset)
+        self._reads += 1
+
+    def put_back(self, partition: Partition, offset: int, reason: str) -> None:
+        """Read a partition from this offset again, alone, after a pause that grows."""
+        self._owed[partition] = min(offset, self._owed.get(partition, offset))
+        self._returned[partition] = self._reads
+        self.floods.returned(partition)
+        self._reader.put_back(partition, self._owed[partition])
+        self.holds.hold(partition, reason)
+
+    def take_over(self, part: Part) -> None:
+        """Nothing is owed any more if this part was read from the owed offset on.
+
+        The owed offset may be gone by then, with the topic's retention: then it was read from what is left.
+        """
+        partition = part.partition
+        read_again = self._reads > self._returned.get(partition, self._reads)
+        if partition in self._owed and (part.first <= self._owed[partition] or read_again):
+            del self._owed[partition]
+            self._returned.pop(partition, None)
+
+    def without_read_ahead(self, parts: Sequence[Part]) -> Sequence[Part]:
+        """Leave out parts beyond an owed offset: they come again, and are buried and committed then."""
+        mine: list[Part] = []
+        for part in parts:
+            if part.first <= self._owed.get(part.partition, part.first):
+                mine.append(part)
+            else:
+                self.floods.read_ahead(part.partition, part.end)
+        return mine
+
+    def stop(self, part: Part, offset: int, failure: Failure | None) -> None:
+        """Stop a partition at this offset, because a flood of bad records began; read ahead of it."""
+        reason = f"stopped at offset {offset} by too many bad records, the last one: {failure and failure[2]}"
+        ahead = self.floods.stop(part.partition, offset, part.end, reason)
+        self._owed[part.partition] = offset
+        self._returned.pop(part.partition, None)
+        if ahead > part.end:
+            self._reader.go_to(part.partition, ahead)
+
+    def dealt_with(self, parts: Iterable[Part], ends: Iterable[int]) -> Mapping[Partition, int]:
+        """Note up to which offsets parts are stored or dead letters. Returns those that may be committed."""
+        offsets = {
+            part.partition: end
+            for part, end in zip(parts, ends, strict=True)
+            if part.first < end <= self._owed.get(part.partition, end)
+        }
+        self.due_offsets |= offsets
+        return offsets
+
+    async def commit(self) -> None:
+        """Commit what is due. What the queue does not take stays due."""
+        if await self._reader.commit(self.due_offsets):
+            self.due_offsets.clear()
+
+    def clear(self) -> None:
+        """Forget everything: the partitions are other members' now."""
+        for held in (self.holds, self.floods, self._owed, self._returned, self.due_offsets):
+            held.clear()
