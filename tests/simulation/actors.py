@@ -18,7 +18,7 @@ from domain.errors import DomainError
 from domain.feed import Cursor, Marked
 from domain.identifiers import NotificationId, UserId
 from domain.notification import Content, Mark, Status
-from entrypoints.live.session import Hello
+from entrypoints.live.streaming import Hello
 from tests.simulation.loop import Process
 from tests.simulation.postgres import REFUSED
 from tests.simulation.processes import ApiProcess, ConsumerProcess, Service, Socket

@@ -1,6 +1,6 @@
 """Commands: what a client asks for on its stream."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 from uuid import UUID
 
@@ -65,15 +65,15 @@ class Commands:
             return outgoing.error(ref_of(said), "bad_frame", str(error))
         return None if isinstance(command, Pong) else await self._answer(command)
 
-    async def view(self, ids: list[str]) -> AsyncIterator[outgoing.Said]:
-        """Mark what was delivered read, and what is added to it meanwhile. Yields what went wrong."""
+    async def view(self, ids: list[str], say: Callable[[outgoing.Said], None]) -> None:
+        """Mark what was delivered read, and what is added to it meanwhile; say what goes wrong."""
         while ids:
             chunk = ids[:_VIEWED_AT_ONCE]
             try:
                 viewed = [NotificationId(UUID(item)) for item in chunk]
                 await self._with.mark(self.claims.user_id, Mark.READ, viewed)
             except Unavailable as error:
-                yield outgoing.error(None, "unavailable", error.detail, temporary=True)
+                say(outgoing.error(None, "unavailable", error.detail, temporary=True))
             del ids[: len(chunk)]
 
     async def _answer(self, command: Command) -> outgoing.Said | None:

@@ -188,11 +188,11 @@ class Session:
                     self._start(self._read(action))
                 case Replay():
                     self._start(self._replay(action))
-                case View(ids) if self._viewed is None:
+                case View(ids) if self._viewed is not None:
+                    self._viewed += ids
+                case View(ids):
                     self._viewed = [*ids]
                     self._start(self._view(self._viewed))
-                case View(ids):
-                    self._viewed += ids
                 case _:
                     self._say(action)
 
@@ -243,8 +243,7 @@ class Session:
         self._do(self.following.page_sent(replay.page))
 
     async def _view(self, ids: list[str]) -> None:
-        async for error in self._commands.view(ids):
-            self._send(error)
+        await self._commands.view(ids, self._send)
         self._viewed = None
 
     def _send(self, frame: outgoing.Said, cursor: str = "") -> None:
