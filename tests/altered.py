@@ -19,10 +19,10 @@ def main() -> None:
 
     from adapters.websocket.http import HttpProtocol
     from entrypoints.commands import cli
-    from entrypoints.container import Container
+    from entrypoints.container.api import ApiContainer
     from entrypoints.timing import Timing
 
-    Container.stream_timing.override(providers.Object(Timing(ping=float(ping), pong=float(pong))))
+    ApiContainer.stream_timing.override(providers.Object(Timing(ping=float(ping), pong=float(pong))))
     HttpProtocol.head_seconds = float(head)
     sys.exit(cli.main(command))
 

@@ -15,7 +15,8 @@ from litestar.di import Provide
 from litestar.middleware import DefineMiddleware
 
 from entrypoints import lifespan
-from entrypoints.container import Container, build
+from entrypoints.container.api import ApiContainer
+from entrypoints.container.parts.base import build
 from entrypoints.http import accounts, inbox, openapi, publishing
 from entrypoints.listening import authority
 from entrypoints.live import draining
@@ -40,10 +41,10 @@ def create() -> Litestar:
     """Build the application from the environment (for uvicorn's workers)."""
     settings = Settings.from_env()
     configure(settings.log_level, settings.log_format)
-    return create_app(build(settings))
+    return create_app(build(ApiContainer, settings))
 
 
-def create_app(container: Container) -> Litestar:
+def create_app(container: ApiContainer) -> Litestar:
     """Build the application on a container."""
     settings = container.settings()
     handlers: list[Any] = [
@@ -82,7 +83,7 @@ async def demo_page() -> Response[bytes]:
 
 
 @asynccontextmanager
-async def _lifespan(container: Container, app: Litestar) -> AsyncIterator[None]:
+async def _lifespan(container: ApiContainer, app: Litestar) -> AsyncIterator[None]:
     settings = container.settings()
     streaming = Streaming(
         authenticate=container.authenticate_user(),
@@ -115,7 +116,7 @@ async def _lifespan(container: Container, app: Litestar) -> AsyncIterator[None]:
         yield
 
 
-def _state(container: Container) -> State:
+def _state(container: ApiContainer) -> State:
     settings = container.settings()
     return State(
         {
@@ -136,7 +137,7 @@ def _state(container: Container) -> State:
     )
 
 
-def _dependencies(container: Container) -> dict[str, Provide]:
+def _dependencies(container: ApiContainer) -> dict[str, Provide]:
     """The use cases that handlers ask for by name."""
     return {
         "create": dependency(container.create_user),

@@ -14,8 +14,8 @@ from application.credentials import Scope
 from domain.identifiers import UserId
 from domain.notification import Mark
 from entrypoints.app import create_app
-from entrypoints.container import Container
 from tests.build import ADA, a_user, an_id, drafts
+from tests.whole import Container
 from tests.wiring import running
 
 BODY = {"user_id": "ada", "event": "test.sent", "message": "hello"}

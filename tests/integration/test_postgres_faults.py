@@ -37,12 +37,12 @@ from common import metrics
 from domain.identifiers import UserId
 from domain.notification import Draft, Mark, Status
 from entrypoints.app import create_app
-from entrypoints.container import Container
 from entrypoints.settings import Settings
 from tests.build import ADA, BOB, LATER, NOW, TestClock, a_draft, a_user, an_id, drafts
 from tests.conftest import PARTITIONS, in_thread
 from tests.contracts import everything
 from tests.product import Product, Stores, create_users, eventually
+from tests.whole import Container
 from workbench.embedded import EmbeddedServers, PostgresServer
 from workbench.programs import POSTGRES_URL
 from workbench.soak.proxy import Proxy

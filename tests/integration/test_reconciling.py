@@ -11,9 +11,9 @@ from common import metrics
 from domain.identifiers import UserId
 from domain.notification import Mark
 from entrypoints.consumer import process as consumer
-from entrypoints.container import Container
 from tests.build import ADA, BOB, LATER, a_draft, a_user, an_id, drafts
 from tests.product import eventually
+from tests.whole import Container
 
 CYD = UserId("cyd")
 ALL_IN_A_MOMENT = 60_000

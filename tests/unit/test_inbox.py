@@ -14,8 +14,8 @@ from domain.errors import Invalid, UnknownNotification, UnknownUser
 from domain.feed import Cursor, Marked, Settled
 from domain.identifiers import NotificationId, UserId
 from domain.notification import Mark, Status
-from entrypoints.container import Container
 from tests.build import ADA, BOB, LATER, NOW, a_draft, a_user, an_id, drafts
+from tests.whole import Container
 from tests.wiring import Memory
 
 NOBODY = UserId("nobody")

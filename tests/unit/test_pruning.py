@@ -12,8 +12,8 @@ from application.pages import Missing, UnreadPage
 from application.pruning import PRUNED_AT_ONCE, PruneFeeds, first_kept
 from domain.errors import Invalid
 from domain.feed import Settled
-from entrypoints.container import Container
 from tests.build import ADA, BOB, a_draft, a_user
+from tests.whole import Container
 from tests.wiring import Memory
 
 OLD = datetime(2026, 1, 31, 23, 59, tzinfo=UTC)
