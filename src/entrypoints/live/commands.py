@@ -8,22 +8,18 @@ import msgspec
 
 from application.credentials import Claims
 from application.errors import NotAuthenticated, Unavailable
-from domain.errors import DomainError, FieldError, Invalid
-from domain.feed import Cursor
+from domain.errors import DomainError
 from domain.identifiers import NotificationId
-from domain.notification import Mark
+from domain.states import Mark
 from entrypoints.live import outgoing
 from entrypoints.live.frames import (
     INBOUND_BYTES,
     RATE_LIMITED,
-    Archive,
     Close,
     Command,
+    Marking,
     Pong,
-    Read,
     Refresh,
-    Unarchive,
-    Unread,
     decode,
     ref_of,
 )
@@ -71,7 +67,7 @@ class Commands:
             chunk = ids[:_VIEWED_AT_ONCE]
             try:
                 viewed = [NotificationId(UUID(item)) for item in chunk]
-                await self._with.mark(self.claims.user_id, Mark.READ, viewed)
+                await self._with.mark_notifications(self.claims.user_id, Mark.READ, viewed)
             except Unavailable as error:
                 say(outgoing.error(None, "unavailable", error.detail, temporary=True))
             del ids[: len(chunk)]
@@ -92,12 +88,8 @@ class Commands:
         self.claims = claims
         return {"changed": 0, "token_expires_in": self.token_seconds}
 
-    async def _mark(self, command: Read | Unread | Archive | Unarchive) -> Mapping[str, int]:
-        if (command.ids is None) == (command.up_to is None):
-            raise Invalid([FieldError("ids", "is required, or up_to, but not both")])
-        user, mark = self.claims.user_id, self._with.mark
-        if command.up_to is not None:
-            cursor = Cursor.parse(command.up_to, "up_to")
-            return {"changed": (await mark.up_to(user, command.mark, cursor)).changed}
-        ids = [NotificationId(item) for item in command.ids or ()]
-        return {"changed": (await mark(user, command.mark, ids)).changed}
+    async def _mark(self, command: Marking) -> Mapping[str, int]:
+        marked = await self._with.mark_notifications(
+            self.claims.user_id, command.mark, command.ids, command.up_to, command.time()
+        )
+        return {"changed": marked.changed}

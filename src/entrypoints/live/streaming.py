@@ -21,7 +21,7 @@ class Streaming:
     authenticate: AuthenticateUser
     live_feed: LiveFeed
     catch_ups: CatchUps
-    mark: MarkNotifications
+    mark_notifications: MarkNotifications
     revocations: Revocations
     clock: Clock
     now: Callable[[], float]
