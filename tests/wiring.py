@@ -23,7 +23,8 @@ from domain.identifiers import UserId
 from entrypoints import lifespan
 from entrypoints.app import create_app
 from entrypoints.settings import Settings
-from tests.build import ADA, CountedIds, TestClock, a_user
+from entrypoints.timing import Timing
+from tests.build import ADA, CountedIds, TestClock, TestSeconds, a_user
 from tests.memory import (
     MemoryAnnouncer,
     MemoryApiKeys,
@@ -99,6 +100,7 @@ class Memory:
     """Every port in memory, with what a test turns on them."""
 
     clock: TestClock = field(default_factory=TestClock)
+    seconds: TestSeconds = field(default_factory=TestSeconds)
     ids: CountedIds = field(default_factory=CountedIds)
     live: Hub = field(default_factory=Hub)
     queue: MemoryQueue = field(default_factory=MemoryQueue)
@@ -127,6 +129,7 @@ class Memory:
         built = build(Settings(token_secret=SECRET, **settings))
         for provider, value in (
             (built.clock, self.clock),
+            (built.now, self.seconds),
             (built.new_id, self.ids),
             (built.users, self.users),
             (built.feeds, self.feeds),
@@ -179,16 +182,25 @@ class Service:
 
     @classmethod
     @asynccontextmanager
-    async def run(cls, *, live: bool = False, **settings: Any) -> AsyncIterator[Self]:
+    async def run(
+        cls, *, live: bool = False, timing: Timing | None = None, **settings: Any
+    ) -> AsyncIterator[Self]:
         """Serve with one producer's key, and nobody in it; with live sockets if they are asked for."""
         memory, container, app = on_memory(**settings)
         _, key = await container.create_api_key()("producer", frozenset({Scope.PUBLISH, Scope.USERS}))
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)  # type: ignore[arg-type]
+        container.stream_timing.reset_override()
+        container.stream_timing.override(providers.Object(timing or Timing()))
         async with (
             running(app) if live else nullcontext(),
             httpx.AsyncClient(transport=transport, base_url=f"http://{HOST}") as client,
         ):
             yield cls(app, container, memory, client, key)
+
+    async def silence(self, seconds: float) -> None:
+        """Let so much time pass after what the streams were sent last."""
+        await self.app.state.sessions._tick()
+        self.memory.seconds.advance(seconds)
 
     async def add(self, *users: UserId) -> None:
         for user in users:
@@ -304,6 +316,14 @@ class Socket:
                 if kind is None or frame["type"] == kind:
                     return frame
             assert event["type"] != "websocket.close", f"closed with {event['code']}, waiting for {kind}"
+
+    async def heard(self) -> None:
+        """Wait until the server has taken what was said."""
+        async with asyncio.timeout(5):
+            while not self.inbound.empty():  # noqa: ASYNC110 - a queue has no event for it
+                await asyncio.sleep(0)
+        for _ in range(5):  # and has done something about it
+            await asyncio.sleep(0)
 
     async def closed(self) -> int:
         """Wait until the server has closed it; return the code."""

@@ -23,9 +23,9 @@ from entrypoints.listening import authority
 from entrypoints.live import draining
 from entrypoints.live import page as stream_page
 from entrypoints.live.events import live_events
-from entrypoints.live.session import Streaming
 from entrypoints.live.sessions import Sessions
 from entrypoints.live.socket import live_socket, no_socket
+from entrypoints.live.streaming import Streaming
 from entrypoints.logs import configure
 from entrypoints.settings import Settings
 from entrypoints.web import health, problems
@@ -98,7 +98,11 @@ async def _lifespan(container: ApiContainer, app: Litestar) -> AsyncIterator[Non
         mark_notifications=container.mark_notifications(),
         revocations=container.revocations(),
         clock=container.clock(),
+        now=container.now(),
+        chance=container.chance(),
+        new_session_id=partial(secrets.token_hex, 16),
         server=secrets.token_hex(4),
+        timing=container.stream_timing(),
     )
     live_frames = container.live_frames()
     app.state.sessions = sessions = Sessions(

@@ -88,7 +88,7 @@ class Service(Server):
         self.port = port
         self._interrupts = interrupts
 
-    def launch(self) -> None:
+    def begin(self) -> None:
         """Start it, and do not wait for it."""
         self.launched_at = time.monotonic()
         Process.start(self)
@@ -193,7 +193,7 @@ class Development:
         ]
         self._interrupts.services += services
         for service in services:
-            service.launch()
+            service.begin()
             stack.enter_context(stopped_at_the_end(service, self._report))
         access: Mapping[str, str] = json.loads(_command("demo-access", environment, self._interrupts))
         for service in services:

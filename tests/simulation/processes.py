@@ -34,10 +34,10 @@ from entrypoints.consumer.holds import Holds
 from entrypoints.consumer.partitions import Partitions
 from entrypoints.consumer.watchdog import Watchdog
 from entrypoints.consumer.worker import Worker
-from entrypoints.live import frames as client_frames
-from entrypoints.live import pace, session, sessions
-from entrypoints.live.session import Hello, Session, Streaming
+from entrypoints.live.session import Session
 from entrypoints.live.sessions import Sessions
+from entrypoints.live.streaming import Hello, Streaming
+from entrypoints.timing import Timing
 from tests.simulation.kafka import DEAD_LETTERS, SESSION_SECONDS, TOPIC, Consumer, Kafka, Producer, read
 from tests.simulation.loop import Process
 from tests.simulation.postgres import Postgres, SimulatedFeeds, SimulatedUsers
@@ -237,7 +237,11 @@ class ApiProcess(ServiceProcess):
             mark_notifications=self.mark_notifications,
             revocations=Revocations(SimulatedUsers(service.postgres)),  # type: ignore[arg-type] # never asked
             clock=world.clock,
+            now=world.loop.time,
+            chance=world.service_chance,
+            new_session_id=lambda: f"{world.service_chance.getrandbits(128):032x}",
             server=name,
+            timing=Timing(),
         )
         frames = RedisLiveFrames(
             self.redis_server,
@@ -415,13 +419,6 @@ def simulated(world: World, kafka: Callable[[], Kafka]) -> Iterator[None]:
         (live, "secrets", secrets),
         (live, "monotonic", world.loop.time),
         (server, "monotonic", world.loop.time),
-        (session, "secrets", secrets),
-        (session, "monotonic", world.loop.time),
-        (session, "random", chosen),
-        (sessions, "monotonic", world.loop.time),
-        (sessions, "random", chosen),
-        (pace, "monotonic", world.loop.time),
-        (client_frames, "random", chosen),
         (queue, "monotonic", world.loop.time),
         (queue, "AIOKafkaProducer", lambda **_: Producer(kafka())),
         (dead_letters, "AIOKafkaProducer", lambda **_: Producer(kafka())),

@@ -1,6 +1,9 @@
 """The API: HTTP and the live streams."""
 
 from collections.abc import Callable
+from functools import partial
+from random import Random
+from time import monotonic
 
 from dependency_injector import providers
 
@@ -36,6 +39,7 @@ from entrypoints.container.parts.redis import WithRedis
 from entrypoints.container.parts.server import WithServer
 from entrypoints.container.parts.signup import WithSignup
 from entrypoints.container.parts.tokens import WithTokens
+from entrypoints.timing import Timing
 
 # These adapters are more than their port: the process also runs or stops them. Here they are only the port.
 
@@ -56,6 +60,8 @@ class ApiContainer(AccountsContainer, WithSignup, WithRedis, WithTokens, WithSer
     redis_server, index, announcer = WithRedis.redis_server, WithRedis.index, WithRedis.announcer
     passwords, forms, tokens = WithSignup.passwords, WithSignup.forms, WithTokens.tokens
 
+    now: providers.Provider[Callable[[], float]] = providers.Object(monotonic)
+    chance: providers.Provider[Random] = providers.Singleton(Random)
     new_id: providers.Provider[ports.NewId] = providers.Singleton(system.NotificationIds)
     render: providers.Provider[ports.Render] = providers.Object(wire.render)
 
@@ -83,8 +89,13 @@ class ApiContainer(AccountsContainer, WithSignup, WithRedis, WithTokens, WithSer
         deliver=hub.provided.deliver,
         lost=hub.provided.lost,
     )
-    connect_socket: providers.Provider[Callable[..., ports.Connection]] = providers.Object(connect_socket)
-    connect_events: providers.Provider[Callable[..., ports.EventStream]] = providers.Object(EventsConnection)
+    connect_socket: providers.Provider[Callable[..., ports.Connection]] = providers.Callable(
+        partial, connect_socket, now=now
+    )
+    connect_events: providers.Provider[Callable[..., ports.EventStream]] = providers.Callable(
+        partial, EventsConnection, now=now
+    )
+    stream_timing: providers.Provider[Timing] = providers.Object(Timing())
 
     # --- use cases ---
     revocations: providers.Provider[Revocations] = providers.Singleton(Revocations, users=users)
@@ -124,4 +135,4 @@ class ApiContainer(AccountsContainer, WithSignup, WithRedis, WithTokens, WithSer
     mark_read: providers.Provider[MarkRead] = providers.Singleton(
         MarkRead, mark_notifications=mark_notifications, feeds=feeds
     )
-    catch_ups: providers.Singleton[CatchUps] = providers.Singleton(CatchUps, feeds)
+    catch_ups: providers.Singleton[CatchUps] = providers.Singleton(CatchUps, feeds, now)

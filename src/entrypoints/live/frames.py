@@ -1,7 +1,7 @@
 """What clients say on a stream, and why a stream ends. What the service says is in common.wire."""
 
-import random
 from datetime import datetime
+from random import Random
 from typing import Annotated, Any, ClassVar, TypeAlias
 
 import msgspec
@@ -45,13 +45,13 @@ class Close(Exception):
         """Whether the client is to come back with its cursor."""
         return self.code < BAD_REQUEST
 
-    def bye(self) -> dict[str, object]:
-        """The frame that says it."""
+    def bye(self, chance: Random) -> dict[str, object]:
+        """The frame that says it. By chance clients come back at different times."""
         return {
             "type": "bye",
             "code": self.code,
             "reason": self.reason,
-            "retry_ms": random.randint(*_RETRY_MS[self.code]) if self.resume else None,  # noqa: S311 - jitter
+            "retry_ms": chance.randint(*_RETRY_MS[self.code]) if self.resume else None,
             "resume": self.resume,
         }
 

@@ -1,6 +1,7 @@
 """The live socket: `/ws/{user_id}`."""
 
 from collections.abc import Callable
+from random import Random
 from typing import Any, TypeAlias
 
 from litestar import WebSocket, get, websocket
@@ -55,17 +56,17 @@ async def _serve(
         check_origin(request, state.origins)
         hello = await read_hello(request, user, state.authenticate_user)
     except Exception as error:  # noqa: BLE001 - whatever it is, the client is told
-        _say_bye(connection, closing(error))
+        _say_bye(connection, closing(error), sessions.streaming.chance)
     else:
         del request
         scope["headers"] = []  # a stream may live for days, and has no more use for them
         await sessions.serve(Session(sessions.streaming, hello, connection), welcomed)
 
 
-def _say_bye(connection: Connection, close: Close) -> None:
+def _say_bye(connection: Connection, close: Close, chance: Random) -> None:
     """End a connection that has no session."""
     metrics.CLOSES.labels(close.code).inc()
-    connection.close(close.code, close.reason[:100], wire.text(close.bye()))
+    connection.close(close.code, close.reason[:100], wire.text(close.bye(chance)))
 
 
 async def _deny(send: Send, full: Full) -> None:
