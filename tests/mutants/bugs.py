@@ -10,8 +10,10 @@ from tests.mutants.mutant import Mutant
 
 # --- where things are: one line each, for when files move --------------------------------------------------
 
-NOTIFICATION = "src/domain/notification.py"
+FEED = "src/domain/feed.py"
 METADATA = "src/domain/metadata.py"
+NOTIFICATION = "src/domain/notification.py"
+STATES = "src/domain/states.py"
 
 ACCOUNTS = "src/application/accounts.py"
 CATCHING_UP = "src/application/catching_up.py"
@@ -21,8 +23,6 @@ INBOX = "src/application/inbox.py"
 PRUNING = "src/application/pruning.py"
 PUBLISHING = "src/application/publishing.py"
 RECONCILING = "src/application/reconciling.py"
-
-WIRE = "src/common/wire.py"
 
 FEEDS = "src/adapters/postgres/feeds.py"
 MARK = "src/adapters/postgres/mark.py"
@@ -54,6 +54,7 @@ GUARDS = "src/entrypoints/web/guards.py"
 HEALTH = "src/entrypoints/web/health.py"
 HELLO = "src/entrypoints/live/hello.py"
 LIVENESS = "src/entrypoints/live/liveness.py"
+PROTOCOL = "src/entrypoints/live/protocol.py"
 SESSION = "src/entrypoints/live/session.py"
 SESSIONS = "src/entrypoints/live/sessions.py"
 
@@ -241,8 +242,8 @@ CONSUMER = (
         name="expired-stays",
         breaks="A notification that was taken back is due again, and again.",
         file=FEEDS,
-        old="WHERE expires_at <= $1 AND retracted_at IS NULL ORDER",
-        new="WHERE expires_at <= $1 ORDER",
+        old="WHERE n.{due} <= $1 AND {waiting} ORDER",
+        new="WHERE n.{due} <= $1 ORDER",
         tests=(f"{STORED_FEEDS}::test_what_has_expired_is_listed_oldest_first_until_it_is_retracted",),
     ),
 )
@@ -389,8 +390,8 @@ CREDENTIALS = (
         name="notification-of-another-user",
         breaks="Whoever knows the id of a notification can read it.",
         file=FEEDS,
-        old="WHERE user_id = $1 AND id = $2 AND retracted_at IS NULL",
-        new="WHERE $1::text IS NOT NULL AND id = $2 AND retracted_at IS NULL",
+        old="WHERE user_id = $1 AND id = $2 AND {where(VISIBLE)}",
+        new="WHERE $1::text IS NOT NULL AND id = $2 AND {where(VISIBLE)}",
         tests=(f"{STORED_FEEDS}::test_a_notification_is_found_by_its_owner_alone",),
     ),
     Mutant(
@@ -405,44 +406,44 @@ CREDENTIALS = (
 
 # --- marks, pages, retention -------------------------------------------------------------------------------
 
-STATES = (
+VIEWS_AND_MARKS = (
     Mutant(
         name="mark-without-count",
         breaks="Reading a notification does not change the stored count.",
         file=MARK,
-        old='"read_at = $3", "n.archived_at IS NULL", -1)',
-        new='"read_at = $3", "n.archived_at IS NULL", 0)',
+        old="unread_count = feed.unread_count + total.gained",
+        new="unread_count = feed.unread_count",
         tests=(f"{STORED_FEEDS}::test_the_unread_count_is_exact_after_every_mark",),
     ),
     Mutant(
         name="second-read-wins",
         breaks="Reading again changes the time of the first read, and takes a version.",
-        file=MARK,
-        old='Mark.READ: _Rule("n.read_at IS NULL"',
-        new='Mark.READ: _Rule("true"',
-        tests=(f"{STORED_FEEDS}::test_the_first_read_wins",),
+        file=STATES,
+        old="return VISIBLE & Condition(lacks=(self.sets,))",
+        new="return VISIBLE",
+        tests=(f"{UNIT}/test_states.py", f"{STORED_FEEDS}::test_the_first_read_wins"),
     ),
     Mutant(
         name="archived-is-unread",
         breaks="For the domain's rules an archived notification counts as unread.",
-        file=NOTIFICATION,
-        old="return self.read_at is None and self.archived_at is None and self.retracted_at is None",
-        new="return self.read_at is None and self.retracted_at is None",
-        tests=(f"{UNIT}/test_notification.py", f"{UNIT}/test_memory.py"),
+        file=STATES,
+        old='UNREAD = VISIBLE & Condition(lacks=("read_at", "archived_at"))',
+        new='UNREAD = VISIBLE & Condition(lacks=("read_at",))',
+        tests=(f"{UNIT}/test_states.py", f"{UNIT}/test_notification.py", f"{UNIT}/test_memory.py"),
     ),
     Mutant(
         name="listing-shows-retracted",
         breaks="A listing of everything shows what was taken back.",
-        file=FEEDS,
-        old='Status.ALL: "archived_at IS NULL AND retracted_at IS NULL"',
-        new='Status.ALL: "archived_at IS NULL"',
-        tests=(f"{STORED_FEEDS}::test_a_view_shows_what_belongs_to_it",),
+        file=STATES,
+        old='Status.ALL: VISIBLE & Condition(lacks=("archived_at",))',
+        new='Status.ALL: Condition(lacks=("archived_at",))',
+        tests=(f"{UNIT}/test_states.py", f"{STORED_FEEDS}::test_a_view_shows_what_belongs_to_it"),
     ),
     Mutant(
         name="retention-forgets-archived",
         breaks="Retention takes an archived notification for an unread one, and the count is wrong for ever.",
         file=RETENTION,
-        old="n.read_at IS NULL AND n.archived_at IS NULL AND n.retracted_at IS NULL AS unread",
+        old="{where(UNREAD)} AS unread",
         new="n.read_at IS NULL AND n.retracted_at IS NULL AS unread",
         tests=(f"{STORED_RETENTION}::test_what_was_unread_of_it_is_counted_no_more",),
     ),
@@ -467,18 +468,18 @@ STATES = (
     ),
     Mutant(
         name="mark-without-wire-field",
-        breaks="A mark has no field in the frames: whoever follows is not told what changed.",
-        file=WIRE,
-        old='    Mark.RETRACTED: ("retracted_at", True),\n',
-        new="",
-        tests=(f"{UNIT}/test_wire.py", f"{UNIT}/test_memory.py", f"{UNIT}/test_delivery.py"),
+        breaks="A mark has no field in the frames: followers do not learn what changed.",
+        file=PROTOCOL,
+        old="    archived_at: Annotated[\n",
+        new="    put_away_at: Annotated[\n",
+        tests=(f"{UNIT}/test_marks.py", f"{UNIT}/test_wire.py", f"{UNIT}/test_delivery.py"),
     ),
     Mutant(
         name="unread-told-as-read",
         breaks="A notification that is unread again is told as read.",
-        file=WIRE,
-        old='Mark.UNREAD: ("read_at", False)',
-        new='Mark.UNREAD: ("read_at", True)',
+        file=FEED,
+        old="return {rule.sets: rule.value(self.at)}",
+        new="return {rule.sets: self.at}",
         tests=(f"{UNIT}/test_live.py", f"{UNIT}/test_wire.py"),
     ),
     Mutant(
@@ -602,12 +603,12 @@ STREAMS = (
         tests=(f"{UNIT}/test_following.py", f"{UNIT}/test_sessions.py", SIMULATION),
     ),
     Mutant(
-        name="hole-never-filled",
+        name="gap-never-filled",
         breaks="A frame that never comes leaves the stream standing still.",
         file=SESSION,
-        old="        self._do(self.following.hole_stayed())\n",
+        old="        self._do(self.following.gap_stayed())\n",
         new="",
-        tests=(f"{UNIT}/test_sessions.py", SIMULATION),
+        tests=(f"{UNIT}/test_sessions.py",),
     ),
     Mutant(
         name="early-frames-outlive-a-reset",
@@ -619,7 +620,7 @@ STREAMS = (
     ),
     Mutant(
         name="early-frames-without-bound",
-        breaks="A stream with a hole keeps any number of frames in memory.",
+        breaks="A stream with a gap keeps any number of frames in memory.",
         file=FOLLOWING,
         old="if len(self._frames) >= EARLY_FRAMES and",
         new="if False and",
@@ -739,4 +740,4 @@ STREAMS = (
     ),
 )
 
-PLANTED: Final = (*CONSUMER, *PRODUCERS, *CREDENTIALS, *STATES, *INDEX, *STREAMS)
+PLANTED: Final = (*CONSUMER, *PRODUCERS, *CREDENTIALS, *VIEWS_AND_MARKS, *INDEX, *STREAMS)
