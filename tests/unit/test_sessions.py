@@ -77,8 +77,8 @@ async def farewell(socket: Socket) -> tuple[Json, int]:
 
 
 @timed(tick=FAR)
-class TestHoles:
-    """Nothing is filled but by a hole that stays: comparing positions would make up for it."""
+class TestGaps:
+    """Nothing is filled but by a gap that stays: comparing positions would make up for it."""
 
     async def test_frames_in_another_order_are_put_in_order(self, service: Service) -> None:
         async with service.socket(headers=service.bearer()) as socket:
@@ -103,7 +103,7 @@ class TestHoles:
         assert [frame["items"][0]["version"] for frame in found] == [1, 2, 3]
         assert value(metrics.DUPLICATES) == before + 2
 
-    async def test_a_hole_that_stays_is_filled_from_the_store(self, service: Service) -> None:
+    async def test_a_gap_that_stays_is_filled_from_the_store(self, service: Service) -> None:
         before = value(metrics.GAPS)
         async with service.socket(headers=service.bearer()) as socket:
             await socket.frame("welcome")
