@@ -22,7 +22,6 @@ from domain.feed import FeedChange, Settled
 from domain.identifiers import UserId
 from entrypoints import lifespan
 from entrypoints.app import create_app
-from entrypoints.container import Container, build
 from entrypoints.settings import Settings
 from tests.build import ADA, CountedIds, TestClock, a_user
 from tests.memory import (
@@ -37,6 +36,7 @@ from tests.memory import (
     MemoryUsers,
 )
 from tests.stream_schema import broken_rules
+from tests.whole import Container, build
 
 SECRET = "s" * 32
 HOST = "bellwire.test"

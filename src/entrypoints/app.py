@@ -16,7 +16,8 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.middleware import DefineMiddleware
 
 from entrypoints import lifespan
-from entrypoints.container import Container, build
+from entrypoints.container.api import ApiContainer
+from entrypoints.container.parts.base import build
 from entrypoints.http import accounts, inbox, openapi, publishing
 from entrypoints.listening import authority
 from entrypoints.live import draining
@@ -41,10 +42,10 @@ def create() -> Litestar:
     """Build the application from the environment (for uvicorn's workers)."""
     settings = Settings.from_env()
     configure(settings.log_level, settings.log_format)
-    return create_app(build(settings))
+    return create_app(build(ApiContainer, settings))
 
 
-def create_app(container: Container) -> Litestar:
+def create_app(container: ApiContainer) -> Litestar:
     """Build the application on a container."""
     settings = container.settings()
     handlers: list[Any] = [
@@ -88,13 +89,13 @@ def _demo_page(key: str) -> HTTPRouteHandler:
 
 
 @asynccontextmanager
-async def _lifespan(container: Container, app: Litestar) -> AsyncIterator[None]:
+async def _lifespan(container: ApiContainer, app: Litestar) -> AsyncIterator[None]:
     settings = container.settings()
     streaming = Streaming(
         authenticate=container.authenticate_user(),
         live_feed=container.live_feed(),
         catch_ups=container.catch_ups(),
-        mark=container.mark(),
+        mark_notifications=container.mark_notifications(),
         revocations=container.revocations(),
         clock=container.clock(),
         server=secrets.token_hex(4),
@@ -117,7 +118,7 @@ async def _lifespan(container: Container, app: Litestar) -> AsyncIterator[None]:
         yield
 
 
-def _state(container: Container) -> State:
+def _state(container: ApiContainer) -> State:
     settings = container.settings()
     return State(
         {
@@ -138,7 +139,7 @@ def _state(container: Container) -> State:
     )
 
 
-def _dependencies(container: Container) -> dict[str, Provide]:
+def _dependencies(container: ApiContainer) -> dict[str, Provide]:
     """The use cases that handlers ask for by name."""
     return {
         "create": dependency(container.create_user),
@@ -152,7 +153,7 @@ def _dependencies(container: Container) -> dict[str, Provide]:
         "listing": dependency(container.list_notifications),
         "count": dependency(container.count_unread),
         "mark_read": dependency(container.mark_read),
-        "marking": dependency(container.mark),
+        "mark_notifications": dependency(container.mark_notifications),
     }
 
 

@@ -7,11 +7,14 @@ import signal
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from application.errors import ApplicationError
-from entrypoints.container import Container
 from entrypoints.loop import calm_collector
+
+if TYPE_CHECKING:  # neither process imports the other's
+    from entrypoints.container.api import ApiContainer
+    from entrypoints.container.consumer import ConsumerContainer
 
 logger = logging.getLogger(__name__)
 
@@ -23,7 +26,7 @@ _defects: list[BaseException] = []
 
 
 @asynccontextmanager
-async def api(container: Container) -> AsyncIterator[None]:
+async def api(container: "ApiContainer") -> AsyncIterator[None]:
     """Run what the API process needs."""
     async with AsyncExitStack() as stack:
         await _stores(container, stack)
@@ -39,7 +42,7 @@ async def api(container: Container) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def consumer(container: Container) -> AsyncIterator[None]:
+async def consumer(container: "ConsumerContainer") -> AsyncIterator[None]:
     """Run what the consumer process needs, other than its place in the group."""
     async with AsyncExitStack() as stack:
         await _stores(container, stack)
@@ -48,13 +51,13 @@ async def consumer(container: Container) -> AsyncIterator[None]:
         yield
 
 
-async def _stores(container: Container, stack: AsyncExitStack) -> None:
+async def _stores(container: "ApiContainer | ConsumerContainer", stack: AsyncExitStack) -> None:
     stack.push_async_callback(_quietly, container.maintenance().close)
     stack.push_async_callback(_quietly, container.redis_server().close)
     await stack.enter_async_context(background(container.redis_announcer().run()))
 
 
-async def _prepare(container: Container) -> None:
+async def _prepare(container: "ConsumerContainer") -> None:
     """Keep partitions ahead of time."""
     maintenance = container.maintenance()
     while True:
