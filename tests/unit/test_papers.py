@@ -113,9 +113,6 @@ def _makefile() -> set[str]:
 def test_a_page_names_commands_and_targets_that_exist(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     known = cli.COMMANDS.keys() | {"dev", "soak"}
-        "dev",
-        "soak",
-    }
 
     assert set(re.findall(r"`bellwire ([a-z][a-z-]*)", text)) <= known
     assert set(re.findall(r"`make ([a-z]+)", text)) <= _makefile()
