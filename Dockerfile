@@ -1,4 +1,4 @@
-# One image for every process: the command after it says which (api, consumer, migrate, create-key, …).
+# One image for every process: the command selects it (api, consumer, migrate, create-key, …).
 
 FROM python:3.13-slim AS builder
 
@@ -11,13 +11,13 @@ ENV PATH=/opt/venv/bin:$PATH
 
 WORKDIR /build
 
-# The libraries first, and alone, so that a change of our own sources does not install them again.
+# Install the libraries first and separately, so that a change of our own sources does not install them again.
 COPY pyproject.toml README.md constraints.txt ./
 RUN python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["dependencies"], sep="\n")' \
         > /tmp/runtime.txt \
     && pip install -c constraints.txt -r /tmp/runtime.txt
 
-# Then Bellwire as a wheel, which brings its migrations and leaves the workbench out.
+# Then install Bellwire as a wheel, which contains the migrations but not the workbench.
 COPY LICENSE ./
 COPY alembic alembic
 COPY src src
@@ -42,7 +42,7 @@ USER 10001:10001
 EXPOSE 8000
 STOPSIGNAL SIGTERM
 
-# For the API. The consumer answers at BELLWIRE_CONSUMER_PORT: override it there.
+# For the API. The consumer answers on BELLWIRE_CONSUMER_PORT: override the check there.
 HEALTHCHECK --interval=15s --timeout=5s --start-period=30s --retries=3 \
     CMD ["python", "-c", "import os, urllib.request as r; r.urlopen(f\"http://127.0.0.1:{os.environ['BELLWIRE_PORT']}/health/live\", timeout=4)"]
 

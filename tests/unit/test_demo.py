@@ -7,7 +7,7 @@ import pytest
 from application.accounts import new_key
 from application.errors import Unavailable
 from entrypoints.commands.demo import DEMO_USER
-from entrypoints.commands.demo import _access as demo_access
+from entrypoints.commands.demo import demo_access_of as demo_access
 from entrypoints.settings import InvalidSettings
 from tests.wiring import Service
 

@@ -24,10 +24,10 @@ def demo_access(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(_arguments: argparse.Namespace) -> None:
-    print(wire.text(on_postgres(DemoContainer, _access)))
+    print(wire.text(on_postgres(DemoContainer, demo_access_of)))
 
 
-async def _access(container: DemoContainer) -> dict[str, str]:
+async def demo_access_of(container: DemoContainer) -> dict[str, str]:
     """The demo user with a token, the position of its feed, and a producer's key.
 
     The key is BELLWIRE_DEMO_KEY, or a new one; other keys of the demo are revoked. Raises Unavailable, and
