@@ -65,7 +65,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """End at once without the broker that was asked for: tests that were skipped would look like success.
 
-    BELLWIRE_… variables of the shell, such as those of `bellwire dev`, are removed: they would change the tests.
+    BELLWIRE_… variables of the shell, such as those of `bellwire dev`, are removed.
     """
     for variable in [name for name in os.environ if name.startswith("BELLWIRE_")]:
         if variable not in (POSTGRES_URL, REDIS_URL, KAFKA_BOOTSTRAP):

@@ -79,7 +79,7 @@ def run(settings: DevSettings | None = None) -> int:
 class Service(Server):
     """One of our own processes; it has started when it says it is ready."""
 
-    launched_at = 0.0
+    began_at = 0.0
 
     def __init__(
         self, name: str, command: str, *, port: int, interrupts: "Interrupts", **options: Any
@@ -88,9 +88,9 @@ class Service(Server):
         self.port = port
         self._interrupts = interrupts
 
-    def launch(self) -> None:
+    def begin(self) -> None:
         """Start it, and do not wait for it."""
-        self.launched_at = time.monotonic()
+        self.began_at = time.monotonic()
         Process.start(self)
 
     def answers(self) -> bool:
@@ -195,7 +195,7 @@ class Development:
         consumer = self._service("Consumer", "consumer", consumer_port, environment)
         self._interrupts.services += [api, consumer]
         for service in (consumer, api):
-            service.launch()
+            service.begin()
             stack.enter_context(stopped_at_the_end(service, self._report))
         self._await(api)
         access: Mapping[str, str] = json.loads(_command("demo-access", environment, self._interrupts))
@@ -204,7 +204,7 @@ class Development:
 
     def _await(self, service: Service) -> None:
         service.wait_ready(service.answers)
-        self._report(f"{service.name} runs ({time.monotonic() - service.launched_at:.1f} s)")
+        self._report(f"{service.name} runs ({time.monotonic() - service.began_at:.1f} s)")
 
     def _port(self) -> int:
         if port_is_free(self._settings.port):

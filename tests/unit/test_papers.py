@@ -106,7 +106,7 @@ def _targets(words: list[str]) -> set[str]:
 
 
 def _makefile() -> set[str]:
-    return set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    return set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 
 
 @pytest.mark.parametrize("page", [pytest.param(page, id=str(page.relative_to(ROOT))) for page in PAGES])
@@ -115,7 +115,7 @@ def test_a_page_names_commands_and_targets_that_exist(page: Path) -> None:
     known = cli.COMMANDS.keys() | {"dev", "soak"}
 
     assert set(re.findall(r"`bellwire ([a-z][a-z-]*)", text)) <= known
-    assert set(re.findall(r"`make ([a-z]+)", text)) <= _makefile()
+    assert set(re.findall(r"`make ([a-z-]+)", text)) <= _makefile()
 
 
 @pytest.mark.parametrize("page", [pytest.param(page, id=str(page.relative_to(ROOT))) for page in PAGES])
