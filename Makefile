@@ -16,6 +16,8 @@ SUITABLE := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input -c constraints.txt
 
 export PIP_ROOT_USER_ACTION = ignore
+# Compiled once: each process of the tests imports everything, and pytest rewrites every assertion.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help dev test test-long check lint types unit integration broker kafka clients format bench clean
