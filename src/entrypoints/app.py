@@ -12,6 +12,7 @@ from litestar import Litestar, Response, get
 from litestar.config.cors import CORSConfig
 from litestar.datastructures import State
 from litestar.di import Provide
+from litestar.handlers import HTTPRouteHandler
 from litestar.middleware import DefineMiddleware
 
 from entrypoints import lifespan
@@ -60,7 +61,7 @@ def create_app(container: ApiContainer) -> Litestar:
         openapi.files(),
     ]
     if settings.demo:
-        handlers.append(demo_page)
+        handlers.append(_demo_page(settings.demo_key))
     app = Litestar(
         handlers,
         dependencies=_dependencies(container),
@@ -76,10 +77,15 @@ def create_app(container: ApiContainer) -> Litestar:
     return answering_head(app)
 
 
-@get("/", include_in_schema=False, media_type="text/html")
-async def demo_page() -> Response[bytes]:
-    """A page that shows a feed moving. Only where the demo is on."""
-    return Response(_DEMO_PAGE.read_bytes(), headers={"Cache-Control": "no-store"})
+def _demo_page(key: str) -> HTTPRouteHandler:
+    """A page that shows a feed moving, and the command to move it with. Only where the demo is on."""
+    page = _DEMO_PAGE.read_bytes().replace(b"{{key}}", key.encode())
+
+    @get("/", include_in_schema=False, media_type="text/html")
+    async def demo_page() -> Response[bytes]:
+        return Response(page, headers={"Cache-Control": "no-store"})
+
+    return demo_page
 
 
 @asynccontextmanager
@@ -89,7 +95,7 @@ async def _lifespan(container: ApiContainer, app: Litestar) -> AsyncIterator[Non
         authenticate=container.authenticate_user(),
         live_feed=container.live_feed(),
         catch_ups=container.catch_ups(),
-        mark=container.mark(),
+        mark_notifications=container.mark_notifications(),
         revocations=container.revocations(),
         clock=container.clock(),
         server=secrets.token_hex(4),
@@ -147,7 +153,7 @@ def _dependencies(container: ApiContainer) -> dict[str, Provide]:
         "listing": dependency(container.list_notifications),
         "count": dependency(container.count_unread),
         "mark_read": dependency(container.mark_read),
-        "marking": dependency(container.mark),
+        "mark_notifications": dependency(container.mark_notifications),
     }
 
 

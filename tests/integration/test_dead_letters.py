@@ -24,7 +24,8 @@ from adapters.kafka.topics import DEAD_LETTER_BYTES, Topics
 from application.errors import Unavailable, UnknownDeadLetter
 from application.letters import DeadLetter, Position
 from domain.identifiers import UserId
-from domain.notification import Notification, Status
+from domain.notification import Notification
+from domain.states import Status
 from entrypoints.commands import cli, dead_letters
 from tests.build import ADA
 from tests.documents import NASTY

@@ -35,7 +35,8 @@ from application.delivery import StoreNotifications
 from application.errors import Refused, Unavailable
 from common import metrics
 from domain.identifiers import UserId
-from domain.notification import Draft, Mark, Status
+from domain.notification import Draft
+from domain.states import Mark, Status
 from entrypoints.app import create_app
 from entrypoints.settings import Settings
 from tests.build import ADA, BOB, LATER, NOW, TestClock, a_draft, a_user, an_id, drafts
@@ -774,7 +775,7 @@ class Work:
             page = await self.feeds.page(user, Status.UNREAD, limit=3)
             assert len(page.notifications) == min(3, page.feed.unread_count)
             await self.feeds.mark(user, Mark.READ, [batch[0].id], LATER)
-            await self.feeds.history(user, page.feed.version - 3, 10)
+            await self.feeds.histories([(user, page.feed.version - 3)], 10)
             self.rounds += 1
 
     async def more(self, rounds: int) -> None:

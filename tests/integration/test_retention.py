@@ -22,7 +22,7 @@ from application.ports import Feeds, Retention, Users
 from application.pruning import PruneFeeds
 from domain.feed import Settled
 from domain.identifiers import UserId
-from domain.notification import Mark
+from domain.states import Mark
 from tests import contracts
 from tests.build import ADA, BOB, LATER, NOW, a_draft, a_user, an_id, drafts
 from tests.contracts import everything

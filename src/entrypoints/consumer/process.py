@@ -15,7 +15,7 @@ import uvicorn
 from litestar import Litestar
 from litestar.datastructures import State
 
-from application.delivery import RetractExpired
+from application.delivery import MarkDue
 from application.errors import Unavailable
 from application.reconciling import ReconcileIndex
 from common import metrics
@@ -37,17 +37,17 @@ from entrypoints.web.head import answering_head
 
 logger = logging.getLogger(__name__)
 
-_RETRACT_EVERY_SECONDS = 1.0
+_MARK_DUE_EVERY_SECONDS = 1.0
 _REACH_AGAIN_SECONDS = 1.0
 _RECONCILE_EVERY_SECONDS = 10.0
 
 
-async def retract_expired(retract: RetractExpired) -> None:
-    """Take back what has expired, for as long as the process lives."""
+async def make_due_marks(mark_due: MarkDue) -> None:
+    """Make the marks whose time has come, for as long as the process lives."""
     while True:
-        await asyncio.sleep(_RETRACT_EVERY_SECONDS)
+        await asyncio.sleep(_MARK_DUE_EVERY_SECONDS)
         try:
-            await retract()
+            await mark_due()
         except Unavailable as error:
             logger.warning("expired notifications were not taken back: %s", error)
 
@@ -118,7 +118,7 @@ async def _consume(container: ConsumerContainer, sockets: list[socket.socket]) -
     async with (
         lifespan.consumer(container),
         lifespan.background(server.serve(sockets)),
-        lifespan.background(retract_expired(container.retract_expired())),
+        lifespan.background(make_due_marks(container.mark_due())),
         lifespan.background(reconcile(container.reconcile_index(), settings.reconcile_users_per_minute)),
     ):
         await _join(container, worker)

@@ -118,8 +118,10 @@ class ApiContainer(AccountsContainer, WithSignup, WithRedis, WithTokens, WithSer
     count_unread: providers.Provider[CountUnread] = providers.Singleton(
         CountUnread, fetch_unread=fetch_unread
     )
-    mark: providers.Provider[MarkNotifications] = providers.Singleton(
+    mark_notifications: providers.Provider[MarkNotifications] = providers.Singleton(
         MarkNotifications, feeds=feeds, announcer=announcer, clock=clock
     )
-    mark_read: providers.Provider[MarkRead] = providers.Singleton(MarkRead, mark=mark, feeds=feeds)
+    mark_read: providers.Provider[MarkRead] = providers.Singleton(
+        MarkRead, mark_notifications=mark_notifications, feeds=feeds
+    )
     catch_ups: providers.Singleton[CatchUps] = providers.Singleton(CatchUps, feeds)

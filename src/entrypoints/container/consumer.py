@@ -9,7 +9,7 @@ from adapters.kafka.dead_letters import KafkaDeadLetters
 from adapters.kafka.probe import broker_answers
 from adapters.kafka.reader import KafkaQueueReader
 from application import ports
-from application.delivery import RetractExpired, StoreNotifications
+from application.delivery import MarkDue, StoreNotifications
 from application.reconciling import ReconcileIndex
 from entrypoints.container.parts.kafka import WithTopics
 from entrypoints.container.parts.postgres import WithPostgres
@@ -51,8 +51,8 @@ class ConsumerContainer(WithPostgres, WithRedis, WithTopics, WithServer):
     store: providers.Provider[StoreNotifications] = providers.Singleton(
         StoreNotifications, feeds=feeds, announcer=announcer, clock=clock
     )
-    retract_expired: providers.Provider[RetractExpired] = providers.Singleton(
-        RetractExpired, feeds=feeds, announcer=announcer, clock=clock
+    mark_due: providers.Provider[MarkDue] = providers.Singleton(
+        MarkDue, feeds=feeds, announcer=announcer, clock=clock
     )
     reconcile_index: providers.Provider[ReconcileIndex] = providers.Singleton(
         ReconcileIndex, index=WithRedis.index, feeds=feeds, announcer=announcer
