@@ -1,9 +1,10 @@
 """How tests are spread over processes: `pytest -n 4`, which `make test` uses.
 
-Every process has servers of its own, so a test that kills or fills one disturbs no other. A file stays in one
-process, because its tests may share what is expensive to make. The tests of the files in `SPREAD` take long and
-share nothing: they go one by one to the process that is free. Those in `HEAVY` need a good part of the machine:
-one process runs them one after another. What takes long comes first; what is quick fills the gaps at the end.
+Every process has servers of its own, so a test that kills or fills one disturbs no other. A file stays in
+one process, because its tests may share what is expensive to make. The tests of the files in `SPREAD` take
+long and share nothing: they go one by one to the process that is free. Those in `HEAVY` need a good part of
+the machine: one process runs them one after another. What takes long comes first; what is quick fills the
+gaps at the end.
 """
 
 from typing import Final
