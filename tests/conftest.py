@@ -115,10 +115,10 @@ def _kafka_home() -> Path:
 @pytest.fixture(scope="session", autouse=True)
 def forking() -> Iterator[None]:
     """Have processes of ours begin where their imports end; see tests/forked.py."""
-    interpreter, usual = Forking(), Process.launch
-    Process.launch = staticmethod(interpreter.start)
+    interpreter, usual = Forking(), Process.spawn
+    Process.spawn = staticmethod(interpreter.start)
     yield
-    Process.launch = staticmethod(usual)
+    Process.spawn = staticmethod(usual)
     interpreter.stop()
 
 
