@@ -467,11 +467,11 @@ VIEWS_AND_MARKS = (
     ),
     Mutant(
         name="mark-without-wire-field",
-        breaks="A mark has no field in the frames: followers do not learn what changed.",
+        breaks="What a mark sets has no field in the protocol: a client does not know what changed.",
         file=PROTOCOL,
-        old="    archived_at: Annotated[\n",
-        new="    put_away_at: Annotated[\n",
-        tests=(f"{UNIT}/test_marks.py", f"{UNIT}/test_wire.py", f"{UNIT}/test_delivery.py"),
+        old="    retracted_at: Annotated[Timestamp",
+        new="    taken_back_at: Annotated[Timestamp",
+        tests=(f"{UNIT}/test_marks.py",),
     ),
     Mutant(
         name="unread-told-as-read",
