@@ -1,4 +1,4 @@
-"""Every way in which a request can break a rule of the domain.
+"""The errors of requests that break a rule of the domain.
 
 DomainError
  ├── Invalid              the input itself is wrong; carries one message per field
@@ -6,7 +6,7 @@ DomainError
  ├── UnknownNotification
  └── UserTaken
 
-A class's docstring is the sentence a caller is shown when nothing more precise is given.
+A class's docstring is the error text that callers see if no more precise one is given.
 """
 
 from collections.abc import Iterator, Sequence
@@ -24,7 +24,7 @@ class DomainError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
-    """One field that breaks a rule, and the rule in words."""
+    """A field that breaks a rule, and the rule."""
 
     field: str
     message: str
@@ -40,7 +40,7 @@ class Invalid(DomainError):
 
 @contextmanager
 def gathered(errors: list[FieldError]) -> Iterator[None]:
-    """Put the fields that an Invalid names into a list, so that one answer can name all of them."""
+    """Add the field errors of an Invalid to a list, so that one answer can name all of them."""
     try:
         yield
     except Invalid as error:
@@ -56,4 +56,4 @@ class UnknownNotification(DomainError):
 
 
 class UserTaken(DomainError):
-    """A user with this id or e-mail address exists already."""
+    """A user with this id or e-mail address already exists."""

@@ -1,7 +1,7 @@
-"""A feed: a user's notifications under one version that grows by one with every change.
+"""A feed: a user's notifications under one version, which every change increments by one.
 
-The version orders a user's changes without clocks. A change says which version it follows, so whoever
-holds that version may apply it, and whoever does not knows that something is missing.
+The version orders a user's changes without clocks. A change names the version that it follows: a client at
+that version can apply it, and a client at an older one knows that something is missing.
 """
 
 import re
@@ -20,7 +20,7 @@ _CURSOR = re.compile(r"([0-9a-z]{1,16})\.(0|[1-9][0-9]{0,17})")
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """A position in a feed. The epoch tells one life of the feed from another (a restored database)."""
+    """A position in a feed. The epoch identifies one life of the feed: a restored database gets new ones."""
 
     epoch: str
     version: int
@@ -33,13 +33,13 @@ class Cursor:
         """Read a cursor that a client hands back. Raises Invalid."""
         match = _CURSOR.fullmatch(text)
         if match is None:
-            raise Invalid([FieldError(field, "is not a cursor that this service gave out")])
+            raise Invalid([FieldError(field, "is not a cursor of this service")])
         return cls(match[1], int(match[2]))
 
 
 @dataclass(frozen=True, slots=True)
 class Feed:
-    """Where a user's feed stands: the unread count is true for exactly this version."""
+    """A user's feed at one version, and the exact unread count at that version."""
 
     user_id: UserId
     epoch: str
@@ -67,10 +67,10 @@ class Added:
 
 @dataclass(frozen=True, slots=True)
 class Marked:
-    """Some notifications were marked: named ones, in version order, or all up to a version.
+    """Notifications were marked: by id, in version order, or all up to a version.
 
-    `notifications` holds them as they are now. It is None when the change was by `up_to`: they may
-    be too many to name. `at` is the time of the mark, not always the one it was made at.
+    `notifications` holds them as they are now. It is None for a mark by `up_to`, which may change too many
+    to list. `at` is the time of the mark, which may differ from the time when it was made.
     """
 
     feed: Feed
@@ -87,19 +87,19 @@ class Marked:
 
     @property
     def set(self) -> Mapping[Time, datetime | None]:
-        """What it set in each of them."""
+        """The field that the mark set, and its new value."""
         rule = RULES[self.mark]
         return {rule.sets: rule.value(self.at)}
 
     @property
     def ids(self) -> tuple[NotificationId, ...]:
-        """Which notifications it changed; empty when the change was by `up_to`."""
+        """The notifications that it changed; empty for a mark by `up_to`."""
         return tuple(item.id for item in self.notifications or ())
 
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """No change: only the word that the feed is at least at this version. Who is behind catches up."""
+    """A bare position: the feed is at least at this version, and streams behind it catch up."""
 
     feed: Feed
 

@@ -7,7 +7,7 @@ from uuid import UUID
 UserId = NewType("UserId", str)
 NotificationId = NewType("NotificationId", UUID)
 
-# Not "." and "..": clients take them out of a path before they send it (RFC 3986 §5.2.4).
+# Not "." and "..": clients remove them from a path before they send it (RFC 3986 §5.2.4).
 USER_ID = re.compile(r"(?!\.{1,2}\Z)[A-Za-z0-9._:@-]{1,128}")
 USER_ID_RULE = "must be 1 to 128 of A-Z a-z 0-9 . _ : @ - and not only . or .."
 
@@ -22,8 +22,7 @@ def is_user_id(value: str) -> bool:
 def uuid7(milliseconds: int, entropy: int) -> UUID:
     """Lay out a UUIDv7 (RFC 9562 §5.7) from Unix milliseconds and 74 bits of entropy.
 
-    Sorting such ids sorts by time, which is what lets one primary key serve as order, page cursor
-    and partition key.
+    Such ids sort by time, so one primary key serves as order, page cursor and partition key.
     """
     rand_a = entropy >> 62 & 0xFFF
     rand_b = entropy & (1 << 62) - 1

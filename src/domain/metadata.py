@@ -1,4 +1,6 @@
-"""Metadata: JSON that a producer sends along. Nobody here reads it, and it comes back as it was sent."""
+"""Metadata: a JSON object of the producer's. The service does not interpret it, and returns it as it was
+sent.
+"""
 
 import json
 import re
@@ -18,10 +20,9 @@ _NUMBER_RULE = (
 _DEPTH_RULE = f"must not nest deeper than {METADATA_DEPTH}"
 _SIZE_RULE = f"must be at most {METADATA_BYTES} bytes of JSON"
 
-# These look at text that is known to be JSON: there each backslash begins an escape, inside a string, and
-# each string ends.
+# These assume valid JSON: each backslash begins an escape inside a string, and each string ends.
 _STRING = r'"[^"\\]*(?:\\.[^"\\]*)*"'
-_TOKENS = re.compile(rf'({_STRING}|[^"\s]+)\s*')  # a megabyte of whitespace goes in one step
+_TOKENS = re.compile(rf'({_STRING}|[^"\s]+)\s*')  # matches a megabyte of whitespace in one step
 _BRACKETS = re.compile(rf"{_STRING}|[^\[\]{{}}]+")
 _STORABLE_ESCAPES = re.compile(r"\\(?:[^u]|u[dD][89abAB]..\\u[dD][c-fC-F]..|u(?!0000|[dD][89a-fA-F])....)")
 _UNSTORABLE = re.compile("[\\\\\ud800-\udfff]")
@@ -31,7 +32,7 @@ _ZERO = re.compile(r"-?0(\.0+)?([eE][-+]?[0-9]{1,3})?")
 class Metadata:
     """A JSON object as text: what the producer wrote, without the whitespace between tokens.
 
-    Made by `of`. The constructor is for text that was checked before, such as the store's.
+    `of` checks text. The constructor is for text that is already checked, such as the store's.
     """
 
     __slots__ = ("broken_rule", "text")
@@ -39,14 +40,14 @@ class Metadata:
     def __init__(self, text: str, broken_rule: str | None = None) -> None:
         self.text = text
         self.broken_rule = broken_rule
-        """Why it is none. Content refuses it, together with the other fields that are wrong."""
+        """The rule that the text breaks. `Content` refuses it, together with the errors of other fields."""
 
     @classmethod
     def of(cls, text: str) -> "Metadata":
-        """Check what a producer wrote. Up to METADATA_BYTES of UTF-8 without the whitespace, METADATA_DEPTH
-        levels, no NUL or unpaired surrogate. Integers may have any length; other numbers have NUMBER_LENGTH
-        characters at most and are within what a 64-bit float can hold, for most readers make one of them. A
-        key may come twice: both are kept.
+        """Check what a producer wrote: up to METADATA_BYTES of UTF-8 without the whitespace, up to
+        METADATA_DEPTH levels, no NUL or unpaired surrogate. Integers may have any length. Other numbers have
+        up to NUMBER_LENGTH characters and the range of a 64-bit float, because most readers parse them as
+        one. Repeated keys are kept.
         """
         if text == NO_METADATA.text:
             return NO_METADATA
@@ -71,7 +72,7 @@ NO_METADATA = Metadata("{}")
 
 
 class _BrokenRule(ValueError):
-    """Its text is the rule."""
+    """The error text is the rule."""
 
 
 def _checked(text: str) -> str:
@@ -97,7 +98,7 @@ def _checked(text: str) -> str:
 
 
 def _is_storable(text: str) -> bool:
-    """PostgreSQL stores neither NUL nor half a surrogate pair. Here both can also be escapes."""
+    """PostgreSQL stores neither NUL nor an unpaired surrogate. In JSON both can also be escapes."""
     if text.isascii() and "\\u" not in text:
         return True
     return _UNSTORABLE.search(_STORABLE_ESCAPES.sub("", text)) is None
@@ -110,16 +111,16 @@ def _is_flat(text: str) -> bool:
     return max(accumulate(1 if bracket in "[{" else -1 for bracket in brackets)) <= METADATA_DEPTH
 
 
-def _number(text: str) -> None:
-    """Check a number with a fraction or an exponent. PostgreSQL's have limits too, which are wider."""
+def _check_number(text: str) -> None:
+    """Check a number with a fraction or an exponent. PostgreSQL's own limits are wider."""
     value = float(text)
     if isinf(value) or len(text) > NUMBER_LENGTH or (value == 0 and not _ZERO.fullmatch(text)):
         raise _BrokenRule(_NUMBER_RULE)
 
 
-def _no_number(_name: str) -> None:
+def _refuse_constant(_name: str) -> None:
     raise _BrokenRule(_OBJECT_RULE)
 
 
-# An integer is not turned into one: that takes the square of its length.
-_decode = json.JSONDecoder(parse_float=_number, parse_int=len, parse_constant=_no_number).decode
+# `len` instead of `int`: to convert an integer takes time quadratic in its length.
+_decode = json.JSONDecoder(parse_float=_check_number, parse_int=len, parse_constant=_refuse_constant).decode

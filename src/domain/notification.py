@@ -1,4 +1,4 @@
-"""A notification: what a producer may say, and what becomes of it once it is in a feed."""
+"""A notification: what a producer may send, and how it changes in a feed."""
 
 import re
 import unicodedata
@@ -18,32 +18,32 @@ ACTION_URL_LENGTH = 2_048
 
 EVENT = re.compile(r"[a-z0-9_.-]{1,100}")
 EVENT_RULE = "must be 1 to 100 of a-z 0-9 _ . -"
-# A link is opened by a click: no other scheme, and no "//host" that only looks like a path.
+# Users click on it: no other scheme, and no "//host", which only looks like a path.
 ACTION_URL = re.compile(r"(?:https?://[^\s/\\?#][^\s\\]*|/(?![/\\])[^\s\\]*)")
 # PostgreSQL stores neither; one such row would make it refuse a whole batch.
 UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 UNSTORABLE_RULE = "must not contain NUL or an unpaired surrogate"
-# Spaces, controls, format characters, and marks that need a letter below them; and characters that are blank:
-# the fillers of Hangul and the empty cell of Braille.
+# Spaces, controls, format characters and combining marks; and characters that are blank: Hangul fillers and
+# the empty Braille cell.
 INVISIBLE = frozenset({"Zs", "Zl", "Zp", "Cc", "Cf", "Mn", "Me"})
 BLANK = frozenset("\u115f\u1160\u2800\u3164\uffa0")
 VISIBLE_RULE = "must have at least one visible character"
 
-# What an id can carry, and what every store and client can: PostgreSQL's driver takes the last microsecond of
-# the year 9999 for "infinity".
+# The range that ids, stores and clients can represent: PostgreSQL's driver reads the last microsecond of the
+# year 9999 as "infinity".
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 LATEST = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
 TIME_RULE = "must be from 1970-01-01T00:00:00Z to 9999-12-31T23:59:59Z"
 ZONE_RULE = "must carry a time zone"
 AHEAD = timedelta(days=1)
-"""How far a notification may be dated ahead: the clocks of producers differ. One from the year 9000 would be
-on top of its list until then."""
+"""How far ahead a notification may be dated, because producers' clocks differ. One from the year 9000 would
+be at the top of its list until then."""
 AHEAD_RULE = "must not be more than a day ahead"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Content:
-    """What a producer says. Raises Invalid, naming every field that breaks a rule."""
+    """What a producer sends. Raises Invalid, which names every field that breaks a rule."""
 
     user_id: UserId
     event: str
@@ -60,7 +60,7 @@ class Content:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A notification on its way to a feed: accepted, not stored yet."""
+    """A notification that was accepted but is not stored yet."""
 
     id: NotificationId
     created_at: datetime
@@ -71,8 +71,8 @@ class Draft:
             raise Invalid(errors)
 
     def check_not_ahead(self, now: datetime) -> None:
-        """Raise Invalid if it is dated more than a day ahead, by what it says or by its id: the id is what a
-        list is sorted by.
+        """Raise Invalid if `created_at` or the time in the id, by which lists are sorted, is more than a day
+        ahead.
         """
         latest = now + AHEAD
         if self.created_at > latest:
@@ -81,8 +81,8 @@ class Draft:
             raise Invalid([FieldError("id", f"names a time that {AHEAD_RULE}")])
 
     def stored(self, version: int) -> "Notification":
-        """The notification as it enters the feed with this version. Its times are in UTC, as a store gives
-        them back.
+        """The notification as it is stored with this version. Its times are in UTC, as a store returns
+        them.
         """
         content = self.content
         return Notification(
@@ -101,7 +101,7 @@ class Draft:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notification:
-    """One entry of a feed. The order of the fields is their order in JSON; `id` comes first."""
+    """A notification in a feed. The order of the fields is their order in JSON; `id` comes first."""
 
     id: NotificationId
     user_id: UserId
@@ -119,7 +119,7 @@ class Notification:
 
     @property
     def unread(self) -> bool:
-        """Whether it counts."""
+        """Whether it counts as unread."""
         return UNREAD.holds(self)
 
     def within(self, status: Status) -> bool:
@@ -127,7 +127,9 @@ class Notification:
         return VIEWS[status].holds(self)
 
     def marked(self, mark: Mark, at: datetime, version: int) -> Self:
-        """Apply a mark with this time. One that is already in that state, or retracted, stays as it is."""
+        """Apply a mark with this time. A notification already in that state, or retracted, does not
+        change.
+        """
         rule = RULES[mark]
         if not rule.changes(self, at):
             return self
@@ -142,7 +144,7 @@ def _broken_rules(content: Content) -> list[FieldError]:
     if EVENT.fullmatch(content.event) is None:
         errors.append(FieldError("event", EVENT_RULE))
     errors += _broken_text_rules("message", content.message, 1, MESSAGE_LENGTH)
-    if content.title:  # an empty one says as much as none
+    if content.title:  # an empty title means none
         errors += _broken_text_rules("title", content.title, 0, TITLE_LENGTH)
     if content.action_url is not None and not _is_action_url(content.action_url):
         errors.append(FieldError("action_url", "must be an http(s) URL or a path from /"))

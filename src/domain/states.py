@@ -1,7 +1,7 @@
 """The states of a notification: what a mark sets, what counts as unread, and what each view shows.
 
-Nothing else says so. `Notification` follows these tables. The SQL of marks, pages, counts and retention, the
-partial indexes, and the `set` of a frame are made from them.
+These tables are the only definition. `Notification` follows them. The SQL of marks, pages, counts and
+retention, the partial indexes, and the `set` of a frame are made from them.
 
 A state is a time that a notification has or lacks: `read_at` is when it was read, None while it is unread.
 """
@@ -59,20 +59,20 @@ class To(Enum):
     """What a mark sets a time to."""
 
     NOW = auto()
-    """When the mark is made. The first time stays."""
+    """The time when the mark is made. An earlier mark's time stays."""
     GIVEN = auto()
-    """A time that comes with the mark. The last one stays."""
+    """A time given with the mark. It replaces an earlier mark's time."""
     NOTHING = auto()
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What a mark does: it sets one time of a notification, unless that is already so."""
+    """What a mark does: it sets one time of a notification, unless it is already set that way."""
 
     sets: Time
     to: To
     due: Time | None = None
-    """When that time of a notification comes, the service makes the mark by itself."""
+    """The time of a notification at which the service itself makes the mark."""
 
     @property
     def condition(self) -> Condition:
@@ -91,18 +91,18 @@ class Rule:
         return self.condition & Condition(has=(self.due,) if self.due else ())
 
     def time(self, now: datetime, given: datetime | None = None) -> datetime:
-        """The time of the mark: the given one if it takes one, else now. Raises Invalid."""
+        """The time of the mark: `given` if it takes one, else `now`. Raises Invalid."""
         if (self.to is To.GIVEN) != (given is not None):
-            rule = "is required" if given is None else "is not for this mark"
+            rule = "is required" if given is None else "is not allowed for this mark"
             raise Invalid([FieldError("until", rule)])
         return given or now
 
     def value(self, at: datetime) -> datetime | None:
-        """What a mark with this time sets."""
+        """The value that a mark with this time sets."""
         return None if self.to is To.NOTHING else at
 
     def changes(self, notification: object, at: datetime) -> bool:
-        """Whether a mark with this time makes a difference."""
+        """Whether a mark with this time changes the notification."""
         return self.condition.holds(notification) and getattr(notification, self.sets) != self.value(at)
 
 
@@ -111,10 +111,10 @@ def _union(one: tuple[Time, ...], other: tuple[Time, ...]) -> tuple[Time, ...]:
 
 
 VISIBLE = Condition(lacks=("retracted_at",))
-"""What was taken back is in no view, and nothing changes it any more."""
+"""Not retracted. A retracted notification is in no view, and no mark changes it."""
 
 UNREAD = VISIBLE & Condition(lacks=("read_at", "archived_at"))
-"""What counts: neither read, nor put away, nor taken back."""
+"""What counts as unread: neither read nor archived nor retracted."""
 
 VIEWS: Mapping[Status, Condition] = {
     Status.UNREAD: UNREAD,

@@ -11,7 +11,7 @@ from domain.notification import UNSTORABLE
 NAME_LENGTH = 200
 EMAIL_LENGTH = 254
 PASSWORD_LENGTH = 8
-# A bound on the work that hashing a password takes.
+# Bounds the work of hashing a password.
 PASSWORD_LENGTH_MAX = 256
 PASSWORD_RULE = f"must have {PASSWORD_LENGTH} to {PASSWORD_LENGTH_MAX} characters"
 # Deliberately loose: only a mail that arrives proves an address.
@@ -21,7 +21,7 @@ EMAIL_RULE = "must be an e-mail address"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class User:
-    """Somebody who has a feed. Raises Invalid, naming every field that breaks a rule."""
+    """Somebody who has a feed. Raises Invalid, which names every field that breaks a rule."""
 
     id: UserId
     name: str
@@ -53,7 +53,7 @@ def check_password(text: str) -> None:
 
 
 def earlier_email(typed: str) -> str | None:
-    """The form in which an address was stored before addresses had one form each; None if it had none."""
+    """The form in which earlier releases stored an address; None if they did not accept it."""
     form = typed.strip().lower()
     return form if _is_email(form) else None
 

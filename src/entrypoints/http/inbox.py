@@ -146,7 +146,7 @@ def _before(cursor: str | None) -> NotificationId | None:
     try:
         return NotificationId(UUID(cursor))
     except ValueError:
-        raise Invalid([FieldError("cursor", "is not a cursor that this service gave out")]) from None
+        raise Invalid([FieldError("cursor", "is not a cursor of this service")]) from None
 
 
 def _matches(condition: str, etag: str) -> bool:

@@ -69,7 +69,7 @@ EXAMPLES: dict[str, list[dict[str, Any]]] = {
             "type": "error",
             "ref": 3,
             "code": "refused",
-            "detail": "up_to is not a cursor that this service gave out",
+            "detail": "up_to is not a cursor of this service",
             "temporary": False,
         }
     ],
