@@ -1,1 +1,1 @@
-"""What adapters and entry points share: the JSON on the wire, the metrics, the ids of a trace."""
+"""Shared by adapters and entry points: the JSON on the wire, the metrics, the trace ids."""

@@ -1,6 +1,6 @@
-"""What is counted and timed, one line each. Times are in seconds.
+"""The metrics, one line each. Times are in seconds.
 
-Names follow Prometheus' naming rules: unit last, counters end in _total.
+Names follow Prometheus's naming rules: unit last, counters end in _total.
 """
 
 from prometheus_client import Counter, Enum, Gauge, Histogram
@@ -10,26 +10,30 @@ _FAST = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5
 HTTP = Histogram("bellwire_http_seconds", "HTTP requests", ["method", "route", "status"], buckets=_FAST)
 
 PUBLISHED = Counter("bellwire_published_total", "Notifications handed to Kafka", ["outcome"])
-PUBLISH_ACK = Histogram("bellwire_publish_ack_seconds", "Until Kafka acknowledged a publish", buckets=_FAST)
+PUBLISH_ACK = Histogram(
+    "bellwire_publish_ack_seconds", "Time until Kafka acknowledges a publish", buckets=_FAST
+)
 PRODUCERS_REPLACED = Counter(
-    "bellwire_producers_replaced_total", "Kafka producers given up because nothing succeeded with them"
+    "bellwire_producers_replaced_total", "Kafka producers replaced because none of their publishes succeeded"
 )
 
-CONSUMED = Counter("bellwire_consumed_total", "Kafka records by what became of them", ["outcome"])
+CONSUMED = Counter("bellwire_consumed_total", "Kafka records consumed, by outcome", ["outcome"])
 QUEUE_WAIT = Histogram(
-    "bellwire_queue_wait_seconds", "From acceptance until stored, the oldest of a batch", buckets=_FAST
+    "bellwire_queue_wait_seconds",
+    "Time from acceptance until stored, for the oldest record of a batch",
+    buckets=_FAST,
 )
-STORE = Histogram("bellwire_store_seconds", "Storing one batch in PostgreSQL", buckets=_FAST)
+STORE = Histogram("bellwire_store_seconds", "Time to store one batch in PostgreSQL", buckets=_FAST)
 BATCH_SIZE = Histogram(
     "bellwire_batch_records", "Records in a batch", buckets=(1, 5, 25, 100, 250, 500, 1000, 2000)
 )
-STORE_RETRIES = Counter("bellwire_store_retries_total", "Batches put back, PostgreSQL being away")
-READ_FAILURES = Counter(
-    "bellwire_read_failures_total", "Reads from Kafka that failed, of all partitions or one"
+STORE_RETRIES = Counter(
+    "bellwire_store_retries_total", "Batches put back because PostgreSQL was out of reach"
 )
-HELD = Gauge("bellwire_held_partitions", "Partitions that are not read for now")
-FLOODS = Counter("bellwire_floods_total", "Times that too many bad records in a row came in a partition")
-LAG = Gauge("bellwire_consumer_lag_records", "Records of this consumer's partitions still to be read")
+READ_FAILURES = Counter("bellwire_read_failures_total", "Failed reads from Kafka, of all partitions or one")
+HELD = Gauge("bellwire_held_partitions", "Partitions that are currently not read")
+FLOODS = Counter("bellwire_floods_total", "Floods: too many bad records in a row in one partition")
+LAG = Gauge("bellwire_consumer_lag_records", "Records of this consumer's partitions that are not read yet")
 CONSUMER = Enum(
     "bellwire_consumer_state",
     "What the consumer is doing",
@@ -38,34 +42,38 @@ CONSUMER = Enum(
 DEAD_LETTERS = Counter("bellwire_dead_letters_total", "Records sent to the dead-letter topic", ["error"])
 STRAYS = Gauge("bellwire_default_partition_rows", "Rows in the DEFAULT partition, which should be empty")
 
-ANNOUNCE = Histogram("bellwire_announce_seconds", "Index and live publish of a batch in Redis", buckets=_FAST)
-UNTOLD = Gauge("bellwire_untold_feeds", "Feeds whose last change Redis has not been told")
-INDEX = Counter("bellwire_index_total", "Fetches of unread by what the index knew", ["outcome"])
-INDEX_CHECKED = Counter("bellwire_index_checked_total", "Entries of the index compared with PostgreSQL")
+ANNOUNCE = Histogram("bellwire_announce_seconds", "Time to announce a batch in Redis", buckets=_FAST)
+UNTOLD = Gauge("bellwire_untold_feeds", "Feeds whose last change is not announced yet")
+INDEX = Counter("bellwire_index_total", "Reads of unread notifications, by what the index held", ["outcome"])
+INDEX_CHECKED = Counter("bellwire_index_checked_total", "Index entries compared with PostgreSQL")
 INDEX_MISMATCHES = Counter(
-    "bellwire_index_mismatches_total", "Entries of the index that said other than PostgreSQL", ["kind"]
+    "bellwire_index_mismatches_total", "Index entries that differed from PostgreSQL", ["kind"]
 )
 
 SOCKETS = Gauge("bellwire_sockets", "Open live sockets")
-FRAMES = Counter("bellwire_frames_total", "Frames put on sockets")
+FRAMES = Counter("bellwire_frames_total", "Frames sent to clients")
 LIVE_LATENCY = Histogram(
-    "bellwire_live_seconds", "From acceptance until handed to the sockets of this process", buckets=_FAST
+    "bellwire_live_seconds", "Time from acceptance until sent on the streams of this process", buckets=_FAST
 )
 CATCH_UPS = Counter(
     "bellwire_catch_ups_total",
-    "Catch-ups of streams, by the age of what was missed",
+    "Catch-ups of streams, by the age of the oldest notification missed",
     ["reason", "outcome", "age"],
 )
-TURNED_AWAY = Counter("bellwire_turned_away_total", "Streams refused because too many others were beginning")
-RESETS = Counter("bellwire_resets_total", "Streams that had to reload, by why", ["reason"])
-GAPS = Counter("bellwire_gaps_total", "Holes in a stream that did not close by themselves")
-DUPLICATES = Counter("bellwire_duplicates_total", "Frames dropped because the client had been told")
+TURNED_AWAY = Counter("bellwire_turned_away_total", "Streams refused because too many others were opening")
+RESETS = Counter("bellwire_resets_total", "Resets sent to clients, by reason", ["reason"])
+GAPS = Counter("bellwire_gaps_total", "Gaps that did not close by themselves")
+DUPLICATES = Counter("bellwire_duplicates_total", "Frames dropped because the client already had them")
 POSITION_MISSES = Counter(
     "bellwire_position_misses_total", "Streams found behind their feed by the periodic comparison"
 )
-QUEUED_BYTES = Gauge("bellwire_queued_bytes", "Bytes that wait for clients outside the kernel")
+QUEUED_BYTES = Gauge("bellwire_queued_bytes", "Bytes queued in this process for clients")
 CLOSES = Counter("bellwire_closes_total", "Sockets closed by the server", ["code"])
-CARRIER_LOST = Counter("bellwire_carrier_lost_total", "Times this process lost its live subscription")
+CARRIER_LOST = Counter(
+    "bellwire_carrier_lost_total", "Times this process lost its subscription to the carrier"
+)
 
 TASKS = Gauge("bellwire_tasks", "Tasks of the event loop")
-POOL_IN_USE = Gauge("bellwire_postgres_connections_in_use", "Connections to PostgreSQL lent out by the pool")
+POOL_IN_USE = Gauge(
+    "bellwire_postgres_connections_in_use", "Connections of the PostgreSQL pool that are in use"
+)

@@ -1,4 +1,4 @@
-"""The trace that the current work belongs to (W3C Trace Context), so that it can travel with a record."""
+"""The trace of the current work (W3C Trace Context), so that records can carry it."""
 
 import re
 import secrets
@@ -11,7 +11,7 @@ _TRACEPARENT = re.compile(r"00-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 def continued(received: str | None) -> str:
-    """A traceparent for our part of the work: of the same trace if a valid one came, else of a new one."""
+    """A traceparent for this service's span: in the received trace if that is valid, else in a new one."""
     match = _TRACEPARENT.fullmatch(received or "")
     trace = match[1] if match else secrets.token_hex(16)
     return f"00-{trace}-{secrets.token_hex(8)}-01"

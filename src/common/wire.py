@@ -1,7 +1,7 @@
 """The JSON that leaves the service: notifications and the frames of the live stream.
 
-A notification is encoded once where it is changed; every frame, page and index entry that shows it is
-put together from those bytes.
+A notification is encoded once, where it is changed. Frames, pages and index entries are assembled from those
+bytes.
 """
 
 from collections.abc import Iterable, Sequence
@@ -16,7 +16,7 @@ from domain.notification import Notification
 
 
 def _as_json(value: object) -> msgspec.Raw:
-    """Metadata leaves as it came."""
+    """Encode metadata as it was sent."""
     if not isinstance(value, Metadata):
         raise NotImplementedError(type(value).__name__)
     return msgspec.Raw(value.text.encode())
@@ -24,7 +24,7 @@ def _as_json(value: object) -> msgspec.Raw:
 
 _encode = msgspec.json.Encoder(enc_hook=_as_json).encode
 FRAME_BYTES = 512 * 1024
-"""About how much a frame may hold. Many WebSocket libraries refuse messages above 1 MiB by default."""
+"""The approximate limit of a frame. Many WebSocket libraries refuse messages above 1 MiB by default."""
 _ID = slice(len('{"id":"'), len('{"id":"') + 36)
 
 
@@ -49,7 +49,7 @@ def text(value: object) -> str:
 
 
 def frame(change: FeedChange, items: Sequence[Rendered]) -> Frame:
-    """Encode a change as the frame that every socket of the user gets."""
+    """Encode a change as the frame for every stream of the user."""
     match change:
         case Added() if sum(map(len, items)) <= FRAME_BYTES:
             return Frame(
@@ -69,13 +69,13 @@ def frame(change: FeedChange, items: Sequence[Rendered]) -> Frame:
                 version=change.feed.version,
                 text=_update_frame(change),
             )
-        case _:  # nothing new, or too much for a frame: whoever follows reads it in pages
+        case _:  # a bare position, or too much for a frame: streams behind it catch up in pages
             feed = change.feed
             return Frame(feed.user_id, feed.epoch, feed.version, feed.version, "")
 
 
 def notifications_frame(feed: Feed, prev: int, items: Iterable[bytes], *, replay: bool = False) -> str:
-    """New notifications, or in a replay changed ones, up to the feed's version."""
+    """A frame of new notifications, or in a replay of changed ones, up to the feed's version."""
     body = b'{"type":"notifications",%b"items":[%b],"prev":"%b","cursor":"%b","unread_count":%d}' % (
         b'"replay":true,' if replay else b"",
         b",".join(items),
