@@ -278,7 +278,7 @@ class FeedsContract:
         assert (await feeds.feed(ADA)).unread_count == 2
         assert (await feeds.get(ADA, an_id(1))).message == "first"
 
-    async def test_drafts_for_strangers_are_handed_back_and_the_rest_is_stored(self, feeds: Feeds) -> None:
+    async def test_drafts_for_unknown_users_are_handed_back_and_others_stored(self, feeds: Feeds) -> None:
         stranger, stranger_too = a_draft(1, NOBODY), a_draft(2, UserId("no.one"))
 
         appended = await feeds.append([stranger, a_draft(3), stranger_too])

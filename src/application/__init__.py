@@ -1,1 +1,1 @@
-"""What the service does, and the ports it needs for that. No framework, no driver."""
+"""The use cases of the service, and the ports they need. No framework, no driver."""

@@ -79,8 +79,8 @@ class CreateUser:
 class LogIn:
     """Exchange an e-mail address and a password for a user token. Raises NotAuthenticated.
 
-    Accounts from before addresses and passwords had one form are let in with what was typed then, and come
-    into that form by it.
+    Earlier releases did not store addresses and passwords in canonical form. Such an account is found by its
+    earlier form, and a log-in converts it.
     """
 
     users: Users
@@ -90,23 +90,24 @@ class LogIn:
     clock: Clock
 
     async def __call__(self, email: str, password: str) -> tuple[UserId, str, int]:
-        """Whose token, the token, and its lifetime in seconds."""
-        address, secret = _form(self.forms.email, email), _form(self.forms.password, password)
-        # First as it was stored earlier: nobody loses an account to one who signs up with the form of its
-        # address, for no address is stored in an earlier form any more.
-        found = await self.users.credentials(_different(earlier_email(email), address))
-        right = await self._right(
-            _different(secret, password if is_password(password) else None), found[1] if found else None
+        """The user, its token, and the token's lifetime in seconds."""
+        address = _canonical(self.forms.email, email)
+        secret = _canonical(self.forms.password, password)
+        # The earlier form first: addresses are no longer stored in it, so nobody can take over an account by
+        # signing up with the canonical form of its address.
+        found = await self.users.credentials(_distinct(earlier_email(email), address))
+        matching = await self._matching(
+            _distinct(secret, password if is_password(password) else None), found[1] if found else None
         )
-        if found is None or right is None or found[0].disabled_at is not None:
+        if found is None or matching is None or found[0].disabled_at is not None:
             raise NotAuthenticated("The e-mail address or the password is wrong.")
         user, held = found
-        await self._renew(user, held, address or user.email, secret if right != secret else None)
+        await self._renew(user, held, address or user.email, secret if matching != secret else None)
         return user.id, *self.tokens.mint(user.id, self.clock())
 
-    async def _right(self, forms: Sequence[str], held: str | None) -> str | None:
-        """The form of the password that was hashed. How many are tried depends on nothing but what was typed,
-        unless one is right: nobody learns who has an account, nor from when it is.
+    async def _matching(self, forms: Sequence[str], held: str | None) -> str | None:
+        """The form of the password that matches the hash. Unless one matches, the number of attempts depends
+        only on what was typed, so that it does not reveal which accounts exist, nor how old they are.
         """
         for form in forms:
             if await self.passwords.verify(form, held):
@@ -118,32 +119,32 @@ class LogIn:
             return
         new_hash = await self.passwords.hash(secret) if secret is not None else held
         try:
-            for address in _different(email, user.email):
-                with suppress(UserTaken):  # by another account: then this one keeps the address that it has
+            for address in _distinct(email, user.email):
+                with suppress(UserTaken):  # by another account: this one keeps its address
                     await self.users.renew(user, held, address, new_hash)
                     return
         except Unavailable as error:
-            logger.warning("an account keeps its earlier form until the next log-in: %s", error)
+            logger.warning("an account was not converted, the next log-in tries again: %s", error)
 
 
-def _form(form: Callable[[str], str], typed: str) -> str | None:
-    """None for what has none: that is nobody's."""
+def _canonical(form: Callable[[str], str], typed: str) -> str | None:
+    """The canonical form of a text; None if it has none and so belongs to no account."""
     try:
         return form(typed)
     except Invalid:
         return None
 
 
-def _different(*texts: str | None) -> list[str]:
-    """What there is of these, in this order, each once."""
+def _distinct(*texts: str | None) -> list[str]:
+    """The texts that are not None, in this order, without repetitions."""
     return [text for text in dict.fromkeys(texts) if text is not None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuthenticateUser:
-    """Find out whom a token or a stream ticket speaks for.
+    """Find the user of a token or a stream ticket.
 
-    Raises NotAuthenticated; as Revoked if it would be good but for a revocation.
+    Raises NotAuthenticated; its subclass Revoked if only a revocation makes it invalid.
     """
 
     tokens: Tokens
@@ -152,22 +153,22 @@ class AuthenticateUser:
     clock: Clock
 
     def token(self, token: str) -> Claims:
-        """What a token says."""
-        return self._alive(self.tokens.verify(token, self.clock()))
+        """The claims of a token."""
+        return self._not_revoked(self.tokens.verify(token, self.clock()))
 
     async def ticket(self, ticket: str) -> Claims:
-        """What the token said that a stream ticket was issued for. The ticket is used up by this."""
-        return self._alive(await self.tickets.redeem(ticket))
+        """The claims of the token for which a stream ticket was issued. Uses up the ticket."""
+        return self._not_revoked(await self.tickets.redeem(ticket))
 
-    def _alive(self, claims: Claims) -> Claims:
-        if self.revocations.dead(claims):
+    def _not_revoked(self, claims: Claims) -> Claims:
+        if self.revocations.is_revoked(claims):
             raise Revoked
         return claims
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuthenticateOperator:
-    """Check a token that lets its bearer run this process: made by whoever has the secret, for this alone.
+    """Check an operator token. It is made with the token secret, and valid only for operating this process.
 
     Raises NotAuthenticated.
     """
@@ -181,8 +182,8 @@ class AuthenticateOperator:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IssueStreamTicket:
-    """Exchange a user token for a single-use ticket that opens one stream. Returns it and its lifetime in
-    seconds.
+    """Exchange a user token for a single-use ticket that opens one stream. Returns the ticket and its
+    lifetime in seconds.
     """
 
     tickets: Tickets
@@ -222,9 +223,9 @@ class AuthenticateProducer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreateApiKey:
-    """Make a key for a producer. Returns it with its text, which is shown this once.
+    """Create an API key. Returns it and its text, which cannot be read again later.
 
-    `text` is a key that was drawn elsewhere, `bw_<environment>_<id>_<secret>`; otherwise one is drawn here.
+    `text` is a key generated elsewhere, `bw_<environment>_<id>_<secret>`; by default a new one is generated.
     """
 
     keys: ApiKeys

@@ -1,4 +1,4 @@
-"""Catching up: what many streams of a process have missed, read from the store a few statements at a time."""
+"""Catching up: reads what the streams of a process have missed from the store, in few statements."""
 
 import asyncio
 from collections import OrderedDict
@@ -15,11 +15,12 @@ from domain.feed import Cursor
 from domain.identifiers import UserId
 
 REPLAY_LIMIT = 200
-"""Notifications on a page."""
-BATCHES_AT_ONCE = 2
-"""Statements of a kind under way. More would take connections from requests and gain little."""
+"""Notifications per page."""
+CONCURRENT_BATCHES = 2
+"""How many statements of a kind run concurrently. More would take connections from requests and gain
+little."""
 STANDINGS_A_BATCH = 500
-# What a statement may bring is held in memory at once, and turned into objects on the event loop.
+# All rows of a statement are in memory together, and are turned into objects on the event loop.
 ROWS_A_BATCH = 2_000
 PAGES_A_BATCH = 50
 
@@ -34,9 +35,9 @@ Answer = TypeVar("Answer")
 class CatchUps:
     """Catch-ups of all streams of a process.
 
-    What is asked for while earlier statements are under way goes together in the next one, so that a
-    storm of reconnecting clients takes a few large statements instead of thousands of small ones; whoever
-    asks alone waits for nobody. To be shared by the streams of one event loop.
+    Requests that arrive while statements are running go together into the next one, so that a storm of
+    reconnecting clients takes a few large statements instead of thousands of small ones. A request that is
+    alone does not wait. Shared by the streams of one event loop.
     """
 
     def __init__(self, feeds: FeedReplay, now: Callable[[], float]) -> None:
@@ -47,23 +48,24 @@ class CatchUps:
         self._histories = _Gathering(self._read_histories, size=ROWS_A_BATCH, weigh=_rows_of)
 
     async def standing(self, user: UserId) -> Standing:
-        """Where a feed stands, read after this was called. Raises UnknownUser or Unavailable."""
+        """The standing of a feed, read after this call. Raises UnknownUser or Unavailable."""
         standing = await self._standings.ask(user)
         if standing is None:
             raise UnknownUser
         return standing
 
     async def standings(self, users: Collection[UserId]) -> Mapping[UserId, Standing]:
-        """The same for many; users without a feed are left out. Raises Unavailable if any is not known."""
+        """The same for many users; those without a feed are left out. Raises Unavailable if any read
+        fails.
+        """
         found = await asyncio.gather(*(self._standings.ask(user) for user in users))
         return {user: standing for user, standing in zip(users, found, strict=True) if standing}
 
     async def page(self, user: UserId, after: int, at_least: Cursor) -> FeedHistory:
-        """The first page of what changed in a feed after a version. Raises UnknownUser or Unavailable.
+        """The first page of a feed's changes after a version. Raises UnknownUser or Unavailable.
 
-        `at_least` is a position that the feed has reached and after which the caller misses nothing,
-        because it follows the feed live from there: a page read for somebody else a moment ago will do
-        if it is not older.
+        `at_least` is a position that the feed has reached. The caller follows the feed live from there, so a
+        page that was recently read for another stream is good enough if it is not older.
         """
         page = await self._histories.ask(_Wanted(user, after, at_least))
         if page is None:
@@ -75,7 +77,7 @@ class CatchUps:
         return [standings.get(user) for user in users]
 
     async def _read_histories(self, wanted: Sequence["_Wanted"]) -> Sequence[FeedHistory | None]:
-        """From the recent pages, the rest in one statement."""
+        """Take recent pages from memory, and read the others in one statement."""
         found = {one: page for one in wanted if (page := self._pages.get(one)) is not None}
         missing = list(dict.fromkeys(one.page for one in wanted if one not in found))
         if not missing:
@@ -98,16 +100,16 @@ class _Wanted(NamedTuple):
 
 
 def _rows_of(wanted: _Wanted) -> int:
-    """How many rows a page will have at most, unless the feed has grown; a few even if it is none, so that
-    the pages of a batch are bounded too.
+    """The most rows that a page can have, unless the feed has grown. Not below ROWS_A_BATCH / PAGES_A_BATCH,
+    which bounds the number of pages in a batch.
     """
     return min(max(wanted.at_least.version - wanted.after, ROWS_A_BATCH // PAGES_A_BATCH), REPLAY_LIMIT)
 
 
 class _Gathering(Generic[Key, Answer]):
-    """Gathers what is asked for into batches: whatever waits when one can be started goes with it.
+    """Gathers requests into batches: a new batch takes all that are waiting, up to its size.
 
-    A question never joins a batch that is under way, so that what is answered was read after it was asked.
+    A request never joins a batch that is under way, so its answer is always read after it was made.
     """
 
     def __init__(
@@ -117,19 +119,19 @@ class _Gathering(Generic[Key, Answer]):
         size: int,
         weigh: Callable[[Key], int] = lambda _: 1,
     ) -> None:
-        """`size` is what the keys of a batch may weigh together."""
+        """`size` is the greatest total weight of the keys in a batch."""
         self._read = read
         self._size = size
         self._weigh = weigh
         self._waiting: dict[Key, list[asyncio.Future[Answer]]] = {}
         self._readers: set[object] = set()
-        """Tasks. The event loop alone would not keep them."""
+        """Running tasks. The event loop holds only weak references to them."""
 
     def ask(self, key: Key) -> "asyncio.Future[Answer]":
-        """The answer, for this asker alone: it may be cancelled. Fails with what the batch failed with."""
+        """The answer, as a future of the caller's own that it may cancel. Fails with the batch's error."""
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(key, []).append(answer)
-        if len(self._readers) < BATCHES_AT_ONCE:
+        if len(self._readers) < CONCURRENT_BATCHES:
             self._readers.add(asyncio.create_task(self._run()))
         return answer
 
@@ -137,7 +139,7 @@ class _Gathering(Generic[Key, Answer]):
         try:
             await self._read_all()
         finally:
-            # At once, not in a callback: what is asked for in between would find a reader that has ended.
+            # Not in a done callback: a request made before it ran would count on a reader that has ended.
             self._readers.discard(asyncio.current_task())
 
     async def _read_all(self) -> None:
@@ -145,39 +147,40 @@ class _Gathering(Generic[Key, Answer]):
             try:
                 found = await self._read(list(batch))
                 answered = list(zip(batch.values(), found, strict=True))
-            except Exception as error:  # noqa: BLE001 - whoever asked raises it
+            except Exception as error:  # noqa: BLE001 - the callers raise it
                 _fail(batch, error)
             except BaseException:
                 _fail(batch, Unavailable("The service is stopping."))
                 raise
             else:
                 for answers, answer in answered:
-                    for waiting in _still(answers):
+                    for waiting in _pending(answers):
                         waiting.set_result(answer)
 
     def _next(self) -> dict[Key, list["asyncio.Future[Answer]"]]:
-        """The next batch, without those for whom nobody waits any more."""
+        """The next batch, without requests that were cancelled."""
         batch: dict[Key, list[asyncio.Future[Answer]]] = {}
         weight = 0
         while self._waiting and not batch:
             for key in list(islice(self._waiting, self._size)):
                 if weight + self._weigh(key) > self._size:
                     break
-                if answers := _still(self._waiting.pop(key)):
+                if answers := _pending(self._waiting.pop(key)):
                     batch[key] = answers
                     weight += self._weigh(key)
         return batch
 
 
-def _still(answers: Iterable["asyncio.Future[Answer]"]) -> list["asyncio.Future[Answer]"]:
-    """Those that somebody waits for still."""
+def _pending(answers: Iterable["asyncio.Future[Answer]"]) -> list["asyncio.Future[Answer]"]:
     return [answer for answer in answers if not answer.done()]
 
 
 def _fail(batch: Mapping[Key, Sequence["asyncio.Future[Answer]"]], error: Exception) -> None:
-    """Each gets an exception of its own: one that many raise would grow with each."""
+    """Fail each with an Unavailable of its own: the traceback of a shared one grows each time it is
+    raised.
+    """
     for answers in batch.values():
-        for waiting in _still(answers):
+        for waiting in _pending(answers):
             waiting.set_exception(Unavailable(error.detail) if isinstance(error, Unavailable) else error)
 
 
@@ -189,7 +192,7 @@ class _Kept:
 
 
 class _RecentPages:
-    """Pages read in the last two seconds, the oldest first. Bounded in number and, roughly, in size."""
+    """Pages read in the last CACHED_SECONDS, oldest first. Bounded in number and, roughly, in size."""
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
@@ -197,7 +200,7 @@ class _RecentPages:
         self._size = 0
 
     def get(self, wanted: _Wanted) -> FeedHistory | None:
-        """A page that is not older than it may be."""
+        """The page, if it is kept and not older than `at_least`."""
         self._expire()
         kept = self._held.get(wanted.page)
         if kept is None:
@@ -206,7 +209,7 @@ class _RecentPages:
         return kept.page if feed.epoch == at_least.epoch and feed.version >= at_least.version else None
 
     def keep(self, key: tuple[UserId, int], page: FeedHistory) -> None:
-        """Hold a page instead of the one before."""
+        """Keep a page. It replaces an earlier one."""
         if key in self._held:
             self._size -= self._held.pop(key).size
         kept = _Kept(page, self._now(), _size_of(page))
@@ -226,5 +229,5 @@ class _RecentPages:
 
 
 def _size_of(page: FeedHistory) -> int:
-    """In characters, about. What is short and always there counts for 500."""
+    """The approximate size in characters. The short fields of a notification count as 500."""
     return 500 + sum(500 + len(item.message) + len(item.metadata.text) for item in page.notifications)

@@ -1,4 +1,4 @@
-"""What is known of users' tokens and of producers' keys."""
+"""The contents of user tokens and API keys."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from domain.identifiers import UserId
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """What a valid user token says."""
+    """The claims of a valid user token."""
 
     user_id: UserId
     expires_at: datetime
@@ -29,14 +29,14 @@ class Revocation:
 
 @dataclass(frozen=True, slots=True)
 class LatestRevocations:
-    """Revocations, one for each user; up to `as_of` they are complete, unless a transaction was open."""
+    """Revocations, one per user. They are complete up to `as_of`, except those of open transactions."""
 
     as_of: datetime
     revocations: Sequence[Revocation]
 
 
 class Scope:
-    """What an API key allows."""
+    """What an API key permits."""
 
     PUBLISH = "publish"
     USERS = "users"

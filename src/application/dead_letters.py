@@ -1,4 +1,4 @@
-"""Dead letters: choosing some, and sending their records back once the cause is gone."""
+"""Dead letters: selects some, and replays their records once the cause is gone."""
 
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Mapping
@@ -12,7 +12,7 @@ from application.ports import DeadLetterBox
 
 
 def printable(text: str) -> str:
-    """Text that may come from anybody, with everything escaped that a terminal or a log would act on."""
+    """Untrusted text, with every character escaped that a terminal or a log would interpret."""
     if text.isprintable():
         return text
     return "".join(
@@ -22,20 +22,20 @@ def printable(text: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """Which letters are meant. What is not given restricts nothing."""
+    """Which letters to select. A field that is not given restricts nothing."""
 
     errors: frozenset[str] = frozenset()
-    """Codes and classes of errors."""
+    """Error codes and error classes."""
     since: datetime | None = None
     until: datetime | None = None
-    """This moment itself is outside."""
+    """Exclusive."""
     partition: int | None = None
     positions: frozenset[Position] = frozenset()
     limit: int | None = None
-    """Only the first so many, by partition and offset."""
+    """At most this many, in the order of partition and offset."""
 
     def takes(self, letter: DeadLetter) -> bool:
-        """Whether the letter is meant; the limit aside."""
+        """Whether the letter is selected, apart from the limit."""
         return (
             (not self.errors or letter.code in self.errors or letter.error_class in self.errors)
             and (self.since is None or self.since <= letter.at)
@@ -64,22 +64,22 @@ class ListDeadLetters:
 
 
 UNREADABLE = "unreadable"
-"""The code of a batch of records that could not be unpacked and was given up as a whole."""
+"""The error code of a record batch that could not be unpacked and is one letter as a whole."""
 
 
 class Skip(StrEnum):
     """Why a letter is not replayed."""
 
-    SUPERSEDED = "a later letter is of the same record"
-    EXHAUSTED = "it was tried too often"
+    SUPERSEDED = "a later letter holds the same record"
+    EXHAUSTED = "it has failed too often"
     EMPTY = "it has no value, so there is nothing to store"
-    UNREADABLE = "it is a batch that nobody could unpack, not a record"
-    FOREIGN = "it does not say that it comes from the topic that is replayed to"
+    UNREADABLE = "it is a record batch that could not be unpacked, not a record"
+    FOREIGN = "it is not known to come from the topic that is replayed to"
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a replay would do with each letter of a selection: None is replay it."""
+    """What to do with each letter of a selection: None means replay it."""
 
     steps: Mapping[Position, Skip | None] = field(default_factory=dict)
 
@@ -90,17 +90,17 @@ class Plan:
 
     @property
     def skipped(self) -> Counter[Skip]:
-        """How many are not replayed, by why."""
+        """How many are not replayed, by reason."""
         return Counter(skip for skip in self.steps.values() if skip is not None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplayDeadLetters:
-    """Send the records of dead letters back to their topic.
+    """Write the records of dead letters to the queue again.
 
-    A record may have several letters: a consumer that died before its commit wrote one twice, and a replayed
-    record that failed again has one more. Only the last of them counts. Replaying a record that was stored
-    meanwhile changes nothing, because it has the same id.
+    A record may have several letters: a consumer that dies before its commit writes one twice, and a replayed
+    record that fails again has one more. Only the last of them counts. To replay a record that is already
+    stored changes nothing, because it has the same id.
     """
 
     box: DeadLetterBox
@@ -126,10 +126,12 @@ class ReplayDeadLetters:
         return Plan(steps)
 
     async def __call__(self, plan: Plan) -> AsyncGenerator[DeadLetter, None]:
-        """Replay; yields each letter when its record is durable. Whoever stops asking stops it."""
+        """Replay, and yield each letter once its record is durable. To close the generator stops the
+        replay.
+        """
         left = set(plan.replayed)
         partitions = {position.partition for position in left}
-        async with aclosing(self.box.read(_untold, partitions)) as letters:
+        async with aclosing(self.box.read(_no_progress, partitions)) as letters:
             while left and (letter := await anext(letters, None)) is not None:
                 if letter.position in left:
                     left.remove(letter.position)
@@ -146,12 +148,12 @@ class ReplayDeadLetters:
         return Skip.EXHAUSTED if letter.attempt > max_attempts else None
 
 
-def _untold(_done: int, _total: int) -> None:
-    """Progress of the second reading: what counts by then is what was replayed."""
+def _no_progress(_done: int, _total: int) -> None:
+    """The second reading reports no progress: callers count the replayed letters instead."""
 
 
 class Pace:
-    """A schedule of so many a second. What came late is not made up for by a burst."""
+    """A schedule of `per_second` steps. A delay is not followed by a burst."""
 
     def __init__(self, per_second: float, clock: Callable[[], float]) -> None:
         self._interval = 1 / per_second
@@ -159,7 +161,7 @@ class Pace:
         self._due = clock()
 
     def pause(self) -> float:
-        """Seconds to wait before the next."""
+        """Seconds to wait before the next step."""
         now = self._clock()
         self._due = max(self._due + self._interval, now)
         return self._due - now

@@ -1,4 +1,4 @@
-"""Delivery: from the queue into the feeds, and out to whoever follows them."""
+"""Delivery: from the queue into the feeds, and out to their followers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -16,20 +16,20 @@ from domain.states import RULES, Mark
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What became of a batch."""
+    """The outcome of storing a batch."""
 
     appended: Appended
     refused: tuple[tuple[Draft, Refused], ...] = ()
-    """Drafts that are in no feed, each with the reason: the store will never take them, or they are dated too
-    far ahead."""
+    """Drafts that were not stored, each with the reason: the store will never take them, or they are dated
+    too far ahead."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreNotifications:
     """Store a batch. Nothing is announced before it is committed.
 
-    The two halves are apart so that a consumer can announce one batch while it stores the next; it
-    announces batches in the order in which it stored them. Both may be repeated.
+    Storing and announcing are separate calls, so that a consumer can announce one batch while it stores the
+    next. It announces batches in the order in which it stored them. Both may be repeated.
     """
 
     feeds: FeedWriter
@@ -37,7 +37,7 @@ class StoreNotifications:
     clock: Clock
 
     async def __call__(self, drafts: Sequence[Draft]) -> Stored:
-        """Store what can be stored."""
+        """Store the drafts that can be stored."""
         now = self.clock()
         timely: list[Draft] = []
         ahead: list[tuple[Draft, Refused]] = []
@@ -52,8 +52,8 @@ class StoreNotifications:
         return replace(stored, refused=(*ahead, *stored.refused))
 
     async def _store(self, drafts: Sequence[Draft]) -> Stored:
-        """One draft that the store refuses makes it refuse a whole batch, so a refused batch is halved until
-        the bad drafts are alone.
+        """One bad draft makes the store refuse the whole batch, so a refused batch is halved until the bad
+        drafts are isolated.
         """
         if not drafts:
             return Stored(Appended())
@@ -74,8 +74,8 @@ class StoreNotifications:
         )
 
     async def announce(self, stored: Stored) -> None:
-        """Tell the index and the open streams, also of what had been stored before: a consumer that
-        died between storing and announcing left them behind.
+        """Announce the changes, and the feeds of drafts that were already stored: a consumer that died
+        between storing and announcing has not announced those.
         """
         changes: list[FeedChange] = [*stored.appended.present, *stored.appended.added]
         if changes:
@@ -84,7 +84,7 @@ class StoreNotifications:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MarkDue:
-    """Make the marks whose time has come: what has expired is retracted.
+    """Make the marks that are due: retract expired notifications.
 
     Returns how many notifications changed.
     """
@@ -106,7 +106,7 @@ class MarkDue:
             for user, ids in due.items():
                 changes.append(await self.feeds.mark(user, mark, ids, now))
         finally:
-            # Also when the store went away in the middle: what is marked is not due again.
+            # Also if the store fails halfway: notifications that are marked are not due again.
             if changes:
                 await self.announcer.announce(changes)
         return sum(change.changed for change in changes)

@@ -1,15 +1,15 @@
-"""Why a use case could not be carried out, other than by a rule of the domain.
+"""Why a use case failed, apart from the rules of the domain.
 
 ApplicationError
  ├── Unavailable          a server behind the service is out of reach; the caller may try again
  │    └── Unconfirmed     ... and whether the notification was accepted is unknown
- ├── NotAuthenticated     nobody we know
- │    └── Revoked         ... any more: the token is dead before it expired
- ├── NotAllowed           somebody we know, who may not do this
- ├── KeyReused            an idempotency key came back with another body
+ ├── NotAuthenticated     the credentials are missing or not valid
+ │    └── Revoked         ... because of a revocation
+ ├── NotAllowed           the credentials are valid, but do not allow this
+ ├── KeyReused            an idempotency key was used again with another body
  ├── Refused              the store will never take this data
- ├── Stuck                a process that could work does not, and should be started anew
- └── UnknownDeadLetter    there is none at this place
+ ├── Stuck                a process could work but makes no progress, and should be restarted
+ └── UnknownDeadLetter    there is no dead letter at this position
 """
 
 from uuid import UUID
@@ -27,7 +27,7 @@ class Unavailable(ApplicationError):
     """A server that this needs is out of reach. Try again shortly."""
 
     retry_seconds = 1
-    """After how long it makes sense to try again."""
+    """How long to wait before another try."""
 
 
 class Unconfirmed(Unavailable):
@@ -39,7 +39,7 @@ class Unconfirmed(Unavailable):
 
 
 class Refused(ApplicationError):
-    """The store refuses the data itself; trying again would end the same way."""
+    """The store refuses this data; another try would fail in the same way."""
 
     def __init__(self, code: str, detail: str | None = None) -> None:
         self.code = code
@@ -63,7 +63,7 @@ class KeyReused(ApplicationError):
 
 
 class Stuck(ApplicationError):
-    """The process stands still although there is work and everything is in reach. Start it again."""
+    """The process makes no progress although there is work and every server is in reach. Restart it."""
 
 
 class UnknownDeadLetter(ApplicationError):

@@ -1,4 +1,4 @@
-"""What is known of a feed at one moment."""
+"""Feeds as the store returns them: pages, standings, histories, and the outcomes of changes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,19 +11,19 @@ from domain.notification import Draft, Notification
 
 @dataclass(frozen=True, slots=True)
 class Appended:
-    """What became of a batch of drafts."""
+    """The outcome of storing drafts."""
 
     added: tuple[Added, ...] = ()
     """One change for each feed that grew."""
     present: tuple[Settled, ...] = ()
-    """Feeds of drafts that were stored before: nothing changed, but followers may have missed it."""
+    """Feeds of drafts that were already stored: nothing changed, but streams may have missed them."""
     unknown: tuple[Draft, ...] = ()
     """Drafts for unknown users."""
 
 
 @dataclass(frozen=True, slots=True)
 class FeedPage:
-    """Part of a view, newest first, true for `feed.version`."""
+    """Part of a view, newest first, as of `feed.version`."""
 
     feed: Feed
     notifications: tuple[Notification, ...]
@@ -32,17 +32,17 @@ class FeedPage:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Where a feed stands, and from which version on it can be replayed."""
+    """Where a feed is now, and from which version on it can be replayed."""
 
     feed: Feed
     horizon: int = 0
-    """Changes up to this version may be gone: a client below it must reload."""
+    """Changes up to this version may have been pruned: a client below it must reload."""
 
 
 @dataclass(frozen=True, slots=True)
 class FeedHistory:
-    """The changes after a version: notifications as they are now, in version order, true for
-    `feed.version`. Below the horizon some may be missing.
+    """The changes after a version: notifications as they are now, in version order, as of `feed.version`.
+    Below the horizon some may be missing.
     """
 
     feed: Feed
@@ -66,13 +66,13 @@ class Pruned:
     """The changed feeds, as they are now."""
     notifications: int
     last: Spot | None
-    """The last notification it looked at; None if there was none."""
+    """The last notification that it examined; None if there was none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Dropped:
-    """What became of the partitions of earlier months."""
+    """Which partitions of earlier months were dropped, and which were kept."""
 
     dropped: Sequence[str]
     kept: Sequence[str]
-    """Those that are in use or not empty."""
+    """Partitions that are in use or not empty."""

@@ -1,4 +1,4 @@
-"""The inbox: what a user sees of its feed, and what it changes in it."""
+"""The inbox: users read their feeds, and mark notifications."""
 
 import asyncio
 from collections.abc import Awaitable, Sequence
@@ -71,7 +71,7 @@ class ListNotifications:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CountUnread:
-    """How many notifications the user has not read, and the position at which that is so.
+    """The number of unread notifications, and the position of the feed at which it is exact.
 
     Raises UnknownUser.
     """
@@ -86,8 +86,8 @@ class CountUnread:
 class MarkNotifications:
     """Mark notifications of a user.
 
-    Those already in that state are left alone; ids that are not the user's are skipped. The index and every
-    open stream of the user know of it when this returns. Raises UnknownUser.
+    Notifications already in that state and ids that are not the user's are skipped. The change is announced
+    when this returns. Raises UnknownUser.
     """
 
     feeds: FeedMarks
@@ -102,8 +102,8 @@ class MarkNotifications:
         up_to: str | None = None,
         until: datetime | None = None,
     ) -> Marked:
-        """Mark these, or everything up to the cursor of what the client has seen. `until` is the time of a
-        mark that takes one.
+        """Mark `ids`, or everything up to the cursor `up_to`. `until` is the time of a mark that takes one.
+        Raises Invalid.
         """
         at = RULES[mark].time(self.clock(), until)
         if ids is not None and up_to is None:
@@ -116,22 +116,22 @@ class MarkNotifications:
         self, user: UserId, mark: Mark, ids: Sequence[NotificationId], at: datetime
     ) -> Marked:
         if len(ids) > MARK_LIMIT:
-            raise Invalid([FieldError("ids", f"must be at most {MARK_LIMIT}")])
+            raise Invalid([FieldError("ids", f"must be at most {MARK_LIMIT} ids")])
         return await self._announced(self.feeds.mark(user, mark, ids, at))
 
     async def _mark_up_to(self, user: UserId, mark: Mark, cursor: Cursor, at: datetime) -> Marked:
         if (await self.feeds.feed(user)).epoch != cursor.epoch:
-            raise Invalid([FieldError("up_to", "is a cursor of another life of this feed; reload")])
+            raise Invalid([FieldError("up_to", "is a cursor of an earlier life of this feed; reload")])
         return await self._announced(self.feeds.mark_up_to(user, mark, cursor.version, at))
 
     async def _announced(self, marking: Awaitable[Marked]) -> Marked:
-        """Mark and announce, to the end even if whoever asked is gone: a socket that closes in between
-        must not leave a change that nobody was told of.
+        """Mark and announce, even if the caller is cancelled: a socket that closes in between must not leave
+        a change that is not announced.
         """
         return await asyncio.shield(asyncio.ensure_future(self._mark_and_announce(marking)))
 
     async def _mark_and_announce(self, marking: Awaitable[Marked]) -> Marked:
-        """What changed nothing is announced too: it heals followers that missed it the first time."""
+        """A mark that changed nothing is announced too, for streams that missed the first announcement."""
         marked = await marking
         await self.announcer.announce([marked if marked.changed else Settled(marked.feed)])
         return marked
@@ -139,9 +139,9 @@ class MarkNotifications:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MarkRead:
-    """Mark one notification read and return it. The first time stays.
+    """Mark one notification read and return it. An earlier `read_at` stays.
 
-    Raises UnknownNotification, for one of another user as for one that never was.
+    Raises UnknownNotification, also for a notification of another user.
     """
 
     mark_notifications: MarkNotifications
@@ -155,5 +155,5 @@ class MarkRead:
 
 
 def rendered(page: FeedPage, render: Render) -> RenderedPage:
-    """Turn entities into what travels."""
+    """A page with its notifications rendered."""
     return RenderedPage(page.feed, [render(item) for item in page.notifications], page.more)

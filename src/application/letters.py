@@ -1,4 +1,4 @@
-"""Dead letters as they are read again."""
+"""Dead letters, as they are read from their topic."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import NamedTuple, TypeAlias
 
 
 class Position(NamedTuple):
-    """Where a dead letter lies."""
+    """The place of a dead letter in its topic."""
 
     partition: int
     offset: int
@@ -18,7 +18,7 @@ class Position(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeadLetter:
-    """A record that could not be stored, and the reason. Everything in it may be hostile."""
+    """A record that could not be stored, and the reason. Nothing in it can be trusted."""
 
     position: Position
     at: datetime
@@ -39,4 +39,4 @@ class DeadLetter:
 
 
 Progress: TypeAlias = Callable[[int, int], None]
-"""Called with how many letters were read, and about how many there are."""
+"""Called with the number of letters read so far and their approximate total."""

@@ -1,4 +1,4 @@
-"""Pages of a feed as they are sent: notifications that were rendered once."""
+"""Pages of a feed as they are sent, with rendered notifications."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ Rendered = NewType("Rendered", bytes)
 
 @dataclass(frozen=True, slots=True)
 class RenderedPage:
-    """Part of a view of a feed as it is sent: newest first, true for `feed.version`."""
+    """Part of a view as it is sent, newest first, as of `feed.version`."""
 
     feed: Feed
     items: Sequence[Rendered]
@@ -22,7 +22,7 @@ class RenderedPage:
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """The index cannot answer. The holder of a lease may load what it reads from the store next."""
+    """The index cannot answer. With a lease, the caller may load what it then reads from the store."""
 
     lease: str | None
 
@@ -34,4 +34,4 @@ class IndexEntry:
     feed: Feed
     held: tuple[tuple[NotificationId, int], ...]
     complete: bool
-    """Whether it claims to hold everything that is unread."""
+    """Whether it claims to hold every unread notification."""

@@ -1,4 +1,4 @@
-"""Pruning: notifications are kept for some months."""
+"""Pruning: deletes notifications older than the retention."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -9,17 +9,17 @@ from application.ports import Announcer, Clock, Retention
 from domain.errors import FieldError, Invalid
 from domain.feed import Settled
 
-PRUNED_AT_ONCE = 1_000
+PRUNE_BATCH = 1_000
 _PASSES = 3
-"""How often it begins anew because something old was stored meanwhile."""
+"""How many passes it makes, because old notifications may be stored in the meantime."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PruneFeeds:
-    """Delete what is older than the current month and so many whole months before it.
+    """Delete notifications older than the current month and the `keep_months` months before it.
 
-    Each batch is true by itself: it can be ended at any moment and begun again. Whoever follows a feed is
-    told that it changed, and a client whose position is older has to reload.
+    Each batch is complete by itself: pruning can stop at any moment and be started again. Changed feeds are
+    announced, and clients with an older position must reload.
     """
 
     retention: Retention
@@ -27,9 +27,9 @@ class PruneFeeds:
     clock: Clock
 
     async def __call__(self, keep_months: int) -> AsyncIterator[Pruned | Dropped]:
-        """Yield what each batch deleted, at last what became of the partitions.
+        """Yield what each batch deleted, and after each pass which partitions were dropped.
 
-        Raises Unavailable, and Invalid for less than a month.
+        Raises Unavailable, and Invalid for less than one month.
         """
         if keep_months < 1:
             raise Invalid([FieldError("keep_months", "must be at least 1")])
@@ -45,7 +45,7 @@ class PruneFeeds:
     async def _prune(self, before: datetime) -> AsyncIterator[Pruned]:
         after = None
         while True:
-            pruned = await self.retention.prune(before, after, PRUNED_AT_ONCE)
+            pruned = await self.retention.prune(before, after, PRUNE_BATCH)
             if pruned.last is None:
                 return
             if pruned.feeds:
@@ -55,7 +55,7 @@ class PruneFeeds:
 
 
 def first_kept(now: datetime, keep_months: int) -> datetime:
-    """The first moment of the first month that is kept, in UTC."""
+    """The first moment of the first month that is kept, in UTC. Raises Invalid."""
     utc = now.astimezone(UTC)
     months = utc.year * 12 + utc.month - 1 - keep_months
     if months < 12:

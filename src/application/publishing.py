@@ -13,7 +13,7 @@ from domain.notification import Content, Draft
 
 @dataclass(frozen=True, slots=True)
 class Idempotency:
-    """A producer's promise that requests with this key and fingerprint are one and the same."""
+    """A producer's promise that requests with this key and fingerprint are the same request."""
 
     producer: str
     key: str
@@ -37,7 +37,7 @@ class PublishNotification:
         now = self.clock()
         if content.expires_at is not None and content.expires_at <= now:
             raise Invalid([FieldError("expires_at", "must be in the future")])
-        if content.user_id in await strangers(self.users, [content.user_id]):
+        if content.user_id in await unknown_users(self.users, [content.user_id]):
             raise UnknownUser
         notification_id = self.new_id()
         if idempotency is not None:
@@ -48,9 +48,9 @@ class PublishNotification:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishBatch:
-    """Accept many notifications, each on its own: a bad one spoils only itself.
+    """Accept many notifications, each on its own.
 
-    Takes contents, or the error that an item has already; returns for each its id or its error.
+    Takes for each item its content, or the error that it already has. Returns its id or its error.
     """
 
     users: Users
@@ -66,7 +66,7 @@ class PublishBatch:
         first = self.new_id()
         if idempotency is not None:
             first = await _claim(self.keys, idempotency, first)
-        unknown = await strangers(
+        unknown = await unknown_users(
             self.users, list({item.user_id for item in items if isinstance(item, Content)})
         )
         results: list[NotificationId | DomainError | Unconfirmed] = []
@@ -96,11 +96,11 @@ def nth_id(first: NotificationId, position: int) -> NotificationId:
     return NotificationId(UUID(int=first.int + position))
 
 
-async def strangers(users: Users, ids: Sequence[UserId]) -> frozenset[UserId]:
+async def unknown_users(users: Users, ids: Sequence[UserId]) -> frozenset[UserId]:
     """Which of these users do not exist.
 
-    With the store away nobody is called a stranger: publishing goes on, and what is meant for somebody
-    who does not exist is found out when it is stored.
+    Empty if the store is out of reach: publishing goes on, and the consumer finds the unknown users when it
+    stores the notifications.
     """
     try:
         return frozenset(ids) - await users.known(ids)

@@ -1,4 +1,4 @@
-"""Reconciling: whether the unread index says what the store says, measured and repaired."""
+"""Reconciling: compares the unread index with the store, and repairs it."""
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,12 +20,12 @@ class Mismatch(StrEnum):
     STALE = "stale"
     """It is behind: a change was committed and never announced."""
     WRONG = "wrong"
-    """It claims a version and holds something else than the feed held then, or the feed never was there."""
+    """It differs from what the feed held at its version, or the feed never had that version."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reconciled:
-    """What a check of some entries found."""
+    """The result of a check."""
 
     checked: int = 0
     mismatches: Mapping[UserId, Mismatch] = field(default_factory=dict)
@@ -33,15 +33,15 @@ class Reconciled:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReconcileIndex:
-    """Compare entries of the index with the store, and have those forgotten that differ.
+    """Compare index entries with the store, and drop those that differ.
 
     The entry is read first, then the feed, so that the feed is never the older of the two:
 
-    - at one version both must hold the same: an entry that does not is wrong;
-    - an entry that is behind may only not have been told yet. It is read again after `patience` seconds,
-      in which every announcement arrives. By then it must have reached the version that the feed had at
-      first, or be gone; else it is stale;
-    - an entry that is ahead of the feed, twice, is wrong: no announcement comes before its commit.
+    - an entry with the feed's version must hold what the feed holds; otherwise it is wrong;
+    - an entry that is behind may still be waiting for an announcement. It is read again after `patience`
+      seconds, in which every announcement arrives. By then it must have reached the version that the feed
+      had at first, or be gone; otherwise it is stale;
+    - an entry that is ahead of the feed both times is wrong: no announcement comes before its commit.
     """
 
     index: UnreadIndex
@@ -50,7 +50,7 @@ class ReconcileIndex:
     patience: float = 2.0
 
     async def __call__(self, count: int) -> Reconciled:
-        """Check up to so many. Raises Unavailable if the store is out of reach."""
+        """Check up to `count` entries. Raises Unavailable if the store is out of reach."""
         checked = 0
         suspects: dict[UserId, FeedPage | None] = {}
         mismatches: dict[UserId, Mismatch] = {}
@@ -85,7 +85,9 @@ class ReconcileIndex:
             return entry, None
 
     async def _repair(self, stale: Sequence[Settled], wrong: Iterable[UserId]) -> None:
-        """What is behind is announced, for the open streams have missed it as well; the index drops it."""
+        """Announce the feeds of stale entries: streams have missed the change too, and the index drops the
+        entry. Drop wrong entries.
+        """
         if stale:
             await self.announcer.announce(stale)
         for user in wrong:
@@ -93,7 +95,7 @@ class ReconcileIndex:
 
 
 def _judge(entry: IndexEntry, page: FeedPage | None, before: FeedPage | None) -> Mismatch | None:
-    """What an entry is that did not match, now that the announcements of the feed as it was before came."""
+    """How an entry differs that did not match at first, after the announcements up to `before` arrived."""
     if page is None:
         return Mismatch.WRONG
     if entry.feed.cursor == page.feed.cursor:
@@ -106,9 +108,9 @@ def _judge(entry: IndexEntry, page: FeedPage | None, before: FeedPage | None) ->
 
 
 def _same(entry: IndexEntry, page: FeedPage) -> bool:
-    """Whether an entry says what the feed says at that version. It may hold fewer, but no others.
+    """Whether an entry matches the feed at the same version. It may hold fewer notifications, but no others.
 
-    An id and a version are enough: whatever changes a notification gives it a new version.
+    To compare ids and versions is enough: every change of a notification gives it a new version.
     """
     newest = tuple((item.id, item.version) for item in page.notifications)
     if entry.feed != page.feed or entry.held != newest[: len(entry.held)]:

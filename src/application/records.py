@@ -1,4 +1,4 @@
-"""What a consumer reads: records by partition, each with what can be made of it."""
+"""What a consumer reads: records by partition, each with its draft or the reason why it has none."""
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ class Partition(NamedTuple):
 
 
 class Undecodable(Exception):
-    """A record is no notification."""
+    """A record is not a notification."""
 
     def __init__(self, code: str, detail: str) -> None:
         self.code = code
@@ -23,7 +23,7 @@ class Undecodable(Exception):
 
 
 class NotRead(Exception):
-    """A read of all partitions failed. They are back where they were, paused: each is to be read alone."""
+    """A read of all partitions failed. They are rewound and paused: each must be read alone."""
 
     def __init__(self, partitions: Collection[Partition], reason: str) -> None:
         self.partitions = partitions
@@ -31,10 +31,10 @@ class NotRead(Exception):
 
 
 Entry: TypeAlias = tuple[Any, Draft | Undecodable]
-"""A record as the queue has it, with what can be made of it."""
+"""A record of the queue, with its draft or the reason why it has none."""
 
 Failure: TypeAlias = tuple[Any, str, str]
-"""A record that is in no feed, with an error code and a readable reason."""
+"""A record that cannot be stored, with an error code and a readable reason."""
 
 
 @dataclass(slots=True)
@@ -67,7 +67,7 @@ class Batch:
 
     @property
     def drafts(self) -> list[Draft]:
-        """What can be stored."""
+        """The drafts of its records."""
         return [made for part in self.parts for _, made in part.entries if isinstance(made, Draft)]
 
     @property

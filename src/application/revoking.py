@@ -1,4 +1,4 @@
-"""Revoking: users who are locked out, and tokens that are dead before they expire."""
+"""Revoking: disables users, and invalidates tokens before they expire."""
 
 import logging
 from asyncio import sleep
@@ -14,16 +14,16 @@ from domain.identifiers import UserId
 logger = logging.getLogger(__name__)
 
 _EVERY_SECONDS = 2.0
-# A revocation is seen once it is committed, with the time at which it was made. No transaction of ours lives
-# this long; and the clock of the store may go back by as much when another server takes over.
+# A revocation is visible from its commit on, with the time at which it was made. No transaction takes this
+# long, and a failover may set the store's clock back by as much.
 _OVERLAP = timedelta(seconds=60)
 _NEVER = datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DisableUser:
-    """Lock a user out: no log-in, and every token is dead, also one that is issued later. The feed is kept,
-    and goes on. Doing it again changes nothing. Raises UnknownUser.
+    """Disable a user: no log-in, and no valid token, including those issued later. The feed goes on. To
+    repeat it changes nothing. Raises UnknownUser.
     """
 
     users: Users
@@ -34,8 +34,8 @@ class DisableUser:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EnableUser:
-    """Let a disabled user in again, with tokens issued from now on: earlier ones stay dead. Does nothing to
-    one who is not disabled. Raises UnknownUser.
+    """Enable a disabled user. Tokens issued until now stay invalid. Does nothing if the user is not disabled.
+    Raises UnknownUser.
     """
 
     users: Users
@@ -46,7 +46,7 @@ class EnableUser:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RevokeTokens:
-    """Sign a user out everywhere: every token issued until now is dead. Raises UnknownUser."""
+    """Sign a user out everywhere: invalidate every token issued until now. Raises UnknownUser."""
 
     users: Users
 
@@ -55,45 +55,45 @@ class RevokeTokens:
 
 
 class Revocations:
-    """What a process knows of dead tokens, so that nobody waits for the store to learn it.
+    """The revocations that a process knows, so that no check of a token waits for the store.
 
-    It asks the store every 2 s what is new. While the store is away it keeps what it knows. Nothing is ever
-    forgotten: a token may live for as long as the application that minted it liked.
+    They are refreshed every 2 s, and kept while the store is out of reach. None is ever dropped: an
+    application may mint tokens with any lifetime.
     """
 
     def __init__(self, users: Users) -> None:
         self._users = users
-        self._good_from: dict[UserId, datetime] = {}
-        """From when on a token must have been issued to be good."""
+        self._valid_from: dict[UserId, datetime] = {}
+        """Tokens issued before this time are invalid."""
         self._as_of: datetime | None = None
         self._away = False
 
-    def dead(self, claims: Claims) -> bool:
-        """Whether the token that said this was revoked, or its user is disabled."""
-        good_from = self._good_from.get(claims.user_id)
-        return good_from is not None and claims.issued_at < good_from
+    def is_revoked(self, claims: Claims) -> bool:
+        """Whether the token with these claims was revoked, or its user is disabled."""
+        valid_from = self._valid_from.get(claims.user_id)
+        return valid_from is not None and claims.issued_at < valid_from
 
     async def run(self) -> None:
-        """Keep up with the store, for ever."""
+        """Refresh periodically, forever."""
         while True:
             await sleep(_EVERY_SECONDS)
             await self.refresh()
 
     async def refresh(self) -> None:
-        """Learn what the store knows by now. Without the store nothing changes."""
+        """Read new revocations from the store. If it is out of reach, nothing changes."""
         try:
             latest = await self._users.revocations(self._as_of and self._as_of - _OVERLAP)
         except Unavailable as error:
             if not self._away:
-                logger.warning("revoked tokens are not read: %s", error)
+                logger.warning("revocations cannot be read: %s", error)
             self._away = True
             return
         if self._away:
-            logger.info("revoked tokens are read again")
+            logger.info("revocations are read again")
         self._away = False
         self._as_of = latest.as_of
         self._learn(latest.revocations)
 
     def _learn(self, revocations: Iterable[Revocation]) -> None:
         for revocation in revocations:
-            self._good_from[revocation.user_id] = _NEVER if revocation.disabled else revocation.at
+            self._valid_from[revocation.user_id] = _NEVER if revocation.disabled else revocation.at

@@ -1,4 +1,4 @@
-"""What travels to a live stream."""
+"""Frames: changes as they are carried to live streams."""
 
 from dataclasses import dataclass
 
@@ -7,16 +7,16 @@ from domain.identifiers import UserId
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """A change as it travels to streams, encoded once."""
+    """A change, encoded once for all streams."""
 
     user_id: UserId
     epoch: str
     prev: int
     version: int
     text: str
-    """The JSON of the frame; empty for a bare position: a client below its version has missed something."""
+    """The JSON of the frame. Empty for a bare position: a client below its version has missed something."""
     unread_ids: tuple[str, ...] = ()
-    """Ids of new notifications in it, for streams that mark as read what they deliver."""
+    """Ids of its new notifications, for streams that mark read what they deliver."""
     accepted_at: float | None = None
     """When the oldest notification in it was accepted (Unix seconds)."""
 

@@ -362,7 +362,7 @@ async def test_a_record_that_fails_again_counts_on_until_it_is_left_alone(world:
         assert (letter.key, letter.value) == (b"eve", value("eve"))
         assert (letter.record, letter.first_failed_at) == (first.record, first.first_failed_at)
     assert refused.status == 1
-    assert "1 left alone: it was tried too often" in refused.err
+    assert "1 left alone: it has failed too often" in refused.err
     assert "2 left alone: a later letter" in refused.err
     assert after == before
 
@@ -382,7 +382,7 @@ async def test_doubles_are_replayed_once_and_a_dry_run_changes_nothing(world: Wo
     assert await world.counts() == before
     assert dry.status == 0
     assert dry.out == [
-        "0:0  left alone: a later letter is of the same record",
+        "0:0  left alone: a later letter holds the same record",
         f"0:1  to {world.topic}",
         f"0:2  to {world.topic}",
     ]

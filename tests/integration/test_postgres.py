@@ -413,11 +413,11 @@ async def test_a_revocation_not_committed_yet_is_seen_with_the_overlap(
         await users.revoke_tokens(BOB)
         await revocations.refresh()
         await revocations.refresh()
-        assert (revocations.dead(adas), revocations.dead(bobs)) == (False, True)
+        assert (revocations.is_revoked(adas), revocations.is_revoked(bobs)) == (False, True)
 
     await revocations.refresh()
 
-    assert revocations.dead(adas)
+    assert revocations.is_revoked(adas)
 
 
 async def test_who_was_seen_is_known_when_there_are_too_many_to_remember(

@@ -131,14 +131,14 @@ async def test_a_process_without_postgres_keeps_what_it_knows_and_learns_the_res
         await eventually(lambda: _are(401, "ada", ada), "Ada is refused", LATEST_SECONDS)
 
         proxy.down()
-        await eventually(lambda: "revoked tokens are not read" in far.process.log_tail(), "it noticed")
+        await eventually(lambda: "revocations cannot be read" in far.process.log_tail(), "it noticed")
         await change(producer, "bob", "revoke-tokens")
         assert await status(ada, "ada") == 401
 
         proxy.heal()
         took = await timed(lambda: _are(401, "bob", bob), "Bob is refused", LATEST_SECONDS)
         run.note(seconds_until_refused_after_postgres_was_back=took)
-        assert "revoked tokens are read again" in far.process.log_tail()
+        assert "revocations are read again" in far.process.log_tail()
         async with far.client("bob") as newer:
             assert await status(newer, "bob") == 200
 

@@ -522,7 +522,7 @@ async def test_who_was_disabled_and_enabled_between_two_looks_is_signed_out(two:
 
     await two.revocations.refresh()
 
-    assert two.revocations.dead(open_stream)
+    assert two.revocations.is_revoked(open_stream)
 
 
 async def test_what_was_revoked_before_the_process_began_is_known(two: Accounts) -> None:
@@ -534,7 +534,7 @@ async def test_what_was_revoked_before_the_process_began_is_known(two: Accounts)
 
     await later.refresh()
 
-    assert later.dead(old)
+    assert later.is_revoked(old)
 
 
 async def test_what_is_committed_with_an_earlier_time_is_seen(two: Accounts) -> None:
@@ -549,7 +549,7 @@ async def test_what_is_committed_with_an_earlier_time_is_seen(two: Accounts) -> 
     two.clock.advance(seconds=32)
     await two.revocations.refresh()
 
-    assert two.revocations.dead(held)
+    assert two.revocations.is_revoked(held)
 
 
 async def test_only_what_is_new_is_asked_for(two: Accounts, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -583,13 +583,13 @@ async def test_with_the_store_away_what_is_known_stays_and_the_rest_comes_later(
     for _ in range(3):
         two.clock.advance(minutes=10)
         await two.revocations.refresh()
-    assert (two.revocations.dead(adas), two.revocations.dead(bobs)) == (True, False)
+    assert (two.revocations.is_revoked(adas), two.revocations.is_revoked(bobs)) == (True, False)
     assert [record.levelname for record in caplog.records] == ["WARNING"]
 
     two.users.away = False
     for _ in range(2):
         await two.revocations.refresh()
-    assert two.revocations.dead(bobs)
+    assert two.revocations.is_revoked(bobs)
     assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
 
 
@@ -602,7 +602,7 @@ async def test_the_store_is_asked_again_and_again(two: Accounts, monkeypatch: py
             held = claims(two, user)
             await two.disable(user)
             async with asyncio.timeout(10):
-                while not revocations.dead(held):  # noqa: ASYNC110 - what it waits for has no event
+                while not revocations.is_revoked(held):  # noqa: ASYNC110 - what it waits for has no event
                     await asyncio.sleep(0.001)
     finally:
         running.cancel()

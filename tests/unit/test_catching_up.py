@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from application.catching_up import (
-    BATCHES_AT_ONCE,
     CACHED_CHARACTERS,
     CACHED_PAGES,
     CACHED_SECONDS,
+    CONCURRENT_BATCHES,
     PAGES_A_BATCH,
     REPLAY_LIMIT,
     ROWS_A_BATCH,
@@ -143,7 +143,7 @@ async def filled(feeds: WatchedFeeds, catch_ups: CatchUps) -> list["asyncio.Task
     """As many statements under way as may be."""
     feeds.hold()
     tasks: list[asyncio.Task[Standing]] = []
-    for nth in range(BATCHES_AT_ONCE):
+    for nth in range(CONCURRENT_BATCHES):
         tasks += started(catch_ups.standing(ADA))
         await until(lambda count=nth + 1: feeds.under_way == count)  # type: ignore[misc]
     return tasks
@@ -173,7 +173,7 @@ async def test_of_many_standings_those_without_a_feed_are_left_out(
 async def test_who_asks_alone_waits_for_nothing(feeds: WatchedFeeds, catch_ups: CatchUps) -> None:
     feeds.hold()
 
-    for nth in range(BATCHES_AT_ONCE):
+    for nth in range(CONCURRENT_BATCHES):
         asked = started(catch_ups.standing(ADA))
         await until(lambda count=nth + 1: feeds.under_way == count)  # type: ignore[misc]
         assert not asked[0].done()
@@ -196,12 +196,12 @@ async def test_what_is_asked_while_statements_are_under_way_goes_together_in_the
     for user in many(100):
         rest += started(catch_ups.standing(user))
         await turns(2)
-    assert len(feeds.asked) == BATCHES_AT_ONCE
+    assert len(feeds.asked) == CONCURRENT_BATCHES
 
     feeds.let_go()
     await asyncio.gather(*first, *rest)
 
-    assert feeds.asked[BATCHES_AT_ONCE:] == [many(100)]
+    assert feeds.asked[CONCURRENT_BATCHES:] == [many(100)]
 
 
 async def test_a_storm_takes_few_statements_and_few_at_once(feeds: WatchedFeeds, catch_ups: CatchUps) -> None:
@@ -209,12 +209,12 @@ async def test_a_storm_takes_few_statements_and_few_at_once(feeds: WatchedFeeds,
     storm = started(*(catch_ups.standing(user) for user in users), catch_ups.standings(users))
 
     feeds.hold()
-    await until(lambda: feeds.under_way == BATCHES_AT_ONCE)
+    await until(lambda: feeds.under_way == CONCURRENT_BATCHES)
     await turns()
     feeds.let_go()
     await asyncio.gather(*storm)
 
-    assert feeds.most_under_way == BATCHES_AT_ONCE
+    assert feeds.most_under_way == CONCURRENT_BATCHES
     assert [len(asked) for asked in feeds.asked] == [STANDINGS_A_BATCH, STANDINGS_A_BATCH, 1]
 
 
@@ -229,9 +229,11 @@ async def test_what_is_asked_is_answered_with_what_was_read_after_it_was_asked(
 
     feeds.let_go()
 
-    assert [standing.feed.version for standing in await asyncio.gather(*under_way)] == [0] * BATCHES_AT_ONCE
+    assert [standing.feed.version for standing in await asyncio.gather(*under_way)] == [
+        0
+    ] * CONCURRENT_BATCHES
     assert [standing.feed.version for standing in await asyncio.gather(*later)] == [1, 1]
-    assert feeds.asked[BATCHES_AT_ONCE:] == [[ADA]]
+    assert feeds.asked[CONCURRENT_BATCHES:] == [[ADA]]
 
 
 # --- those who give up, and what fails ---
@@ -254,7 +256,7 @@ async def test_for_whom_nobody_waits_any_more_nothing_is_read(
     feeds: WatchedFeeds, catch_ups: CatchUps
 ) -> None:
     under_way = await filled(feeds, catch_ups)
-    gone = started(*(catch_ups.standing(user) for user in many(BATCHES_AT_ONCE * STANDINGS_A_BATCH + 1)))
+    gone = started(*(catch_ups.standing(user) for user in many(CONCURRENT_BATCHES * STANDINGS_A_BATCH + 1)))
     (stays,) = started(catch_ups.standing(BOB))
     await turns()
     for task in gone:
@@ -264,7 +266,7 @@ async def test_for_whom_nobody_waits_any_more_nothing_is_read(
     await asyncio.gather(*under_way)
 
     assert (await stays).feed.user_id == BOB
-    assert feeds.asked[BATCHES_AT_ONCE:] == [[BOB]]
+    assert feeds.asked[CONCURRENT_BATCHES:] == [[BOB]]
 
 
 async def test_many_that_are_given_up_leave_the_others(feeds: WatchedFeeds, catch_ups: CatchUps) -> None:
@@ -279,7 +281,7 @@ async def test_many_that_are_given_up_leave_the_others(feeds: WatchedFeeds, catc
 
 
 async def test_a_batch_that_fails_fails_for_its_own_alone(feeds: WatchedFeeds, catch_ups: CatchUps) -> None:
-    feeds.failing = [Unavailable("The store is out of reach.")] * BATCHES_AT_ONCE
+    feeds.failing = [Unavailable("The store is out of reach.")] * CONCURRENT_BATCHES
     under_way = await filled(feeds, catch_ups)
     (next_one,) = started(catch_ups.standing(BOB))
     await turns()
@@ -375,7 +377,7 @@ async def test_a_storm_of_catch_ups_takes_few_statements_and_few_at_once(
 
     assert all(versions(pages) == [2] for pages in found)
     assert len(feeds.asked) == 1_000 // STANDINGS_A_BATCH + 1_000 // PAGES_A_BATCH
-    assert feeds.most_under_way <= 2 * BATCHES_AT_ONCE
+    assert feeds.most_under_way <= 2 * CONCURRENT_BATCHES
     assert max(len(asked) for asked in feeds.asked[1_000 // STANDINGS_A_BATCH :]) == PAGES_A_BATCH
 
 

@@ -128,7 +128,7 @@ async def test_one_who_died_before_announcing_is_made_good_for_by_the_redelivery
     assert (await fetch(ADA, 10)).feed.version == 1
 
 
-async def test_drafts_for_strangers_are_handed_back(memory: Memory, store: StoreNotifications) -> None:
+async def test_drafts_for_unknown_users_are_handed_back(memory: Memory, store: StoreNotifications) -> None:
     stranger: Draft = a_draft(1, UserId("nobody"))
 
     stored = await store([stranger, a_draft(2)])

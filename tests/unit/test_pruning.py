@@ -9,7 +9,7 @@ import pytest
 from application.errors import Unavailable
 from application.feeds import Dropped, Pruned
 from application.pages import Missing, RenderedPage
-from application.pruning import PRUNED_AT_ONCE, PruneFeeds, first_kept
+from application.pruning import PRUNE_BATCH, PruneFeeds, first_kept
 from domain.errors import Invalid
 from domain.feed import Settled
 from tests.build import ADA, BOB, a_draft, a_user
@@ -50,7 +50,7 @@ async def test_what_is_older_than_the_months_to_keep_goes(memory: Memory, inside
 
 
 async def test_who_follows_is_told_after_each_batch(memory: Memory, inside: Container) -> None:
-    await memory.feeds.append([a_draft(n, at=OLD) for n in range(PRUNED_AT_ONCE)])
+    await memory.feeds.append([a_draft(n, at=OLD) for n in range(PRUNE_BATCH)])
     await memory.feeds.append([a_draft(1, BOB, at=OLD), a_draft(2, BOB)])
     await inside.fetch_unread()(BOB, 10)
     assert isinstance(await memory.index.page(BOB, 10, None), RenderedPage)
@@ -71,7 +71,7 @@ async def test_who_follows_is_told_after_each_batch(memory: Memory, inside: Cont
 
 
 async def test_it_may_be_ended_between_batches_and_begun_again(memory: Memory, inside: Container) -> None:
-    await memory.feeds.append([a_draft(n, at=OLD) for n in range(PRUNED_AT_ONCE + 5)])
+    await memory.feeds.append([a_draft(n, at=OLD) for n in range(PRUNE_BATCH + 5)])
     async for _ in inside.prune()(1):
         break
     half = await memory.feeds.feed(ADA)

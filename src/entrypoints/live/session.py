@@ -147,7 +147,7 @@ class Session:
             self.close(closing(Lagging()))
         elif at >= claims.expires_at:
             self.close(Close(TOKEN_EXPIRED, "the token has expired"))
-        elif self._with.revocations.dead(claims):
+        elif self._with.revocations.is_revoked(claims):
             self.close(Close(REVOKED, "the user has been disabled, or the token revoked"))
         elif due is Due.CLOSE:
             self.close(Close(NO_PONG, "no pong came back"))
