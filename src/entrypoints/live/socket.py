@@ -12,9 +12,10 @@ from litestar.types import Send
 from application.ports import Connection
 from common import metrics, wire
 from domain.identifiers import UserId
+from entrypoints.live.closing import closing
 from entrypoints.live.frames import SUBPROTOCOL, Close
 from entrypoints.live.hello import Request, check_origin, read_hello
-from entrypoints.live.session import Session, closing
+from entrypoints.live.session import Session
 from entrypoints.live.sessions import Full, Sessions
 from entrypoints.web import problems
 
