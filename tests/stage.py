@@ -7,6 +7,7 @@ from random import uniform
 from time import monotonic
 from typing import Any
 
+from adapters import clock as system
 from adapters.clock import now
 from adapters.kafka.dead_letters import KafkaDeadLetters
 from adapters.kafka.reader import KafkaQueueReader
@@ -51,7 +52,7 @@ class Stage:
         self.users = MemoryUsers()
         self.feeds = feeds or MemoryFeeds(self.users)
         announcer = MemoryAnnouncer(MemoryIndex(contracts.body), Hub(), change_frame)
-        self.letters = KafkaDeadLetters(bootstrap, topics.dead_letters, topics.name, "1.2.3")
+        self.letters = KafkaDeadLetters(bootstrap, topics.dead_letters, topics.name, "1.2.3", system.now)
         self.inlet = an_inlet(bootstrap, topics, session_seconds=session_seconds, **more)
         self.worker = Worker(
             self.inlet,

@@ -3,7 +3,6 @@
 import hashlib
 import hmac
 import logging
-import secrets
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from datetime import datetime
 
 from application.credentials import ApiKey, Claims
 from application.errors import NotAllowed, NotAuthenticated, Revoked, Unavailable
-from application.ports import ApiKeys, Clock, Passwords, TextForms, Tickets, Tokens, Users
+from application.ports import ApiKeys, Clock, NewToken, Passwords, TextForms, Tickets, Tokens, Users
 from application.revoking import Revocations
 from domain.errors import FieldError, Invalid, UserTaken, gathered
 from domain.identifiers import UserId
@@ -226,12 +225,13 @@ class CreateApiKey:
 
     keys: ApiKeys
     clock: Clock
+    new_token: NewToken
     environment: str
 
     async def __call__(
         self, name: str, scopes: frozenset[str], expires_at: datetime | None = None
     ) -> tuple[ApiKey, str]:
-        key_id, secret = secrets.token_hex(6), secrets.token_hex(32)
+        key_id, secret = self.new_token(6), self.new_token(32)
         key = ApiKey(
             id=key_id,
             name=name,

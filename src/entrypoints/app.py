@@ -1,7 +1,6 @@
 """The HTTP API and the live streams as one ASGI application."""
 
 import logging
-import secrets
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -66,7 +65,7 @@ def create_app(container: Container) -> Litestar:
         exception_handlers=problems.HANDLERS,
         lifespan=[partial(_lifespan, container)],
         cors_config=_cors(settings.origins),
-        middleware=[DefineMiddleware(Observed, log=settings.access_log)],
+        middleware=[_observed(container)],
         openapi_config=openapi.config(),
         plugins=[VerbatimSchema()],
         state=_state(container),
@@ -91,7 +90,7 @@ async def _lifespan(container: Container, app: Litestar) -> AsyncIterator[None]:
         mark=container.mark(),
         revocations=container.revocations(),
         clock=container.clock(),
-        server=secrets.token_hex(4),
+        server=container.new_token()(4),
     )
     live_frames = container.live_frames()
     app.state.sessions = sessions = Sessions(
@@ -130,6 +129,11 @@ def _state(container: Container) -> State:
             "optional_checks": {"redis": container.redis_server().ping},
         }
     )
+
+
+def _observed(container: Container) -> DefineMiddleware:
+    log = container.settings().access_log
+    return DefineMiddleware(Observed, log=log, now=container.monotonic(), new_token=container.new_token())
 
 
 def _dependencies(container: Container) -> dict[str, Provide]:

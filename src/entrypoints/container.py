@@ -5,6 +5,9 @@ Ports are annotated, so that the type checker compares each adapter with its por
 """
 
 import asyncio
+import random
+import secrets
+import time
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from functools import partial
@@ -95,16 +98,23 @@ class Container(containers.DeclarativeContainer):
     _set = settings.provided
 
     clock: providers.Provider[ports.Clock] = providers.Object(system.now)
+    monotonic: providers.Provider[ports.Monotonic] = providers.Object(time.monotonic)
+    jitter: providers.Provider[ports.Jitter] = providers.Object(random.uniform)
+    new_token: providers.Provider[ports.NewToken] = providers.Object(secrets.token_hex)
     new_id: providers.Provider[ports.NewId] = providers.Singleton(system.NotificationIds)
     render: providers.Provider[ports.Render] = providers.Object(wire.render)
 
     # --- PostgreSQL ---
     engine: providers.Provider[AsyncEngine] = providers.Singleton(
-        create_engine, _set.postgres_url, pool_size=_set.postgres_pool, application="bellwire"
+        create_engine,
+        _set.postgres_url,
+        pool_size=_set.postgres_pool,
+        application="bellwire",
+        jitter=jitter,
     )
     feeds: providers.Provider[ports.Feeds] = providers.Singleton(PostgresFeeds, engine)
     retention: providers.Provider[ports.Retention] = providers.Singleton(PostgresRetention, engine)
-    users: providers.Provider[ports.Users] = providers.Singleton(PostgresUsers, engine)
+    users: providers.Provider[ports.Users] = providers.Singleton(PostgresUsers, engine, new_token)
     api_keys: providers.Provider[ports.ApiKeys] = providers.Singleton(PostgresApiKeys, engine, clock)
     maintenance: providers.Provider[PostgresMaintenance] = providers.Singleton(
         PostgresMaintenance, engine, clock
@@ -113,20 +123,20 @@ class Container(containers.DeclarativeContainer):
     migrate_database: providers.Provider[Callable[..., None]] = providers.Object(upgrade)
 
     # --- Redis ---
-    redis: providers.Provider[Redis] = providers.Singleton(connect, _set.redis_url)
-    redis_server: providers.Provider[RedisServer] = providers.Singleton(RedisServer, redis)
+    redis: providers.Provider[Redis] = providers.Singleton(connect, _set.redis_url, now=monotonic)
+    redis_server: providers.Provider[RedisServer] = providers.Singleton(RedisServer, redis, monotonic)
     index: providers.Provider[ports.UnreadIndex] = providers.Singleton(
-        RedisUnreadIndex, redis_server, _set.redis_prefix, _set.index_capacity
+        RedisUnreadIndex, redis_server, _set.redis_prefix, _set.index_capacity, jitter, new_token
     )
     redis_announcer: providers.Provider[RedisAnnouncer] = providers.Singleton(
-        RedisAnnouncer, redis_server, _set.redis_prefix, _set.index_capacity
+        RedisAnnouncer, redis_server, _set.redis_prefix, _set.index_capacity, jitter
     )
     announcer: providers.Provider[ports.Announcer] = providers.Callable(_announcer, redis_announcer)
     idempotency_keys: providers.Provider[ports.IdempotencyKeys] = providers.Singleton(
         RedisIdempotencyKeys, redis_server, _set.redis_prefix
     )
     tickets: providers.Provider[ports.Tickets] = providers.Singleton(
-        RedisTickets, redis_server, _set.redis_prefix
+        RedisTickets, redis_server, _set.redis_prefix, providers.Object(secrets.token_urlsafe)
     )
 
     # --- live streams ---
@@ -138,6 +148,8 @@ class Container(containers.DeclarativeContainer):
         _set.redis_prefix,
         deliver=hub.provided.deliver,
         lost=hub.provided.lost,
+        now=monotonic,
+        new_token=new_token,
     )
 
     connect_socket: providers.Provider[Callable[..., ports.Connection]] = providers.Object(connect_socket)
@@ -151,7 +163,7 @@ class Container(containers.DeclarativeContainer):
     )
     ensure_topics: providers.Provider[Callable[..., Awaitable[None]]] = providers.Object(ensure_topics)
     kafka_queue: providers.Provider[KafkaQueue] = providers.Singleton(
-        KafkaQueue, _set.kafka_bootstrap, _set.kafka_topic
+        KafkaQueue, _set.kafka_bootstrap, _set.kafka_topic, monotonic
     )
     queue: providers.Provider[ports.NotificationQueue] = providers.Callable(_queue, kafka_queue)
     queue_reader: providers.Provider[ports.QueueReader] = providers.Singleton(
@@ -162,6 +174,7 @@ class Container(containers.DeclarativeContainer):
         session_seconds=_set.kafka_session_seconds,
         fetch_wait_ms=_set.kafka_fetch_wait_ms,
         batch_records=_set.batch_records,
+        clock=clock,
         skipped=_set.skipped_batches,
     )
     dead_letters: providers.Provider[ports.DeadLetters] = providers.Singleton(
@@ -230,7 +243,7 @@ class Container(containers.DeclarativeContainer):
         AuthenticateProducer, keys=api_keys, clock=clock
     )
     create_api_key: providers.Provider[CreateApiKey] = providers.Singleton(
-        CreateApiKey, keys=api_keys, clock=clock, environment=_set.environment
+        CreateApiKey, keys=api_keys, clock=clock, new_token=new_token, environment=_set.environment
     )
     publish: providers.Provider[PublishNotification] = providers.Singleton(
         PublishNotification, users=users, queue=queue, keys=idempotency_keys, clock=clock, new_id=new_id

@@ -10,12 +10,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from random import uniform
+from secrets import token_hex, token_urlsafe
+from time import monotonic
 from typing import Any
 
 import pytest
 from redis.asyncio import Redis
 
-from adapters.redis import server as adapter
 from adapters.redis.announcer import RedisAnnouncer
 from adapters.redis.idempotency import RedisIdempotencyKeys
 from adapters.redis.index import RedisUnreadIndex
@@ -94,7 +96,7 @@ async def _linked(replica: Redis) -> bool:
 
 @pytest.fixture
 async def pair(machines: list[embedded.RedisServer]) -> AsyncIterator[Pair]:
-    admins = [connect(f"{machine.url}?client_name=admin") for machine in machines]
+    admins = [connect(f"{machine.url}?client_name=admin", now=monotonic) for machine in machines]
     made: Pair
 
     async def dial() -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -114,7 +116,7 @@ async def pair(machines: list[embedded.RedisServer]) -> AsyncIterator[Pair]:
 
 @pytest.fixture
 async def server(pair: Pair) -> AsyncIterator[RedisServer]:
-    made = RedisServer(connect(_url(pair)))
+    made = RedisServer(connect(_url(pair), now=monotonic), monotonic)
     yield made
     await made.close()
 
@@ -126,7 +128,9 @@ def _url(pair: Pair, login: str = "") -> str:
 @asynccontextmanager
 async def receiving(server: RedisServer, hub: Hub) -> AsyncIterator[RedisLiveFrames]:
     """A process that receives frames."""
-    frames = RedisLiveFrames(server, PREFIX, deliver=hub.deliver, lost=hub.lost)
+    frames = RedisLiveFrames(
+        server, PREFIX, deliver=hub.deliver, lost=hub.lost, now=monotonic, new_token=token_hex
+    )
     running = asyncio.create_task(frames.run())
     try:
         yield frames
@@ -142,7 +146,7 @@ async def busy(server: RedisServer) -> None:
 
 
 async def _ticket(server: RedisServer) -> None:
-    tickets = RedisTickets(server, PREFIX)
+    tickets = RedisTickets(server, PREFIX, token_urlsafe)
     await tickets.redeem(await tickets.issue(CLAIMS))
 
 
@@ -152,7 +156,7 @@ async def _key(server: RedisServer) -> None:
 
 async def _page(server: RedisServer) -> None:
     """Of a user of whom nothing is announced: that would void the lease."""
-    index = RedisUnreadIndex(server, PREFIX, CAPACITY)
+    index = RedisUnreadIndex(server, PREFIX, CAPACITY, uniform, token_hex)
     found = await index.page(BOB, 1, None)
     if isinstance(found, Missing):
         assert found.lease is not None
@@ -162,7 +166,7 @@ async def _page(server: RedisServer) -> None:
 
 
 async def _announcement(server: RedisServer) -> None:
-    announcer = RedisAnnouncer(server, PREFIX, CAPACITY)
+    announcer = RedisAnnouncer(server, PREFIX, CAPACITY, uniform)
     await announcer.announce([Added(a_feed(1, 1), (a_notification(1),))])
     assert not announcer._untold
 
@@ -250,7 +254,7 @@ async def test_after_idle_connections_were_closed_every_first_command_succeeds(
     pair: Pair, server: RedisServer
 ) -> None:
     """A redemption too, which is never tried again: it takes knowing beforehand that a connection is good."""
-    tickets = RedisTickets(server, PREFIX)
+    tickets = RedisTickets(server, PREFIX, token_urlsafe)
     issued = [await tickets.issue(CLAIMS) for _ in range(CONNECTIONS - 3)]
     await busy(server)
     await _time_out(pair, server)
@@ -284,13 +288,18 @@ async def test_a_server_that_closes_what_is_idle_leaves_a_subscription_alone(
 
 
 async def test_a_connection_that_has_rested_for_long_is_not_used_again(
-    server: RedisServer, monkeypatch: pytest.MonkeyPatch
+    pair: Pair,
 ) -> None:
-    before = await server.client.client_id()
-    assert await server.client.client_id() == before
-    monkeypatch.setattr(adapter, "_IDLE_SECONDS", 0.0)
+    at = 1_000.0
+    client = connect(_url(pair), now=lambda: at, idle_seconds=20)
+    before = await client.client_id()
+    at += 20
+    assert await client.client_id() == before
+    at += 21
 
-    assert await server.client.client_id() != before
+    assert await client.client_id() != before
+
+    await client.aclose()
 
 
 async def test_a_connection_with_an_answer_that_nobody_read_is_not_used_again(
@@ -352,7 +361,7 @@ async def _claimed(pair: Pair, count: int) -> bool:
 
 async def test_a_redemption_whose_answer_was_lost_is_not_tried_again(pair: Pair, server: RedisServer) -> None:
     """The second would find the ticket used, and call it unknown."""
-    tickets = RedisTickets(server, PREFIX)
+    tickets = RedisTickets(server, PREFIX, token_urlsafe)
     ticket = await tickets.issue(CLAIMS)
 
     async with _answers_lost(pair, lambda: _used(pair)):
@@ -364,7 +373,7 @@ async def test_a_ticket_whose_answer_was_lost_is_not_the_one_that_is_given_out(
     pair: Pair, server: RedisServer
 ) -> None:
     """Stored once more after it was redeemed, it would admit twice."""
-    tickets = RedisTickets(server, PREFIX)
+    tickets = RedisTickets(server, PREFIX, token_urlsafe)
     await server.ping()
 
     async with _answers_lost(pair, lambda: _issued(pair, 1)):
@@ -381,7 +390,7 @@ async def _issued(pair: Pair, count: int) -> bool:
 
 async def test_a_page_whose_answer_was_lost_is_not_asked_for_again(pair: Pair, server: RedisServer) -> None:
     """Its lease could be taken a second time, by the first try."""
-    index = RedisUnreadIndex(server, PREFIX, CAPACITY)
+    index = RedisUnreadIndex(server, PREFIX, CAPACITY, uniform, token_hex)
     await _page(server)
     before = await _evaluated(pair)
 
@@ -440,7 +449,7 @@ async def test_why_a_login_fails_is_said_once_and_to_whoever_asks(
     pair: Pair, account: Callable[..., Awaitable[str]], caplog: pytest.LogCaptureFixture
 ) -> None:
     await account("~*", "&*", "+@all")
-    server = RedisServer(connect(_url(pair, "weak:hunter2@")))
+    server = RedisServer(connect(_url(pair, "weak:hunter2@"), now=monotonic), monotonic)
     caplog.set_level(logging.INFO)
     try:
         async with receiving(server, Hub()):
@@ -477,7 +486,7 @@ async def test_a_right_that_is_missing_is_said_once_and_keeps_nothing_else_from_
     rights: list[str],
     use: Use,
 ) -> None:
-    server = RedisServer(connect(await account(*rights)))
+    server = RedisServer(connect(await account(*rights), now=monotonic), monotonic)
     caplog.set_level(logging.INFO)
     try:
         before = await server.client.client_id()
@@ -500,8 +509,9 @@ async def test_an_account_with_the_rights_that_are_documented_may_do_everything(
     page = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
     documented = re.search(r"An account for Bellwire needs `([^`]*)`", page)
     assert documented
-    server = RedisServer(connect(await account(*documented[1].replace("<prefix>", PREFIX).split())))
-    index = RedisUnreadIndex(server, PREFIX, CAPACITY)
+    url = await account(*documented[1].replace("<prefix>", PREFIX).split())
+    server = RedisServer(connect(url, now=monotonic), monotonic)
+    index = RedisUnreadIndex(server, PREFIX, CAPACITY, uniform, token_hex)
     try:
         async with receiving(server, Hub()) as frames:
             await eventually(lambda: frames.connected, "it stands")
@@ -509,7 +519,7 @@ async def test_an_account_with_the_rights_that_are_documented_may_do_everything(
                 await use(server)
             await index.sample(10)
             await index.entry(ADA)
-            await RedisAnnouncer(server, PREFIX, CAPACITY)._forget_everything()
+            await RedisAnnouncer(server, PREFIX, CAPACITY, uniform)._forget_everything()
         await server.ping()
     finally:
         await server.close()
@@ -520,7 +530,7 @@ async def test_an_account_with_the_rights_that_are_documented_may_do_everything(
 async def test_a_subscription_that_is_refused_is_said_once_and_to_whoever_asks(
     account: Callable[..., Awaitable[str]], caplog: pytest.LogCaptureFixture
 ) -> None:
-    server = RedisServer(connect(await account("~*", "+@all", "resetchannels")))
+    server = RedisServer(connect(await account("~*", "+@all", "resetchannels"), now=monotonic), monotonic)
     try:
         async with receiving(server, Hub()):
             await eventually(lambda: "does not stand" in caplog.text, "it is said")
@@ -535,11 +545,11 @@ async def test_a_subscription_that_is_refused_is_said_once_and_to_whoever_asks(
 async def test_what_was_refused_is_forgotten_after_a_while_and_that_is_said(
     account: Callable[..., Awaitable[str]],
     caplog: pytest.LogCaptureFixture,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(adapter, "_REFUSED_SECONDS", 0.0)
     caplog.set_level(logging.INFO)
-    server = RedisServer(connect(await account("~*", "&*", "+@all", "-getdel")))
+    server = RedisServer(
+        connect(await account("~*", "&*", "+@all", "-getdel"), now=monotonic), monotonic, refused_seconds=0.0
+    )
     try:
         with pytest.raises(Unavailable):
             await _ticket(server)

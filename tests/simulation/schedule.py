@@ -60,7 +60,7 @@ def play(seed: int, parts: Parts | None = None, *, tracing: bool = False) -> Out
     collecting = gc.isenabled()
     gc.disable()  # when it would run depends on what ran before
     try:
-        with simulated(world, lambda: stage.service.kafka), _logged(world):
+        with simulated(world), _logged(world):
             try:
                 loop.run_until_complete(stage.play())
             except (Violation, Stuck, RuntimeError) as error:

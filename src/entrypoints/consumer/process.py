@@ -3,12 +3,10 @@
 import asyncio
 import logging
 import math
-import random
 import signal
 import socket
-from collections.abc import Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from time import monotonic
 from typing import Any
 
 import uvicorn
@@ -17,7 +15,7 @@ from litestar.datastructures import State
 
 from application.delivery import RetractExpired
 from application.errors import Unavailable
-from application.reconciling import ReconcileIndex
+from application.reconciling import Reconciled
 from common import metrics
 from entrypoints import lifespan
 from entrypoints.consumer.floods import Floods
@@ -51,13 +49,19 @@ async def retract_expired(retract: RetractExpired) -> None:
             logger.warning("expired notifications were not taken back: %s", error)
 
 
-async def reconcile(reconcile_index: ReconcileIndex, users_per_minute: int) -> None:
+async def reconcile(
+    reconcile_index: Callable[[int], Awaitable[Reconciled]],
+    users_per_minute: int,
+    *,
+    every_seconds: float = _RECONCILE_EVERY_SECONDS,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+) -> None:
     """Compare the index with the store, some users at a time, for as long as the process lives."""
     if not users_per_minute:
         return
-    count = math.ceil(users_per_minute * _RECONCILE_EVERY_SECONDS / 60)
+    count = math.ceil(users_per_minute * every_seconds / 60)
     while True:
-        await asyncio.sleep(60 * count / users_per_minute)
+        await sleep(60 * count / users_per_minute)
         try:
             found = await reconcile_index(count)
         except Unavailable as error:
@@ -72,7 +76,8 @@ async def reconcile(reconcile_index: ReconcileIndex, users_per_minute: int) -> N
 def build_worker(container: Container) -> Worker:
     """The worker of this process."""
     reader, limit = container.queue_reader(), container.settings().bad_records_limit
-    partitions = Partitions(reader, Holds(monotonic, random.uniform), Floods(limit, monotonic))
+    now = container.monotonic()
+    partitions = Partitions(reader, Holds(now, container.jitter()), Floods(limit, now))
     return Worker(reader, container.store(), container.dead_letters(), partitions, container.clock())
 
 
@@ -105,7 +110,7 @@ async def _consume(container: Container, sockets: list[socket.socket]) -> None:
     worker = build_worker(container)
     patience = settings.stuck_seconds
     answers = container.broker_answers()
-    watchdog = Watchdog(worker, container.queue_reader(), answers, patience, monotonic)
+    watchdog = Watchdog(worker, container.queue_reader(), answers, patience, container.monotonic())
     for name in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(name, worker.stop)
     server = _Server(
