@@ -38,15 +38,8 @@ from entrypoints.container import Container, build
 from entrypoints.settings import Settings
 from tests.build import NOW
 from workbench import apache_kafka
-from workbench.embedded import (
-    KAFKA_BOOTSTRAP,
-    POSTGRES_URL,
-    REDIS_URL,
-    EmbeddedServers,
-    KafkaServer,
-    MissingServer,
-    TansuServer,
-)
+from workbench.embedded import EmbeddedServers, KafkaServer, TansuServer
+from workbench.programs import KAFKA_BOOTSTRAP, POSTGRES_URL, REDIS_URL, MissingServer
 
 # A failing assertion in there is shown with its values, as in a test module.
 pytest.register_assert_rewrite(

@@ -18,18 +18,18 @@ class Claims:
 
 @dataclass(frozen=True, slots=True)
 class Revocation:
-    """Which tokens of a user are dead."""
+    """Which tokens of a user are invalid."""
 
     user_id: UserId
     at: datetime
-    """Those issued before this, by the clock of the store."""
+    """Tokens issued before this time, by the clock of the store."""
     disabled: bool
-    """All of them, also those issued later."""
+    """All tokens, including those issued later."""
 
 
 @dataclass(frozen=True, slots=True)
 class LatestRevocations:
-    """Revocations, one a user, and the moment up to which they are all there if nothing was on its way."""
+    """Revocations, one for each user; up to `as_of` they are complete, unless a transaction was open."""
 
     as_of: datetime
     revocations: Sequence[Revocation]

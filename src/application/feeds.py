@@ -14,16 +14,16 @@ class Appended:
     """What became of a batch of drafts."""
 
     added: tuple[Added, ...] = ()
-    """One change a feed that grew."""
+    """One change for each feed that grew."""
     present: tuple[Settled, ...] = ()
-    """Feeds of drafts that were stored before: nothing changed, but whoever follows may have missed it."""
+    """Feeds of drafts that were stored before: nothing changed, but followers may have missed it."""
     unknown: tuple[Draft, ...] = ()
-    """Drafts for users that do not exist."""
+    """Drafts for unknown users."""
 
 
 @dataclass(frozen=True, slots=True)
 class FeedPage:
-    """Part of a view of a feed, newest first, true for `feed.version`."""
+    """Part of a view, newest first, true for `feed.version`."""
 
     feed: Feed
     notifications: tuple[Notification, ...]
@@ -32,17 +32,17 @@ class FeedPage:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Where a feed stands, and from where on it can be replayed."""
+    """Where a feed stands, and from which version on it can be replayed."""
 
     feed: Feed
     horizon: int = 0
-    """What changed up to this version may be gone: whoever stands below it has to reload."""
+    """Changes up to this version may be gone: a client below it must reload."""
 
 
 @dataclass(frozen=True, slots=True)
 class FeedHistory:
-    """What changed after a version: notifications as they are now, in version order, true for
-    `feed.version`. Of what was asked for below the horizon some may be missing.
+    """The changes after a version: notifications as they are now, in version order, true for
+    `feed.version`. Below the horizon some may be missing.
     """
 
     feed: Feed
@@ -60,19 +60,19 @@ class Spot(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Pruned:
-    """What a batch of pruning deleted."""
+    """What one batch of pruning deleted."""
 
     feeds: Sequence[Feed]
-    """The feeds that it changed, as they are now."""
+    """The changed feeds, as they are now."""
     notifications: int
     last: Spot | None
-    """The last one it looked at; None if there was none."""
+    """The last notification it looked at; None if there was none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Dropped:
-    """What became of the partitions of months that are over."""
+    """What became of the partitions of earlier months."""
 
     dropped: Sequence[str]
     kept: Sequence[str]
-    """Those that are in use, or hold something."""
+    """Those that are in use or not empty."""

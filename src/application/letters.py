@@ -18,16 +18,16 @@ class Position(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeadLetter:
-    """A record that could not be stored, and why. All of it may be hostile: it came from outside."""
+    """A record that could not be stored, and the reason. Everything in it may be hostile."""
 
     position: Position
     at: datetime
-    """When it was put there."""
+    """When it was written."""
     key: bytes | None
     value: bytes | None
     headers: Sequence[tuple[str, bytes | None]]
     user: str
-    """Whom the record seems to be for; empty if nothing says so."""
+    """The user that the record seems to be for; empty if nothing says so."""
     error_class: str
     code: str
     message: str
@@ -39,4 +39,4 @@ class DeadLetter:
 
 
 Progress: TypeAlias = Callable[[int, int], None]
-"""Told how many letters were read, of about how many."""
+"""Called with how many letters were read, and about how many there are."""

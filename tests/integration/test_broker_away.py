@@ -17,8 +17,9 @@ from tests.integration.conftest import Run
 from tests.load import all_stored, assert_stored_once
 from tests.paced import PacedLoad
 from tests.product import Product, Stores, create_users, eventually
-from workbench.embedded import KAFKA_BOOTSTRAP, EmbeddedServers, TansuServer, free_port, started
+from workbench.embedded import EmbeddedServers, TansuServer, free_port, started
 from workbench.processes import Process
+from workbench.programs import KAFKA_BOOTSTRAP
 from workbench.soak.product import Service
 from workbench.soak.proxy import Proxy
 

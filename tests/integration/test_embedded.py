@@ -14,15 +14,9 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from workbench.dev import AlreadyRunning, _only_one, _secret
-from workbench.embedded import (
-    EmbeddedServers,
-    KafkaServer,
-    MissingServer,
-    PostgresServer,
-    RedisServer,
-    Server,
-)
+from workbench.embedded import EmbeddedServers, KafkaServer, PostgresServer, RedisServer, Server
 from workbench.processes import Ledger, Process, ServerFailed
+from workbench.programs import MissingServer
 
 psutil = pytest.importorskip("psutil", reason="the embedded servers are an optional extra")
 

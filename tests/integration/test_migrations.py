@@ -29,7 +29,7 @@ from common import metrics
 from domain.notification import Mark
 from tests.build import ADA, LATER, NOW, TestClock, a_draft, a_metadata, a_user, an_id
 from tests.conftest import Databases, in_thread
-from workbench.embedded import POSTGRES_URL
+from workbench.programs import POSTGRES_URL
 
 ROOT = Path(__file__).resolve().parents[2]
 OUTSIDE = datetime(2031, 7, 2, 3, 4, 5, tzinfo=UTC)

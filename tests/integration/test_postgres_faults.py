@@ -45,7 +45,8 @@ from tests.build import ADA, BOB, LATER, NOW, TestClock, a_draft, a_user, an_id,
 from tests.conftest import PARTITIONS, in_thread
 from tests.contracts import everything
 from tests.product import Product, Stores, create_users, eventually
-from workbench.embedded import POSTGRES_URL, EmbeddedServers, PostgresServer
+from workbench.embedded import EmbeddedServers, PostgresServer
+from workbench.programs import POSTGRES_URL
 from workbench.soak.proxy import Proxy
 
 Ask = Callable[[AsyncEngine], Awaitable[Any]]

@@ -34,7 +34,8 @@ from tests.build import ADA, BOB, LATER, NOW, a_feed, a_notification, an_id
 from tests.memory import following
 from tests.product import eventually
 from workbench import embedded
-from workbench.embedded import LOOPBACK, MissingServer
+from workbench.embedded import LOOPBACK
+from workbench.programs import MissingServer
 from workbench.soak.proxy import Direction, Proxy
 
 PREFIX = "test"

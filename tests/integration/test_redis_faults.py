@@ -21,7 +21,8 @@ from tests.conftest import PARTITIONS
 from tests.integration.conftest import Run
 from tests.load import Load, Traffic, agree, all_stored, assert_stored_once, fetches_are_whole, settled, timed
 from tests.product import Api, Follower, Product, Stores, create_users, eventually, metric
-from workbench.embedded import LOOPBACK, REDIS_URL, EmbeddedServers, RedisServer
+from workbench.embedded import LOOPBACK, EmbeddedServers, RedisServer
+from workbench.programs import REDIS_URL
 from workbench.soak.proxy import Proxy
 from workbench.soak.stores import Topic
 

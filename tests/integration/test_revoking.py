@@ -13,7 +13,7 @@ from tests.integration.conftest import Run
 from tests.integration.test_postgres_faults import proxy_of, through
 from tests.load import timed
 from tests.product import Api, Product, create_users, eventually
-from workbench.embedded import POSTGRES_URL, REDIS_URL
+from workbench.programs import POSTGRES_URL, REDIS_URL
 from workbench.soak.proxy import Proxy
 
 NOWHERE_REDIS = "redis://127.0.0.1:1/0"

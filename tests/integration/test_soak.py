@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from workbench.embedded import MissingServer, TansuServer
+from workbench.embedded import TansuServer
+from workbench.programs import MissingServer
 from workbench.soak import plot, report
-from workbench.soak.checks import Outcome
+from workbench.soak.evidence import Outcome
 from workbench.soak.run import Plan, Soak
 
 

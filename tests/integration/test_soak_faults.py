@@ -21,7 +21,8 @@ from adapters.kafka.records import Unreadable, unpack
 from adapters.kafka.topics import Topics, ensure_topics
 from tests import raw_records
 from tests.product import eventually
-from workbench.embedded import EmbeddedServers, MissingServer, RedisServer, started
+from workbench.embedded import EmbeddedServers, RedisServer, started
+from workbench.programs import MissingServer
 from workbench.soak.damage import Damage
 from workbench.soak.faults import CATALOGUE
 from workbench.soak.product import Product

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from workbench.apache_kafka import ApacheKafkaServer, properties, require
-from workbench.embedded import MissingServer
+from workbench.programs import MissingServer
 
 
 @pytest.fixture

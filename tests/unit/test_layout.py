@@ -93,3 +93,17 @@ def _imported(node: ast.AST) -> list[str]:
             return [node.module or ""]
         case _:
             return []
+
+
+@pytest.mark.parametrize(
+    "page", [*sorted(ROOT.glob("docs/*.md")), ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
+)
+def test_a_file_that_a_page_names_is_there(page: Path) -> None:
+    """In full, or as it is written from `src/` or `tests/`."""
+    named = set(re.findall(r"`((?:[a-z_]+/)+[a-z_]+\.(?:py|md))`", page.read_text()))
+
+    lacking = [
+        name for name in named if not any((root / name).exists() for root in (ROOT, SOURCES, ROOT / "tests"))
+    ]
+
+    assert lacking == []

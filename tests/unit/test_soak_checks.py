@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from workbench.soak import checks
-from workbench.soak.checks import Check, Evidence, Injected, Outcome, Verdict
+from workbench.soak.evidence import Check, Evidence, Injected, Outcome, Verdict
 from workbench.soak.follower import Follower
 from workbench.soak.history import History, Item, Marking
 from workbench.soak.stores import Record, Row

@@ -10,8 +10,8 @@ from domain.user import User
 
 
 class Users(Protocol):
-    """Who has a feed, and who of them is let in. Times are those of the store's own clock: revocations are
-    made by many processes, and one clock must say which of them are new.
+    """Users, and which of them may come in. Times are those of the store's clock: many processes revoke, and
+    one clock must order what they do.
     """
 
     async def add(self, user: User, password_hash: str | None) -> None:
@@ -19,49 +19,48 @@ class Users(Protocol):
         ...
 
     async def get(self, user: UserId) -> User:
-        """Raise UnknownUser."""
+        """The user with this id. Raises UnknownUser."""
         ...
 
     async def known(self, users: Sequence[UserId]) -> frozenset[UserId]:
-        """Which of these exist. May remember that one did: users are never removed."""
+        """Which of these exist. May answer from memory: users are never removed."""
         ...
 
     async def credentials(self, emails: Sequence[str]) -> tuple[User, str] | None:
-        """The user with the first of these addresses that somebody with a password has, and its hash."""
+        """The user with a password who has the first of these addresses that is taken, and the hash."""
         ...
 
     async def renew(self, user: User, password_hash: str, email: str, new_hash: str) -> None:
-        """Store another form of the address and another hash of the password, if the user still has these.
+        """Replace the stored form of the address and the hash, if both are still what was read.
 
         Raises UserTaken if another user has that address.
         """
         ...
 
     async def has_address(self, email: str) -> bool:
-        """Whether somebody has this address, in exactly this form."""
+        """Whether a user has this address, in exactly this form."""
         ...
 
     async def disable(self, user: UserId) -> None:
-        """Kill all tokens, also those issued until the user is enabled. The first time counts.
-
-        Raises UnknownUser.
+        """Invalidate all tokens of the user, including those issued before it is enabled again. A user who is
+        disabled already keeps the first time. Raises UnknownUser.
         """
         ...
 
     async def enable(self, user: UserId) -> None:
-        """Let a disabled user in again; tokens issued until now stay dead. Changes nothing for one who is
-        not disabled. Raises UnknownUser.
+        """Let a disabled user in again; tokens issued until now stay invalid. Does nothing if the user is not
+        disabled. Raises UnknownUser.
         """
         ...
 
     async def revoke_tokens(self, user: UserId) -> None:
-        """Kill the tokens issued until now. Raises UnknownUser."""
+        """Invalidate the tokens issued until now. Raises UnknownUser."""
         ...
 
     async def revocations(self, since: datetime | None) -> LatestRevocations:
-        """Who was disabled, enabled or had tokens revoked at or after this time, as it is now; ever, without
-        one. What was made before the time and is not committed yet will not be in a later answer: ask with
-        an overlap.
+        """The current state of every user who was disabled or enabled, or whose tokens were revoked, at or
+        after `since` (None: at any time). A change that was made before `since` and commits later is missed:
+        ask with an overlap.
         """
         ...
 
@@ -70,52 +69,54 @@ class Tokens(Protocol):
     """User tokens."""
 
     def mint(self, user: UserId, at: datetime) -> tuple[str, int]:
-        """A token, issued at this very moment and not only within its second, and its lifetime in seconds."""
+        """A token and its lifetime in seconds. Its time of issue keeps the fraction of a second."""
         ...
 
     def verify(self, token: str, at: datetime) -> Claims:
-        """Raise NotAuthenticated."""
+        """The claims of a token. Raises NotAuthenticated."""
         ...
 
 
 class TextForms(Protocol):
-    """Texts that can be typed in several ways, in the one form in which they are compared. A form has itself
-    as its form. The work grows no faster than the length of the text, and is bounded.
+    """The canonical form of texts that can be typed in several ways. Idempotent. The work is bounded, and
+    grows no faster than the length of the text.
     """
 
     def email(self, typed: str) -> str:
-        """The local part as a username without regard to case (UsernameCaseMapped, RFC 8265), the domain as
-        it is written in its own script (IDNA, UTS #46), in lower case. Raises Invalid.
+        """The local part as a UsernameCaseMapped string (RFC 8265), the domain as Unicode (IDNA, UTS #46), in
+        lower case. Raises Invalid.
         """
         ...
 
     def password(self, typed: str) -> str:
-        """As an OpaqueString (RFC 8265). Raises Invalid, without a word of what was typed."""
+        """As an OpaqueString (RFC 8265). Raises Invalid; the error never quotes the password."""
         ...
 
 
 class Passwords(Protocol):
-    """Slow hashes, computed off the event loop and few at a time."""
+    """Slow hashes, computed off the event loop and a few at a time."""
 
     async def hash(self, password: str) -> str: ...
 
     async def verify(self, password: str, password_hash: str | None) -> bool:
-        """Compare; without a hash, take as long and say no, so that nobody learns who has an account."""
+        """Whether the password has this hash. Without a hash it is False, after as long a time, so that the
+        answer does not reveal which accounts exist.
+        """
         ...
 
 
 class Tickets(Protocol):
-    """Single-use admissions to a stream, for clients that cannot set headers."""
+    """Single-use tickets that open a stream, for clients that cannot set headers."""
 
     lifetime: int
     """Seconds."""
 
     async def issue(self, claims: Claims) -> str:
-        """A ticket that admits whom these claims are about, to a stream that ends when they expire."""
+        """A ticket for the user of these claims. Its stream ends when the claims expire."""
         ...
 
     async def redeem(self, ticket: str) -> Claims:
-        """Raise NotAuthenticated if it is unknown, used or too old."""
+        """The claims of a ticket. Raises NotAuthenticated if it is unknown, used or too old."""
         ...
 
 
@@ -125,11 +126,11 @@ class ApiKeys(Protocol):
     async def add(self, key: ApiKey) -> None: ...
 
     async def get(self, key_id: str) -> ApiKey | None:
-        """May be remembered for up to 30 s."""
+        """The key with this id. The answer may be up to 30 s old."""
         ...
 
     async def all(self) -> Sequence[ApiKey]: ...
 
     async def revoke(self, key_id: str, at: datetime) -> bool:
-        """Return whether there was such a key in use."""
+        """Revoke a key. Returns whether there was such a key in use."""
         ...

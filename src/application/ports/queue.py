@@ -14,11 +14,11 @@ class NotificationQueue(Protocol):
     """The queue that accepts notifications durably. Drafts of one user stay in order."""
 
     async def put(self, draft: Draft) -> None:
-        """Return once the draft is durable. Raises Unconfirmed when that is not known in time."""
+        """Return once the draft is durable. Raises Unconfirmed if that cannot be known in time."""
         ...
 
     async def put_all(self, drafts: Sequence[Draft]) -> Sequence[Unconfirmed | None]:
-        """Put many; return for each None, or why it is not known to be durable."""
+        """Put many. Returns for each None, or the error if it is not known to be durable."""
         ...
 
 
@@ -94,43 +94,43 @@ class DeadLetters(Protocol):
         ...
 
     async def put(self, letters: Sequence[Failure]) -> None:
-        """Return once all of them are durable. If it raises, no offset may be committed past any of them."""
+        """Return once all of them are durable. If it raises, no offset may be committed past them."""
         ...
 
 
 class DeadLetterBox(Protocol):
-    """The dead letters that were kept."""
+    """The dead letters that are kept."""
 
     @property
     def replays_to(self) -> str:
-        """The topic that records are replayed to."""
+        """The topic to which records are replayed."""
         ...
 
     def read(
         self, progress: Progress, partitions: Collection[int] | None = None
     ) -> AsyncGenerator[DeadLetter, None]:
-        """Read every letter that is there at the start (of these partitions), by partition and offset."""
+        """Every letter that exists when the call begins (in these partitions), by partition and offset."""
         ...
 
     async def get(self, position: Position) -> DeadLetter:
-        """Raise UnknownDeadLetter if there is none, or none any more."""
+        """The letter at this position. Raises UnknownDeadLetter if there is none."""
         ...
 
     async def replay(self, letter: DeadLetter) -> None:
-        """Return once the record is durable in its topic again, with the key, the value, the headers and
-        the id that it had. A letter without a value is none that can be replayed.
+        """Return once the record is durable in its topic again, with its key, value, headers and id. A letter
+        without a value cannot be replayed.
         """
         ...
 
 
 class IdempotencyKeys(Protocol):
-    """Remembers for a day which id a producer's key stands for."""
+    """Remembers for 24 hours which notification an idempotency key stands for."""
 
     async def claim(
         self, producer: str, key: str, fingerprint: str, notification: NotificationId
     ) -> NotificationId:
-        """Return the id that the key stands for: this one, if the key is new.
+        """The id that the key stands for; if the key is new, this one.
 
-        Raises KeyReused if it came with another fingerprint.
+        Raises KeyReused if the key came with another fingerprint.
         """
         ...

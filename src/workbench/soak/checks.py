@@ -4,21 +4,17 @@ A check takes evidence and gives a verdict. It reads nothing itself: what it nee
 can be tried on evidence made by hand.
 """
 
-import enum
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from statistics import median
 from typing import Any
 
+from workbench.soak.evidence import CHECKS, Evidence, Injected, Notes, Verdict, checks
 from workbench.soak.faults import CATALOGUE
-from workbench.soak.follower import Follower
-from workbench.soak.history import History
 from workbench.soak.stores import Record, Row
 from workbench.soak.watch import Poll, Sample
 
-EXAMPLES = 10
 HEALTH_SECONDS = 10.0
 _POLL_SECONDS = 1.5  # how much later than the truth a poll may be
 _ABSENT_SECONDS = 5.0
@@ -31,106 +27,13 @@ _BASE_SECONDS = 20.0
 _REQUIRED = frozenset({"postgres", "kafka", "partitions"})
 
 
-class Outcome(enum.StrEnum):
-    HELD = "held"
-    VIOLATED = "violated"
-    UNCHECKED = "not checked"
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What became of one invariant."""
-
-    invariant: str
-    promise: str
-    outcome: Outcome
-    figures: Mapping[str, Any] = field(default_factory=dict)
-    examples: Sequence[str] = ()
-    """What is wrong, the first few; or why it was not checked."""
-
-
-@dataclass(frozen=True, slots=True)
-class Injected:
-    """A fault as it happened. Times are the history's; None is never."""
-
-    name: str
-    begun: float
-    ended: float
-    ready_after: float | None
-    """Seconds from its end until every process said that it was ready ..."""
-    delivered_after: float | None
-    """... and until new notifications reached their sockets."""
-
-
-@dataclass
-class Evidence:
-    """What a run left behind."""
-
-    history: History = field(default_factory=History)
-    rows: Sequence[Row] = ()
-    broken_feeds: Sequence[str] = ()
-    versions: Mapping[str, int] = field(default_factory=dict)
-    disagreements: Sequence[str] = ()
-    indexed: int = 0
-    dead_letters: Sequence[Record] | None = None
-    """None if they could not be read."""
-    followers: Sequence[Follower] = ()
-    redis_forgot: Sequence[float] = ()
-    suspects: Sequence[Record] = ()
-    left: Sequence[Record] | None = None
-    """Records that are not committed in the end; None if they could not be read."""
-    checked: Mapping[int, int] = field(default_factory=dict)
-    samples: Sequence[Sample] = ()
-    gauges_before: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
-    """Of each role, idle before the load ..."""
-    gauges_after: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
-    """... and of each process, idle after it."""
-    idle_descriptors: Mapping[str, int] = field(default_factory=dict)
-    polls: Sequence[Poll] = ()
-    injected: Sequence[Injected] = ()
-
-
-Check = Callable[[Evidence], Verdict]
-_CHECKS: list[Check] = []
-
-
-def _check(invariant: str, promise: str) -> Callable[[Callable[[Evidence, "_Notes"], None]], Check]:
-    """Make a check of a function that notes what is wrong."""
-
-    def decorate(look: Callable[[Evidence, "_Notes"], None]) -> Check:
-        def check(evidence: Evidence) -> Verdict:
-            notes = _Notes()
-            look(evidence, notes)
-            outcome = Outcome.VIOLATED if notes.wrong else Outcome.HELD
-            if notes.unchecked and not notes.wrong:
-                outcome = Outcome.UNCHECKED
-            shown = [*notes.wrong, *([notes.unchecked] if notes.unchecked else [])][:EXAMPLES]
-            figures = {**notes.figures, **({"violations": len(notes.wrong)} if notes.wrong else {})}
-            return Verdict(invariant, promise, outcome, figures, shown)
-
-        check.__name__, check.__doc__ = look.__name__, look.__doc__
-        _CHECKS.append(check)
-        return check
-
-    return decorate
-
-
-class _Notes:
-    """What a check found."""
-
-    def __init__(self) -> None:
-        self.wrong: list[str] = []
-        self.figures: dict[str, Any] = {}
-        self.unchecked = ""
-
-
 def judge(evidence: Evidence) -> Sequence[Verdict]:
     """Every check, in order."""
-    return [check(evidence) for check in _CHECKS]
+    return [check(evidence) for check in CHECKS]
 
 
-@_check("I1", "What was accepted is stored exactly once, or is a dead letter")
-def accepted_once(evidence: Evidence, notes: _Notes) -> None:
+@checks("I1", "What was accepted is stored exactly once, or is a dead letter")
+def accepted_once(evidence: Evidence, notes: Notes) -> None:
     """An id is stored once. A key stands for one notification, unless Redis forgot it in between. A record
     may be written to the dead-letter topic again after a crash: copies are counted, not held against it.
     """
@@ -162,8 +65,8 @@ def accepted_once(evidence: Evidence, notes: _Notes) -> None:
     }
 
 
-@_check("I2", "Nothing is stored that nobody sent")
-def nothing_invented(evidence: Evidence, notes: _Notes) -> None:
+@checks("I2", "Nothing is stored that nobody sent")
+def nothing_invented(evidence: Evidence, notes: Notes) -> None:
     """Each row is an item that was sent to that user, not refused, and stored no more often than sent."""
     of_item: defaultdict[str, list[Row]] = defaultdict(list)
     for row in evidence.rows:
@@ -186,8 +89,8 @@ def nothing_invented(evidence: Evidence, notes: _Notes) -> None:
     notes.figures = {"stored": len(evidence.rows), "sent": len(evidence.history.items)}
 
 
-@_check("I3", "Redis and PostgreSQL agree, and every page is true in itself")
-def stores_agree(evidence: Evidence, notes: _Notes) -> None:
+@checks("I3", "Redis and PostgreSQL agree, and every page is true in itself")
+def stores_agree(evidence: Evidence, notes: Notes) -> None:
     """After quiescence, for every user that the index knows; and each feed with its own notifications."""
     history = evidence.history
     notes.wrong += [f"feed: {words}" for words in evidence.broken_feeds]
@@ -196,8 +99,8 @@ def stores_agree(evidence: Evidence, notes: _Notes) -> None:
     notes.figures = {"feeds": len(evidence.versions), "indexed": evidence.indexed, "pages": history.pages}
 
 
-@_check("I4", "Nobody sees another's anything")
-def private(evidence: Evidence, notes: _Notes) -> None:
+@checks("I4", "Nobody sees another's anything")
+def private(evidence: Evidence, notes: Notes) -> None:
     """Neither by frames, nor by pages, nor by asking for it."""
     owner = {row.id: row.user for row in evidence.rows}
     for follower in evidence.followers:
@@ -214,8 +117,8 @@ def private(evidence: Evidence, notes: _Notes) -> None:
     }
 
 
-@_check("I5", "Read never turns unread unless asked")
-def read_stays_read(evidence: Evidence, notes: _Notes) -> None:
+@checks("I5", "Read never turns unread unless asked")
+def read_stays_read(evidence: Evidence, notes: Notes) -> None:
     """What was acknowledged as read is read in the end, and no frame took it back, unless somebody asked."""
     markings = evidence.history.markings
     named = [(marking.mark, id_, marking.acknowledged) for marking in markings for id_ in marking.ids]
@@ -251,8 +154,8 @@ def _read_up_to(evidence: Evidence) -> Iterator[str]:
                 yield from (id_ for id_, version in follower.created.items() if version <= marking.up_to)
 
 
-@_check("I6", "Live and catch-up yield every change in order, without a hole")
-def streams_are_whole(evidence: Evidence, notes: _Notes) -> None:
+@checks("I6", "Live and catch-up yield every change in order, without a hole")
+def streams_are_whole(evidence: Evidence, notes: Notes) -> None:
     """A follower from the beginning has every notification of its user in the state that is stored."""
     rows: defaultdict[str, dict[str, Row]] = defaultdict(dict)
     for row in evidence.rows:
@@ -286,8 +189,8 @@ def _stored_state(row: Row) -> tuple[datetime | None, ...]:
     return row.read_at, row.archived_at, row.retracted_at
 
 
-@_check("I7", "Committed offsets never pass a record that is in neither store")
-def offsets_are_honest(evidence: Evidence, notes: _Notes) -> None:
+@checks("I7", "Committed offsets never pass a record that is in neither store")
+def offsets_are_honest(evidence: Evidence, notes: Notes) -> None:
     """Compared during the run, as commits were seen, and in the end: the consumer has nothing left to do."""
     if evidence.left is None or evidence.dead_letters is None:
         notes.unchecked = "Kafka could not be read in the end"
@@ -316,8 +219,8 @@ def _origin(letter: Record) -> tuple[int, int]:
     return int(headers["dlq-original-partition"]), int(headers["dlq-original-offset"])
 
 
-@_check("I8", "Memory, descriptors, tasks and the pool come back to where they were")
-def resources_return(evidence: Evidence, notes: _Notes) -> None:
+@checks("I8", "Memory, descriptors, tasks and the pool come back to where they were")
+def resources_return(evidence: Evidence, notes: Notes) -> None:
     """Each process that lives in the end is compared with itself soon after it began to work."""
     by_process: defaultdict[tuple[str, int], list[Sample]] = defaultdict(list)
     for sample in evidence.samples:
@@ -360,8 +263,8 @@ def _mib(size: float) -> str:
     return f"{size / 1024 / 1024:.0f}"
 
 
-@_check("I9", "Health tells the truth within 10 s")
-def health_is_true(evidence: Evidence, notes: _Notes) -> None:
+@checks("I9", "Health tells the truth within 10 s")
+def health_is_true(evidence: Evidence, notes: Notes) -> None:
     """A server that cannot be reached is reported, one that can be reached again is reported too, and none
     is reported in quiet times. Nor is a partition that stands still: a fault may have it held for a moment.
     """
@@ -434,8 +337,8 @@ def _seconds(times: Sequence[float]) -> str:
     return f"{max(times):.1f} s" if times else "-"
 
 
-@_check("I11", f"Everything works again within {RECOVERY_SECONDS:.0f} s of a fault's end")
-def recovers(evidence: Evidence, notes: _Notes) -> None:
+@checks("I11", f"Everything works again within {RECOVERY_SECONDS:.0f} s of a fault's end")
+def recovers(evidence: Evidence, notes: Notes) -> None:
     """Until new notifications for all partitions are on their sockets, and every process says it is ready."""
     for fault in evidence.injected:
         for what, took in (("delivered", fault.delivered_after), ("was ready", fault.ready_after)):

@@ -13,8 +13,9 @@ from pathlib import Path
 
 from entrypoints.loop import event_loop_factory
 from workbench.apache_kafka import ApacheKafkaServer
-from workbench.embedded import KafkaServer, MissingServer, TansuServer
+from workbench.embedded import KafkaServer, TansuServer
 from workbench.processes import ServerFailed
+from workbench.programs import MissingServer
 from workbench.soak import plot, report
 from workbench.soak.run import Plan, Progress, Result, Soak
 from workbench.soak.waiting import TooLate

@@ -9,7 +9,7 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from workbench.soak.checks import Injected
+from workbench.soak.evidence import Injected
 from workbench.soak.run import Result
 from workbench.soak.watch import Sample, Totals
 

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from statistics import median
 
-from workbench.soak.checks import Injected, Outcome, Verdict
+from workbench.soak.evidence import Injected, Outcome, Verdict
 from workbench.soak.run import Result
 
 _MARKS = {Outcome.HELD: "✓", Outcome.VIOLATED: "✗", Outcome.UNCHECKED: "?"}

@@ -17,7 +17,8 @@ from aiokafka.errors import KafkaError
 
 from entrypoints.settings import Settings
 from workbench.embedded import KafkaServer
-from workbench.soak.checks import RECOVERY_SECONDS, Evidence, Injected, Verdict, judge
+from workbench.soak.checks import RECOVERY_SECONDS, judge
+from workbench.soak.evidence import Evidence, Injected, Verdict
 from workbench.soak.faults import CATALOGUE, Planned, draw
 from workbench.soak.follower import Follower
 from workbench.soak.history import History

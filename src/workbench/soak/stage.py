@@ -17,15 +17,8 @@ import msgspec
 from redis.asyncio import Redis
 
 from entrypoints.settings import Settings
-from workbench.embedded import (
-    KAFKA_BOOTSTRAP,
-    LOOPBACK,
-    POSTGRES_URL,
-    REDIS_URL,
-    EmbeddedServers,
-    KafkaServer,
-    free_port,
-)
+from workbench.embedded import LOOPBACK, EmbeddedServers, KafkaServer, free_port
+from workbench.programs import KAFKA_BOOTSTRAP, POSTGRES_URL, REDIS_URL
 from workbench.soak.damage import Damage
 from workbench.soak.product import Api, Product, Service
 from workbench.soak.proxy import Proxy

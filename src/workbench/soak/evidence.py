@@ -1,0 +1,106 @@
+"""Evidence: what a run left behind, and how a check makes a verdict of it."""
+
+import enum
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from workbench.soak.follower import Follower
+from workbench.soak.history import History
+from workbench.soak.stores import Record, Row
+from workbench.soak.watch import Poll, Sample
+
+EXAMPLES = 10
+
+
+class Outcome(enum.StrEnum):
+    HELD = "held"
+    VIOLATED = "violated"
+    UNCHECKED = "not checked"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What became of one invariant."""
+
+    invariant: str
+    promise: str
+    outcome: Outcome
+    figures: Mapping[str, Any] = field(default_factory=dict)
+    examples: Sequence[str] = ()
+    """What is wrong, the first few; or why it was not checked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Injected:
+    """A fault as it happened. Times are the history's; None is never."""
+
+    name: str
+    begun: float
+    ended: float
+    ready_after: float | None
+    """Seconds from its end until every process said that it was ready ..."""
+    delivered_after: float | None
+    """... and until new notifications reached their sockets."""
+
+
+@dataclass
+class Evidence:
+    """What a run left behind."""
+
+    history: History = field(default_factory=History)
+    rows: Sequence[Row] = ()
+    broken_feeds: Sequence[str] = ()
+    versions: Mapping[str, int] = field(default_factory=dict)
+    disagreements: Sequence[str] = ()
+    indexed: int = 0
+    dead_letters: Sequence[Record] | None = None
+    """None if they could not be read."""
+    followers: Sequence[Follower] = ()
+    redis_forgot: Sequence[float] = ()
+    suspects: Sequence[Record] = ()
+    left: Sequence[Record] | None = None
+    """Records that are not committed in the end; None if they could not be read."""
+    checked: Mapping[int, int] = field(default_factory=dict)
+    samples: Sequence[Sample] = ()
+    gauges_before: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """Of each role, idle before the load ..."""
+    gauges_after: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """... and of each process, idle after it."""
+    idle_descriptors: Mapping[str, int] = field(default_factory=dict)
+    polls: Sequence[Poll] = ()
+    injected: Sequence[Injected] = ()
+
+
+Check = Callable[[Evidence], Verdict]
+CHECKS: list[Check] = []
+
+
+def checks(invariant: str, promise: str) -> Callable[[Callable[[Evidence, "Notes"], None]], Check]:
+    """Make a check of a function that notes what is wrong."""
+
+    def decorate(look: Callable[[Evidence, "Notes"], None]) -> Check:
+        def check(evidence: Evidence) -> Verdict:
+            notes = Notes()
+            look(evidence, notes)
+            outcome = Outcome.VIOLATED if notes.wrong else Outcome.HELD
+            if notes.unchecked and not notes.wrong:
+                outcome = Outcome.UNCHECKED
+            shown = [*notes.wrong, *([notes.unchecked] if notes.unchecked else [])][:EXAMPLES]
+            figures = {**notes.figures, **({"violations": len(notes.wrong)} if notes.wrong else {})}
+            return Verdict(invariant, promise, outcome, figures, shown)
+
+        check.__name__, check.__doc__ = look.__name__, look.__doc__
+        CHECKS.append(check)
+        return check
+
+    return decorate
+
+
+class Notes:
+    """What a check found."""
+
+    def __init__(self) -> None:
+        self.wrong: list[str] = []
+        self.figures: dict[str, Any] = {}
+        self.unchecked = ""
