@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 import httpx
-import pytest
 from dependency_injector import providers
 from litestar import Litestar
 
@@ -20,10 +19,12 @@ from application.streams import Frame
 from common import wire
 from domain.feed import FeedChange, Settled
 from domain.identifiers import UserId
-from entrypoints import lifespan
-from entrypoints.app import create_app
+from entrypoints.app import create_app, state
 from entrypoints.container import Container, build
+from entrypoints.live.sessions import Sessions
+from entrypoints.live.state import Streams
 from entrypoints.settings import Settings
+from entrypoints.web.state import part_of
 from tests.build import ADA, CountedIds, TestClock, a_user
 from tests.memory import (
     MemoryAnnouncer,
@@ -60,11 +61,8 @@ async def running(app: Litestar) -> AsyncIterator[None]:
             started.set()
             await stop.wait()
 
-    with pytest.MonkeyPatch.context() as patch:
-        # A serving process collects garbage seldom; here it is how what was not closed is noticed.
-        patch.setattr(lifespan, "calm_collector", lambda: None)
-        life = asyncio.create_task(live())
-        await asyncio.wait([life, asyncio.create_task(started.wait())], return_when=asyncio.FIRST_COMPLETED)
+    life = asyncio.create_task(live())
+    await asyncio.wait([life, asyncio.create_task(started.wait())], return_when=asyncio.FIRST_COMPLETED)
     try:
         yield
     finally:
@@ -127,6 +125,8 @@ class Memory:
         built = build(Settings(token_secret=SECRET, **settings))
         for provider, value in (
             (built.clock, self.clock),
+            # A serving process collects garbage seldom; here it is how what was not closed is noticed.
+            (built.tune_gc, _do_nothing),
             (built.new_id, self.ids),
             (built.users, self.users),
             (built.feeds, self.feeds),
@@ -149,6 +149,10 @@ class Memory:
         return built
 
 
+def _do_nothing() -> None:
+    return
+
+
 _BUILT: dict[str, tuple[Memory, Container, Litestar]] = {}
 
 
@@ -159,11 +163,12 @@ def on_memory(**settings: Any) -> tuple[Memory, Container, Litestar]:
         memory = Memory()
         container = memory.container(**settings)
         _BUILT[key] = memory, container, create_app(container)
-    memory, container, _ = _BUILT[key]
+    memory, container, app = _BUILT[key]
     memory.clear()
     container.catch_ups.reset()  # it remembers pages for a moment, of feeds that are gone now
     fresh = Revocations(container.users())
     container.revocations().__dict__ = fresh.__dict__
+    app.state.update(state(container))
     return _BUILT[key]
 
 
@@ -199,6 +204,10 @@ class Service:
 
     def bearer(self, user: UserId = ADA) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.token(user)}"}
+
+    @property
+    def sessions(self) -> Sessions:
+        return part_of(self.app, Streams).sessions
 
     @property
     def producer(self) -> dict[str, str]:

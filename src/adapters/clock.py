@@ -16,7 +16,7 @@ _SET_BACK = 60_000 << 80
 
 def now() -> datetime:
     """The time, in UTC."""
-    return datetime.now(UTC)  # noqa: TID251 - the one real clock
+    return datetime.now(UTC)
 
 
 class NotificationIds:

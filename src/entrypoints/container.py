@@ -69,6 +69,7 @@ from application.publishing import PublishBatch, PublishNotification
 from application.reconciling import ReconcileIndex
 from application.revoking import DisableUser, EnableUser, Revocations, RevokeTokens
 from common import wire
+from entrypoints.loop import calm_collector
 from entrypoints.settings import Settings
 from entrypoints.version import app_version
 
@@ -102,6 +103,7 @@ class Container(containers.DeclarativeContainer):
     jitter: providers.Provider[ports.Jitter] = providers.Object(random.uniform)
     new_token: providers.Provider[ports.NewToken] = providers.Object(secrets.token_hex)
     new_id: providers.Provider[ports.NewId] = providers.Singleton(system.NotificationIds)
+    tune_gc: providers.Provider[Callable[[], None]] = providers.Object(calm_collector)
     render: providers.Provider[ports.Render] = providers.Object(wire.render)
 
     # --- PostgreSQL ---

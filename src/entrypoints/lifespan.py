@@ -11,7 +11,6 @@ from typing import Any
 
 from application.errors import ApplicationError
 from entrypoints.container import Container
-from entrypoints.loop import calm_collector
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +33,7 @@ async def api(container: Container) -> AsyncIterator[None]:
         revocations = container.revocations()
         await revocations.refresh()  # before the first request is answered
         await stack.enter_async_context(background(revocations.run()))
-        calm_collector()
+        container.tune_gc()()
         yield
 
 
@@ -44,7 +43,7 @@ async def consumer(container: Container) -> AsyncIterator[None]:
     async with AsyncExitStack() as stack:
         await _stores(container, stack)
         await stack.enter_async_context(background(_prepare(container)))
-        calm_collector()
+        container.tune_gc()()
         yield
 
 

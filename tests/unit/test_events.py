@@ -205,14 +205,14 @@ async def test_with_tickets_away_a_client_is_asked_to_come_back(service: Service
 async def test_a_full_or_draining_process_asks_to_come_back(service: Service) -> None:
     async with service.events(headers=service.bearer()) as events:
         await events.frame("welcome")
-        service.app.state.sessions._most = 1
+        service.sessions._most = 1
         try:
             async with service.events(headers=service.bearer()) as more:
                 status, headers = await more.start()
         finally:
-            service.app.state.sessions._most = 0
+            service.sessions._most = 0
     assert (status, int(headers["retry-after"]) >= 1) == (503, True)
-    await service.app.state.sessions.drain(0)
+    await service.sessions.drain(0)
 
     await refused(service, 503, headers=service.bearer())
 
@@ -292,11 +292,11 @@ async def test_a_drain_says_bye_and_ends_every_answer(service: Service) -> None:
     ):
         await one.frame("welcome")
         await two.frame("welcome")
-        await service.app.state.sessions.drain(0)
+        await service.sessions.drain(0)
 
         assert await ends(one, 4000) is not None
         assert await ends(two, 4000) is not None
-        assert len(service.app.state.sessions) == 0
+        assert len(service.sessions) == 0
 
 
 async def test_who_leaves_is_forgotten_at_once(service: Service) -> None:
@@ -326,7 +326,7 @@ async def test_who_reads_too_slowly_is_told_to_resume(service: Service) -> None:
         events.taking.clear()
         frames = [Frame(ADA, epoch, version - 1, version, '{"type":"ping"}') for version in range(1, 600)]
         service.memory.live.deliver(frames)
-        assert len(service.app.state.sessions) == 1  # it has until its last words are cut off
+        assert len(service.sessions) == 1  # it has until its last words are cut off
         events.taking.set()
 
         assert await ends(events, 4002) is not None
@@ -341,7 +341,7 @@ async def test_who_takes_nothing_is_cut_off(service: Service, monkeypatch: pytes
         events.taking.clear()
         await deliver(service, drafts(1))
         async with asyncio.timeout(5):
-            while len(service.app.state.sessions):  # noqa: ASYNC110 - what it waits for has no event
+            while len(service.sessions):  # noqa: ASYNC110 - what it waits for has no event
                 await asyncio.sleep(0.01)
 
     assert metrics.CLOSES.labels(4002)._value.get() == before + 1

@@ -626,7 +626,7 @@ async def test_a_ping_is_due_so_long_after_what_was_sent_last(
         monkeypatch.setattr(module, "monotonic", lambda: now[0])
     async with service.socket(headers=service.bearer()) as socket:
         await socket.frame("welcome")
-        open_: sessions.Sessions = service.app.state.sessions
+        open_: sessions.Sessions = service.sessions
 
         async def tick(at: float) -> None:
             now[0] = at

@@ -38,7 +38,7 @@ async def service() -> AsyncIterator[Service]:
 
 
 def of(service: Service) -> Sessions:
-    found: Sessions = service.app.state.sessions
+    found: Sessions = service.sessions
     return found
 
 

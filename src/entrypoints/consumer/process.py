@@ -11,7 +11,6 @@ from typing import Any
 
 import uvicorn
 from litestar import Litestar
-from litestar.datastructures import State
 
 from application.delivery import RetractExpired
 from application.errors import Unavailable
@@ -31,6 +30,7 @@ from entrypoints.serving import options
 from entrypoints.settings import Settings
 from entrypoints.web import health, problems
 from entrypoints.web.head import answering_head
+from entrypoints.web.state import Checks, application_state
 
 logger = logging.getLogger(__name__)
 
@@ -93,7 +93,7 @@ def health_app(container: Container, worker: Worker) -> Litestar:
         exception_handlers=problems.HANDLERS,
         openapi_config=None,
         logging_config=None,
-        state=State({"required_checks": checks, "optional_checks": {"redis": container.redis_server().ping}}),
+        state=application_state(Checks(checks, {"redis": container.redis_server().ping})),
     )
     return answering_head(app)
 
