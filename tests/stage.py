@@ -29,7 +29,7 @@ from tests.wiring import change_frame
 def an_inlet(
     bootstrap: str, topics: Topics, *, session_seconds: float, group: str | None = None, **more: Any
 ) -> KafkaQueueReader:
-    options: dict[str, Any] = {"fetch_wait_ms": 20, "batch_records": 100, **more}
+    options: dict[str, Any] = {"fetch_wait_ms": 20, "batch_records": 100, "clock": system.now, **more}
     return KafkaQueueReader(
         bootstrap, topics.name, group or topics.name, session_seconds=session_seconds, **options
     )
