@@ -2,7 +2,8 @@
 
 import uvicorn
 
-from entrypoints.container import build
+from entrypoints.container.parts.base import build
+from entrypoints.container.parts.server import WithServer
 from entrypoints.serving import options
 from entrypoints.settings import Settings
 
@@ -10,5 +11,5 @@ if __name__ == "__main__":
     uvicorn.run(
         "entrypoints.app:create",
         factory=True,
-        **{**options(build(Settings.from_env())), "ws": "websockets-sansio"},
+        **{**options(build(WithServer, Settings.from_env())), "ws": "websockets-sansio"},
     )

@@ -15,12 +15,18 @@ from application.credentials import Scope
 from bench.service import Service, clean_environment, running
 from bench.user import User
 from domain.identifiers import UserId
-from entrypoints.commands.setup import migrate
-from entrypoints.container import build
+from entrypoints.commands.setup import bring_up_to_date
+from entrypoints.container.api import ApiContainer
+from entrypoints.container.parts.base import build
+from entrypoints.container.parts.kafka import WithTopics
 from entrypoints.settings import Settings
 from workbench.embedded import EmbeddedServers, free_port
 
 SECRET = "only-for-the-length-of-a-benchmark"
+
+
+class Container(ApiContainer, WithTopics):
+    """The API's parts, and the topics it expects to be there."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +74,7 @@ class Stack:
         """Do something in this process with the application's own parts."""
 
         async def working() -> Any:
-            container = build(self.settings(scenario))
+            container = build(Container, self.settings(scenario))
             try:
                 return await work(container, *arguments)
             finally:
@@ -95,7 +101,7 @@ class Stack:
         many = f"FROM generate_series(1, {count}) AS n"
         self.sql(f"INSERT INTO users (id, name, created_at) SELECT {name}, {name}, now() {many}")
         self.sql(f"INSERT INTO feeds (user_id, epoch) SELECT {name}, substr(md5({name}), 1, 8) {many}")
-        tokens, now = build(self.settings("tokens")).tokens(), datetime.now(UTC)
+        tokens, now = build(Container, self.settings("tokens")).tokens(), datetime.now(UTC)
         ids = [f"{prefix}-{nth}" for nth in range(1, count + 1)]
         return [User(user, tokens.mint(UserId(user), now)[0]) for user in ids]
 
@@ -119,5 +125,5 @@ def stack(report: Callable[[str], None]) -> Iterator[Stack]:
     with contextlib.ExitStack() as open_ones:
         folder = Path(open_ones.enter_context(tempfile.TemporaryDirectory(prefix="bellwire-bench-")))
         made = Stack(folder, open_ones.enter_context(EmbeddedServers.start(folder, report=report)))
-        migrate(made.settings("setup"))
+        bring_up_to_date(made.settings("setup"))
         yield made

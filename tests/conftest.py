@@ -34,9 +34,9 @@ from adapters import clock as system
 from adapters.postgres.engine import create_engine
 from adapters.postgres.migrations import upgrade
 from adapters.postgres.partitions import ensure_partitions
-from entrypoints.container import Container, build
 from entrypoints.settings import Settings
 from tests.build import NOW
+from tests.whole import Container, build
 from workbench import apache_kafka
 from workbench.embedded import EmbeddedServers, KafkaServer, TansuServer
 from workbench.programs import KAFKA_BOOTSTRAP, POSTGRES_URL, REDIS_URL, MissingServer

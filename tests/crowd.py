@@ -15,12 +15,12 @@ import psutil
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import Close, Frame, Opcode
 
+from domain.states import STATES
 from tests.product import Api, Follower, Service, eventually, metric
 from workbench.embedded import LOOPBACK
 from workbench.soak.follower import Json, version
 
 LONG = 30.0
-STATE = ("read_at", "archived_at", "retracted_at")
 _MOVES = {"notifications", "update"}
 
 
@@ -68,7 +68,7 @@ class Device(Follower):
             touched = frame.get("ids", list(self.items))
         for identifier in touched:
             item = self.items.get(identifier)
-            if item is not None and all(item[name] is None for name in STATE):
+            if item is not None and all(item[name] is None for name in STATES):
                 self._unread.add(identifier)
             else:
                 self._unread.discard(identifier)
@@ -156,7 +156,7 @@ def known(device: Device) -> dict[str, tuple[object, ...]]:
 
 
 def _state(item: Json) -> tuple[object, ...]:
-    return tuple(item[name] for name in STATE)
+    return tuple(item[name] for name in STATES)
 
 
 # --- peers that keep no rules -----------------------------------------------------------------------------

@@ -24,7 +24,8 @@ from application.feeds import Appended
 from domain.feed import FeedChange
 from domain.notification import Draft
 from entrypoints.consumer.process import consume
-from entrypoints.container import build
+from entrypoints.container.consumer import ConsumerContainer
+from entrypoints.container.parts.base import build
 from entrypoints.logs import configure
 from entrypoints.loop import event_loop_factory
 from entrypoints.settings import Settings
@@ -101,7 +102,7 @@ def main() -> None:
     failpoint = Failpoint(step, action, int(times[0]) if times else 1)
     settings = Settings.from_env()
     configure(settings.log_level, settings.log_format)
-    container = build(settings)
+    container = build(ConsumerContainer, settings)
     for provider, kind in (
         (container.feeds, Feeds),
         (container.announcer, Announcer),

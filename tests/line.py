@@ -154,7 +154,6 @@ def item(version: int, **fields: Any) -> Json:
         "metadata": {},
         "action_url": None,
         "created_at": "2026-11-22T10:09:43.177090Z",
-        "seen_at": None,
         "read_at": None,
         "archived_at": None,
         "retracted_at": None,

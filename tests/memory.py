@@ -23,13 +23,14 @@ from application.errors import (
 )
 from application.feeds import Appended, Dropped, FeedHistory, FeedPage, Pruned, Spot, Standing
 from application.letters import DeadLetter, Position, Progress
-from application.pages import IndexEntry, Missing, Rendered, UnreadPage
+from application.pages import IndexEntry, Missing, Rendered, RenderedPage
 from application.ports import Clock, LiveFeed, Render
 from application.streams import Frame
 from domain.errors import UnknownNotification, UnknownUser, UserTaken
 from domain.feed import Added, Feed, FeedChange, Marked, Settled
 from domain.identifiers import NotificationId, UserId
-from domain.notification import Draft, Mark, Notification, Status
+from domain.notification import Draft, Notification
+from domain.states import RULES, VISIBLE, Mark, Status
 from domain.user import User
 from tests.build import NOW
 
@@ -163,7 +164,7 @@ class MemoryFeeds(Reachable):
     async def get(self, user: UserId, notification: NotificationId) -> Notification:
         self.reach()
         found = self._held.get(user, {}).get(notification)
-        if found is None or found.retracted_at is not None:
+        if found is None or not VISIBLE.holds(found):
             raise UnknownNotification
         return found
 
@@ -188,7 +189,6 @@ class MemoryFeeds(Reachable):
         return FeedPage(feed, tuple(listed[:limit]), more=len(listed) > limit)
 
     async def history(self, user: UserId, after: int, limit: int) -> FeedHistory:
-        self.reach()
         feed = self._feed(user)
         items = sorted(self._held[user].values(), key=lambda item: item.version)
         changed = [item for item in items if item.version > after]
@@ -229,14 +229,16 @@ class MemoryFeeds(Reachable):
             self._horizons[user] = feed.version
         return feed
 
-    async def expired(self, at: datetime, limit: int) -> Sequence[tuple[UserId, NotificationId]]:
+    async def due(self, mark: Mark, at: datetime, limit: int) -> Sequence[tuple[UserId, NotificationId]]:
         self.reach()
-        due = [
-            (item.expires_at, user, item.id)
+        rule = RULES[mark]
+        waiting = [
+            (getattr(item, rule.due or ""), user, item.id)
             for user, held in self._held.items()
             for item in held.values()
-            if item.expires_at is not None and item.expires_at <= at and item.retracted_at is None
+            if rule.waiting.holds(item)
         ]
+        due = [spot for spot in waiting if spot[0] <= at]
         return [(user, notification) for _, user, notification in sorted(due)[:limit]]
 
     def _feed(self, user: UserId) -> Feed:
@@ -257,10 +259,9 @@ class MemoryFeeds(Reachable):
         feed = self._feed(user)
         changed: list[Notification] = []
         for item in self._in_order(user):
-            if chosen(item) and item.retracted_at is None:
-                after = item.marked(mark, at, feed.version + len(changed) + 1)
-                if after is not item:
-                    changed.append(after)
+            after = item.marked(mark, at, feed.version + len(changed) + 1)
+            if chosen(item) and after is not item:
+                changed.append(after)
         self._keep(feed, changed)
         return Marked(self._feeds[user], feed.version, mark, at, tuple(changed))
 
@@ -287,7 +288,7 @@ class MemoryIndex(Reachable):
         self._given = 0
         self._sampled = 0
 
-    async def page(self, user: UserId, limit: int, before: NotificationId | None) -> UnreadPage | Missing:
+    async def page(self, user: UserId, limit: int, before: NotificationId | None) -> RenderedPage | Missing:
         if self.away:
             return Missing(None)
         entry = self._entries.get(user)
@@ -295,7 +296,7 @@ class MemoryIndex(Reachable):
             ids = sorted((item for item in entry.items if before is None or item < before), reverse=True)
             if limit == 0 or entry.complete or len(ids) > limit:
                 items = [entry.items[item] for item in ids[:limit]]
-                return UnreadPage(entry.feed, items, more=0 < limit < len(ids))
+                return RenderedPage(entry.feed, items, more=0 < limit < len(ids))
             if before is not None:
                 return Missing(None)
         if user in self._leases:
@@ -304,7 +305,7 @@ class MemoryIndex(Reachable):
         self._leases[user] = f"lease {self._given}"
         return Missing(self._leases[user])
 
-    async def load(self, page: UnreadPage, lease: str) -> None:
+    async def load(self, page: RenderedPage, lease: str) -> None:
         if self.away or self._leases.get(page.feed.user_id) != lease:
             return
         del self._leases[page.feed.user_id]

@@ -12,9 +12,9 @@ from websockets.frames import Frame, Opcode
 
 from adapters.websocket.http import HttpProtocol
 from adapters.websocket.protocol import StreamProtocol
-from entrypoints.container import Container, build
 from entrypoints.serving import options
 from entrypoints.settings import Settings
+from tests.whole import Container, build
 from tests.wiring import SECRET
 from workbench.embedded import LOOPBACK
 from workbench.soak.waiting import eventually

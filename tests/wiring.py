@@ -20,7 +20,6 @@ from common import wire
 from domain.feed import FeedChange, Settled
 from domain.identifiers import UserId
 from entrypoints.app import create_app, state
-from entrypoints.container import Container, build
 from entrypoints.live.sessions import Sessions
 from entrypoints.live.state import Streams
 from entrypoints.settings import Settings
@@ -38,6 +37,7 @@ from tests.memory import (
     MemoryUsers,
 )
 from tests.stream_schema import broken_rules
+from tests.whole import Container, build
 
 SECRET = "s" * 32
 HOST = "bellwire.test"

@@ -2,14 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from application.errors import Refused
 from application.feeds import Appended
-from application.ports import Announcer, Clock, Expiry, FeedWriter
+from application.ports import Announcer, Clock, DueMarks, FeedWriter
 from domain.errors import Invalid
 from domain.feed import FeedChange, Marked
 from domain.identifiers import NotificationId, UserId
-from domain.notification import Draft, Mark
+from domain.notification import Draft
+from domain.states import RULES, Mark
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,24 +83,30 @@ class StoreNotifications:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RetractExpired:
-    """Take notifications back whose time is over. Returns how many."""
+class MarkDue:
+    """Make the marks whose time has come: what has expired is retracted.
 
-    feeds: Expiry
+    Returns how many notifications changed.
+    """
+
+    feeds: DueMarks
     announcer: Announcer
     clock: Clock
 
     async def __call__(self, limit: int = 500) -> int:
         now = self.clock()
+        return sum([await self._mark(mark, now, limit) for mark, rule in RULES.items() if rule.due])
+
+    async def _mark(self, mark: Mark, now: datetime, limit: int) -> int:
         due: dict[UserId, list[NotificationId]] = {}
-        for user, notification in await self.feeds.expired(now, limit):
+        for user, notification in await self.feeds.due(mark, now, limit):
             due.setdefault(user, []).append(notification)
         changes: list[Marked] = []
         try:
             for user, ids in due.items():
-                changes.append(await self.feeds.mark(user, Mark.RETRACTED, ids, now))
+                changes.append(await self.feeds.mark(user, mark, ids, now))
         finally:
-            # Also when the store went away in the middle: what is retracted is not due again.
+            # Also when the store went away in the middle: what is marked is not due again.
             if changes:
                 await self.announcer.announce(changes)
         return sum(change.changed for change in changes)

@@ -3,16 +3,17 @@
 import asyncio
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from application.feeds import FeedPage
-from application.pages import UnreadPage
+from application.pages import RenderedPage
 from application.ports import Announcer, Clock, FeedMarks, FeedViews, Render, UnreadIndex
 from domain.errors import FieldError, Invalid
 from domain.feed import Cursor, Feed, Marked, Settled
 from domain.identifiers import NotificationId, UserId
-from domain.notification import Mark, Notification, Status
+from domain.notification import Notification
+from domain.states import RULES, Mark, Status
 
-PAGE_LIMIT = 100
 MARK_LIMIT = 100
 
 
@@ -27,17 +28,19 @@ class FetchUnread:
     feeds: FeedViews
     render: Render
 
-    async def __call__(self, user: UserId, limit: int, before: NotificationId | None = None) -> UnreadPage:
+    async def __call__(self, user: UserId, limit: int, before: NotificationId | None = None) -> RenderedPage:
         found = await self.index.page(user, limit, before)
-        if isinstance(found, UnreadPage):
+        if isinstance(found, RenderedPage):
             return found
         if found.lease is not None:
             newest = await self._load(user, found.lease)
             if before is None:
-                return UnreadPage(newest.feed, newest.items[:limit], newest.more or len(newest.items) > limit)
+                return RenderedPage(
+                    newest.feed, newest.items[:limit], newest.more or len(newest.items) > limit
+                )
         return rendered(await self.feeds.page(user, Status.UNREAD, limit=limit, before=before), self.render)
 
-    async def _load(self, user: UserId, lease: str) -> UnreadPage:
+    async def _load(self, user: UserId, lease: str) -> RenderedPage:
         newest = rendered(await self.feeds.page(user, Status.UNREAD, limit=self.index.capacity), self.render)
         await self.index.load(newest, lease)
         return newest
@@ -59,7 +62,7 @@ class ListNotifications:
         limit: int = 20,
         before: NotificationId | None = None,
         event: str | None = None,
-    ) -> UnreadPage:
+    ) -> RenderedPage:
         if status is Status.UNREAD and event is None:
             return await self.fetch_unread(user, limit, before)
         page = await self.feeds.page(user, status, limit=limit, before=before, event=event)
@@ -81,9 +84,9 @@ class CountUnread:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MarkNotifications:
-    """Mark notifications of a user read, unread, archived or unarchived.
+    """Mark notifications of a user.
 
-    What is so already is left alone; ids that are not the user's are skipped. The index and every
+    Those already in that state are left alone; ids that are not the user's are skipped. The index and every
     open stream of the user know of it when this returns. Raises UnknownUser.
     """
 
@@ -91,16 +94,35 @@ class MarkNotifications:
     announcer: Announcer
     clock: Clock
 
-    async def __call__(self, user: UserId, mark: Mark, ids: Sequence[NotificationId]) -> Marked:
+    async def __call__(
+        self,
+        user: UserId,
+        mark: Mark,
+        ids: Sequence[NotificationId] | None = None,
+        up_to: str | None = None,
+        until: datetime | None = None,
+    ) -> Marked:
+        """Mark these, or everything up to the cursor of what the client has seen. `until` is the time of a
+        mark that takes one.
+        """
+        at = RULES[mark].time(self.clock(), until)
+        if ids is not None and up_to is None:
+            return await self._mark_ids(user, mark, ids, at)
+        if up_to is not None and ids is None:
+            return await self._mark_up_to(user, mark, Cursor.parse(up_to, "up_to"), at)
+        raise Invalid([FieldError("ids", "is required, or up_to, but not both")])
+
+    async def _mark_ids(
+        self, user: UserId, mark: Mark, ids: Sequence[NotificationId], at: datetime
+    ) -> Marked:
         if len(ids) > MARK_LIMIT:
             raise Invalid([FieldError("ids", f"must be at most {MARK_LIMIT}")])
-        return await self._announced(self.feeds.mark(user, mark, ids, self.clock()))
+        return await self._announced(self.feeds.mark(user, mark, ids, at))
 
-    async def up_to(self, user: UserId, mark: Mark, cursor: Cursor) -> Marked:
-        """Mark everything that is not newer than what the client had seen."""
+    async def _mark_up_to(self, user: UserId, mark: Mark, cursor: Cursor, at: datetime) -> Marked:
         if (await self.feeds.feed(user)).epoch != cursor.epoch:
             raise Invalid([FieldError("up_to", "is a cursor of another life of this feed; reload")])
-        return await self._announced(self.feeds.mark_up_to(user, mark, cursor.version, self.clock()))
+        return await self._announced(self.feeds.mark_up_to(user, mark, cursor.version, at))
 
     async def _announced(self, marking: Awaitable[Marked]) -> Marked:
         """Mark and announce, to the end even if whoever asked is gone: a socket that closes in between
@@ -122,16 +144,16 @@ class MarkRead:
     Raises UnknownNotification, for one of another user as for one that never was.
     """
 
-    mark: MarkNotifications
+    mark_notifications: MarkNotifications
     feeds: FeedMarks
 
     async def __call__(self, user: UserId, notification: NotificationId) -> Notification:
-        marked = await self.mark(user, Mark.READ, [notification])
+        marked = await self.mark_notifications(user, Mark.READ, [notification])
         if marked.notifications:
             return marked.notifications[0]
         return await self.feeds.get(user, notification)
 
 
-def rendered(page: FeedPage, render: Render) -> UnreadPage:
+def rendered(page: FeedPage, render: Render) -> RenderedPage:
     """Turn entities into what travels."""
-    return UnreadPage(page.feed, [render(item) for item in page.notifications], page.more)
+    return RenderedPage(page.feed, [render(item) for item in page.notifications], page.more)

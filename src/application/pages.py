@@ -12,8 +12,8 @@ Rendered = NewType("Rendered", bytes)
 
 
 @dataclass(frozen=True, slots=True)
-class UnreadPage:
-    """The newest unread notifications of a feed, newest first, true for `feed.version`."""
+class RenderedPage:
+    """Part of a view of a feed as it is sent: newest first, true for `feed.version`."""
 
     feed: Feed
     items: Sequence[Rendered]

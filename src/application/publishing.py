@@ -10,8 +10,6 @@ from domain.errors import DomainError, FieldError, Invalid, UnknownUser
 from domain.identifiers import NotificationId, UserId
 from domain.notification import Content, Draft
 
-BATCH_LIMIT = 1_000
-
 
 @dataclass(frozen=True, slots=True)
 class Idempotency:

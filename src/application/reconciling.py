@@ -11,7 +11,7 @@ from application.ports import Announcer, FeedViews, UnreadIndex
 from domain.errors import UnknownUser
 from domain.feed import Settled
 from domain.identifiers import UserId
-from domain.notification import Status
+from domain.states import Status
 
 
 class Mismatch(StrEnum):

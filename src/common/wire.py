@@ -12,7 +12,7 @@ from application.pages import Rendered
 from application.streams import Frame
 from domain.feed import Added, Cursor, Feed, FeedChange, Marked
 from domain.metadata import Metadata
-from domain.notification import Mark, Notification
+from domain.notification import Notification
 
 
 def _as_json(value: object) -> msgspec.Raw:
@@ -26,14 +26,6 @@ _encode = msgspec.json.Encoder(enc_hook=_as_json).encode
 FRAME_BYTES = 512 * 1024
 """About how much a frame may hold. Many WebSocket libraries refuse messages above 1 MiB by default."""
 _ID = slice(len('{"id":"'), len('{"id":"') + 36)
-
-_MARKED_FIELD = {
-    Mark.READ: ("read_at", True),
-    Mark.UNREAD: ("read_at", False),
-    Mark.ARCHIVED: ("archived_at", True),
-    Mark.UNARCHIVED: ("archived_at", False),
-    Mark.RETRACTED: ("retracted_at", True),
-}
 
 
 def render(notification: Notification) -> Rendered:
@@ -105,14 +97,13 @@ def page(items: Iterable[bytes], next_cursor: str | None, feed: Feed) -> bytes:
 
 
 def _update_frame(change: Marked) -> str:
-    name, is_set = _MARKED_FIELD[change.mark]
     body: dict[str, object] = {"type": "update"}
     if change.notifications is None:
         body["up_to"] = str(Cursor(change.feed.epoch, change.up_to or 0))
     else:
         body["ids"] = change.ids
     body |= {
-        "set": {name: change.at if is_set else None},
+        "set": change.set,
         "prev": str(Cursor(change.feed.epoch, change.prev)),
         "cursor": str(change.feed.cursor),
         "unread_count": change.feed.unread_count,

@@ -5,13 +5,15 @@ holds that version may apply it, and whoever does not knows that something is mi
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeAlias
 
 from domain.errors import FieldError, Invalid
 from domain.identifiers import NotificationId, UserId
-from domain.notification import Mark, Notification
+from domain.notification import Notification
+from domain.states import RULES, Mark, Time
 
 _CURSOR = re.compile(r"([0-9a-z]{1,16})\.(0|[1-9][0-9]{0,17})")
 
@@ -68,7 +70,7 @@ class Marked:
     """Some notifications were marked: named ones, in version order, or all up to a version.
 
     `notifications` holds them as they are now. It is None when the change was by `up_to`: they may
-    be too many to name.
+    be too many to name. `at` is the time of the mark, not always the one it was made at.
     """
 
     feed: Feed
@@ -82,6 +84,12 @@ class Marked:
     def changed(self) -> int:
         """How many notifications it changed."""
         return self.feed.version - self.prev
+
+    @property
+    def set(self) -> Mapping[Time, datetime | None]:
+        """What it set in each of them."""
+        rule = RULES[self.mark]
+        return {rule.sets: rule.value(self.at)}
 
     @property
     def ids(self) -> tuple[NotificationId, ...]:

@@ -5,12 +5,12 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
-from typing import Self
+from typing import Any, Self
 
 from domain.errors import FieldError, Invalid
 from domain.identifiers import USER_ID_RULE, NotificationId, UserId, is_user_id, milliseconds_of
 from domain.metadata import NO_METADATA, Metadata
+from domain.states import RULES, UNREAD, VIEWS, Mark, Status
 
 MESSAGE_LENGTH = 4_000
 TITLE_LENGTH = 200
@@ -39,25 +39,6 @@ AHEAD = timedelta(days=1)
 """How far a notification may be dated ahead: the clocks of producers differ. One from the year 9000 would be
 on top of its list until then."""
 AHEAD_RULE = "must not be more than a day ahead"
-
-
-class Mark(StrEnum):
-    """A change of state that a user (or, for RETRACTED, the service) makes to a notification."""
-
-    READ = "read"
-    UNREAD = "unread"
-    ARCHIVED = "archived"
-    UNARCHIVED = "unarchived"
-    RETRACTED = "retracted"
-
-
-class Status(StrEnum):
-    """A view of a feed. Retracted notifications are in none of them."""
-
-    UNREAD = "unread"
-    READ = "read"
-    ALL = "all"
-    ARCHIVED = "archived"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,7 +112,6 @@ class Notification:
     metadata: Metadata
     action_url: str | None
     created_at: datetime
-    seen_at: datetime | None = None
     read_at: datetime | None = None
     archived_at: datetime | None = None
     retracted_at: datetime | None = None
@@ -139,37 +119,20 @@ class Notification:
 
     @property
     def unread(self) -> bool:
-        """Whether it counts: neither read, nor put away, nor taken back."""
-        return self.read_at is None and self.archived_at is None and self.retracted_at is None
+        """Whether it counts."""
+        return UNREAD.holds(self)
 
     def within(self, status: Status) -> bool:
         """Whether this view of the feed shows it."""
-        if self.retracted_at is not None:
-            return False
-        match status:
-            case Status.UNREAD:
-                return self.unread
-            case Status.READ:
-                return self.read_at is not None and self.archived_at is None
-            case Status.ARCHIVED:
-                return self.archived_at is not None
-            case Status.ALL:
-                return self.archived_at is None
+        return VIEWS[status].holds(self)
 
     def marked(self, mark: Mark, at: datetime, version: int) -> Self:
-        """Apply a mark. What is so already stays as it is: the first time and the version are kept."""
-        match mark:
-            case Mark.READ if self.read_at is None:
-                return replace(self, read_at=at, version=version)
-            case Mark.UNREAD if self.read_at is not None:
-                return replace(self, read_at=None, version=version)
-            case Mark.ARCHIVED if self.archived_at is None:
-                return replace(self, archived_at=at, version=version)
-            case Mark.UNARCHIVED if self.archived_at is not None:
-                return replace(self, archived_at=None, version=version)
-            case Mark.RETRACTED if self.retracted_at is None:
-                return replace(self, retracted_at=at, version=version)
-        return self
+        """Apply a mark with this time. One that is already in that state, or retracted, stays as it is."""
+        rule = RULES[mark]
+        if not rule.changes(self, at):
+            return self
+        changed: dict[str, Any] = {rule.sets: rule.value(at)}
+        return replace(self, **changed, version=version)
 
 
 def _broken_rules(content: Content) -> list[FieldError]:

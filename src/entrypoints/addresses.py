@@ -57,8 +57,6 @@ def _check_postgres_parameters(given: Mapping[str, object]) -> None:
 
 def redis_url(url: str) -> None:
     """redis-py's."""
-    from redis import ConnectionPool  # noqa: PLC0415 - not for `--help`
-
     try:
         parsed = urlsplit(url)
         port = parsed.port
@@ -78,6 +76,13 @@ def redis_url(url: str) -> None:
             raise Unusable("has a path that is no number of a database")
     if parsed.fragment:
         raise Unusable(f"has a #; {_ESCAPE}")
+    if parsed.query:
+        _check_redis_parameters(url)
+
+
+def _check_redis_parameters(url: str) -> None:
+    from redis import ConnectionPool  # noqa: PLC0415 - slow, and most addresses have no parameters
+
     try:
         ConnectionPool.from_url(url).make_connection()  # which connects to nothing yet
     except (TypeError, ValueError):

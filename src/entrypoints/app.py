@@ -14,7 +14,8 @@ from litestar.di import Provide
 from litestar.middleware import DefineMiddleware
 
 from entrypoints import lifespan
-from entrypoints.container import Container, build
+from entrypoints.container.api import ApiContainer
+from entrypoints.container.parts.base import build
 from entrypoints.http import accounts, inbox, openapi, publishing
 from entrypoints.listening import authority
 from entrypoints.live import draining
@@ -41,10 +42,10 @@ def create() -> Litestar:
     """Build the application from the environment (for uvicorn's workers)."""
     settings = Settings.from_env()
     configure(settings.log_level, settings.log_format)
-    return create_app(build(settings))
+    return create_app(build(ApiContainer, settings))
 
 
-def create_app(container: Container) -> Litestar:
+def create_app(container: ApiContainer) -> Litestar:
     """Build the application on a container."""
     settings = container.settings()
     handlers: list[Any] = [
@@ -83,7 +84,7 @@ async def demo_page() -> Response[bytes]:
 
 
 @asynccontextmanager
-async def _lifespan(container: Container, app: Litestar) -> AsyncIterator[None]:
+async def _lifespan(container: ApiContainer, app: Litestar) -> AsyncIterator[None]:
     settings = container.settings()
     streams = part_of(app, Streams)
     async with (
@@ -95,7 +96,7 @@ async def _lifespan(container: Container, app: Litestar) -> AsyncIterator[None]:
         yield
 
 
-def state(container: Container) -> State:
+def state(container: ApiContainer) -> State:
     """What the routes of a process need to find, with no stream open yet."""
     streams = _streams(container)
     required = {
@@ -112,7 +113,7 @@ def state(container: Container) -> State:
     return application_state(access, streams, Checks(required, {"redis": container.redis_server().ping}))
 
 
-def _streams(container: Container) -> Streams:
+def _streams(container: ApiContainer) -> Streams:
     settings, live_frames = container.settings(), container.live_frames()
     sessions = Sessions(
         _streaming(container),
@@ -132,24 +133,24 @@ def _streams(container: Container) -> Streams:
     )
 
 
-def _streaming(container: Container) -> Streaming:
+def _streaming(container: ApiContainer) -> Streaming:
     return Streaming(
         authenticate=container.authenticate_user(),
         live_feed=container.live_feed(),
         catch_ups=container.catch_ups(),
-        mark=container.mark(),
+        mark_notifications=container.mark_notifications(),
         revocations=container.revocations(),
         clock=container.clock(),
         server=container.new_token()(4),
     )
 
 
-def _observed(container: Container) -> DefineMiddleware:
+def _observed(container: ApiContainer) -> DefineMiddleware:
     log = container.settings().access_log
     return DefineMiddleware(Observed, log=log, now=container.monotonic(), new_token=container.new_token())
 
 
-def _dependencies(container: Container) -> dict[str, Provide]:
+def _dependencies(container: ApiContainer) -> dict[str, Provide]:
     """The use cases that handlers ask for by name."""
     return {
         "create": dependency(container.create_user),
@@ -163,7 +164,7 @@ def _dependencies(container: Container) -> dict[str, Provide]:
         "listing": dependency(container.list_notifications),
         "count": dependency(container.count_unread),
         "mark_read": dependency(container.mark_read),
-        "marking": dependency(container.mark),
+        "mark_notifications": dependency(container.mark_notifications),
     }
 
 

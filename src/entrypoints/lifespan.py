@@ -7,10 +7,13 @@ import signal
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from application.errors import ApplicationError
-from entrypoints.container import Container
+
+if TYPE_CHECKING:  # neither process imports the other's
+    from entrypoints.container.api import ApiContainer
+    from entrypoints.container.consumer import ConsumerContainer
 
 logger = logging.getLogger(__name__)
 
@@ -22,7 +25,7 @@ _defects: list[BaseException] = []
 
 
 @asynccontextmanager
-async def api(container: Container) -> AsyncIterator[None]:
+async def api(container: "ApiContainer") -> AsyncIterator[None]:
     """Run what the API process needs."""
     async with AsyncExitStack() as stack:
         await _stores(container, stack)
@@ -38,7 +41,7 @@ async def api(container: Container) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def consumer(container: Container) -> AsyncIterator[None]:
+async def consumer(container: "ConsumerContainer") -> AsyncIterator[None]:
     """Run what the consumer process needs, other than its place in the group."""
     async with AsyncExitStack() as stack:
         await _stores(container, stack)
@@ -47,13 +50,13 @@ async def consumer(container: Container) -> AsyncIterator[None]:
         yield
 
 
-async def _stores(container: Container, stack: AsyncExitStack) -> None:
+async def _stores(container: "ApiContainer | ConsumerContainer", stack: AsyncExitStack) -> None:
     stack.push_async_callback(_quietly, container.maintenance().close)
     stack.push_async_callback(_quietly, container.redis_server().close)
     await stack.enter_async_context(background(container.redis_announcer().run()))
 
 
-async def _prepare(container: Container) -> None:
+async def _prepare(container: "ConsumerContainer") -> None:
     """Keep partitions ahead of time."""
     maintenance = container.maintenance()
     while True:

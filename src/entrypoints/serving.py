@@ -11,14 +11,14 @@ import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
-from entrypoints.container import Container
+from entrypoints.container.parts.server import WithServer
 from entrypoints.listening import bound
 
 MAX_FRAME_BYTES = 16 * 1024
 _APPLICATION = "entrypoints.app:create"
 
 
-def options(container: Container) -> dict[str, Any]:
+def options(container: WithServer) -> dict[str, Any]:
     """What `uvicorn.run` and `uvicorn.Config` are told, other than the application."""
     settings = container.settings()
     return {
@@ -38,7 +38,7 @@ def options(container: Container) -> dict[str, Any]:
     }
 
 
-def run(container: Container) -> None:
+def run(container: WithServer) -> None:
     """Serve the API until SIGTERM or SIGINT. Raises InvalidSettings if it cannot listen."""
     settings = container.settings()
     config = uvicorn.Config(_APPLICATION, factory=True, **options(container))

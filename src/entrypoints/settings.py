@@ -95,6 +95,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             raise InvalidSettings(f"{_PREFIX}ALLOWED_ORIGINS: {error}") from error
         return msgspec.structs.replace(settings, allowed_origins=origins)
 
+    @classmethod
+    def for_serving(cls) -> "Settings":
+        """Read the environment, which must have what a serving process cannot do without. Raises
+        InvalidSettings.
+        """
+        settings = cls.from_env()
+        if len(settings.token_secret.encode()) < 32:
+            raise InvalidSettings(
+                f"{_PREFIX}TOKEN_SECRET: must have at least 32 bytes (openssl rand -hex 32)"
+            )
+        return settings
+
     @property
     def origins(self) -> frozenset[str]:
         """The origins of pages, other than our own, that may open a stream."""

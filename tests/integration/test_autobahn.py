@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from kosoku import FailureError, run_fuzzingclient
 from kosoku._kosoku import CaseResult
 
-from entrypoints.container import build
 from entrypoints.settings import Settings
 from tests.serving import echo, served
+from tests.whole import build
 from tests.wiring import SECRET
 
 CASES = {

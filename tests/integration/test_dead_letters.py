@@ -24,12 +24,13 @@ from adapters.kafka.topics import DEAD_LETTER_BYTES, Topics
 from application.errors import Unavailable, UnknownDeadLetter
 from application.letters import DeadLetter, Position
 from domain.identifiers import UserId
-from domain.notification import Notification, Status
+from domain.notification import Notification
+from domain.states import Status
 from entrypoints.commands import cli, dead_letters
-from entrypoints.container import Container
 from tests.build import ADA
 from tests.documents import NASTY
 from tests.product import eventually
+from tests.whole import Container
 from workbench.soak.product import SOURCES
 
 EVE = UserId("eve")
@@ -138,7 +139,7 @@ class World:
 
     async def dlq(self, *words: str) -> Done:
         self.capsys.readouterr()
-        arguments = cli._parser().parse_args(["dlq", *words])
+        arguments = cli.parser().parse_args(["dlq", *words])
         status = await dead_letters.execute(arguments, self.container.settings())
         said = self.capsys.readouterr()
         return Done(status, said.out.splitlines(), said.err)
@@ -470,7 +471,7 @@ async def test_a_letter_that_is_not_there_is_said_to_be(world: World, place: str
 
 
 async def test_a_topic_that_is_not_there_is_said_to_be(container: Container) -> None:
-    arguments = cli._parser().parse_args(["dlq", "list"])
+    arguments = cli.parser().parse_args(["dlq", "list"])
 
     with pytest.raises(Unavailable) as caught:
         await dead_letters.execute(arguments, container.settings())

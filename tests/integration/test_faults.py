@@ -6,8 +6,8 @@ import httpx
 import msgspec
 from aiokafka import AIOKafkaProducer
 
-from entrypoints.container import build
 from tests.product import Product, Stores, create_users, eventually
+from tests.whole import build
 
 
 async def publish_batch(client: httpx.AsyncClient, items: list[dict[str, str]]) -> list[str]:

@@ -16,10 +16,10 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from application.credentials import Scope
-from entrypoints.container import build
 from entrypoints.live import frames
 from tests.load import agree, read_states
 from tests.product import Api, Product, Service, Stores, create_users, eventually
+from tests.whole import build
 from workbench.embedded import LOOPBACK
 
 NOBODY = "019ab7c4-5b2e-7c3d-8a4f-2f1c6d0e9b00"

@@ -14,10 +14,10 @@ from adapters.postgres.engine import create_engine
 from adapters.redis.server import RedisServer, connect
 from application.credentials import Scope
 from domain.identifiers import UserId
-from domain.notification import Mark
+from domain.states import Mark
 from entrypoints.app import create_app
-from entrypoints.container import Container
 from tests.build import ADA, a_user, an_id, drafts
+from tests.whole import Container
 from tests.wiring import running
 
 BODY = {"user_id": "ada", "event": "test.sent", "message": "hello"}
@@ -130,7 +130,7 @@ async def test_the_index_agrees_with_the_store_after_changes_at_once(
         await store.announce(await store(drafts(5, first=first)))
 
     async def read(number: int) -> None:
-        await container.mark()(ADA, Mark.READ, [an_id(number)])
+        await container.mark_notifications()(ADA, Mark.READ, [an_id(number)])
 
     async def look() -> None:
         page = (await client.get("/notifications/ada?limit=100")).json()

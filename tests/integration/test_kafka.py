@@ -275,7 +275,13 @@ async def test_a_record_without_an_id_gets_the_same_one_when_it_comes_again(
 
 async def test_one_who_was_never_started_has_nothing_to_give() -> None:
     inlet = KafkaQueueReader(
-        NOWHERE, "t", "g", session_seconds=6, fetch_wait_ms=20, batch_records=1, clock=system.now
+        NOWHERE,
+        "t",
+        "g",
+        session_seconds=6,
+        fetch_wait_ms=20,
+        batch_records=1,
+        clock=system.now,
     )
 
     assert (await inlet.next_batch(0)).size == 0
@@ -287,7 +293,13 @@ async def test_one_who_was_never_started_has_nothing_to_give() -> None:
 
 async def test_there_is_no_joining_where_no_broker_is() -> None:
     inlet = KafkaQueueReader(
-        NOWHERE, "t", "g", session_seconds=6, fetch_wait_ms=20, batch_records=1, clock=system.now
+        NOWHERE,
+        "t",
+        "g",
+        session_seconds=6,
+        fetch_wait_ms=20,
+        batch_records=1,
+        clock=system.now,
     )
 
     async with asyncio.timeout(15):

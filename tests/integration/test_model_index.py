@@ -25,15 +25,17 @@ from application.delivery import StoreNotifications
 from application.errors import Unavailable
 from application.feeds import FeedPage
 from application.inbox import FetchUnread, MarkNotifications
-from application.pages import Missing, UnreadPage
+from application.pages import Missing, RenderedPage
 from application.ports import Feeds
 from common import wire
 from domain.feed import Added, Cursor, FeedChange, Marked, Settled
 from domain.identifiers import NotificationId
-from domain.notification import Draft, Mark, Status
+from domain.notification import Draft
+from domain.states import Mark, Status
 from tests.build import ADA, TestClock, a_draft, a_feed, a_user, an_id
 from tests.memory import MemoryFeeds, MemoryUsers
 from tests.model.history import History
+from tests.states import USER_MARKS
 from workbench.embedded import EmbeddedServers
 
 T = TypeVar("T")
@@ -129,7 +131,7 @@ class Fetch:
         fetch = FetchUnread(index=index, feeds=cast("Feeds", self._steps), render=wire.render)
         self._task = asyncio.create_task(fetch(ADA, limit, before))
 
-    async def advance(self) -> UnreadPage | None:
+    async def advance(self) -> RenderedPage | None:
         """Let it come to its next step; return the page if that was the last."""
         self._steps.waits.clear()
         self._steps.goes_on.set()
@@ -281,8 +283,8 @@ class Life:
 
     async def _mark_up_to(self, mark: Mark, version: int) -> Word:
         outbox = Outbox()
-        use_case = MarkNotifications(feeds=self._feeds, announcer=outbox, clock=self._clock)
-        await use_case.up_to(ADA, mark, Cursor(self._history.feed.epoch, version))
+        mark_notifications = MarkNotifications(feeds=self._feeds, announcer=outbox, clock=self._clock)
+        await mark_notifications(ADA, mark, up_to=str(Cursor(self._history.feed.epoch, version)))
         return self._word(outbox, lambda: self._mark_up_to(mark, version))
 
     def _word(self, outbox: Outbox, again: Callable[[], Coroutine[Any, Any, Word]]) -> Word:
@@ -308,14 +310,16 @@ class Life:
             del self._fetches[which]
             self._check(page, fetch.limit, fetch.before, fetch.told)
 
-    async def _pages(self, asked: Sequence[tuple[int, NotificationId | None]]) -> Sequence[UnreadPage | None]:
+    async def _pages(
+        self, asked: Sequence[tuple[int, NotificationId | None]]
+    ) -> Sequence[RenderedPage | None]:
         """Ask the index without leaving a trace."""
         found = await asyncio.gather(*(self._index.page(ADA, limit, before) for limit, before in asked))
         if any(isinstance(page, Missing) and page.lease for page in found):
             await self.world.client.delete(self._keys[2])
-        return [page if isinstance(page, UnreadPage) else None for page in found]
+        return [page if isinstance(page, RenderedPage) else None for page in found]
 
-    def _check(self, page: UnreadPage, limit: int, before: NotificationId | None, told: int) -> None:
+    def _check(self, page: RenderedPage, limit: int, before: NotificationId | None, told: int) -> None:
         self._history.check(page, limit, before)
         assert page.feed.version >= told, "the page is older than what had been announced"
 
@@ -349,7 +353,7 @@ def walk(random: Random) -> list[Step]:
     kinds: dict[str, tuple[float, Callable[[], tuple[Any, ...]]]] = {
         "store": (3, lambda: (some(4),)),
         "mark": (3, lambda: (random.choice(list(Mark)), some(3))),
-        "mark_up_to": (1, lambda: (random.choice([Mark.READ, Mark.UNREAD]), random.randint(0, 5))),
+        "mark_up_to": (1, lambda: (random.choice(USER_MARKS), random.randint(0, 5))),
         "announce": (5, lambda: (random.randrange(9), random.choice(FATES), random.random() < 0.2)),
         "announce_in_order": (2, tuple),
         "crash": (1, lambda: (random.randrange(9),)),
@@ -440,7 +444,7 @@ async def test_what_cannot_be_told_while_everything_is_forgotten_is_told_after(
         missing = await index.page(ADA, 1, None)
         assert isinstance(missing, Missing)
         assert missing.lease
-        await index.load(UnreadPage(old, [], more=False), missing.lease)
+        await index.load(RenderedPage(old, [], more=False), missing.lease)
         network.fate = Fate.LOST
         announcer._remembered_feeds = 100
         await announcer.announce([Settled(new)])

@@ -27,13 +27,15 @@ from application.delivery import StoreNotifications
 from application.errors import Unavailable
 from application.feeds import Appended
 from application.inbox import FetchUnread, MarkNotifications
-from application.pages import UnreadPage
+from application.pages import RenderedPage
 from common import metrics, wire
 from domain.feed import Feed, FeedChange, Marked
 from domain.identifiers import NotificationId, UserId
-from domain.notification import Draft, Mark, Notification
+from domain.notification import Draft, Notification
+from domain.states import Mark
 from tests.build import a_content, a_user
 from tests.model.history import History
+from tests.states import USER_MARKS
 from workbench.embedded import EmbeddedServers
 
 T = TypeVar("T")
@@ -118,7 +120,7 @@ class Town:
     random: Random
     new_id: Callable[[], NotificationId] = field(default_factory=system.NotificationIds)
     ids: dict[UserId, list[NotificationId]] = field(default_factory=lambda: {user: [] for user in USERS})
-    pages: list[tuple[UnreadPage, int, NotificationId | None]] = field(default_factory=list)
+    pages: list[tuple[RenderedPage, int, NotificationId | None]] = field(default_factory=list)
 
     async def store(self) -> None:
         """Store a batch for some users; after a crash it is redelivered, among others."""
@@ -139,15 +141,15 @@ class Town:
         user = self.random.choice(USERS)
         known = self.ids[user]
         ids = self.random.sample(known, min(len(known), self.random.randint(1, 5)))
-        mark = self.random.choice([Mark.READ, Mark.READ, Mark.UNREAD, Mark.ARCHIVED, Mark.UNARCHIVED])
+        mark = self.random.choice([Mark.READ, *USER_MARKS])
         await self._insist(lambda use_case: use_case(user, mark, ids))
 
     async def mark_up_to(self) -> None:
         """Mark what was seen, which others may have changed since."""
         user = self.random.choice(USERS)
-        mark = self.random.choice([Mark.READ, Mark.UNREAD, Mark.ARCHIVED])
+        mark = self.random.choice(USER_MARKS)
         cursor = self.histories[user].feed.cursor
-        await self._insist(lambda use_case: use_case.up_to(user, mark, cursor))
+        await self._insist(lambda use_case: use_case(user, mark, up_to=str(cursor)))
 
     async def fetch(self) -> None:
         user = self.random.choice(USERS)
@@ -267,7 +269,7 @@ async def _check_index(town: Town, user: UserId, history: History) -> None:
     """What the index holds is the end of it."""
     for limit in (0, 1, CAPACITY - 1, CAPACITY + 5):
         found = await town.index.page(user, limit, None)
-        if isinstance(found, UnreadPage):
+        if isinstance(found, RenderedPage):
             assert found.feed == history.feed
             history.check(found, limit)
 

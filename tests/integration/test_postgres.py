@@ -17,6 +17,7 @@ from adapters.postgres.api_keys import PostgresApiKeys
 from adapters.postgres.engine import create_engine, driver
 from adapters.postgres.feeds import PostgresFeeds
 from adapters.postgres.maintenance import PostgresMaintenance
+from adapters.postgres.mark import by_ids, up_to
 from adapters.postgres.users import _REVOCATIONS, PostgresUsers
 from application.catching_up import CatchUps
 from application.credentials import ApiKey, Claims
@@ -25,7 +26,7 @@ from application.feeds import FeedHistory, Standing
 from application.revoking import Revocations
 from domain.identifiers import UserId
 from domain.metadata import Metadata
-from domain.notification import Mark, Status
+from domain.states import Mark, Rule, Status, To
 from tests import contracts
 from tests.build import ADA, BOB, LATER, NOW, TestClock, a_draft, a_user, an_id, drafts
 from tests.documents import NASTY
@@ -94,10 +95,34 @@ async def test_metadata_comes_back_as_it_was_sent(feeds: PostgresFeeds, users: P
     for found in (
         [await feeds.get(ADA, notification) for notification in ids],
         (await feeds.page(ADA, Status.UNREAD, limit=100)).notifications[::-1],
-        (await feeds.history(ADA, 0, 100)).notifications,
+        (await contracts.history_of(feeds, ADA, 0, 100)).notifications,
         (await feeds.mark(ADA, Mark.READ, ids, LATER)).notifications or (),
     ):
         assert [item.metadata.text for item in found] == NASTY
+
+
+# --- marks ---
+
+
+@pytest.mark.parametrize("by", ["ids", "up_to"])
+async def test_of_a_mark_that_comes_with_a_time_the_last_one_stays(
+    engine: AsyncEngine, feeds: PostgresFeeds, users: PostgresUsers, by: str
+) -> None:
+    """No mark of this release does. The statement is made as for one that hides what it marks."""
+    rule = Rule("archived_at", To.GIVEN)
+    statement, chosen = (by_ids(rule), [an_id(1)]) if by == "ids" else (up_to(rule), 9)
+    await users.add(a_user(ADA), None)
+    await feeds.append([a_draft(1)])
+    counts, versions = [], []
+    async with driver(engine) as connection:
+        for time in (LATER, LATER, NOW):
+            assert rule.value(time) == time
+            row = await connection.fetchrow(statement, ADA, chosen, time)
+            counts.append(row["unread_count"])
+            versions.append(row["feed_version"])
+
+    assert (counts, versions) == ([0, 0, 0], [2, 2, 3])
+    assert (await feeds.get(ADA, an_id(1))).archived_at == NOW
 
 
 # --- a server that is not there ---
@@ -111,10 +136,9 @@ async def test_metadata_comes_back_as_it_was_sent(feeds: PostgresFeeds, users: P
         lambda engine: PostgresFeeds(engine).mark_up_to(ADA, Mark.READ, 1, NOW),
         lambda engine: PostgresFeeds(engine).feed(ADA),
         lambda engine: PostgresFeeds(engine).get(ADA, an_id()),
-        lambda engine: PostgresFeeds(engine).history(ADA, 0, 1),
         lambda engine: PostgresFeeds(engine).standings([ADA]),
         lambda engine: PostgresFeeds(engine).histories([(ADA, 0)], 1),
-        lambda engine: PostgresFeeds(engine).expired(NOW, 1),
+        lambda engine: PostgresFeeds(engine).due(Mark.RETRACTED, NOW, 1),
         lambda engine: PostgresUsers(engine, token_hex).add(a_user(), None),
         lambda engine: PostgresUsers(engine, token_hex).get(ADA),
         lambda engine: PostgresUsers(engine, token_hex).known([ADA]),

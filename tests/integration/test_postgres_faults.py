@@ -37,14 +37,15 @@ from application.delivery import StoreNotifications
 from application.errors import Refused, Unavailable
 from common import metrics
 from domain.identifiers import UserId
-from domain.notification import Draft, Mark, Status
+from domain.notification import Draft
+from domain.states import Mark, Status
 from entrypoints.app import create_app
-from entrypoints.container import Container
 from entrypoints.settings import Settings
 from tests.build import ADA, BOB, LATER, NOW, TestClock, a_draft, a_user, an_id, drafts
 from tests.conftest import PARTITIONS, in_thread
 from tests.contracts import everything
 from tests.product import Product, Stores, create_users, eventually
+from tests.whole import Container
 from workbench.embedded import EmbeddedServers, PostgresServer
 from workbench.programs import POSTGRES_URL
 from workbench.soak.proxy import Proxy
@@ -775,7 +776,7 @@ class Work:
             page = await self.feeds.page(user, Status.UNREAD, limit=3)
             assert len(page.notifications) == min(3, page.feed.unread_count)
             await self.feeds.mark(user, Mark.READ, [batch[0].id], LATER)
-            await self.feeds.history(user, page.feed.version - 3, 10)
+            await self.feeds.histories([(user, page.feed.version - 3)], 10)
             self.rounds += 1
 
     async def more(self, rounds: int) -> None:

@@ -32,7 +32,6 @@ from application.credentials import ApiKey
 from application.errors import Refused, Unavailable
 from domain.errors import UserTaken
 from entrypoints.app import create_app
-from entrypoints.container import build
 from entrypoints.settings import Settings
 from tests.build import ADA, BOB, NOW, TestClock, a_draft, a_user, drafts
 from tests.conftest import in_thread
@@ -52,6 +51,7 @@ from tests.integration.test_postgres_faults import (
     through,
 )
 from tests.product import Product, Service, Stores, create_users, eventually
+from tests.whole import build
 from workbench.embedded import EmbeddedServers, PostgresServer, started
 from workbench.soak.proxy import Proxy
 

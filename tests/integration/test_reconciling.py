@@ -4,14 +4,14 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
-from application.pages import UnreadPage
+from application.pages import RenderedPage
 from common import metrics
 from domain.identifiers import UserId
-from domain.notification import Mark
+from domain.states import Mark
 from entrypoints.consumer import process as consumer
-from entrypoints.container import Container
 from tests.build import ADA, BOB, LATER, a_draft, a_user, an_id, drafts
 from tests.product import eventually
+from tests.whole import Container
 
 CYD = UserId("cyd")
 ALL_IN_A_MOMENT = 60_000
@@ -58,7 +58,7 @@ async def test_a_stale_and_a_wrong_entry_are_counted_and_repaired(container: Con
         for user, ids in ((ADA, [3, 2]), (BOB, [3, 2, 1])):
             page = await container.fetch_unread()(user, 10)
             assert [bytes(item)[7:43].decode() for item in page.items] == [str(an_id(n)) for n in ids]
-            assert isinstance(await container.index().page(user, 10, None), UnreadPage)
+            assert isinstance(await container.index().page(user, 10, None), RenderedPage)
         after = counted()[0]
         await eventually(lambda: counted()[0] >= after + 6, "all are checked twice more")
 
@@ -83,9 +83,9 @@ async def test_under_traffic_and_flushes_nothing_is_a_mismatch(container: Contai
             page = await fetching
             assert len(page.items) == min(10, page.feed.unread_count)
             if number % 3 == 0:
-                await container.mark()(user, Mark.READ, [an_id(number - 1)])
+                await container.mark_notifications()(user, Mark.READ, [an_id(number - 1)])
             if number % 50 == 0:
-                await container.mark().up_to(user, Mark.ARCHIVED, page.feed.cursor)
+                await container.mark_notifications()(user, Mark.ARCHIVED, up_to=str(page.feed.cursor))
             rounds[user] += 1
 
     async def flushes() -> None:

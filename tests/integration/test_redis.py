@@ -21,7 +21,7 @@ from adapters.redis.tickets import RedisTickets
 from adapters.websocket.hub import Hub
 from application.credentials import Claims
 from application.errors import Unavailable
-from application.pages import Missing, UnreadPage
+from application.pages import Missing, RenderedPage
 from application.streams import Frame
 from domain.feed import Added, FeedChange, Settled
 from domain.identifiers import UserId
@@ -100,7 +100,7 @@ class TestRedisUnreadIndex(contracts.UnreadIndexContract):
         for key in await under_test.server.client.keys(f"{under_test.prefix}:*"):
             await under_test.server.client.delete(key)
 
-        await under_test.index.load(UnreadPage(feed, [], more=False), lease_before)
+        await under_test.index.load(RenderedPage(feed, [], more=False), lease_before)
 
         assert isinstance(await under_test.index.page(ADA, 1, None), Missing)
 
@@ -109,9 +109,9 @@ class TestRedisUnreadIndex(contracts.UnreadIndexContract):
         found = await under_test.index.page(UserId(user), 1, None)
         assert isinstance(found, Missing)
         assert found.lease is not None
-        await under_test.index.load(UnreadPage(a_feed(1, 0, UserId(user)), [], more=False), found.lease)
+        await under_test.index.load(RenderedPage(a_feed(1, 0, UserId(user)), [], more=False), found.lease)
 
-        assert isinstance(await under_test.index.page(UserId(user), 1, None), UnreadPage)
+        assert isinstance(await under_test.index.page(UserId(user), 1, None), RenderedPage)
         assert isinstance(await under_test.index.page(ADA, 1, None), Missing)
 
 
@@ -120,7 +120,7 @@ async def test_without_its_server_the_index_only_misses(nobody: RedisServer) -> 
 
     async with asyncio.timeout(5):
         assert await index.page(ADA, 10, None) == Missing(None)
-        await index.load(UnreadPage(a_feed(), [], more=False), "lease")
+        await index.load(RenderedPage(a_feed(), [], more=False), "lease")
         assert await index.sample(10) == []
         assert await index.entry(ADA) is None
         await index.forget(ADA)
@@ -266,7 +266,7 @@ async def test_beyond_what_it_remembers_everything_is_forgotten_and_all_are_told
     missing = await carrier.index.page(BOB, 1, None)
     assert isinstance(missing, Missing)
     assert missing.lease is not None
-    await carrier.index.load(UnreadPage(a_feed(0, 0, BOB), [], more=False), missing.lease)
+    await carrier.index.load(RenderedPage(a_feed(0, 0, BOB), [], more=False), missing.lease)
     async with following(carrier.live, BOB) as stream:
         await stream.next(0.01)
         carrier.cut()

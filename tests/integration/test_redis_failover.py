@@ -27,7 +27,7 @@ from adapters.redis.tickets import RedisTickets
 from adapters.websocket.hub import Hub
 from application.credentials import Claims
 from application.errors import Unavailable
-from application.pages import Missing, UnreadPage
+from application.pages import Missing, RenderedPage
 from application.streams import Frame
 from domain.feed import Added
 from tests.build import ADA, BOB, LATER, NOW, a_feed, a_notification, an_id
@@ -161,8 +161,8 @@ async def _page(server: RedisServer) -> None:
     found = await index.page(BOB, 1, None)
     if isinstance(found, Missing):
         assert found.lease is not None
-        await index.load(UnreadPage(a_feed(1, 0, BOB), [], more=False), found.lease)
-        assert isinstance(await index.page(BOB, 1, None), UnreadPage)
+        await index.load(RenderedPage(a_feed(1, 0, BOB), [], more=False), found.lease)
+        assert isinstance(await index.page(BOB, 1, None), RenderedPage)
     await index.forget(BOB)
 
 

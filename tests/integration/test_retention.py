@@ -24,12 +24,12 @@ from application.ports import Feeds, Retention, Users
 from application.pruning import PruneFeeds
 from domain.feed import Settled
 from domain.identifiers import UserId
-from domain.notification import Mark
-from entrypoints.container import Container
+from domain.states import Mark
 from tests import contracts
 from tests.build import ADA, BOB, LATER, NOW, a_draft, a_user, an_id, drafts
 from tests.contracts import everything
 from tests.product import eventually
+from tests.whole import Container
 
 OLD = datetime(2025, 1, 15, tzinfo=UTC)
 MONTHS = ("2025_01", "2025_02", "2025_03", "2025_04")

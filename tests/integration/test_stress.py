@@ -26,12 +26,12 @@ import pytest_asyncio
 from aiokafka import AIOKafkaProducer
 from websockets.frames import Close, Opcode
 
-from entrypoints.container import build
 from tests import crowd
 from tests.conftest import Databases, as_read, installation
 from tests.crowd import Device, Held, Peer, all_at, known, publish, states, text, together, wire
 from tests.load import Load, agree
 from tests.product import Api, Product, Stores, altered, create_users, eventually, metric
+from tests.whole import build
 from workbench.embedded import EmbeddedServers, PostgresServer
 from workbench.processes import Process
 from workbench.soak.follower import Json, version

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from application.pages import UnreadPage
+from application.pages import RenderedPage
 from application.ports import Render
 from domain.feed import Added, Feed, Marked
 from domain.identifiers import NotificationId
@@ -40,14 +40,14 @@ class History:
         """Check that no change is missing."""
         assert not self._waiting, f"nothing makes version {self.feed.version + 1}; later: {self._waiting}"
 
-    def page(self, version: int, limit: int, before: NotificationId | None = None) -> UnreadPage:
+    def page(self, version: int, limit: int, before: NotificationId | None = None) -> RenderedPage:
         """The page that was true at a version, which must be one that was to be seen."""
         assert version in self._unread, f"nobody could ever see version {version}"
         items = [item for item in self._unread[version] if before is None or item.id < before]
         feed = Feed(self.feed.user_id, self.feed.epoch, version, self._counts[version])
-        return UnreadPage(feed, [self._render(item) for item in items[:limit]], more=len(items) > limit)
+        return RenderedPage(feed, [self._render(item) for item in items[:limit]], more=len(items) > limit)
 
-    def check(self, page: UnreadPage, limit: int, before: NotificationId | None = None) -> None:
+    def check(self, page: RenderedPage, limit: int, before: NotificationId | None = None) -> None:
         """Check that a page that was served is the one of its version."""
         truth = self.page(page.feed.version, limit, before)
         assert page.feed == truth.feed
@@ -82,7 +82,7 @@ class History:
         marked: list[Notification] = []
         for item in (self.held[item_id] for item_id in chosen):
             after = item.marked(change.mark, change.at, change.prev + len(marked) + 1)
-            if after is not item and item.retracted_at is None:
+            if after is not item:
                 marked.append(after)
         if change.notifications is not None:
             assert tuple(marked) == change.notifications, f"{change} should have made {marked}"

@@ -11,27 +11,24 @@ from uuid import UUID
 
 from application.credentials import Claims
 from application.errors import Unavailable
-from application.pages import UnreadPage
+from application.pages import RenderedPage
 from application.publishing import Idempotency
 from common import wire
 from domain.errors import DomainError
 from domain.feed import Cursor, Marked
 from domain.identifiers import NotificationId, UserId
-from domain.notification import Content, Mark, Status
+from domain.notification import Content
+from domain.states import Mark, Status
 from entrypoints.live.session import Hello
 from tests.simulation.loop import Process
 from tests.simulation.postgres import REFUSED
 from tests.simulation.processes import ApiProcess, ConsumerProcess, Service, Socket
 from tests.simulation.world import Disconnected
+from tests.states import COMMANDS, USER_MARKS
 
 STRANGER = UserId("nobody")
-_MARKS = [Mark.READ, Mark.READ, Mark.UNREAD, Mark.ARCHIVED, Mark.UNARCHIVED]
-_COMMANDS = {
-    Mark.READ: "read",
-    Mark.UNREAD: "unread",
-    Mark.ARCHIVED: "archive",
-    Mark.UNARCHIVED: "unarchive",
-}
+_MARKS = [Mark.READ, *USER_MARKS]
+_COMMANDS = {mark: command for command, mark in COMMANDS.items()}
 
 
 @dataclass(eq=False)
@@ -199,7 +196,9 @@ async def _read_page(town: Town, user: UserId, limit: int, before: NotificationI
         await _read_page(town, user, limit, oldest)
 
 
-def check_page(town: Town, page: UnreadPage, user: UserId, limit: int, before: NotificationId | None) -> None:
+def check_page(
+    town: Town, page: RenderedPage, user: UserId, limit: int, before: NotificationId | None
+) -> None:
     """Compare a page with the history of the feed."""
     history = town.service.postgres.history[user]
     try:
@@ -254,11 +253,11 @@ def _check_told(town: Town, api: ApiProcess, marked: Marked) -> None:
 
 
 async def _mark(api: ApiProcess, user: UserId, mark: Mark, ids: Sequence[NotificationId]) -> Marked:
-    return await api.mark(user, mark, ids)
+    return await api.mark_notifications(user, mark, ids)
 
 
 async def _mark_up_to(api: ApiProcess, user: UserId, mark: Mark, cursor: Cursor) -> Marked:
-    return await api.mark.up_to(user, mark, cursor)
+    return await api.mark_notifications(user, mark, up_to=str(cursor))
 
 
 class LiveClient:

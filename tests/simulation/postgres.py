@@ -9,7 +9,8 @@ from application.feeds import Appended, FeedHistory, FeedPage, Standing
 from common import wire
 from domain.feed import Added, Feed, Marked
 from domain.identifiers import NotificationId, UserId
-from domain.notification import Draft, Mark, Notification, Status
+from domain.notification import Draft, Notification
+from domain.states import Mark, Status
 from tests.build import a_user
 from tests.memory import MemoryFeeds, MemoryUsers
 from tests.model.history import History
@@ -209,12 +210,6 @@ class SimulatedFeeds:
         )
         return found
 
-    async def history(self, user: UserId, after: int, limit: int) -> FeedHistory:
-        found: FeedHistory = await self._ask(
-            f"history of {user} after {after}", lambda: self._now(self._memory.history(user, after, limit))
-        )
-        return found
-
     async def standings(self, users: Collection[UserId]) -> Mapping[UserId, Standing]:
         found: Mapping[UserId, Standing] = await self._ask(
             f"standings of {sorted(users)}", lambda: self._now(self._memory.standings(users))
@@ -229,8 +224,8 @@ class SimulatedFeeds:
         )
         return found
 
-    async def expired(self, at: datetime, limit: int) -> Sequence[tuple[UserId, NotificationId]]:
+    async def due(self, mark: Mark, at: datetime, limit: int) -> Sequence[tuple[UserId, NotificationId]]:
         found: Sequence[tuple[UserId, NotificationId]] = await self._ask(
-            "expired", lambda: self._now(self._memory.expired(at, limit))
+            f"due to be {mark}", lambda: self._now(self._memory.due(mark, at, limit))
         )
         return found

@@ -20,7 +20,7 @@ from adapters.redis.server import RedisServer
 from adapters.websocket.bounds import check_room
 from adapters.websocket.hub import Hub
 from application.catching_up import CatchUps
-from application.delivery import RetractExpired, StoreNotifications
+from application.delivery import MarkDue, StoreNotifications
 from application.errors import Stuck, Unavailable
 from application.inbox import FetchUnread, ListNotifications, MarkNotifications
 from application.publishing import PublishBatch, PublishNotification
@@ -53,7 +53,7 @@ class Parts:
     inlet: type[KafkaQueueReader] = KafkaQueueReader
     partitions: type[Partitions] = Partitions
     store: type[StoreNotifications] = StoreNotifications
-    mark: type[MarkNotifications] = MarkNotifications
+    mark_notifications: type[MarkNotifications] = MarkNotifications
     redis_server: type[RedisServer] = RedisServer
     announcer: type[RedisAnnouncer] = RedisAnnouncer
     hub: type[Hub] = Hub
@@ -162,7 +162,7 @@ class ConsumerProcess(ServiceProcess):
         partitions = parts.partitions(self.inlet, Holds(now, world.jitter), Floods(service.bad_records, now))
         self.worker = Worker(self.inlet, self.store, letters, partitions, world.clock)
         self.watchdog = Watchdog(self.worker, self.inlet, self._broker_answers, 20.0, now)
-        self.retract = RetractExpired(feeds=self.feeds, announcer=self.announcer, clock=self.world.clock)
+        self.retract = MarkDue(feeds=self.feeds, announcer=self.announcer, clock=self.world.clock)
         self.run(self.announcer.run())
         self.reconcile = ReconcileIndex(index=self.index(), feeds=self.feeds, announcer=self.announcer)
         self.run(self._retract())
@@ -243,12 +243,14 @@ class ApiProcess(ServiceProcess):
             render=wire.render,
         )
         self.list = ListNotifications(feeds=self.feeds, fetch_unread=self.fetch, render=wire.render)
-        self.mark = parts.mark(feeds=self.feeds, announcer=self.announcer, clock=world.clock)
+        self.mark_notifications = parts.mark_notifications(
+            feeds=self.feeds, announcer=self.announcer, clock=world.clock
+        )
         self.streaming = Streaming(
             authenticate=None,  # type: ignore[arg-type] # nobody refreshes a token here
             live_feed=self.hub,
             catch_ups=CatchUps(self.feeds, world.loop.time),
-            mark=self.mark,
+            mark_notifications=self.mark_notifications,
             revocations=Revocations(SimulatedUsers(service.postgres)),  # type: ignore[arg-type] # never asked
             clock=world.clock,
             server=name,

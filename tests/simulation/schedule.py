@@ -9,11 +9,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
-from application.pages import UnreadPage
+from application.pages import RenderedPage
 from common import wire
 from domain.feed import Feed
 from domain.identifiers import UserId
-from domain.notification import Status
+from domain.states import Status
 from tests.simulation.actors import (
     LiveClient,
     Nemesis,
@@ -230,7 +230,7 @@ class _Stage:
     def _is_true(self, feed: Feed) -> bool:
         entry = self.service.redis.entry(feed.user_id)
         assert entry is not None
-        truth: UnreadPage = self._truth(feed)
+        truth: RenderedPage = self._truth(feed)
         newest = [bytes(item) for item in reversed(truth.items)]
         held = newest[-len(entry.items) :] if entry.items else []
         return (
@@ -239,11 +239,11 @@ class _Stage:
             and (not entry.complete or len(entry.items) == feed.unread_count)
         )
 
-    def _truth(self, feed: Feed) -> UnreadPage:
+    def _truth(self, feed: Feed) -> RenderedPage:
         page = self._world.now_or_never(
             self.service.postgres.feeds.page(feed.user_id, Status.UNREAD, limit=1_000)
         )
-        return UnreadPage(page.feed, [wire.render(item) for item in page.notifications], page.more)
+        return RenderedPage(page.feed, [wire.render(item) for item in page.notifications], page.more)
 
 
 class _Listener(logging.Handler):

@@ -102,7 +102,7 @@ WEAKENED: Final = {
     "a read that failed is not taken back": Parts(inlet=ReadsOnAfterAnError),
     "an offset passes records that were put back": Parts(partitions=ForgetsWhatIsOwed),
     "what is redelivered is not announced": Parts(store=SilentOnRedelivery),
-    "a repeated mark is not announced": Parts(mark=SilentOnNoChange),
+    "a repeated mark is not announced": Parts(mark_notifications=SilentOnNoChange),
     "the index takes a change that does not follow": Parts(rules=Rules(checks_versions=False)),
     "the index is loaded without a lease": Parts(rules=Rules(checks_leases=False)),
     "a change leaves leases alone": Parts(rules=Rules(voids_leases=False)),

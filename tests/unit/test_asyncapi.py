@@ -14,7 +14,8 @@ from urllib.parse import urljoin
 import msgspec
 import pytest
 
-from domain.notification import Draft, Mark, Notification
+from domain.notification import Draft, Notification
+from domain.states import Mark
 from entrypoints.commands import cli
 from entrypoints.live import frames, session
 from entrypoints.live.asyncapi import CLIENT_FRAMES, SERVER_FRAMES, document, tag
@@ -22,6 +23,7 @@ from entrypoints.live.examples import EXAMPLES
 from entrypoints.live.protocol import CLOSE_CODES
 from entrypoints.web.schemas import NotificationBody
 from tests.build import ADA, a_draft, an_id, drafts
+from tests.states import effect_of, time_of
 from tests.stream_schema import broken_rules
 from tests.wiring import Json, Service, Socket
 
@@ -150,13 +152,13 @@ async def hear_everything(service: Service, monkeypatch: pytest.MonkeyPatch) -> 
         "expires_at": service.memory.clock().replace(year=2100),
     }
     await deliver(service, [a_draft(1, **full), *drafts(3, first=2)])
-    mark = service.container.mark()
+    mark = service.container.mark_notifications()
     async with service.socket(headers=service.bearer()) as socket:
         await listener.until(socket, "welcome")
         await deliver(service, drafts(2, first=5))
         await listener.until(socket, "notifications")
-        for kind in (Mark.READ, Mark.UNREAD, Mark.ARCHIVED, Mark.UNARCHIVED, Mark.RETRACTED):
-            await mark(ADA, kind, [an_id(1), an_id(2)])
+        for kind in Mark:
+            await mark(ADA, kind, [an_id(1), an_id(2)], until=time_of(kind))
             await listener.until(socket, "update")
         cursor = listener.heard["update"][-1]["cursor"]
         socket.send(type="read", up_to=cursor, ref="all")
@@ -194,7 +196,7 @@ async def test_every_frame_that_is_sent_is_the_one_described(
     for frame in (frame for kind in heard.values() for frame in kind):
         assert broken_rules(frame) == [], frame
     changes = [update["set"] for update in heard["update"]]
-    assert {name for change in changes for name in change} == {"read_at", "archived_at", "retracted_at"}
+    assert {name for change in changes for name in change} == {effect_of(mark).field for mark in Mark}
     assert {"ids", "up_to"} <= {name for update in heard["update"] for name in update}
     assert {frame.get("replay", False) for frame in heard["notifications"]} == {False, True}
     assert {frame["code"] for frame in heard["error"]} == {"bad_frame", "too_large", "refused", "unavailable"}

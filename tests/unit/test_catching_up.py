@@ -23,7 +23,7 @@ from application.feeds import FeedHistory, Standing
 from domain.errors import UnknownUser
 from domain.feed import Cursor
 from domain.identifiers import UserId
-from domain.notification import Mark
+from domain.states import Mark
 from tests.build import ADA, BOB, LATER, a_draft, a_user, an_id, drafts
 from tests.memory import MemoryFeeds, MemoryUsers
 

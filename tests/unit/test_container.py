@@ -3,9 +3,11 @@
 import pytest
 from dependency_injector import providers
 
-from entrypoints.container import Container, build
+from entrypoints.container.parts.base import Base
+from entrypoints.container.parts.base import build as build_process
 from entrypoints.settings import Settings
 from tests.memory import MemoryUsers
+from tests.whole import PROCESSES, Container, build
 from tests.wiring import SECRET
 
 PROVIDERS = sorted(set(Container.providers) - {"settings", "__self__"})
@@ -16,6 +18,14 @@ async def test_every_provider_builds_without_connecting(name: str) -> None:
     container = build(Settings(token_secret=SECRET))
 
     assert getattr(container, name)() is not None
+
+
+@pytest.mark.parametrize("process", PROCESSES)
+async def test_each_process_has_what_its_providers_need(process: type[Base]) -> None:
+    container = build_process(process, Settings(token_secret=SECRET))
+
+    for name in set(process.providers) - {"__self__"}:
+        assert getattr(container, name)() is not None
 
 
 def test_what_has_a_connection_is_built_once() -> None:

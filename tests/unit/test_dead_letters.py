@@ -29,11 +29,12 @@ from application.dead_letters import (
 from application.errors import Unavailable
 from application.letters import DeadLetter, Position
 from entrypoints.commands import cli, dead_letters
-from entrypoints.commands.dead_letters import Summary, details, json_line, line, moment, position, rate
-from entrypoints.container import build
+from entrypoints.commands.dead_letters import moment, position, rate
+from entrypoints.commands.letter_texts import Summary, details, json_line, line
 from entrypoints.settings import Settings
 from tests.build import NOW, a_letter
 from tests.memory import MemoryDeadLetterBox
+from tests.whole import build
 
 REASONS = {headers.ERROR_CODE: "malformed", headers.ERROR_MESSAGE: "no JSON"}
 
@@ -403,7 +404,7 @@ def test_a_rate_is_above_nothing(text: str) -> None:
 
 
 def parsed(*words: str) -> argparse.Namespace:
-    return cli._parser().parse_args(["dlq", *words])
+    return cli.parser().parse_args(["dlq", *words])
 
 
 def test_filters_are_meant_as_of_now() -> None:

@@ -5,12 +5,13 @@ from datetime import timedelta
 
 import pytest
 
-from application.delivery import RetractExpired, StoreNotifications
+from application.delivery import MarkDue, StoreNotifications
 from application.errors import Refused, Unavailable
 from application.feeds import Appended
 from domain.feed import Added, Marked, Settled
 from domain.identifiers import NotificationId, UserId
-from domain.notification import Draft, Status
+from domain.notification import Draft
+from domain.states import Status
 from tests.build import ADA, BOB, LATER, NOW, a_draft, a_user, an_id, drafts
 from tests.wiring import Memory
 
@@ -29,8 +30,8 @@ def store(memory: Memory) -> StoreNotifications:
 
 
 @pytest.fixture
-def retract(memory: Memory) -> RetractExpired:
-    return memory.container().retract_expired()
+def retract(memory: Memory) -> MarkDue:
+    return memory.container().mark_due()
 
 
 async def stored_ids(memory: Memory, user: UserId = ADA) -> list[NotificationId]:
@@ -147,7 +148,7 @@ async def test_with_the_store_away_nothing_is_refused(memory: Memory, store: Sto
 
 
 async def test_what_has_expired_is_taken_back_and_announced(
-    memory: Memory, store: StoreNotifications, retract: RetractExpired
+    memory: Memory, store: StoreNotifications, retract: MarkDue
 ) -> None:
     await store(
         [
@@ -171,7 +172,7 @@ async def test_what_has_expired_is_taken_back_and_announced(
 
 
 async def test_what_was_taken_back_is_not_taken_back_again(
-    memory: Memory, store: StoreNotifications, retract: RetractExpired
+    memory: Memory, store: StoreNotifications, retract: MarkDue
 ) -> None:
     await store([a_draft(1, expires_at=NOW)])
     await retract()
@@ -181,9 +182,7 @@ async def test_what_was_taken_back_is_not_taken_back_again(
     assert len(memory.announcer.announced) == announced
 
 
-async def test_no_more_is_taken_back_at_once_than_told(
-    store: StoreNotifications, retract: RetractExpired
-) -> None:
+async def test_no_more_is_taken_back_at_once_than_told(store: StoreNotifications, retract: MarkDue) -> None:
     await store([a_draft(n, expires_at=NOW) for n in range(1, 6)])
 
     assert [await retract(2), await retract(2), await retract(2), await retract(2)] == [2, 2, 1, 0]

@@ -157,7 +157,7 @@ async def test_nobody_else_drains(service: Service, who: str) -> None:
 
 
 def _minted(settings: Settings, service: Service) -> str:
-    from entrypoints.container import build
+    from tests.whole import build
 
     return build(settings).operator_tokens().mint(UserId("operator"), service.memory.clock())[0]
 

@@ -10,7 +10,8 @@ from adapters.websocket import asgi
 from application.streams import Frame
 from common import metrics
 from domain.identifiers import NotificationId, UserId
-from domain.notification import Draft, Mark
+from domain.notification import Draft
+from domain.states import Mark
 from entrypoints.live import session, sessions
 from tests.build import ADA, BOB, an_id, drafts
 from tests.wiring import HOST, Events, Json, Service
@@ -89,7 +90,7 @@ async def test_what_happens_arrives_with_its_cursor_as_the_id(service: Service) 
         await events.frame("welcome")
         await deliver(service, drafts(2))
         came = await events.frame("notifications")
-        await service.container.mark()(ADA, Mark.READ, [NotificationId(an_id(1))])
+        await service.container.mark_notifications()(ADA, Mark.READ, [NotificationId(an_id(1))])
         changed = await events.frame("update")
 
         assert (len(came["items"]), changed["unread_count"]) == (2, 1)

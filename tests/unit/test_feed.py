@@ -11,7 +11,7 @@ from application.publishing import nth_id
 from domain.errors import Invalid
 from domain.feed import Added, Cursor, Marked
 from domain.identifiers import ENTROPY_BITS, is_user_id, milliseconds_of, uuid7
-from domain.notification import Mark
+from domain.states import Mark
 from tests.build import NOW, a_feed, a_notification, an_id
 
 

@@ -14,7 +14,7 @@ from adapters.kafka.codec import decode
 from application.credentials import Scope
 from application.records import Undecodable
 from domain.identifiers import UserId
-from domain.notification import Mark
+from domain.states import Mark
 from tests.build import ADA, BOB, LATER, NOW, a_draft, an_id, drafts
 from tests.documents import NASTY
 from tests.wiring import Service
@@ -704,7 +704,7 @@ async def test_an_unchanged_feed_is_not_sent_again(service: Service) -> None:
     known = service.bearer() | {"If-None-Match": first.headers["ETag"]}
 
     unchanged = await service.client.get("/notifications/ada", headers=known)
-    await service.container.mark()(ADA, Mark.READ, [an_id()])
+    await service.container.mark_notifications()(ADA, Mark.READ, [an_id()])
     changed = await service.client.get("/notifications/ada", headers=known)
 
     assert (unchanged.status_code, unchanged.content) == (304, b"")

@@ -9,13 +9,14 @@ import pytest
 
 from application.errors import Unavailable
 from application.inbox import FetchUnread, MarkNotifications
-from application.pages import Missing, UnreadPage
-from domain.errors import Invalid, UnknownNotification, UnknownUser
+from application.pages import Missing, RenderedPage
+from domain.errors import FieldError, Invalid, UnknownNotification, UnknownUser
 from domain.feed import Cursor, Marked, Settled
 from domain.identifiers import NotificationId, UserId
-from domain.notification import Mark, Status
-from entrypoints.container import Container
+from domain.states import Mark, Status
 from tests.build import ADA, BOB, LATER, NOW, a_draft, a_user, an_id, drafts
+from tests.states import USER_MARKS, time_of
+from tests.whole import Container
 from tests.wiring import Memory
 
 NOBODY = UserId("nobody")
@@ -39,7 +40,7 @@ def fetch(inside: Container) -> FetchUnread:
     return inside.fetch_unread()
 
 
-def ids(page: UnreadPage) -> list[str]:
+def ids(page: RenderedPage) -> list[str]:
     return [json.loads(item)["id"] for item in page.items]
 
 
@@ -59,7 +60,7 @@ async def test_a_miss_is_answered_from_the_store_and_loads_the_index(
 
     assert (ids(page), page.more, page.feed.unread_count) == (numbered(3, 2), True, 3)
     held = await memory.index.page(ADA, 10, None)
-    assert isinstance(held, UnreadPage)
+    assert isinstance(held, RenderedPage)
     assert ids(held) == numbered(3, 2, 1)
 
 
@@ -168,11 +169,11 @@ async def test_when_a_mark_returns_the_index_knows(
     await memory.feeds.append(drafts(3))
     await fetch(ADA, 10)
 
-    marked = await inside.mark()(ADA, Mark.READ, [an_id(2)])
+    marked = await inside.mark_notifications()(ADA, Mark.READ, [an_id(2)])
 
     assert (marked.changed, marked.at) == (1, NOW)
     held = await memory.index.page(ADA, 10, None)
-    assert isinstance(held, UnreadPage)
+    assert isinstance(held, RenderedPage)
     assert (ids(held), held.feed) == (numbered(3, 1), marked.feed)
 
 
@@ -211,7 +212,7 @@ async def test_a_mark_that_changes_nothing_heals_followers_that_missed_it(
     await fetch(ADA, 10)
     await memory.feeds.mark(ADA, Mark.READ, [an_id(1)], NOW)
 
-    marked = await inside.mark()(ADA, Mark.READ, [an_id(1)])
+    marked = await inside.mark_notifications()(ADA, Mark.READ, [an_id(1)])
 
     assert memory.announcer.announced == [Settled(marked.feed)]
     assert isinstance(await memory.index.page(ADA, 10, None), Missing)
@@ -226,10 +227,10 @@ async def test_so_many_can_be_marked_at_once(
     wanted: list[NotificationId] = [an_id(n) for n in range(1, count + 1)]
 
     if allowed:
-        assert (await inside.mark()(ADA, Mark.READ, wanted)).changed == count
+        assert (await inside.mark_notifications()(ADA, Mark.READ, wanted)).changed == count
     else:
         with pytest.raises(Invalid):
-            await inside.mark()(ADA, Mark.READ, wanted)
+            await inside.mark_notifications()(ADA, Mark.READ, wanted)
         assert (await memory.feeds.feed(ADA)).unread_count == 101
 
 
@@ -238,7 +239,7 @@ async def test_up_to_spares_what_came_after_the_client_looked(memory: Memory, in
     seen = (await memory.feeds.feed(ADA)).cursor
     await memory.feeds.append([a_draft(3)])
 
-    marked = await inside.mark().up_to(ADA, Mark.READ, seen)
+    marked = await inside.mark_notifications()(ADA, Mark.READ, up_to=str(seen))
 
     assert (marked.changed, marked.feed.unread_count) == (2, 1)
     (announced,) = memory.announcer.announced
@@ -250,18 +251,36 @@ async def test_up_to_a_cursor_of_another_life_marks_nothing(memory: Memory, insi
     await memory.feeds.append(drafts(1))
 
     with pytest.raises(Invalid) as caught:
-        await inside.mark().up_to(ADA, Mark.READ, Cursor("other", 9))
+        await inside.mark_notifications()(ADA, Mark.READ, up_to=str(Cursor("other", 9)))
 
     assert caught.value.errors[0].field == "up_to"
     assert (await memory.feeds.feed(ADA)).unread_count == 1
 
 
-@pytest.mark.parametrize("mark", [mark for mark in Mark if mark is not Mark.RETRACTED])
+@pytest.mark.parametrize("mark", USER_MARKS)
 async def test_nobody_marks_nothing(inside: Container, mark: Mark) -> None:
-    with pytest.raises(UnknownUser):
-        await inside.mark()(NOBODY, mark, [an_id()])
-    with pytest.raises(UnknownUser):
-        await inside.mark().up_to(NOBODY, mark, Cursor("e1", 1))
+    for chosen in ({"ids": [an_id()]}, {"up_to": "e1.1"}):
+        asked: dict[str, Any] = {**chosen, "until": time_of(mark)}
+        with pytest.raises(UnknownUser):
+            await inside.mark_notifications()(NOBODY, mark, **asked)
+
+
+@pytest.mark.parametrize("chosen", [{}, {"ids": [an_id()], "up_to": "e1.1"}])
+async def test_what_to_mark_is_said_in_one_way(inside: Container, chosen: dict[str, Any]) -> None:
+    with pytest.raises(Invalid) as caught:
+        await inside.mark_notifications()(ADA, Mark.READ, **chosen)
+
+    assert caught.value.errors == (FieldError("ids", "is required, or up_to, but not both"),)
+
+
+async def test_a_time_is_for_marks_that_carry_one(memory: Memory, inside: Container) -> None:
+    await memory.feeds.append(drafts(1))
+
+    with pytest.raises(Invalid) as caught:
+        await inside.mark_notifications()(ADA, Mark.READ, [an_id(1)], until=LATER)
+
+    assert caught.value.errors[0].field == "until"
+    assert (await memory.feeds.feed(ADA)).unread_count == 1
 
 
 async def test_reading_one_returns_it_and_the_first_time_stays(memory: Memory, inside: Container) -> None:
@@ -291,6 +310,6 @@ async def test_with_the_store_away_nothing_is_announced(memory: Memory, inside: 
     memory.feeds.away = True
 
     with pytest.raises(Unavailable):
-        await inside.mark()(ADA, Mark.READ, [an_id()])
+        await inside.mark_notifications()(ADA, Mark.READ, [an_id()])
 
     assert memory.announcer.announced == []

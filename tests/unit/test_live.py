@@ -13,7 +13,8 @@ from application.streams import Frame
 from common import metrics
 from domain.feed import Feed, Settled
 from domain.identifiers import NotificationId, UserId
-from domain.notification import Draft, Mark
+from domain.notification import Draft
+from domain.states import Mark
 from entrypoints.live import pace, session, sessions
 from tests.build import ADA, BOB, NOW, a_draft, an_id, drafts
 from tests.wiring import HOST, Json, Service, Socket
@@ -232,7 +233,7 @@ async def test_frames_follow_each_other_without_a_hole(service: Service) -> None
         for n in range(1, 8):
             await deliver(service, [a_draft(n)])
             if n % 2:
-                await service.container.mark()(ADA, Mark.READ, [an_id(n)])
+                await service.container.mark_notifications()(ADA, Mark.READ, [an_id(n)])
         for _ in range(11):
             frame = await socket.frame()
             assert frame["prev"] == cursor
@@ -277,7 +278,7 @@ async def test_a_command_changes_the_feed_and_is_answered(
     await deliver(service, drafts(1))
     if command.startswith("un"):
         mark = Mark.READ if command == "unread" else Mark.ARCHIVED
-        await service.container.mark()(ADA, mark, [an_id(1)])
+        await service.container.mark_notifications()(ADA, mark, [an_id(1)])
     seen = str((await position(service)).cursor)
     await deliver(service, [a_draft(2)])
     async with service.socket(headers=service.bearer()) as socket:
@@ -399,7 +400,7 @@ async def test_one_who_resumes_is_told_what_changed_and_then_it_is_live(service:
     await deliver(service, drafts(3))
     seen = (await position(service)).cursor
     await deliver(service, [a_draft(4)])
-    await service.container.mark()(ADA, Mark.READ, [an_id(1)])
+    await service.container.mark_notifications()(ADA, Mark.READ, [an_id(1)])
     async with service.socket(query=f"cursor={seen}", headers=service.bearer()) as socket:
         welcome, replay, end = [await socket.frame() for _ in range(3)]
         await deliver(service, [a_draft(5)])

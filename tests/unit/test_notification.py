@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from domain.errors import FieldError, Invalid
 from domain.identifiers import NotificationId
-from domain.notification import EARLIEST, LATEST, Content, Draft, Mark, Notification, Status
+from domain.notification import EARLIEST, LATEST, Content, Draft, Notification
+from domain.states import Mark, Status
 from tests.build import LATER, NOW, a_content, a_draft, a_notification, an_id
 
 GOOD: list[tuple[str, Any]] = [

@@ -7,9 +7,9 @@ import msgspec
 import pytest
 
 from entrypoints.app import create_app
-from entrypoints.container import build
 from entrypoints.http.schemas import NewBatch, NewNotification, NewUser, Selection, read_item
 from entrypoints.settings import Settings
+from tests.whole import build
 from tests.wiring import SECRET, Service
 
 SCHEMA: dict[str, Any] = create_app(build(Settings(token_secret=SECRET))).openapi_schema.to_schema()

@@ -8,12 +8,12 @@ import pytest
 
 from application.errors import Unavailable
 from application.feeds import Dropped, Pruned
-from application.pages import Missing, UnreadPage
+from application.pages import Missing, RenderedPage
 from application.pruning import PRUNED_AT_ONCE, PruneFeeds, first_kept
 from domain.errors import Invalid
 from domain.feed import Settled
-from entrypoints.container import Container
 from tests.build import ADA, BOB, a_draft, a_user
+from tests.whole import Container
 from tests.wiring import Memory
 
 OLD = datetime(2026, 1, 31, 23, 59, tzinfo=UTC)
@@ -53,7 +53,7 @@ async def test_who_follows_is_told_after_each_batch(memory: Memory, inside: Cont
     await memory.feeds.append([a_draft(n, at=OLD) for n in range(PRUNED_AT_ONCE)])
     await memory.feeds.append([a_draft(1, BOB, at=OLD), a_draft(2, BOB)])
     await inside.fetch_unread()(BOB, 10)
-    assert isinstance(await memory.index.page(BOB, 10, None), UnreadPage)
+    assert isinstance(await memory.index.page(BOB, 10, None), RenderedPage)
 
     batches = 0
     async for done in inside.prune()(1):

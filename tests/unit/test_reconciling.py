@@ -12,7 +12,7 @@ from application.pages import IndexEntry
 from application.reconciling import Mismatch, Reconciled, ReconcileIndex
 from domain.feed import Feed, Settled
 from domain.identifiers import UserId
-from domain.notification import Mark
+from domain.states import Mark
 from entrypoints.consumer import process as consumer
 from tests.build import ADA, BOB, LATER, a_user, an_id, drafts
 from tests.memory import MemoryIndex

@@ -5,11 +5,11 @@ from datetime import datetime
 
 import pytest
 
-from application.delivery import RetractExpired
+from application.delivery import MarkDue
 from application.errors import Unavailable
 from domain.feed import FeedChange, Marked
 from domain.identifiers import NotificationId, UserId
-from domain.notification import Mark
+from domain.states import Mark
 from tests.build import ADA, BOB, LATER, NOW, TestClock, a_draft, a_user
 from tests.memory import MemoryFeeds, MemoryUsers
 
@@ -40,6 +40,6 @@ async def test_what_was_retracted_before_the_store_went_away_is_announced() -> N
     clock.at = LATER
 
     with pytest.raises(Unavailable):
-        await RetractExpired(feeds=feeds, announcer=told, clock=clock)()
+        await MarkDue(feeds=feeds, announcer=told, clock=clock)()
 
     assert [change.feed.user_id for change in told.changes] == [ADA]

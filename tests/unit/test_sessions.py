@@ -14,7 +14,7 @@ from application.feeds import Standing
 from application.streams import Frame
 from common import metrics
 from domain.identifiers import UserId
-from domain.notification import Mark
+from domain.states import Mark
 from entrypoints.live import frames, pace, session, sessions
 from entrypoints.live.sessions import Full, Sessions
 from tests.build import ADA, BOB, a_draft, an_id, drafts
@@ -252,7 +252,7 @@ async def test_a_page_of_large_notifications_comes_in_frames_that_clients_take(s
         replace(a_draft(n), content=replace(a_draft(n).content, message="é" * 4_000)) for n in range(1, 251)
     ]
     await service.memory.feeds.append(large)
-    await service.container.mark()(ADA, Mark.READ, [an_id(1)])
+    await service.container.mark_notifications()(ADA, Mark.READ, [an_id(1)])
     async with service.socket(query="cursor=e1.0", headers=service.bearer()) as socket:
         cursor, found = (await socket.frame("welcome"))["cursor"], []
         while (frame := await socket.frame())["type"] == "notifications":
@@ -608,15 +608,15 @@ async def test_marks_of_one_device_reach_another_in_order_across_a_reconnect(ser
     await service.container.store().announce(await service.container.store()(drafts(4)))
     async with service.socket(headers=service.bearer()) as tab:
         cursor = (await tab.frame("welcome"))["cursor"]
-        await service.container.mark()(ADA, Mark.READ, [an_id(1)])
+        await service.container.mark_notifications()(ADA, Mark.READ, [an_id(1)])
         cursor = (await tab.frame("update"))["cursor"]
-    await service.container.mark()(ADA, Mark.READ, [an_id(2)])
-    await service.container.mark()(ADA, Mark.UNREAD, [an_id(1)])
+    await service.container.mark_notifications()(ADA, Mark.READ, [an_id(2)])
+    await service.container.mark_notifications()(ADA, Mark.UNREAD, [an_id(1)])
     async with service.socket(query=f"cursor={cursor}", headers=service.bearer()) as tab:
         await tab.frame("welcome")
         replay = await tab.frame("notifications")
         await tab.frame("replayed")
-        await service.container.mark()(ADA, Mark.READ, [an_id(3)])
+        await service.container.mark_notifications()(ADA, Mark.READ, [an_id(3)])
         update = await tab.frame("update")
 
     assert [(item["id"], item["read_at"] is None) for item in replay["items"]] == [

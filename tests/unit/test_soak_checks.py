@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from domain.states import STATES
 from workbench.soak import checks
 from workbench.soak.evidence import Check, Evidence, Injected, Outcome, Verdict
 from workbench.soak.follower import Follower
@@ -19,8 +20,8 @@ MIB = 1024 * 1024
 
 
 def row(identifier: str, user: str = "ada", number: int = 0, **fields: Any) -> Row:
-    given = {"version": 1, "read_at": None, "archived_at": None, "retracted_at": None, **fields}
-    return Row(identifier, user, message=f"item {number}", **given)
+    version = fields.pop("version", 1)
+    return Row(identifier, user, version, f"item {number}", {**dict.fromkeys(STATES), **fields})
 
 
 def letter(identifier: str | None, partition: int = 0, offset: int = 0) -> Record:
@@ -42,8 +43,8 @@ def follower(user: str = "ada") -> Follower:
 
 
 def item(identifier: str, version: int, *, user: str = "ada", read_at: str | None = None) -> dict[str, Any]:
-    state = {"read_at": read_at, "archived_at": None, "retracted_at": None}
-    return {"id": identifier, "user_id": user, "version": version, **state}
+    item: dict[str, Any] = {"id": identifier, "user_id": user, "version": version}
+    return item | dict.fromkeys(STATES) | {"read_at": read_at}
 
 
 def notifications(prev: int, *items: dict[str, Any], **fields: Any) -> dict[str, Any]:

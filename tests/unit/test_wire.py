@@ -41,7 +41,6 @@ def test_a_notification_has_these_fields_in_this_order() -> None:
         "metadata": AWKWARD_METADATA,
         "action_url": "/a",
         "created_at": "2026-03-14T09:26:53.589793Z",
-        "seen_at": None,
         "read_at": "2026-03-14T09:27:53.589793Z",
         "archived_at": None,
         "retracted_at": None,

@@ -11,7 +11,6 @@
  * @property {Record<string, unknown>} metadata
  * @property {string | null} action_url
  * @property {string} created_at
- * @property {string | null} seen_at
  * @property {string | null} read_at
  * @property {string | null} archived_at
  * @property {string | null} retracted_at

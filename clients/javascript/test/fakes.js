@@ -147,7 +147,6 @@ export const item = (version, more = {}) => ({
   metadata: {},
   action_url: null,
   created_at: '2026-11-22T10:00:00Z',
-  seen_at: null,
   read_at: null,
   archived_at: null,
   retracted_at: null,

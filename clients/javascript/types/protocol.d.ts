@@ -14,7 +14,6 @@ export type Notification = {
     metadata: Record<string, unknown>;
     action_url: string | null;
     created_at: string;
-    seen_at: string | null;
     read_at: string | null;
     archived_at: string | null;
     retracted_at: string | null;
@@ -171,7 +170,6 @@ export type Tell = (told: Told) => void;
  * @property {Record<string, unknown>} metadata
  * @property {string | null} action_url
  * @property {string} created_at
- * @property {string | null} seen_at
  * @property {string | null} read_at
  * @property {string | null} archived_at
  * @property {string | null} retracted_at

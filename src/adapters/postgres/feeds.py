@@ -13,12 +13,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from adapters.postgres.engine import driver, driver_transaction
 from adapters.postgres.errors import retried
 from adapters.postgres.mark import mark_ids, mark_up_to
-from adapters.postgres.rows import columns, read_notification
+from adapters.postgres.rows import columns, read_notification, where
 from application.feeds import Appended, FeedHistory, FeedPage, Standing
 from domain.errors import UnknownNotification, UnknownUser
 from domain.feed import Added, Feed, Marked, Settled
 from domain.identifiers import NotificationId, UserId
-from domain.notification import Draft, Mark, Notification, Status
+from domain.notification import Draft, Notification
+from domain.states import RULES, VIEWS, VISIBLE, Mark, Status
 
 # In one order by everybody, so that two batches never wait for each other in a circle.
 LOCK_FEEDS = """
@@ -46,12 +47,6 @@ SELECT *, metadata_text::jsonb FROM unnest(
     $11::timestamptz[], $12::timestamptz[]
 ) AS added (user_id, id, version, event, title, message, metadata_text, action_url, created_at, expires_at)
 """
-_LISTED = {
-    Status.UNREAD: "read_at IS NULL AND archived_at IS NULL AND retracted_at IS NULL",
-    Status.READ: "read_at IS NOT NULL AND archived_at IS NULL AND retracted_at IS NULL",
-    Status.ARCHIVED: "archived_at IS NOT NULL AND retracted_at IS NULL",
-    Status.ALL: "archived_at IS NULL AND retracted_at IS NULL",
-}
 # The feed and some of its notifications in one statement: one snapshot, so that the version and the count
 # are true for exactly these rows. A feed without any such row gives one row of NULLs.
 _PAGE = """
@@ -63,7 +58,9 @@ FROM feeds AS feed LEFT JOIN LATERAL (
 ) AS found ON true
 WHERE feed.user_id = $1 ORDER BY found.id DESC
 """
-_PAGES = {status: _PAGE.format(listed=listed, columns=columns("found")) for status, listed in _LISTED.items()}
+_PAGES = {
+    status: _PAGE.format(listed=where(view), columns=columns("found")) for status, view in VIEWS.items()
+}
 # Each feed costs a look into the index on (user_id, version) of each partition, and the rows of its page.
 _HISTORIES = f"""
 SELECT wanted.nth, feed.epoch AS feed_epoch, feed.version AS feed_version, feed.unread_count, feed.horizon,
@@ -80,13 +77,15 @@ _STANDINGS = """
 SELECT user_id, epoch, version, unread_count, horizon FROM feeds WHERE user_id = ANY($1::text[])
 """
 _GET = f"""
-SELECT {columns("n")} FROM notifications AS n WHERE user_id = $1 AND id = $2 AND retracted_at IS NULL
+SELECT {columns("n")} FROM notifications AS n WHERE user_id = $1 AND id = $2 AND {where(VISIBLE)}
 """  # noqa: S608 - as above
 _LAST_ID = UUID(int=(1 << 128) - 1)
-_EXPIRED = """
-SELECT user_id, id FROM notifications
-WHERE expires_at <= $1 AND retracted_at IS NULL ORDER BY expires_at LIMIT $2
+_DUE = """
+SELECT n.user_id, n.id FROM notifications AS n WHERE n.{due} <= $1 AND {waiting} ORDER BY n.{due} LIMIT $2
 """
+_DUE_MARKS = {
+    mark: _DUE.format(due=rule.due, waiting=where(rule.waiting)) for mark, rule in RULES.items() if rule.due
+}
 
 
 class PostgresFeeds:
@@ -156,12 +155,6 @@ class PostgresFeeds:
         feed, found = _read(user, rows)
         return FeedPage(feed, tuple(found[:limit]), more=len(found) > limit)
 
-    async def history(self, user: UserId, after: int, limit: int) -> FeedHistory:
-        (found,) = await self.histories([(user, after)], limit)
-        if found is None:
-            raise UnknownUser
-        return found
-
     @retried
     async def standings(self, users: Collection[UserId]) -> Mapping[UserId, Standing]:
         async with driver(self._engine) as connection:
@@ -184,9 +177,9 @@ class PostgresFeeds:
         return histories
 
     @retried
-    async def expired(self, at: datetime, limit: int) -> Sequence[tuple[UserId, NotificationId]]:
+    async def due(self, mark: Mark, at: datetime, limit: int) -> Sequence[tuple[UserId, NotificationId]]:
         async with driver(self._engine) as connection:
-            rows = await connection.fetch(_EXPIRED, at, limit)
+            rows = await connection.fetch(_DUE_MARKS[mark], at, limit)
         return [(row["user_id"], row["id"]) for row in rows]
 
 

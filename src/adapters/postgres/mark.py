@@ -10,51 +10,31 @@ The statement is right under READ COMMITTED although its snapshot may be older t
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 
-from adapters.postgres.rows import columns, read_notification
+from adapters.postgres.rows import columns, read_notification, where
 from domain.errors import UnknownUser
 from domain.feed import Feed, Marked
 from domain.identifiers import NotificationId, UserId
-from domain.notification import Mark
-
-
-class _Rule(NamedTuple):
-    condition: str
-    """Which notifications it changes."""
-    assignment: str
-    counted: str
-    """Which of those move in or out of the unread ones..."""
-    sign: int
-    """... and in which direction."""
-
-
-_RULES = {
-    Mark.READ: _Rule("n.read_at IS NULL", "read_at = $3", "n.archived_at IS NULL", -1),
-    Mark.UNREAD: _Rule("n.read_at IS NOT NULL", "read_at = NULL", "n.archived_at IS NULL", +1),
-    Mark.ARCHIVED: _Rule("n.archived_at IS NULL", "archived_at = $3", "n.read_at IS NULL", -1),
-    Mark.UNARCHIVED: _Rule("n.archived_at IS NOT NULL", "archived_at = NULL", "n.read_at IS NULL", +1),
-    Mark.RETRACTED: _Rule("true", "retracted_at = $3", "n.read_at IS NULL AND n.archived_at IS NULL", -1),
-}
+from domain.states import RULES, UNREAD, Mark, Rule, To
 
 _MARK = """
 WITH feed AS MATERIALIZED (
     SELECT user_id, epoch, version, unread_count FROM feeds WHERE user_id = $1 FOR NO KEY UPDATE
 ), due AS MATERIALIZED (
-    SELECT n.id, ({counted})::int AS counted
+    SELECT n.id, ({unread})::int AS unread
     FROM feed JOIN notifications AS n ON n.user_id = feed.user_id
-    WHERE {chosen} AND {condition} AND n.retracted_at IS NULL AND $3::timestamptz IS NOT NULL
+    WHERE {chosen} AND {condition}
     FOR NO KEY UPDATE OF n
 ), numbered AS MATERIALIZED (
-    SELECT id, counted, row_number() OVER (ORDER BY id) AS nth FROM due
+    SELECT id, unread, row_number() OVER (ORDER BY id) AS nth FROM due
 ), changed AS (
-    UPDATE notifications AS n SET {assignment}, version = feed.version + numbered.nth
+    UPDATE notifications AS n SET {sets} = $3, version = feed.version + numbered.nth
     FROM feed, numbered WHERE n.user_id = $1 AND n.id = numbered.id
-    RETURNING n.*
+    RETURNING n.*, ({unread})::int - numbered.unread AS gained
 ), bumped AS (
-    UPDATE feeds SET version = feed.version + total.changed,
-        unread_count = feed.unread_count + ({sign}) * total.counted
-    FROM feed, (SELECT count(*) AS changed, sum(counted) AS counted FROM numbered) AS total
+    UPDATE feeds SET version = feed.version + total.changed, unread_count = feed.unread_count + total.gained
+    FROM feed, (SELECT count(*) AS changed, sum(gained) AS gained FROM changed) AS total
     WHERE feeds.user_id = feed.user_id AND total.changed > 0
     RETURNING feeds.version, feeds.unread_count
 )
@@ -67,27 +47,34 @@ FROM feed LEFT JOIN bumped ON true LEFT JOIN changed ON true ORDER BY changed.ve
 _COUNTED = "(SELECT count(*) FROM changed) AS changed FROM feed LEFT JOIN bumped ON true"
 
 
-def _statement(mark: Mark, chosen: str, result: str) -> str:
-    rule = _RULES[mark]
+def by_ids(rule: Rule) -> str:
+    """The statement for $1 user, $2 ids, $3 what the mark sets."""
+    return _statement(rule, "n.id = ANY($2::uuid[])", _NAMED)
+
+
+def up_to(rule: Rule) -> str:
+    """The statement for $1 user, $2 version, $3 what the mark sets."""
+    return _statement(rule, "n.version <= $2::bigint", _COUNTED)
+
+
+def _statement(rule: Rule, chosen: str, result: str) -> str:
+    condition = where(rule.condition)
+    if rule.to is To.GIVEN:
+        condition += f" AND n.{rule.sets} IS DISTINCT FROM $3"
     return _MARK.format(
-        counted=rule.counted,
-        chosen=chosen,
-        condition=rule.condition,
-        assignment=rule.assignment,
-        sign=rule.sign,
-        result=result,
+        unread=where(UNREAD), chosen=chosen, condition=condition, sets=rule.sets, result=result
     )
 
 
-_BY_IDS = {mark: _statement(mark, "n.id = ANY($2::uuid[])", _NAMED) for mark in Mark}
-_UP_TO = {mark: _statement(mark, "n.version <= $2::bigint", _COUNTED) for mark in Mark}
+_BY_IDS = {mark: by_ids(rule) for mark, rule in RULES.items()}
+_UP_TO = {mark: up_to(rule) for mark, rule in RULES.items()}
 
 
 async def mark_ids(
     connection: Any, user: UserId, mark: Mark, ids: Sequence[NotificationId], at: datetime
 ) -> Marked:
     """Mark these notifications and return them as they are then, in version order."""
-    rows = await connection.fetch(_BY_IDS[mark], user, list(ids), at)
+    rows = await connection.fetch(_BY_IDS[mark], user, list(ids), RULES[mark].value(at))
     if not rows:
         raise UnknownUser
     changed = tuple(read_notification(row) for row in rows if row["id"] is not None)
@@ -96,7 +83,7 @@ async def mark_ids(
 
 async def mark_up_to(connection: Any, user: UserId, mark: Mark, version: int, at: datetime) -> Marked:
     """Mark everything up to a version; too many to return."""
-    row = await connection.fetchrow(_UP_TO[mark], user, version, at)
+    row = await connection.fetchrow(_UP_TO[mark], user, version, RULES[mark].value(at))
     if row is None:
         raise UnknownUser
     return Marked(_feed(user, row), row["prev"], mark, at, None, up_to=version)

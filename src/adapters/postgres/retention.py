@@ -10,10 +10,12 @@ from adapters.postgres.engine import driver, driver_transaction, transaction
 from adapters.postgres.errors import retried
 from adapters.postgres.feeds import LOCK_FEEDS
 from adapters.postgres.partitions import LOCK_PARTITIONS, bound, past_partitions
+from adapters.postgres.rows import where
 from application.errors import Unavailable
 from application.feeds import Dropped, Pruned, Spot
 from domain.feed import Feed
 from domain.identifiers import NotificationId, UserId
+from domain.states import UNREAD
 
 # In the order of the primary key, from where the batch before ended: what that deleted is not looked at again
 # before a vacuum has removed it.
@@ -23,11 +25,11 @@ WHERE id < $1 AND (user_id, id) > ($2::text, $3::uuid) ORDER BY user_id, id LIMI
 """
 # A statement of its own, after the feeds are locked: it sees what was marked until then. It counts what it
 # deletes itself, so that nothing is counted twice where two do this at once.
-_DELETE = """
+_DELETE = f"""
 WITH gone AS (
     DELETE FROM notifications AS n USING unnest($1::text[], $2::uuid[]) AS due (user_id, id)
     WHERE n.user_id = due.user_id AND n.id = due.id AND n.id < $3
-    RETURNING n.user_id, n.read_at IS NULL AND n.archived_at IS NULL AND n.retracted_at IS NULL AS unread
+    RETURNING n.user_id, {where(UNREAD)} AS unread
 ), total AS (
     SELECT user_id, count(*) AS size, count(*) FILTER (WHERE unread) AS unread FROM gone GROUP BY user_id
 )
@@ -35,7 +37,7 @@ UPDATE feeds SET version = feeds.version + 1, horizon = feeds.version + 1,
     unread_count = feeds.unread_count - total.unread
 FROM total WHERE feeds.user_id = total.user_id
 RETURNING feeds.user_id, feeds.epoch, feeds.version, feeds.unread_count, total.size
-"""
+"""  # noqa: S608 - the columns are ours
 # Everybody waits behind whoever waits for the table: not for long, nor while many dead rows are passed over.
 _DROP_LIMITS = ("SET LOCAL lock_timeout = '2s'", "SET LOCAL statement_timeout = '3s'")
 

@@ -1,9 +1,10 @@
-"""Rows of notifications: how to ask for them, and what they are."""
+"""Rows of notifications: how to ask for them, and what they are. Conditions of the domain, in SQL."""
 
 from typing import Any
 
 from domain.metadata import Metadata
 from domain.notification import Notification
+from domain.states import Condition
 
 _FIELDS = tuple(Notification.__dataclass_fields__)
 
@@ -13,6 +14,12 @@ def columns(table: str) -> str:
     # jsonb, as rows of the release before have it, comes back with other numbers and another order.
     metadata = f"coalesce({table}.metadata_text, {table}.metadata::text) AS metadata"
     return ", ".join(metadata if name == "metadata" else f"{table}.{name}" for name in _FIELDS)
+
+
+def where(condition: Condition, table: str = "n") -> str:
+    """The condition, for the rows of a table of this name."""
+    has = [f"{table}.{time} IS NOT NULL" for time in condition.has]
+    return " AND ".join([*has, *(f"{table}.{time} IS NULL" for time in condition.lacks)])
 
 
 def read_notification(row: Any) -> Notification:

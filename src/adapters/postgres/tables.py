@@ -16,6 +16,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
+from adapters.postgres.rows import where
+from domain.states import RULES, UNREAD, Mark
+
 # Named constraints are what errors.py recognises, and what a migration can drop.
 metadata = MetaData(
     naming_convention={
@@ -71,6 +74,7 @@ notifications = Table(
     Column("metadata", JSONB, nullable=False),
     Column("action_url", Text),
     Column("created_at", TIMESTAMP(timezone=True), nullable=False),
+    # For the release before, which selects it. The next one drops it.
     Column("seen_at", TIMESTAMP(timezone=True)),
     Column("read_at", TIMESTAMP(timezone=True)),
     Column("archived_at", TIMESTAMP(timezone=True)),
@@ -81,12 +85,16 @@ notifications = Table(
     PrimaryKeyConstraint("user_id", "id"),
     postgresql_partition_by="RANGE (id)",
 )
-UNREAD = text("read_at IS NULL AND archived_at IS NULL AND retracted_at IS NULL")
-Index("notifications_unread_idx", notifications.c.user_id, notifications.c.id, postgresql_where=UNREAD)
+Index(
+    "notifications_unread_idx",
+    notifications.c.user_id,
+    notifications.c.id,
+    postgresql_where=text(where(UNREAD, "notifications")),
+)
 Index(
     "notifications_expiring_idx",
     notifications.c.expires_at,
-    postgresql_where=text("expires_at IS NOT NULL AND retracted_at IS NULL"),
+    postgresql_where=text(where(RULES[Mark.RETRACTED].waiting, "notifications")),
 )
 
 api_keys = Table(

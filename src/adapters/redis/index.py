@@ -12,7 +12,7 @@ from redis.exceptions import NoScriptError
 from adapters.redis import scripts
 from adapters.redis.server import RedisServer
 from application.errors import Unavailable
-from application.pages import IndexEntry, Missing, Rendered, UnreadPage
+from application.pages import IndexEntry, Missing, Rendered, RenderedPage
 from application.ports import Jitter, NewToken
 from common import metrics
 from domain.feed import Added, Feed, FeedChange, Marked
@@ -68,7 +68,7 @@ class RedisUnreadIndex:
         self._scanned: deque[UserId] = deque()
         self._scan_at = 0
 
-    async def page(self, user: UserId, limit: int, before: NotificationId | None) -> UnreadPage | Missing:
+    async def page(self, user: UserId, limit: int, before: NotificationId | None) -> RenderedPage | Missing:
         lease = self._new_token(8)
         highest = "+" if before is None else f'({{"id":"{before}"'
         question = _Question(
@@ -86,9 +86,9 @@ class RedisUnreadIndex:
         metrics.INDEX.labels("hit").inc()
         feed = Feed(user, found[1].decode(), int(found[2]), int(found[3]))
         items = found[4:]
-        return UnreadPage(feed, items[:limit], more=len(items) > limit)
+        return RenderedPage(feed, items[:limit], more=len(items) > limit)
 
-    async def load(self, page: UnreadPage, lease: str) -> None:
+    async def load(self, page: RenderedPage, lease: str) -> None:
         feed = page.feed
         state: list[str | int] = [
             lease,

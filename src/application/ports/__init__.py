@@ -5,7 +5,7 @@ unless its docstring says otherwise, and returns within a bounded time.
 """
 
 from application.ports.accounts import ApiKeys, Passwords, TextForms, Tickets, Tokens, Users
-from application.ports.feeds import Expiry, FeedMarks, FeedReplay, Feeds, FeedViews, FeedWriter, Retention
+from application.ports.feeds import DueMarks, FeedMarks, FeedReplay, Feeds, FeedViews, FeedWriter, Retention
 from application.ports.live import Announcer, Connection, EventStream, Follower, LiveFeed, UnreadIndex
 from application.ports.machine import Clock, Jitter, Monotonic, NewId, NewToken, Render
 from application.ports.queue import (
@@ -23,8 +23,8 @@ __all__ = [
     "Connection",
     "DeadLetterBox",
     "DeadLetters",
+    "DueMarks",
     "EventStream",
-    "Expiry",
     "FeedMarks",
     "FeedReplay",
     "FeedViews",

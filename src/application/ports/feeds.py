@@ -7,7 +7,8 @@ from typing import Protocol
 from application.feeds import Appended, Dropped, FeedHistory, FeedPage, Pruned, Spot, Standing
 from domain.feed import Feed, Marked
 from domain.identifiers import NotificationId, UserId
-from domain.notification import Draft, Mark, Notification, Status
+from domain.notification import Draft, Notification
+from domain.states import Mark, Status
 
 
 class FeedWriter(Protocol):
@@ -27,7 +28,7 @@ class FeedMarks(Protocol):
 
     async def mark(self, user: UserId, mark: Mark, ids: Sequence[NotificationId], at: datetime) -> Marked:
         """Mark these notifications. Ids that the feed does not hold, and those already in that state, are
-        skipped. Raises UnknownUser.
+        skipped. `at` is the time of the mark (`Rule.time`). Raises UnknownUser.
         """
         ...
 
@@ -46,17 +47,15 @@ class FeedMarks(Protocol):
         ...
 
 
-class Expiry(Protocol):
-    """Notifications that are retracted because they have expired."""
+class DueMarks(Protocol):
+    """The marks that the service makes when their time has come."""
 
-    async def expired(self, at: datetime, limit: int) -> Sequence[tuple[UserId, NotificationId]]:
-        """Up to `limit` notifications that have expired and are not retracted yet."""
+    async def due(self, mark: Mark, at: datetime, limit: int) -> Sequence[tuple[UserId, NotificationId]]:
+        """Up to `limit` notifications whose time for this mark has come, the earliest first."""
         ...
 
     async def mark(self, user: UserId, mark: Mark, ids: Sequence[NotificationId], at: datetime) -> Marked:
-        """Mark these notifications. Ids that the feed does not hold, and those already in that state, are
-        skipped. Raises UnknownUser.
-        """
+        """As `FeedMarks.mark`."""
         ...
 
 
@@ -79,10 +78,6 @@ class FeedViews(Protocol):
 class FeedReplay(Protocol):
     """What a stream needs to know whether it has missed something, and to read what it missed."""
 
-    async def history(self, user: UserId, after: int, limit: int) -> FeedHistory:
-        """What changed after this version, the first `limit` of it. Raises UnknownUser."""
-        ...
-
     async def standings(self, users: Collection[UserId]) -> Mapping[UserId, Standing]:
         """The standing of each feed, in one read. Users without a feed are left out."""
         ...
@@ -96,7 +91,7 @@ class FeedReplay(Protocol):
         ...
 
 
-class Feeds(FeedWriter, FeedMarks, Expiry, FeedViews, FeedReplay, Protocol):
+class Feeds(FeedWriter, FeedMarks, DueMarks, FeedViews, FeedReplay, Protocol):
     """The whole store of feeds, for the adapter and its contract. A use case takes the part it calls."""
 
 

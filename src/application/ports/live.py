@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from application.pages import IndexEntry, Missing, UnreadPage
+from application.pages import IndexEntry, Missing, RenderedPage
 from application.streams import Frame
 from domain.feed import FeedChange
 from domain.identifiers import NotificationId, UserId
@@ -14,11 +14,11 @@ class UnreadIndex(Protocol):
     for longer than its time to live. Never raises: without its server every read is a miss.
     """
 
-    async def page(self, user: UserId, limit: int, before: NotificationId | None) -> UnreadPage | Missing:
+    async def page(self, user: UserId, limit: int, before: NotificationId | None) -> RenderedPage | Missing:
         """A page, if the index holds all of it."""
         ...
 
-    async def load(self, page: UnreadPage, lease: str) -> None:
+    async def load(self, page: RenderedPage, lease: str) -> None:
         """Keep a page that was read from the store after the lease was taken.
 
         Does nothing if any change of the feed was announced in between.

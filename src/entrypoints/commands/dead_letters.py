@@ -1,35 +1,35 @@
 """`bellwire dlq`: look at dead letters, and replay them once the cause is gone.
 
-What is asked for goes to standard output, everything else to standard error. Letters may be hostile, so
-nothing of them is printed as it is.
+What is asked for goes to standard output, everything else to standard error.
 """
 
 import argparse
 import asyncio
-import json
 import logging
 import os
 import re
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import aclosing, contextmanager, suppress
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from time import monotonic
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, TypeAlias
 
 import msgspec
 
-from application.dead_letters import Pace, Plan, ReplayDeadLetters, Selection, Skip, printable
-from application.letters import DeadLetter, Position
+from application.dead_letters import Pace, Plan, ReplayDeadLetters, Selection, Skip
+from application.letters import Position
+from application.ports import Monotonic
+from entrypoints.commands.letter_texts import Summary, details, json_line, line
+from entrypoints.container.dead_letters import DeadLettersContainer
+from entrypoints.container.parts.base import build
 from entrypoints.settings import Settings
 
 _RATE = 100.0
 _MAX_ATTEMPTS = 5
 _INTERRUPTED = 130
 _QUIET_SECONDS = 2.0
-_Work: TypeAlias = Callable[[Any, argparse.Namespace], Awaitable[int]]
+_Work: TypeAlias = Callable[[DeadLettersContainer, argparse.Namespace], Awaitable[int]]
 _LONGEST_AGE = timedelta(days=36_525)
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
@@ -37,8 +37,9 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks
 # --- the arguments ------------------------------------------------------------------------------------
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def dlq(parser: argparse.ArgumentParser) -> None:
     """The commands below `bellwire dlq`, and what each takes."""
+    parser.set_defaults(run=run)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def command(name: str, work: _Work, words: str) -> argparse.ArgumentParser:
@@ -161,9 +162,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 async def execute(arguments: argparse.Namespace, settings: Settings) -> int:
     """Run a command in a loop that runs already. Returns the exit status."""
-    from entrypoints.container import build  # noqa: PLC0415 - only this command needs it
-
-    container = build(settings)
+    container = build(DeadLettersContainer, settings)
     box = container.kafka_dead_letter_box()
     try:
         await box.start()
@@ -172,10 +171,12 @@ async def execute(arguments: argparse.Namespace, settings: Settings) -> int:
         await box.stop()
 
 
-async def _list(container: Any, arguments: argparse.Namespace) -> int:
+async def _list(container: DeadLettersContainer, arguments: argparse.Namespace) -> int:
     chosen = selection(arguments, container.clock()())
     summary = Summary()
-    async with aclosing(container.list_dead_letters()(chosen, _Progress("read"))) as letters:
+    async with aclosing(
+        container.list_dead_letters()(chosen, _Progress("read", container.monotonic()))
+    ) as letters:
         async for letter in letters:
             if arguments.summary:
                 summary.add(letter)
@@ -186,16 +187,16 @@ async def _list(container: Any, arguments: argparse.Namespace) -> int:
     return 0
 
 
-async def _show(container: Any, arguments: argparse.Namespace) -> int:
+async def _show(container: DeadLettersContainer, arguments: argparse.Namespace) -> int:
     letter = await container.dead_letter_box().get(arguments.position)
     print("\n".join(details(letter)))
     return 0
 
 
-async def _replay(container: Any, arguments: argparse.Namespace) -> int:
+async def _replay(container: DeadLettersContainer, arguments: argparse.Namespace) -> int:
     chosen = selection(arguments, container.clock()())
     replay = container.replay_dead_letters()
-    plan = await replay.plan(chosen, arguments.max_attempts, _Progress("read"))
+    plan = await replay.plan(chosen, arguments.max_attempts, _Progress("read", container.monotonic()))
     topic = container.dead_letter_box().replays_to
     if arguments.dry_run:
         for place, skip in plan.steps.items():
@@ -212,7 +213,7 @@ async def _replay(container: Any, arguments: argparse.Namespace) -> int:
     ):
         _say("nothing was replayed")
         return 1
-    done, interrupted = await _send(replay, plan, arguments.rate)
+    done, interrupted = await _send(replay, plan, arguments.rate, container.monotonic())
     if done < count:
         return _INTERRUPTED if interrupted else 1
     return 0 if whole else 1
@@ -228,12 +229,12 @@ def _tell_what_is_left_alone(plan: Plan, chosen: Selection) -> bool:
     return not missing and plan.skipped.keys() <= {Skip.SUPERSEDED}
 
 
-async def _send(replay: ReplayDeadLetters, plan: Plan, per_second: float) -> tuple[int, bool]:
+async def _send(replay: ReplayDeadLetters, plan: Plan, per_second: float, now: Monotonic) -> tuple[int, bool]:
     """Replay until all is done or Ctrl-C; say where it stood, also when it fails. Returns how many were
     replayed, and whether it was interrupted.
     """
     count, done, last = len(plan.replayed), 0, None
-    pace, progress = Pace(per_second, monotonic), _Progress("replayed")
+    pace, progress = Pace(per_second, now), _Progress("replayed", now)
     with _interrupts() as interrupted:
         try:
             async with aclosing(replay(plan)) as letters:
@@ -281,122 +282,12 @@ def _say(words: str) -> None:
 class _Progress:
     """Says how far it is, once a second, if it takes long."""
 
-    def __init__(self, verb: str) -> None:
+    def __init__(self, verb: str, now: Monotonic) -> None:
         self._verb = verb
-        self._next = monotonic() + _QUIET_SECONDS
+        self._now = now
+        self._next = now() + _QUIET_SECONDS
 
     def __call__(self, done: int, total: int) -> None:
-        if monotonic() >= self._next:
-            self._next = monotonic() + 1
+        if self._now() >= self._next:
+            self._next = self._now() + 1
             _say(f"{self._verb} {done:,} of {total:,}")
-
-
-# --- how letters look ---------------------------------------------------------------------------------
-
-
-def line(letter: DeadLetter) -> str:
-    """A letter on one line."""
-    words = (
-        f"{letter.position!s:10}",
-        _time(letter.at),
-        f"{letter.code:12}",
-        f"{letter.user or '-':20}",
-        str(letter.attempt),
-        letter.message,
-    )
-    return printable("  ".join(words))
-
-
-def json_line(letter: DeadLetter) -> str:
-    """What `line` says and where the record came from, as JSON in ASCII."""
-    topic, partition, offset = letter.record or (None, None, None)
-    return json.dumps(
-        {
-            "partition": letter.position.partition,
-            "offset": letter.position.offset,
-            "at": _time(letter.at),
-            "error_class": letter.error_class,
-            "code": letter.code,
-            "message": letter.message,
-            "user": letter.user,
-            "attempt": letter.attempt,
-            "first_failed_at": _time(letter.first_failed_at),
-            "original_topic": topic,
-            "original_partition": partition,
-            "original_offset": offset,
-        }
-    )
-
-
-def details(letter: DeadLetter) -> Iterator[str]:
-    """Everything about a letter, line by line."""
-    record = "{} {}:{}".format(*letter.record) if letter.record else "unknown"
-    size = "none" if letter.value is None else f"{len(letter.value):,} bytes"
-    yield f"letter   {letter.position}, written {_time(letter.at)}"
-    yield f"record   {record}"
-    yield printable(f"error    {letter.code} ({letter.error_class}): {letter.message}")
-    yield f"attempt  {letter.attempt}, first failed {_time(letter.first_failed_at)}"
-    yield printable(f"user     {letter.user or '-'}")
-    yield f"key      {_escaped(letter.key)}"
-    yield "headers"
-    for name, value in letter.headers:
-        yield f"  {printable(name)}: {_escaped(value)}"
-    yield f"value    {size}"
-    if letter.value is not None:
-        yield from _pretty(letter.value)
-
-
-@dataclass(slots=True)
-class _Counted:
-    error_class: str
-    first: datetime
-    last: datetime
-    letters: int = 0
-
-
-class Summary:
-    """Letters counted by error code."""
-
-    def __init__(self) -> None:
-        self._codes: dict[str, _Counted] = {}
-
-    def add(self, letter: DeadLetter) -> None:
-        """Count a letter."""
-        counted = self._codes.setdefault(letter.code, _Counted(letter.error_class, letter.at, letter.at))
-        counted.first = min(counted.first, letter.at)
-        counted.last = max(counted.last, letter.at)
-        counted.letters += 1
-
-    def lines(self, *, as_json: bool) -> Iterator[str]:
-        """One line a code, the most frequent first."""
-        for code, counted in sorted(self._codes.items(), key=lambda entry: -entry[1].letters):
-            entry = {
-                "letters": counted.letters,
-                "code": code,
-                "error_class": counted.error_class,
-                "first": _time(counted.first),
-                "last": _time(counted.last),
-            }
-            text = "{letters:>8}  {code:12}  {error_class:12}  {first} to {last}".format_map(entry)
-            yield json.dumps(entry) if as_json else printable(text)
-
-
-def _time(at: datetime) -> str:
-    return f"{at:%Y-%m-%dT%H:%M:%SZ}"
-
-
-def _escaped(data: bytes | None) -> str:
-    if data is None:
-        return "none"
-    try:
-        return printable(data.decode())
-    except UnicodeDecodeError:
-        return repr(data)
-
-
-def _pretty(value: bytes) -> Sequence[str]:
-    """JSON as it was written, numbers and repeated keys included, with line breaks; else what it is."""
-    try:
-        return [printable(text) for text in msgspec.json.format(value, indent=2).decode().split("\n")]
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return [_escaped(value)]

@@ -10,7 +10,10 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from application.ports import Monotonic
 from domain.identifiers import UserId
+from entrypoints.container.parts.base import build
+from entrypoints.container.parts.tokens import WithTokens
 from entrypoints.listening import authority
 from entrypoints.settings import Settings
 from entrypoints.web.drain import PATH, Draining
@@ -28,19 +31,18 @@ class NotDrained(Exception):
     """The process could not be drained, or not in time; the message is for whoever asked."""
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What `bellwire drain` takes."""
+def drain(parser: argparse.ArgumentParser) -> None:
+    """Take an API process out of service."""
     parser.add_argument("--url", type=_address, help="of the process (by default this machine's)")
     parser.add_argument(
         "--wait", type=float, metavar="SECONDS", help="how long at most (by default what a drain takes)"
     )
+    parser.set_defaults(run=_run)
 
 
-def run(arguments: argparse.Namespace, settings: Settings) -> int:
-    """Returns the exit status: 0 once no stream is left."""
-    from entrypoints.container import build  # noqa: PLC0415 - only this command needs it
-
-    container = build(settings)
+def _run(arguments: argparse.Namespace) -> int:
+    settings = Settings.for_serving()
+    container = build(WithTokens, settings)
 
     def token() -> str:
         return container.operator_tokens().mint(_OPERATOR, container.clock()())[0]
@@ -48,18 +50,18 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     usual = settings.drain_delay_seconds + settings.drain_seconds + _MARGIN_SECONDS
     wait = usual if arguments.wait is None else arguments.wait
     try:
-        drain(arguments.url or _own(settings), token, wait)
+        _drain(arguments.url or _own(settings), token, wait, container.monotonic())
     except NotDrained as failure:
         print(f"bellwire: {failure}", file=sys.stderr)
         return 1
     return 0
 
 
-def drain(url: str, token: Callable[[], str], wait: float) -> None:
+def _drain(url: str, token: Callable[[], str], wait: float, now: Monotonic) -> None:
     """Ask until no stream is left, and say how many are. Raises NotDrained."""
-    deadline = time.monotonic() + wait
+    deadline = now() + wait
     said = None
-    while (left := _ask(url, token()).streams) and time.monotonic() < deadline:
+    while (left := _ask(url, token()).streams) and now() < deadline:
         if left != said:
             print(f"{left} streams left", flush=True)
         said = left

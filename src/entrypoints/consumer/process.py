@@ -12,7 +12,7 @@ from typing import Any
 import uvicorn
 from litestar import Litestar
 
-from application.delivery import RetractExpired
+from application.delivery import MarkDue
 from application.errors import Unavailable
 from application.reconciling import Reconciled
 from common import metrics
@@ -22,7 +22,8 @@ from entrypoints.consumer.holds import Holds
 from entrypoints.consumer.partitions import Partitions
 from entrypoints.consumer.watchdog import Watchdog
 from entrypoints.consumer.worker import Worker
-from entrypoints.container import Container, build
+from entrypoints.container.consumer import ConsumerContainer
+from entrypoints.container.parts.base import build
 from entrypoints.listening import bound
 from entrypoints.logs import configure
 from entrypoints.loop import event_loop_factory
@@ -34,17 +35,17 @@ from entrypoints.web.state import Checks, application_state
 
 logger = logging.getLogger(__name__)
 
-_RETRACT_EVERY_SECONDS = 1.0
+_MARK_DUE_EVERY_SECONDS = 1.0
 _REACH_AGAIN_SECONDS = 1.0
 _RECONCILE_EVERY_SECONDS = 10.0
 
 
-async def retract_expired(retract: RetractExpired) -> None:
-    """Take back what has expired, for as long as the process lives."""
+async def make_due_marks(mark_due: MarkDue) -> None:
+    """Make the marks whose time has come, for as long as the process lives."""
     while True:
-        await asyncio.sleep(_RETRACT_EVERY_SECONDS)
+        await asyncio.sleep(_MARK_DUE_EVERY_SECONDS)
         try:
-            await retract()
+            await mark_due()
         except Unavailable as error:
             logger.warning("expired notifications were not taken back: %s", error)
 
@@ -73,7 +74,7 @@ async def reconcile(
             logger.warning("the index was %s about user %s; what it held was dropped", kind, user)
 
 
-def build_worker(container: Container) -> Worker:
+def build_worker(container: ConsumerContainer) -> Worker:
     """The worker of this process."""
     reader, limit = container.queue_reader(), container.settings().bad_records_limit
     now = container.monotonic()
@@ -81,7 +82,7 @@ def build_worker(container: Container) -> Worker:
     return Worker(reader, container.store(), container.dead_letters(), partitions, container.clock())
 
 
-def health_app(container: Container, worker: Worker) -> Litestar:
+def health_app(container: ConsumerContainer, worker: Worker) -> Litestar:
     """Health and metrics of this process."""
     checks = {
         "postgres": container.maintenance().ping,
@@ -98,14 +99,14 @@ def health_app(container: Container, worker: Worker) -> Litestar:
     return answering_head(app)
 
 
-async def consume(container: Container) -> None:
+async def consume(container: ConsumerContainer) -> None:
     """Run until SIGTERM or SIGINT. Raises InvalidSettings if it cannot listen."""
     settings = container.settings()
     with bound(settings.host, settings.consumer_port, "BELLWIRE_CONSUMER_PORT") as sockets:
         await _consume(container, sockets)
 
 
-async def _consume(container: Container, sockets: list[socket.socket]) -> None:
+async def _consume(container: ConsumerContainer, sockets: list[socket.socket]) -> None:
     settings = container.settings()
     worker = build_worker(container)
     patience = settings.stuck_seconds
@@ -122,7 +123,7 @@ async def _consume(container: Container, sockets: list[socket.socket]) -> None:
     async with (
         lifespan.consumer(container),
         lifespan.background(server.serve(sockets)),
-        lifespan.background(retract_expired(container.retract_expired())),
+        lifespan.background(make_due_marks(container.mark_due())),
         lifespan.background(reconcile(container.reconcile_index(), settings.reconcile_users_per_minute)),
     ):
         await _join(container, worker)
@@ -146,7 +147,7 @@ async def _guarded(work: Coroutine[Any, Any, None], watch: Coroutine[Any, Any, N
             raise outcome
 
 
-async def _join(container: Container, worker: Worker) -> None:
+async def _join(container: ConsumerContainer, worker: Worker) -> None:
     """Join the group, however long Kafka takes to come up."""
     while not worker.stopping:
         try:
@@ -167,10 +168,9 @@ class _Server(uvicorn.Server):
         yield
 
 
-def main() -> None:
-    """Run the consumer from the environment."""
-    settings = Settings.from_env()
+def main(settings: Settings) -> None:
+    """Run the consumer until SIGTERM or SIGINT. Raises InvalidSettings if it cannot listen."""
     configure(settings.log_level, settings.log_format)
-    container = build(settings)
+    container = build(ConsumerContainer, settings)
     with asyncio.Runner(loop_factory=event_loop_factory()) as runner:
         runner.run(consume(container))

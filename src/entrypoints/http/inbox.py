@@ -9,12 +9,13 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath, JSONBody, QueryParameter
 
 from application.inbox import CountUnread, ListNotifications, MarkNotifications, MarkRead
-from application.pages import UnreadPage
+from application.pages import RenderedPage
 from common import wire
 from domain.errors import FieldError, Invalid
-from domain.feed import Cursor
+from domain.feed import Marked
 from domain.identifiers import NotificationId, UserId
-from domain.notification import EVENT, EVENT_RULE, Mark, Status
+from domain.notification import EVENT, EVENT_RULE
+from domain.states import Mark, Status
 from entrypoints.http.schemas import (
     Changed,
     NotificationPage,
@@ -104,10 +105,9 @@ async def mark_one_read(
     return Response(wire.render(notification), media_type=_JSON)
 
 
-def _marking(path: str, mark: Mark) -> Any:
-    """One handler for each state: they differ in nothing but the mark."""
-
-    @post(
+def _marking(path: str, mark: Mark) -> post:
+    """The route of a mark."""
+    return post(
         f"/v1/users/{{user_id:str}}/notifications/{path}",
         name=f"mark-{mark}",
         operation_id=f"mark_{mark}",
@@ -119,20 +119,25 @@ def _marking(path: str, mark: Mark) -> Any:
         summary=f"Mark many {mark}",
         responses=problems(400, 401, 403, 404, 413, 422, 503),
     )
+
+
+def _mark_many(path: str, mark: Mark) -> Any:
+    """One handler for each mark that carries no time: they differ in nothing else."""
+
+    @_marking(path, mark)
     async def handler(
-        user_id: FromPath[str], data: JSONBody[Selection], marking: NamedDependency[MarkNotifications]
+        user_id: FromPath[str],
+        data: JSONBody[Selection],
+        mark_notifications: NamedDependency[MarkNotifications],
     ) -> Changed:
         """By `ids`, or everything up to a cursor that the client has seen (`up_to`)."""
-        if (data.ids is None) == (data.up_to is None):
-            raise Invalid([FieldError("ids", "is required, or up_to, but not both")])
-        if data.up_to is not None:
-            marked = await marking.up_to(UserId(user_id), mark, Cursor.parse(data.up_to, "up_to"))
-        else:
-            ids = [NotificationId(item) for item in data.ids or ()]
-            marked = await marking(UserId(user_id), mark, ids)
-        return Changed(marked.changed, marked.feed.unread_count, str(marked.feed.cursor))
+        return _changed(await mark_notifications(UserId(user_id), mark, data.ids, data.up_to))
 
     return handler
+
+
+def _changed(marked: Marked) -> Changed:
+    return Changed(marked.changed, marked.feed.unread_count, str(marked.feed.cursor))
 
 
 def _before(cursor: str | None) -> NotificationId | None:
@@ -150,7 +155,7 @@ def _matches(condition: str, etag: str) -> bool:
     return etag in named or "*" in named
 
 
-def _next(page: UnreadPage) -> str | None:
+def _next(page: RenderedPage) -> str | None:
     """Where the next page begins."""
     return wire.identifier(page.items[-1]) if page.more else None
 
@@ -159,8 +164,8 @@ HANDLERS = [
     list_notifications,
     count_unread,
     mark_one_read,
-    _marking("read", Mark.READ),
-    _marking("unread", Mark.UNREAD),
-    _marking("archive", Mark.ARCHIVED),
-    _marking("unarchive", Mark.UNARCHIVED),
+    _mark_many("read", Mark.READ),
+    _mark_many("unread", Mark.UNREAD),
+    _mark_many("archive", Mark.ARCHIVED),
+    _mark_many("unarchive", Mark.UNARCHIVED),
 ]

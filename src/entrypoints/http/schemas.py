@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Meta, Raw, Struct
 
 from domain.errors import FieldError, Invalid
-from domain.identifiers import UserId
+from domain.identifiers import NotificationId, UserId
 from domain.metadata import NO_METADATA, Metadata
 from domain.notification import Content
 from entrypoints.web.schemas import NotificationBody, Timestamp
@@ -176,7 +176,9 @@ class UnreadCount(Struct):
 class Selection(Struct, forbid_unknown_fields=True, omit_defaults=True):
     """Which notifications to mark: named ones, or everything up to what the client has seen."""
 
-    ids: Annotated[list[UUID] | None, Meta(description="Up to 100 ids.", examples=[[_EXAMPLE_ID]])] = None
+    ids: Annotated[
+        list[NotificationId] | None, Meta(description="Up to 100 ids.", examples=[[_EXAMPLE_ID]])
+    ] = None
     up_to: Annotated[
         str | None, Meta(description="A `cursor` from a page or a frame; race-free “mark all”.")
     ] = None

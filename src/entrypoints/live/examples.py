@@ -15,7 +15,6 @@ _NOTIFICATION = {
     "metadata": {"post": 42},
     "action_url": "/posts/42",
     "created_at": "2026-11-22T10:09:43.177090Z",
-    "seen_at": None,
     "read_at": None,
     "archived_at": None,
     "retracted_at": None,

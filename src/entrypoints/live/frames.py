@@ -1,13 +1,14 @@
 """What clients say on a stream, and why a stream ends. What the service says is in common.wire."""
 
 import random
-from typing import Annotated, Any, TypeAlias
-from uuid import UUID
+from datetime import datetime
+from typing import Annotated, Any, ClassVar, TypeAlias
 
 import msgspec
 from msgspec import Meta
 
-from domain.notification import Mark
+from domain.identifiers import NotificationId
+from domain.states import Mark
 
 SUBPROTOCOL = "bellwire.v1"
 INBOUND_BYTES = 4 * 1024
@@ -73,14 +74,22 @@ class Refresh(msgspec.Struct, tag="refresh"):
 
 
 class Marking(msgspec.Struct):
+    """A command that marks notifications. One for each mark that a user makes."""
+
+    mark: ClassVar[Mark]
+
     ids: Annotated[
-        list[UUID] | None,
+        list[NotificationId] | None,
         Meta(description="Which ones, up to 100. Those that are not this user's are skipped."),
     ] = None
     up_to: Annotated[
         str | None, Meta(description="Instead of `ids`: all whose `version` is not above this cursor's.")
     ] = None
     ref: Ref = None
+
+    def time(self) -> datetime | None:
+        """The time of a mark that carries one."""
+        return None
 
 
 class Read(Marking, tag="read"):

@@ -28,10 +28,10 @@ from application.ports import Clock, Connection, LiveFeed
 from application.revoking import Revocations
 from application.streams import Frame, Lagging
 from common import metrics, wire
-from domain.errors import DomainError, FieldError, Invalid, UnknownUser
+from domain.errors import DomainError, Invalid, UnknownUser
 from domain.feed import Cursor, Feed
 from domain.identifiers import NotificationId
-from domain.notification import Mark
+from domain.states import Mark
 from entrypoints.live.frames import (
     BAD_REQUEST,
     FORBIDDEN,
@@ -44,14 +44,11 @@ from entrypoints.live.frames import (
     REVOKED,
     SLOW_READER,
     TOKEN_EXPIRED,
-    Archive,
     Close,
     Command,
+    Marking,
     Pong,
-    Read,
     Refresh,
-    Unarchive,
-    Unread,
     decode,
     ref_of,
 )
@@ -80,7 +77,7 @@ class Streaming:
     authenticate: AuthenticateUser
     live_feed: LiveFeed
     catch_ups: CatchUps
-    mark: MarkNotifications
+    mark_notifications: MarkNotifications
     revocations: Revocations
     clock: Clock
     server: str
@@ -447,7 +444,8 @@ class Session:
         while self._viewed:
             chunk = self._viewed[:100]
             try:
-                await self._with.mark(self.user, Mark.READ, [NotificationId(UUID(item)) for item in chunk])
+                ids = [NotificationId(UUID(item)) for item in chunk]
+                await self._with.mark_notifications(self.user, Mark.READ, ids)
             except Unavailable as error:
                 self._error(None, "unavailable", error.detail, temporary=True)
             del self._viewed[: len(chunk)]
@@ -499,14 +497,11 @@ class Session:
         self._claims = claims
         return {"changed": 0, "token_expires_in": self._token_seconds(self._with.clock())}
 
-    async def _mark(self, command: Read | Unread | Archive | Unarchive) -> dict[str, int]:
-        if (command.ids is None) == (command.up_to is None):
-            raise Invalid([FieldError("ids", "is required, or up_to, but not both")])
-        if command.up_to is not None:
-            cursor = Cursor.parse(command.up_to, "up_to")
-            return {"changed": (await self._with.mark.up_to(self.user, command.mark, cursor)).changed}
-        ids = [NotificationId(item) for item in command.ids or ()]
-        return {"changed": (await self._with.mark(self.user, command.mark, ids)).changed}
+    async def _mark(self, command: Marking) -> dict[str, int]:
+        marked = await self._with.mark_notifications(
+            self.user, command.mark, command.ids, command.up_to, command.time()
+        )
+        return {"changed": marked.changed}
 
 
 _CLOSINGS: tuple[tuple[type[ApplicationError | DomainError], int], ...] = (

@@ -24,7 +24,6 @@ class NotificationBody(Struct):
     metadata: Annotated[dict[str, Any], Meta(description="The producer's own, as it was sent.")]
     action_url: Annotated[str | None, Meta(description="An http(s) URL or a path.")]
     created_at: Annotated[Timestamp, Meta(description="When it was accepted.")]
-    seen_at: Annotated[Timestamp | None, Meta(description="Always null for now.")]
     read_at: Annotated[Timestamp | None, Meta(description="When it was read; null while it is unread.")]
     archived_at: Annotated[Timestamp | None, Meta(description="When it was put away.")]
     retracted_at: Annotated[

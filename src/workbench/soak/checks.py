@@ -10,6 +10,7 @@ from datetime import datetime
 from statistics import median
 from typing import Any
 
+from domain.states import STATES
 from workbench.soak.evidence import CHECKS, Evidence, Injected, Notes, Verdict, checks
 from workbench.soak.faults import CATALOGUE
 from workbench.soak.stores import Record, Row
@@ -131,7 +132,7 @@ def read_stays_read(evidence: Evidence, notes: Notes) -> None:
     notes.wrong += [
         f"{id_} was marked read and is unread"
         for id_ in sorted(read - asked)
-        if id_ in rows and rows[id_].read_at is None
+        if id_ in rows and rows[id_].times["read_at"] is None
     ]
     notes.wrong += [
         f"{follower.user} saw {id_} turn unread"
@@ -181,12 +182,11 @@ def streams_are_whole(evidence: Evidence, notes: Notes) -> None:
 
 
 def _state(item: Mapping[str, Any]) -> tuple[datetime | None, ...]:
-    times = (item["read_at"], item["archived_at"], item["retracted_at"])
-    return tuple(datetime.fromisoformat(time) if time else None for time in times)
+    return tuple(datetime.fromisoformat(item[time]) if item[time] else None for time in STATES)
 
 
 def _stored_state(row: Row) -> tuple[datetime | None, ...]:
-    return row.read_at, row.archived_at, row.retracted_at
+    return tuple(row.times[time] for time in STATES)
 
 
 @checks("I7", "Committed offsets never pass a record that is in neither store")

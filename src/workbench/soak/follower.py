@@ -11,6 +11,7 @@ import msgspec
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
+from domain.states import STATES
 from workbench.soak.waiting import eventually
 
 Json = dict[str, Any]
@@ -19,7 +20,7 @@ _DEAD_SECONDS = 35.0
 _OPEN_SECONDS = 10.0
 _ANSWER_SECONDS = 10.0
 _PAUSE_SECONDS = (0.1, 2.0)
-_KEPT = ("user_id", "version", "read_at", "archived_at", "retracted_at")
+_KEPT = ("user_id", "version", *STATES)
 
 
 @dataclass

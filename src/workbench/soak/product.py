@@ -10,8 +10,9 @@ from pathlib import Path
 
 import httpx
 
-from entrypoints.commands.setup import migrate
-from entrypoints.container import build
+from entrypoints.commands.setup import bring_up_to_date
+from entrypoints.container.demo import DemoContainer
+from entrypoints.container.parts.base import build
 from entrypoints.settings import Settings
 from workbench.embedded import LOOPBACK, free_port
 from workbench.processes import Process, ServerFailed
@@ -65,14 +66,14 @@ class Product:
         self.settings = settings
         self.api_key = ""
         self.started: list[Service] = []
-        self._container = build(settings)
+        self._container = build(DemoContainer, settings)
         self._roles = roles or {}
         self._environment = {**os.environ, **environment, "PYTHONPATH": str(SOURCES)}
 
     async def prepare(self) -> None:
         """Migrate, and make a key for a producer that may do everything."""
-        await asyncio.to_thread(migrate, self.settings)
-        container = build(self.settings)
+        await asyncio.to_thread(bring_up_to_date, self.settings)
+        container = build(DemoContainer, self.settings)
         try:
             scopes = frozenset({"publish", "users"})
             _, self.api_key = await container.create_api_key()("test", scopes)

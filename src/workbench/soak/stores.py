@@ -7,16 +7,28 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple, Self
+from uuid import UUID
 
 import asyncpg
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from redis.asyncio import Redis
 
+from adapters.postgres.rows import where
+from domain.states import STATES, UNREAD
 from entrypoints.settings import Settings
 
 # When the server ends an idle session, asyncpg may raise InternalClientError, which is of no family.
 AWAY = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
 """What is raised while PostgreSQL cannot be asked."""
+
+_ROWS = f"SELECT id, user_id, version, message, {', '.join(STATES)} FROM notifications"  # noqa: S608 - ours
+_COUNTED = f"""
+SELECT f.user_id, f.version, f.unread_count, count(n.id) AS stored,
+    count(DISTINCT n.version) AS versions, coalesce(max(n.version), 0) AS highest,
+    count(n.id) FILTER (WHERE {where(UNREAD)}) AS unread
+FROM feeds f LEFT JOIN notifications n USING (user_id) GROUP BY f.user_id
+"""  # noqa: S608 - as above
+_UNREAD = f"SELECT id FROM notifications AS n WHERE user_id = $1 AND {where(UNREAD)} ORDER BY id DESC"  # noqa: S608 - as above
 
 _FETCH_SECONDS = 20.0
 _READ_SECONDS = 300.0
@@ -30,9 +42,8 @@ class Row(NamedTuple):
     user: str
     version: int
     message: str
-    read_at: datetime | None
-    archived_at: datetime | None
-    retracted_at: datetime | None
+    times: Mapping[str, datetime | None]
+    """What marks have set: `STATES`."""
 
 
 class Stores:
@@ -66,10 +77,8 @@ class Stores:
         return {str(row["id"]) for row in rows}
 
     async def rows(self) -> list[Row]:
-        found = await self.postgres.fetch(
-            "SELECT id, user_id, version, message, read_at, archived_at, retracted_at FROM notifications"
-        )
-        return [Row(str(row["id"]), *tuple(row)[1:]) for row in found]
+        found = await self.postgres.fetch(_ROWS)
+        return [_row(*values) for values in found]
 
     async def versions(self) -> dict[str, int]:
         """Of each user's feed."""
@@ -78,16 +87,7 @@ class Stores:
 
     async def broken_feeds(self) -> list[str]:
         """Feeds whose versions collide, pass the feed's own, or whose count is wrong."""
-        rows = await self.postgres.fetch(
-            """
-            SELECT f.user_id, f.version, f.unread_count, count(n.id) AS stored,
-                count(DISTINCT n.version) AS versions, coalesce(max(n.version), 0) AS highest,
-                count(n.id) FILTER (
-                    WHERE read_at IS NULL AND archived_at IS NULL AND retracted_at IS NULL
-                ) AS unread
-            FROM feeds f LEFT JOIN notifications n USING (user_id) GROUP BY f.user_id
-            """
-        )
+        rows = await self.postgres.fetch(_COUNTED)
         return [
             str(dict(row))
             for row in rows
@@ -112,13 +112,7 @@ class Stores:
         if not held:
             return None
         items: Any = await self.redis.zrange(f"{self._prefix}:unread:{user}", 0, -1, desc=True)
-        unread = await self.postgres.fetch(
-            """
-            SELECT id FROM notifications WHERE user_id = $1 AND read_at IS NULL
-            AND archived_at IS NULL AND retracted_at IS NULL ORDER BY id DESC
-            """,
-            user,
-        )
+        unread = await self.postgres.fetch(_UNREAD, user)
         expected = [str(row["id"]) for row in unread]
         indexed = [json.loads(item)["id"] for item in items]
         told = int(held[b"v"]), int(held[b"n"]), held[b"e"].decode()
@@ -127,6 +121,10 @@ class Stores:
         if indexed != expected[: len(indexed)] or (held[b"c"] == b"1" and indexed != expected):
             return f"{user}: index holds {len(indexed)}, {len(expected)} are unread"
         return None
+
+
+def _row(identifier: UUID, user: str, version: int, message: str, *times: datetime | None) -> Row:
+    return Row(str(identifier), user, version, message, dict(zip(STATES, times, strict=True)))
 
 
 @dataclass(frozen=True, slots=True)

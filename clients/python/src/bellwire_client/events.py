@@ -7,7 +7,7 @@ from typing import Any, Self, TypeAlias
 
 Json: TypeAlias = Mapping[str, Any]
 
-_TIMES = ("created_at", "seen_at", "read_at", "archived_at", "retracted_at", "expires_at")
+_TIMES = ("created_at", "read_at", "archived_at", "retracted_at", "expires_at")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +23,6 @@ class Notification:
     metadata: Json
     action_url: str | None
     created_at: datetime
-    seen_at: datetime | None = None
     read_at: datetime | None = None
     archived_at: datetime | None = None
     retracted_at: datetime | None = None

@@ -1,0 +1,135 @@
+"""The states of a notification: what a mark sets, what counts as unread, and what each view shows.
+
+Nothing else says so. `Notification` follows these tables. The SQL of marks, pages, counts and retention, the
+partial indexes, and the `set` of a frame are made from them.
+
+A state is a time that a notification has or lacks: `read_at` is when it was read, None while it is unread.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum, StrEnum, auto
+from typing import Literal, TypeAlias
+
+from domain.errors import FieldError, Invalid
+
+Time: TypeAlias = Literal["read_at", "archived_at", "retracted_at", "expires_at"]
+"""A time of a notification: the name of its field, of its column and of its field in JSON."""
+
+
+class Mark(StrEnum):
+    """A change of state that a user (or, for RETRACTED, the service) makes to a notification."""
+
+    READ = "read"
+    UNREAD = "unread"
+    ARCHIVED = "archived"
+    UNARCHIVED = "unarchived"
+    RETRACTED = "retracted"
+
+
+class Status(StrEnum):
+    """A view of a feed."""
+
+    UNREAD = "unread"
+    READ = "read"
+    ALL = "all"
+    ARCHIVED = "archived"
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """Holds for notifications that have all of some times and lack all of some others."""
+
+    has: tuple[Time, ...] = ()
+    lacks: tuple[Time, ...] = ()
+
+    def holds(self, notification: object) -> bool:
+        """Whether it holds for this notification."""
+        return all(getattr(notification, time) is not None for time in self.has) and all(
+            getattr(notification, time) is None for time in self.lacks
+        )
+
+    def __and__(self, other: "Condition") -> "Condition":
+        """Holds where both hold."""
+        return Condition(_union(self.has, other.has), _union(self.lacks, other.lacks))
+
+
+class To(Enum):
+    """What a mark sets a time to."""
+
+    NOW = auto()
+    """When the mark is made. The first time stays."""
+    GIVEN = auto()
+    """A time that comes with the mark. The last one stays."""
+    NOTHING = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What a mark does: it sets one time of a notification, unless that is already so."""
+
+    sets: Time
+    to: To
+    due: Time | None = None
+    """When that time of a notification comes, the service makes the mark by itself."""
+
+    @property
+    def condition(self) -> Condition:
+        """Which notifications it can change."""
+        match self.to:
+            case To.NOW:
+                return VISIBLE & Condition(lacks=(self.sets,))
+            case To.NOTHING:
+                return VISIBLE & Condition(has=(self.sets,))
+            case To.GIVEN:
+                return VISIBLE
+
+    @property
+    def waiting(self) -> Condition:
+        """Which notifications the service will mark when their time comes."""
+        return self.condition & Condition(has=(self.due,) if self.due else ())
+
+    def time(self, now: datetime, given: datetime | None = None) -> datetime:
+        """The time of the mark: the given one if it takes one, else now. Raises Invalid."""
+        if (self.to is To.GIVEN) != (given is not None):
+            rule = "is required" if given is None else "is not for this mark"
+            raise Invalid([FieldError("until", rule)])
+        return given or now
+
+    def value(self, at: datetime) -> datetime | None:
+        """What a mark with this time sets."""
+        return None if self.to is To.NOTHING else at
+
+    def changes(self, notification: object, at: datetime) -> bool:
+        """Whether a mark with this time makes a difference."""
+        return self.condition.holds(notification) and getattr(notification, self.sets) != self.value(at)
+
+
+def _union(one: tuple[Time, ...], other: tuple[Time, ...]) -> tuple[Time, ...]:
+    return tuple(dict.fromkeys(one + other))
+
+
+VISIBLE = Condition(lacks=("retracted_at",))
+"""What was taken back is in no view, and nothing changes it any more."""
+
+UNREAD = VISIBLE & Condition(lacks=("read_at", "archived_at"))
+"""What counts: neither read, nor put away, nor taken back."""
+
+VIEWS: Mapping[Status, Condition] = {
+    Status.UNREAD: UNREAD,
+    Status.READ: VISIBLE & Condition(has=("read_at",), lacks=("archived_at",)),
+    Status.ALL: VISIBLE & Condition(lacks=("archived_at",)),
+    Status.ARCHIVED: VISIBLE & Condition(has=("archived_at",)),
+}
+
+RULES: Mapping[Mark, Rule] = {
+    Mark.READ: Rule("read_at", To.NOW),
+    Mark.UNREAD: Rule("read_at", To.NOTHING),
+    Mark.ARCHIVED: Rule("archived_at", To.NOW),
+    Mark.UNARCHIVED: Rule("archived_at", To.NOTHING),
+    Mark.RETRACTED: Rule("retracted_at", To.NOW, due="expires_at"),
+}
+
+STATES: tuple[Time, ...] = tuple(dict.fromkeys(rule.sets for rule in RULES.values()))
+"""The times that marks set."""

@@ -1,0 +1,20 @@
+"""`bellwire openapi`."""
+
+import argparse
+import sys
+
+from common import wire
+from entrypoints.app import create_app
+from entrypoints.container.api import ApiContainer
+from entrypoints.container.parts.base import build
+from entrypoints.settings import Settings
+
+
+def openapi(parser: argparse.ArgumentParser) -> None:
+    """Print the OpenAPI document."""
+    parser.set_defaults(run=_run)
+
+
+def _run(_arguments: argparse.Namespace) -> None:
+    app = create_app(build(ApiContainer, Settings(token_secret="x" * 32)))
+    sys.stdout.write(wire.text(app.openapi_schema.to_schema()) + "\n")

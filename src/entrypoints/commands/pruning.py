@@ -1,0 +1,50 @@
+"""`bellwire prune`: delete the notifications of months that are over."""
+
+import argparse
+import sys
+
+from application.feeds import Pruned
+from entrypoints.commands.running import on_postgres
+from entrypoints.container.pruning import PruningContainer
+
+
+def prune(parser: argparse.ArgumentParser) -> None:
+    """Delete month by month, and say how far it is."""
+    parser.add_argument(
+        "--keep-months",
+        type=int,
+        required=True,
+        metavar="N",
+        help="keep this month and the N before it; longer than Kafka keeps records",
+    )
+    parser.set_defaults(run=_run)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    async def work(container: PruningContainer) -> list[str]:
+        try:
+            return await _prune(container, arguments.keep_months)
+        finally:
+            await container.redis_server().close()
+
+    kept = on_postgres(PruningContainer, work)
+    for name in kept:
+        print(f"bellwire: {name} is in use or not empty; run this again", file=sys.stderr)
+    return 1 if kept else 0
+
+
+async def _prune(container: PruningContainer, keep_months: int) -> list[str]:
+    """Returns the partitions that could not be dropped."""
+    await container.redis_server().ping()
+    total, kept = 0, []
+    async for done in container.prune()(keep_months):
+        if isinstance(done, Pruned):
+            total += done.notifications
+            print(f"{total} notifications deleted", flush=True)
+            # If Redis went away it ends here: nobody else would tell it of these feeds later.
+            await container.redis_announcer().heal()
+        else:
+            kept = list(done.kept)
+            for name in done.dropped:
+                print(f"{name} dropped", flush=True)
+    return kept

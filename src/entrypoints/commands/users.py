@@ -1,0 +1,37 @@
+"""`bellwire disable-user`, `enable-user` and `revoke-tokens`: who may come in."""
+
+import argparse
+
+from domain.identifiers import UserId
+from entrypoints.commands.running import on_postgres
+from entrypoints.container.accounts import AccountsContainer
+
+
+def disable_user(parser: argparse.ArgumentParser) -> None:
+    """Lock a user out."""
+    parser.add_argument("id")
+    parser.set_defaults(run=_disable)
+
+
+def enable_user(parser: argparse.ArgumentParser) -> None:
+    """Let a disabled user in again."""
+    parser.add_argument("id")
+    parser.set_defaults(run=_enable)
+
+
+def revoke_tokens(parser: argparse.ArgumentParser) -> None:
+    """Sign a user out everywhere."""
+    parser.add_argument("id")
+    parser.set_defaults(run=_revoke_tokens)
+
+
+def _disable(arguments: argparse.Namespace) -> None:
+    on_postgres(AccountsContainer, lambda container: container.disable_user()(UserId(arguments.id)))
+
+
+def _enable(arguments: argparse.Namespace) -> None:
+    on_postgres(AccountsContainer, lambda container: container.enable_user()(UserId(arguments.id)))
+
+
+def _revoke_tokens(arguments: argparse.Namespace) -> None:
+    on_postgres(AccountsContainer, lambda container: container.revoke_tokens()(UserId(arguments.id)))

@@ -1,0 +1,130 @@
+"""The API: HTTP and the live streams."""
+
+import secrets
+from collections.abc import Callable
+
+from dependency_injector import providers
+
+from adapters import clock as system
+from adapters.kafka.queue import KafkaQueue
+from adapters.redis.idempotency import RedisIdempotencyKeys
+from adapters.redis.live import RedisLiveFrames
+from adapters.redis.tickets import RedisTickets
+from adapters.websocket.connect import connect as connect_socket
+from adapters.websocket.events import EventsConnection
+from adapters.websocket.hub import Hub
+from application import ports
+from application.accounts import (
+    AuthenticateOperator,
+    AuthenticateProducer,
+    AuthenticateUser,
+    IssueStreamTicket,
+    LogIn,
+)
+from application.catching_up import CatchUps
+from application.inbox import (
+    CountUnread,
+    FetchUnread,
+    ListNotifications,
+    MarkNotifications,
+    MarkRead,
+)
+from application.publishing import PublishBatch, PublishNotification
+from application.revoking import Revocations
+from common import wire
+from entrypoints.container.accounts import AccountsContainer
+from entrypoints.container.parts.redis import WithRedis
+from entrypoints.container.parts.server import WithServer
+from entrypoints.container.parts.signup import WithSignup
+from entrypoints.container.parts.tokens import WithTokens
+
+# These adapters are more than their port: the process also runs or stops them. Here they are only the port.
+
+
+def _live_feed(adapter: Hub) -> ports.LiveFeed:
+    return adapter
+
+
+def _queue(adapter: KafkaQueue) -> ports.NotificationQueue:
+    return adapter
+
+
+class ApiContainer(AccountsContainer, WithSignup, WithRedis, WithTokens, WithServer):
+    """For `bellwire api`."""
+
+    clock, setting = AccountsContainer.clock, AccountsContainer.setting
+    users, feeds, api_keys = AccountsContainer.users, AccountsContainer.feeds, AccountsContainer.api_keys
+    redis_server, index, announcer = WithRedis.redis_server, WithRedis.index, WithRedis.announcer
+    passwords, forms, tokens = WithSignup.passwords, WithSignup.forms, WithTokens.tokens
+
+    new_id: providers.Provider[ports.NewId] = providers.Singleton(system.NotificationIds)
+    render: providers.Provider[ports.Render] = providers.Object(wire.render)
+
+    # --- Redis ---
+    idempotency_keys: providers.Provider[ports.IdempotencyKeys] = providers.Singleton(
+        RedisIdempotencyKeys, redis_server, setting.redis_prefix
+    )
+    tickets: providers.Provider[ports.Tickets] = providers.Singleton(
+        RedisTickets, redis_server, setting.redis_prefix, providers.Object(secrets.token_urlsafe)
+    )
+
+    # --- Kafka ---
+    kafka_queue: providers.Provider[KafkaQueue] = providers.Singleton(
+        KafkaQueue, setting.kafka_bootstrap, setting.kafka_topic, AccountsContainer.monotonic
+    )
+    queue: providers.Provider[ports.NotificationQueue] = providers.Callable(_queue, kafka_queue)
+
+    # --- live streams ---
+    hub: providers.Provider[Hub] = providers.Singleton(Hub)
+    live_feed: providers.Provider[ports.LiveFeed] = providers.Callable(_live_feed, hub)
+    live_frames: providers.Provider[RedisLiveFrames] = providers.Singleton(
+        RedisLiveFrames,
+        redis_server,
+        setting.redis_prefix,
+        deliver=hub.provided.deliver,
+        lost=hub.provided.lost,
+        now=AccountsContainer.monotonic,
+        new_token=AccountsContainer.new_token,
+    )
+    connect_socket: providers.Provider[Callable[..., ports.Connection]] = providers.Object(connect_socket)
+    connect_events: providers.Provider[Callable[..., ports.EventStream]] = providers.Object(EventsConnection)
+
+    # --- use cases ---
+    revocations: providers.Provider[Revocations] = providers.Singleton(Revocations, users=users)
+    log_in: providers.Provider[LogIn] = providers.Singleton(
+        LogIn, users=users, passwords=passwords, forms=forms, tokens=tokens, clock=clock
+    )
+    authenticate_user: providers.Provider[AuthenticateUser] = providers.Singleton(
+        AuthenticateUser, tokens=tokens, tickets=tickets, revocations=revocations, clock=clock
+    )
+    authenticate_operator: providers.Provider[AuthenticateOperator] = providers.Singleton(
+        AuthenticateOperator, tokens=WithTokens.operator_tokens, clock=clock
+    )
+    authenticate_producer: providers.Provider[AuthenticateProducer] = providers.Singleton(
+        AuthenticateProducer, keys=api_keys, clock=clock
+    )
+    issue_ticket: providers.Provider[IssueStreamTicket] = providers.Singleton(
+        IssueStreamTicket, tickets=tickets
+    )
+    publish: providers.Provider[PublishNotification] = providers.Singleton(
+        PublishNotification, users=users, queue=queue, keys=idempotency_keys, clock=clock, new_id=new_id
+    )
+    publish_batch: providers.Provider[PublishBatch] = providers.Singleton(
+        PublishBatch, users=users, queue=queue, keys=idempotency_keys, clock=clock, new_id=new_id
+    )
+    fetch_unread: providers.Provider[FetchUnread] = providers.Singleton(
+        FetchUnread, index=index, feeds=feeds, render=render
+    )
+    list_notifications: providers.Provider[ListNotifications] = providers.Singleton(
+        ListNotifications, feeds=feeds, fetch_unread=fetch_unread, render=render
+    )
+    count_unread: providers.Provider[CountUnread] = providers.Singleton(
+        CountUnread, fetch_unread=fetch_unread
+    )
+    mark_notifications: providers.Provider[MarkNotifications] = providers.Singleton(
+        MarkNotifications, feeds=feeds, announcer=announcer, clock=clock
+    )
+    mark_read: providers.Provider[MarkRead] = providers.Singleton(
+        MarkRead, mark_notifications=mark_notifications, feeds=feeds
+    )
+    catch_ups: providers.Singleton[CatchUps] = providers.Singleton(CatchUps, feeds)

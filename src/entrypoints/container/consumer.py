@@ -1,0 +1,60 @@
+"""The consumer: from Kafka into the feeds."""
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+from dependency_injector import providers
+
+from adapters.kafka.dead_letters import KafkaDeadLetters
+from adapters.kafka.probe import broker_answers
+from adapters.kafka.reader import KafkaQueueReader
+from application import ports
+from application.delivery import MarkDue, StoreNotifications
+from application.reconciling import ReconcileIndex
+from entrypoints.container.parts.kafka import WithTopics
+from entrypoints.container.parts.postgres import WithPostgres
+from entrypoints.container.parts.redis import WithRedis
+from entrypoints.container.parts.server import WithServer
+from entrypoints.version import app_version
+
+
+class ConsumerContainer(WithPostgres, WithRedis, WithTopics, WithServer):
+    """For `bellwire consumer`."""
+
+    clock, setting = WithPostgres.clock, WithPostgres.setting
+    feeds, announcer = WithPostgres.feeds, WithRedis.announcer
+
+    # --- Kafka ---
+    queue_reader: providers.Provider[ports.QueueReader] = providers.Singleton(
+        KafkaQueueReader,
+        setting.kafka_bootstrap,
+        setting.kafka_topic,
+        setting.kafka_group,
+        session_seconds=setting.kafka_session_seconds,
+        fetch_wait_ms=setting.kafka_fetch_wait_ms,
+        batch_records=setting.batch_records,
+        clock=clock,
+        skipped=setting.skipped_batches,
+    )
+    dead_letters: providers.Provider[ports.DeadLetters] = providers.Singleton(
+        KafkaDeadLetters,
+        setting.kafka_bootstrap,
+        WithTopics.topics.provided.dead_letters,
+        setting.kafka_group,
+        version=app_version(),
+        clock=clock,
+    )
+    broker_answers: providers.Provider[Callable[[], Awaitable[bool]]] = providers.Callable(
+        partial, broker_answers, setting.kafka_bootstrap
+    )
+
+    # --- use cases ---
+    store: providers.Provider[StoreNotifications] = providers.Singleton(
+        StoreNotifications, feeds=feeds, announcer=announcer, clock=clock
+    )
+    mark_due: providers.Provider[MarkDue] = providers.Singleton(
+        MarkDue, feeds=feeds, announcer=announcer, clock=clock
+    )
+    reconcile_index: providers.Provider[ReconcileIndex] = providers.Singleton(
+        ReconcileIndex, index=WithRedis.index, feeds=feeds, announcer=announcer
+    )

@@ -1,0 +1,1 @@
+"""What the containers of several processes have in common: a part for each technology."""

@@ -1,0 +1,31 @@
+"""What every process has: settings, time and chance."""
+
+import random
+import secrets
+import time
+from typing import TypeVar
+
+from dependency_injector import containers, providers
+
+from adapters import clock as system
+from application import ports
+from entrypoints.settings import Settings
+
+
+class Base(containers.DeclarativeContainer):
+    """The part of every container."""
+
+    settings: providers.Provider[Settings] = providers.Dependency(instance_of=Settings)
+    setting = settings.provided
+    clock: providers.Provider[ports.Clock] = providers.Object(system.now)
+    monotonic: providers.Provider[ports.Monotonic] = providers.Object(time.monotonic)
+    jitter: providers.Provider[ports.Jitter] = providers.Object(random.uniform)
+    new_token: providers.Provider[ports.NewToken] = providers.Object(secrets.token_hex)
+
+
+C = TypeVar("C", bound=Base)
+
+
+def build(kind: type[C], settings: Settings) -> C:
+    """Wire a process of this kind for these settings."""
+    return kind(settings=providers.Object(settings))

@@ -1,0 +1,30 @@
+"""What a process has that works on PostgreSQL."""
+
+from dependency_injector import providers
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from adapters.postgres.api_keys import PostgresApiKeys
+from adapters.postgres.engine import create_engine
+from adapters.postgres.feeds import PostgresFeeds
+from adapters.postgres.maintenance import PostgresMaintenance
+from adapters.postgres.users import PostgresUsers
+from application import ports
+from entrypoints.container.parts.base import Base
+
+
+class WithPostgres(Base):
+    """PostgreSQL, and what is kept in it."""
+
+    engine: providers.Provider[AsyncEngine] = providers.Singleton(
+        create_engine,
+        Base.setting.postgres_url,
+        pool_size=Base.setting.postgres_pool,
+        application="bellwire",
+        jitter=Base.jitter,
+    )
+    feeds: providers.Provider[ports.Feeds] = providers.Singleton(PostgresFeeds, engine)
+    users: providers.Provider[ports.Users] = providers.Singleton(PostgresUsers, engine, Base.new_token)
+    api_keys: providers.Provider[ports.ApiKeys] = providers.Singleton(PostgresApiKeys, engine, Base.clock)
+    maintenance: providers.Provider[PostgresMaintenance] = providers.Singleton(
+        PostgresMaintenance, engine, Base.clock
+    )

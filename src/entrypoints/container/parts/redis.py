@@ -1,0 +1,40 @@
+"""What a process has that works on Redis."""
+
+from dependency_injector import providers
+from redis.asyncio import Redis
+
+from adapters.redis.announcer import RedisAnnouncer
+from adapters.redis.index import RedisUnreadIndex
+from adapters.redis.server import RedisServer, connect
+from application import ports
+from entrypoints.container.parts.base import Base
+
+
+def _announcer(adapter: RedisAnnouncer) -> ports.Announcer:
+    # Processes also run and heal it. Here it is only the port.
+    return adapter
+
+
+class WithRedis(Base):
+    """Redis, and who is told of changes."""
+
+    redis: providers.Provider[Redis] = providers.Singleton(
+        connect, Base.setting.redis_url, now=Base.monotonic
+    )
+    redis_server: providers.Provider[RedisServer] = providers.Singleton(RedisServer, redis, Base.monotonic)
+    index: providers.Provider[ports.UnreadIndex] = providers.Singleton(
+        RedisUnreadIndex,
+        redis_server,
+        Base.setting.redis_prefix,
+        Base.setting.index_capacity,
+        Base.jitter,
+        Base.new_token,
+    )
+    redis_announcer: providers.Provider[RedisAnnouncer] = providers.Singleton(
+        RedisAnnouncer,
+        redis_server,
+        Base.setting.redis_prefix,
+        Base.setting.index_capacity,
+        Base.jitter,
+    )
+    announcer: providers.Provider[ports.Announcer] = providers.Callable(_announcer, redis_announcer)

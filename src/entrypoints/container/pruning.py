@@ -1,0 +1,20 @@
+"""The end of old months."""
+
+from dependency_injector import providers
+
+from adapters.postgres.retention import PostgresRetention
+from application import ports
+from application.pruning import PruneFeeds
+from entrypoints.container.parts.postgres import WithPostgres
+from entrypoints.container.parts.redis import WithRedis
+
+
+class PruningContainer(WithPostgres, WithRedis):
+    """For `bellwire prune`."""
+
+    retention: providers.Provider[ports.Retention] = providers.Singleton(
+        PostgresRetention, WithPostgres.engine
+    )
+    prune: providers.Provider[PruneFeeds] = providers.Singleton(
+        PruneFeeds, retention=retention, announcer=WithRedis.announcer, clock=WithPostgres.clock
+    )

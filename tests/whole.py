@@ -1,0 +1,32 @@
+"""The containers of all processes in one: for tests that play several of them or replace ports in all."""
+
+from entrypoints.container.accounts import AccountsContainer
+from entrypoints.container.api import ApiContainer
+from entrypoints.container.consumer import ConsumerContainer
+from entrypoints.container.dead_letters import DeadLettersContainer
+from entrypoints.container.demo import DemoContainer
+from entrypoints.container.parts import base
+from entrypoints.container.pruning import PruningContainer
+from entrypoints.container.setup import SetupContainer
+from entrypoints.settings import Settings
+
+PROCESSES: list[type[base.Base]] = [
+    AccountsContainer,
+    ApiContainer,
+    ConsumerContainer,
+    DeadLettersContainer,
+    DemoContainer,
+    PruningContainer,
+    SetupContainer,
+]
+
+
+class Container(
+    ApiContainer, ConsumerContainer, DeadLettersContainer, DemoContainer, PruningContainer, SetupContainer
+):
+    """All there is."""
+
+
+def build(settings: Settings) -> Container:
+    """Wire everything for these settings."""
+    return base.build(Container, settings)
