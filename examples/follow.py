@@ -1,6 +1,6 @@
 """Follow the feed of a user in a terminal, with the Python client: see README.md beside this file.
 
-What is unread comes first, then every change as it happens, for as long as it runs.
+It prints the unread notifications first, then every change as it happens, until it is stopped.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from bellwire_client import (
 
 
 async def follow(url: str, user: str, email: str, password: str) -> None:
-    """Until it is cancelled. Raises BellwireError, httpx.HTTPStatusError."""
+    """Follow until cancelled. Raises BellwireError, httpx.HTTPStatusError."""
 
     async def log_in() -> str:
         async with httpx.AsyncClient(base_url=url) as http:
@@ -45,7 +45,7 @@ async def follow(url: str, user: str, email: str, password: str) -> None:
 
 
 def tell(event: Event, inbox: Inbox) -> None:
-    """Say what happened."""
+    """Print what happened."""
     match event:
         case Connected():
             say(f"✓ connected, {event.unread_count} unread")
@@ -67,7 +67,7 @@ def say(text: str) -> None:
 
 
 def main() -> int:
-    """Run from the command line; the answer is the exit code."""
+    """Run from the command line. Returns the exit status."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--url", default="http://127.0.0.1:8000", help="where Bellwire is (%(default)s)")
     parser.add_argument("--user", default="demo", help="whose feed (%(default)s)")

@@ -1,7 +1,7 @@
 """Deliver 329 real GitHub webhooks to the users they concern, and check that everybody saw everything.
 
-A tour of the API in the order an application meets it: create users, log in, follow a feed over a WebSocket
-and resume it by cursor, publish, fetch what is unread, mark it read. See README.md beside this file.
+A tour of the API in the order in which an application uses it: create users, log in, follow a feed over a
+WebSocket and resume it by cursor, publish, fetch unread notifications, mark them read. See README.md.
 """
 
 import argparse
@@ -59,11 +59,11 @@ class Report:
 
 
 class Device:
-    """One socket of a user: follows the feed, answers pings, and resumes by cursor when the line breaks."""
+    """One socket of a user: follows the feed, answers pings, and resumes by cursor after a disconnect."""
 
     def __init__(self, url: str, user_id: str, token: str) -> None:
         self.connections = 0
-        self.arrived: dict[str, float] = {}  # id: when it came
+        self.arrived: dict[str, float] = {}  # id: when it arrived
         self.read: set[str] = set()
         self.problems: list[str] = []
         self._address = f"{url.replace('http', 'ws', 1)}/ws/{user_id}"
@@ -73,7 +73,7 @@ class Device:
         self._socket: ClientConnection | None = None
 
     async def follow(self) -> None:
-        """Until it is cancelled, or the server says not to come back."""
+        """Follow until cancelled, or until the server says not to reconnect."""
         while True:
             address = self._address + (f"?cursor={self._cursor}" if self._cursor else "")
             with suppress(OSError, WebSocketException):
@@ -88,7 +88,7 @@ class Device:
             await asyncio.sleep(random.uniform(0.5, 2))
 
     async def mark_read(self, ids: Sequence[str]) -> None:
-        """Say that these have been seen. Saying it again changes nothing, so a broken line does no harm."""
+        """Mark these read. Marking again changes nothing, so a broken connection does no harm."""
         for start in range(0, len(ids), 50):  # a frame from a client has at most 4 KiB
             frame = json.dumps({"type": "read", "ids": ids[start : start + 50]})
             with suppress(ConnectionClosed):
@@ -103,7 +103,7 @@ class Device:
                 await self._socket.send('{"type": "pong"}')
             case "notifications" | "update":
                 if frame["prev"] != self._cursor:
-                    self.problems.append(f"a hole between {self._cursor} and {frame['prev']}")
+                    self.problems.append(f"a gap between {self._cursor} and {frame['prev']}")
                 for item in frame.get("items", ()):
                     self._notified(item)
                 if frame.get("set", {}).get("read_at"):
@@ -115,7 +115,7 @@ class Device:
             self.problems.append(f"version {item['version']} came after {self._version}")
         self._version = item["version"]
         self.arrived.setdefault(item["id"], perf_counter())
-        if item["read_at"]:  # a replay shows what changed meanwhile as it is now
+        if item["read_at"]:  # a replay shows notifications in their current state
             self.read.add(item["id"])
 
 
@@ -132,7 +132,7 @@ class User:
         self._headers = {"Authorization": f"Bearer {token}"}
 
     async def unread(self) -> tuple[int, set[str]]:
-        """How many are unread, and which: page by page, over REST."""
+        """The number of unread notifications, and their ids: page by page, over REST."""
         ids: set[str] = set()
         query: dict[str, str | int] = {"limit": 100}
         while True:
@@ -144,23 +144,23 @@ class User:
             query["cursor"] = page["next_cursor"]
 
     def has_everything(self) -> bool:
-        """Whether both devices have all that was published."""
+        """Whether both devices have everything that was published."""
         return all(device.arrived.keys() >= self.published.keys() for device in self.devices)
 
     async def check_unread(self) -> list[str]:
-        """Compare what is unread over REST with what was published and not read."""
+        """Compare the unread list over REST with the notifications published and not read."""
         count, ids = await self.unread()
         due = self.unread_before + len(self.published) - len(self.reads)
         found = [] if count == due else [f"{self.id}: unread_count is {count}, not {due}"]
         if ids & self.published.keys() != self.published.keys() - self.reads:
-            found.append(f"{self.id}: what is unread over REST is not what was published and not read")
+            found.append(f"{self.id}: the unread list over REST is not what was published and not read")
         return found
 
 
 async def enter(client: httpx.AsyncClient, api_key: str, user_id: str) -> User:
     """Create the user, unless an earlier run did, and log in.
 
-    An application with users of its own gives them no password here; it mints their tokens itself.
+    An application with its own users gives them no password here; it mints their tokens itself.
     """
     login = {"email": f"{user_id.lower()}@webhooks.example", "password": PASSWORD}
     account = {"id": user_id, "name": user_id, **login}
@@ -174,8 +174,8 @@ async def enter(client: httpx.AsyncClient, api_key: str, user_id: str) -> User:
 
 
 async def publish(client: httpx.AsyncClient, headers: dict[str, str], body: dict[str, Any]) -> str:
-    """Publish one notification and return its id. After a 503 or a broken connection nobody knows whether it
-    was taken; with the same Idempotency-Key it may be sent again and is still stored once.
+    """Publish one notification and return its id. After a 503 or a broken connection it is not
+    known whether it was accepted; with the same Idempotency-Key it can be sent again and is stored once.
     """
     for _ in range(20):
         with suppress(httpx.TransportError):
@@ -196,7 +196,7 @@ async def run(
 ) -> Report:
     """Take the deliveries (those of the file by default) through a running Bellwire.
 
-    Raises httpx.HTTPError where a call is refused; what is missing or wrong is in the report.
+    Raises httpx.HTTPError if a call is refused; the report lists what is missing or wrong.
     """
     chosen = load() if deliveries is None else deliveries
     names = sorted({item["user_id"] for item in chosen})
@@ -228,7 +228,7 @@ async def run(
 
 @asynccontextmanager
 async def following(devices: Collection[Device], patience: float) -> AsyncIterator[None]:
-    """Have the devices connected and following."""
+    """Keep the devices connected and following."""
     tasks = [asyncio.create_task(device.follow()) for device in devices]
     try:
         await until(lambda: all(device.connections for device in devices), patience)
@@ -246,7 +246,7 @@ async def publish_all(
     this_run, slots = uuid4().hex, asyncio.Semaphore(8)
 
     async def deliver(line: int, body: dict[str, Any]) -> None:
-        # Some lines are equal, so the line's number is in the key; and every run is a delivery of its own.
+        # Some lines are equal, so the key contains the line's number; each run delivers everything again.
         headers = {"X-API-Key": api_key, "Idempotency-Key": f"github-webhooks/{this_run}/{line}"}
         async with slots:
             began = perf_counter()
@@ -281,7 +281,7 @@ def load() -> list[dict[str, Any]]:
 
 
 async def until(condition: Callable[[], bool], seconds: float) -> bool:
-    """Wait for it, but not for ever; what is missing then is found by the comparison that follows."""
+    """Wait for a condition up to a limit; the comparison that follows finds what is still missing."""
     give_up = perf_counter() + seconds
     while not condition() and perf_counter() < give_up:  # noqa: ASYNC110 - many parties, one waiter
         await asyncio.sleep(0.02)
@@ -289,7 +289,7 @@ async def until(condition: Callable[[], bool], seconds: float) -> bool:
 
 
 def main() -> int:
-    """Run from the command line; the answer is the exit code."""
+    """Run from the command line. Returns the exit status."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--url", default="http://127.0.0.1:8000", help="where Bellwire is (%(default)s)")
     parser.add_argument("--api-key", default=os.environ.get("BELLWIRE_API_KEY"), help="or BELLWIRE_API_KEY")

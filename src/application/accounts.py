@@ -221,7 +221,10 @@ class AuthenticateProducer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreateApiKey:
-    """Make a key for a producer. Returns it with its text, which is shown this once."""
+    """Make a key for a producer. Returns it with its text, which is shown this once.
+
+    `text` is a key that was drawn elsewhere, `bw_<environment>_<id>_<secret>`; otherwise one is drawn here.
+    """
 
     keys: ApiKeys
     clock: Clock
@@ -229,9 +232,15 @@ class CreateApiKey:
     environment: str
 
     async def __call__(
-        self, name: str, scopes: frozenset[str], expires_at: datetime | None = None
+        self,
+        name: str,
+        scopes: frozenset[str],
+        expires_at: datetime | None = None,
+        *,
+        text: str | None = None,
     ) -> tuple[ApiKey, str]:
-        key_id, secret = self.new_token(6), self.new_token(32)
+        text = text or new_key(self.environment, self.new_token)
+        _, _, key_id, secret = text.split("_")
         key = ApiKey(
             id=key_id,
             name=name,
@@ -241,7 +250,12 @@ class CreateApiKey:
             expires_at=expires_at,
         )
         await self.keys.add(key)
-        return key, f"{KEY_PREFIX}_{self.environment}_{key_id}_{secret}"
+        return key, text
+
+
+def new_key(environment: str, new_token: NewToken) -> str:
+    """The text of a new API key: a label, a public id of 48 random bits, a secret of 256."""
+    return f"{KEY_PREFIX}_{environment}_{new_token(6)}_{new_token(32)}"
 
 
 def hash_secret(secret: str) -> bytes:

@@ -11,6 +11,7 @@ from litestar import Litestar, Response, get
 from litestar.config.cors import CORSConfig
 from litestar.datastructures import State
 from litestar.di import Provide
+from litestar.handlers import HTTPRouteHandler
 from litestar.middleware import DefineMiddleware
 
 from entrypoints import lifespan
@@ -61,7 +62,7 @@ def create_app(container: ApiContainer) -> Litestar:
         openapi.files(),
     ]
     if settings.demo:
-        handlers.append(demo_page)
+        handlers.append(_demo_page(settings.demo_key))
     app = Litestar(
         handlers,
         dependencies=_dependencies(container),
@@ -77,10 +78,15 @@ def create_app(container: ApiContainer) -> Litestar:
     return answering_head(app)
 
 
-@get("/", include_in_schema=False, media_type="text/html")
-async def demo_page() -> Response[bytes]:
-    """A page that shows a feed moving. Only where the demo is on."""
-    return Response(_DEMO_PAGE.read_bytes(), headers={"Cache-Control": "no-store"})
+def _demo_page(key: str) -> HTTPRouteHandler:
+    """A page that shows a feed moving, and the command to move it with. Only where the demo is on."""
+    page = _DEMO_PAGE.read_bytes().replace(b"{{key}}", key.encode())
+
+    @get("/", include_in_schema=False, media_type="text/html")
+    async def demo_page() -> Response[bytes]:
+        return Response(page, headers={"Cache-Control": "no-store"})
+
+    return demo_page
 
 
 @asynccontextmanager

@@ -19,6 +19,8 @@ _CHECKS: Mapping[str, Callable[[str], None]] = {
     "kafka_group": addresses.group,
 }
 
+_API_KEY = "^(bw_[a-z0-9]{1,16}_[0-9a-f]{12}_[0-9a-f]{64})?$"
+
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 
@@ -62,6 +64,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     index_capacity: Annotated[int, msgspec.Meta(ge=100, le=5000)] = 200
     reconcile_users_per_minute: Annotated[int, msgspec.Meta(ge=0, le=60_000)] = 60
     demo: bool = False
+    demo_key: Annotated[str, msgspec.Meta(pattern=_API_KEY)] = ""
     access_log: bool = False
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["json", "text"] = "json"

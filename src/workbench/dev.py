@@ -1,7 +1,6 @@
 """`bellwire dev`: the whole service on this machine. One command brings it up, one Ctrl-C takes it down."""
 
 import contextlib
-import fcntl
 import http.client
 import json
 import os
@@ -18,7 +17,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Self, TextIO
 
+from application.accounts import new_key
 from entrypoints.settings import InvalidSettings
+from workbench import data_folder
 from workbench.embedded import (
     LOOPBACK,
     EmbeddedServers,
@@ -26,9 +27,9 @@ from workbench.embedded import (
     TansuServer,
     free_port,
     port_is_free,
-    started,
+    stopped_at_the_end,
 )
-from workbench.processes import Ledger, ServerFailed, wait_until
+from workbench.processes import Ledger, Process, ServerFailed, wait_until
 from workbench.programs import MissingServer
 
 RESTARTS = 5
@@ -38,10 +39,6 @@ COMMAND_SECONDS = 60.0
 
 class Stopped(Exception):
     """Someone pressed Ctrl-C, or sent SIGTERM or SIGHUP."""
-
-
-class AlreadyRunning(Exception):
-    """The data folder is in use by another `bellwire dev`."""
 
 
 class CommandFailed(Exception):
@@ -59,12 +56,12 @@ class DevSettings:
     @classmethod
     def from_env(cls, environment: Mapping[str, str]) -> Self:
         """Raises InvalidSettings, naming the variable."""
-        folder = Path(environment.get("BELLWIRE_DATA") or _project() / ".bellwire")
-        given = environment.get("BELLWIRE_PORT") or "8000"
-        if not given.isascii() or not given.isdecimal() or int(given[:6]) > 65535:
+        given = data_folder.without_own(environment)
+        folder = Path(given.get("BELLWIRE_DATA") or data_folder.project() / ".bellwire")
+        port = given.get("BELLWIRE_PORT") or "8000"
+        if not port.isascii() or not port.isdecimal() or int(port[:6]) > 65535:
             raise InvalidSettings("BELLWIRE_PORT: must be a number of up to 65535")
-        port = int(given)
-        return cls(folder.resolve(), port, environment)
+        return cls(folder.resolve(), int(port), given)
 
 
 def run(settings: DevSettings | None = None) -> int:
@@ -72,9 +69,9 @@ def run(settings: DevSettings | None = None) -> int:
     chosen = settings or DevSettings.from_env(os.environ)
     chosen.folder.mkdir(parents=True, exist_ok=True)
     try:
-        with _only_one(chosen.folder) as lock:
+        with data_folder.only_one(chosen.folder) as lock:
             return Development(chosen, lock).run()
-    except (AlreadyRunning, CommandFailed, MissingServer, ServerFailed) as failure:
+    except (data_folder.AlreadyRunning, CommandFailed, MissingServer, ServerFailed) as failure:
         _say(f"✗ {failure}")
         return 1
 
@@ -82,12 +79,19 @@ def run(settings: DevSettings | None = None) -> int:
 class Service(Server):
     """One of our own processes; it has started when it says it is ready."""
 
+    launched_at = 0.0
+
     def __init__(
         self, name: str, command: str, *, port: int, interrupts: "Interrupts", **options: Any
     ) -> None:
         super().__init__(name, _bellwire(command), **options)
         self.port = port
         self._interrupts = interrupts
+
+    def launch(self) -> None:
+        """Start it, and do not wait for it."""
+        self.launched_at = time.monotonic()
+        Process.start(self)
 
     def answers(self) -> bool:
         self._interrupts.check()
@@ -169,19 +173,33 @@ class Development:
                 self._folder, given=self._settings.environment, report=self._report, ledger=self._ledger
             )
         )
-        port, consumer_port = self._port(), free_port()
-        environment = self._environment(servers, port, consumer_port)
+        environment = self._environment(servers, self._port(), free_port())
         self._migrate(environment)
-        api = self._service("API", "api", port, environment)
-        consumer = self._service("Consumer", "consumer", consumer_port, environment)
-        self._interrupts.services += [api, consumer]
-        for service in (api, consumer):
-            stack.enter_context(started(service, self._report))
-        self._parts = [*servers.running_here, api, consumer]
-        access = json.loads(_command("demo-access", environment, self._interrupts))
-        url = f"http://{LOOPBACK}:{port}"
-        _write(self._lock, f"{os.getpid()} {url}/")
+        access = self._serve(environment, stack)
+        self._parts = [*servers.running_here, *self._interrupts.services]
+        url = f"http://{LOOPBACK}:{environment['BELLWIRE_PORT']}"
+        file = self._folder / "env"
+        data_folder.write_environment(
+            file, environment | _for_clients(url, access), self._settings.environment
+        )
+        data_folder.write(self._lock, f"{os.getpid()} {url}/")
         _say(_welcome(url, access, self._folder, time.monotonic() - began))
+
+    def _serve(self, environment: Mapping[str, str], stack: contextlib.ExitStack) -> Mapping[str, str]:
+        """Start our processes, and the demo while they come up; the answer is how to get at the demo."""
+        services = [
+            self._service("API", "api", int(environment["BELLWIRE_PORT"]), environment),
+            self._service("Consumer", "consumer", int(environment["BELLWIRE_CONSUMER_PORT"]), environment),
+        ]
+        self._interrupts.services += services
+        for service in services:
+            service.launch()
+            stack.enter_context(stopped_at_the_end(service, self._report))
+        access: Mapping[str, str] = json.loads(_command("demo-access", environment, self._interrupts))
+        for service in services:
+            service.wait_ready(service.answers)
+            self._report(f"{service.name} runs ({time.monotonic() - service.launched_at:.1f} s)")
+        return access
 
     def _port(self) -> int:
         if port_is_free(self._settings.port):
@@ -192,7 +210,12 @@ class Development:
 
     def _environment(self, servers: EmbeddedServers, port: int, consumer_port: int) -> dict[str, str]:
         defaults = {
-            "BELLWIRE_TOKEN_SECRET": _secret(self._folder / "secret"),
+            "BELLWIRE_TOKEN_SECRET": data_folder.kept(
+                self._folder / "secret", lambda: secrets.token_urlsafe(48)
+            ),
+            "BELLWIRE_DEMO_KEY": data_folder.kept(
+                self._folder / "key", lambda: new_key("dev", secrets.token_hex)
+            ),
             "BELLWIRE_OPEN_SIGNUP": "true",
             "BELLWIRE_DEMO": "true",
             "BELLWIRE_LOG_FORMAT": "text",
@@ -259,47 +282,6 @@ class Development:
         self._interrupts.check()
 
 
-# --- the data folder ------------------------------------------------------------------------------------
-
-
-def _project() -> Path:
-    """The checkout that this file belongs to, or the current folder when it is installed elsewhere."""
-    checkout = Path(__file__).resolve().parents[2]
-    return checkout if (checkout / "pyproject.toml").exists() else Path.cwd()
-
-
-@contextlib.contextmanager
-def _only_one(folder: Path) -> Iterator[TextIO]:
-    """Hold the folder's lock. The system lets go of it when we die, however that happens."""
-    with (folder / "lock").open("a+") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.seek(0)
-            pid, _, url = lock.read().strip().partition(" ")
-            where = f"at {url}" if url else "and is starting"
-            raise AlreadyRunning(f"Bellwire already runs here {where} (process {pid}).") from None
-        _write(lock, str(os.getpid()))
-        try:
-            yield lock
-        finally:
-            _write(lock, "")
-
-
-def _write(lock: TextIO, text: str) -> None:
-    lock.truncate(0)
-    lock.write(text)
-    lock.flush()
-
-
-def _secret(file: Path) -> str:
-    """Made once, so that the tokens handed out outlive a restart; for the owner's eyes only."""
-    if not file.exists() or not file.stat().st_size:
-        file.touch(mode=0o600)
-        file.write_text(secrets.token_urlsafe(48))
-    return file.read_text()
-
-
 # --- commands and words ---------------------------------------------------------------------------------
 
 
@@ -326,6 +308,16 @@ def _command(command: str, environment: Mapping[str, str], interrupts: Interrupt
     return done.stdout
 
 
+def _for_clients(url: str, access: Mapping[str, str]) -> dict[str, str]:
+    """What the clients and examples in this repository read."""
+    return {
+        "BELLWIRE_URL": url,
+        "BELLWIRE_API_KEY": access["api_key"],
+        "BELLWIRE_TOKEN": access["token"],
+        "BELLWIRE_CURSOR": access["cursor"],
+    }
+
+
 def _welcome(url: str, access: Mapping[str, str], folder: Path, seconds: float) -> str:
     user = access["user_id"]
     body = {
@@ -336,7 +328,8 @@ def _welcome(url: str, access: Mapping[str, str], folder: Path, seconds: float) 
     }
     headers = ["-H", f"X-API-Key: {access['api_key']}", "-H", "Content-Type: application/json"]
     publish = ["curl", f"{url}/createNotification", *headers, "-d", json.dumps(body)]
-    fetch = ["curl", f"{url}/notifications/{user}", "-H", f"Authorization: Bearer {access['token']}"]
+    stream = f"{url}/sse/{user}?cursor={access['cursor']}"
+    follow = ["curl", "-N", stream, "-H", f"Authorization: Bearer {access['token']}"]
     return f"""
 Bellwire is up ({seconds:.1f} s).
 
@@ -344,14 +337,16 @@ Bellwire is up ({seconds:.1f} s).
   API docs   {url}/schema
   Demo user  {access["email"]}, password {access["password"]}
   Logs       {folder / "api.log"}, {folder / "consumer.log"}
+  Commands   source {shlex.quote(str(folder / "env"))}
+             then, for instance, bellwire keys
 
 Notify the demo user:
 
   {shlex.join(publish)}
 
-See what arrived:
+Follow that user's feed, from where it is now (Ctrl-C ends it):
 
-  {shlex.join(fetch)}
+  {shlex.join(follow)}
 
 Ctrl-C stops everything.
 """

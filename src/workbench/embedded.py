@@ -283,9 +283,16 @@ def started(server: AnyServer, report: Report) -> Iterator[AnyServer]:
     """Start it, and stop it at the end; report how long each took."""
     began = time.monotonic()
     server.start()
-    try:
+    with stopped_at_the_end(server, report):
         report(f"{server.name} runs ({time.monotonic() - began:.1f} s)")
         yield server
+
+
+@contextlib.contextmanager
+def stopped_at_the_end(server: Server, report: Report) -> Iterator[None]:
+    """Stop it at the end; report how long that took."""
+    try:
+        yield
     finally:
         began = time.monotonic()
         server.stop()

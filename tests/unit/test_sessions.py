@@ -73,7 +73,9 @@ async def farewell(socket: Socket) -> tuple[Json, int]:
 class TestHoles:
     @pytest.fixture(autouse=True)
     def _patient(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Nothing is filled but by a hole that stays: comparing positions would make up for it."""
         monkeypatch.setattr(session, "HOLE_SECONDS", FAR)
+        monkeypatch.setattr(sessions, "TICK_SECONDS", FAR)
 
     async def test_frames_in_another_order_are_put_in_order(self, service: Service) -> None:
         async with service.socket(headers=service.bearer()) as socket:
@@ -128,6 +130,23 @@ class TestHoles:
                 versions += [item["version"] for item in (await socket.frame("notifications"))["items"]]
 
         assert versions == list(range(1, 12))
+
+    async def test_frames_kept_from_another_life_of_the_feed_are_not_passed_on(
+        self, service: Service
+    ) -> None:
+        async with service.socket(headers=service.bearer()) as socket:
+            await socket.frame("welcome")
+            _, _, three = await deliver(service, 1, 2, 3)
+            service.memory.live.deliver([three])  # kept until the two before it have come
+            feeds = service.memory.feeds._feeds
+            feeds[ADA] = replace(feeds[ADA], epoch="zzz", version=2)
+            service.memory.live.lost()
+            reset = await socket.frame()
+            service.memory.live.deliver(await deliver(service, 4))
+            following = await socket.frame()
+
+        assert (reset["type"], reset["cursor"]) == ("reset", "zzz.2")
+        assert (following["prev"], following["cursor"]) == ("zzz.2", "zzz.3")
 
 
 # --- while the store is asked -----------------------------------------------------------------------------

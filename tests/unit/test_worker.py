@@ -258,7 +258,7 @@ async def test_no_later_batch_commits_past_a_dead_letter_that_was_not_kept() -> 
     stage.letters.away = True
 
     async with stage.working():
-        await stage.letters.tried.wait()
+        await until(stage.letters.tried.is_set)
         await until(lambda: (stage.feeds._feeds.get(ADA) or SimpleNamespace(version=0)).version > 0)
 
     assert log.committed == {P0: 0}
@@ -409,7 +409,7 @@ async def test_behind_a_flood_everything_is_stored_before_the_bad_ones_are_burie
     stage.letters.away = True
 
     async with stage.working():
-        await stage.letters.tried.wait()
+        await until(stage.letters.tried.is_set)
         assert log.committed == {P0: 0}
         stage.letters.away = False
         await until(lambda: log.committed[P0] == 203)

@@ -6,12 +6,16 @@ from alembic.config import Config
 
 from alembic import command
 
-_ROOT = Path(__file__).resolve().parents[3]
+_IN_A_WHEEL = Path(__file__).resolve().parent / "alembic"  # see [tool.hatch] in pyproject.toml
+_IN_A_CHECKOUT = Path(__file__).resolve().parents[3] / "alembic"
 
 
 def config(url: str) -> Config:
     """Configure alembic for a database."""
-    alembic = Config(_ROOT / "alembic.ini")
+    scripts = _IN_A_WHEEL if _IN_A_WHEEL.exists() else _IN_A_CHECKOUT
+    alembic = Config()
+    alembic.set_main_option("script_location", str(scripts).replace("%", "%%"))
+    alembic.set_main_option("path_separator", "os")
     alembic.attributes["url"] = url
     return alembic
 

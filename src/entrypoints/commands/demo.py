@@ -10,6 +10,7 @@ from domain.errors import UserTaken
 from domain.identifiers import UserId
 from entrypoints.commands.running import on_postgres
 from entrypoints.container.demo import DemoContainer
+from entrypoints.settings import InvalidSettings
 
 DEMO_USER = UserId("demo")
 DEMO_EMAIL = "demo@bellwire.local"
@@ -23,25 +24,42 @@ def demo_access(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(_arguments: argparse.Namespace) -> None:
-    print(wire.text(on_postgres(DemoContainer, _access)))
+    print(wire.text(on_postgres(DemoContainer, demo_access_of)))
 
 
-async def _access(container: DemoContainer) -> dict[str, str]:
-    """The demo user with a token, and a fresh producer key; keys of earlier runs are revoked."""
+async def demo_access_of(container: DemoContainer) -> dict[str, str]:
+    """The demo user with a token, the position of its feed, and a producer's key.
+
+    The key is BELLWIRE_DEMO_KEY, or a new one; other keys of the demo are revoked. Raises Unavailable, and
+    InvalidSettings if BELLWIRE_DEMO_KEY was revoked.
+    """
     if not container.settings().demo:
         raise Unavailable("The demo is off (BELLWIRE_DEMO).")
     with suppress(UserTaken):
         await container.create_user()("Demo", DEMO_EMAIL, DEMO_PASSWORD, DEMO_USER)
-    now = container.clock()()
-    for key in await container.api_keys().all():
-        if key.name == _DEMO_KEY and key.revoked_at is None:
-            await container.api_keys().revoke(key.id, now)
-    _, api_key = await container.create_api_key()(_DEMO_KEY, frozenset({Scope.PUBLISH, Scope.USERS}))
-    token, _ = container.tokens().mint(DEMO_USER, now)
+    api_key = await _key(container)
+    token, _ = container.tokens().mint(DEMO_USER, container.clock()())
+    feed = await container.feeds().feed(DEMO_USER)
     return {
         "user_id": DEMO_USER,
         "email": DEMO_EMAIL,
         "password": DEMO_PASSWORD,
         "api_key": api_key,
         "token": token,
+        "cursor": str(feed.cursor),
     }
+
+
+async def _key(container: DemoContainer) -> str:
+    given, keys, now = container.settings().demo_key, container.api_keys(), container.clock()()
+    demo = [key for key in await keys.all() if key.name == _DEMO_KEY]
+    kept = next((key for key in demo if given.split("_")[2:3] == [key.id]), None)
+    for key in demo:
+        if key is not kept and key.revoked_at is None:
+            await keys.revoke(key.id, now)
+    if kept is None:
+        scopes = frozenset({Scope.PUBLISH, Scope.USERS})
+        return (await container.create_api_key()(_DEMO_KEY, scopes, text=given or None))[1]
+    if not kept.usable(now):
+        raise InvalidSettings("BELLWIRE_DEMO_KEY: this key was revoked")
+    return given

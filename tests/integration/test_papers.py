@@ -1,0 +1,158 @@
+"""The code blocks of README and docs, run against one `bellwire dev`."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from tests.papers import ROOT, Block, blocks
+from workbench.embedded import free_port
+from workbench.processes import Process
+from workbench.programs import postgres_programs
+
+START_SECONDS = 90
+LEFT_BY_CURL = 28  # a stream, after the `max-time` of .curlrc
+
+
+@dataclass(frozen=True, slots=True)
+class Checkout:
+    """A folder in which what the pages say can be typed: a checkout with `bellwire dev` running."""
+
+    folder: Path
+
+    def paste(self, code: str) -> str:
+        """What a shell prints that is given these lines, after the one that `bellwire dev` prints."""
+        script = f"shopt -s expand_aliases\nset -eo pipefail\nsource .bellwire/env\n{code}"
+        done = subprocess.run(
+            ["bash", "-c", script],
+            cwd=self.folder,
+            env={"PATH": os.environ["PATH"], "HOME": str(self.folder), "PYTHONPATH": str(ROOT / "src")},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        assert done.returncode in {0, LEFT_BY_CURL}, done.stderr
+        return done.stdout
+
+
+@pytest.fixture(scope="module")
+def checkout(request: pytest.FixtureRequest) -> Iterator[Checkout]:
+    if request.config.getoption("--servers") != "embedded":
+        pytest.skip("`bellwire dev` brings its own servers")
+    with TemporaryDirectory(prefix="bellwire-papers-") as name:
+        folder = Path(name)
+        for entry in ROOT.iterdir():
+            if not entry.name.startswith("."):
+                (folder / entry.name).symlink_to(entry)
+        (folder / ".venv").symlink_to(Path(sys.executable).parents[1])
+        (folder / ".curlrc").write_text("silent\nshow-error\nmax-time = 3\n")
+        dev = development(folder)
+        dev.start()
+        try:
+            dev.wait_ready(lambda: "Bellwire is up" in dev.log.read_text(), START_SECONDS)
+            yield Checkout(folder)
+        finally:
+            dev.stop(START_SECONDS)
+
+
+def development(folder: Path) -> Process:
+    own = {
+        "PYTHONPATH": str(ROOT / "src"),
+        "BELLWIRE_DATA": str(folder / ".bellwire"),
+        "BELLWIRE_PORT": str(free_port()),
+    }
+    command = [sys.executable, "-m", "bellwire", "dev"]
+    others = {name: value for name, value in os.environ.items() if not name.startswith("BELLWIRE_")}
+    return Process("bellwire dev", command, log=folder / "dev.log", environment={**others, **own})
+
+
+def shell_blocks() -> list[object]:
+    return [pytest.param(block, id=block.place) for block in blocks("sh", "console") if block.runs]
+
+
+@pytest.mark.parametrize("block", shell_blocks())
+def test_a_block_of_commands_runs(checkout: Checkout, block: Block) -> None:
+    checkout.paste("\n".join(block.commands))
+
+
+def test_the_commands_of_the_readme_show_the_notification(checkout: Checkout) -> None:
+    first, *_ = [block for block in blocks("sh") if "createNotification" in block.code]
+
+    said = checkout.paste(first.code)
+
+    accepted = re.search(r'\{"id":"([0-9a-f-]+)","status":"accepted"\}', said)
+    assert accepted, said
+    assert f'"items":[{{"id":"{accepted[1]}"' in said.partition('"status":"accepted"')[2]
+
+
+def test_the_commands_that_make_dev_prints_show_the_notification(checkout: Checkout) -> None:
+    printed = (checkout.folder / "dev.log").read_text()
+    commands = [line.strip() for line in printed.splitlines() if line.startswith("  curl")]
+
+    said = checkout.paste("\n".join(commands))
+
+    assert len(commands) == 2
+    assert '"status":"accepted"' in said
+    assert '"message":"Ada replied to you"' in said
+
+
+def test_the_command_of_the_page_works_as_it_is(checkout: Checkout) -> None:
+    """What its script makes of the key, the user and its own address."""
+    page = checkout.paste('curl "$BELLWIRE_URL/"')
+    key = re.search(r"const KEY = '(bw_[a-z0-9_]+)'", page)
+    assert key, "the page has a key"
+    command = ["curl", "-H", f"X-API-Key: {key[1]}", "-H", "Content-Type: application/json"]
+    body = '{"user_id": "demo", "event": "comment.created", "message": "Ada replied to you"}'
+
+    said = checkout.paste(shlex.join([*command, "-d", body]) + ' "$BELLWIRE_URL/createNotification"')
+
+    assert '"status":"accepted"' in said
+
+
+def test_commands_reach_what_runs(checkout: Checkout) -> None:
+    keys = checkout.paste("bellwire keys")
+    listed = checkout.paste(
+        'curl "$BELLWIRE_URL/notifications/demo" -H "Authorization: Bearer $(bellwire token demo)"'
+    )
+
+    assert "publish,users" in keys
+    assert '"unread_count"' in listed
+    assert checkout.paste("bellwire dlq list") == ""
+
+
+def test_a_token_made_as_the_readme_says_is_taken(checkout: Checkout) -> None:
+    (block,) = [block for block in blocks("python") if "jwt.encode" in block.code]
+    namespace = {"BELLWIRE_TOKEN_SECRET": checkout.paste('printf %s "$BELLWIRE_TOKEN_SECRET"')}
+
+    exec(block.code, namespace)
+    token = namespace["bellwire_token"]("demo")  # type: ignore[operator]
+
+    listed = checkout.paste(f'curl "$BELLWIRE_URL/notifications/demo" -H "Authorization: Bearer {token}"')
+    assert '"unread_count"' in listed
+
+
+@pytest.mark.parametrize("block", [pytest.param(block, id=block.place) for block in blocks("sql")])
+def test_a_block_of_sql_runs(checkout: Checkout, block: Block) -> None:
+    """In a transaction that is rolled back, with the role that operations.md speaks of."""
+    url = urlsplit(checkout.paste('printf %s "$BELLWIRE_POSTGRES_URL"'))
+    (host,) = parse_qs(url.query)["host"]
+    psql = [str(postgres_programs() / "psql"), "-XAtq", "-v", "ON_ERROR_STOP=1"]
+
+    done = subprocess.run(
+        [*psql, "-h", host, "-U", "postgres", "-d", "bellwire"],
+        input=f"BEGIN;\nCREATE ROLE bellwire;\n{block.code}\nROLLBACK;\n",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,741 @@
+"""The planted bugs. `make mutants` plants each and sees which test notices.
+
+To edit: `old` is a short text that is in `file` exactly once; `tests` is what is to catch the bug, quickest
+suite first. `pytest tests/unit/test_mutants.py` says which entries no longer fit the code.
+"""
+
+from typing import Final
+
+from tests.mutants.mutant import Mutant
+
+# --- where things are: one line each, for when files move --------------------------------------------------
+
+NOTIFICATION = "src/domain/notification.py"
+METADATA = "src/domain/metadata.py"
+STATES = "src/domain/states.py"
+FEED = "src/domain/feed.py"
+
+ACCOUNTS = "src/application/accounts.py"
+CATCHING_UP = "src/application/catching_up.py"
+DELIVERY = "src/application/delivery.py"
+INBOX = "src/application/inbox.py"
+PRUNING = "src/application/pruning.py"
+PUBLISHING = "src/application/publishing.py"
+RECONCILING = "src/application/reconciling.py"
+
+WIRE = "src/common/wire.py"
+
+FEEDS = "src/adapters/postgres/feeds.py"
+MARK = "src/adapters/postgres/mark.py"
+RETENTION = "src/adapters/postgres/retention.py"
+STORE_ERRORS = "src/adapters/postgres/errors.py"
+
+ANNOUNCER = "src/adapters/redis/announcer.py"
+ANSWERS = "src/adapters/redis/answers.py"
+IDEMPOTENCY = "src/adapters/redis/idempotency.py"
+SCRIPTS = "src/adapters/redis/scripts.py"
+TICKETS = "src/adapters/redis/tickets.py"
+
+DEAD_LETTERS = "src/adapters/kafka/dead_letters.py"
+HEADERS = "src/adapters/kafka/headers.py"
+QUEUE = "src/adapters/kafka/queue.py"
+READER = "src/adapters/kafka/reader.py"
+
+PASSWORDS = "src/adapters/security/passwords.py"
+TOKENS = "src/adapters/security/tokens.py"
+
+BOUNDS = "src/adapters/websocket/bounds.py"
+HUB = "src/adapters/websocket/hub.py"
+
+FLOODS = "src/entrypoints/consumer/floods.py"
+PARTITIONS = "src/entrypoints/consumer/partitions.py"
+WORKER = "src/entrypoints/consumer/worker.py"
+
+GUARDS = "src/entrypoints/web/guards.py"
+HEALTH = "src/entrypoints/web/health.py"
+HELLO = "src/entrypoints/live/hello.py"
+REPLAY = "src/entrypoints/live/replay.py"
+PROTOCOL = "src/entrypoints/live/protocol.py"
+SESSION = "src/entrypoints/live/session.py"
+SESSIONS = "src/entrypoints/live/sessions.py"
+
+CLIENT_EVENTS = "clients/python/src/bellwire_client/events.py"
+
+UNIT = "tests/unit"
+INTEGRATION = "tests/integration"
+SIMULATION = "tests/simulation/test_simulation.py::test_every_promise_is_kept_in_every_schedule"
+KAFKA = f"{INTEGRATION}/test_kafka.py"
+READING = f"{INTEGRATION}/test_reading.py"
+STORED_FEEDS = f"{INTEGRATION}/test_postgres.py::TestPostgresFeeds"
+STORED_RETENTION = f"{INTEGRATION}/test_retention.py::TestPostgresRetention"
+REDIS_INDEX = f"{INTEGRATION}/test_redis.py::TestRedisUnreadIndex"
+
+# --- from the queue into the feeds -------------------------------------------------------------------------
+
+CONSUMER = (
+    Mutant(
+        name="committed-before-stored",
+        breaks="Offsets are committed before the records are stored: a crash in between loses them.",
+        file=WORKER,
+        old="stored = await self._store(batch.drafts)",
+        new=(
+            "await self._inlet.commit({part.partition: part.end for part in batch.parts})\n"
+            "                stored = await self._store(batch.drafts)"
+        ),
+        tests=(f"{UNIT}/test_worker.py", SIMULATION),
+    ),
+    Mutant(
+        name="committed-before-announced",
+        breaks="Offsets are committed before the announcement: a crash in between leaves it undone.",
+        file=WORKER,
+        old="        await self._store.announce(stored)\n",
+        new=(
+            "        await self._inlet.commit({part.partition: part.end for part in batch.parts})\n"
+            "        await self._store.announce(stored)\n"
+        ),
+        tests=(f"{UNIT}/test_worker.py", SIMULATION),
+    ),
+    Mutant(
+        name="commits-out-of-order",
+        breaks="A batch is finished without waiting for the one before it.",
+        file=WORKER,
+        old="            await self._finished()\n            for part",
+        new="            for part",
+        tests=(f"{UNIT}/test_worker.py", SIMULATION),
+    ),
+    Mutant(
+        name="forgets-what-is-owed",
+        breaks="A batch that was read before its partition was put back commits past what was put back.",
+        file=PARTITIONS,
+        old="if partition in self._owed and (part.first <= self._owed[partition] or read_again):",
+        new="if partition in self._owed:",
+        tests=(f"{UNIT}/test_worker.py", SIMULATION),
+    ),
+    Mutant(
+        name="commit-passes-a-dead-letter",
+        breaks="An offset is committed past a dead letter that could not be written.",
+        file=WORKER,
+        old="self._partitions.put_back(part.partition, part.first, str(error))\n            return ",
+        new="return end or ",
+        tests=(f"{UNIT}/test_worker.py", SIMULATION),
+    ),
+    Mutant(
+        name="dead-letters-dropped",
+        breaks="What cannot be stored is passed without a dead letter.",
+        file=WORKER,
+        old="await self._dead_letters.put(letters)",
+        new="await self._dead_letters.put([])",
+        tests=(f"{UNIT}/test_worker.py", SIMULATION),
+    ),
+    Mutant(
+        name="put-back-without-a-pause",
+        breaks="A partition that was put back is read on with the others.",
+        file=READER,
+        old="            self._consumer.pause(partition)\n            self.go_to",
+        new="            self.go_to",
+        tests=(f"{KAFKA}::test_a_partition_that_was_put_back_is_read_alone_and_then_with_the_others",),
+    ),
+    Mutant(
+        name="failed-read-not-taken-back",
+        breaks="After a read that failed the positions stay where it has moved them: what it took is lost.",
+        file=READER,
+        old="undone = sorted(self._consumer.assignment() - self._consumer.paused())",
+        new="undone = list[TopicPartition]()",
+        tests=(
+            SIMULATION,
+            f"{READING}::test_while_one_partition_cannot_be_unpacked_nothing_of_the_others_is_lost",
+        ),
+    ),
+    Mutant(
+        name="no-flood-stops",
+        breaks="However many bad records come in a row, no partition stops.",
+        file=FLOODS,
+        old="if bad and not proven and self._limit and row.unproven + 1 >= self._limit:",
+        new="if False:",
+        tests=(f"{UNIT}/test_worker.py",),
+    ),
+    Mutant(
+        name="dead-letter-without-headers",
+        breaks="A dead letter does not say where its record was, nor why it is one.",
+        file=DEAD_LETTERS,
+        old="headers=self._headers(failure, value)",
+        new="headers=None",
+        tests=(f"{KAFKA}::test_what_cannot_be_stored_is_kept_byte_for_byte_with_the_reason",),
+    ),
+    Mutant(
+        name="replay-counts-anew",
+        breaks="A record that was replayed and fails again does not count on, and is replayed for ever.",
+        file=HEADERS,
+        old="ATTEMPT: str(first.attempts + 1)",
+        new='ATTEMPT: "1"',
+        tests=(f"{UNIT}/test_dead_letters.py",),
+    ),
+    Mutant(
+        name="records-without-a-key",
+        breaks="Records of one user go to any partition, and are no longer in order.",
+        file=QUEUE,
+        old="key=draft.content.user_id.encode()",
+        new="key=None",
+        tests=(f"{KAFKA}::test_a_record_is_keyed_by_user_and_carries_the_trace",),
+    ),
+    Mutant(
+        name="accepted-though-it-failed",
+        breaks="A publish that the broker refused is answered as accepted.",
+        file=QUEUE,
+        old="sent.done() and not sent.cancelled() and sent.exception() is None:",
+        new="sent.done():",
+        tests=(
+            f"{INTEGRATION}/test_broker_faults.py::test_an_error_that_no_retry_helps_is_told_and_the_next_publish_works",
+        ),
+    ),
+    Mutant(
+        name="redelivery-not-announced",
+        breaks="Records that come again are not announced: a crash before the announcement leaves it undone.",
+        file=DELIVERY,
+        old="[*stored.appended.present, *stored.appended.added]",
+        new="[*stored.appended.added]",
+        tests=(f"{UNIT}/test_delivery.py", SIMULATION),
+    ),
+    Mutant(
+        name="announced-before-stored",
+        breaks="A batch is announced before it is committed: what fails or comes again is told all the same.",
+        file=DELIVERY,
+        old="        try:\n            return Stored(await self.feeds.append(drafts))\n",
+        new=(
+            "        try:\n"
+            "            from domain.feed import Settled\n"
+            "            for draft in drafts:\n"
+            "                try:\n"
+            "                    feed = await self.feeds.feed(draft.content.user_id)\n"
+            "                except Exception:\n"
+            "                    continue\n"
+            "                feed = replace(feed, version=feed.version + 1)\n"
+            "                await self.announcer.announce([Settled(feed)])\n"
+            "            return Stored(await self.feeds.append(drafts))\n"
+        ),
+        tests=(f"{UNIT}/test_delivery.py", SIMULATION),
+    ),
+    Mutant(
+        name="stored-twice",
+        breaks="What is in a feed already is stored again when it comes again.",
+        file=FEEDS,
+        old="for key in wanted if key not in present]",
+        new="for key in wanted]",
+        tests=(f"{STORED_FEEDS}::test_a_redelivered_batch_changes_nothing_and_is_reported",),
+    ),
+    Mutant(
+        name="dated-ahead",
+        breaks="A notification may be dated years ahead, and stays on top of its list.",
+        file=NOTIFICATION,
+        old="if self.created_at > latest:",
+        new="if False:",
+        tests=(f"{UNIT}/test_delivery.py", f"{UNIT}/test_notification.py"),
+    ),
+    Mutant(
+        name="any-time-is-taken",
+        breaks="A time that no store can keep passes the rules.",
+        file=NOTIFICATION,
+        old="if not EARLIEST <= time <= LATEST:",
+        new="if False:",
+        tests=(f"{UNIT}/test_notification.py", f"{UNIT}/test_codec.py"),
+    ),
+    Mutant(
+        name="expired-stays",
+        breaks="A notification that was taken back is due again, and again.",
+        file=FEEDS,
+        old="WHERE n.{due} <= $1 AND {waiting} ORDER",
+        new="WHERE n.{due} <= $1 ORDER",
+        tests=(f"{STORED_FEEDS}::test_what_has_expired_is_listed_oldest_first_until_it_is_retracted",),
+    ),
+)
+
+# --- publishing --------------------------------------------------------------------------------------------
+
+PRODUCERS = (
+    Mutant(
+        name="idempotency-key-not-claimed",
+        breaks="A request that is sent again with its idempotency key makes a second notification.",
+        file=PUBLISHING,
+        old="            notification_id = await _claim(",
+        new="            await _claim(",
+        tests=(f"{UNIT}/test_publishing.py",),
+    ),
+    Mutant(
+        name="idempotency-key-forgotten",
+        breaks="Redis stores another id under a key that has one.",
+        file=SCRIPTS,
+        old="if held then\n    return held",
+        new="if false then\n    return held",
+        tests=(f"{INTEGRATION}/test_redis.py::TestRedisIdempotencyKeys::test_a_key_stands_for_its_first_id",),
+    ),
+    Mutant(
+        name="idempotency-key-for-any-body",
+        breaks="A key that is used again with another body is answered with the first notification.",
+        file=IDEMPOTENCY,
+        old="if held_fingerprint != fingerprint:",
+        new="if False:",
+        tests=(
+            f"{INTEGRATION}/test_redis.py::TestRedisIdempotencyKeys::test_a_key_with_another_body_is_refused",
+        ),
+    ),
+    Mutant(
+        name="metadata-rewritten",
+        breaks="Metadata is parsed and written again: numbers and doubled keys change.",
+        file=METADATA,
+        old='compact = "".join(_TOKENS.findall(text))',
+        new='compact = json.dumps(json.loads(text), separators=(",", ":"))',
+        tests=(f"{UNIT}/test_metadata.py", f"{UNIT}/test_codec.py"),
+    ),
+    Mutant(
+        name="api-key-scope-not-checked",
+        breaks="Any API key may do everything.",
+        file=ACCOUNTS,
+        old="if scope not in key.scopes:",
+        new="if False:",
+        tests=(f"{UNIT}/test_accounts.py",),
+    ),
+    Mutant(
+        name="api-key-secret-not-checked",
+        breaks="The id of an API key is enough, whatever the secret.",
+        file=ACCOUNTS,
+        old="or not hmac.compare_digest(key.secret_hash, hash_secret(parts[3]))",
+        new="or not parts[3]",
+        tests=(f"{UNIT}/test_accounts.py",),
+    ),
+    Mutant(
+        name="revoked-api-key-works",
+        breaks="An API key that was revoked or has expired is still good.",
+        file=ACCOUNTS,
+        old="or not key.usable(self.clock())",
+        new="or False",
+        tests=(f"{UNIT}/test_accounts.py",),
+    ),
+)
+
+# --- users, tokens, tickets --------------------------------------------------------------------------------
+
+CREDENTIALS = (
+    Mutant(
+        name="disabled-user-logs-in",
+        breaks="A user who is locked out can log in.",
+        file=ACCOUNTS,
+        old=" or found[0].disabled_at is not None:",
+        new=":",
+        tests=(f"{UNIT}/test_accounts.py",),
+    ),
+    Mutant(
+        name="revoked-token-works",
+        breaks="A token that was revoked is good until it expires.",
+        file=ACCOUNTS,
+        old="if self.revocations.dead(claims):",
+        new="if False:",
+        tests=(f"{UNIT}/test_accounts.py",),
+    ),
+    Mutant(
+        name="revoked-stream-goes-on",
+        breaks="A stream outlives the revocation of its token.",
+        file=SESSION,
+        old="elif self._with.revocations.dead(self._claims):",
+        new="elif False:",
+        tests=(f"{UNIT}/test_sessions.py", f"{UNIT}/test_events.py"),
+    ),
+    Mutant(
+        name="any-audience",
+        breaks="A token that was made for something else with the same secret is accepted.",
+        file=TOKENS,
+        old='"verify_exp": False}',
+        new='"verify_exp": False, "verify_aud": False}',
+        tests=(f"{UNIT}/test_credentials.py",),
+    ),
+    Mutant(
+        name="token-without-end",
+        breaks="A token that has expired is still good.",
+        file=TOKENS,
+        old="if claims.expires_at <= at:",
+        new="if False:",
+        tests=(f"{UNIT}/test_credentials.py",),
+    ),
+    Mutant(
+        name="any-password",
+        breaks="Every password is right for every account.",
+        file=PASSWORDS,
+        old="        return False\n",
+        new="        return True\n",
+        tests=(f"{UNIT}/test_credentials.py",),
+    ),
+    Mutant(
+        name="ticket-twice",
+        breaks="A stream ticket can be used again.",
+        file=TICKETS,
+        old="self._server.client.getdel(self._key(ticket))",
+        new="self._server.client.get(self._key(ticket))",
+        tests=(f"{INTEGRATION}/test_redis.py::TestRedisTickets::test_a_ticket_admits_once",),
+    ),
+    Mutant(
+        name="token-of-another-user",
+        breaks="With any token one reads the feed of anybody over REST.",
+        file=GUARDS,
+        old='if claims.user_id != connection.path_params["user_id"]:',
+        new="if False:",
+        tests=(f"{UNIT}/test_http.py::test_no_route_takes_another_users_token",),
+    ),
+    Mutant(
+        name="stream-of-another-user",
+        breaks="With any token one follows the feed of anybody.",
+        file=HELLO,
+        old="if claims.user_id != user:",
+        new="if False:",
+        tests=(f"{UNIT}/test_live.py", f"{UNIT}/test_events.py"),
+    ),
+    Mutant(
+        name="notification-of-another-user",
+        breaks="Whoever knows the id of a notification can read it.",
+        file=FEEDS,
+        old="WHERE user_id = $1 AND id = $2 AND {where(VISIBLE)}",
+        new="WHERE $1::text IS NOT NULL AND id = $2 AND {where(VISIBLE)}",
+        tests=(f"{STORED_FEEDS}::test_a_notification_is_found_by_its_owner_alone",),
+    ),
+    Mutant(
+        name="any-origin",
+        breaks="A page of any site may open a stream.",
+        file=HELLO,
+        old="if not ours:",
+        new="if False:",
+        tests=(f"{UNIT}/test_live.py", f"{UNIT}/test_events.py"),
+    ),
+)
+
+# --- marks, pages, retention -------------------------------------------------------------------------------
+
+STATES = (
+    Mutant(
+        name="mark-without-count",
+        breaks="Reading a notification does not change the stored count.",
+        file=MARK,
+        old="unread_count = feed.unread_count + total.gained",
+        new="unread_count = feed.unread_count",
+        tests=(f"{STORED_FEEDS}::test_the_unread_count_is_exact_after_every_mark",),
+    ),
+    Mutant(
+        name="second-read-wins",
+        breaks="Reading again changes the time of the first read, and takes a version.",
+        file=STATES,
+        old="return VISIBLE & Condition(lacks=(self.sets,))",
+        new="return VISIBLE",
+        tests=(f"{UNIT}/test_states.py", f"{STORED_FEEDS}::test_the_first_read_wins"),
+    ),
+    Mutant(
+        name="archived-is-unread",
+        breaks="For the domain's rules an archived notification counts as unread.",
+        file=STATES,
+        old='UNREAD = VISIBLE & Condition(lacks=("read_at", "archived_at"))',
+        new='UNREAD = VISIBLE & Condition(lacks=("read_at",))',
+        tests=(f"{UNIT}/test_states.py", f"{UNIT}/test_notification.py", f"{UNIT}/test_memory.py"),
+    ),
+    Mutant(
+        name="listing-shows-retracted",
+        breaks="A listing of everything shows what was taken back.",
+        file=STATES,
+        old='Status.ALL: VISIBLE & Condition(lacks=("archived_at",))',
+        new='Status.ALL: Condition(lacks=("archived_at",))',
+        tests=(f"{UNIT}/test_states.py", f"{STORED_FEEDS}::test_a_view_shows_what_belongs_to_it"),
+    ),
+    Mutant(
+        name="retention-forgets-archived",
+        breaks="Retention takes an archived notification for an unread one, and the count is wrong for ever.",
+        file=RETENTION,
+        old="{where(UNREAD)} AS unread",
+        new="n.read_at IS NULL AND n.retracted_at IS NULL AS unread",
+        tests=(f"{STORED_RETENTION}::test_what_was_unread_of_it_is_counted_no_more",),
+    ),
+    Mutant(
+        name="retention-without-horizon",
+        breaks="A client from before a deletion resumes as if nothing were missing.",
+        file=RETENTION,
+        old="horizon = feeds.version + 1,",
+        new="horizon = feeds.horizon,",
+        tests=(
+            STORED_RETENTION
+            + "::test_a_feed_that_lost_something_is_at_a_new_version_and_cannot_be_replayed_from_before",
+        ),
+    ),
+    Mutant(
+        name="retention-a-month-early",
+        breaks="Retention deletes a month that is to be kept.",
+        file=PRUNING,
+        old="utc.month - 1 - keep_months",
+        new="utc.month - keep_months",
+        tests=(f"{UNIT}/test_pruning.py",),
+    ),
+    Mutant(
+        name="mark-without-wire-field",
+        breaks="A mark has no field in the frames: whoever follows is not told what changed.",
+        file=PROTOCOL,
+        old='    retracted_at: Annotated[Timestamp | UnsetType | None, Meta(description="Taken back by the service.")] = (\n        UNSET\n    )\n',
+        new="",
+        tests=(
+            f"{UNIT}/test_marks.py",
+            f"{UNIT}/test_wire.py",
+            f"{UNIT}/test_memory.py",
+            f"{UNIT}/test_delivery.py",
+        ),
+    ),
+    Mutant(
+        name="unread-told-as-read",
+        breaks="A notification that is unread again is told as read.",
+        file=FEED,
+        old="return {rule.sets: rule.value(self.at)}",
+        new="return {rule.sets: self.at}",
+        tests=(f"{UNIT}/test_live.py", f"{UNIT}/test_wire.py"),
+    ),
+    Mutant(
+        name="repeated-mark-not-announced",
+        breaks="A mark that is repeated because its answer was lost is not announced.",
+        file=INBOX,
+        old="[marked if marked.changed else Settled(marked.feed)]",
+        new="[marked] if marked.changed else []",
+        tests=(f"{UNIT}/test_inbox.py", SIMULATION),
+    ),
+    Mutant(
+        name="mark-from-another-life",
+        breaks="Marking up to a cursor of a restored database marks what nobody has seen.",
+        file=INBOX,
+        old=".epoch != cursor.epoch:",
+        new=' == "":',
+        tests=(f"{UNIT}/test_inbox.py",),
+    ),
+    Mutant(
+        name="page-off-by-one",
+        breaks="The last notification of a page is the first of the next one as well.",
+        file=FEEDS,
+        old="n.id < $3::uuid",
+        new="n.id <= $3::uuid",
+        tests=(f"{STORED_FEEDS}::test_pages_follow_each_other_without_overlap_or_hole",),
+    ),
+    Mutant(
+        name="history-off-by-one",
+        breaks="A catch-up begins with the change that the client has already.",
+        file=FEEDS,
+        old="n.version > wanted.after",
+        new="n.version >= wanted.after",
+        tests=(f"{STORED_FEEDS}::test_history_comes_in_version_order_page_by_page",),
+    ),
+    Mutant(
+        name="collision-not-retried",
+        breaks="The victim of a deadlock fails instead of being tried again.",
+        file=STORE_ERRORS,
+        old="for pause in _PAUSES_SECONDS:",
+        new="for pause in ():",
+        tests=(
+            f"{UNIT}/test_postgres_errors.py",
+            f"{INTEGRATION}/test_postgres_faults.py::test_the_victim_of_a_deadlock_is_tried_again",
+        ),
+    ),
+)
+
+# --- the unread index --------------------------------------------------------------------------------------
+
+INDEX = (
+    Mutant(
+        name="index-takes-any-version",
+        breaks="The index applies a change that does not follow what it holds.",
+        file=SCRIPTS,
+        old="held[1] == epoch and at == prev and whole",
+        new="held[1] == epoch and whole",
+        tests=(f"{REDIS_INDEX}::test_a_gap_drops_the_entry",),
+    ),
+    Mutant(
+        name="lease-not-voided",
+        breaks="What was read before a change is loaded after it.",
+        file=SCRIPTS,
+        old="    redis.call('DEL', prefix .. ':lease:' .. user)\n",
+        new="",
+        tests=(f"{REDIS_INDEX}::test_what_was_read_before_an_announced_change_is_not_loaded",),
+    ),
+    Mutant(
+        name="loaded-without-lease",
+        breaks="Anybody may load the index, with whatever was read whenever.",
+        file=SCRIPTS,
+        old="if redis.call('GET', KEYS[3]) ~= ARGV[1] then",
+        new="if false then",
+        tests=(f"{REDIS_INDEX}::test_only_the_holder_of_the_lease_may_load",),
+    ),
+    Mutant(
+        name="half-an-entry-is-shown",
+        breaks="An entry of which Redis evicted the notifications is shown as an empty page.",
+        file=SCRIPTS,
+        old="local whole = not complete or redis.call('ZCARD', KEYS[2]) == tonumber(feed[3])",
+        new="local whole = true",
+        tests=(f"{REDIS_INDEX}::test_an_entry_of_which_redis_evicted_a_part_is_missing",),
+    ),
+    Mutant(
+        name="untold-is-forgotten",
+        breaks="What Redis could not be told is never told.",
+        file=ANNOUNCER,
+        old="                self._untold[change.feed.user_id] = change.feed\n",
+        new="                pass\n",
+        tests=(
+            SIMULATION,
+            f"{INTEGRATION}/test_redis.py::TestRedisAnnouncer::test_what_could_not_be_told_is_told_later_as_a_position",
+        ),
+    ),
+    Mutant(
+        name="demoted-redis-is-kept",
+        breaks="A Redis that has become a replica is asked again and again.",
+        file=ANSWERS,
+        old='"READONLY": True,',
+        new='"READONLY": False,',
+        tests=(f"{UNIT}/test_redis_answers.py",),
+    ),
+    Mutant(
+        name="reconciler-sees-nothing",
+        breaks="The reconciler takes every entry for right.",
+        file=RECONCILING,
+        old="if entry.feed != page.feed or entry.held != newest[: len(entry.held)]:",
+        new="if False:",
+        tests=(f"{UNIT}/test_reconciling.py",),
+    ),
+)
+
+# --- live streams ------------------------------------------------------------------------------------------
+
+STREAMS = (
+    Mutant(
+        name="frame-twice",
+        breaks="A frame that comes again is passed on again.",
+        file=SESSION,
+        old="            frame.prev == self._version\n",
+        new="            frame.prev <= self._version\n",
+        tests=(f"{UNIT}/test_live.py", f"{UNIT}/test_sessions.py", SIMULATION),
+    ),
+    Mutant(
+        name="hole-never-filled",
+        breaks="A frame that never comes leaves the stream standing still.",
+        file=SESSION,
+        old='        metrics.GAPS.inc()\n        self._fill("gap")\n',
+        new="        metrics.GAPS.inc()\n",
+        tests=(f"{UNIT}/test_sessions.py", SIMULATION),
+    ),
+    Mutant(
+        name="early-frames-outlive-a-reset",
+        breaks="Frames that were kept for later are passed on after a reset, in another life of the feed.",
+        file=SESSION,
+        old="        self._epoch, self._version = feed.epoch, feed.version\n        self._early.clear()\n",
+        new="        self._epoch, self._version = feed.epoch, feed.version\n",
+        tests=(f"{UNIT}/test_sessions.py",),
+    ),
+    Mutant(
+        name="early-frames-without-bound",
+        breaks="A stream with a hole keeps any number of frames in memory.",
+        file=SESSION,
+        old="if len(self._early) >= _EARLY_FRAMES:",
+        new="if False:",
+        tests=(f"{UNIT}/test_sessions.py",),
+    ),
+    Mutant(
+        name="frames-dropped-while-behind",
+        breaks="What is announced while a stream reads from the store is missed.",
+        file=SESSION,
+        old="        elif self._behind:\n            self._known",
+        new="        elif self._behind:\n            return\n            self._known",
+        tests=(f"{UNIT}/test_sessions.py",),
+    ),
+    Mutant(
+        name="lost-carrier-ignored",
+        breaks="Streams do not compare themselves with the store after the subscription was away.",
+        file=HUB,
+        old="follower.miss()",
+        new="pass",
+        tests=(f"{UNIT}/test_hub.py",),
+    ),
+    Mutant(
+        name="positions-not-compared",
+        breaks="A stream that missed the last change does not find out by comparing.",
+        file=SESSIONS,
+        old="        session.compare(standing)\n",
+        new="        pass\n",
+        tests=(f"{UNIT}/test_sessions.py",),
+    ),
+    Mutant(
+        name="resumed-from-before-the-horizon",
+        breaks="A client whose changes were deleted meanwhile is not told to reload.",
+        file=REPLAY,
+        old="if position.version < standing.horizon:",
+        new="if False:",
+        tests=(f"{UNIT}/test_sessions.py",),
+    ),
+    Mutant(
+        name="catch-up-from-an-older-page",
+        breaks="A later page of a catch-up may be older than the one before it, and lack what moved.",
+        file=CATCHING_UP,
+        old="            at_least = page.feed.cursor\n",
+        new="",
+        tests=(f"{UNIT}/test_catching_up.py",),
+    ),
+    Mutant(
+        name="slow-reader-is-kept",
+        breaks="A client whose network takes nothing is never cut off.",
+        file=SESSION,
+        old="if stalled and now - stalled >= SEND_SECONDS:",
+        new="if False:",
+        tests=(f"{UNIT}/test_live.py", f"{UNIT}/test_events.py"),
+    ),
+    Mutant(
+        name="any-amount-waits",
+        breaks="Any amount waits in memory for a client that does not read.",
+        file=BOUNDS,
+        old="if frames and (frames >= _FRAMES or size + more > _BYTES):",
+        new="if False:",
+        tests=(f"{UNIT}/test_connections.py",),
+    ),
+    Mutant(
+        name="silent-client-is-kept",
+        breaks="A client that answers no ping is kept for ever.",
+        file=SESSION,
+        old="elif waiting and now - self._last_ping >= PONG_SECONDS:",
+        new="elif False:",
+        tests=(f"{UNIT}/test_live.py",),
+    ),
+    Mutant(
+        name="stream-outlives-its-token",
+        breaks="A stream goes on when its token has expired.",
+        file=SESSION,
+        old="elif at >= self._claims.expires_at:",
+        new="elif False:",
+        tests=(f"{UNIT}/test_live.py", f"{UNIT}/test_events.py"),
+    ),
+    Mutant(
+        name="drain-closes-nothing",
+        breaks="A process that drains ends no stream.",
+        file=SESSIONS,
+        old="for session in sessions[closed:due]:",
+        new="for session in sessions[:0]:",
+        tests=(f"{UNIT}/test_draining.py", f"{UNIT}/test_sessions.py"),
+    ),
+    Mutant(
+        name="draining-process-is-ready",
+        breaks="A balancer sends new clients to a process that drains.",
+        file=SESSIONS,
+        old='            raise Unavailable("draining")\n',
+        new="            return\n",
+        tests=(f"{UNIT}/test_sessions.py",),
+    ),
+    Mutant(
+        name="always-ready",
+        breaks="Readiness answers 200 whatever is out of reach.",
+        file=HEALTH,
+        old="status_code=503 if down else 200",
+        new="status_code=200",
+        tests=(f"{UNIT}/test_http.py::test_readiness_tells_what_is_out_of_reach",),
+    ),
+    Mutant(
+        name="client-takes-frames-twice",
+        breaks="The Python client tells its application a change that it has told already.",
+        file=CLIENT_EVENTS,
+        old="epoch_of(cursor) != epoch_of(other) or version_of(cursor) > version_of(other)",
+        new="epoch_of(cursor) != epoch_of(other) or version_of(cursor) >= version_of(other)",
+        tests=(f"{UNIT}/test_client_stream.py", f"{UNIT}/test_client_inbox.py"),
+    ),
+)
+
+PLANTED: Final = (*CONSUMER, *PRODUCERS, *CREDENTIALS, *STATES, *INDEX, *STREAMS)
