@@ -5,6 +5,11 @@
 SERVERS ?= embedded
 # broker_faults is not listed: its tests start their own brokers.
 BROKER_TESTS := apache_kafka broker_away dead_letters end_to_end faults flood groups kafka reading steps
+# Processes of the tests. Each has servers of its own, and waits more than it works: 4 suit two cores. Servers that
+# are somebody else's are shared, and so only for one.
+WORKERS ?= $(if $(filter external,$(SERVERS)),0,4)
+TESTS ?= tests
+PYTEST = $(BIN)/pytest --servers $(SERVERS) --numprocesses $(WORKERS)
 BIN := .venv/bin
 DEV := .venv/.dev
 READY := .venv/.ready
@@ -33,10 +38,10 @@ $(BIN)/python -c '$(SUITABLE)' 2>/dev/null || { \
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help dev install test check unit integration broker kafka clients format bench mutants clean
+.PHONY: help dev install test test-long check lint types unit integration broker kafka clients format bench mutants clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 dev: $(DEV) ## Run the whole service here, servers included; Ctrl-C stops it
 	@exec $(BIN)/bellwire dev
@@ -44,23 +49,30 @@ dev: $(DEV) ## Run the whole service here, servers included; Ctrl-C stops it
 install: $(READY) ## Everything into .venv, with the tools for tests and checks
 
 test: $(READY) ## Every test, against real servers (SERVERS=embedded; or kafka, docker, external)
-	$(BIN)/pytest --servers $(SERVERS) tests
+	$(PYTEST) $(TESTS)
+
+test-long: $(READY) ## The same with faults that last minutes, and many schedules of a random seed (an hour)
+	$(PYTEST) --long $(TESTS)
 
 check: $(READY) ## The quick checks: format, lint, types, import contracts, unit tests
+	@$(MAKE) --no-print-directory -j 2 lint types unit
+
+lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy
 	PYTHONPATH=src $(BIN)/lint-imports
-	$(BIN)/pytest tests/unit
+
+types: $(READY)
+	$(BIN)/mypy
 
 unit: $(READY) ## Unit tests only: no server, no socket
-	$(BIN)/pytest tests/unit
+	$(BIN)/pytest --numprocesses 2 tests/unit
 
 integration: $(READY) ## Tests against real servers only (SERVERS, as above)
-	$(BIN)/pytest --servers $(SERVERS) tests/integration
+	$(PYTEST) tests/integration
 
 broker: $(READY) ## Only the tests against real servers that depend on the broker (SERVERS, as above)
-	$(BIN)/pytest --servers $(SERVERS) $(BROKER_TESTS:%=tests/integration/test_%.py)
+	$(PYTEST) $(BROKER_TESTS:%=tests/integration/test_%.py)
 
 kafka: ## Get Apache Kafka for SERVERS=kafka; needs Java 17, and Maven or a KAFKA_HOME
 	@tests/kafka/fetch

@@ -1,8 +1,10 @@
-"""A process with another clock or with less patience: `python -m tests.altered CLOCK PING PONG HEAD COMMAND`.
+"""A process with another clock or with less patience: `python -m tests.altered CLOCK PING PONG HEAD UNREAD
+COMMAND`.
 
 CLOCK is what its clocks are ahead (or, below 0, behind) of the machine's, PING the silence after which a
 socket is asked whether it is there, PONG how long it may take to answer, HEAD how long the whole head of a
-request may take to come. All are in seconds.
+request may take to come, UNREAD how long a peer may leave unread what is sent to it in the end. All are in
+seconds.
 """
 
 import sys
@@ -11,7 +13,7 @@ from datetime import datetime, timedelta, tzinfo
 
 
 def main() -> None:
-    ahead, ping, pong, head, *command = sys.argv[1:]
+    ahead, ping, pong, head, unread, *command = sys.argv[1:]
     set_clocks(float(ahead))
 
     # Only now: who imports a clock keeps it.
@@ -22,6 +24,7 @@ def main() -> None:
     session.PING_SECONDS = float(ping)  # type: ignore[assignment]
     session.PONG_SECONDS = float(pong)  # type: ignore[assignment]
     HttpProtocol.head_seconds = float(head)
+    HttpProtocol.unread_seconds = float(unread)
     sys.exit(cli.main(command))
 
 

@@ -8,7 +8,8 @@ Nothing starts before a test asks for it: unit tests run without any server.
     --servers external    the servers named by BELLWIRE_POSTGRES_URL, BELLWIRE_REDIS_URL and
                           BELLWIRE_KAFKA_BOOTSTRAP; the account needs CREATEDB
 
-    --long                faults that last minutes, and loads to match; the default is seconds
+    --long                faults that last minutes, loads to match, and schedules of a random seed
+    -n 4                  in so many processes, each with servers of its own: see tests/parallel.py
 """
 
 import asyncio
@@ -29,16 +30,20 @@ from sqlalchemy import text
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
+from xdist.remote import Producer
 
 from adapters import clock as system
 from adapters.postgres.engine import create_engine
 from adapters.postgres.migrations import upgrade
 from adapters.postgres.partitions import ensure_partitions
 from entrypoints.settings import Settings
+from tests import parallel
 from tests.build import NOW
+from tests.forked import Forking
 from tests.whole import Container, build
 from workbench import apache_kafka
 from workbench.embedded import EmbeddedServers, KafkaServer, TansuServer
+from workbench.processes import Process
 from workbench.programs import KAFKA_BOOTSTRAP, POSTGRES_URL, REDIS_URL, MissingServer
 
 # A failing assertion in there is shown with its values, as in a test module.
@@ -47,13 +52,15 @@ pytest.register_assert_rewrite(
 )
 
 PARTITIONS = 3
+SCHEDULES, SCHEDULES_LONG = 400, 10_000
+"""As many as it takes to notice each weakness of tests/simulation/weakened.py; and many."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--servers", choices=["embedded", "kafka", "docker", "external"], default="embedded")
     parser.addoption("--long", action="store_true", help="durations as the fault matrix has them")
-    parser.addoption("--schedules", type=int, default=2_000, help="how many schedules are simulated")
-    parser.addoption("--seed", type=int, default=0, help="the first of their seeds")
+    parser.addoption("--schedules", type=int, help=f"how many are simulated: {SCHEDULES} ({SCHEDULES_LONG})")
+    parser.addoption("--seed", type=int, help="the first of their seeds: 0 (a random one)")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -64,10 +71,50 @@ def pytest_configure(config: pytest.Config) -> None:
         except MissingServer as missing:
             raise pytest.UsageError(f"--servers kafka: {missing}") from None
 
+    if config.getoption("--servers") == "external" and config.option.numprocesses:
+        raise pytest.UsageError("--servers external: the tests fill and empty them, so only in one process")
+    long = config.getoption("--long")
+    if config.option.schedules is None:
+        config.option.schedules = SCHEDULES_LONG if long else SCHEDULES
+    if config.option.seed is None:
+        config.option.seed = secrets.randbelow(10**9) if long else 0
+    if (worker := getattr(config, "workerinput", None)) is not None:
+        parallel.keep_to_own_ports(worker["workerid"], worker["workercount"])
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    return f"simulation: --schedules {config.option.schedules} --seed {config.option.seed}"
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--long"):
+        left_out = [item for item in items if item.get_closest_marker("long")]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+    parallel.last_in_its_file(items)
+    if hasattr(config, "workerinput"):
+        parallel.longest_first(items)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> parallel.Schedule:
+    config.option.loadscopereorder = False  # the order of collection is the better one
+    return parallel.Schedule(config, log)
+
 
 def _kafka_home() -> Path:
     """Where `make kafka` puts it, unless an installed one is named."""
     return Path(os.environ.get("KAFKA_HOME") or Path(__file__).resolve().parents[1] / ".bellwire" / "kafka")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def forking() -> Iterator[None]:
+    """Have processes of ours begin where their imports end; see tests/forked.py."""
+    interpreter, usual = Forking(), Process.launch
+    Process.launch = staticmethod(interpreter.start)
+    yield
+    Process.launch = staticmethod(usual)
+    interpreter.stop()
 
 
 # --- the servers, once a session --------------------------------------------------------------------------
@@ -288,8 +335,9 @@ def installation(servers: EmbeddedServers, postgres_url: str, name: str) -> dict
         "BELLWIRE_KAFKA_TOPIC": name,
         "BELLWIRE_KAFKA_PARTITIONS": str(PARTITIONS),
         "BELLWIRE_KAFKA_GROUP": name,
-        # The embedded broker makes a group wait for half of this whenever a member joins ...
-        "BELLWIRE_KAFKA_SESSION_SECONDS": "6",
+        # The embedded broker makes a group wait for half of this whenever a member joins; a broker of others
+        # takes no session shorter than 6 s ...
+        "BELLWIRE_KAFKA_SESSION_SECONDS": "3" if servers.kafka else "6",
         # ... and a record for up to a fifth of this.
         "BELLWIRE_KAFKA_FETCH_WAIT_MS": "20",
         "BELLWIRE_TOKEN_SECRET": secrets.token_hex(32),

@@ -3,10 +3,10 @@
 import sys
 from collections.abc import Mapping
 
-import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 from workbench.embedded import free_port
+from workbench.local_client import local_client
 from workbench.soak.follower import Follower
 from workbench.soak.product import Api, Product, Service, create_users
 from workbench.soak.stores import Stores
@@ -24,7 +24,7 @@ __all__ = [
     "metric",
 ]
 
-PING_SECONDS, PONG_SECONDS, HEAD_SECONDS = 25, 8, 10
+PING_SECONDS, PONG_SECONDS, HEAD_SECONDS, UNREAD_SECONDS = 25, 8, 10, 30
 
 
 async def altered(
@@ -35,6 +35,7 @@ async def altered(
     ping: int = PING_SECONDS,
     pong: int = PONG_SECONDS,
     head: int = HEAD_SECONDS,
+    unread: int = UNREAD_SECONDS,
     chosen: Mapping[str, str] | None = None,
 ) -> Service:
     """Start a process of an installation with another clock, or less patience: see tests.altered."""
@@ -52,7 +53,13 @@ async def altered(
             "BELLWIRE_CONSUMER_PORT": str(port),
         },
     )
-    service._command = [sys.executable, "-m", "tests.altered", *map(str, (clock, ping, pong, head)), role]
+    service._command = [
+        sys.executable,
+        "-m",
+        "tests.altered",
+        *map(str, (clock, ping, pong, head, unread)),
+        role,
+    ]
     product.started.append(service)
     service.start()
     await service.healthy()
@@ -61,7 +68,7 @@ async def altered(
 
 async def metric(service: Service, name: str, **labels: str) -> float:
     """What a process says of itself on /metrics, summed over the labels that are not given; 0 if nothing."""
-    async with httpx.AsyncClient(timeout=10) as client:
+    async with local_client(timeout=10) as client:
         text = (await client.get(f"{service.url}/metrics")).text
     return sum(
         sample.value

@@ -304,7 +304,8 @@ def stopped_at_the_end(server: Server, report: Report) -> Iterator[None]:
 
 def free_port() -> int:
     """A port of loopback that nothing uses, outside the range of outgoing connections."""
-    for port in random.sample(PORTS, 200):
+    # Not from a sequence with a seed: two processes with the same seed would choose the same port.
+    for port in random.SystemRandom().sample(PORTS, 200):
         if port_is_free(port):
             return port
     raise ServerFailed(f"No free port between {PORTS.start} and {PORTS.stop}.")

@@ -12,7 +12,7 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, TypedDict
+from typing import IO, Any, ClassVar, Protocol, TypedDict
 
 STARTUP_SECONDS = 30.0
 STOP_SECONDS = 10.0
@@ -66,10 +66,37 @@ class Ledger:
         whole.replace(self._file)
 
 
+class Child(Protocol):
+    """A started process, as `subprocess.Popen` shows it."""
+
+    pid: int
+
+    def poll(self) -> int | None: ...
+
+    def wait(self, timeout: float | None = None) -> int: ...
+
+
+def popen(
+    command: Sequence[str], log: IO[bytes], environment: Mapping[str, str] | None, **options: Any
+) -> Child:
+    """Start a program in a session of its own."""
+    return subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+        env=environment,
+        **options,
+    )
+
+
 class Process:
     """A program in a session of its own, where a Ctrl-C at the terminal passes it by; its output in a log."""
 
     stop_signal: ClassVar[signal.Signals] = signal.SIGTERM
+    launch: Callable[..., Child] = staticmethod(popen)
+    """What starts it; the tests have another."""
 
     def __init__(
         self,
@@ -87,7 +114,7 @@ class Process:
         self._environment = environment
         self._account = account
         self._ledger = ledger
-        self._child: subprocess.Popen[bytes] | None = None
+        self._child: Child | None = None
 
     @property
     def pid(self) -> int:
@@ -109,15 +136,8 @@ class Process:
             return
         self._forget()
         with self.log.open("wb" if self._child is None else "ab") as output:
-            self._child = subprocess.Popen(
-                [str(word) for word in self._command],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                env=self._environment,
-                **as_account(self._account),
-            )
+            command = [str(word) for word in self._command]
+            self._child = self.launch(command, output, self._environment, **as_account(self._account))
         if self._ledger:
             self._ledger.add(self.pid, self.name, self.stop_signal)
 

@@ -14,6 +14,7 @@ from entrypoints.consumer.process import build_worker, health_app
 from tests.build import ADA
 from tests.serving import served
 from tests.wiring import Service, on_memory
+from workbench.local_client import local_client
 
 PREFIX = "/bell"
 PAGES = ["/", "/schema", "/schema/", "/schema/stream", "/schema/stream/"]
@@ -43,7 +44,7 @@ async def below(kind: str) -> AsyncIterator[httpx.AsyncClient]:
     _, container, app = on_memory(demo=True)
     async with (
         served(Stripping(app) if kind == "proxy" else app, container, root_path=_root_path(kind)) as server,
-        httpx.AsyncClient(base_url=f"http://{server.address}") as client,
+        local_client(base_url=f"http://{server.address}") as client,
     ):
         yield client
 
@@ -114,7 +115,7 @@ async def test_a_consumer_answers_head_too(path: str) -> None:
     _, container, _ = on_memory(demo=True)
     async with (
         served(health_app(container, build_worker(container)), container) as server,
-        httpx.AsyncClient(base_url=f"http://{server.address}") as client,
+        local_client(base_url=f"http://{server.address}") as client,
     ):
         got, headed = await client.get(path), await client.head(path)
 

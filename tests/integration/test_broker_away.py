@@ -9,7 +9,6 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
 import psutil
 import pytest
 
@@ -18,6 +17,7 @@ from tests.load import all_stored, assert_stored_once
 from tests.paced import PacedLoad
 from tests.product import Product, Stores, create_users, eventually
 from workbench.embedded import EmbeddedServers, TansuServer, free_port, started
+from workbench.local_client import local_client
 from workbench.processes import Process
 from workbench.programs import KAFKA_BOOTSTRAP
 from workbench.soak.product import Service
@@ -98,7 +98,7 @@ def memory(process: Process) -> float:
 
 
 async def is_ready(service: Service) -> bool:
-    async with httpx.AsyncClient(timeout=30) as client:
+    async with local_client(timeout=30) as client:
         response = await client.get(f"{service.url}/health/ready")
     assert (response.status_code == 200) == (response.json()["checks"]["kafka"] == "ok")
     return response.status_code == 200
@@ -106,7 +106,7 @@ async def is_ready(service: Service) -> bool:
 
 async def says(service: Service, state: str) -> bool:
     """Whether the consumer says that it is in a state."""
-    async with httpx.AsyncClient(timeout=30) as client:
+    async with local_client(timeout=30) as client:
         text = (await client.get(f"{service.url}/metrics")).text
     return f'bellwire_consumer_state{{bellwire_consumer_state="{state}"}} 1.0' in text
 

@@ -20,6 +20,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from entrypoints.settings import Settings
+from tests.forked import begins_cold
 from tests.integration.conftest import Run
 from tests.integration.test_postgres_faults import proxy_of, through
 from tests.load import timed
@@ -184,6 +185,7 @@ async def test_a_second_sigterm_does_not_wait_for_the_drain(
 async def test_sigterm_during_the_start_ends_it_with_status_0(product: Product) -> None:
     service = (await product.api()).process
     await asyncio.to_thread(service.stop)
+    begins_cold(service)
     service.start()
     await eventually(lambda: catches(service.pid, signal.SIGTERM), "it catches the signal")
     os.kill(service.pid, signal.SIGTERM)

@@ -11,6 +11,7 @@ import pytest
 
 from examples import github_webhooks
 from tests.product import Api, Product, Stores, create_users, eventually
+from workbench.local_client import local_client
 
 
 @pytest.fixture
@@ -189,7 +190,7 @@ async def test_a_bad_body_gets_a_clear_problem(product: Product) -> None:
 async def test_without_or_with_the_wrong_credentials_nothing_opens(product: Product) -> None:
     api = await product.api()
     body = json.dumps({"user_id": "ada", "event": "e", "message": "m"})
-    async with httpx.AsyncClient(base_url=api.url) as nobody:
+    async with local_client(base_url=api.url) as nobody:
         wrong_key = {"X-API-Key": "bw_live_0123456789ab_wrong"}
         answers = [
             await nobody.post("/v1/notifications", content=body),

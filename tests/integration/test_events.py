@@ -19,6 +19,7 @@ from tests.integration.conftest import Run
 from tests.load import timed
 from tests.product import Api, Product, Service, altered, create_users, eventually, metric
 from workbench.embedded import LOOPBACK, free_port
+from workbench.local_client import local_client
 from workbench.processes import Process
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -71,7 +72,7 @@ class Listener:
     async def _listen(self) -> None:
         try:
             async with (
-                httpx.AsyncClient(timeout=httpx.Timeout(30, read=120)) as client,
+                local_client(timeout=httpx.Timeout(30, read=120)) as client,
                 client.stream("GET", self._url, headers=self._asked) as response,
             ):
                 response.raise_for_status()
@@ -204,7 +205,9 @@ def assert_quiet(service: Service) -> None:
     assert "ERROR" not in log, log
 
 
-async def test_one_who_reads_nothing_is_cut_off_and_resumes(api: Api, run: Run) -> None:
+async def test_one_who_reads_nothing_is_cut_off_and_resumes(product: Product, run: Run) -> None:
+    service, _ = await asyncio.gather(altered(product, "api", unread=8), product.consumer())
+    api = Api(service, service.url, product)
     async with api.client("ada") as client:
         await create_users(client, ["ada"])
         start = (await client.get("/v1/users/ada/unread-count")).json()["cursor"]
@@ -294,7 +297,7 @@ async def nginx(folder: Path, api: Api) -> AsyncIterator[str]:
 
 async def _answers(url: str, process: Process) -> bool:
     assert process.running, process.log_tail()
-    async with httpx.AsyncClient() as client:
+    async with local_client() as client:
         try:
             return (await client.get(f"{url}/health/live")).status_code == 200
         except httpx.TransportError:

@@ -5,7 +5,6 @@ import json
 import time
 from collections.abc import AsyncIterator, Mapping
 
-import httpx
 import pytest
 from aiokafka import AIOKafkaProducer
 
@@ -13,6 +12,7 @@ from entrypoints.settings import Settings
 from tests.integration.conftest import Run
 from tests.load import Load, all_stored, assert_stored_once
 from tests.product import Product, Stores, create_users, eventually
+from workbench.local_client import local_client
 from workbench.soak.product import Service
 from workbench.soak.stores import Topic
 
@@ -61,7 +61,7 @@ def _topic(settings: Settings, name: str) -> Topic:
 
 async def told(service: Service) -> str:
     """What the consumer says of its partitions."""
-    async with httpx.AsyncClient(timeout=30) as client:
+    async with local_client(timeout=30) as client:
         response = await client.get(f"{service.url}/health/ready")
     partitions: str = response.json()["checks"]["partitions"]
     assert partitions == "ok" or response.status_code == 503

@@ -21,6 +21,7 @@ from tests.load import agree, read_states
 from tests.product import Api, Product, Service, Stores, create_users, eventually
 from tests.whole import build
 from workbench.embedded import LOOPBACK
+from workbench.local_client import local_client
 
 NOBODY = "019ab7c4-5b2e-7c3d-8a4f-2f1c6d0e9b00"
 CANARY = "canary-0d1f7c"
@@ -317,7 +318,7 @@ async def test_of_a_header_that_comes_twice_one_counts(product: Product, api: Ap
     ada, bob = (f"Bearer {product.token(user)}" for user in ("ada", "bob"))
     async with api.client() as client:
         await create_users(client, ["ada", "bob"])
-    async with httpx.AsyncClient(base_url=api.url) as client:
+    async with local_client(base_url=api.url) as client:
         for first, second in ((ada, bob), (bob, ada), (ada, "Bearer x"), ("Bearer x", ada)):
             both = [("Authorization", first), ("Authorization", second)]
             seen = [
@@ -456,7 +457,7 @@ async def test_with_the_ids_of_another_nothing_is_seen_and_nothing_changed(
     """Fault 37: every operation of the OpenAPI document, with everybody's credentials but the right ones, and
     with Bob's on his own paths but with what is Ada's.
     """
-    async with httpx.AsyncClient(base_url=api.url, timeout=30) as client:
+    async with local_client(base_url=api.url, timeout=30) as client:
         schema = (await client.get("/schema/openapi.json")).json()
         described = {(method, path) for path, methods in schema["paths"].items() for method in methods}
         assert described == set(OPERATIONS)

@@ -53,6 +53,7 @@ from tests.integration.test_postgres_faults import (
 from tests.product import Product, Service, Stores, create_users, eventually
 from tests.whole import build
 from workbench.embedded import EmbeddedServers, PostgresServer, started
+from workbench.local_client import local_client
 from workbench.soak.proxy import Proxy
 
 PASSWORD = "canary-of-a-password"
@@ -253,7 +254,7 @@ async def test_after_a_spell_of_read_only_marks_storing_and_readiness_recover_by
 
 
 async def says(service: Service, what: str) -> bool:
-    async with httpx.AsyncClient(timeout=10) as client:
+    async with local_client(timeout=10) as client:
         answer = await client.get(f"{service.url}/health/ready")
     return bool(answer.json()["checks"]["postgres"] == what and (answer.status_code == 200) == (what == "ok"))
 

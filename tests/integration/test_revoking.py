@@ -13,6 +13,7 @@ from tests.integration.conftest import Run
 from tests.integration.test_postgres_faults import proxy_of, through
 from tests.load import timed
 from tests.product import Api, Product, create_users, eventually
+from workbench.local_client import local_client
 from workbench.programs import POSTGRES_URL, REDIS_URL
 from workbench.soak.proxy import Proxy
 
@@ -151,5 +152,5 @@ async def test_a_process_that_starts_knows_before_its_first_answer(product: Prod
 
     after = await product.api()
 
-    async with httpx.AsyncClient(base_url=after.url, headers={"Authorization": token}) as client:
+    async with local_client(base_url=after.url, headers={"Authorization": token}) as client:
         assert await status(client, "ada") == 401

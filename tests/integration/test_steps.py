@@ -7,13 +7,13 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-import httpx
 import pytest
 from aiokafka import AIOKafkaProducer
 
 from tests.failpoints import STEPS
 from tests.product import Follower, Product, Stores, create_users, eventually
 from workbench.embedded import free_port
+from workbench.local_client import local_client
 from workbench.processes import Process
 from workbench.soak.stores import Topic
 
@@ -140,7 +140,12 @@ async def test_an_event_loop_that_stands_still_for_longer_than_its_session_loses
 
 @pytest.mark.parametrize(
     ("step", "action"),
-    [("before-store", "hang"), ("announced", "hang"), ("buried", "hang"), ("stored", "freeze")],
+    [
+        ("before-store", "hang"),
+        pytest.param("announced", "hang", marks=pytest.mark.long),
+        pytest.param("buried", "hang", marks=pytest.mark.long),
+        ("stored", "freeze"),
+    ],
 )
 async def test_a_consumer_that_stands_still_for_good_ends_by_itself_and_loses_nothing(
     scene: Scene, step: str, action: str
@@ -176,5 +181,5 @@ async def test_what_redis_was_not_told_is_noticed_by_what_it_is_told_next(scene:
 async def _fetch(scene: Scene, user: str) -> None:
     """Have the index keep the user's entry."""
     headers = {"Authorization": f"Bearer {scene.product.token(user)}"}
-    async with httpx.AsyncClient(base_url=scene.followers[0].urls[0], headers=headers) as client:
+    async with local_client(base_url=scene.followers[0].urls[0], headers=headers) as client:
         assert (await client.get(f"/notifications/{user}")).status_code == 200

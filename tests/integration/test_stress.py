@@ -827,6 +827,7 @@ async def _mark_a_lot(device: Device, nth: int) -> int:
 # --- nothing is left --------------------------------------------------------------------------------------
 
 
+@pytest.mark.last
 async def test_when_all_have_left_nothing_of_them_is_held(stage: Stage) -> None:
     """After all that went before in this module, and some more."""
     await churn(stage, 100)

@@ -22,7 +22,7 @@ PROMISED = {
         "/notifications/{user_id}/{notification_id}/read",
     ): "/v1/users/{user_id}/notifications/{notification_id}/read",
 }
-OPERATIONS = [(method, path) for path, methods in SCHEMA["paths"].items() for method in methods]
+OPERATIONS = sorted((method, path) for path, methods in SCHEMA["paths"].items() for method in methods)
 
 
 def component(name: str) -> dict[str, Any]:

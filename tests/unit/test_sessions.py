@@ -123,13 +123,17 @@ class TestHoles:
         monkeypatch.setattr(session, "_EARLY_FRAMES", 4)
         async with service.socket(headers=service.bearer()) as socket:
             await socket.frame("welcome")
-            _, *later = await deliver(service, *range(1, 12))
-            service.memory.live.deliver(later)
-            versions: list[int] = []
+            one, *later = await deliver(service, *range(1, 12))
+            service.memory.live.deliver([*later, one])
+            first = await socket.frame()
+            versions = [item["version"] for item in first["items"]]
             while len(versions) < 11:
-                versions += [item["version"] for item in (await socket.frame("notifications"))["items"]]
+                frame = await socket.frame("notifications")
+                versions += [item["version"] for item in frame["items"]]
 
         assert versions == list(range(1, 12))
+        assert "replay" not in first
+        assert frame["replay"] is True
 
     async def test_frames_kept_from_another_life_of_the_feed_are_not_passed_on(
         self, service: Service

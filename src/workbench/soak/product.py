@@ -15,6 +15,7 @@ from entrypoints.container.demo import DemoContainer
 from entrypoints.container.parts.base import build
 from entrypoints.settings import Settings
 from workbench.embedded import LOOPBACK, free_port
+from workbench.local_client import local_client
 from workbench.processes import Process, ServerFailed
 from workbench.soak.follower import Follower
 from workbench.soak.waiting import eventually
@@ -40,7 +41,7 @@ class Service(Process):
         async def answers() -> bool:
             if not self.running:
                 raise ServerFailed(f"{self.name} ended with code {self.exit_code}.\n{self.log_tail()}")
-            async with httpx.AsyncClient() as client:
+            async with local_client() as client:
                 try:
                     return (await client.get(f"{self.url}/health/{what}")).status_code == 200
                 except httpx.TransportError:
@@ -132,7 +133,7 @@ class Api:
         headers = {"X-API-Key": self.product.api_key}
         if user:
             headers["Authorization"] = f"Bearer {self.product.token(user)}"
-        async with httpx.AsyncClient(base_url=self.url, headers=headers, timeout=30) as client:
+        async with local_client(base_url=self.url, headers=headers, timeout=30) as client:
             yield client
 
     def follow(self, user: str, *, query: str = "") -> Follower:

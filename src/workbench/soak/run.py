@@ -17,6 +17,7 @@ from aiokafka.errors import KafkaError
 
 from entrypoints.settings import Settings
 from workbench.embedded import KafkaServer
+from workbench.local_client import local_client
 from workbench.soak.checks import RECOVERY_SECONDS, judge
 from workbench.soak.evidence import Evidence, Injected, Verdict
 from workbench.soak.faults import CATALOGUE, Planned, draw
@@ -200,7 +201,7 @@ class Soak:
 
     async def _until_ready(self, stage: Stage) -> float | None:
         began = time.monotonic()
-        async with httpx.AsyncClient(timeout=5) as client:
+        async with local_client(timeout=5) as client:
 
             async def ready() -> bool:
                 said = await asyncio.gather(*(health(client, service) for service in stage.services))
@@ -211,7 +212,7 @@ class Soak:
     async def _until_delivered(self, stage: Stage, probes: Sequence[Follower]) -> float | None:
         """Until something published now is on the sockets: for users of every partition."""
         began = time.monotonic()
-        async with httpx.AsyncClient(
+        async with local_client(
             headers={"X-API-Key": stage.product.api_key}, timeout=_PROBE_SECONDS
         ) as client:
             arrived = await asyncio.gather(*(self._probe(client, stage, probe, began) for probe in probes))

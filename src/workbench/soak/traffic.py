@@ -9,6 +9,7 @@ from typing import Any, Self
 import httpx
 from websockets.exceptions import ConnectionClosed
 
+from workbench.local_client import local_client
 from workbench.soak.follower import Follower, version
 from workbench.soak.history import History, Item, Marking
 from workbench.soak.product import Api
@@ -63,7 +64,7 @@ class Traffic:
 
     async def __aenter__(self) -> Self:
         for api in self._apis:
-            client = httpx.AsyncClient(
+            client = local_client(
                 base_url=api.url,
                 headers={"X-API-Key": api.product.api_key},
                 timeout=_REQUEST_SECONDS,

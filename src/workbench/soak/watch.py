@@ -11,6 +11,7 @@ import httpx
 import psutil
 from aiokafka.errors import KafkaError
 
+from workbench.local_client import local_client
 from workbench.soak.history import History
 from workbench.soak.product import Service
 from workbench.soak.stage import Stage
@@ -132,7 +133,7 @@ class Watch:
     # --- health ---
 
     async def _polling(self) -> None:
-        async with httpx.AsyncClient(timeout=_PATIENCE) as client:
+        async with local_client(timeout=_PATIENCE) as client:
             while True:
                 began = time.monotonic()
                 await asyncio.gather(*(self._poll(client, service) for service in self.stage.services))
@@ -178,7 +179,7 @@ async def health(client: httpx.AsyncClient, service: Service) -> Mapping[str, bo
 
 async def gauges(service: Service) -> Mapping[str, float]:
     """Those of a process' metrics that have to come back to where they were."""
-    async with httpx.AsyncClient(timeout=_PATIENCE) as client:
+    async with local_client(timeout=_PATIENCE) as client:
         text = (await client.get(f"{service.url}/metrics")).text
     found = (line.split() for line in text.splitlines() if line.startswith(METRICS))
     return {name: float(value) for name, value in found}
