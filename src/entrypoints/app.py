@@ -153,7 +153,7 @@ def _streaming(container: ApiContainer) -> Streaming:
 
 def _observed(container: ApiContainer) -> DefineMiddleware:
     log = container.settings().access_log
-    return DefineMiddleware(Observed, log=log, now=container.monotonic(), new_token=container.new_token())
+    return DefineMiddleware(Observed, log=log, now=container.now(), new_token=container.new_token())
 
 
 def _dependencies(container: ApiContainer) -> dict[str, Provide]:

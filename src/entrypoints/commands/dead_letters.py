@@ -174,9 +174,7 @@ async def execute(arguments: argparse.Namespace, settings: Settings) -> int:
 async def _list(container: DeadLettersContainer, arguments: argparse.Namespace) -> int:
     chosen = selection(arguments, container.clock()())
     summary = Summary()
-    async with aclosing(
-        container.list_dead_letters()(chosen, _Progress("read", container.monotonic()))
-    ) as letters:
+    async with aclosing(container.list_dead_letters()(chosen, _Progress("read", container.now()))) as letters:
         async for letter in letters:
             if arguments.summary:
                 summary.add(letter)
@@ -196,7 +194,7 @@ async def _show(container: DeadLettersContainer, arguments: argparse.Namespace) 
 async def _replay(container: DeadLettersContainer, arguments: argparse.Namespace) -> int:
     chosen = selection(arguments, container.clock()())
     replay = container.replay_dead_letters()
-    plan = await replay.plan(chosen, arguments.max_attempts, _Progress("read", container.monotonic()))
+    plan = await replay.plan(chosen, arguments.max_attempts, _Progress("read", container.now()))
     topic = container.dead_letter_box().replays_to
     if arguments.dry_run:
         for place, skip in plan.steps.items():
@@ -213,7 +211,7 @@ async def _replay(container: DeadLettersContainer, arguments: argparse.Namespace
     ):
         _say("nothing was replayed")
         return 1
-    done, interrupted = await _send(replay, plan, arguments.rate, container.monotonic())
+    done, interrupted = await _send(replay, plan, arguments.rate, container.now())
     if done < count:
         return _INTERRUPTED if interrupted else 1
     return 0 if whole else 1

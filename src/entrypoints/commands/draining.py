@@ -50,7 +50,7 @@ def _run(arguments: argparse.Namespace) -> int:
     usual = settings.drain_delay_seconds + settings.drain_seconds + _MARGIN_SECONDS
     wait = usual if arguments.wait is None else arguments.wait
     try:
-        _drain(arguments.url or _own(settings), token, wait, container.monotonic())
+        _drain(arguments.url or _own(settings), token, wait, container.now())
     except NotDrained as failure:
         print(f"bellwire: {failure}", file=sys.stderr)
         return 1

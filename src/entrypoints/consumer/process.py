@@ -77,7 +77,7 @@ async def reconcile(
 def build_worker(container: ConsumerContainer) -> Worker:
     """The worker of this process."""
     reader, limit = container.queue_reader(), container.settings().bad_records_limit
-    now = container.monotonic()
+    now = container.now()
     partitions = Partitions(reader, Holds(now, container.jitter()), Floods(limit, now))
     return Worker(reader, container.store(), container.dead_letters(), partitions, container.clock())
 
@@ -111,7 +111,7 @@ async def _consume(container: ConsumerContainer, sockets: list[socket.socket]) -
     worker = build_worker(container)
     patience = settings.stuck_seconds
     answers = container.broker_answers()
-    watchdog = Watchdog(worker, container.queue_reader(), answers, patience, container.monotonic())
+    watchdog = Watchdog(worker, container.queue_reader(), answers, patience, container.now())
     for name in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(name, worker.stop)
     server = _Server(

@@ -70,7 +70,7 @@ class ApiContainer(AccountsContainer, WithSignup, WithRedis, WithTokens, WithSer
 
     # --- Kafka ---
     kafka_queue: providers.Provider[KafkaQueue] = providers.Singleton(
-        KafkaQueue, setting.kafka_bootstrap, setting.kafka_topic, AccountsContainer.monotonic
+        KafkaQueue, setting.kafka_bootstrap, setting.kafka_topic, AccountsContainer.now
     )
     queue: providers.Provider[ports.NotificationQueue] = providers.Callable(_queue, kafka_queue)
 
@@ -83,7 +83,7 @@ class ApiContainer(AccountsContainer, WithSignup, WithRedis, WithTokens, WithSer
         setting.redis_prefix,
         deliver=hub.provided.deliver,
         lost=hub.provided.lost,
-        now=AccountsContainer.monotonic,
+        now=AccountsContainer.now,
         new_token=AccountsContainer.new_token,
     )
     connect_socket: providers.Provider[Callable[..., ports.Connection]] = providers.Object(connect_socket)

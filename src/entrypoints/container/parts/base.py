@@ -18,8 +18,9 @@ class Base(containers.DeclarativeContainer):
     settings: providers.Provider[Settings] = providers.Dependency(instance_of=Settings)
     setting = settings.provided
     clock: providers.Provider[ports.Clock] = providers.Object(system.now)
-    monotonic: providers.Provider[ports.Monotonic] = providers.Object(time.monotonic)
-    jitter: providers.Provider[ports.Jitter] = providers.Object(random.uniform)
+    now: providers.Provider[ports.Monotonic] = providers.Object(time.monotonic)
+    chance: providers.Provider[random.Random] = providers.Singleton(random.Random)
+    jitter: providers.Provider[ports.Jitter] = chance.provided.uniform
     new_token: providers.Provider[ports.NewToken] = providers.Object(secrets.token_hex)
 
 

@@ -18,10 +18,8 @@ def _announcer(adapter: RedisAnnouncer) -> ports.Announcer:
 class WithRedis(Base):
     """Redis, and who is told of changes."""
 
-    redis: providers.Provider[Redis] = providers.Singleton(
-        connect, Base.setting.redis_url, now=Base.monotonic
-    )
-    redis_server: providers.Provider[RedisServer] = providers.Singleton(RedisServer, redis, Base.monotonic)
+    redis: providers.Provider[Redis] = providers.Singleton(connect, Base.setting.redis_url, now=Base.now)
+    redis_server: providers.Provider[RedisServer] = providers.Singleton(RedisServer, redis, Base.now)
     index: providers.Provider[ports.UnreadIndex] = providers.Singleton(
         RedisUnreadIndex,
         redis_server,
