@@ -17,12 +17,14 @@ def main() -> None:
     set_clocks(float(ahead))
 
     # Only now: who imports a clock keeps it.
+    from dependency_injector import providers
+
     from adapters.websocket.http import HttpProtocol
     from entrypoints.commands import cli
-    from entrypoints.live import session
+    from entrypoints.container.api import ApiContainer
+    from entrypoints.timing import Timing
 
-    session.PING_SECONDS = float(ping)  # type: ignore[assignment]
-    session.PONG_SECONDS = float(pong)  # type: ignore[assignment]
+    ApiContainer.stream_timing.override(providers.Object(Timing(ping=float(ping), pong=float(pong))))
     HttpProtocol.head_seconds = float(head)
     HttpProtocol.unread_seconds = float(unread)
     sys.exit(cli.main(command))

@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from time import monotonic
 from typing import Any
 
 from application.letters import DeadLetter, Position
@@ -31,6 +32,25 @@ class TestClock:
 
     def advance(self, **by: float) -> None:
         self.at += timedelta(**by)
+
+
+class TestSeconds:
+    """A monotonic clock. It runs, can be put forward, and stands still where it is put."""
+
+    __test__ = False
+
+    def __init__(self) -> None:
+        self._ahead = 0.0
+        self._stands_at: float | None = None
+
+    def __call__(self) -> float:
+        return monotonic() + self._ahead if self._stands_at is None else self._stands_at
+
+    def advance(self, seconds: float) -> None:
+        self._ahead += seconds
+
+    def stand_at(self, seconds: float) -> None:
+        self._stands_at = seconds
 
 
 class CountedIds:

@@ -23,8 +23,9 @@ from entrypoints.app import create_app, state
 from entrypoints.live.sessions import Sessions
 from entrypoints.live.state import Streams
 from entrypoints.settings import Settings
+from entrypoints.timing import Timing
 from entrypoints.web.state import part_of
-from tests.build import ADA, CountedIds, TestClock, a_user
+from tests.build import ADA, CountedIds, TestClock, TestSeconds, a_user
 from tests.memory import (
     MemoryAnnouncer,
     MemoryApiKeys,
@@ -97,8 +98,8 @@ class Memory:
     """Every port in memory, with what a test turns on them."""
 
     clock: TestClock = field(default_factory=TestClock)
+    seconds: TestSeconds = field(default_factory=TestSeconds)
     ids: CountedIds = field(default_factory=CountedIds)
-    live: Hub = field(default_factory=Hub)
     queue: MemoryQueue = field(default_factory=MemoryQueue)
     keys: MemoryKeys = field(default_factory=MemoryKeys)
     tickets: MemoryTickets = field(default_factory=MemoryTickets)
@@ -109,6 +110,7 @@ class Memory:
     kafka: Idle = field(default_factory=Idle)
 
     def __post_init__(self) -> None:
+        self.live = Hub(self.clock)
         self.users = MemoryUsers(self.clock)
         self.feeds = MemoryFeeds(self.users)
         self.index = MemoryIndex(wire.render)
@@ -127,6 +129,7 @@ class Memory:
             (built.clock, self.clock),
             # A serving process collects garbage seldom; here it is how what was not closed is noticed.
             (built.tune_gc, _do_nothing),
+            (built.now, self.seconds),
             (built.new_id, self.ids),
             (built.users, self.users),
             (built.feeds, self.feeds),
@@ -156,7 +159,7 @@ def _do_nothing() -> None:
 _BUILT: dict[str, tuple[Memory, Container, Litestar]] = {}
 
 
-def on_memory(**settings: Any) -> tuple[Memory, Container, Litestar]:
+def on_memory(timing: Timing | None = None, **settings: Any) -> tuple[Memory, Container, Litestar]:
     """An application with nothing in it. Building one takes as long as ten tests, so it is used again."""
     key = repr(sorted(settings.items()))
     if key not in _BUILT:
@@ -168,6 +171,8 @@ def on_memory(**settings: Any) -> tuple[Memory, Container, Litestar]:
     container.catch_ups.reset()  # it remembers pages for a moment, of feeds that are gone now
     fresh = Revocations(container.users())
     container.revocations().__dict__ = fresh.__dict__
+    container.stream_timing.reset_override()
+    container.stream_timing.override(providers.Object(timing or Timing()))
     app.state.update(state(container))
     return _BUILT[key]
 
@@ -184,9 +189,11 @@ class Service:
 
     @classmethod
     @asynccontextmanager
-    async def run(cls, *, live: bool = False, **settings: Any) -> AsyncIterator[Self]:
+    async def run(
+        cls, *, live: bool = False, timing: Timing | None = None, **settings: Any
+    ) -> AsyncIterator[Self]:
         """Serve with one producer's key, and nobody in it; with live sockets if they are asked for."""
-        memory, container, app = on_memory(**settings)
+        memory, container, app = on_memory(timing, **settings)
         _, key = await container.create_api_key()("producer", frozenset({Scope.PUBLISH, Scope.USERS}))
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)  # type: ignore[arg-type]
         async with (
@@ -194,6 +201,11 @@ class Service:
             httpx.AsyncClient(transport=transport, base_url=f"http://{HOST}") as client,
         ):
             yield cls(app, container, memory, client, key)
+
+    async def silence(self, seconds: float) -> None:
+        """Let so much time pass after what the streams were sent last."""
+        await self.sessions._tick()
+        self.memory.seconds.advance(seconds)
 
     async def add(self, *users: UserId) -> None:
         for user in users:
@@ -313,6 +325,14 @@ class Socket:
                 if kind is None or frame["type"] == kind:
                     return frame
             assert event["type"] != "websocket.close", f"closed with {event['code']}, waiting for {kind}"
+
+    async def heard(self) -> None:
+        """Wait until the server has taken what was said."""
+        async with asyncio.timeout(5):
+            while not self.inbound.empty():  # noqa: ASYNC110 - a queue has no event for it
+                await asyncio.sleep(0)
+        for _ in range(5):  # and has done something about it
+            await asyncio.sleep(0)
 
     async def closed(self) -> int:
         """Wait until the server has closed it; return the code."""

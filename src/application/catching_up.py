@@ -2,10 +2,9 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from time import monotonic
 from typing import Generic, NamedTuple, TypeVar
 
 from application.errors import Unavailable
@@ -40,8 +39,8 @@ class CatchUps:
     asks alone waits for nobody. To be shared by the streams of one event loop.
     """
 
-    def __init__(self, feeds: FeedReplay, now: Callable[[], float] = monotonic) -> None:
-        """`now` is in seconds."""
+    def __init__(self, feeds: FeedReplay, now: Callable[[], float]) -> None:
+        """`now` is in monotonic seconds."""
         self._feeds = feeds
         self._pages = _RecentPages(now)
         self._standings = _Gathering(self._read_standings, size=STANDINGS_A_BATCH)
@@ -59,24 +58,17 @@ class CatchUps:
         found = await asyncio.gather(*(self._standings.ask(user) for user in users))
         return {user: standing for user, standing in zip(users, found, strict=True) if standing}
 
-    async def pages(self, user: UserId, after: int, at_least: Cursor) -> AsyncIterator[FeedHistory]:
-        """What changed in a feed after a version, page by page, each true when it was read.
+    async def page(self, user: UserId, after: int, at_least: Cursor) -> FeedHistory:
+        """The first page of what changed in a feed after a version. Raises UnknownUser or Unavailable.
 
         `at_least` is a position that the feed has reached and after which the caller misses nothing,
         because it follows the feed live from there: a page read for somebody else a moment ago will do
-        if it is not older. Where the last page's feed stands, the caller stands then. A page of another
-        epoch is the last. Raises UnknownUser or Unavailable.
+        if it is not older.
         """
-        while True:
-            page = await self._histories.ask(_Wanted(user, after, at_least))
-            if page is None:
-                raise UnknownUser
-            yield page
-            if not page.more or page.feed.epoch != at_least.epoch:
-                return
-            after = page.notifications[-1].version
-            # What changed since the page before has moved behind its end, so an older page lacks it.
-            at_least = page.feed.cursor
+        page = await self._histories.ask(_Wanted(user, after, at_least))
+        if page is None:
+            raise UnknownUser
+        return page
 
     async def _read_standings(self, users: Sequence[UserId]) -> Sequence[Standing | None]:
         standings = await self._feeds.standings(users)

@@ -22,10 +22,10 @@ from entrypoints.listening import authority
 from entrypoints.live import draining
 from entrypoints.live import page as stream_page
 from entrypoints.live.events import live_events
-from entrypoints.live.session import Streaming
 from entrypoints.live.sessions import Sessions
 from entrypoints.live.socket import live_socket, no_socket
 from entrypoints.live.state import Streams
+from entrypoints.live.streaming import Streaming
 from entrypoints.logs import configure
 from entrypoints.settings import Settings
 from entrypoints.web import health, problems
@@ -147,7 +147,11 @@ def _streaming(container: ApiContainer) -> Streaming:
         mark_notifications=container.mark_notifications(),
         revocations=container.revocations(),
         clock=container.clock(),
+        now=container.now(),
+        chance=container.chance(),
+        new_session_id=partial(container.new_token(), 16),
         server=container.new_token()(4),
+        timing=container.stream_timing(),
     )
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from random import uniform
 from secrets import token_hex
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -30,6 +31,7 @@ from domain.states import Mark, Rule, Status, To
 from tests import contracts
 from tests.build import ADA, BOB, LATER, NOW, TestClock, a_draft, a_user, an_id, drafts
 from tests.documents import NASTY
+from tests.paging import pages
 from tests.product import eventually
 
 NOWHERE = "postgresql+asyncpg://nobody@127.0.0.1:1/nothing"
@@ -284,12 +286,12 @@ async def test_a_thousand_streams_resume_with_few_statements(engine: AsyncEngine
         await connection.execute(add, names)
         await connection.execute("INSERT INTO feeds (user_id, epoch) SELECT id, 'e1' FROM users")
     await feeds.append([a_draft(n, user) for user in names for n in (1, 2, 3)])
-    catch_ups = CatchUps(feeds)
+    catch_ups = CatchUps(feeds, monotonic)
 
     async def resume(user: UserId) -> list[int]:
         standing = await catch_ups.standing(user)
-        pages = [page async for page in catch_ups.pages(user, 1, standing.feed.cursor)]
-        return [item.version for page in pages for item in page.notifications if item.user_id == user]
+        found = [page async for page in pages(catch_ups, user, 1, standing.feed.cursor)]
+        return [item.version for page in found for item in page.notifications if item.user_id == user]
 
     resumed = await asyncio.gather(*(resume(user) for user in names))
 
@@ -305,12 +307,12 @@ async def test_five_hundred_streams_of_one_user_resume_with_few_statements(
     await users.add(a_user(ADA), None)
     feeds = CountingFeeds(engine)
     await feeds.append(drafts(450))
-    catch_ups = CatchUps(feeds)
+    catch_ups = CatchUps(feeds, monotonic)
 
     async def resume() -> int:
         standing = await catch_ups.standing(ADA)
-        pages = [page async for page in catch_ups.pages(ADA, 0, standing.feed.cursor)]
-        return sum(len(page.notifications) for page in pages)
+        found = [page async for page in pages(catch_ups, ADA, 0, standing.feed.cursor)]
+        return sum(len(page.notifications) for page in found)
 
     assert await asyncio.gather(*(resume() for _ in range(500))) == [450] * 500
     assert len(feeds.standings_read) <= 2

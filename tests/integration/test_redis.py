@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from adapters import clock as system
 from adapters.redis.announcer import RedisAnnouncer
 from adapters.redis.idempotency import RedisIdempotencyKeys
 from adapters.redis.index import RedisUnreadIndex, application, entry
@@ -178,7 +179,7 @@ async def until(condition: Callable[[], bool], seconds: float = 20) -> None:
 
 @pytest.fixture
 async def carrier(redis_server: RedisServer, prefix: str) -> AsyncIterator[Carried]:
-    hub = Hub()
+    hub = Hub(system.now)
     announcer = RedisAnnouncer(redis_server, prefix, CAPACITY, uniform)
     async with receiving(redis_server, prefix, hub):
         yield Carried(
@@ -195,7 +196,7 @@ class TestRedisLiveFeed(contracts.LiveFeedContract):
 
     @pytest.fixture
     def live(self) -> Hub:
-        return Hub()
+        return Hub(system.now)
 
     @pytest.fixture
     def deliver(self, live: Hub) -> Callable[[Sequence[Frame]], None]:
@@ -220,7 +221,7 @@ async def test_a_batch_for_many_users_arrives_whole(carrier: Carried) -> None:
 async def test_every_process_hears_everything(
     servers: EmbeddedServers, carrier: Carried, prefix: str
 ) -> None:
-    other, elsewhere = Hub(), RedisServer(connect(servers.redis_url, now=monotonic), monotonic)
+    other, elsewhere = Hub(system.now), RedisServer(connect(servers.redis_url, now=monotonic), monotonic)
     async with receiving(elsewhere, prefix, other), following(other, ADA) as stream:
         await stream.next(0.01)
         await carrier.announcer.announce([added(1)])
@@ -234,7 +235,7 @@ async def test_every_process_hears_everything(
 async def test_a_subscription_that_stands_says_that_frames_were_missed_before(
     redis_server: RedisServer, prefix: str
 ) -> None:
-    hub = Hub()
+    hub = Hub(system.now)
     async with following(hub, ADA) as stream, receiving(redis_server, prefix, hub):
         assert (await stream.next(5)).missed
 

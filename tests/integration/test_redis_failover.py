@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
+from adapters import clock as system
 from adapters.redis.announcer import RedisAnnouncer
 from adapters.redis.idempotency import RedisIdempotencyKeys
 from adapters.redis.index import RedisUnreadIndex
@@ -193,7 +194,7 @@ async def test_after_a_failover_nobody_learns_of_the_old_primary_that_is_still_t
 async def test_after_a_failover_a_subscription_moves_although_nothing_is_written(
     pair: Pair, server: RedisServer
 ) -> None:
-    hub = Hub()
+    hub = Hub(system.now)
     async with following(hub, ADA) as stream, receiving(server, hub) as frames:
         await eventually(lambda: frames.connected, "it stands")
         await stream.next(1)
@@ -210,7 +211,7 @@ async def test_a_subscription_does_not_stay_alone_on_a_server_that_replicates(
     pair: Pair, server: RedisServer
 ) -> None:
     """Its heartbeats come back, by way of replication. What is published while that is broken would not."""
-    hub = Hub()
+    hub = Hub(system.now)
     async with receiving(server, hub) as frames:
         await eventually(lambda: frames.connected, "it stands")
         await pair.fail_over()
@@ -222,7 +223,7 @@ async def test_while_the_address_leads_to_a_replica_no_subscription_stands(
     pair: Pair, server: RedisServer
 ) -> None:
     """Each that stands has every stream compare itself with the store."""
-    hub = Hub()
+    hub = Hub(system.now)
     async with following(hub, ADA) as stream, receiving(server, hub) as frames:
         await eventually(lambda: frames.connected, "it stands")
         assert (await stream.next(1)).missed
@@ -275,7 +276,7 @@ async def _time_out(pair: Pair, server: RedisServer) -> None:
 async def test_a_server_that_closes_what_is_idle_leaves_a_subscription_alone(
     pair: Pair, server: RedisServer
 ) -> None:
-    async with receiving(server, Hub()) as frames:
+    async with receiving(server, Hub(system.now)) as frames:
         await eventually(lambda: frames.connected, "it stands")
         before = await _subscription(pair.primary)
         idle = Redis.from_url(_url(pair), client_name="idle")
@@ -453,7 +454,7 @@ async def test_why_a_login_fails_is_said_once_and_to_whoever_asks(
     server = RedisServer(connect(_url(pair, "weak:hunter2@"), now=monotonic), monotonic)
     caplog.set_level(logging.INFO)
     try:
-        async with receiving(server, Hub()):
+        async with receiving(server, Hub(system.now)):
             for _ in range(3):
                 server._away_until = 0.0
                 with pytest.raises(Unavailable, match="WRONGPASS invalid username-password pair"):
@@ -514,7 +515,7 @@ async def test_an_account_with_the_rights_that_are_documented_may_do_everything(
     server = RedisServer(connect(url, now=monotonic), monotonic)
     index = RedisUnreadIndex(server, PREFIX, CAPACITY, uniform, token_hex)
     try:
-        async with receiving(server, Hub()) as frames:
+        async with receiving(server, Hub(system.now)) as frames:
             await eventually(lambda: frames.connected, "it stands")
             for use in (_ticket, _key, _page, _announcement):
                 await use(server)
@@ -533,7 +534,7 @@ async def test_a_subscription_that_is_refused_is_said_once_and_to_whoever_asks(
 ) -> None:
     server = RedisServer(connect(await account("~*", "+@all", "resetchannels"), now=monotonic), monotonic)
     try:
-        async with receiving(server, Hub()):
+        async with receiving(server, Hub(system.now)):
             await eventually(lambda: "does not stand" in caplog.text, "it is said")
             with pytest.raises(Unavailable, match="No permissions to access a channel"):
                 await server.ping()

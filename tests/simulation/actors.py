@@ -19,7 +19,7 @@ from domain.feed import Cursor, Marked
 from domain.identifiers import NotificationId, UserId
 from domain.notification import Content
 from domain.states import Mark, Status
-from entrypoints.live.session import Hello
+from entrypoints.live.streaming import Hello
 from tests.simulation.loop import Process
 from tests.simulation.postgres import REFUSED
 from tests.simulation.processes import ApiProcess, ConsumerProcess, Service, Socket

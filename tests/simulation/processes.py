@@ -1,11 +1,9 @@
 """The processes of the service: the real use cases and adapters, on simulated servers."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from types import SimpleNamespace
 from typing import Any, TypeVar
 
 from adapters import clock
@@ -33,10 +31,10 @@ from entrypoints.consumer.holds import Holds
 from entrypoints.consumer.partitions import Partitions
 from entrypoints.consumer.watchdog import Watchdog
 from entrypoints.consumer.worker import Worker
-from entrypoints.live import frames as client_frames
-from entrypoints.live import pace, session, sessions
-from entrypoints.live.session import Hello, Session, Streaming
+from entrypoints.live.session import Session
 from entrypoints.live.sessions import Sessions
+from entrypoints.live.streaming import Hello, Streaming
+from entrypoints.timing import Timing
 from tests.simulation.kafka import DEAD_LETTERS, SESSION_SECONDS, TOPIC, Consumer, Kafka, Producer, read
 from tests.simulation.loop import Process
 from tests.simulation.postgres import Postgres, SimulatedFeeds, SimulatedUsers
@@ -227,7 +225,7 @@ class ApiProcess(ServiceProcess):
         super().__init__(service, name)
         world, parts = self.world, service.parts
         self.queue = KafkaQueue("simulated", TOPIC, world.loop.time, producer=self.producer)
-        self.hub = parts.hub()
+        self.hub = parts.hub(world.clock)
         wired: dict[str, Any] = {
             "users": SimulatedUsers(service.postgres),
             "queue": self.queue,
@@ -253,7 +251,11 @@ class ApiProcess(ServiceProcess):
             mark_notifications=self.mark_notifications,
             revocations=Revocations(SimulatedUsers(service.postgres)),  # type: ignore[arg-type] # never asked
             clock=world.clock,
+            now=world.loop.time,
+            chance=world.service_chance,
+            new_session_id=lambda: f"{world.service_chance.getrandbits(128):032x}",
             server=name,
+            timing=Timing(),
         )
         frames = RedisLiveFrames(
             self.redis_server,
@@ -411,27 +413,3 @@ class ServerEnd:
             for text in self._waiting:
                 self._socket.outbound.put_nowait(text)
         self._waiting.clear()
-
-
-@contextmanager
-def simulated(world: World) -> Iterator[None]:
-    """Have the modules of the live streams take time and chance from the simulation."""
-    chosen = world.service_chance
-    secrets = SimpleNamespace(token_hex=world.new_token)
-    patches: Sequence[tuple[Any, str, Any]] = [
-        (session, "secrets", secrets),
-        (session, "monotonic", world.loop.time),
-        (session, "random", chosen),
-        (sessions, "monotonic", world.loop.time),
-        (sessions, "random", chosen),
-        (pace, "monotonic", world.loop.time),
-        (client_frames, "random", chosen),
-    ]
-    before = [(module, name, getattr(module, name)) for module, name, _ in patches]
-    for module, name, value in patches:
-        setattr(module, name, value)
-    try:
-        yield
-    finally:
-        for module, name, value in before:
-            setattr(module, name, value)

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from adapters import clock as system
 from adapters.redis.announcer import RedisAnnouncer
 from adapters.redis.idempotency import RedisIdempotencyKeys
 from adapters.redis.index import RedisUnreadIndex, application, entry
@@ -75,7 +76,7 @@ class Carried:
 class TestSimulatedAnnouncer(contracts.AnnouncerContract):
     @pytest.fixture
     async def carrier(self, redis: Redis, server: RedisServer) -> AsyncIterator[contracts.Carrier]:
-        hub = Hub()
+        hub = Hub(system.now)
         frames = RedisLiveFrames(
             server, PREFIX, deliver=hub.deliver, lost=hub.lost, now=monotonic, new_token=token_hex
         )

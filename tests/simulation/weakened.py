@@ -9,13 +9,17 @@ from adapters.redis.announcer import RedisAnnouncer
 from adapters.redis.server import RedisServer
 from adapters.websocket.hub import Hub
 from application.delivery import Stored, StoreNotifications
+from application.following import LIVE, PASS_ON, Following
+from application.following_actions import Action
 from application.inbox import MarkNotifications
+from application.ports import Connection
 from application.records import Batch, NotRead, Part
 from application.streams import Frame
 from domain.feed import FeedChange, Marked
 from entrypoints.consumer.partitions import Partitions
 from entrypoints.live.session import Session
 from entrypoints.live.sessions import Sessions
+from entrypoints.live.streaming import Hello, Streaming
 from tests.simulation.processes import Parts
 from tests.simulation.redis import Rules
 
@@ -64,9 +68,19 @@ class SilentOnNoChange(MarkNotifications):
 class LatestWins(Session):
     """Passes on whatever is newer, also if something is missing before it."""
 
-    def take(self, frame: Frame) -> None:
-        if not self._behind and frame.version > self._version and frame.text:
-            self._pass_on(frame)
+    def __init__(self, streaming: Streaming, hello: Hello, connection: Connection) -> None:
+        super().__init__(streaming, hello, connection)
+        self.following = PassesOnWhateverIsNewer(hello.cursor, auto=hello.auto, now=streaming.now)
+
+
+class PassesOnWhateverIsNewer(Following):
+    """Does not look at what a frame follows."""
+
+    def take(self, frame: Frame) -> Sequence[Action]:
+        if self.state is not LIVE or frame.version <= self._version or not frame.text:
+            return ()
+        self._version = frame.version
+        return PASS_ON
 
 
 class NeverCompares(Sessions):

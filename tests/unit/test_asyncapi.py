@@ -17,10 +17,11 @@ import pytest
 from domain.notification import Draft, Notification
 from domain.states import Mark
 from entrypoints.commands import cli
-from entrypoints.live import frames, session
+from entrypoints.live import frames
 from entrypoints.live.asyncapi import CLIENT_FRAMES, SERVER_FRAMES, document, tag
 from entrypoints.live.examples import EXAMPLES
 from entrypoints.live.protocol import CLOSE_CODES
+from entrypoints.timing import Timing
 from entrypoints.web.schemas import NotificationBody
 from tests.build import ADA, a_draft, an_id, drafts
 from tests.states import effect_of, time_of
@@ -142,7 +143,7 @@ async def service() -> AsyncIterator[Service]:
         yield service
 
 
-async def hear_everything(service: Service, monkeypatch: pytest.MonkeyPatch) -> dict[str, list[Json]]:
+async def hear_everything(service: Service) -> dict[str, list[Json]]:
     """Have the service say every kind of frame."""
     listener = Listener()
     full: Json = {
@@ -176,8 +177,9 @@ async def hear_everything(service: Service, monkeypatch: pytest.MonkeyPatch) -> 
     for position, last in ((f"{epoch}.0", "replayed"), ("other.1", "reset"), (f"{epoch}.99999", "reset")):
         async with service.socket(headers=service.bearer(), query=f"cursor={position}") as socket:
             await listener.until(socket, last)
-    monkeypatch.setattr(session, "PING_SECONDS", 1)
     async with service.socket(headers=service.bearer()) as socket:
+        await listener.until(socket, "welcome")
+        await service.silence(Timing().ping)
         await listener.until(socket, "ping")
         service.memory.clock.advance(hours=2)
         await deliver(service, drafts(1, first=9))
@@ -187,10 +189,8 @@ async def hear_everything(service: Service, monkeypatch: pytest.MonkeyPatch) -> 
     return listener.heard
 
 
-async def test_every_frame_that_is_sent_is_the_one_described(
-    service: Service, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    heard = await hear_everything(service, monkeypatch)
+async def test_every_frame_that_is_sent_is_the_one_described(service: Service) -> None:
+    heard = await hear_everything(service)
 
     assert set(heard) == SERVER_TAGS
     for frame in (frame for kind in heard.values() for frame in kind):

@@ -26,6 +26,7 @@ from domain.identifiers import UserId
 from domain.states import Mark
 from tests.build import ADA, BOB, LATER, a_draft, a_user, an_id, drafts
 from tests.memory import MemoryFeeds, MemoryUsers
+from tests.paging import pages
 
 NOBODY = UserId("nobody")
 
@@ -127,7 +128,7 @@ async def position(feeds: WatchedFeeds, user: UserId = ADA) -> Cursor:
 
 
 async def caught_up(catch_ups: CatchUps, user: UserId, after: int, at_least: Cursor) -> Sequence[FeedHistory]:
-    return [page async for page in catch_ups.pages(user, after, at_least)]
+    return [page async for page in pages(catch_ups, user, after, at_least)]
 
 
 def versions(pages: Sequence[FeedHistory]) -> list[int]:

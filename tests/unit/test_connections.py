@@ -1,6 +1,7 @@
 """What stands between a session and the bytes on a socket."""
 
 import asyncio
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -52,7 +53,7 @@ class Wire:
         self.full_after: int | None = None
         self.inbox = Inbox()
         self.receive = self.inbox.get
-        self.line = TransportConnection(self)  # type: ignore[arg-type]
+        self.line = TransportConnection(self, monotonic)  # type: ignore[arg-type]
 
     def write(self, data: bytes) -> None:
         if self.gone:
@@ -99,7 +100,7 @@ async def test_what_the_transport_does_not_take_waits_and_keeps_its_order() -> N
 
 async def test_what_one_turn_of_the_loop_leaves_goes_out_together() -> None:
     wire = Wire()
-    other = TransportConnection(wire)  # type: ignore[arg-type]
+    other = TransportConnection(wire, monotonic)  # type: ignore[arg-type]
     for text in "abc":
         wire.line.send(text)
         other.send(text)
@@ -218,7 +219,7 @@ async def test_waiting_for_one_who_has_gone_ends() -> None:
 async def test_a_socket_that_was_full_before_it_became_a_stream_is_known_to_be() -> None:
     wire = Wire()
     wire.writable.clear()
-    wire.line = TransportConnection(wire)  # type: ignore[arg-type]
+    wire.line = TransportConnection(wire, monotonic)  # type: ignore[arg-type]
     wire.line.send("a")
 
     assert wire.written == []
@@ -290,7 +291,7 @@ class Peer:
         self.sent.append(event)
 
     def connect(self, scope: Any | None = None) -> Connection:
-        return connect(scope or {"extensions": {}}, self.said.get, self.send)
+        return connect(scope or {"extensions": {}}, self.said.get, self.send, now=monotonic)
 
 
 async def test_without_a_transport_of_ours_it_goes_the_way_of_asgi() -> None:

@@ -12,10 +12,10 @@ import pytest
 from domain.identifiers import UserId
 from entrypoints import lifespan
 from entrypoints.commands import cli, draining
-from entrypoints.live import sessions
 from entrypoints.live.session import Session
 from entrypoints.live.sessions import Sessions
 from entrypoints.settings import Settings
+from entrypoints.timing import Timing
 from tests.build import ADA, BOB, drafts
 from tests.unit.test_live import deliver
 from tests.wiring import SECRET, Service, Socket
@@ -23,14 +23,9 @@ from tests.wiring import SECRET, Service, Socket
 LONG = 3_600.0
 
 
-@pytest.fixture(autouse=True)
-def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sessions, "_DRAIN_STEP_SECONDS", 0.001)
-
-
 @pytest.fixture
 async def service() -> AsyncIterator[Service]:
-    async with Service.run(live=True) as service:
+    async with Service.run(live=True, timing=Timing(drain_step=0.001)) as service:
         await service.add(ADA, BOB)
         yield service
 

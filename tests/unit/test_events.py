@@ -2,31 +2,31 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
 
-from adapters.websocket import asgi
+from adapters.websocket.events import EventsConnection
 from application.streams import Frame
 from common import metrics
 from domain.identifiers import NotificationId, UserId
 from domain.notification import Draft
 from domain.states import Mark
-from entrypoints.live import session, sessions
+from entrypoints.live.state import Streams
+from entrypoints.timing import Timing
+from entrypoints.web.state import application_state, part_of
 from tests.build import ADA, BOB, an_id, drafts
 from tests.wiring import HOST, Events, Json, Service
 
 GHOST = UserId("ghost")
-
-
-@pytest.fixture(autouse=True)
-def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sessions, "TICK_SECONDS", 0.01)
+TIMING = Timing(tick=0.01)
 
 
 @pytest.fixture
 async def service() -> AsyncIterator[Service]:
-    async with Service.run(live=True) as service:
+    async with Service.run(live=True, timing=TIMING) as service:
         await service.add(ADA, BOB)
         yield service
 
@@ -250,14 +250,11 @@ async def test_a_websocket_finds_nothing_there(service: Service) -> None:
 # --- its life and its end ---
 
 
-async def test_silence_is_broken_by_a_comment_that_nobody_answers(
-    service: Service, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_silence_is_broken_by_a_comment_that_nobody_answers(service: Service) -> None:
     async with service.events(headers=service.bearer()) as events:
         await events.frame("welcome")
-        monkeypatch.setattr(session, "PING_SECONDS", 0.02)
-        monkeypatch.setattr(session, "PONG_SECONDS", 0.02)
         for _ in range(5):
+            await service.silence(TIMING.ping)
             event = await events.event()
             assert event is not None
             assert (event.data, event.id) == ("", None)
@@ -333,16 +330,22 @@ async def test_who_reads_too_slowly_is_told_to_resume(service: Service) -> None:
         assert await ends(events, 4002) is not None
 
 
-async def test_who_takes_nothing_is_cut_off(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session, "SEND_SECONDS", 0.02)
-    monkeypatch.setattr(asgi, "_CLOSE_SECONDS", 0.02)
+class ImpatientConnection(EventsConnection):
+    close_seconds = 0.02
+
+
+async def test_who_takes_nothing_is_cut_off(service: Service) -> None:
+    connect = partial(ImpatientConnection, now=service.memory.seconds)
+    streams = replace(part_of(service.app, Streams), connect_events=connect)
+    service.app.state.update(application_state(streams))
     before = metrics.CLOSES.labels(4002)._value.get()
     async with service.events(headers=service.bearer()) as events:
         await events.frame("welcome")
         events.taking.clear()
         await deliver(service, drafts(1))
         async with asyncio.timeout(5):
-            while len(service.sessions):  # noqa: ASYNC110 - what it waits for has no event
+            while len(service.sessions):
                 await asyncio.sleep(0.01)
+                service.memory.seconds.advance(TIMING.send)
 
     assert metrics.CLOSES.labels(4002)._value.get() == before + 1

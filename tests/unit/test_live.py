@@ -8,28 +8,24 @@ from typing import Any
 
 import pytest
 
-from adapters.websocket import asgi
 from application.streams import Frame
 from common import metrics
 from domain.feed import Feed, Settled
 from domain.identifiers import NotificationId, UserId
 from domain.notification import Draft
 from domain.states import Mark
-from entrypoints.live import pace, session, sessions
+from entrypoints.live.sessions import Sessions
+from entrypoints.timing import Timing
 from tests.build import ADA, BOB, NOW, a_draft, an_id, drafts
 from tests.wiring import HOST, Json, Service, Socket
 
 GHOST = UserId("ghost")
-
-
-@pytest.fixture(autouse=True)
-def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sessions, "TICK_SECONDS", 0.01)
+TIMING = Timing(tick=0.01)
 
 
 @pytest.fixture
 async def service() -> AsyncIterator[Service]:
-    async with Service.run(live=True) as service:
+    async with Service.run(live=True, timing=TIMING) as service:
         await service.add(ADA, BOB)
         yield service
 
@@ -606,53 +602,49 @@ async def test_a_busy_session_ends_with_its_token_too(service: Service) -> None:
         assert await socket.closed() == 4004
 
 
-async def test_silence_is_broken_by_a_ping_and_a_pong_keeps_the_session(
-    service: Service, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(session, "PONG_SECONDS", 0.2)
+async def test_silence_is_broken_by_a_ping_and_a_pong_keeps_the_session(service: Service) -> None:
     async with service.socket(headers=service.bearer()) as socket:
         await socket.frame("welcome")
-        monkeypatch.setattr(session, "PING_SECONDS", 0.02)
         for _ in range(3):
+            await service.silence(TIMING.ping)
             assert await socket.frame() == {"type": "ping"}
+            service.memory.seconds.advance(TIMING.pong - 1)
             socket.send(type="pong")
+            await socket.heard()
+            service.memory.seconds.advance(1)
 
 
-async def test_a_ping_is_due_so_long_after_what_was_sent_last(
-    service: Service, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_ping_is_due_so_long_after_what_was_sent_last(service: Service) -> None:
     """Not so long after the connection began: a client counts from what it received."""
-    now = [1_000.0]
-    for module in (session, sessions, pace):
-        monkeypatch.setattr(module, "monotonic", lambda: now[0])
+    seconds = service.memory.seconds
+    seconds.stand_at(1_000.0)
     async with service.socket(headers=service.bearer()) as socket:
         await socket.frame("welcome")
-        open_: sessions.Sessions = service.sessions
+        open_: Sessions = service.sessions
 
         async def tick(at: float) -> None:
-            now[0] = at
+            seconds.stand_at(at)
             await open_._tick()
 
-        socket.send(type="read", ids=[], ref="sent before 1010")
+        seconds.stand_at(1_010)
+        socket.send(type="read", ids=[], ref="sent at 1010")
         await socket.frame("ok")
         await tick(1_010)
-        await tick(1_010 + session.PING_SECONDS - 1)
+        await tick(1_010 + TIMING.ping - 1)
         socket.send(type="read", ids=[], ref="no ping came before")
         assert await socket.frame() == {"type": "ok", "ref": "no ping came before", "changed": 0}
         await tick(1_035)
-        await tick(1_035 + session.PING_SECONDS)
+        await tick(1_035 + TIMING.ping)
 
         assert await socket.frame() == {"type": "ping"}
 
 
-async def test_one_who_does_not_answer_pings_is_gone(
-    service: Service, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(session, "PONG_SECONDS", 0.02)
+async def test_one_who_does_not_answer_pings_is_gone(service: Service) -> None:
     async with service.socket(headers=service.bearer()) as socket:
         await socket.frame("welcome")
-        monkeypatch.setattr(session, "PING_SECONDS", 0.02)
+        await service.silence(TIMING.ping)
         await socket.frame("ping")
+        service.memory.seconds.advance(TIMING.pong)
 
         bye, code = await farewell(socket)
 
@@ -672,19 +664,16 @@ async def test_a_slow_reader_is_told_to_resume(service: Service) -> None:
     assert (code, bye["resume"]) == (4002, True)
 
 
-async def test_one_whose_network_takes_nothing_is_a_slow_reader(
-    service: Service, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(session, "SEND_SECONDS", 0.02)
-    monkeypatch.setattr(asgi, "_CLOSE_SECONDS", 0.02)
+async def test_one_whose_network_takes_nothing_is_a_slow_reader(service: Service) -> None:
     before = metrics.CLOSES.labels(4002)._value.get()
     async with service.socket(headers=service.bearer()) as socket:
         await socket.frame("welcome")
         socket.stuck = True
         await deliver(service, drafts(1))
         async with asyncio.timeout(5):
-            while service.memory.live._followers:  # noqa: ASYNC110 - what it waits for has no event
+            while service.memory.live._followers:
                 await asyncio.sleep(0.01)
+                service.memory.seconds.advance(TIMING.send)
 
     assert metrics.CLOSES.labels(4002)._value.get() == before + 1
 

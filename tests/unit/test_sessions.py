@@ -11,28 +11,34 @@ import pytest
 
 from application.errors import Unavailable
 from application.feeds import Standing
+from application.following import EARLY_FRAMES, GIVE_UP_SECONDS
 from application.streams import Frame
 from common import metrics
 from domain.identifiers import UserId
 from domain.states import Mark
-from entrypoints.live import frames, pace, session, sessions
+from entrypoints.live import frames
 from entrypoints.live.sessions import Full, Sessions
+from entrypoints.timing import Timing
 from tests.build import ADA, BOB, a_draft, an_id, drafts
 from tests.wiring import Json, Service, Socket, change_frame
 
 FAR = 600.0
+TIMING = Timing(tick=0.01, drain_step=0.01, on_its_way=0.01)
 
 
-@pytest.fixture(autouse=True)
-def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sessions, "TICK_SECONDS", 0.01)
-    monkeypatch.setattr(sessions, "_DRAIN_STEP_SECONDS", 0.01)
-    monkeypatch.setattr(sessions, "_ON_ITS_WAY_SECONDS", 0.01)
+def timed(**changes: float) -> pytest.MarkDecorator:
+    """A service with other times."""
+    return pytest.mark.parametrize("timing", [replace(TIMING, **changes)], ids=[str(changes)])
 
 
 @pytest.fixture
-async def service() -> AsyncIterator[Service]:
-    async with Service.run(live=True) as service:
+def timing() -> Timing:
+    return TIMING
+
+
+@pytest.fixture
+async def service(timing: Timing) -> AsyncIterator[Service]:
+    async with Service.run(live=True, timing=timing) as service:
         await service.add(ADA, BOB)
         yield service
 
@@ -70,12 +76,9 @@ async def farewell(socket: Socket) -> tuple[Json, int]:
 # --- a frame that comes too early -------------------------------------------------------------------------
 
 
+@timed(tick=FAR)
 class TestHoles:
-    @pytest.fixture(autouse=True)
-    def _patient(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Nothing is filled but by a hole that stays: comparing positions would make up for it."""
-        monkeypatch.setattr(session, "HOLE_SECONDS", FAR)
-        monkeypatch.setattr(sessions, "TICK_SECONDS", FAR)
+    """Nothing is filled but by a hole that stays: comparing positions would make up for it."""
 
     async def test_frames_in_another_order_are_put_in_order(self, service: Service) -> None:
         async with service.socket(headers=service.bearer()) as socket:
@@ -100,10 +103,7 @@ class TestHoles:
         assert [frame["items"][0]["version"] for frame in found] == [1, 2, 3]
         assert value(metrics.DUPLICATES) == before + 2
 
-    async def test_a_hole_that_stays_is_filled_from_the_store(
-        self, service: Service, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(session, "HOLE_SECONDS", 0.0)
+    async def test_a_hole_that_stays_is_filled_from_the_store(self, service: Service) -> None:
         before = value(metrics.GAPS)
         async with service.socket(headers=service.bearer()) as socket:
             await socket.frame("welcome")
@@ -116,24 +116,17 @@ class TestHoles:
         assert end["type"] == "replayed"
         assert value(metrics.GAPS) == before + 1
 
-    async def test_more_than_can_be_kept_is_read_from_the_store(
-        self, service: Service, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(session, "HOLE_SECONDS", 0.05)
-        monkeypatch.setattr(session, "_EARLY_FRAMES", 4)
+    async def test_more_than_can_be_kept_is_read_from_the_store(self, service: Service) -> None:
+        count = EARLY_FRAMES + 10
         async with service.socket(headers=service.bearer()) as socket:
             await socket.frame("welcome")
-            one, *later = await deliver(service, *range(1, 12))
-            service.memory.live.deliver([*later, one])
-            first = await socket.frame()
-            versions = [item["version"] for item in first["items"]]
-            while len(versions) < 11:
-                frame = await socket.frame("notifications")
-                versions += [item["version"] for item in frame["items"]]
+            _, *later = await deliver(service, *range(1, count + 1))
+            service.memory.live.deliver(later)
+            versions: list[int] = []
+            while len(versions) < count:
+                versions += [item["version"] for item in (await socket.frame("notifications"))["items"]]
 
-        assert versions == list(range(1, 12))
-        assert "replay" not in first
-        assert frame["replay"] is True
+        assert versions == list(range(1, count + 1))
 
     async def test_frames_kept_from_another_life_of_the_feed_are_not_passed_on(
         self, service: Service
@@ -225,14 +218,12 @@ async def test_while_the_store_is_away_a_stream_waits_and_then_goes_on(
         assert [item["version"] for item in (await socket.frame("notifications"))["items"]] == [1]
 
 
-async def test_a_store_that_stays_away_costs_the_position(
-    service: Service, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(session, "_GIVE_UP_SECONDS", -1.0)
+async def test_a_store_that_stays_away_costs_the_position(service: Service) -> None:
     async with service.socket(headers=service.bearer()) as socket:
         await socket.frame("welcome")
         service.memory.feeds.away = True
         service.memory.live.lost()
+        service.memory.seconds.advance(GIVE_UP_SECONDS)
 
         bye, code = await farewell(socket)
 
@@ -308,33 +299,28 @@ async def test_more_at_once_than_a_frame_takes_is_read_by_whoever_follows(servic
 # --- silence --------------------------------------------------------------------------------------------
 
 
-async def test_a_client_that_is_sent_much_and_says_nothing_is_asked_too(
-    service: Service, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    now = [1_000.0]
-    for module in (session, sessions, pace):
-        monkeypatch.setattr(module, "monotonic", lambda: now[0])
-    monkeypatch.setattr(sessions, "TICK_SECONDS", FAR)
+@timed(tick=FAR)
+async def test_a_client_that_is_sent_much_and_says_nothing_is_asked_too(service: Service) -> None:
+    count = 2 * int(TIMING.ping)
+    service.memory.seconds.stand_at(1_000)
     async with service.socket(headers=service.bearer()) as socket:
         await socket.frame("welcome")
         kinds: list[str] = []
-        for number in range(1, 2 * session.PING_SECONDS + 1):
+        for number in range(1, count + 1):
             service.memory.live.deliver(await deliver(service, number))
             kinds.append((await socket.frame())["type"])
-            now[0] += 1
+            service.memory.seconds.stand_at(1_000 + number)
             await of(service)._tick()
         kinds.append((await socket.frame())["type"])
 
-    assert kinds == ["notifications"] * 2 * session.PING_SECONDS + ["ping"]
+    assert kinds == ["notifications"] * count + ["ping"]
 
 
 # --- positions ------------------------------------------------------------------------------------------
 
 
-async def test_a_stream_that_was_told_of_nothing_finds_out_by_comparing(
-    service: Service, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sessions, "CHECK_SECONDS", 0.02)
+@timed(check=0.02)
+async def test_a_stream_that_was_told_of_nothing_finds_out_by_comparing(service: Service) -> None:
     before = value(metrics.POSITION_MISSES)
     async with (
         service.socket(headers=service.bearer()) as socket,
@@ -351,11 +337,10 @@ async def test_a_stream_that_was_told_of_nothing_finds_out_by_comparing(
     assert value(metrics.POSITION_MISSES) == before + 1
 
 
+@timed(check=FAR, uncarried_check=0.02)
 async def test_without_a_carrier_positions_are_compared_more_often(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sessions, "CHECK_SECONDS", FAR)
-    monkeypatch.setattr(sessions, "_UNCARRIED_CHECK_SECONDS", 0.02)
     async with service.socket(headers=service.bearer()) as socket:
         await socket.frame("welcome")
         of(service)._round.clear()
@@ -365,11 +350,11 @@ async def test_without_a_carrier_positions_are_compared_more_often(
         assert [item["version"] for item in (await socket.frame())["items"]] == [1]
 
 
+@timed(check=0.02, on_its_way=FAR)  # one of the two at a time
 async def test_those_that_are_late_do_not_keep_others_from_being_compared(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What may be on its way to one is waited for while the next ones are looked at."""
-    monkeypatch.setattr(sessions, "_ON_ITS_WAY_SECONDS", FAR)
     compared: set[UserId] = set()
     standings = of(service).streaming.catch_ups.standings
 
@@ -386,18 +371,14 @@ async def test_those_that_are_late_do_not_keep_others_from_being_compared(
         await other.frame("welcome")
         for number, user in ((1, ADA), (2, BOB)):
             await service.memory.feeds.append([a_draft(number, user)])
-        monkeypatch.setattr(sessions, "CHECK_SECONDS", 0.02)  # one of the two at a time
-        of(service)._round.clear()
+        compared.clear()
 
         await until(lambda: compared == {ADA, BOB})
 
 
-async def test_those_that_have_left_do_not_keep_others_from_being_compared(
-    service: Service, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@timed(tick=FAR, check=8 * FAR)
+async def test_those_that_have_left_do_not_keep_others_from_being_compared(service: Service) -> None:
     """However many they were when the round began."""
-    monkeypatch.setattr(sessions, "TICK_SECONDS", FAR)
-    monkeypatch.setattr(sessions, "CHECK_SECONDS", 8 * FAR)
     async with service.socket(headers=service.bearer()) as stays:
         await stays.frame("welcome")
         async with contextlib_sockets(service, 8):
@@ -409,10 +390,10 @@ async def test_those_that_have_left_do_not_keep_others_from_being_compared(
         assert compared in of(service)._open
 
 
+@timed(check=0.02)
 async def test_comparing_without_the_store_is_no_error(
-    service: Service, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    service: Service, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(sessions, "CHECK_SECONDS", 0.02)
     async with service.socket(headers=service.bearer()) as socket:
         await socket.frame("welcome")
         service.memory.feeds.away = True
@@ -469,11 +450,8 @@ async def test_a_path_for_sockets_says_so_over_http(service: Service) -> None:
     assert answer.headers["upgrade"] == "websocket"
 
 
-async def test_one_who_says_too_much_is_told_to_come_back_later(
-    service: Service, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(session, "_COMMANDS_AT_ONCE", 5.0)
-    monkeypatch.setattr(session, "_COMMANDS_A_SECOND", 0.0)
+@timed(commands_at_once=5, commands_a_second=0)
+async def test_one_who_says_too_much_is_told_to_come_back_later(service: Service) -> None:
     async with service.socket(headers=service.bearer()) as socket:
         await socket.frame("welcome")
         for number in range(6):
@@ -554,19 +532,18 @@ class TestDrain:
         assert len({bye["retry_ms"] for bye, _ in byes}) > 6
         assert all(0 <= bye["retry_ms"] <= 3_000 and bye["resume"] for bye, _ in byes)
 
-    async def test_they_do_not_end_at_once(self, service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(sessions, "_DRAINED_A_SECOND", 1.0)
-        now = [0.0]
-        monkeypatch.setattr(sessions, "monotonic", lambda: now[0])
+    @timed(drained_a_second=1, tick=FAR)
+    async def test_they_do_not_end_at_once(self, service: Service) -> None:
+        service.memory.seconds.stand_at(0)
         async with contextlib_sockets(service, 10) as sockets:
             draining = of(service).drain(FAR)
             for _ in range(5):  # it has looked at the clock
                 await asyncio.sleep(0)
             for seconds in range(1, 11):
-                now[0] = seconds
+                service.memory.seconds.stand_at(seconds)
                 await until(lambda left=10 - seconds: open_(service) <= left)
                 assert open_(service) == 10 - seconds
-            now[0] += 60
+            service.memory.seconds.stand_at(70)
             for socket in sockets:
                 await socket.closed()
             draining.cancel()

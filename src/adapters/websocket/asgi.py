@@ -4,20 +4,28 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Awaitable, Callable
-from time import monotonic
 from typing import Any
 
 from adapters.websocket.bounds import check_room
 from application.streams import Lagging
 
-# How long a client may take to read the last frames and the close.
-_CLOSE_SECONDS = 30.0
+CLOSE_SECONDS = 30.0
+"""How long a client may take to read the last frames and the close."""
 
 
 class AsgiConnection(ABC):
     """What the Connections of WebSockets and of event streams have in common."""
 
-    def __init__(self, receive: Callable[[], Awaitable[Any]], send: Callable[[Any], Awaitable[None]]) -> None:
+    close_seconds = CLOSE_SECONDS
+
+    def __init__(
+        self,
+        receive: Callable[[], Awaitable[Any]],
+        send: Callable[[Any], Awaitable[None]],
+        now: Callable[[], float],
+    ) -> None:
+        """`now` is in monotonic seconds."""
+        self._now = now
         self._receive = receive
         self._send = send
         self._waiting: deque[tuple[Any, int]] = deque()
@@ -70,7 +78,7 @@ class AsgiConnection(ABC):
             self._bytes = 0
         self._put(self._event(bye, ""), len(bye))
         self._put(self._end_event(code, reason), 0)
-        asyncio.get_running_loop().call_later(_CLOSE_SECONDS, self._cut_off)
+        asyncio.get_running_loop().call_later(self.close_seconds, self._cut_off)
 
     @abstractmethod
     def _event(self, text: str, cursor: str) -> Any:
@@ -99,7 +107,7 @@ class AsgiConnection(ABC):
         try:
             while self._waiting:
                 event, size = self._waiting.popleft()
-                self.stalled_since = monotonic()
+                self.stalled_since = self._now()
                 await self._send(event)
                 self.stalled_since = 0.0
                 self._bytes = max(0, self._bytes - size)

@@ -1,5 +1,6 @@
 """How a live socket is written to: through its transport where the server lets us, else as ASGI has it."""
 
+from collections.abc import Callable
 from typing import Any
 
 from adapters.websocket.asgi import SocketConnection
@@ -7,7 +8,7 @@ from adapters.websocket.protocol import EXTENSION, StreamProtocol
 from application.ports import Connection
 
 
-def connect(scope: Any, receive: Any, send: Any) -> Connection:
-    """The connection of a WebSocket that has been accepted."""
+def connect(scope: Any, receive: Any, send: Any, *, now: Callable[[], float]) -> Connection:
+    """The connection of a WebSocket that has been accepted; `now` is in monotonic seconds."""
     protocol: StreamProtocol | None = (scope.get("extensions") or {}).get(EXTENSION)
-    return SocketConnection(receive, send) if protocol is None else protocol.connection()
+    return SocketConnection(receive, send, now) if protocol is None else protocol.connection(now)

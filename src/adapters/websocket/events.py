@@ -3,6 +3,7 @@
 The format is that of WHATWG HTML, section 9.2. A frame is JSON without a raw line break, so it is one `data`.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -28,8 +29,8 @@ _decode_bye = msgspec.json.Decoder(_Bye).decode
 class EventsConnection(AsgiConnection):
     """The Connection of a GET. The answer begins with the first frame: until then it can be another one."""
 
-    def __init__(self, scope: Any, receive: Any, send: Any) -> None:
-        super().__init__(receive, send)
+    def __init__(self, scope: Any, receive: Any, send: Any, *, now: Callable[[], float]) -> None:
+        super().__init__(receive, send, now)
         self.refused = ""
         self._begun = False
         self._abort = (scope.get("extensions") or {}).get(ABORT)

@@ -3,6 +3,7 @@
 import asyncio
 import email.utils
 import logging
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
@@ -69,10 +70,10 @@ class StreamProtocol(WebSocketsSansIOProtocol):
             extensions: Any = self.scope["extensions"]
             extensions[EXTENSION] = self
 
-    def connection(self) -> TransportConnection:
+    def connection(self, now: Callable[[], float]) -> TransportConnection:
         """The live connection on this socket, which has been accepted: its request has served."""
         del self.request, self.response
-        self._connection = TransportConnection(self)
+        self._connection = TransportConnection(self, now)
         return self._connection
 
     @property

@@ -8,7 +8,7 @@ out in one.
 import asyncio
 import struct
 from collections import deque
-from time import monotonic
+from collections.abc import Callable
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
@@ -49,6 +49,7 @@ class TransportConnection:
     __slots__ = (
         "_bytes",
         "_flowing",
+        "_now",
         "_outgoing",
         "_protocol",
         "_ready",
@@ -57,7 +58,9 @@ class TransportConnection:
         "stalled_since",
     )
 
-    def __init__(self, protocol: Socket) -> None:
+    def __init__(self, protocol: Socket, now: Callable[[], float]) -> None:
+        """`now` is in monotonic seconds."""
+        self._now = now
         self._protocol = protocol
         self._transport = protocol.transport
         self._outgoing = _outgoing(protocol.loop)
@@ -121,7 +124,7 @@ class TransportConnection:
 
     def pause(self) -> None:
         """The transport has more than enough to write."""
-        self.stalled_since = monotonic()
+        self.stalled_since = self._now()
 
     def resume(self) -> None:
         """The transport takes more."""

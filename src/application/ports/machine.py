@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import datetime
+from random import Random  # noqa: TID251 - as a type
 from typing import TypeAlias
 
 from application.pages import Rendered
@@ -12,6 +13,8 @@ Clock: TypeAlias = Callable[[], datetime]
 """The time, in UTC. It may be set back."""
 Monotonic: TypeAlias = Callable[[], float]
 """Seconds that never go back. Only differences mean something."""
+Chance: TypeAlias = Random
+"""Random numbers of every kind."""
 Jitter: TypeAlias = Callable[[float, float], float]
 """A random number between two bounds."""
 NewToken: TypeAlias = Callable[[int], str]

@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Callable
+from functools import partial
 
 from dependency_injector import providers
 
@@ -37,6 +38,7 @@ from entrypoints.container.parts.redis import WithRedis
 from entrypoints.container.parts.server import WithServer
 from entrypoints.container.parts.signup import WithSignup
 from entrypoints.container.parts.tokens import WithTokens
+from entrypoints.timing import Timing
 
 # These adapters are more than their port: the process also runs or stops them. Here they are only the port.
 
@@ -57,6 +59,7 @@ class ApiContainer(AccountsContainer, WithSignup, WithRedis, WithTokens, WithSer
     redis_server, index, announcer = WithRedis.redis_server, WithRedis.index, WithRedis.announcer
     passwords, forms, tokens = WithSignup.passwords, WithSignup.forms, WithTokens.tokens
 
+    now, chance, new_token = AccountsContainer.now, AccountsContainer.chance, AccountsContainer.new_token
     new_id: providers.Provider[ports.NewId] = providers.Singleton(system.NotificationIds)
     render: providers.Provider[ports.Render] = providers.Object(wire.render)
 
@@ -70,12 +73,12 @@ class ApiContainer(AccountsContainer, WithSignup, WithRedis, WithTokens, WithSer
 
     # --- Kafka ---
     kafka_queue: providers.Provider[KafkaQueue] = providers.Singleton(
-        KafkaQueue, setting.kafka_bootstrap, setting.kafka_topic, AccountsContainer.now
+        KafkaQueue, setting.kafka_bootstrap, setting.kafka_topic, now
     )
     queue: providers.Provider[ports.NotificationQueue] = providers.Callable(_queue, kafka_queue)
 
     # --- live streams ---
-    hub: providers.Provider[Hub] = providers.Singleton(Hub)
+    hub: providers.Provider[Hub] = providers.Singleton(Hub, clock)
     live_feed: providers.Provider[ports.LiveFeed] = providers.Callable(_live_feed, hub)
     live_frames: providers.Provider[RedisLiveFrames] = providers.Singleton(
         RedisLiveFrames,
@@ -83,11 +86,16 @@ class ApiContainer(AccountsContainer, WithSignup, WithRedis, WithTokens, WithSer
         setting.redis_prefix,
         deliver=hub.provided.deliver,
         lost=hub.provided.lost,
-        now=AccountsContainer.now,
-        new_token=AccountsContainer.new_token,
+        now=now,
+        new_token=new_token,
     )
-    connect_socket: providers.Provider[Callable[..., ports.Connection]] = providers.Object(connect_socket)
-    connect_events: providers.Provider[Callable[..., ports.EventStream]] = providers.Object(EventsConnection)
+    connect_socket: providers.Provider[Callable[..., ports.Connection]] = providers.Callable(
+        partial, connect_socket, now=now
+    )
+    connect_events: providers.Provider[Callable[..., ports.EventStream]] = providers.Callable(
+        partial, EventsConnection, now=now
+    )
+    stream_timing: providers.Provider[Timing] = providers.Object(Timing())
 
     # --- use cases ---
     revocations: providers.Provider[Revocations] = providers.Singleton(Revocations, users=users)
@@ -127,4 +135,4 @@ class ApiContainer(AccountsContainer, WithSignup, WithRedis, WithTokens, WithSer
     mark_read: providers.Provider[MarkRead] = providers.Singleton(
         MarkRead, mark_notifications=mark_notifications, feeds=feeds
     )
-    catch_ups: providers.Singleton[CatchUps] = providers.Singleton(CatchUps, feeds)
+    catch_ups: providers.Singleton[CatchUps] = providers.Singleton(CatchUps, feeds, now)

@@ -1,12 +1,12 @@
 """What clients say on a stream, and why a stream ends. What the service says is in common.wire."""
 
-import random
 from datetime import datetime
 from typing import Annotated, Any, ClassVar, TypeAlias
 
 import msgspec
 from msgspec import Meta
 
+from application.ports import Chance
 from domain.identifiers import NotificationId
 from domain.states import Mark
 
@@ -45,13 +45,13 @@ class Close(Exception):
         """Whether the client is to come back with its cursor."""
         return self.code < BAD_REQUEST
 
-    def bye(self) -> dict[str, object]:
-        """The frame that says it."""
+    def bye(self, chance: Chance) -> dict[str, object]:
+        """The frame that says it. By chance clients come back at different times."""
         return {
             "type": "bye",
             "code": self.code,
             "reason": self.reason,
-            "retry_ms": random.randint(*_RETRY_MS[self.code]) if self.resume else None,  # noqa: S311 - jitter
+            "retry_ms": chance.randint(*_RETRY_MS[self.code]) if self.resume else None,
             "resume": self.resume,
         }
 

@@ -10,7 +10,7 @@ from application.errors import NotAllowed
 from domain.errors import FieldError, Invalid
 from domain.feed import Cursor
 from domain.identifiers import UserId
-from entrypoints.live.session import Hello
+from entrypoints.live.streaming import Hello
 from entrypoints.web.guards import bearer_token
 
 

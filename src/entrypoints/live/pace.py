@@ -1,20 +1,18 @@
 """Pace: how much a client may say."""
 
-from time import monotonic
-
 
 class Pace:
-    """A token bucket: so many a second, and so many at once after a silence."""
+    """A token bucket: so many a second, and so many at once after a silence. Times are monotonic seconds."""
 
     __slots__ = ("_at", "_left", "_most", "_per_second")
 
-    def __init__(self, per_second: float, at_once: float) -> None:
+    def __init__(self, per_second: float, at_once: float, now: float) -> None:
         self._per_second = per_second
         self._most = self._left = at_once
-        self._at = monotonic()
+        self._at = now
 
     def allows(self, now: float) -> bool:
-        """Take one, if there is one left (monotonic seconds)."""
+        """Take one, if there is one left."""
         self._left = min(self._most, self._left + (now - self._at) * self._per_second)
         self._at = now
         if self._left < 1.0:

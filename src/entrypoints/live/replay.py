@@ -4,23 +4,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import zip_longest
 
-from application.feeds import FeedHistory, Standing
+from application.feeds import FeedHistory
+from application.following import end_of
 from application.pages import Rendered
 from common import metrics, wire
-from domain.feed import Cursor, Feed
+from domain.feed import Feed
 
 _AGES = ((60, "1m"), (3_600, "1h"), (86_400, "1d"), (30 * 86_400, "30d"))
-
-
-def why_reset(position: Cursor, standing: Standing) -> str | None:
-    """Why a client cannot be brought from a position to where the feed stands; None if it can."""
-    if position.epoch != standing.feed.epoch:
-        return "epoch"
-    if position.version > standing.feed.version:
-        return "future"
-    if position.version < standing.horizon:
-        return "retention"
-    return None
 
 
 class _Replayed:
@@ -43,7 +33,7 @@ class _Replayed:
 
 
 def _frames(page: FeedHistory, prev: int) -> Iterator[tuple[Feed, str]]:
-    end = page.notifications[-1].version if page.more else page.feed.version
+    end = end_of(page)
     items: list[Rendered] = []
     size = 0
     for item, following in zip_longest(page.notifications, page.notifications[1:]):

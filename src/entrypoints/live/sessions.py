@@ -3,44 +3,33 @@
 import asyncio
 import logging
 import math
-import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from time import monotonic
 
 from application.errors import Unavailable
 from application.feeds import Standing
 from common import metrics
 from domain.identifiers import UserId
 from entrypoints.live.frames import DRAIN, INTERNAL, TOO_MANY, Close
-from entrypoints.live.session import Session, Streaming
+from entrypoints.live.session import Session
+from entrypoints.live.streaming import Streaming
 
 logger = logging.getLogger(__name__)
 
-TICK_SECONDS = 1.0
 _TICKED_AT_ONCE = 500
-# How often each stream's position is compared with the feed. Redis loses what it carries without an error.
-CHECK_SECONDS = 40.0
-# The same while nothing is carried at all: streams go on, later.
-_UNCARRIED_CHECK_SECONDS = 5.0
-# What was committed before a check may still be on its way for a moment.
-_ON_ITS_WAY_SECONDS = 1.0
 _CHECKED_AT_ONCE = 500
 # More than a process welcomes in a moment, few enough that each is welcomed in a moment.
 _ENTERING = 200
-_DRAIN_STEP_SECONDS = 0.1
-# Below this rate a drain is gentle enough, however long it might take.
-_DRAINED_A_SECOND = 20.0
-_GOODBYE_SECONDS = 3.0
+_RETRY_SECONDS = (1, 5)
 
 
 class Full(Unavailable):
     """No room for another stream here, for now. Another process may have some."""
 
-    def __init__(self, detail: str) -> None:
-        self.retry_seconds = random.randint(1, 5)  # noqa: S311 - jitter
+    def __init__(self, detail: str, retry_seconds: int) -> None:
         super().__init__(detail)
+        self.retry_seconds = retry_seconds
 
 
 class Sessions:
@@ -51,6 +40,7 @@ class Sessions:
     ) -> None:
         """`most` in this process and `per_user`, 0 for any number; `carried` says whether frames come."""
         self.streaming = streaming
+        self._timing = streaming.timing
         self._most = most
         self._per_user = per_user
         self._carried = carried
@@ -90,13 +80,15 @@ class Sessions:
 
     def check_room(self) -> None:
         """Raise Full if this process takes no more streams."""
+        retry_seconds = self.streaming.chance.randint(*_RETRY_SECONDS)
         if self.draining:
-            raise Full("This process is about to stop; connect again.")
+            raise Full("This process is about to stop; connect again.", retry_seconds)
         if self._full:
-            raise Full(f"This process serves {self._most} streams already; connect again later.")
+            most = f"This process serves {self._most} streams already; connect again later."
+            raise Full(most, retry_seconds)
         if len(self._entering) >= _ENTERING:
             metrics.TURNED_AWAY.inc()
-            raise Full("Too many streams begin at this moment; connect again.")
+            raise Full("Too many streams begin at this moment; connect again.", retry_seconds)
 
     @property
     def _full(self) -> bool:
@@ -133,7 +125,7 @@ class Sessions:
         """Tell the sessions the time for as long as the process lives."""
         try:
             while True:
-                await asyncio.sleep(TICK_SECONDS)
+                await asyncio.sleep(self._timing.tick)
                 await self._tick()
         finally:
             for task in (self._checking, self._draining):
@@ -144,7 +136,7 @@ class Sessions:
         queued = 0
         sessions = list(self._open)
         for start in range(0, len(sessions), _TICKED_AT_ONCE):
-            now, at = monotonic(), self.streaming.clock()
+            now, at = self.streaming.now(), self.streaming.clock()
             for session in sessions[start : start + _TICKED_AT_ONCE]:
                 session.tick(now, at)
                 queued += session.queued
@@ -157,8 +149,8 @@ class Sessions:
         """Those whose turn it is: all of them, once every so many seconds."""
         # Those that have left are not looked at in the place of those that are there.
         self._round = [session for session in self._round if session in self._open] or list(self._open)
-        seconds = CHECK_SECONDS if self._carried() else _UNCARRIED_CHECK_SECONDS
-        share = min(_CHECKED_AT_ONCE, math.ceil(len(self._open) * TICK_SECONDS / seconds))
+        seconds = self._timing.check if self._carried() else self._timing.uncarried_check
+        share = min(_CHECKED_AT_ONCE, math.ceil(len(self._open) * self._timing.tick / seconds))
         chosen, self._round = self._round[:share], self._round[share:]
         return chosen
 
@@ -173,10 +165,10 @@ class Sessions:
         late = [
             (session, standing)
             for session in sessions
-            if (standing := standings.get(session.user)) is not None and session.behind(standing)
+            if (standing := standings.get(session.user)) is not None and session.following.is_behind(standing)
         ]
         if late:  # the next ones are not to wait for these
-            asyncio.get_running_loop().call_later(_ON_ITS_WAY_SECONDS, _compare_again, late)
+            asyncio.get_running_loop().call_later(self._timing.on_its_way, _compare_again, late)
 
     def drain(self, seconds: float, delay: float = 0.0) -> "asyncio.Task[None]":
         """Take no more streams and end all that are open. After `delay` seconds, in which balancers learn of
@@ -196,19 +188,19 @@ class Sessions:
         logger.info("draining %d streams", len(self._open))
         await asyncio.sleep(delay)
         sessions = list(self._open)
-        random.shuffle(sessions)
-        seconds = min(seconds, len(sessions) / _DRAINED_A_SECOND)
-        began, closed = monotonic(), 0
+        self.streaming.chance.shuffle(sessions)
+        seconds = min(seconds, len(sessions) / self._timing.drained_a_second)
+        began, closed = self.streaming.now(), 0
         while closed < len(sessions):
-            elapsed = monotonic() - began
+            elapsed = self.streaming.now() - began
             due = len(sessions) if elapsed >= seconds else math.ceil(len(sessions) * elapsed / seconds)
             for session in sessions[closed:due]:
                 session.close(Close(DRAIN, "this process is about to stop"))
             closed = max(closed, due)
-            await asyncio.sleep(_DRAIN_STEP_SECONDS)
-        end = monotonic() + _GOODBYE_SECONDS
-        while self._open and monotonic() < end:  # noqa: ASYNC110 - it ends after a while anyway
-            await asyncio.sleep(_DRAIN_STEP_SECONDS)
+            await asyncio.sleep(self._timing.drain_step)
+        end = self.streaming.now() + self._timing.goodbye
+        while self._open and self.streaming.now() < end:  # noqa: ASYNC110 - it ends after a while anyway
+            await asyncio.sleep(self._timing.drain_step)
 
 
 def _compare_again(late: Iterable[tuple[Session, Standing]]) -> None:

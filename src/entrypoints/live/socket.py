@@ -8,7 +8,7 @@ from litestar.exceptions import HTTPException
 from litestar.params import FromPath
 from litestar.types import Send
 
-from application.ports import Connection
+from application.ports import Chance, Connection
 from common import metrics, wire
 from domain.identifiers import UserId
 from entrypoints.live.frames import SUBPROTOCOL, Close
@@ -54,17 +54,17 @@ async def _serve(
         check_origin(request, streams.origins)
         hello = await read_hello(request, user, streams.authenticate)
     except Exception as error:  # noqa: BLE001 - whatever it is, the client is told
-        _say_bye(connection, closing(error))
+        _say_bye(connection, closing(error), sessions.streaming.chance)
     else:
         del request
         scope["headers"] = []  # a stream may live for days, and has no more use for them
         await sessions.serve(Session(sessions.streaming, hello, connection), welcomed)
 
 
-def _say_bye(connection: Connection, close: Close) -> None:
+def _say_bye(connection: Connection, close: Close, chance: Chance) -> None:
     """End a connection that has no session."""
     metrics.CLOSES.labels(close.code).inc()
-    connection.close(close.code, close.reason[:100], wire.text(close.bye()))
+    connection.close(close.code, close.reason[:100], wire.text(close.bye(chance)))
 
 
 async def _deny(send: Send, full: Full) -> None:

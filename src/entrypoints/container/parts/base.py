@@ -19,7 +19,7 @@ class Base(containers.DeclarativeContainer):
     setting = settings.provided
     clock: providers.Provider[ports.Clock] = providers.Object(system.now)
     now: providers.Provider[ports.Monotonic] = providers.Object(time.monotonic)
-    chance: providers.Provider[random.Random] = providers.Singleton(random.Random)
+    chance: providers.Provider[ports.Chance] = providers.Singleton(random.Random)
     jitter: providers.Provider[ports.Jitter] = chance.provided.uniform
     new_token: providers.Provider[ports.NewToken] = providers.Object(secrets.token_hex)
 

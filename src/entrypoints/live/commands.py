@@ -1,0 +1,95 @@
+"""Commands: what a client asks for on its stream."""
+
+from collections.abc import Callable, Mapping
+from typing import Final
+from uuid import UUID
+
+import msgspec
+
+from application.credentials import Claims
+from application.errors import NotAuthenticated, Unavailable
+from domain.errors import DomainError
+from domain.identifiers import NotificationId
+from domain.states import Mark
+from entrypoints.live import outgoing
+from entrypoints.live.frames import (
+    INBOUND_BYTES,
+    RATE_LIMITED,
+    Close,
+    Command,
+    Marking,
+    Pong,
+    Refresh,
+    decode,
+    ref_of,
+)
+from entrypoints.live.pace import Pace
+from entrypoints.live.streaming import Streaming
+
+_VIEWED_AT_ONCE: Final = 100
+
+
+class Commands:
+    """Obeys one client."""
+
+    __slots__ = ("_pace", "_with", "claims")
+
+    def __init__(self, streaming: Streaming, claims: Claims) -> None:
+        timing = streaming.timing
+        self._with = streaming
+        self._pace = Pace(timing.commands_a_second, timing.commands_at_once, streaming.now())
+        self.claims = claims
+        """What the client's token says. Another token of the same user takes its place."""
+
+    @property
+    def token_seconds(self) -> int:
+        """For how long the token is good."""
+        return int((self.claims.expires_at - self._with.clock()).total_seconds())
+
+    async def obey(self, said: str | bytes, now: float) -> outgoing.Said | None:
+        """Do what a client said, at this time. Returns the answer, if there is to be one.
+
+        Raises Close for a client that says too much.
+        """
+        if not self._pace.allows(now):
+            raise Close(RATE_LIMITED, "too many frames; slow down")
+        if len(said if isinstance(said, bytes) else said.encode()) > INBOUND_BYTES:
+            return outgoing.error(ref_of(said), "too_large", f"a frame has at most {INBOUND_BYTES} bytes")
+        try:
+            command = decode(said)
+        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+            return outgoing.error(ref_of(said), "bad_frame", str(error))
+        return None if isinstance(command, Pong) else await self._answer(command)
+
+    async def view(self, ids: list[str], say: Callable[[outgoing.Said], None]) -> None:
+        """Mark what was delivered read, and what is added to it meanwhile; say what goes wrong."""
+        while ids:
+            chunk = ids[:_VIEWED_AT_ONCE]
+            try:
+                viewed = [NotificationId(UUID(item)) for item in chunk]
+                await self._with.mark_notifications(self.claims.user_id, Mark.READ, viewed)
+            except Unavailable as error:
+                say(outgoing.error(None, "unavailable", error.detail, temporary=True))
+            del ids[: len(chunk)]
+
+    async def _answer(self, command: Command) -> outgoing.Said | None:
+        try:
+            answer = self._refresh(command) if isinstance(command, Refresh) else await self._mark(command)
+        except (DomainError, NotAuthenticated) as error:
+            return outgoing.error(command.ref, "refused", error.detail)
+        except Unavailable as error:
+            return outgoing.error(command.ref, "unavailable", error.detail, temporary=True)
+        return None if command.ref is None else outgoing.ok(command.ref, answer)
+
+    def _refresh(self, command: Refresh) -> Mapping[str, int]:
+        claims = self._with.authenticate.token(command.token)
+        if claims.user_id != self.claims.user_id:
+            raise NotAuthenticated("This token is another user's.")
+        self.claims = claims
+        return {"changed": 0, "token_expires_in": self.token_seconds}
+
+    async def _mark(self, command: Marking) -> Mapping[str, int]:
+        marked = await self._with.mark_notifications(
+            self.claims.user_id, command.mark, command.ids, command.up_to, command.time()
+        )
+        return {"changed": marked.changed}

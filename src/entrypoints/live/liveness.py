@@ -1,0 +1,54 @@
+"""Liveness: whether a client is still there."""
+
+from enum import Enum
+
+from entrypoints.timing import Timing
+
+
+class Due(Enum):
+    """What the silence of a client calls for."""
+
+    NOTHING = "nothing"
+    PING = "ping"
+    CLOSE = "close"
+
+
+class Liveness:
+    """When a client was last heard of, and when it was last sent something. Times are monotonic seconds."""
+
+    __slots__ = ("_heard_at", "_pinged_at", "_sent_at", "sent")
+
+    def __init__(self, now: float) -> None:
+        self._heard_at = self._sent_at = now
+        self._pinged_at = 0.0
+        self.sent = False
+        """Whether something was sent since `due` was asked last: to ask the clock for each frame costs more
+        than the frame.
+        """
+
+    def heard(self, now: float) -> None:
+        """The client said something."""
+        self._heard_at = now
+
+    def pinged(self, now: float, *, answers: bool) -> None:
+        """It was sent a ping. One that does not answer pings counts as heard."""
+        self._sent_at = now
+        if answers:
+            self._pinged_at = now
+        else:
+            self._heard_at = now
+
+    def due(self, now: float, timing: Timing) -> Due:
+        """What is to be done now."""
+        if self.sent:
+            self.sent = False
+            self._sent_at = now
+        if self._heard_at < self._pinged_at:
+            return Due.CLOSE if now - self._pinged_at >= timing.pong else Due.NOTHING
+        return Due.PING if self._quiet(now) >= timing.ping else Due.NOTHING
+
+    def _quiet(self, now: float) -> float:
+        """For how long nothing was sent. A client that is sent something all the time, and says nothing, may
+        have gone too: its silence counts half.
+        """
+        return max(now - self._sent_at, (now - self._heard_at) / 2)

@@ -1,0 +1,47 @@
+"""The frames that the service says on a stream, except those of changes: they are encoded once for all.
+
+What each means is in `entrypoints.live.protocol`.
+"""
+
+from collections.abc import Mapping
+from typing import TypeAlias
+
+from application.following_actions import Replayed, Reset, Welcome
+
+Said: TypeAlias = Mapping[str, object]
+"""A frame, to be encoded."""
+
+
+def welcome(begun: Welcome, *, session: str, ping_seconds: float, token_seconds: int, server: str) -> Said:
+    """The first frame."""
+    return {
+        "type": "welcome",
+        "session": session,
+        "cursor": str(begun.position),
+        "unread_count": begun.feed.unread_count,
+        "ping_interval": ping_seconds,
+        "token_expires_in": token_seconds,
+        "resumed": begun.resumed,
+        "server": server,
+    }
+
+
+def replayed(end: Replayed) -> Said:
+    """A catch-up is complete."""
+    return {"type": "replayed", "cursor": str(end.feed.cursor), "unread_count": end.feed.unread_count}
+
+
+def reset(to: Reset) -> Said:
+    """The client is to load the feed again."""
+    cursor, unread = str(to.feed.cursor), to.feed.unread_count
+    return {"type": "reset", "cursor": cursor, "unread_count": unread, "reason": to.reason}
+
+
+def ok(ref: object, answer: Mapping[str, int]) -> Said:
+    """A command was obeyed."""
+    return {"type": "ok", "ref": ref, **answer}
+
+
+def error(ref: object, code: str, detail: str, *, temporary: bool = False) -> Said:
+    """A command was not obeyed, or not understood."""
+    return {"type": "error", "ref": ref, "code": code, "detail": detail, "temporary": temporary}

@@ -1,0 +1,41 @@
+"""What the sessions of a process share, and what a client brings along."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from application.accounts import AuthenticateUser
+from application.catching_up import CatchUps
+from application.credentials import Claims
+from application.inbox import MarkNotifications
+from application.ports import Chance, Clock, LiveFeed
+from application.revoking import Revocations
+from domain.feed import Cursor
+from entrypoints.timing import Timing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Streaming:
+    """What the sessions of a process share."""
+
+    authenticate: AuthenticateUser
+    live_feed: LiveFeed
+    catch_ups: CatchUps
+    mark_notifications: MarkNotifications
+    revocations: Revocations
+    clock: Clock
+    now: Callable[[], float]
+    """Monotonic seconds."""
+    chance: Chance
+    new_session_id: Callable[[], str]
+    server: str
+    """The name of this process."""
+    timing: Timing
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """What a client asked for when it connected."""
+
+    claims: Claims
+    cursor: Cursor | None
+    auto: bool
