@@ -9,8 +9,8 @@ A client holds a position, a cursor: it has been told every change up to that ve
 
 - a frame that follows the position is sent;
 - a frame from before it is dropped;
-- any other frame means that something is missing. It is kept for `HOLE_SECONDS`, because two processes may
-  announce changes of one user at the same time. If the hole does not close, the missing part is read from
+- any other frame means that something is missing. It is kept for `GAP_SECONDS`, because two processes may
+  announce changes of one user at the same time. If the gap does not close, the missing part is read from
   the store and sent as a replay.
 
 Frames are joined before the store is read for the first time, so nothing falls between the two.
@@ -34,8 +34,8 @@ from application.following_actions import (
     Replayed,
     Reset,
     ResetReason,
-    StartHoleTimer,
-    StopHoleTimer,
+    StartGapTimer,
+    StopGapTimer,
     View,
     Welcome,
 )
@@ -44,8 +44,8 @@ from domain.feed import Cursor, Feed
 
 EARLY_FRAMES = 256
 """How many frames are kept. When another one comes, those are forgotten and read from the store later."""
-HOLE_SECONDS = 0.05
-"""How long a hole has to close by itself."""
+GAP_SECONDS = 0.05
+"""How long a gap has to close by itself."""
 GIVE_UP_SECONDS = 30.0
 """A catch-up that cannot read the store for this long gives its client to another process."""
 
@@ -57,8 +57,8 @@ class State(Enum):
     """Nothing has been sent. Where the feed stands is being read; frames are kept."""
     LIVE = "live"
     """The client has been told all that is known. No frame is kept."""
-    HOLE = "hole"
-    """Frames are kept that do not follow the position. The hole timer runs."""
+    GAP = "gap"
+    """Frames are kept that do not follow the position. The gap timer runs."""
     CATCHING_UP = "catching up"
     """The store is being read, or what was read of it is being sent; frames are kept."""
     CLOSED = "closed"
@@ -66,13 +66,13 @@ class State(Enum):
 
 
 # As names of this module: an attribute of an Enum is slow to find, and `take` runs for every frame.
-OPENING, LIVE, HOLE, CATCHING_UP, CLOSED = State
+OPENING, LIVE, GAP, CATCHING_UP, CLOSED = State
 
 PASS_ON: Final = (PassOn(),)
 """What is answered to nearly every frame: `[frame]` would have to be made each time."""
 _NOTHING: Final[Sequence[Action]] = ()
 _DROP: Final = (Drop(),)
-_START_TIMER, _STOP_TIMER = StartHoleTimer(), StopHoleTimer()
+_START_TIMER, _STOP_TIMER = StartGapTimer(), StopGapTimer()
 _READ_STANDING, _READ_AGAIN = ReadStanding(), ReadStanding(pause=True)
 
 
@@ -110,7 +110,7 @@ class Following:
         """
         self._early: EarlyFrames | None = None
         """Frames of `_epoch` that wait for what is before them. None for none: there are thousands of quiet
-        streams. Always None in LIVE, never None in HOLE.
+        streams. Always None in LIVE, never None in GAP.
         """
         self._heard = 0
         """The newest version of `_epoch` that anything came of, if it did not follow the position; 0 if the
@@ -157,14 +157,14 @@ class Following:
 
     def miss(self) -> Sequence[Action]:
         """Frames may have been lost."""
-        if self.state is LIVE or self.state is HOLE:
+        if self.state is LIVE or self.state is GAP:
             return self._catch_up("carrier")
         self._again = True
         return _NOTHING
 
-    def hole_stayed(self) -> Sequence[Action]:
-        """The hole timer ran out."""
-        return self._catch_up("gap") if self.state is HOLE else _NOTHING
+    def gap_stayed(self) -> Sequence[Action]:
+        """The gap timer ran out."""
+        return self._catch_up("gap") if self.state is GAP else _NOTHING
 
     def _take_out_of_turn(self, frame: Frame) -> Sequence[Action]:
         if self.state is CLOSED:
@@ -206,13 +206,13 @@ class Following:
         return actions
 
     def _settle(self, reason: CatchUpReason) -> Sequence[Action]:
-        """LIVE if the client has been told all that is known, HOLE if frames are kept; else catch up."""
+        """LIVE if the client has been told all that is known, GAP if frames are kept; else catch up."""
         if self._early is None and self._heard > self._version:
             return self._catch_up(reason)
-        before, self.state = self.state, LIVE if self._early is None else HOLE
-        if self.state is HOLE:
-            return _NOTHING if before is HOLE else (_START_TIMER,)
-        return (_STOP_TIMER,) if before is HOLE else _NOTHING
+        before, self.state = self.state, LIVE if self._early is None else GAP
+        if self.state is GAP:
+            return _NOTHING if before is GAP else (_START_TIMER,)
+        return (_STOP_TIMER,) if before is GAP else _NOTHING
 
     # --- the store ---
 
@@ -258,7 +258,7 @@ class Following:
 
     def is_behind(self, standing: Standing) -> bool:
         """Whether this says that the client has missed something about which nothing is being done."""
-        if self.state is not LIVE and self.state is not HOLE:
+        if self.state is not LIVE and self.state is not GAP:
             return False
         return standing.feed.epoch != self._epoch or standing.feed.version > self._version
 
@@ -270,7 +270,7 @@ class Following:
         """Do nothing from now on."""
         before, self.state = self.state, CLOSED
         self._early = None
-        return (_STOP_TIMER,) if before is HOLE else _NOTHING
+        return (_STOP_TIMER,) if before is GAP else _NOTHING
 
     def _open(self, standing: Standing) -> Sequence[Action]:
         """Welcome the client at the cursor it asked for, if it can be brought up to date from there."""
@@ -307,7 +307,7 @@ class Following:
         self._give_up_at = self._now() + GIVE_UP_SECONDS
         if read is _READ_STANDING:
             self._heard = 0  # all that was heard of is in what will be read
-        return (_STOP_TIMER, read) if before is HOLE else (read,)
+        return (_STOP_TIMER, read) if before is GAP else (read,)
 
     def _caught_up(self) -> Sequence[Action]:
         """Go on with what came meanwhile."""

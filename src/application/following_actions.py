@@ -13,7 +13,7 @@ from application.streams import Frame
 from domain.feed import Cursor, Feed
 
 CatchUpReason: TypeAlias = Literal["resume", "carrier", "gap", "position"]
-"""What a catch-up began with: a cursor, a carrier that lost frames, a hole, a comparison of positions."""
+"""What a catch-up began with: a cursor, a carrier that lost frames, a gap, a comparison of positions."""
 ResetReason: TypeAlias = Literal["epoch", "future", "retention"]
 
 
@@ -70,12 +70,12 @@ class Drop:
 
 
 @dataclass(frozen=True, slots=True)
-class StartHoleTimer:
-    """Call `hole_stayed` after HOLE_SECONDS."""
+class StartGapTimer:
+    """Call `gap_stayed` after GAP_SECONDS."""
 
 
 @dataclass(frozen=True, slots=True)
-class StopHoleTimer:
+class StopGapTimer:
     """Do not call it any more."""
 
 
@@ -116,8 +116,8 @@ Action: TypeAlias = (
     | Replayed
     | View
     | Drop
-    | StartHoleTimer
-    | StopHoleTimer
+    | StartGapTimer
+    | StopGapTimer
     | ReadStanding
     | ReadPage
     | GiveUp

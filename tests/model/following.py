@@ -6,7 +6,7 @@ is not modelled: it is the one that runs. `explore` follows every schedule and c
 
   - what the client is told follows what it was told before and is what happened in the feed;
   - a client at a version holds every notification whose last change is not above it;
-  - at most one read is under way, and the hole timer runs exactly while there is a hole;
+  - at most one read is under way, and the gap timer runs exactly while there is a gap;
   - once the stream is closed nothing is done any more, whatever happens.
 
 Once all is quiet, the client must have been told everything that the stream heard of, and everything there
@@ -33,8 +33,8 @@ from application.following_actions import (
     Replay,
     Replayed,
     Reset,
-    StartHoleTimer,
-    StopHoleTimer,
+    StartGapTimer,
+    StopGapTimer,
     Welcome,
 )
 from application.streams import Frame
@@ -240,10 +240,10 @@ def _never() -> float:
 
 def _do(world: World, action: Any) -> World:
     match action:
-        case StartHoleTimer():
-            _check(not world.timer, "the hole timer is started a second time")
+        case StartGapTimer():
+            _check(not world.timer, "the gap timer is started a second time")
             return world._replace(timer=True)
-        case StopHoleTimer():
+        case StopGapTimer():
             return world._replace(timer=False)
         case ReadStanding() | ReadPage():
             _check(world.reading is None and world.sending is None, "two reads at a time")
@@ -423,7 +423,7 @@ class _Explorer:
 
     def _session_steps(self, world: World) -> Iterator[Step]:
         if world.timer:
-            yield "the hole timer runs out", self._tell(world._replace(timer=False), "hole_stayed")
+            yield "the gap timer runs out", self._tell(world._replace(timer=False), "gap_stayed")
         page, client = world.sending, world.client
         if page is not None and client is not None:
             end = page.notifications[-1].version if page.more else page.feed.version
@@ -466,10 +466,10 @@ def _check_state(world: World, machine: Any) -> None:
     state, kept = machine.state.value, machine._early
     busy = world.reading is not None or world.sending is not None
     _check(busy is (state in {"opening", "catching up"}), f"{state}, and reading: {busy}")
-    _check(world.timer is (state == "hole"), f"{state}, and the hole timer runs: {world.timer}")
+    _check(world.timer is (state == "gap"), f"{state}, and the gap timer runs: {world.timer}")
     _check(state != "live" or kept is None, "frames are kept while live")
-    _check(state != "hole" or bool(kept), "a hole before nothing")
-    if state == "hole":
+    _check(state != "gap" or bool(kept), "a gap before nothing")
+    if state == "gap":
         old = [frame for frame in kept._frames.values() if frame.version <= machine.position.version]
         _check(not old, f"frames are kept that were told: {old}")
     client, truth = world.client, world.truth
@@ -507,7 +507,7 @@ def _check_closed(explorer: _Explorer, world: World) -> None:
         *machine.take(following_one),
         *machine.take(bare),
         *machine.miss(),
-        *machine.hole_stayed(),
+        *machine.gap_stayed(),
         *machine.standing_read(truth.standing),
         *machine.page_read(page),
         *machine.page_sent(page),

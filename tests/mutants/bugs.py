@@ -18,6 +18,7 @@ STATES = "src/domain/states.py"
 ACCOUNTS = "src/application/accounts.py"
 CATCHING_UP = "src/application/catching_up.py"
 DELIVERY = "src/application/delivery.py"
+FOLLOWING = "src/application/following.py"
 INBOX = "src/application/inbox.py"
 PRUNING = "src/application/pruning.py"
 PUBLISHING = "src/application/publishing.py"
@@ -52,8 +53,8 @@ WORKER = "src/entrypoints/consumer/worker.py"
 GUARDS = "src/entrypoints/web/guards.py"
 HEALTH = "src/entrypoints/web/health.py"
 HELLO = "src/entrypoints/live/hello.py"
+LIVENESS = "src/entrypoints/live/liveness.py"
 PROTOCOL = "src/entrypoints/live/protocol.py"
-REPLAY = "src/entrypoints/live/replay.py"
 SESSION = "src/entrypoints/live/session.py"
 SESSIONS = "src/entrypoints/live/sessions.py"
 
@@ -333,7 +334,7 @@ CREDENTIALS = (
         name="revoked-stream-goes-on",
         breaks="A stream outlives the revocation of its token.",
         file=SESSION,
-        old="elif self._with.revocations.dead(self._claims):",
+        old="elif self._with.revocations.dead(claims):",
         new="elif False:",
         tests=(f"{UNIT}/test_sessions.py", f"{UNIT}/test_events.py"),
     ),
@@ -596,42 +597,42 @@ STREAMS = (
     Mutant(
         name="frame-twice",
         breaks="A frame that comes again is passed on again.",
-        file=SESSION,
+        file=FOLLOWING,
         old="            frame.prev == self._version\n",
         new="            frame.prev <= self._version\n",
-        tests=(f"{UNIT}/test_live.py", f"{UNIT}/test_sessions.py", SIMULATION),
+        tests=(f"{UNIT}/test_following.py", f"{UNIT}/test_sessions.py", SIMULATION),
     ),
     Mutant(
-        name="hole-never-filled",
+        name="gap-never-filled",
         breaks="A frame that never comes leaves the stream standing still.",
         file=SESSION,
-        old='        metrics.GAPS.inc()\n        self._fill("gap")\n',
-        new="        metrics.GAPS.inc()\n",
+        old="        self._do(self.following.gap_stayed())\n",
+        new="",
         tests=(f"{UNIT}/test_sessions.py",),
     ),
     Mutant(
         name="early-frames-outlive-a-reset",
         breaks="Frames that were kept for later are passed on after a reset, in another life of the feed.",
-        file=SESSION,
-        old="        self._epoch, self._version = feed.epoch, feed.version\n        self._early.clear()\n",
-        new="        self._epoch, self._version = feed.epoch, feed.version\n",
-        tests=(f"{UNIT}/test_sessions.py",),
+        file=FOLLOWING,
+        old="        self._early = None\n        self._epoch, self._version",
+        new="        self._epoch, self._version",
+        tests=(f"{UNIT}/test_following.py", f"{UNIT}/test_sessions.py"),
     ),
     Mutant(
         name="early-frames-without-bound",
-        breaks="A stream with a hole keeps any number of frames in memory.",
-        file=SESSION,
-        old="if len(self._early) >= _EARLY_FRAMES:",
-        new="if False:",
-        tests=(f"{UNIT}/test_sessions.py",),
+        breaks="A stream with a gap keeps any number of frames in memory.",
+        file=FOLLOWING,
+        old="if len(self._frames) >= EARLY_FRAMES and",
+        new="if False and",
+        tests=(f"{UNIT}/test_following.py", f"{UNIT}/test_sessions.py"),
     ),
     Mutant(
         name="frames-dropped-while-behind",
         breaks="What is announced while a stream reads from the store is missed.",
-        file=SESSION,
-        old="        elif self._behind:\n            self._known",
-        new="        elif self._behind:\n            return\n            self._known",
-        tests=(f"{UNIT}/test_sessions.py",),
+        file=FOLLOWING,
+        old="            self._keep(frame)\n            return _NOTHING\n",
+        new="            return _NOTHING\n",
+        tests=(f"{UNIT}/test_following.py", f"{UNIT}/test_sessions.py"),
     ),
     Mutant(
         name="lost-carrier-ignored",
@@ -652,24 +653,32 @@ STREAMS = (
     Mutant(
         name="resumed-from-before-the-horizon",
         breaks="A client whose changes were deleted meanwhile is not told to reload.",
-        file=REPLAY,
+        file=FOLLOWING,
         old="if position.version < standing.horizon:",
         new="if False:",
-        tests=(f"{UNIT}/test_sessions.py",),
+        tests=(f"{UNIT}/test_following.py", f"{UNIT}/test_sessions.py"),
     ),
     Mutant(
         name="catch-up-from-an-older-page",
         breaks="A later page of a catch-up may be older than the one before it, and lack what moved.",
+        file=FOLLOWING,
+        old="return (ReadPage(self._version, page.feed.cursor),)",
+        new="return (ReadPage(self._version, self.position),)",
+        tests=(f"{UNIT}/test_following.py",),
+    ),
+    Mutant(
+        name="catch-up-from-a-page-of-before",
+        breaks="A page that was read for another stream will do, although more has happened since.",
         file=CATCHING_UP,
-        old="            at_least = page.feed.cursor\n",
-        new="",
+        old="if feed.epoch == at_least.epoch and feed.version >= at_least.version else None",
+        new="if feed.epoch == at_least.epoch else None",
         tests=(f"{UNIT}/test_catching_up.py",),
     ),
     Mutant(
         name="slow-reader-is-kept",
         breaks="A client whose network takes nothing is never cut off.",
         file=SESSION,
-        old="if stalled and now - stalled >= SEND_SECONDS:",
+        old="if stalled and now - stalled >= self._with.timing.send:",
         new="if False:",
         tests=(f"{UNIT}/test_live.py", f"{UNIT}/test_events.py"),
     ),
@@ -684,16 +693,16 @@ STREAMS = (
     Mutant(
         name="silent-client-is-kept",
         breaks="A client that answers no ping is kept for ever.",
-        file=SESSION,
-        old="elif waiting and now - self._last_ping >= PONG_SECONDS:",
-        new="elif False:",
+        file=LIVENESS,
+        old="if now - self._pinged_at >= timing.pong else",
+        new="if False else",
         tests=(f"{UNIT}/test_live.py",),
     ),
     Mutant(
         name="stream-outlives-its-token",
         breaks="A stream goes on when its token has expired.",
         file=SESSION,
-        old="elif at >= self._claims.expires_at:",
+        old="elif at >= claims.expires_at:",
         new="elif False:",
         tests=(f"{UNIT}/test_live.py", f"{UNIT}/test_events.py"),
     ),

@@ -19,8 +19,8 @@ from application.following_actions import (
     ReadStanding,
     Replayed,
     Reset,
-    StartHoleTimer,
-    StopHoleTimer,
+    StartGapTimer,
+    StopGapTimer,
     View,
     Welcome,
 )
@@ -76,22 +76,22 @@ PLANTED = {
         "if frame.epoch == self._epoch and frame.prev <= self._version:",
         Scenario(commits=((0,),)),
     ),
-    "the hole timer runs on when the hole has closed": (
-        "        return (_STOP_TIMER,) if before is HOLE else _NOTHING\n\n    # --- the store",
+    "the gap timer runs on when the gap has closed": (
+        "        return (_STOP_TIMER,) if before is GAP else _NOTHING\n\n    # --- the store",
         "        return _NOTHING\n\n    # --- the store",
         Scenario(commits=((0,), (1,))),
     ),
-    "the hole timer runs on when the hole is read": (
-        "return (_STOP_TIMER, read) if before is HOLE else (read,)",
+    "the gap timer runs on when the gap is read": (
+        "return (_STOP_TIMER, read) if before is GAP else (read,)",
         "return (read,)",
         Scenario(commits=((0,), (1,), (2,)), losses=1),
     ),
-    "the hole timer is started with each frame": (
-        "return _NOTHING if before is HOLE else (_START_TIMER,)",
+    "the gap timer is started with each frame": (
+        "return _NOTHING if before is GAP else (_START_TIMER,)",
         "return (_START_TIMER,)",
         Scenario(commits=((0,), (1,), (2,))),
     ),
-    "a frame is passed on over a hole": (
+    "a frame is passed on over a gap": (
         "            frame.prev == self._version\n            and",
         "            frame.prev >= self._version\n            and",
         Scenario(commits=((0,), (1,))),
@@ -131,7 +131,7 @@ PLANTED = {
         "",
         Scenario(commits=((0,),), large=True),
     ),
-    "a bare position is forgotten when a hole closes": (
+    "a bare position is forgotten when a gap closes": (
         (
             "        if self._early is None and self._heard > self._version:\n"
             "            return self._catch_up(reason)\n"
@@ -151,14 +151,14 @@ PLANTED = {
     ),
     "a second read begins while one is under way": (
         (
-            "        if self.state is LIVE or self.state is HOLE:\n"
+            "        if self.state is LIVE or self.state is GAP:\n"
             '            return self._catch_up("carrier")\n'
         ),
         '        return self._catch_up("carrier")\n',
         Scenario(commits=((0,),), losses=1),
     ),
     "a comparison begins a second read": (
-        "        if self.state is not LIVE and self.state is not HOLE:\n",
+        "        if self.state is not LIVE and self.state is not GAP:\n",
         "        if False:\n",
         Scenario(commits=((0,),), silent_losses=1, comparisons=2),
     ),
@@ -306,9 +306,9 @@ def test_frames_in_another_order_are_put_in_order() -> None:
     one = live()
     one_, two, three, four = map(frame, (1, 2, 3, 4))
 
-    assert taken(one, three, two, four) == [StartHoleTimer()]
-    assert one.state is State.HOLE
-    assert taken(one, one_) == [one_, two, three, four, StopHoleTimer()]
+    assert taken(one, three, two, four) == [StartGapTimer()]
+    assert one.state is State.GAP
+    assert taken(one, one_) == [one_, two, three, four, StopGapTimer()]
     assert (one.state, one.position) == (State.LIVE, Cursor("e1", 4))
 
 
@@ -317,20 +317,20 @@ def test_what_came_twice_is_passed_on_once() -> None:
     one_, two, three = map(frame, (1, 2, 3))
 
     assert taken(one, two, two, one_, one_, two, three) == [
-        StartHoleTimer(), one_, two, StopHoleTimer(), Drop(), Drop(), three,
+        StartGapTimer(), one_, two, StopGapTimer(), Drop(), Drop(), three,
     ]  # fmt: skip
 
 
-def test_a_hole_that_stays_is_read_from_the_store() -> None:
+def test_a_gap_that_stays_is_read_from_the_store() -> None:
     one = live()
     taken(one, frame(3))
 
-    assert one.hole_stayed() == (StopHoleTimer(), ReadStanding())
+    assert one.gap_stayed() == (StopGapTimer(), ReadStanding())
     assert one.standing_read(Standing(feed(3))) == (ReadPage(0, Cursor("e1", 3)),)
     page = FeedHistory(feed(3), (), more=False)
     one.page_read(page)
     assert one.page_sent(page) == [Replayed(feed(3), "gap", None)]
-    assert one.hole_stayed() == ()
+    assert one.gap_stayed() == ()
 
 
 def test_so_many_frames_are_kept_and_no_more() -> None:
@@ -338,14 +338,14 @@ def test_so_many_frames_are_kept_and_no_more() -> None:
     early = [frame(version) for version in range(2, EARLY_FRAMES + 2)]
     taken(one, *early)
 
-    assert taken(one, frame(1)) == [frame(1), *early, StopHoleTimer()]
+    assert taken(one, frame(1)) == [frame(1), *early, StopGapTimer()]
 
 
 def test_what_is_too_much_to_keep_is_read_from_the_store() -> None:
     one = live()
     taken(one, *map(frame, range(3, EARLY_FRAMES + 3)))
 
-    assert taken(one, frame(2), frame(1)) == [frame(1), frame(2), StopHoleTimer(), ReadStanding()]
+    assert taken(one, frame(2), frame(1)) == [frame(1), frame(2), StopGapTimer(), ReadStanding()]
 
 
 def test_where_delivery_is_viewing_what_is_new_is_viewed_after_it_was_sent() -> None:
@@ -354,7 +354,7 @@ def test_where_delivery_is_viewing_what_is_new_is_viewed_after_it_was_sent() -> 
     assert taken(one, frame(1, "a", "b")) == [frame(1, "a", "b"), View(("a", "b"))]
     assert taken(one, frame(2)) == [frame(2)]
     assert taken(one, frame(4, "d"), frame(3, "c")) == [
-        StartHoleTimer(), frame(3, "c"), View(("c",)), frame(4, "d"), View(("d",)), StopHoleTimer(),
+        StartGapTimer(), frame(3, "c"), View(("c",)), frame(4, "d"), View(("d",)), StopGapTimer(),
     ]  # fmt: skip
     assert taken(live(), frame(1, "a")) == [frame(1, "a")]
 

@@ -77,8 +77,8 @@ async def farewell(socket: Socket) -> tuple[Json, int]:
 
 
 @timed(tick=FAR)
-class TestHoles:
-    """Nothing is filled but by a hole that stays: comparing positions would make up for it."""
+class TestGaps:
+    """Nothing is filled but by a gap that stays: comparing positions would make up for it."""
 
     async def test_frames_in_another_order_are_put_in_order(self, service: Service) -> None:
         async with service.socket(headers=service.bearer()) as socket:
@@ -103,7 +103,7 @@ class TestHoles:
         assert [frame["items"][0]["version"] for frame in found] == [1, 2, 3]
         assert value(metrics.DUPLICATES) == before + 2
 
-    async def test_a_hole_that_stays_is_filled_from_the_store(self, service: Service) -> None:
+    async def test_a_gap_that_stays_is_filled_from_the_store(self, service: Service) -> None:
         before = value(metrics.GAPS)
         async with service.socket(headers=service.bearer()) as socket:
             await socket.frame("welcome")
@@ -120,13 +120,17 @@ class TestHoles:
         count = EARLY_FRAMES + 10
         async with service.socket(headers=service.bearer()) as socket:
             await socket.frame("welcome")
-            _, *later = await deliver(service, *range(1, count + 1))
-            service.memory.live.deliver(later)
-            versions: list[int] = []
+            one, *later = await deliver(service, *range(1, count + 1))
+            service.memory.live.deliver([*later, one])
+            first = await socket.frame()
+            versions = [item["version"] for item in first["items"]]
             while len(versions) < count:
-                versions += [item["version"] for item in (await socket.frame("notifications"))["items"]]
+                frame = await socket.frame("notifications")
+                versions += [item["version"] for item in frame["items"]]
 
         assert versions == list(range(1, count + 1))
+        assert "replay" not in first
+        assert frame["replay"] is True
 
     async def test_frames_kept_from_another_life_of_the_feed_are_not_passed_on(
         self, service: Service

@@ -1,7 +1,7 @@
 """A session: one client on one feed.
 
 What the client is told, and when, is decided by `application.following`. A session does what that says: it
-sends frames, reads the store and runs the hole timer, and reports back. What the client says is obeyed by
+sends frames, reads the store and runs the gap timer, and reports back. What the client says is obeyed by
 `commands`; whether the client is still there is judged by `liveness`.
 """
 
@@ -13,7 +13,7 @@ from typing import Any
 
 from application.errors import ApplicationError, NotAllowed, NotAuthenticated, Revoked, Unavailable
 from application.feeds import Standing
-from application.following import CLOSED, HOLE_SECONDS, PASS_ON, Following
+from application.following import CLOSED, GAP_SECONDS, PASS_ON, Following
 from application.following_actions import (
     Action,
     Drop,
@@ -23,8 +23,8 @@ from application.following_actions import (
     Replay,
     Replayed,
     Reset,
-    StartHoleTimer,
-    StopHoleTimer,
+    StartGapTimer,
+    StopGapTimer,
     View,
     Welcome,
 )
@@ -64,7 +64,7 @@ class Session:
     __slots__ = (
         "_commands",
         "_connection",
-        "_hole_timer",
+        "_gap_timer",
         "_liveness",
         "_tasks",
         "_viewed",
@@ -80,7 +80,7 @@ class Session:
         self._connection = connection
         self._commands = Commands(streaming, hello.claims)
         self._liveness = Liveness(streaming.now())
-        self._hole_timer: asyncio.TimerHandle | None = None
+        self._gap_timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] | None = None
         """What is under way. None for nothing: there are thousands of quiet streams."""
         self._viewed: list[str] | None = None
@@ -165,9 +165,9 @@ class Session:
             if answer is not None:
                 self._send(answer)
 
-    def _hole_stayed(self) -> None:
+    def _gap_stayed(self) -> None:
         metrics.GAPS.inc()
-        self._do(self.following.hole_stayed())
+        self._do(self.following.gap_stayed())
 
     # --- what is to be done ---
 
@@ -176,14 +176,14 @@ class Session:
             match action:
                 case Drop():
                     metrics.DUPLICATES.inc()
-                case StopHoleTimer() if self._hole_timer is not None:
-                    self._hole_timer.cancel()
-                    self._hole_timer = None
+                case StopGapTimer() if self._gap_timer is not None:
+                    self._gap_timer.cancel()
+                    self._gap_timer = None
                 case _ if self.following.state is CLOSED:
                     return  # by the action before, which the client did not take
-                case StartHoleTimer():
+                case StartGapTimer():
                     loop = asyncio.get_running_loop()
-                    self._hole_timer = loop.call_later(HOLE_SECONDS, self._hole_stayed)
+                    self._gap_timer = loop.call_later(GAP_SECONDS, self._gap_stayed)
                 case ReadStanding() | ReadPage():
                     self._start(self._read(action))
                 case Replay():
