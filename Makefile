@@ -5,8 +5,8 @@
 SERVERS ?= embedded
 # broker_faults is not listed: its tests start their own brokers.
 BROKER_TESTS := apache_kafka broker_away dead_letters end_to_end faults flood groups kafka reading steps
-# Processes of the tests. Each has servers of its own, and waits more than it works: 4 suit two cores. Servers that
-# are somebody else's are shared, and so only for one.
+# The number of test processes. Each has its own servers, and waits more than it works: 4 suit two cores. External
+# servers are shared, so only one process may use them.
 WORKERS ?= $(if $(filter external,$(SERVERS)),0,4)
 TESTS ?= tests
 PYTEST = $(BIN)/pytest --servers $(SERVERS) --numprocesses $(WORKERS)
@@ -19,6 +19,8 @@ INSTALLER ?= uv
 INSTALL = $(BIN)/python -I src/workbench/installing.py --installer $(INSTALLER)
 
 export PIP_ROOT_USER_ACTION = ignore
+# Keep compiled files: each test process imports everything, and pytest rewrites every assertion.
+unexport PYTHONDONTWRITEBYTECODE
 
 # Creates .venv for this checkout, unless a working one exists.
 define ENVIRONMENT

@@ -1,5 +1,6 @@
 """The `bellwire` command, and `python -m bellwire`."""
 
+import gc
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,6 +22,8 @@ def main() -> int:
         from workbench.cli import main as workbench_command
 
         return workbench_command()
+    # Imports make many objects and hardly any garbage. What serves sets thresholds of its own afterwards.
+    gc.set_threshold(100_000)
     from entrypoints.commands.cli import main as command
 
     return command(epilog=_CHECKOUT if in_checkout else None)

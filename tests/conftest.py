@@ -64,7 +64,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """End at once without the broker that was asked for: tests that were skipped would look like success."""
+    """End at once without the broker that was asked for: tests that were skipped would look like success.
+
+    BELLWIRE_… variables of the shell, such as those of `bellwire dev`, are removed.
+    """
+    for variable in [name for name in os.environ if name.startswith("BELLWIRE_")]:
+        if variable not in (POSTGRES_URL, REDIS_URL, KAFKA_BOOTSTRAP):
+            del os.environ[variable]
     if config.getoption("--servers") == "kafka":
         try:
             apache_kafka.require(_kafka_home())
@@ -110,10 +116,10 @@ def _kafka_home() -> Path:
 @pytest.fixture(scope="session", autouse=True)
 def forking() -> Iterator[None]:
     """Have processes of ours begin where their imports end; see tests/forked.py."""
-    interpreter, usual = Forking(), Process.launch
-    Process.launch = staticmethod(interpreter.start)
+    interpreter, usual = Forking(), Process.spawn
+    Process.spawn = staticmethod(interpreter.start)
     yield
-    Process.launch = staticmethod(usual)
+    Process.spawn = staticmethod(usual)
     interpreter.stop()
 
 

@@ -128,7 +128,7 @@ def _is_ours(command: Sequence[str]) -> bool:
 
 def begins_cold(process: Process) -> None:
     """Have a process start a new interpreter, as in production."""
-    process.launch = popen
+    process.spawn = popen
 
 
 # --- the interpreter that is forked -----------------------------------------------------------------------

@@ -1,9 +1,10 @@
 """How tests are spread over processes: `pytest -n 4`, which `make test` uses.
 
-Every process has servers of its own, so a test that kills or fills one disturbs no other. A file stays in one
-process, because its tests may share what is expensive to make; the tests of the files in `SPREAD` take long
-and share nothing, and go one by one to the process that is free. What takes long comes first, and what is
-quick fills the gaps at the end.
+Every process has servers of its own, so a test that kills or fills one disturbs no other. A file stays in
+one process, because its tests may share what is expensive to make. The tests of the files in `SPREAD` take
+long and share nothing: they go one by one to the process that is free. Those in `HEAVY` need a good part of
+the machine: one process runs them one after another. What takes long comes first; what is quick fills the
+gaps at the end.
 """
 
 from typing import Final
@@ -14,9 +15,15 @@ from xdist.scheduler import LoadScopeScheduling
 from workbench import embedded
 
 INTEGRATION: Final = "tests/integration/"
-SPREAD: Final = frozenset(
+HEAVY: Final = frozenset(
     {
         "tests/integration/test_broker_away.py",
+        "tests/integration/test_soak.py",
+        "tests/integration/test_stress.py",
+    }
+)
+SPREAD: Final = frozenset(
+    {
         "tests/integration/test_broker_faults.py",
         "tests/integration/test_client.py",
         "tests/integration/test_dead_letters.py",
@@ -27,6 +34,7 @@ SPREAD: Final = frozenset(
         "tests/integration/test_flood.py",
         "tests/integration/test_groups.py",
         "tests/integration/test_hostile.py",
+        "tests/integration/test_model_index.py",
         "tests/integration/test_postgres_faults.py",
         "tests/integration/test_reading.py",
         "tests/integration/test_redis_faults.py",
@@ -40,11 +48,18 @@ SPREAD: Final = frozenset(
 
 
 class Schedule(LoadScopeScheduling):  # type: ignore[misc] # ships no types
-    """Hands out files, and single tests of those in `SPREAD`, in the order in which they were collected."""
+    """Hands out units of tests in the order in which they were collected."""
 
     def _split_scope(self, nodeid: str) -> str:
-        file = nodeid.partition("::")[0]
-        return nodeid if file in SPREAD else file
+        return unit(nodeid)
+
+
+def unit(nodeid: str) -> str:
+    """What a test is handed out with."""
+    file = nodeid.partition("::")[0]
+    if file in HEAVY:
+        return "heavy"
+    return nodeid if file in SPREAD else file
 
 
 def last_in_its_file(items: list[pytest.Item]) -> None:
@@ -59,9 +74,8 @@ def longest_first(items: list[pytest.Item]) -> None:
 
 
 def _rank(file: str) -> int:
-    if file in SPREAD:
-        return 0
-    return 1 if file.startswith(INTEGRATION) else 2
+    kinds = (file in HEAVY, file in SPREAD, file.startswith(INTEGRATION), True)
+    return kinds.index(True)
 
 
 def keep_to_own_ports(worker: str, workers: int) -> None:

@@ -12,6 +12,10 @@ from urllib.parse import urlsplit
 _PORTS = range(1, 65536)
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9.])?")
 _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,245}")
+# Certainly fine: nothing is escaped, there are no parameters, and the port has at most four digits.
+_PLAIN_POSTGRES = re.compile(
+    r"postgresql\+asyncpg://[A-Za-z0-9_.-]+(:[A-Za-z0-9_.~-]+)?@[A-Za-z0-9.-]+(:[1-9][0-9]{0,3})?/[A-Za-z0-9_-]+"
+)
 _ESCAPE = "in a user or password write @ : / ? # as %40 %3A %2F %3F %23"
 # asyncpg's own of which a text can be the value, and SQLAlchemy's.
 _POSTGRES_PARAMETERS = {
@@ -28,7 +32,9 @@ class Unusable(Exception):
 
 def postgres_url(url: str) -> None:
     """SQLAlchemy's, for asyncpg."""
-    from sqlalchemy.engine import make_url  # noqa: PLC0415 - not for `--help`
+    if _PLAIN_POSTGRES.fullmatch(url):
+        return  # without SQLAlchemy, which many a command does not need
+    from sqlalchemy.engine import make_url  # noqa: PLC0415 - as just said
     from sqlalchemy.exc import ArgumentError  # noqa: PLC0415
 
     if not url.startswith("postgresql+asyncpg://"):

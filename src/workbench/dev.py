@@ -79,7 +79,7 @@ def run(settings: DevSettings | None = None) -> int:
 class Service(Server):
     """One of our own processes; it has started when it says it is ready."""
 
-    launched_at = 0.0
+    began_at = 0.0
 
     def __init__(
         self, name: str, command: str, *, port: int, interrupts: "Interrupts", **options: Any
@@ -88,9 +88,9 @@ class Service(Server):
         self.port = port
         self._interrupts = interrupts
 
-    def launch(self) -> None:
+    def begin(self) -> None:
         """Start it, and do not wait for it."""
-        self.launched_at = time.monotonic()
+        self.began_at = time.monotonic()
         Process.start(self)
 
     def answers(self) -> bool:
@@ -186,20 +186,25 @@ class Development:
         _say(_welcome(url, access, self._folder, time.monotonic() - began))
 
     def _serve(self, environment: Mapping[str, str], stack: contextlib.ExitStack) -> Mapping[str, str]:
-        """Start our processes, and the demo while they come up; the answer is how to get at the demo."""
-        services = [
-            self._service("API", "api", int(environment["BELLWIRE_PORT"]), environment),
-            self._service("Consumer", "consumer", int(environment["BELLWIRE_CONSUMER_PORT"]), environment),
-        ]
-        self._interrupts.services += services
-        for service in services:
-            service.launch()
+        """Start our processes side by side; the answer is how to get at the demo.
+
+        The demo is made while the consumer waits for its group, when there is time to spare.
+        """
+        api = self._service("API", "api", int(environment["BELLWIRE_PORT"]), environment)
+        consumer_port = int(environment["BELLWIRE_CONSUMER_PORT"])
+        consumer = self._service("Consumer", "consumer", consumer_port, environment)
+        self._interrupts.services += [api, consumer]
+        for service in (consumer, api):
+            service.begin()
             stack.enter_context(stopped_at_the_end(service, self._report))
+        self._await(api)
         access: Mapping[str, str] = json.loads(_command("demo-access", environment, self._interrupts))
-        for service in services:
-            service.wait_ready(service.answers)
-            self._report(f"{service.name} runs ({time.monotonic() - service.launched_at:.1f} s)")
+        self._await(consumer)
         return access
+
+    def _await(self, service: Service) -> None:
+        service.wait_ready(service.answers)
+        self._report(f"{service.name} runs ({time.monotonic() - service.began_at:.1f} s)")
 
     def _port(self) -> int:
         if port_is_free(self._settings.port):
@@ -220,8 +225,9 @@ class Development:
             "BELLWIRE_DEMO": "true",
             "BELLWIRE_LOG_FORMAT": "text",
             "BELLWIRE_DRAIN_SECONDS": "1",  # Ctrl-C stays quick, however many streams are open
-            # The embedded broker makes a group wait for half of this whenever a member joins...
-            "BELLWIRE_KAFKA_SESSION_SECONDS": "6",
+            # The embedded broker makes a group wait for half of this whenever a member joins. Others want at
+            # least 6 ...
+            "BELLWIRE_KAFKA_SESSION_SECONDS": "4" if servers.kafka else "6",
             # ... and a record for up to a fifth of this.
             "BELLWIRE_KAFKA_FETCH_WAIT_MS": "20",
         }

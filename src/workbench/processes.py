@@ -95,7 +95,7 @@ class Process:
     """A program in a session of its own, where a Ctrl-C at the terminal passes it by; its output in a log."""
 
     stop_signal: ClassVar[signal.Signals] = signal.SIGTERM
-    launch: Callable[..., Child] = staticmethod(popen)
+    spawn: Callable[..., Child] = staticmethod(popen)
     """What starts it; the tests have another."""
 
     def __init__(
@@ -137,7 +137,7 @@ class Process:
         self._forget()
         with self.log.open("wb" if self._child is None else "ab") as output:
             command = [str(word) for word in self._command]
-            self._child = self.launch(command, output, self._environment, **as_account(self._account))
+            self._child = self.spawn(command, output, self._environment, **as_account(self._account))
         if self._ledger:
             self._ledger.add(self.pid, self.name, self.stop_signal)
 

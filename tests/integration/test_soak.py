@@ -7,13 +7,15 @@ import pytest
 
 from workbench.embedded import TansuServer
 from workbench.programs import MissingServer
-from workbench.soak import plot, report
+from workbench.soak import report
 from workbench.soak.evidence import Outcome
 from workbench.soak.run import Plan, Soak
 
 
 @pytest.mark.timeout(600)
 async def test_a_short_soak_finds_every_promise_kept(tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    from workbench.soak import plot  # here: matplotlib is slow to import
+
     if request.config.getoption("--servers") != "embedded":
         pytest.skip("a soak brings servers of its own, which it can kill")
     # Of a seed whose faults damage records, and cut something off.
