@@ -19,7 +19,7 @@ INSTALLER ?= uv
 INSTALL = $(BIN)/python -I src/workbench/installing.py --installer $(INSTALLER)
 
 export PIP_ROOT_USER_ACTION = ignore
-# Compiled once: each process of the tests imports everything, and pytest rewrites every assertion.
+# Keep compiled files: each test process imports everything, and pytest rewrites every assertion.
 unexport PYTHONDONTWRITEBYTECODE
 
 # Creates .venv for this checkout, unless a working one exists.

@@ -57,12 +57,13 @@ class RevokeTokens:
 class Revocations:
     """The revocations that a process knows, so that no check of a token waits for the store.
 
-    They are refreshed every 2 s, and kept while the store is out of reach. None is ever dropped: an
+    They are refreshed every few seconds, and kept while the store is out of reach. None is ever dropped: an
     application may mint tokens with any lifetime.
     """
 
-    def __init__(self, users: Users) -> None:
+    def __init__(self, users: Users, *, every_seconds: float = _EVERY_SECONDS) -> None:
         self._users = users
+        self._every_seconds = every_seconds
         self._valid_from: dict[UserId, datetime] = {}
         """Tokens issued before this time are invalid."""
         self._as_of: datetime | None = None
@@ -76,7 +77,7 @@ class Revocations:
     async def run(self) -> None:
         """Refresh periodically, forever."""
         while True:
-            await sleep(_EVERY_SECONDS)
+            await sleep(self._every_seconds)
             await self.refresh()
 
     async def refresh(self) -> None:
