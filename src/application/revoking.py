@@ -57,7 +57,7 @@ class RevokeTokens:
 class Revocations:
     """The revocations that a process knows, so that no check of a token waits for the store.
 
-    They are refreshed every few seconds, and kept while the store is out of reach. None is ever dropped: an
+    They are refreshed every 2 s by default, and kept while the store is out of reach. None is ever dropped: an
     application may mint tokens with any lifetime.
     """
 

@@ -27,7 +27,7 @@ _BODY_LIMIT = 8 * 1024
     responses=problem_responses(400, 401, 403, 409, 413, 422, 503),
 )
 async def create_user(data: JSONBody[NewUser], create: NamedDependency[CreateUser]) -> CreatedUser:
-    """With an API key that may, or by anybody where sign-up is open. A user without a password cannot log
+    """Needs an API key with the scope `users`, unless sign-up is open. A user without a password cannot log
     in but can be notified: your application mints tokens for it.
     """
     user = await create(
@@ -77,21 +77,21 @@ _LOCKING: dict[str, Any] = {
 
 @post("/v1/users/{user_id:str}/disable", summary="Disable a user", **_LOCKING)
 async def disable_user(user_id: FromPath[str], disable: NamedDependency[DisableUser]) -> None:
-    """Within 5 s every token of the user is refused, also one that is issued later, and the user's streams
-    are closed. What is published to the user is still stored.
+    """Within 5 s every token of the user is refused, including those issued later, and the user's streams are
+    closed. Notifications for the user are still stored.
     """
     await disable(UserId(user_id))
 
 
 @post("/v1/users/{user_id:str}/enable", summary="Enable a user", **_LOCKING)
 async def enable_user(user_id: FromPath[str], enable: NamedDependency[EnableUser]) -> None:
-    """Let a disabled user in again, with tokens issued from now on; earlier ones stay dead."""
+    """Enable a disabled user. Tokens issued from now on are accepted; earlier ones stay invalid."""
     await enable(UserId(user_id))
 
 
 @post("/v1/users/{user_id:str}/revoke-tokens", summary="Sign a user out everywhere", **_LOCKING)
 async def revoke_tokens(user_id: FromPath[str], revoke: NamedDependency[RevokeTokens]) -> None:
-    """Within 5 s every token issued until now is refused, and the streams opened with one are closed."""
+    """Within 5 s every token issued until now is refused, and streams opened with one are closed."""
     await revoke(UserId(user_id))
 
 

@@ -29,7 +29,7 @@ _BODY_LIMIT = 16 * 1024
 _JSON = "application/json"
 
 StatusFilter = Annotated[Status, QueryParameter(description="Which view of the feed.")]
-EventFilter = Annotated[str | None, QueryParameter(description="Only this event.")]
+EventFilter = Annotated[str | None, QueryParameter(description="Only notifications of this event.")]
 Limit = Annotated[int, QueryParameter(ge=1, le=100, description="How many.")]
 PageCursor = Annotated[str | None, QueryParameter(description="`next_cursor` of the page before.")]
 
@@ -54,8 +54,8 @@ async def list_notifications(  # noqa: PLR0917 - each is a part of the query
     limit: Limit = 20,
     cursor: PageCursor = None,
 ) -> Response[bytes]:
-    """Unread ones unless `status` says otherwise, newest first. Answers 304 to an `If-None-Match` with the
-    `ETag` of an unchanged feed.
+    """Unread notifications, unless `status` names another view; newest first. Answers 304 to an
+    `If-None-Match` with the `ETag` of an unchanged feed.
     """
     if event is not None and EVENT.fullmatch(event) is None:
         raise Invalid([FieldError("event", EVENT_RULE)])
@@ -76,7 +76,7 @@ async def list_notifications(  # noqa: PLR0917 - each is a part of the query
     responses=problems(400, 401, 403, 404, 503),
 )
 async def count_unread(user_id: FromPath[str], count: NamedDependency[CountUnread]) -> UnreadCount:
-    """The exact number, and the position of the feed at which it is true."""
+    """The number of unread notifications, and the position of the feed at which it is exact."""
     feed = await count(UserId(user_id))
     return UnreadCount(feed.unread_count, str(feed.cursor))
 
@@ -122,7 +122,7 @@ def _marking(path: str, mark: Mark) -> post:
 
 
 def _mark_many(path: str, mark: Mark) -> Any:
-    """One handler for each mark that carries no time: they differ in nothing else."""
+    """The handler of a mark that takes no time."""
 
     @_marking(path, mark)
     async def handler(
@@ -130,7 +130,7 @@ def _mark_many(path: str, mark: Mark) -> Any:
         data: JSONBody[Selection],
         mark_notifications: NamedDependency[MarkNotifications],
     ) -> Changed:
-        """By `ids`, or everything up to a cursor that the client has seen (`up_to`)."""
+        """Mark the notifications in `ids`, or all up to a cursor that the client has seen (`up_to`)."""
         return _changed(await mark_notifications(UserId(user_id), mark, data.ids, data.up_to))
 
     return handler
@@ -150,13 +150,13 @@ def _before(cursor: str | None) -> NotificationId | None:
 
 
 def _matches(condition: str, etag: str) -> bool:
-    """Whether If-None-Match names the tag (RFC 9110 §13.1.2: a list, compared weakly; or anything)."""
+    """Whether If-None-Match names the tag (RFC 9110 §13.1.2: a list, compared weakly, or `*`)."""
     named = {tag.strip().removeprefix("W/") for tag in condition.split(",")}
     return etag in named or "*" in named
 
 
 def _next(page: RenderedPage) -> str | None:
-    """Where the next page begins."""
+    """The cursor of the next page; None on the last."""
     return wire.identifier(page.items[-1]) if page.more else None
 
 

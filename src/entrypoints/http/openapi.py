@@ -1,4 +1,4 @@
-"""The OpenAPI document, and a page made of it."""
+"""The OpenAPI document, and a page that shows it."""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,7 +17,7 @@ _FILES = "/schema/ui"
 
 
 class _Page(SwaggerRenderPlugin):
-    """The page's own files, not a content delivery network's: it works where there is no internet."""
+    """Swagger UI with local files instead of a content delivery network: works without internet access."""
 
     def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
         files = _from(to_root(request.scope), _FILES)
@@ -36,7 +36,7 @@ class _Document(JsonRenderPlugin):
 
 
 def config() -> OpenAPIConfig:
-    """What the application is told of it."""
+    """The OpenAPI configuration of the application."""
     return OpenAPIConfig(
         title="Bellwire",
         version=app_version(),
@@ -56,7 +56,7 @@ def config() -> OpenAPIConfig:
 
 
 def files() -> Any:
-    """The files of the page, from the package that carries them, which has no other use here."""
+    """The routes of the page's files, which come from the package swagger-ui-py. Raises RuntimeError."""
     package = find_spec("swagger_ui")
     if package is None or package.origin is None:
         message = "swagger-ui-py is not installed"
@@ -66,10 +66,10 @@ def files() -> Any:
 
 
 def _located(request: Request[Any, Any, Any], document: dict[str, Any]) -> dict[str, Any]:
-    """The document as it is read at the request's address: with the ways from there."""
+    """The document with links that are relative to the request's address."""
     root = to_root(request.scope)
     info = document["info"] | {"description": _description(root)}
-    # The paths of operations are put behind it, each with its own slash.
+    # Clients append the paths of operations, each of which begins with a slash.
     return document | {"info": info, "servers": [{"url": root.removesuffix("/")}]}
 
 

@@ -33,7 +33,7 @@ IdempotencyKey = Annotated[
     str | None,
     HeaderParameter(
         name="Idempotency-Key",
-        description="Up to 255 characters. For 24 hours the same key and body are the same notification.",
+        description="Up to 255 characters. For 24 hours the same key and body make only one notification.",
     ),
 ]
 
@@ -55,8 +55,8 @@ async def publish(
     publish_one: NamedDependency[PublishNotification],
     idempotency_key: IdempotencyKey = None,
 ) -> Accepted:
-    """Accepted once Kafka has it. 503 `unconfirmed` means that the outcome is unknown: retry with the same
-    `Idempotency-Key`.
+    """Accepted once it is durable in Kafka. 503 `unconfirmed` means that the outcome is unknown: retry with
+    the same `Idempotency-Key`.
     """
     return Accepted(await publish_one(data.content(), await _idempotency(request, idempotency_key)))
 
@@ -98,7 +98,7 @@ def _content(item: msgspec.Raw) -> Content | DomainError:
     except Invalid as error:
         return error
     except msgspec.ValidationError as error:
-        return Invalid([problems.misfit(str(error))])
+        return Invalid([problems.field_error(str(error))])
 
 
 def _result(outcome: NotificationId | DomainError | Unconfirmed) -> BatchResult:

@@ -22,7 +22,7 @@ _EXAMPLE_ID = "019ab7c4-5b2e-7c3d-8a4f-2f1c6d0e9b00"
 class NewNotification(Struct, forbid_unknown_fields=True, omit_defaults=True):
     """A notification to publish."""
 
-    user_id: Annotated[str, Meta(description="Whom it is for.", examples=["demo"])]
+    user_id: Annotated[str, Meta(description="The user that it is for.", examples=["demo"])]
     event: Annotated[
         str, Meta(description="What happened: 1 to 100 of a-z 0-9 _ . -", examples=["comment.created"])
     ]
@@ -37,25 +37,25 @@ class NewNotification(Struct, forbid_unknown_fields=True, omit_defaults=True):
     metadata: Annotated[
         Raw,
         Meta(
-            description="Anything of yours, up to 16 KiB of JSON. Comes back as it was sent.",
+            description="Your own JSON object, up to 16 KiB. It is returned as it was sent.",
             examples=[{"post": 42}],
         ),
     ] = msgspec.field(default_factory=lambda: _NO_METADATA)
     action_url: Annotated[
         str | None, Meta(description="An http(s) URL or a path.", examples=["/posts/42"])
     ] = None
-    # A text, because the framework would read numbers, and texts of digits, as seconds.
+    # A string, because the framework would read numbers and strings of digits as seconds.
     expires_at: Annotated[
         str | None,
         Meta(
-            description="When to take it back (RFC 3339, with a time zone), up to 9999-12-31T23:59:59Z.",
+            description="When to retract it (RFC 3339, with a time zone), up to 9999-12-31T23:59:59Z.",
             examples=["2100-01-01T00:00:00Z"],
             extra_json_schema={"extra": {"format": "date-time"}},
         ),
     ] = None
 
     def content(self) -> Content:
-        """Check it against the rules. Raises Invalid."""
+        """The content, checked against the rules. Raises Invalid."""
         return Content(
             user_id=UserId(self.user_id),
             event=self.event,
@@ -89,14 +89,14 @@ class NewBatch(Struct, forbid_unknown_fields=True):
 
 
 class BatchResult(Struct, omit_defaults=True):
-    """What became of one item: an id, or a problem."""
+    """The outcome of one item: an id or a problem."""
 
     id: UUID | None = None
     error: dict[str, Any] | None = None
 
 
 class BatchResults(Struct):
-    """One result an item, in the order of the items."""
+    """One result per item, in the order of the items."""
 
     results: list[BatchResult]
 
@@ -108,7 +108,7 @@ class NewUser(Struct, forbid_unknown_fields=True, omit_defaults=True):
     email: Annotated[
         str | None,
         Meta(
-            description="To log in with: one account, however it is typed.",
+            description="For logging in. Equivalent spellings, such as other case, are one account.",
             examples=["ada@example.com"],
         ),
     ] = None
@@ -119,7 +119,7 @@ class NewUser(Struct, forbid_unknown_fields=True, omit_defaults=True):
         str | None,
         Meta(
             description="The id in your own system: 1 to 128 of A-Z a-z 0-9 . _ : @ -, not . or .. alone. "
-            "Made up if missing.",
+            "Generated if missing.",
             examples=["u-ada"],
         ),
     ] = None
@@ -130,12 +130,12 @@ class CreatedUser(Struct):
 
     id: str
     name: str
-    email: Annotated[str | None, Meta(description="In the form in which it is kept and compared.")]
+    email: Annotated[str | None, Meta(description="In canonical form.")]
     created_at: datetime
 
 
 class Credentials(Struct, forbid_unknown_fields=True):
-    """What to log in with."""
+    """The credentials to log in with."""
 
     email: Annotated[str, Meta(examples=["ada@example.com"])]
     password: Annotated[str, Meta(examples=["correct horse"])]
@@ -162,8 +162,8 @@ class NotificationPage(Struct):
 
     items: list[NotificationBody]
     next_cursor: Annotated[str | None, Meta(description="For the next page; null on the last.")]
-    unread_count: Annotated[int, Meta(description="True for `cursor`.")]
-    cursor: Annotated[str, Meta(description="Where the feed stands; a stream resumes from here.")]
+    unread_count: Annotated[int, Meta(description="How many are unread at `cursor`.")]
+    cursor: Annotated[str, Meta(description="The feed's position; a stream can resume from it.")]
 
 
 class UnreadCount(Struct):
@@ -174,7 +174,7 @@ class UnreadCount(Struct):
 
 
 class Selection(Struct, forbid_unknown_fields=True, omit_defaults=True):
-    """Which notifications to mark: named ones, or everything up to what the client has seen."""
+    """Which notifications to mark: by id, or all up to what the client has seen."""
 
     ids: Annotated[
         list[NotificationId] | None, Meta(description="Up to 100 ids.", examples=[[_EXAMPLE_ID]])
@@ -185,7 +185,7 @@ class Selection(Struct, forbid_unknown_fields=True, omit_defaults=True):
 
 
 class Changed(Struct):
-    """What a mark changed."""
+    """The result of a mark."""
 
     changed: int
     unread_count: int
@@ -204,5 +204,5 @@ _decode_item = msgspec.json.Decoder(NewNotification).decode
 
 
 def read_item(item: Raw) -> NewNotification:
-    """Read one item of a batch. Raises msgspec.ValidationError; DecodeError if it is no JSON after all."""
+    """Read one item of a batch. Raises msgspec.ValidationError, or DecodeError if it is not JSON."""
     return _decode_item(item)

@@ -1,1 +1,1 @@
-"""What the REST routes and the live streams share: credentials, problem details, health, request logs."""
+"""Shared by the REST routes and the live streams: credentials, problem details, health, request logs."""

@@ -1,4 +1,4 @@
-"""What the process that is drained and `bellwire drain` agree on."""
+"""The protocol between `bellwire drain` and the process that it drains."""
 
 import msgspec
 
@@ -6,7 +6,7 @@ PATH = "/drain"
 
 
 class Draining(msgspec.Struct):
-    """How far a drain has come."""
+    """The progress of a drain."""
 
     streams: int
     draining: bool

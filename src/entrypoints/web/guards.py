@@ -1,6 +1,7 @@
-"""Who may call what. A guard runs before the body is read; what it found is in the connection's `auth`.
+"""Guards: who may call which route. A guard runs before the body is read, and puts the claims of the token or
+the API key into the connection's `auth`.
 
-All are coroutines, also those that await nothing: Litestar would run them in a thread otherwise.
+All are coroutines, even those that await nothing: Litestar would run them in a thread otherwise.
 """
 
 from collections.abc import Mapping
@@ -17,7 +18,7 @@ Connection: TypeAlias = ASGIConnection[Any, Any, Any, Any]
 
 API_KEY_HEADER = "x-api-key"
 
-# What OpenAPI is told about the guards below.
+# The guards below, as OpenAPI describes them.
 NEEDS_KEY: "list[dict[str, list[str]]]" = [{"apiKey": []}]
 NEEDS_KEY_UNLESS_OPEN: "list[dict[str, list[str]]]" = [{"apiKey": []}, {}]
 NEEDS_TOKEN: "list[dict[str, list[str]]]" = [{"userToken": []}]
@@ -30,13 +31,13 @@ async def publisher(connection: Connection, _handler: BaseRouteHandler) -> None:
 
 
 async def registrar(connection: Connection, _handler: BaseRouteHandler) -> None:
-    """Admit API keys that may create users, and everybody where sign-up is open."""
+    """Admit API keys that may create users, and everybody if sign-up is open."""
     if not part(connection, Access).open_signup or API_KEY_HEADER in connection.headers:
         await _admit_producer(connection, Scope.USERS)
 
 
 async def manager(connection: Connection, _handler: BaseRouteHandler) -> None:
-    """Admit API keys that may create and lock out users."""
+    """Admit API keys that may create and disable users."""
     await _admit_producer(connection, Scope.USERS)
 
 
@@ -49,12 +50,12 @@ async def owner(connection: Connection, _handler: BaseRouteHandler) -> None:
     """Admit the token of the user in the path."""
     claims = _claims(connection)
     if claims.user_id != connection.path_params["user_id"]:
-        raise NotAllowed("This token is another user's.")
+        raise NotAllowed("This token belongs to another user.")
     connection.scope["auth"] = claims
 
 
 async def operator(connection: Connection, _handler: BaseRouteHandler) -> None:
-    """Admit the tokens that commands make for themselves."""
+    """Admit operator tokens, which commands make for themselves."""
     part(connection, Access).operator(bearer_token(connection.headers))
 
 

@@ -1,4 +1,4 @@
-"""HEAD: the head that GET would get (RFC 9110 §9.3.2)."""
+"""HEAD: the answer to GET, without its body (RFC 9110 §9.3.2)."""
 
 from litestar import Litestar
 from litestar.enums import ScopeType
@@ -8,7 +8,7 @@ from entrypoints.web.locations import own_path
 
 
 def answering_head(app: Litestar) -> Litestar:
-    """Have an application answer HEAD wherever it answers GET, but for streams, which have no end."""
+    """Make an application answer HEAD wherever it answers GET, except for streams, which have no end."""
     app.asgi_handler = _AnsweringHead(app.asgi_handler)
     return app
 
@@ -27,9 +27,9 @@ class _AnsweringHead:
                 message["body"] = b""
             await send(message)
 
-        # The server keeps its own scope, and sends no body of an answer to HEAD.
-        asked: Scope = {**scope, "method": "GET"}
-        await self._app(asked, receive, send_head)
+        # The server has its own scope, still with HEAD, and so sends no body.
+        as_get: Scope = {**scope, "method": "GET"}
+        await self._app(as_get, receive, send_head)
 
 
 def _is_stream(scope: Scope) -> bool:

@@ -15,14 +15,14 @@ _CHECK_SECONDS = 3.0
 
 @get("/health/live", tags=["operation"], summary="Is the process alive", security=[])
 async def live() -> dict[str, str]:
-    """Answers as long as the process can; restart it when it does not."""
+    """Answers while the process works; restart the process if it does not."""
     return {"status": "ok"}
 
 
 @get("/health/ready", tags=["operation"], summary="Is every dependency in reach", security=[])
 async def ready(request: Request[Any, Any, Any]) -> Response[dict[str, Any]]:
-    """503 while something that the process cannot work without is out of reach. Redis is not such a thing:
-    without it everything is slower, and streams stand still until it is back; it is reported.
+    """503 while a server that the process cannot work without is out of reach. Redis is reported, but not
+    required: without it everything is slower, and streams pause until it is back.
     """
     asked = part(request, Checks)
     everything = {**asked.required, **asked.optional}

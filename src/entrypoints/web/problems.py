@@ -1,4 +1,4 @@
-"""Errors as RFC 9457 problem details: one table from what the core raises to what a client is told."""
+"""Errors as RFC 9457 problem details: one table maps the errors of the core to answers."""
 
 import logging
 import re
@@ -49,8 +49,8 @@ _HTTP_KINDS = {
     429: "too-many-streams",
 }
 _HTTP_DETAILS = {
-    404: "There is nothing at this path; /schema lists what there is.",
-    405: "This path does not take this method; /schema lists what it takes.",
+    404: "There is nothing at this path; /schema lists all paths.",
+    405: "This path does not support this method; /schema lists those that it supports.",
     413: "The body is too large: 64 KiB for one notification, 1 MiB for a batch.",
 }
 
@@ -84,25 +84,25 @@ def core_problem(_request: Request[Any, Any, Any], error: Exception) -> Response
 
 
 def validation_problem(_request: Request[Any, Any, Any], error: ValidationException) -> Response[bytes]:
-    """Answer input that is JSON but not of the right shape."""
+    """Answer input that is JSON but has the wrong structure."""
     extra = error.extra if isinstance(error.extra, list) else []
-    errors = [misfit(item["message"], item.get("key", "")) for item in extra]
+    errors = [field_error(item["message"], item.get("key", "")) for item in extra]
     return core_problem(_request, Invalid(errors or [FieldError("body", error.detail)]))
 
 
-def misfit(message: str, path: str = "") -> FieldError:
-    """Name the field that msgspec found missing or of the wrong type."""
+def field_error(message: str, path: str = "") -> FieldError:
+    """The error of the field that msgspec found to be missing, unknown or of the wrong type."""
     message, _, found = message.partition(" - at `$.")
     field = found.rstrip("`") or path.removeprefix("data").removeprefix(".")
     if missing := _MISSING.fullmatch(message):
         return FieldError(".".join(filter(None, [field, missing[1]])), "is required")
     if unknown := _UNKNOWN.fullmatch(message):
-        return FieldError(".".join(filter(None, [field, unknown[1]])), "is not a field of this")
+        return FieldError(".".join(filter(None, [field, unknown[1]])), "is not a known field")
     return FieldError(field or "body", message[0].lower() + message[1:])
 
 
 def malformed_problem(_request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
-    """Answer a body that is no JSON, or nests too deeply to read."""
+    """Answer a body that is not JSON, or nests too deeply to read."""
     deep = isinstance(error, RecursionError)
     return _answer(
         {
@@ -115,7 +115,7 @@ def malformed_problem(_request: Request[Any, Any, Any], error: Exception) -> Res
 
 
 def http_problem(_request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
-    """Answer what the framework refuses."""
+    """Answer a request that the framework refuses."""
     if isinstance(error.__cause__, RecursionError | SerializationException | UnicodeDecodeError):
         return malformed_problem(_request, error.__cause__)
     status = HTTPStatus(error.status_code)
@@ -132,7 +132,7 @@ def http_problem(_request: Request[Any, Any, Any], error: HTTPException) -> Resp
 
 
 def unexpected_problem(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
-    """Answer a defect of ours: the log has it, the client gets an id to ask about."""
+    """Answer a defect of the service: it is logged, and the client gets the id of the request."""
     logger.error("unexpected error in %s %s", request.method, request.url.path, exc_info=error)
     return _answer(
         {

@@ -1,4 +1,4 @@
-"""Bodies that the REST routes and the live streams have in common."""
+"""Bodies that the REST routes and the live streams share."""
 
 from datetime import datetime
 from typing import Annotated, Any
@@ -11,25 +11,25 @@ Timestamp = Annotated[datetime, Meta(tz=True)]
 
 
 class NotificationBody(Struct):
-    """A notification, the same everywhere."""
+    """A notification, the same over REST and on streams."""
 
-    id: Annotated[UUID, Meta(description="Version 7: sorting by it sorts by time.")]
-    user_id: Annotated[str, Meta(description="Whose it is.")]
+    id: Annotated[UUID, Meta(description="UUID version 7: ids sort by time.")]
+    user_id: Annotated[str, Meta(description="The user that it is for.")]
     version: Annotated[
         int, Meta(description="Of two states of a notification, the one with the higher version is newer.")
     ]
     event: Annotated[str, Meta(description="What happened.")]
     title: Annotated[str | None, Meta(description="Plain text.")]
     message: Annotated[str, Meta(description="Plain text.")]
-    metadata: Annotated[dict[str, Any], Meta(description="The producer's own, as it was sent.")]
+    metadata: Annotated[dict[str, Any], Meta(description="The producer's data, as it was sent.")]
     action_url: Annotated[str | None, Meta(description="An http(s) URL or a path.")]
     created_at: Annotated[Timestamp, Meta(description="When it was accepted.")]
     read_at: Annotated[Timestamp | None, Meta(description="When it was read; null while it is unread.")]
-    archived_at: Annotated[Timestamp | None, Meta(description="When it was put away.")]
+    archived_at: Annotated[Timestamp | None, Meta(description="When it was archived; null if it is not.")]
     retracted_at: Annotated[
-        Timestamp | None, Meta(description="When it was taken back: remove it from what you show.")
+        Timestamp | None, Meta(description="When it was retracted: remove it from what you show.")
     ]
-    expires_at: Annotated[Timestamp | None, Meta(description="When it will be taken back.")]
+    expires_at: Annotated[Timestamp | None, Meta(description="When it will be retracted.")]
 
 
 class ProblemField(Struct):
@@ -42,10 +42,10 @@ class ProblemField(Struct):
 class Problem(Struct, omit_defaults=True):
     """An error (RFC 9457)."""
 
-    type: Annotated[str, Meta(description="Stable identifier of the kind of problem.")]
+    type: Annotated[str, Meta(description="The stable identifier of the kind of problem.")]
     title: str
     status: int
-    detail: Annotated[str, Meta(description="What to do about it.")]
+    detail: Annotated[str, Meta(description="What is wrong, for people.")]
     errors: list[ProblemField] | None = None
     id: UUID | None = None
     request_id: str | None = None
@@ -56,9 +56,9 @@ _PROBLEMS = {
     401: "Valid credentials are required.",
     403: "These credentials do not allow that.",
     404: "There is no such user or notification.",
-    409: "The user exists already.",
+    409: "The user already exists.",
     413: "The body is too large.",
-    422: "A field breaks a rule, or an Idempotency-Key came back with another body.",
+    422: "A field breaks a rule, or an Idempotency-Key was used again with another body.",
     429: "This user has too many streams open.",
     503: "A server behind the service is out of reach; see Retry-After.",
 }

@@ -1,4 +1,4 @@
-"""What an application holds for its routes and guards: of each room one object, found by its type."""
+"""The objects that an application holds for its routes and guards, found by their type."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -18,36 +18,36 @@ Check: TypeAlias = Callable[[], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class Checks:
-    """What readiness asks, by the name of what is asked for."""
+    """The checks of readiness, by the name of the server."""
 
     required: Mapping[str, Check]
     optional: Mapping[str, Check]
-    """Reported only."""
+    """Reported, but not needed to be ready."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Access:
-    """Who may call."""
+    """The checks of credentials."""
 
     user: AuthenticateUser
     producer: AuthenticateProducer
     operator: AuthenticateOperator
     open_signup: bool
-    """Whether users are created without a key."""
+    """Whether users can be created without an API key."""
 
 
 def application_state(*parts: object) -> State:
-    """The state of an application, of one part of each type."""
+    """The state of an application, which holds one part of each type."""
     return State({_key(type(part)): part for part in parts})
 
 
 def part(connection: "ASGIConnection[Any, Any, Any, Any]", kind: type[T]) -> T:
-    """The part of this type, of the application that was called."""
+    """The part of this type, in the application that serves the connection."""
     return part_of(connection.app, kind)
 
 
 def part_of(app: Litestar, kind: type[T]) -> T:
-    """The part of this type."""
+    """The part of this type, in the application."""
     found: T = app.state[_key(kind)]
     return found
 

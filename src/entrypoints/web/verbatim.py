@@ -1,4 +1,4 @@
-"""Bodies of which a part stays as its sender wrote it (msgspec.Raw)."""
+"""Bodies with a part that stays as its sender wrote it (msgspec.Raw)."""
 
 from typing import Any
 
@@ -15,22 +15,22 @@ from entrypoints.web import problems
 
 
 class VerbatimRequest(Request[Any, ApiKey, Any]):
-    """Decodes a body to what its handler takes. Litestar's own goes through Python objects, which are no
-    longer what was sent.
+    """Decodes a body directly to the type that its handler takes. Litestar's own request goes through Python
+    objects, which do not keep what was written.
     """
 
     async def json(self) -> Any:
         data = self.route_handler.parsed_data_field
-        body = (await self.body()).decode()  # msgspec takes the encoding of what stays as it is for right
+        body = (await self.body()).decode()  # msgspec does not check the encoding of raw parts
         try:
             return _decode(body, data.annotation if data else Any)
         except msgspec.ValidationError as error:
-            _decode(body, msgspec.Raw)  # what is no JSON further on is no JSON
-            raise Invalid([problems.misfit(str(error))]) from error
+            _decode(body, msgspec.Raw)  # raises if the rest is not JSON
+            raise Invalid([problems.field_error(str(error))]) from error
 
 
 def _decode(body: str, target: Any) -> Any:
-    """Raise msgspec.ValidationError, or SerializationException for what is no JSON."""
+    """Raise msgspec.ValidationError, or SerializationException if the body is not JSON."""
     try:
         return msgspec.json.decode(body, type=target)
     except msgspec.ValidationError:
@@ -40,7 +40,7 @@ def _decode(body: str, target: Any) -> Any:
 
 
 class VerbatimSchema(OpenAPISchemaPlugin):
-    """Describes such a part: here it is always an object."""
+    """Describes such a part to OpenAPI: here it is always an object."""
 
     @staticmethod
     def is_plugin_supported_type(value: Any) -> bool:
