@@ -22,7 +22,7 @@ CLIENT_FRAMES: tuple[FrameType, ...] = get_args(ClientFrame)
 _ANSWERS = (Ok, Error)
 _COMMANDS = tuple(frame for frame in CLIENT_FRAMES if frame is not Pong)
 _PUSHED = tuple(frame for frame in SERVER_FRAMES if frame not in {Ok, Error, Ping})
-# Nobody answers on the second channel; an error can come of `view=auto`.
+# Server-sent events carry no commands, but `view=auto` can cause an error.
 _ON_SSE: tuple[FrameType, ...] = (*_PUSHED, Error)
 
 _ABOUT = (
@@ -37,12 +37,12 @@ _ABOUT_WEBSOCKET = (
     f"{INBOUND_BYTES} bytes; above 16 KiB the socket is closed without a `bye`."
 )
 _ABOUT_SSE = (
-    "For where no WebSocket gets through. An event's `data` is a frame, its `id` the cursor after it; "
-    "`Last-Event-ID` resumes as `cursor` does, and wins over it. After a silence of `ping_interval` there "
-    "is a comment, which nobody answers. Marks go over HTTP. What is refused before the stream begins is a "
-    "problem document (RFC 9457) with the status 401, 403, 404, 422, 429 or 503; a stream ends with a `bye`, "
-    "which has its `retry_ms` as `retry`. A ticket opens one stream: a browser that used one closes the "
-    "`EventSource` when it fails, and opens another with a new ticket."
+    "For networks that block WebSockets. An event's `data` is a frame, its `id` the cursor after it; "
+    "`Last-Event-ID` resumes as `cursor` does, and takes precedence over it. After a silence of "
+    "`ping_interval` the service sends a comment, which needs no answer. Marks are made over HTTP. A refusal "
+    "before the stream begins is a problem document (RFC 9457) with the status 401, 403, 404, 422, 429 or "
+    "503; a stream ends with a `bye`, whose `retry_ms` is also sent as `retry`. A ticket opens one stream: a "
+    "browser that used one closes the `EventSource` when it fails, and opens another with a new ticket."
 )
 
 
@@ -73,13 +73,13 @@ def document() -> Document:
     }
 
 
-# --- where it is ---
+# --- servers and channels ---
 
 
 def _servers() -> Document:
     return {
-        "websocket": _server("ws", "WebSocket; `wss` where a proxy in front ends TLS."),
-        "http": _server("http", "Server-sent events; `https` where a proxy in front ends TLS."),
+        "websocket": _server("ws", "WebSocket; `wss` if a proxy in front terminates TLS."),
+        "http": _server("http", "Server-sent events; `https` if a proxy in front terminates TLS."),
     }
 
 
@@ -115,7 +115,7 @@ def _websocket() -> Document:
     return {
         "address": "/ws/{user_id}",
         "title": "WebSocket",
-        "summary": "One JSON object a text message, both ways.",
+        "summary": "One JSON object per text message, in both directions.",
         "description": _ABOUT_WEBSOCKET,
         "servers": [_ref("servers", "websocket")],
         "parameters": _parameters(),
@@ -165,20 +165,20 @@ def _query() -> Document:
             },
             "cursor": {
                 "type": "string",
-                "description": "Resume after this position. Without it the stream starts at now.",
+                "description": "Resume after this position. Default: the current one.",
             },
             "view": {
                 "type": "string",
                 "enum": ["manual", "auto"],
                 "default": "manual",
-                "description": "`auto`: what comes live, not in a catch-up, is marked read at once.",
+                "description": "`auto`: what is sent live, not in a catch-up, is marked read immediately.",
             },
         }
     )
 
 
 def close_codes() -> list[Document]:
-    """The codes that the service closes a socket with, in order."""
+    """The codes with which the service closes a socket, in order."""
     return [
         {
             "code": code,
@@ -191,40 +191,40 @@ def close_codes() -> list[Document]:
     ]
 
 
-# --- what is said ---
+# --- operations and messages ---
 
 
 def _operations() -> Document:
-    """`send` and `receive` are the service's: it sends what a client receives."""
+    """`send` and `receive` are seen from the service: it sends what a client receives."""
     return {
         "push": {
             "action": "send",
-            "title": "What happens in the feed",
-            **_said("websocket", _PUSHED),
+            "title": "Changes of the feed",
+            **_exchanged("websocket", _PUSHED),
         },
         "command": {
             "action": "receive",
-            "title": "What a client asks for",
-            "description": "Answered in the order of asking.",
-            **_said("websocket", _COMMANDS),
-            "reply": _said("websocket", _ANSWERS),
+            "title": "Commands of the client",
+            "description": "Answered in the order in which they are sent.",
+            **_exchanged("websocket", _COMMANDS),
+            "reply": _exchanged("websocket", _ANSWERS),
         },
         "heartbeat": {
             "action": "send",
-            "title": "After a silence",
-            **_said("websocket", (Ping,)),
-            "reply": _said("websocket", (Pong,)),
+            "title": "Sign of life after a silence",
+            **_exchanged("websocket", (Ping,)),
+            "reply": _exchanged("websocket", (Pong,)),
         },
         "follow": {
             "action": "send",
-            "title": "What happens in the feed",
-            **_said("sse", _ON_SSE),
+            "title": "Changes of the feed",
+            **_exchanged("sse", _ON_SSE),
             "bindings": {"http": {"method": "GET", "query": _query(), "bindingVersion": "0.3.0"}},
         },
     }
 
 
-def _said(channel: str, frames: Iterable[FrameType]) -> Document:
+def _exchanged(channel: str, frames: Iterable[FrameType]) -> Document:
     return {
         "channel": _ref("channels", channel),
         "messages": [_ref("channels", channel, "messages", tag(frame)) for frame in frames],

@@ -1,4 +1,4 @@
-"""What a client is told of an error that ends its stream."""
+"""The close codes of errors that end a stream."""
 
 import logging
 
@@ -17,7 +17,7 @@ from entrypoints.live.frames import (
 
 logger = logging.getLogger(__name__)
 
-_CLOSINGS: tuple[tuple[type[ApplicationError | DomainError], int], ...] = (
+_CLOSE_CODES: tuple[tuple[type[ApplicationError | DomainError], int], ...] = (
     (Revoked, REVOKED),
     (NotAuthenticated, INVALID_TOKEN),
     (NotAllowed, FORBIDDEN),
@@ -27,13 +27,13 @@ _CLOSINGS: tuple[tuple[type[ApplicationError | DomainError], int], ...] = (
 )
 
 
-def closing(error: BaseException) -> Close:
-    """The close for an error. One that is not expected is logged, and the client is told no details."""
+def close_for(error: BaseException) -> Close:
+    """The close for an error. An unexpected error is logged, and the client gets no details."""
     if isinstance(error, Close):
         return error
     if isinstance(error, Lagging):
         return Close(SLOW_READER, "the stream is read too slowly; resume by cursor")
-    for known, code in _CLOSINGS:
+    for known, code in _CLOSE_CODES:
         if isinstance(error, known):
             return Close(code, str(error))
     logger.error("a live session failed", exc_info=error)

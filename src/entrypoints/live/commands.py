@@ -1,4 +1,4 @@
-"""Commands: what a client asks for on its stream."""
+"""Commands: the frames that a client sends on its stream."""
 
 from collections.abc import Callable, Mapping
 from typing import Final
@@ -26,11 +26,11 @@ from entrypoints.live.frames import (
 from entrypoints.live.pace import Pace
 from entrypoints.live.streaming import Streaming
 
-_VIEWED_AT_ONCE: Final = 100
+_VIEW_BATCH: Final = 100
 
 
 class Commands:
-    """Obeys one client."""
+    """Handles the commands of one client."""
 
     __slots__ = ("_pace", "_with", "claims")
 
@@ -39,40 +39,40 @@ class Commands:
         self._with = streaming
         self._pace = Pace(timing.commands_a_second, timing.commands_at_once, streaming.now())
         self.claims = claims
-        """What the client's token says. Another token of the same user takes its place."""
+        """The claims of the client's token. A `refresh` replaces them."""
 
     @property
     def token_seconds(self) -> int:
-        """For how long the token is good."""
+        """Seconds until the token expires."""
         return int((self.claims.expires_at - self._with.clock()).total_seconds())
 
-    async def obey(self, said: str | bytes, now: float) -> outgoing.Said | None:
-        """Do what a client said, at this time. Returns the answer, if there is to be one.
+    async def handle(self, message: str | bytes, now: float) -> outgoing.Body | None:
+        """Handle a frame that the client sent at this time. Returns the answer, if there is one.
 
-        Raises Close for a client that says too much.
+        Raises Close if the client sends too many.
         """
         if not self._pace.allows(now):
             raise Close(RATE_LIMITED, "too many frames; slow down")
-        if len(said if isinstance(said, bytes) else said.encode()) > INBOUND_BYTES:
-            return outgoing.error(ref_of(said), "too_large", f"a frame has at most {INBOUND_BYTES} bytes")
+        if len(message if isinstance(message, bytes) else message.encode()) > INBOUND_BYTES:
+            return outgoing.error(ref_of(message), "too_large", f"a frame has at most {INBOUND_BYTES} bytes")
         try:
-            command = decode(said)
+            command = decode(message)
         except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-            return outgoing.error(ref_of(said), "bad_frame", str(error))
+            return outgoing.error(ref_of(message), "bad_frame", str(error))
         return None if isinstance(command, Pong) else await self._answer(command)
 
-    async def view(self, ids: list[str], say: Callable[[outgoing.Said], None]) -> None:
-        """Mark what was delivered read, and what is added to it meanwhile; say what goes wrong."""
+    async def view(self, ids: list[str], send: Callable[[outgoing.Body], None]) -> None:
+        """Mark these notifications read, including ids that are added meanwhile. Sends errors."""
         while ids:
-            chunk = ids[:_VIEWED_AT_ONCE]
+            chunk = ids[:_VIEW_BATCH]
             try:
                 viewed = [NotificationId(UUID(item)) for item in chunk]
                 await self._with.mark_notifications(self.claims.user_id, Mark.READ, viewed)
             except Unavailable as error:
-                say(outgoing.error(None, "unavailable", error.detail, temporary=True))
+                send(outgoing.error(None, "unavailable", error.detail, temporary=True))
             del ids[: len(chunk)]
 
-    async def _answer(self, command: Command) -> outgoing.Said | None:
+    async def _answer(self, command: Command) -> outgoing.Body | None:
         try:
             answer = self._refresh(command) if isinstance(command, Refresh) else await self._mark(command)
         except (DomainError, NotAuthenticated) as error:
@@ -84,7 +84,7 @@ class Commands:
     def _refresh(self, command: Refresh) -> Mapping[str, int]:
         claims = self._with.authenticate.token(command.token)
         if claims.user_id != self.claims.user_id:
-            raise NotAuthenticated("This token is another user's.")
+            raise NotAuthenticated("This token belongs to another user.")
         self.claims = claims
         return {"changed": 0, "token_expires_in": self.token_seconds}
 

@@ -20,13 +20,13 @@ from entrypoints.web.state import part
     security=guards.NEEDS_OPERATOR,
 )
 async def drain(request: Request[Any, Any, Any]) -> Draining:
-    """The process becomes not ready, takes no more streams, ends the open ones one after another and goes on
-    to answer requests until it is stopped. Asked again it says how many streams are left. For
-    `bellwire drain`, which makes the token from the secret. 409 where several workers share the port.
+    """The process is no longer ready, takes no more streams, ends the open ones one after another, and
+    answers requests until it is stopped. Repeat the request to see how many streams are left. For
+    `bellwire drain`, which makes the token from the secret. 409 if several workers share the port.
     """
     streams = part(request, Streams)
     if streams.workers > 1:
-        detail = "Several workers share this port, and this reached one. SIGTERM drains each of them."
+        detail = "Several workers share this port; this request reached only one. SIGTERM drains them all."
         raise HTTPException(detail, status_code=409)
     _ = streams.drain()
     return Draining(len(streams.sessions), streams.sessions.draining)

@@ -35,15 +35,15 @@ _QUERY = [
         "view",
         "query",
         schema=Schema(type=OpenAPIType.STRING, enum=["manual", "auto"], default="manual"),
-        description="`auto`: what comes live is marked read at once.",
+        description="`auto`: what is sent live is marked read immediately.",
     ),
-    Parameter("Last-Event-ID", "header", schema=_TEXT, description="As `cursor`, which it wins over."),
+    Parameter("Last-Event-ID", "header", schema=_TEXT, description="Like `cursor`; takes precedence."),
 ]
 
 
 @dataclass
 class _Described(Operation):
-    """What OpenAPI is told of the parameters: they are read where those of the WebSocket are."""
+    """Adds the parameters to OpenAPI. The handler reads them as it does for a WebSocket."""
 
     def __post_init__(self) -> None:
         self.parameters = [*(self.parameters or ()), *_QUERY]
@@ -59,7 +59,7 @@ class _Described(Operation):
         200: ResponseSpec(
             str,
             media_type="text/event-stream",
-            description="Frames as events, until either side ends it.",
+            description="Frames as events, until either side ends the stream.",
             generate_examples=False,
         ),
         **problems(400, 401, 403, 404, 422, 429, 503),
@@ -75,19 +75,19 @@ async def live_events(user_id: FromPath[str], request: Request[Any, Any, Any]) -
     wanted = await hello.read_hello(asked, UserId(user_id), streams.authenticate)
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve a session until it ends. One that ends before it began is a problem over HTTP."""
+        """Serve a session until it ends. Answer with a problem if it ends before it has begun."""
         events: EventStream = streams.connect_events(scope, receive, send)
         with sessions.entrance() as welcomed:
             await sessions.serve(Session(sessions.streaming, wanted, events), welcomed)
         if events.refused:
             raise _refusal(_decode_bye(events.refused))
-        await events.receive()  # until its last words are sent
+        await events.receive()  # until everything is sent
 
     return serve
 
 
 def _refusal(bye: Bye) -> Exception:
-    """What a `bye` is where no stream has begun. Who is let in was found out before."""
+    """The HTTP error for a `bye` before the stream has begun. Credentials and origin were checked earlier."""
     known: dict[int, Any] = {BAD_REQUEST: UnknownUser, TOKEN_EXPIRED: NotAuthenticated, REVOKED: Revoked}
     if bye.code in known:
         error: Exception = known[bye.code](bye.reason)

@@ -1,4 +1,4 @@
-"""What clients say on a stream, and why a stream ends. What the service says is in common.wire."""
+"""The frames of clients, and the close codes. Those of the service are made in common.wire and outgoing."""
 
 from datetime import datetime
 from typing import Annotated, Any, ClassVar, TypeAlias
@@ -17,7 +17,7 @@ NO_PONG, SLOW_READER, POSITION_LOST = 4001, 4002, 4003
 DRAIN, TOKEN_EXPIRED, RATE_LIMITED, INTERNAL = 4000, 4004, 4005, 4006
 BAD_REQUEST, INVALID_TOKEN, REVOKED, TOO_MANY, FORBIDDEN = 4510, 4511, 4513, 4514, 4515
 
-# After how long to come back, in milliseconds: spread, for what ends one stream often ends thousands.
+# When to reconnect, in milliseconds: a range, because what ends one stream often ends thousands.
 _RETRY_MS = {
     DRAIN: (0, 3_000),
     NO_PONG: (0, 1_000),
@@ -32,7 +32,7 @@ _RETRY_MS = {
 class Close(Exception):
     """End the session with a `bye` and this close code.
 
-    4000 to 4499 ask the client to come back, 4500 to 4999 not to (docs/live-stream.md).
+    4000 to 4499 ask the client to reconnect, 4500 to 4999 not to (docs/live-stream.md).
     """
 
     def __init__(self, code: int, reason: str) -> None:
@@ -42,11 +42,11 @@ class Close(Exception):
 
     @property
     def resume(self) -> bool:
-        """Whether the client is to come back with its cursor."""
+        """Whether the client is to reconnect with its cursor."""
         return self.code < BAD_REQUEST
 
     def bye(self, chance: Chance) -> dict[str, object]:
-        """The frame that says it. By chance clients come back at different times."""
+        """The `bye` frame. `chance` makes clients reconnect at different times."""
         return {
             "type": "bye",
             "code": self.code,
@@ -62,25 +62,25 @@ class Pong(msgspec.Struct, tag="pong"):
 
 Ref: TypeAlias = Annotated[
     str | int | None,
-    Meta(description="Of the client's choice: the answer carries it. Without it there is no `ok`."),
+    Meta(description="Chosen by the client; the answer carries it. Without it there is no `ok`."),
 ]
 
 
 class Refresh(msgspec.Struct, tag="refresh"):
-    """Replaces the token in place: the stream lives until the new one expires."""
+    """Replaces the token: the stream goes on until the new one expires."""
 
     token: Annotated[str, Meta(description="A token of the same user.")]
     ref: Ref = None
 
 
 class Marking(msgspec.Struct):
-    """A command that marks notifications. One for each mark that a user makes."""
+    """A command that marks notifications. There is one for each mark that users make."""
 
     mark: ClassVar[Mark]
 
     ids: Annotated[
         list[NotificationId] | None,
-        Meta(description="Which ones, up to 100. Those that are not this user's are skipped."),
+        Meta(description="Up to 100 ids. Those that are not this user's are skipped."),
     ] = None
     up_to: Annotated[
         str | None, Meta(description="Instead of `ids`: all whose `version` is not above this cursor's.")
@@ -105,7 +105,7 @@ class Unread(Marking, tag="unread"):
 
 
 class Archive(Marking, tag="archive"):
-    """Puts notifications away."""
+    """Archives notifications."""
 
     mark = Mark.ARCHIVED
 
@@ -124,7 +124,7 @@ _decode_ref = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 def ref_of(text: str | bytes) -> str | int | None:
-    """The `ref` of a frame that is otherwise not understood, if it is one."""
+    """The `ref` of a frame that cannot be decoded otherwise; None if it has none."""
     try:
         ref = _decode_ref(text).get("ref")
     except (msgspec.MsgspecError, ValueError, RecursionError):

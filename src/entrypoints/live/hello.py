@@ -1,4 +1,4 @@
-"""What a client asks for when it connects, and whether it may: the same on every kind of stream."""
+"""What a client asks for when it connects, and whether it is allowed, on every kind of stream."""
 
 from urllib.parse import parse_qsl, urlsplit
 
@@ -15,7 +15,7 @@ from entrypoints.web.guards import bearer_token
 
 
 class Request:
-    """What a stream is asked for with. Unlike the framework's connection it leaves nothing in the scope."""
+    """The request for a stream. Unlike the framework's connection it leaves nothing in the scope."""
 
     def __init__(self, scope: Scope) -> None:
         self.headers = Headers(scope["headers"])
@@ -23,7 +23,7 @@ class Request:
 
 
 async def read_hello(request: Request, user: UserId, authenticate: AuthenticateUser) -> Hello:
-    """What a client asks for with its credentials, in the query and the headers.
+    """Read what a client asks for, and check its credentials, from the query and the headers.
 
     Raises NotAuthenticated, NotAllowed, Invalid, Unavailable.
     """
@@ -33,17 +33,18 @@ async def read_hello(request: Request, user: UserId, authenticate: AuthenticateU
     else:
         claims = authenticate.token(bearer_token(request.headers))
     if claims.user_id != user:
-        raise NotAllowed("These credentials are another user's.")
+        raise NotAllowed("These credentials belong to another user.")
     view = query.get("view", "manual")
     if view not in {"manual", "auto"}:
         raise Invalid([FieldError("view", "must be manual or auto")])
-    # An EventSource that comes back asks for its first URL again, and says here how far it got since.
+    # An EventSource that reconnects requests its first URL again; this header says how far it got since.
     asked = request.headers.get("last-event-id") or query.get("cursor")
     return Hello(claims, Cursor.parse(asked) if asked else None, view == "auto")
 
 
 def check_origin(request: Request, allowed: frozenset[str]) -> None:
-    """Browsers let any page open a socket to anywhere, and say from where (RFC 6455 §10.2).
+    """Check the origin: browsers let any page open a socket to any host, and send the page's origin
+    (RFC 6455 §10.2).
 
     Raises NotAllowed.
     """
@@ -52,7 +53,7 @@ def check_origin(request: Request, allowed: frozenset[str]) -> None:
         return
     try:
         ours = urlsplit(origin).netloc == request.headers.get("host")
-    except ValueError:  # no URL at all
+    except ValueError:  # not a URL
         ours = False
     if not ours:
         raise NotAllowed("This origin is not allowed.")

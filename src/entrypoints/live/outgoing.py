@@ -1,6 +1,6 @@
-"""The frames that the service says on a stream, except those of changes: they are encoded once for all.
+"""The frames that the service sends on a stream. Those of changes are encoded once for all streams instead.
 
-What each means is in `entrypoints.live.protocol`.
+`entrypoints.live.protocol` says what each means.
 """
 
 from collections.abc import Mapping
@@ -8,40 +8,40 @@ from typing import TypeAlias
 
 from application.following_actions import Replayed, Reset, Welcome
 
-Said: TypeAlias = Mapping[str, object]
-"""A frame, to be encoded."""
+Body: TypeAlias = Mapping[str, object]
+"""The content of a frame, before it is encoded."""
 
 
-def welcome(begun: Welcome, *, session: str, ping_seconds: float, token_seconds: int, server: str) -> Said:
+def welcome(start: Welcome, *, session: str, ping_seconds: float, token_seconds: int, server: str) -> Body:
     """The first frame."""
     return {
         "type": "welcome",
         "session": session,
-        "cursor": str(begun.position),
-        "unread_count": begun.feed.unread_count,
+        "cursor": str(start.position),
+        "unread_count": start.feed.unread_count,
         "ping_interval": ping_seconds,
         "token_expires_in": token_seconds,
-        "resumed": begun.resumed,
+        "resumed": start.resumed,
         "server": server,
     }
 
 
-def replayed(end: Replayed) -> Said:
+def replayed(end: Replayed) -> Body:
     """A catch-up is complete."""
     return {"type": "replayed", "cursor": str(end.feed.cursor), "unread_count": end.feed.unread_count}
 
 
-def reset(to: Reset) -> Said:
-    """The client is to load the feed again."""
+def reset(to: Reset) -> Body:
+    """The client must load the feed again."""
     cursor, unread = str(to.feed.cursor), to.feed.unread_count
     return {"type": "reset", "cursor": cursor, "unread_count": unread, "reason": to.reason}
 
 
-def ok(ref: object, answer: Mapping[str, int]) -> Said:
-    """A command was obeyed."""
+def ok(ref: object, answer: Mapping[str, int]) -> Body:
+    """A command succeeded."""
     return {"type": "ok", "ref": ref, **answer}
 
 
-def error(ref: object, code: str, detail: str, *, temporary: bool = False) -> Said:
-    """A command was not obeyed, or not understood."""
+def error(ref: object, code: str, detail: str, *, temporary: bool = False) -> Body:
+    """A command failed, or was not understood."""
     return {"type": "error", "ref": ref, "code": code, "detail": detail, "temporary": temporary}

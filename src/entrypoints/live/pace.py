@@ -1,14 +1,16 @@
-"""Pace: how much a client may say."""
+"""Pace: how many frames a client may send."""
 
 
 class Pace:
-    """A token bucket: so many a second, and so many at once after a silence. Times are monotonic seconds."""
+    """A token bucket: `per_second`, and up to `burst` together after a silence. Times are monotonic
+    seconds.
+    """
 
     __slots__ = ("_at", "_left", "_most", "_per_second")
 
-    def __init__(self, per_second: float, at_once: float, now: float) -> None:
+    def __init__(self, per_second: float, burst: float, now: float) -> None:
         self._per_second = per_second
-        self._most = self._left = at_once
+        self._most = self._left = burst
         self._at = now
 
     def allows(self, now: float) -> bool:

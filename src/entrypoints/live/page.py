@@ -1,6 +1,6 @@
-"""The live stream described: the AsyncAPI document, and a page made of it that needs no script.
+"""The description of the live stream: the AsyncAPI document, and a page made of it that needs no script.
 
-The renderers that exist for such documents are scripts, of which the smallest brings hundreds of kilobytes.
+Existing renderers of AsyncAPI are scripts of at least hundreds of kilobytes.
 """
 
 import json
@@ -41,7 +41,7 @@ async def asyncapi_document() -> Response[bytes]:
 
 @get(STREAM_PAGE, include_in_schema=False, media_type="text/html")
 async def stream_page(request: Request[Any, Any, Any]) -> Response[str]:
-    """The same to read."""
+    """The same as a page."""
     return Response(page(to_root(request.scope)), headers={"Content-Security-Policy": _POLICY})
 
 
@@ -50,7 +50,7 @@ HANDLERS = [asyncapi_document, stream_page]
 
 @lru_cache(maxsize=8)
 def page(root: str) -> str:
-    """Write the document as HTML, with links by this way to the root of the service."""
+    """The document as HTML. `root` is the relative path to the root of the service."""
     described = document()
     info, operations = described["info"], described["operations"]
     push, command, heartbeat = (operations[name] for name in ("push", "command", "heartbeat"))
@@ -77,7 +77,7 @@ def page(root: str) -> str:
 {_frames(described, (push, heartbeat, command["reply"]))}
 <h2>From the client</h2>
 {_frames(described, (heartbeat["reply"], command))}
-<h2>Inside of frames</h2>
+<h2>Parts of frames</h2>
 {_parts(described)}
 <h2>Close codes</h2>
 {_close_codes(described["channels"]["websocket"]["x-close-codes"])}
@@ -98,7 +98,7 @@ def _connecting(described: Document) -> str:
 
 
 def _frames(described: Document, operations: Iterable[Document]) -> str:
-    """A section a message, and links to them."""
+    """A section for each message, and links to them."""
     messages = [
         _resolved(described, reference) for operation in operations for reference in operation["messages"]
     ]
@@ -118,7 +118,7 @@ def _frame(described: Document, message: Document) -> str:
 
 
 def _parts(described: Document) -> str:
-    """The schemas that are no frame, but stand in frames."""
+    """The schemas that are parts of frames."""
     components = described["components"]
     frames = {_name(message["payload"]) for message in components["messages"].values()}
     return "".join(
@@ -155,12 +155,12 @@ def _close_codes(codes: Iterable[Document]) -> str:
     rows = [
         (
             f"{code['code']} <small>{escape(code['name'])}</small>",
-            '<span class="yes">comes back</span>' if code["resume"] else '<span class="no">stays away</span>',
+            '<span class="yes">reconnects</span>' if code["resume"] else '<span class="no">stops</span>',
             f"{_text(code['meaning'])} {_text(code['client'])}",
         )
         for code in codes
     ]
-    about = "Below 4500 a client comes back with its last cursor; from 4500 on, not with the same request."
+    about = "Below 4500 a client reconnects with its last cursor; from 4500 on, not with the same request."
     return _section("close", about, _table(("Code", "The client", "Why, and what to do"), rows))
 
 
@@ -171,7 +171,7 @@ def _table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
 
 
 def _type(schema: Document) -> str:
-    """A schema's type in a few words of HTML."""
+    """A schema's type as HTML."""
     if "$ref" in schema:
         name = escape(_name(schema))
         return f'<a href="#{name}">{name}</a>'
@@ -196,5 +196,5 @@ def _name(reference: Document) -> str:
 
 
 def _text(text: str) -> str:
-    """Escape, with `code` marked as such."""
+    """Escape text, with `code` as elements."""
     return _CODE.sub(r"<code>\1</code>", escape(text))

@@ -1,7 +1,7 @@
-"""What the service says on a stream, as types, and what a close code asks of a client.
+"""The frames of the service as types, and what a close code asks of a client.
 
-Nothing is built from these types: a frame is put together from bytes encoded once (common.wire). They are
-what the AsyncAPI document is made of, and what the tests hold every frame to.
+No frame is built from these types: frames are assembled from bytes that are encoded once (common.wire). The
+AsyncAPI document is made from them, and the tests check every frame against them.
 """
 
 from typing import Annotated, Literal, NamedTuple, TypeAlias
@@ -25,18 +25,18 @@ class Welcome(Struct, tag="welcome"):
 
     session: Annotated[str, Meta(description="This connection; for logs.")]
     cursor: Annotated[
-        str, Meta(description="Where the stream starts; the client's own if it resumes.", min_length=3)
+        str, Meta(description="Where the stream starts: the client's own cursor if it resumes.", min_length=3)
     ]
     unread_count: Annotated[
-        int, Meta(description="How many are unread; in a resume, what it will be at the end of it.", ge=0)
+        int, Meta(description="How many are unread; if the stream resumes, at the end of the replay.", ge=0)
     ]
     ping_interval: Annotated[
-        int, Meta(description="After so many seconds of silence there is a sign of life.", ge=1)
+        int, Meta(description="Seconds of silence after which the service sends a sign of life.", ge=1)
     ]
-    token_expires_in: Annotated[int, Meta(description="Seconds; `refresh` before that, or reconnect.")]
+    token_expires_in: Annotated[int, Meta(description="Seconds; send `refresh` before that, or reconnect.")]
     resumed: Annotated[
         bool,
-        Meta(description="Whether the cursor was good: `replayed` will follow, after a bad one `reset`."),
+        Meta(description="Whether it resumes from the cursor: `replayed` follows, or `reset` if it cannot."),
     ]
     server: Annotated[str, Meta(description="The process; for logs.")]
 
@@ -54,22 +54,20 @@ class Notifications(Struct, tag="notifications"):
     cursor: Position
     unread_count: UnreadAt
     replay: Annotated[
-        bool, Meta(description="Whether these are a part of a catch-up: at most 200 a frame.")
+        bool, Meta(description="Whether these are part of a catch-up: at most 200 per frame.")
     ] = False
 
 
 class Change(Struct):
     """The one field that changed, and its new value."""
 
-    read_at: Annotated[Timestamp | UnsetType | None, Meta(description="Read then; null: unread again.")] = (
+    read_at: Annotated[Timestamp | UnsetType | None, Meta(description="When read; null: unread again.")] = (
         UNSET
     )
     archived_at: Annotated[
-        Timestamp | UnsetType | None, Meta(description="Put away then; null: brought back.")
+        Timestamp | UnsetType | None, Meta(description="When archived; null: no longer.")
     ] = UNSET
-    retracted_at: Annotated[Timestamp | UnsetType | None, Meta(description="Taken back by the service.")] = (
-        UNSET
-    )
+    retracted_at: Annotated[Timestamp | UnsetType | None, Meta(description="When retracted.")] = UNSET
 
 
 class Update(Struct, tag="update"):
@@ -81,14 +79,12 @@ class Update(Struct, tag="update"):
     unread_count: UnreadAt
     ids: Annotated[
         list[UUID] | UnsetType,
-        Meta(
-            description="Which ones: the first now has the version after `prev`, the next the one after that."
-        ),
+        Meta(description="The first now has the version after `prev`, the next one the version after that."),
     ] = UNSET
     up_to: Annotated[
         str | UnsetType,
         Meta(
-            description="Instead of `ids`: all that the change can apply to and whose `version` is not above "
+            description="Instead of `ids`: all that the change applies to and whose `version` is not above "
             "this cursor's. They now have the version of `cursor`."
         ),
     ] = UNSET
@@ -102,7 +98,7 @@ class Replayed(Struct, tag="replayed"):
 
 
 class Reset(Struct, tag="reset"):
-    """The position is worth nothing: load a page over HTTP again. The stream goes on from `cursor`."""
+    """The client's position cannot be used: load a page over HTTP again. The stream goes on from `cursor`."""
 
     cursor: Position
     unread_count: UnreadAt
@@ -110,13 +106,13 @@ class Reset(Struct, tag="reset"):
         Literal["epoch", "future", "retention"],
         Meta(
             description="`epoch`: another life of the feed, such as a restored database. `future`: newer "
-            "than the feed. `retention`: so old that what followed is no longer kept."
+            "than the feed. `retention`: so old that later changes have been pruned."
         ),
     ]
 
 
 class Ok(Struct, tag="ok"):
-    """A command that carried a `ref` was obeyed: what it changed is stored, and told to every stream."""
+    """A command with a `ref` succeeded: its changes are stored, and announced to every stream."""
 
     ref: Annotated[str | int, Meta(description="The command's own.")]
     changed: Annotated[int, Meta(description="How many notifications changed.", ge=0)]
@@ -124,14 +120,14 @@ class Ok(Struct, tag="ok"):
 
 
 class Error(Struct, tag="error"):
-    """A command was not obeyed. The stream goes on."""
+    """A command failed. The stream goes on."""
 
     ref: Annotated[str | int | None, Meta(description="The command's own; null if it had none.")]
     code: Annotated[
         Literal["bad_frame", "too_large", "refused", "unavailable"],
         Meta(
             description="`bad_frame`: not JSON, an unknown `type`, or a field of the wrong type. "
-            "`too_large`: more than 4 KiB. `refused`: a rule is broken, or the token is not good. "
+            "`too_large`: more than 4 KiB. `refused`: a rule is broken, or the token is not valid. "
             "`unavailable`: a server behind the service is out of reach."
         ),
     ]
@@ -140,7 +136,7 @@ class Error(Struct, tag="error"):
 
 
 class Ping(Struct, tag="ping"):
-    """Nothing was sent for a while. Answer `pong`, or anything, within 8 s."""
+    """Nothing was sent for a while. Answer with `pong`, or any other frame, within 8 s."""
 
 
 class Bye(Struct, tag="bye"):
@@ -148,8 +144,8 @@ class Bye(Struct, tag="bye"):
 
     code: Annotated[int, Meta(description="The close code.", ge=4000, le=4999)]
     reason: Annotated[str, Meta(description="For people.", min_length=1)]
-    retry_ms: Annotated[int | None, Meta(description="After how many milliseconds to come back.")]
-    resume: Annotated[bool, Meta(description="Whether to come back, with the last cursor.")]
+    retry_ms: Annotated[int | None, Meta(description="Milliseconds to wait before reconnecting.")]
+    resume: Annotated[bool, Meta(description="Whether to reconnect with the last cursor.")]
 
 
 ServerFrame: TypeAlias = Welcome | Notifications | Update | Replayed | Reset | Ok | Error | Ping | Bye
@@ -168,16 +164,18 @@ _RESUME = "Reconnect with the last cursor."
 CLOSE_CODES = {
     frames.DRAIN: CloseCode("drain", "This process is about to stop.", f"{_RESUME} Another process answers."),
     frames.NO_PONG: CloseCode("no pong", "No `pong` came in time.", _RESUME),
-    frames.SLOW_READER: CloseCode("slow reader", "The client takes too slowly what is sent to it.", _RESUME),
+    frames.SLOW_READER: CloseCode("slow reader", "The client reads too slowly what is sent to it.", _RESUME),
     frames.POSITION_LOST: CloseCode("position lost", "What the client missed cannot be read now.", _RESUME),
     frames.TOKEN_EXPIRED: CloseCode(
         "token expired", "The token has expired.", "Reconnect with a new token or ticket and the last cursor."
     ),
     frames.RATE_LIMITED: CloseCode(
-        "rate limited", "The client says too much.", f"{_RESUME} Say less: mark many ids in one frame."
+        "rate limited", "The client sends too many frames.", f"{_RESUME} Mark many ids in one frame."
     ),
     frames.INTERNAL: CloseCode(
-        "internal", "Something failed in the service, it is full, or a server behind it is away.", _RESUME
+        "internal",
+        "Something failed in the service, it is full, or a server behind it is out of reach.",
+        _RESUME,
     ),
     frames.BAD_REQUEST: CloseCode(
         "bad request", "`cursor` or `view` is wrong, or the user does not exist.", "Correct the request."
@@ -188,7 +186,7 @@ CLOSE_CODES = {
         "Get a new one; if that fails too, log in again.",
     ),
     frames.REVOKED: CloseCode(
-        "revoked", "The token was revoked, or the user disabled.", "Do not come back; log in again."
+        "revoked", "The token was revoked, or the user disabled.", "Do not reconnect; log in again."
     ),
     frames.TOO_MANY: CloseCode(
         "too many", "This user has too many streams open.", "Close others, or share one among tabs."

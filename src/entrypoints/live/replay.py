@@ -1,4 +1,4 @@
-"""Replay: what a client that has missed something is sent of a page that was read for it."""
+"""Replay: the frames of a page that was read for a catch-up."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -14,8 +14,8 @@ _AGES = ((60, "1m"), (3_600, "1h"), (86_400, "1d"), (30 * 86_400, "30d"))
 
 
 class _Replayed:
-    """The page that was encoded last. Many sockets of a user that come back together get one after another
-    what was read for all of them.
+    """Keeps the frames of the last page: when many streams of a user reconnect together, they are sent the
+    same page one after another.
     """
 
     def __init__(self) -> None:
@@ -24,8 +24,8 @@ class _Replayed:
         self._frames: list[tuple[Feed, str]] = []
 
     def frames(self, page: FeedHistory, prev: int) -> Sequence[tuple[Feed, str]]:
-        """The frames for a client that stands at `prev`, each with where it stands then; no text if only
-        that is new.
+        """The frames for a client at version `prev`, each with the feed as of that frame. The text is empty
+        if only the position is new.
         """
         if self._page is not page or self._prev != prev:
             self._page, self._prev, self._frames = page, prev, list(_frames(page, prev))

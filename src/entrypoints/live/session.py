@@ -1,8 +1,8 @@
 """A session: one client on one feed.
 
-What the client is told, and when, is decided by `application.following`. A session does what that says: it
-sends frames, reads the store and runs the gap timer, and reports back. What the client says is obeyed by
-`commands`; whether the client is still there is judged by `liveness`.
+`application.following` decides what the client is sent, and when. A session carries that out: it sends
+frames, reads the store, runs the gap timer, and reports the results. `commands` handles what the client
+sends, and `liveness` tells whether it is still there.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ from application.ports import Connection
 from application.streams import Frame, Lagging
 from common import metrics, wire
 from entrypoints.live import outgoing
-from entrypoints.live.closing import closing
+from entrypoints.live.closing import close_for
 from entrypoints.live.commands import Commands
 from entrypoints.live.frames import (
     NO_PONG,
@@ -44,13 +44,13 @@ from entrypoints.live.liveness import Due, Liveness
 from entrypoints.live.replay import count_catch_up, replay_frames
 from entrypoints.live.streaming import Hello, Streaming
 
-# Between two attempts to read a store that is away.
+# Between two attempts to read a store that is out of reach.
 _PAUSE_SECONDS = (0.25, 1.0)
 
 
 class Session:
-    """One client on one feed. Frames are passed on as they come (`take`), without a task of its own: that
-    keeps thousands of quiet streams small. What has to wait runs in tasks that end.
+    """One client on one feed. Frames are passed on as they arrive (`take`), without a task of its own: that
+    keeps thousands of quiet streams small. Work that has to wait runs in short tasks.
     """
 
     __slots__ = (
@@ -74,31 +74,31 @@ class Session:
         self._liveness = Liveness(streaming.now())
         self._gap_timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] | None = None
-        """What is under way. None for nothing: there are thousands of quiet streams."""
+        """Running tasks. None if there are none, which saves memory on thousands of quiet streams."""
         self._viewed: list[str] | None = None
-        """Ids that are being marked read, and those that are to be next. None for none."""
+        """Ids that are being marked read, and the ones to mark next. None if there are none."""
 
     async def run(self, welcomed: Callable[[], None]) -> None:
-        """Serve until either side ends it; call back once the client has been welcomed."""
+        """Serve until either side ends the stream; call back once the client has been welcomed."""
         self._with.live_feed.join(self.user, self)
         try:
             standing = await self._with.catch_ups.standing(self.user)
             self._do(self.following.standing_read(standing))
             welcomed()
             await self._listen()
-        except Exception as error:  # noqa: BLE001 - whatever it is, the client is told
-            self.close(closing(error))
+        except Exception as error:  # noqa: BLE001 - any error closes the stream with its code
+            self.close(close_for(error))
         finally:
             self._release()
             await asyncio.gather(*(self._tasks or ()), return_exceptions=True)
 
     @property
     def queued(self) -> int:
-        """How many bytes wait for a client that does not take them."""
+        """How many bytes wait for a client that does not read them."""
         return self._connection.queued if self._connection.stalled_since else 0
 
     def close(self, close: Close) -> None:
-        """Say `bye` and end. Once it is closed, nothing changes that."""
+        """Send `bye` and end. Does nothing if it is already closed."""
         if self.following.state is CLOSED:
             return
         self._release()
@@ -106,14 +106,14 @@ class Session:
         self._connection.close(close.code, close.reason[:100], wire.text(close.bye(self._with.chance)))
 
     def _release(self) -> None:
-        """Take no more frames and do nothing more."""
+        """Leave the live feed and stop all work."""
         self._do(self.following.close())
         self._with.live_feed.leave(self.user, self)
         for task in self._tasks or ():
             if task is not asyncio.current_task():
                 task.cancel()
 
-    # --- what happens ---
+    # --- events ---
 
     def take(self, frame: Frame) -> None:
         actions = self.following.take(frame)
@@ -126,17 +126,17 @@ class Session:
         self._do(self.following.miss())
 
     def compare(self, standing: Standing) -> None:
-        """Catch up if this was true a while ago and the client still has not been told."""
+        """Catch up if the client is still behind this standing, which was read a while ago."""
         if self.following.is_behind(standing):
             metrics.POSITION_MISSES.inc()
             self._do(self.following.compare(standing))
 
     def tick(self, now: float, at: datetime) -> None:
-        """See what is due, once a second or so: one clock for all sessions costs less than a timer each."""
+        """Do what is due, about once a second: one clock for all sessions costs less than a timer each."""
         claims, stalled = self._commands.claims, self._connection.stalled_since
         due = self._liveness.due(now, self._with.timing)
         if stalled and now - stalled >= self._with.timing.send:
-            self.close(closing(Lagging()))
+            self.close(close_for(Lagging()))
         elif at >= claims.expires_at:
             self.close(Close(TOKEN_EXPIRED, "the token has expired"))
         elif self._with.revocations.is_revoked(claims):
@@ -147,13 +147,13 @@ class Session:
             self._liveness.pinged(now, answers=self._connection.ping())
 
     async def _listen(self) -> None:
-        """Obey the client, one command after the other, until it has gone."""
-        while (said := await self._connection.receive()) is not None:
+        """Handle the client's commands, one after another, until it has gone."""
+        while (message := await self._connection.receive()) is not None:
             if self.following.state is CLOSED:
                 return
             now = self._with.now()
             self._liveness.heard(now)
-            answer = await self._commands.obey(said, now)
+            answer = await self._commands.handle(message, now)
             if answer is not None:
                 self._send(answer)
 
@@ -161,7 +161,7 @@ class Session:
         metrics.GAPS.inc()
         self._do(self.following.gap_stayed())
 
-    # --- what is to be done ---
+    # --- actions ---
 
     def _do(self, actions: Sequence[Action]) -> None:
         for action in actions:
@@ -172,7 +172,7 @@ class Session:
                     self._gap_timer.cancel()
                     self._gap_timer = None
                 case _ if self.following.state is CLOSED:
-                    return  # by the action before, which the client did not take
+                    return  # by the previous action
                 case StartGapTimer():
                     loop = asyncio.get_running_loop()
                     self._gap_timer = loop.call_later(GAP_SECONDS, self._gap_stayed)
@@ -186,9 +186,9 @@ class Session:
                     self._viewed = [*ids]
                     self._start(self._view(self._viewed))
                 case _:
-                    self._say(action)
+                    self._send_action(action)
 
-    def _say(self, action: Action) -> None:
+    def _send_action(self, action: Action) -> None:
         match action:
             case Frame():
                 self._send_text(action.text, f"{action.epoch}.{action.version}")
@@ -210,7 +210,7 @@ class Session:
                 count_catch_up(reason, "ok", age)
             case GiveUp(reason, detail):
                 count_catch_up(reason, "failed", None)
-                self.close(Close(POSITION_LOST, f"what was missed cannot be read: {detail}"))
+                self.close(Close(POSITION_LOST, f"the missed changes cannot be read: {detail}"))
 
     async def _read(self, wanted: ReadStanding | ReadPage) -> None:
         try:
@@ -227,7 +227,7 @@ class Session:
         self._do(actions)
 
     async def _replay(self, replay: Replay) -> None:
-        """Send a page in frames, no faster than the client takes them."""
+        """Send a page in frames, no faster than the client reads them."""
         for upto, text in replay_frames(replay.page, replay.prev):
             if text and self.following.state is not CLOSED:
                 self._send_text(text, str(upto.cursor))
@@ -238,17 +238,17 @@ class Session:
         await self._commands.view(ids, self._send)
         self._viewed = None
 
-    def _send(self, frame: outgoing.Said, cursor: str = "") -> None:
+    def _send(self, frame: outgoing.Body, cursor: str = "") -> None:
         if self.following.state is not CLOSED:
             self._send_text(wire.text(frame), cursor)
 
     def _send_text(self, text: str, cursor: str) -> None:
-        """Send a frame. Not to be called once it is closed."""
+        """Send a frame. Must not be called once the stream is closed."""
         self._liveness.sent = True
         try:
             self._connection.send(text, cursor)
         except Lagging as error:
-            self.close(closing(error))
+            self.close(close_for(error))
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -262,4 +262,4 @@ class Session:
             self._tasks = self._tasks or None
         error = None if task.cancelled() else task.exception()
         if error is not None:
-            self.close(closing(error))
+            self.close(close_for(error))

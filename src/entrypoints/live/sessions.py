@@ -1,4 +1,4 @@
-"""Sessions: all live streams of this process, and what is done with them together."""
+"""Sessions: the live streams of this process, and the work that is done for all of them."""
 
 import asyncio
 import logging
@@ -17,15 +17,15 @@ from entrypoints.live.streaming import Streaming
 
 logger = logging.getLogger(__name__)
 
-_TICKED_AT_ONCE = 500
-_CHECKED_AT_ONCE = 500
-# More than a process welcomes in a moment, few enough that each is welcomed in a moment.
+_TICK_BATCH = 500
+_CHECK_BATCH = 500
+# How many streams may be opening: enough to keep the process busy, few enough that none waits long.
 _ENTERING = 200
 _RETRY_SECONDS = (1, 5)
 
 
 class Full(Unavailable):
-    """No room for another stream here, for now. Another process may have some."""
+    """No room for another stream in this process. Another process may have some."""
 
     def __init__(self, detail: str, retry_seconds: int) -> None:
         super().__init__(detail)
@@ -38,7 +38,7 @@ class Sessions:
     def __init__(
         self, streaming: Streaming, *, most: int, per_user: int, carried: Callable[[], bool]
     ) -> None:
-        """`most` in this process and `per_user`, 0 for any number; `carried` says whether frames come."""
+        """`most` and `per_user` are limits, 0 for none; `carried` says whether the carrier works."""
         self.streaming = streaming
         self._timing = streaming.timing
         self._most = most
@@ -56,15 +56,15 @@ class Sessions:
 
     @property
     def draining(self) -> bool:
-        """Whether the streams have been or are being ended, and no more are taken."""
+        """Whether the streams are being ended, or have been, and no more are taken."""
         return self._draining is not None
 
     @contextmanager
     def entrance(self) -> Iterator[Callable[[], None]]:
-        """Let somebody in, to the welcome: what is to be called then. Raises Full if there is no room.
+        """Admit a stream until its welcome; yields the callback for that. Raises Full if there is no room.
 
-        Only so many are on their way in at a time. Without that, a process that is asked for more than it can
-        do works off, in order, the handshakes of clients that have given up and come back meanwhile.
+        Only `_ENTERING` streams are opening at a time. Without that limit, an overloaded process would work
+        through the handshakes of clients that have already given up and reconnected.
         """
         self.check_room()
         entering = object()
@@ -84,18 +84,18 @@ class Sessions:
         if self.draining:
             raise Full("This process is about to stop; connect again.", retry_seconds)
         if self._full:
-            most = f"This process serves {self._most} streams already; connect again later."
+            most = f"This process serves {self._most} streams, its limit; connect again later."
             raise Full(most, retry_seconds)
         if len(self._entering) >= _ENTERING:
             metrics.TURNED_AWAY.inc()
-            raise Full("Too many streams begin at this moment; connect again.", retry_seconds)
+            raise Full("Too many streams are opening at this moment; connect again.", retry_seconds)
 
     @property
     def _full(self) -> bool:
         return bool(self._most) and len(self._open) >= self._most
 
     async def check_serving(self) -> None:
-        """Raise Unavailable once the process is about to stop: a balancer is to send nothing more here."""
+        """Raise Unavailable once the process is draining, so that load balancers send nothing more here."""
         if self.draining:
             raise Unavailable("draining")
 
@@ -105,11 +105,11 @@ class Sessions:
         if self.draining:  # since its handshake
             session.close(Close(DRAIN, "this process is about to stop"))
             return
-        if self._full:  # since its handshake too: many may have come at once
+        if self._full:  # since its handshake too: many may have come together
             session.close(Close(INTERNAL, "this process serves as many streams as it can"))
             return
         if self._per_user and self._of_user[user] >= self._per_user:
-            session.close(Close(TOO_MANY, f"this user has {self._per_user} streams open already"))
+            session.close(Close(TOO_MANY, f"this user already has {self._per_user} streams open"))
             return
         self._open[session] = None
         self._of_user[user] += 1
@@ -122,7 +122,7 @@ class Sessions:
                 del self._of_user[user]
 
     async def run(self) -> None:
-        """Tell the sessions the time for as long as the process lives."""
+        """Tick the sessions periodically, forever."""
         try:
             while True:
                 await asyncio.sleep(self._timing.tick)
@@ -135,9 +135,9 @@ class Sessions:
     async def _tick(self) -> None:
         queued = 0
         sessions = list(self._open)
-        for start in range(0, len(sessions), _TICKED_AT_ONCE):
+        for start in range(0, len(sessions), _TICK_BATCH):
             now, at = self.streaming.now(), self.streaming.clock()
-            for session in sessions[start : start + _TICKED_AT_ONCE]:
+            for session in sessions[start : start + _TICK_BATCH]:
                 session.tick(now, at)
                 queued += session.queued
             await asyncio.sleep(0)  # frames and requests do not wait for all of them
@@ -146,11 +146,13 @@ class Sessions:
             self._checking = asyncio.create_task(self._compare(self._next_of_round()))
 
     def _next_of_round(self) -> Sequence[Session]:
-        """Those whose turn it is: all of them, once every so many seconds."""
-        # Those that have left are not looked at in the place of those that are there.
+        """The sessions to compare next. All have a turn every `check` seconds (`uncarried_check` without a
+        carrier).
+        """
+        # Sessions that have ended must not take the turn of open ones.
         self._round = [session for session in self._round if session in self._open] or list(self._open)
         seconds = self._timing.check if self._carried() else self._timing.uncarried_check
-        share = min(_CHECKED_AT_ONCE, math.ceil(len(self._open) * self._timing.tick / seconds))
+        share = min(_CHECK_BATCH, math.ceil(len(self._open) * self._timing.tick / seconds))
         chosen, self._round = self._round[:share], self._round[share:]
         return chosen
 
@@ -167,16 +169,16 @@ class Sessions:
             for session in sessions
             if (standing := standings.get(session.user)) is not None and session.following.is_behind(standing)
         ]
-        if late:  # the next ones are not to wait for these
+        if late:  # by a timer, so that the next comparison does not wait
             asyncio.get_running_loop().call_later(self._timing.on_its_way, _compare_again, late)
 
     def drain(self, seconds: float, delay: float = 0.0) -> "asyncio.Task[None]":
-        """Take no more streams and end all that are open. After `delay` seconds, in which balancers learn of
-        it, the ends are spread over `seconds`, each client asked to come back after a time of its own: its
-        jitter cannot spread what all are told at once.
+        """Take no more streams and end all that are open. After `delay` seconds, in which load balancers
+        notice, the ends are spread over `seconds`, and each client is asked to reconnect after a time of its
+        own: that time alone could not spread the load of streams that all end together.
 
-        Whoever asks again is given the drain that is under way or done, or another one for streams that it
-        left. Wait for it with `asyncio.wait`, which does not cancel it for those who wait as well.
+        A second call returns the drain that is under way or done, or a new one if it left streams open. Wait
+        for it with `asyncio.wait`, which does not cancel it for other callers.
         """
         if self._draining is None or (self._draining.done() and self._open):
             again = self._draining is not None

@@ -1,4 +1,4 @@
-"""The live socket: `/ws/{user_id}`."""
+"""The live stream over WebSocket: `/ws/{user_id}`."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +11,7 @@ from litestar.types import Send
 from application.ports import Chance, Connection
 from common import metrics, wire
 from domain.identifiers import UserId
-from entrypoints.live.closing import closing
+from entrypoints.live.closing import close_for
 from entrypoints.live.frames import SUBPROTOCOL, Close
 from entrypoints.live.hello import Request, check_origin, read_hello
 from entrypoints.live.session import Session
@@ -32,13 +32,13 @@ async def live_socket(socket: WebSocket[Any, Any, Any], user_id: FromPath[str]) 
     except Full as full:
         await _deny(socket.send, full)
     finally:
-        # The framework's wrappers hold it, and it them, and with them all of the connection below.
+        # The framework's wrappers and the socket refer to each other, which would keep the connection alive.
         del socket.receive, socket.send
 
 
 @get("/ws/{user_id:str}", include_in_schema=False)
 async def no_socket(user_id: FromPath[str]) -> None:  # noqa: ARG001 - the path is what matters
-    """Tell whoever asks over HTTP what this is (RFC 9110 §15.5.22)."""
+    """Answer plain HTTP that this path is a WebSocket (RFC 9110 §15.5.22)."""
     raise HTTPException("This path is a WebSocket.", status_code=426, headers={"Upgrade": "websocket"})
 
 
@@ -54,22 +54,22 @@ async def _serve(
         request = Request(scope)
         check_origin(request, streams.origins)
         hello = await read_hello(request, user, streams.authenticate)
-    except Exception as error:  # noqa: BLE001 - whatever it is, the client is told
-        _say_bye(connection, closing(error), sessions.streaming.chance)
+    except Exception as error:  # noqa: BLE001 - any error closes the stream with its code
+        _send_bye(connection, close_for(error), sessions.streaming.chance)
     else:
         del request
-        scope["headers"] = []  # a stream may live for days, and has no more use for them
+        scope["headers"] = []  # a stream may last for days, and no longer needs them
         await sessions.serve(Session(sessions.streaming, hello, connection), welcomed)
 
 
-def _say_bye(connection: Connection, close: Close, chance: Chance) -> None:
+def _send_bye(connection: Connection, close: Close, chance: Chance) -> None:
     """End a connection that has no session."""
     metrics.CLOSES.labels(close.code).inc()
     connection.close(close.code, close.reason[:100], wire.text(close.bye(chance)))
 
 
 async def _deny(send: Send, full: Full) -> None:
-    """Refuse the handshake itself: whoever has no room cannot explain at length, and a balancer sees it."""
+    """Refuse the handshake itself: it costs less than a `bye`, and load balancers see it."""
     headers = [
         (b"content-type", problems.MEDIA_TYPE.encode()),
         (b"retry-after", str(full.retry_seconds).encode()),

@@ -1,4 +1,4 @@
-"""What the application holds for its streams."""
+"""The objects that the application holds for its streams."""
 
 import asyncio
 from collections.abc import Callable
@@ -12,16 +12,16 @@ from entrypoints.live.sessions import Sessions
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Streams:
-    """The sessions of this process, and how one begins."""
+    """The sessions of this process, and what is needed to begin one."""
 
     sessions: Sessions
     authenticate: AuthenticateUser
     origins: frozenset[str]
-    """Of pages that may connect, besides our own."""
+    """Origins of pages that may connect, besides the API's own."""
     connect: Callable[[Any, Any, Any], Connection]
     """Makes the connection of an accepted WebSocket from its ASGI scope, receive and send."""
     connect_events: Callable[[Any, Any, Any], EventStream]
-    """The same for an answer over HTTP."""
+    """The same for server-sent events."""
     workers: int
     """How many processes share the port."""
     drain_seconds: float

@@ -1,4 +1,4 @@
-"""What the sessions of a process share, and what a client brings along."""
+"""What the sessions of a process share, and what a client asks for."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
