@@ -57,8 +57,8 @@ class RevokeTokens:
 class Revocations:
     """The revocations that a process knows, so that no check of a token waits for the store.
 
-    They are refreshed every 2 s by default, and kept while the store is out of reach. None is ever dropped: an
-    application may mint tokens with any lifetime.
+    They are refreshed every 2 s by default, and kept while the store is out of reach. None is ever dropped:
+    an application may mint tokens with any lifetime.
     """
 
     def __init__(self, users: Users, *, every_seconds: float = _EVERY_SECONDS) -> None:

@@ -17,7 +17,7 @@ def api(parser: argparse.ArgumentParser) -> None:
 
 def _run(_arguments: argparse.Namespace) -> int:
     container = build(WithServer, Settings.for_serving())
-    # uvicorn raises the signal again when all is done, as if it had ended the process.
+    # After a graceful stop uvicorn raises the signal again, as if it had ended the process.
     signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(lifespan.exit_status()))
     serving.run(container)
     return lifespan.exit_status()

@@ -10,29 +10,32 @@ from application.errors import ApplicationError
 from domain.errors import DomainError
 from entrypoints.settings import InvalidSettings
 
-# By name: what the help says, and the function that adds the arguments and sets what is run.
+# By name: the help text, and the function that adds the arguments and sets what to run.
 COMMANDS = {
-    "api": ("run the HTTP API and the live socket", "api:api"),
-    "consumer": ("run the consumer: from Kafka into the feeds", "consumer:consumer"),
-    "drain": ("take an API process out of service: move its streams elsewhere", "draining:drain"),
+    "api": ("run the HTTP API and the live streams", "api:api"),
+    "consumer": ("run the consumer, which stores notifications from Kafka", "consumer:consumer"),
+    "drain": ("take an API process out of service, and wait for its streams to end", "draining:drain"),
     "migrate": ("bring the database and the topics up to date", "setup:migrate"),
-    "prune": ("delete notifications of months that are over", "pruning:prune"),
+    "prune": ("delete old notifications", "pruning:prune"),
     "openapi": ("print the OpenAPI document", "openapi:openapi"),
     "asyncapi": ("print the AsyncAPI document of the live stream", "asyncapi:asyncapi"),
-    "demo-access": ("make the demo user and a key, print them as JSON", "demo:demo_access"),
-    "create-key": ("make an API key for a producer; it is shown this once", "keys:create_key"),
+    "demo-access": ("create the demo user and an API key, and print them as JSON", "demo:demo_access"),
+    "create-key": (
+        "create an API key for a producer, and print it: it is not shown again",
+        "keys:create_key",
+    ),
     "keys": ("list API keys", "keys:keys"),
     "revoke-key": ("revoke an API key", "keys:revoke_key"),
-    "dlq": ("list, show and replay what could not be stored", "dead_letters:dlq"),
-    "disable-user": ("lock a user out", "users:disable_user"),
-    "enable-user": ("let a disabled user in again", "users:enable_user"),
+    "dlq": ("list, show and replay dead letters", "dead_letters:dlq"),
+    "disable-user": ("disable a user: no log-in, no valid token", "users:disable_user"),
+    "enable-user": ("enable a disabled user", "users:enable_user"),
     "revoke-tokens": ("sign a user out everywhere", "users:revoke_tokens"),
     "token": ("mint a token for a user", "token:token"),
 }
 
 
 def main(argv: Sequence[str] | None = None, epilog: str | None = None) -> int:
-    """Run a command. Returns the exit status: 2 for a wrong setting or command, 1 for what failed.
+    """Run a command. Returns the exit status: 2 for a wrong setting or command, 1 for a failure.
 
     `epilog` is the last line of the help.
     """
@@ -79,7 +82,7 @@ class _Command(argparse.ArgumentParser):
 
 
 class _Version(argparse.Action):
-    """Prints the version and exits. argparse's own would look it up for every command."""
+    """Prints the version and exits. argparse's own action would look it up for every command."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
         from entrypoints.version import app_version  # noqa: PLC0415 - reads the metadata of the installation

@@ -1,6 +1,6 @@
-"""`bellwire dlq`: look at dead letters, and replay them once the cause is gone.
+"""`bellwire dlq`: lists dead letters, and replays them once the cause is gone.
 
-What is asked for goes to standard output, everything else to standard error.
+Results go to standard output, everything else to standard error.
 """
 
 import argparse
@@ -42,21 +42,21 @@ def dlq(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=run)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    def command(name: str, work: _Work, words: str) -> argparse.ArgumentParser:
-        made = commands.add_parser(name, help=words, description=words)
+    def command(name: str, work: _Work, about: str) -> argparse.ArgumentParser:
+        made = commands.add_parser(name, help=about, description=about)
         made.set_defaults(work=work)
         return made
 
-    listing = command("list", _list, "one line a letter, by partition and offset")
+    listing = command("list", _list, "one line per letter, by partition and offset")
     _add_filters(listing)
     listing.add_argument("--summary", action="store_true", help="count them by error code instead")
-    listing.add_argument("--json", action="store_true", help="one JSON object a line")
+    listing.add_argument("--json", action="store_true", help="one JSON object per line")
     show = command("show", _show, "everything about one letter")
     show.add_argument("position", type=position, metavar="PARTITION:OFFSET")
-    replay = command("replay", _replay, "send records back to be stored; those that were are left alone")
+    replay = command("replay", _replay, "write records to the queue again; stored ones do not change")
     replay.add_argument("positions", type=position, nargs="*", metavar="PARTITION:OFFSET", default=[])
     _add_filters(replay)
-    replay.add_argument("--dry-run", action="store_true", help="only say what would be done")
+    replay.add_argument("--dry-run", action="store_true", help="only print what would be done")
     replay.add_argument("--yes", action="store_true", help="do not ask")
     replay.add_argument(
         "--rate", type=rate, default=_RATE, metavar="PER_SECOND", help="at most (%(default)g)"
@@ -66,12 +66,14 @@ def dlq(parser: argparse.ArgumentParser) -> None:
         type=at_least(1),
         default=_MAX_ATTEMPTS,
         metavar="N",
-        help="leave alone what has failed more often (%(default)s)",
+        help="leave alone records that have failed more often (%(default)s)",
     )
 
 
 def _add_filters(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--error", action="append", default=[], help="a code or a class; may be repeated")
+    parser.add_argument(
+        "--error", action="append", default=[], help="an error code or class; may be repeated"
+    )
     parser.add_argument("--since", type=moment, metavar="TIME", help="RFC 3339, or an age: 30m, 2h, 3d")
     parser.add_argument("--until", type=moment, metavar="TIME", help="the same; this moment is not included")
     parser.add_argument("--partition", type=at_least(0), metavar="N")
@@ -87,7 +89,7 @@ def position(text: str) -> Position:
 
 
 def moment(text: str) -> datetime | timedelta:
-    """A time, or how long ago. Raises ArgumentTypeError."""
+    """A time, or an age. Raises ArgumentTypeError."""
     if age := re.fullmatch(r"([0-9]{1,6})([smhdw])", text, re.ASCII):
         past = timedelta(**{_UNITS[age[2]]: int(age[1])})
         if past > _LONGEST_AGE:
@@ -114,7 +116,7 @@ def rate(text: str) -> float:
 
 
 def at_least(lowest: int) -> Callable[[str], int]:
-    """An integer from this one on. Raises ArgumentTypeError."""
+    """A parser of integers from `lowest` on, which raises ArgumentTypeError."""
 
     def integer(text: str) -> int:
         if re.fullmatch(r"[0-9]{1,18}", text, re.ASCII) is None or int(text) < lowest:
@@ -125,7 +127,7 @@ def at_least(lowest: int) -> Callable[[str], int]:
 
 
 def selection(arguments: argparse.Namespace, now: datetime) -> Selection:
-    """What the filters mean at this moment."""
+    """The selection of the filters, with ages counted back from `now`."""
 
     def time(given: datetime | timedelta | None) -> datetime | None:
         return now - given if isinstance(given, timedelta) else given
@@ -144,9 +146,9 @@ def selection(arguments: argparse.Namespace, now: datetime) -> Selection:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run a command. Returns the exit status; errors are the caller's to tell."""
+    """Run a command. Returns the exit status; the caller prints errors."""
     settings = Settings.from_env()
-    # The client's own words about every attempt would bury the one line that says what is wrong.
+    # The client's log of every attempt would bury the one line that says what is wrong.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     try:
         status = asyncio.run(execute(arguments, settings))
@@ -154,14 +156,14 @@ def run(arguments: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         return _INTERRUPTED
     except BrokenPipeError:
-        # Whoever read has had enough (`| head`). The interpreter flushes once more on its way out.
+        # The reader has closed the pipe (`| head`). The interpreter flushes once more before it exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     return status
 
 
 async def execute(arguments: argparse.Namespace, settings: Settings) -> int:
-    """Run a command in a loop that runs already. Returns the exit status."""
+    """Run a command in the running event loop. Returns the exit status."""
     container = build(DeadLettersContainer, settings)
     box = container.kafka_dead_letter_box()
     try:
@@ -199,17 +201,17 @@ async def _replay(container: DeadLettersContainer, arguments: argparse.Namespace
     if arguments.dry_run:
         for place, skip in plan.steps.items():
             print(f"{place}  " + (f"left alone: {skip}" if skip else f"to {topic}"))
-    whole = _tell_what_is_left_alone(plan, chosen)
+    whole = _report_left_alone(plan, chosen)
     count = len(plan.replayed)
     if arguments.dry_run:
-        _say(f"{count:,} would be replayed")
+        _print_status(f"{count:,} would be replayed")
         return 0 if whole else 1
     if (
         count
         and not arguments.yes
         and not _agreed(f"Replay {count:,} to {topic}, up to {arguments.rate:g}/s?")
     ):
-        _say("nothing was replayed")
+        _print_status("nothing was replayed")
         return 1
     done, interrupted = await _send(replay, plan, arguments.rate, container.now())
     if done < count:
@@ -217,18 +219,18 @@ async def _replay(container: DeadLettersContainer, arguments: argparse.Namespace
     return 0 if whole else 1
 
 
-def _tell_what_is_left_alone(plan: Plan, chosen: Selection) -> bool:
-    """Return whether every letter that was chosen is taken care of."""
+def _report_left_alone(plan: Plan, chosen: Selection) -> bool:
+    """Print what is not replayed. Returns whether every selected letter is replayed or superseded."""
     for skip, count in plan.skipped.items():
-        _say(f"{count:,} left alone: {skip}")
+        _print_status(f"{count:,} left alone: {skip}")
     missing = sorted(chosen.positions - plan.steps.keys())
     for place in missing:
-        _say(f"{place} is not there, or not among what was chosen")
+        _print_status(f"{place} does not exist, or does not match the filters")
     return not missing and plan.skipped.keys() <= {Skip.SUPERSEDED}
 
 
 async def _send(replay: ReplayDeadLetters, plan: Plan, per_second: float, now: Monotonic) -> tuple[int, bool]:
-    """Replay until all is done or Ctrl-C; say where it stood, also when it fails. Returns how many were
+    """Replay until done or Ctrl-C, and print how far it got, even if it fails. Returns how many were
     replayed, and whether it was interrupted.
     """
     count, done, last = len(plan.replayed), 0, None
@@ -242,14 +244,14 @@ async def _send(replay: ReplayDeadLetters, plan: Plan, per_second: float, now: M
                     if done < count and await _set_within(interrupted, pace.pause()):
                         break
         finally:
-            stood = f"; the last was {last}" if last and done < count else ""
-            _say(f"{done:,} of {count:,} replayed{stood}")
+            stopped_at = f"; the last was {last}" if last and done < count else ""
+            _print_status(f"{done:,} of {count:,} replayed{stopped_at}")
     return done, interrupted.is_set()
 
 
 @contextmanager
 def _interrupts() -> Iterator[asyncio.Event]:
-    """An event that Ctrl-C sets, instead of ending what is under way."""
+    """An event that Ctrl-C sets, instead of interrupting the work."""
     loop, event = asyncio.get_running_loop(), asyncio.Event()
     loop.add_signal_handler(signal.SIGINT, event.set)
     try:
@@ -266,19 +268,19 @@ async def _set_within(event: asyncio.Event, seconds: float) -> bool:
 
 
 def _agreed(question: str) -> bool:
-    """Ask at a terminal; a script has said what it wants."""
+    """Ask for confirmation at a terminal; scripts go on without it."""
     if not sys.stdin.isatty():
         return True
     print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
     return sys.stdin.readline().strip().lower() in {"y", "yes"}
 
 
-def _say(words: str) -> None:
-    print(f"bellwire: {words}", file=sys.stderr)
+def _print_status(message: str) -> None:
+    print(f"bellwire: {message}", file=sys.stderr)
 
 
 class _Progress:
-    """Says how far it is, once a second, if it takes long."""
+    """Prints the progress once a second, if the work takes long."""
 
     def __init__(self, verb: str, now: Monotonic) -> None:
         self._verb = verb
@@ -288,4 +290,4 @@ class _Progress:
     def __call__(self, done: int, total: int) -> None:
         if self._now() >= self._next:
             self._next = self._now() + 1
-            _say(f"{self._verb} {done:,} of {total:,}")
+            _print_status(f"{self._verb} {done:,} of {total:,}")

@@ -19,7 +19,7 @@ _DEMO_KEY = "bellwire demo"
 
 
 def demo_access(parser: argparse.ArgumentParser) -> None:
-    """Make the demo's user and key, and print them."""
+    """Create the demo's user and key, and print them."""
     parser.set_defaults(run=_run)
 
 

@@ -1,4 +1,4 @@
-"""`bellwire drain`: take an API process out of service, and wait until its streams have gone elsewhere."""
+"""`bellwire drain`: takes an API process out of service, and waits until its streams have ended."""
 
 import argparse
 import http.client
@@ -28,14 +28,14 @@ _read_problem = msgspec.json.Decoder(dict[str, object]).decode
 
 
 class NotDrained(Exception):
-    """The process could not be drained, or not in time; the message is for whoever asked."""
+    """The process could not be drained, or not in time. The command prints the message."""
 
 
 def drain(parser: argparse.ArgumentParser) -> None:
     """Take an API process out of service."""
-    parser.add_argument("--url", type=_address, help="of the process (by default this machine's)")
+    parser.add_argument("--url", type=_address, help="of the process (default: the one on this machine)")
     parser.add_argument(
-        "--wait", type=float, metavar="SECONDS", help="how long at most (by default what a drain takes)"
+        "--wait", type=float, metavar="SECONDS", help="how long at most (default: what a drain takes)"
     )
     parser.set_defaults(run=_run)
 
@@ -58,13 +58,13 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _drain(url: str, token: Callable[[], str], wait: float, now: Monotonic) -> None:
-    """Ask until no stream is left, and say how many are. Raises NotDrained."""
+    """Ask until no stream is left, and print how many are. Raises NotDrained."""
     deadline = now() + wait
-    said = None
+    printed = None
     while (left := _ask(url, token()).streams) and now() < deadline:
-        if left != said:
+        if left != printed:
             print(f"{left} streams left", flush=True)
-        said = left
+        printed = left
         time.sleep(_LOOK_SECONDS)
     if left:
         raise NotDrained(f"{left} streams are left after {wait:g} s; they are still being ended")
@@ -98,11 +98,11 @@ def _reason(status: int, body: bytes) -> str:
     try:
         return str(_read_problem(body)["detail"])
     except (msgspec.MsgspecError, KeyError):
-        return "this is no API process of Bellwire"
+        return "this is not an API process of Bellwire"
 
 
 def _own(settings: Settings) -> str:
-    """Where a process with this environment answers."""
+    """The URL of a process with these settings."""
     return f"http://{authority(_EVERYWHERE.get(settings.host, settings.host), settings.port)}"
 
 

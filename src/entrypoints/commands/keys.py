@@ -10,7 +10,7 @@ from entrypoints.container.accounts import AccountsContainer
 
 
 def create_key(parser: argparse.ArgumentParser) -> None:
-    """Make a key and print it."""
+    """Create a key and print it."""
     parser.add_argument("name")
     parser.add_argument("--scope", action="append", choices=[Scope.PUBLISH, Scope.USERS], dest="scopes")
     parser.set_defaults(run=_create)

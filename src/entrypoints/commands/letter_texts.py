@@ -1,4 +1,4 @@
-"""How dead letters are shown. They may be hostile, so nothing of them is printed as it is."""
+"""Dead letters as text. They cannot be trusted, so everything in them is escaped."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -13,7 +13,7 @@ from application.letters import DeadLetter
 
 def line(letter: DeadLetter) -> str:
     """A letter on one line."""
-    words = (
+    columns = (
         f"{letter.position!s:10}",
         _time(letter.at),
         f"{letter.code:12}",
@@ -21,11 +21,11 @@ def line(letter: DeadLetter) -> str:
         str(letter.attempt),
         letter.message,
     )
-    return printable("  ".join(words))
+    return printable("  ".join(columns))
 
 
 def json_line(letter: DeadLetter) -> str:
-    """What `line` says and where the record came from, as JSON in ASCII."""
+    """The same as `line`, and where the record came from, as JSON in ASCII."""
     topic, partition, offset = letter.record or (None, None, None)
     return json.dumps(
         {
@@ -85,7 +85,7 @@ class Summary:
         counted.letters += 1
 
     def lines(self, *, as_json: bool) -> Iterator[str]:
-        """One line a code, the most frequent first."""
+        """One line per code, the most frequent first."""
         for code, counted in sorted(self._codes.items(), key=lambda entry: -entry[1].letters):
             entry = {
                 "letters": counted.letters,
@@ -112,7 +112,7 @@ def _escaped(data: bytes | None) -> str:
 
 
 def _pretty(value: bytes) -> Sequence[str]:
-    """JSON as it was written, numbers and repeated keys included, with line breaks; else what it is."""
+    """JSON with line breaks, and numbers and repeated keys as they were written; other values escaped."""
     try:
         return [printable(text) for text in msgspec.json.format(value, indent=2).decode().split("\n")]
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

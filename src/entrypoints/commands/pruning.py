@@ -1,4 +1,4 @@
-"""`bellwire prune`: delete the notifications of months that are over."""
+"""`bellwire prune`: deletes old notifications."""
 
 import argparse
 import sys
@@ -9,13 +9,13 @@ from entrypoints.container.pruning import PruningContainer
 
 
 def prune(parser: argparse.ArgumentParser) -> None:
-    """Delete month by month, and say how far it is."""
+    """Delete old notifications, and print the progress."""
     parser.add_argument(
         "--keep-months",
         type=int,
         required=True,
         metavar="N",
-        help="keep this month and the N before it; longer than Kafka keeps records",
+        help="keep this month and the N before it; must be longer than Kafka keeps records",
     )
     parser.set_defaults(run=_run)
 
@@ -34,14 +34,14 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 async def _prune(container: PruningContainer, keep_months: int) -> list[str]:
-    """Returns the partitions that could not be dropped."""
+    """Prune. Returns the partitions that could not be dropped."""
     await container.redis_server().ping()
     total, kept = 0, []
     async for done in container.prune()(keep_months):
         if isinstance(done, Pruned):
             total += done.notifications
             print(f"{total} notifications deleted", flush=True)
-            # If Redis went away it ends here: nobody else would tell it of these feeds later.
+            # Fails if Redis is out of reach: no other process would announce these feeds later.
             await container.redis_announcer().heal()
         else:
             kept = list(done.kept)

@@ -1,4 +1,4 @@
-"""What commands have in common: settings that are checked, and a container that is closed in the end."""
+"""Shared by commands: checked settings, and a container that is closed at the end."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 def on_postgres(kind: type[C], work: Callable[[C], Awaitable[T]]) -> T:
-    """Do something with a container of this kind, then close its connections to PostgreSQL."""
+    """Run `work` with a container of this kind, then close its connections to PostgreSQL."""
 
     async def working() -> T:
         container = build(kind, Settings.for_serving())

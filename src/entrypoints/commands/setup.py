@@ -1,4 +1,4 @@
-"""`bellwire migrate`: what is made once: tables, partitions, topics."""
+"""`bellwire migrate`: creates the tables, partitions and topics."""
 
 import argparse
 import asyncio
@@ -15,7 +15,7 @@ def migrate(parser: argparse.ArgumentParser) -> None:
 
 
 def bring_up_to_date(settings: Settings, revision: str = "head") -> None:
-    """Make what is missing in the database and in Kafka. Raises Unavailable."""
+    """Create what is missing in the database and in Kafka. Raises Unavailable."""
     container = build(SetupContainer, settings)
     container.migrate_database()(settings.postgres_url, revision)
     asyncio.run(_prepare(container))

@@ -1,4 +1,4 @@
-"""`bellwire disable-user`, `enable-user` and `revoke-tokens`: who may come in."""
+"""`bellwire disable-user`, `enable-user` and `revoke-tokens`: who may log in."""
 
 import argparse
 
@@ -8,13 +8,13 @@ from entrypoints.container.accounts import AccountsContainer
 
 
 def disable_user(parser: argparse.ArgumentParser) -> None:
-    """Lock a user out."""
+    """Disable a user."""
     parser.add_argument("id")
     parser.set_defaults(run=_disable)
 
 
 def enable_user(parser: argparse.ArgumentParser) -> None:
-    """Let a disabled user in again."""
+    """Enable a disabled user."""
     parser.add_argument("id")
     parser.set_defaults(run=_enable)
 
