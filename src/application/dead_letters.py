@@ -99,7 +99,7 @@ class ReplayDeadLetters:
     """Write the records of dead letters to the queue again.
 
     A record may have several letters: a consumer that dies before its commit writes one twice, and a replayed
-    record that fails again has one more. Only the last of them counts. To replay a record that is already
+    record that fails again has one more. Only the last of them counts. Replaying a record that is already
     stored changes nothing, because it has the same id.
     """
 
@@ -126,7 +126,7 @@ class ReplayDeadLetters:
         return Plan(steps)
 
     async def __call__(self, plan: Plan) -> AsyncGenerator[DeadLetter, None]:
-        """Replay, and yield each letter once its record is durable. To close the generator stops the
+        """Replay, and yield each letter once its record is durable. Closing the generator stops the
         replay.
         """
         left = set(plan.replayed)

@@ -110,7 +110,7 @@ def _judge(entry: IndexEntry, page: FeedPage | None, before: FeedPage | None) ->
 def _same(entry: IndexEntry, page: FeedPage) -> bool:
     """Whether an entry matches the feed at the same version. It may hold fewer notifications, but no others.
 
-    To compare ids and versions is enough: every change of a notification gives it a new version.
+    Comparing ids and versions is enough: every change of a notification gives it a new version.
     """
     newest = tuple((item.id, item.version) for item in page.notifications)
     if entry.feed != page.feed or entry.held != newest[: len(entry.held)]:

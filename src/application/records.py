@@ -46,7 +46,7 @@ class Part:
     """The offset to commit once every record of it is stored or a dead letter."""
     entries: list[Entry] = field(default_factory=list)
     odd: bool = False
-    """Whether the partition should go on being read alone."""
+    """Whether to keep reading the partition alone."""
 
     @property
     def first(self) -> int:

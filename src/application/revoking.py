@@ -22,8 +22,8 @@ _NEVER = datetime.max.replace(tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DisableUser:
-    """Disable a user: no log-in, and no valid token, including those issued later. The feed goes on. To
-    repeat it changes nothing. Raises UnknownUser.
+    """Disable a user: it cannot log in, and its tokens are invalid, including those issued later. The feed
+    goes on. Repeating it changes nothing. Raises UnknownUser.
     """
 
     users: Users
@@ -67,7 +67,7 @@ class Revocations:
         self._valid_from: dict[UserId, datetime] = {}
         """Tokens issued before this time are invalid."""
         self._as_of: datetime | None = None
-        self._away = False
+        self._unreachable = False
 
     def is_revoked(self, claims: Claims) -> bool:
         """Whether the token with these claims was revoked, or its user is disabled."""
@@ -85,13 +85,13 @@ class Revocations:
         try:
             latest = await self._users.revocations(self._as_of and self._as_of - _OVERLAP)
         except Unavailable as error:
-            if not self._away:
+            if not self._unreachable:
                 logger.warning("revocations cannot be read: %s", error)
-            self._away = True
+            self._unreachable = True
             return
-        if self._away:
+        if self._unreachable:
             logger.info("revocations are read again")
-        self._away = False
+        self._unreachable = False
         self._as_of = latest.as_of
         self._learn(latest.revocations)
 

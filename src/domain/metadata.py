@@ -122,5 +122,5 @@ def _refuse_constant(_name: str) -> None:
     raise _BrokenRule(_OBJECT_RULE)
 
 
-# `len` instead of `int`: to convert an integer takes time quadratic in its length.
+# `len` instead of `int`: converting an integer takes time quadratic in its length.
 _decode = json.JSONDecoder(parse_float=_check_number, parse_int=len, parse_constant=_refuse_constant).decode

@@ -22,7 +22,7 @@ class Liveness:
         self._heard_at = self._sent_at = now
         self._pinged_at = 0.0
         self.sent = False
-        """Whether something was sent since the last call of `due`: to read the clock for each frame would
+        """Whether something was sent since the last call of `due`: reading the clock for each frame would
         cost more than the frame.
         """
 
