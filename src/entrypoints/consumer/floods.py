@@ -1,9 +1,10 @@
 """Floods of bad records: told from a mistake of this release, and what stands still until they are."""
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from application.ports import Monotonic
 from application.records import Partition
 from common import metrics
 
@@ -45,12 +46,8 @@ class Floods:
     ahead of where it stopped; the first good record there is proof as well.
     """
 
-    def __init__(
-        self, limit: int, now: Callable[[], float], look_again_seconds: float = LOOK_AGAIN_SECONDS
-    ) -> None:
-        """`limit` is how many bad records in a row stop a partition (0: none ever does), `now` a monotonic
-        clock.
-        """
+    def __init__(self, limit: int, now: Monotonic, look_again_seconds: float = LOOK_AGAIN_SECONDS) -> None:
+        """`limit` is how many bad records in a row stop a partition (0: none ever does)."""
         self._limit = limit
         self._look_again_seconds = look_again_seconds
         self._now = now

@@ -1,5 +1,8 @@
-"""What every process has: settings and a clock."""
+"""What every process has: settings, time and chance."""
 
+import random
+import secrets
+import time
 from typing import TypeVar
 
 from dependency_injector import containers, providers
@@ -15,6 +18,10 @@ class Base(containers.DeclarativeContainer):
     settings: providers.Provider[Settings] = providers.Dependency(instance_of=Settings)
     setting = settings.provided
     clock: providers.Provider[ports.Clock] = providers.Object(system.now)
+    now: providers.Provider[ports.Monotonic] = providers.Object(time.monotonic)
+    chance: providers.Provider[ports.Chance] = providers.Singleton(random.Random)
+    jitter: providers.Provider[ports.Jitter] = chance.provided.uniform
+    new_token: providers.Provider[ports.NewToken] = providers.Object(secrets.token_hex)
 
 
 C = TypeVar("C", bound=Base)
