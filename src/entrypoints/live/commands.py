@@ -1,4 +1,4 @@
-"""Commands: the frames that a client sends on its stream."""
+"""The commands of a client on its stream: marks, and another token."""
 
 from collections.abc import Callable, Mapping
 from typing import Final
@@ -30,7 +30,7 @@ _VIEW_BATCH: Final = 100
 
 
 class Commands:
-    """Handles the commands of one client."""
+    """Carries out the commands of one client."""
 
     __slots__ = ("_pace", "_with", "claims")
 
@@ -39,17 +39,17 @@ class Commands:
         self._with = streaming
         self._pace = Pace(timing.commands_a_second, timing.commands_at_once, streaming.now())
         self.claims = claims
-        """The claims of the client's token. A `refresh` replaces them."""
+        """The claims of the client's token. `refresh` replaces them by those of another token."""
 
     @property
     def token_seconds(self) -> int:
-        """Seconds until the token expires."""
+        """How long the token is still valid."""
         return int((self.claims.expires_at - self._with.clock()).total_seconds())
 
     async def handle(self, message: str | bytes, now: float) -> outgoing.Body | None:
-        """Handle a frame that the client sent at this time. Returns the answer, if there is one.
+        """Carry out what the client sent at `now`, in monotonic seconds. Returns the answer, if there is one.
 
-        Raises Close if the client sends too many.
+        Raises Close if the client sends too many frames.
         """
         if not self._pace.allows(now):
             raise Close(RATE_LIMITED, "too many frames; slow down")
@@ -62,7 +62,9 @@ class Commands:
         return None if isinstance(command, Pong) else await self._answer(command)
 
     async def view(self, ids: list[str], send: Callable[[outgoing.Body], None]) -> None:
-        """Mark these notifications read, including ids that are added meanwhile. Sends errors."""
+        """Mark delivered notifications read until the list is empty; ids may be added to it meanwhile.
+        Errors are sent with `send`.
+        """
         while ids:
             chunk = ids[:_VIEW_BATCH]
             try:

@@ -1,4 +1,4 @@
-"""The frames that the service sends on a stream. Those of changes are encoded once for all streams instead.
+"""The frames that a session sends, except those of changes, which are encoded once for all streams.
 
 `entrypoints.live.protocol` says what each means.
 """
@@ -38,10 +38,10 @@ def reset(to: Reset) -> Body:
 
 
 def ok(ref: object, answer: Mapping[str, int]) -> Body:
-    """A command succeeded."""
+    """A command was carried out."""
     return {"type": "ok", "ref": ref, **answer}
 
 
 def error(ref: object, code: str, detail: str, *, temporary: bool = False) -> Body:
-    """A command failed, or was not understood."""
+    """A command was refused, or not understood."""
     return {"type": "error", "ref": ref, "code": code, "detail": detail, "temporary": temporary}

@@ -1,10 +1,8 @@
-"""Pace: how many frames a client may send."""
+"""How many frames a client may send."""
 
 
 class Pace:
-    """A token bucket: `per_second`, and up to `burst` together after a silence. Times are monotonic
-    seconds.
-    """
+    """A token bucket: `per_second` in the long run, up to `burst` after a silence. Times are in seconds."""
 
     __slots__ = ("_at", "_left", "_most", "_per_second")
 

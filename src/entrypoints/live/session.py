@@ -1,8 +1,8 @@
 """A session: one client on one feed.
 
-`application.following` decides what the client is sent, and when. A session carries that out: it sends
-frames, reads the store, runs the gap timer, and reports the results. `commands` handles what the client
-sends, and `liveness` tells whether it is still there.
+`application.following` decides what the client is sent and when. The session takes the actions it returns
+(send a frame, read the store, run the gap timer) and reports the results. `commands` answers what the client
+asks for, and `liveness` judges whether it is still there.
 """
 
 import asyncio
@@ -44,13 +44,13 @@ from entrypoints.live.liveness import Due, Liveness
 from entrypoints.live.replay import count_catch_up, replay_frames
 from entrypoints.live.streaming import Hello, Streaming
 
-# Between two attempts to read a store that is out of reach.
+# The pause, with jitter, before the store is read again after it was out of reach.
 _PAUSE_SECONDS = (0.25, 1.0)
 
 
 class Session:
-    """One client on one feed. Frames are passed on as they arrive (`take`), without a task of its own: that
-    keeps thousands of quiet streams small. Work that has to wait runs in short tasks.
+    """One client on one feed. It has no task that writes: `take` sends a frame before it returns, which keeps
+    thousands of quiet streams small. Only work that must wait runs in tasks, which end.
     """
 
     __slots__ = (
@@ -74,9 +74,9 @@ class Session:
         self._liveness = Liveness(streaming.now())
         self._gap_timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] | None = None
-        """Running tasks. None if there are none, which saves memory on thousands of quiet streams."""
+        """Running tasks. None if there are none, which saves memory on quiet streams."""
         self._viewed: list[str] | None = None
-        """Ids that are being marked read, and the ones to mark next. None if there are none."""
+        """Delivered ids that are being marked read, or wait for it. None if there are none."""
 
     async def run(self, welcomed: Callable[[], None]) -> None:
         """Serve until either side ends the stream; call back once the client has been welcomed."""
@@ -126,13 +126,13 @@ class Session:
         self._do(self.following.miss())
 
     def compare(self, standing: Standing) -> None:
-        """Catch up if the client is still behind this standing, which was read a while ago."""
+        """Catch up if the client still lacks what this standing, read a while ago, includes."""
         if self.following.is_behind(standing):
             metrics.POSITION_MISSES.inc()
             self._do(self.following.compare(standing))
 
     def tick(self, now: float, at: datetime) -> None:
-        """Do what is due, about once a second: one clock for all sessions costs less than a timer each."""
+        """Do what is due. About once a second: one clock for all sessions costs less than a timer each."""
         claims, stalled = self._commands.claims, self._connection.stalled_since
         due = self._liveness.due(now, self._with.timing)
         if stalled and now - stalled >= self._with.timing.send:
@@ -147,7 +147,7 @@ class Session:
             self._liveness.pinged(now, answers=self._connection.ping())
 
     async def _listen(self) -> None:
-        """Handle the client's commands, one after another, until it has gone."""
+        """Handle the client's commands, one after the other, until it leaves."""
         while (message := await self._connection.receive()) is not None:
             if self.following.state is CLOSED:
                 return
@@ -172,7 +172,7 @@ class Session:
                     self._gap_timer.cancel()
                     self._gap_timer = None
                 case _ if self.following.state is CLOSED:
-                    return  # by the previous action
+                    return  # the client was too slow for the action before
                 case StartGapTimer():
                     loop = asyncio.get_running_loop()
                     self._gap_timer = loop.call_later(GAP_SECONDS, self._gap_stayed)
