@@ -63,7 +63,7 @@ async def running(app: Litestar) -> AsyncIterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         # A serving process collects garbage seldom; here it is how what was not closed is noticed.
-        patch.setattr(lifespan, "calm_collector", lambda: None)
+        patch.setattr(lifespan, "tune_gc", lambda: None)
         life = asyncio.create_task(live())
         await asyncio.wait([life, asyncio.create_task(started.wait())], return_when=asyncio.FIRST_COMPLETED)
     try:

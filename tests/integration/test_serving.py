@@ -311,7 +311,7 @@ async def test_a_stream_that_has_ended_leaves_nothing_for_the_collector(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Which comes by seldom, and the more seldom the longer something has lived."""
-    monkeypatch.setattr(lifespan, "calm_collector", lambda: None)
+    monkeypatch.setattr(lifespan, "tune_gc", lambda: None)
     memory, container, app = on_memory()
     await memory.users.add(a_user(ADA), None)
     token, _ = container.tokens().mint(ADA, memory.clock())

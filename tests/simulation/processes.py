@@ -188,7 +188,7 @@ class ConsumerProcess(ServiceProcess):
             try:
                 await self.retract()
             except Unavailable as error:
-                self.world.note(f"expired notifications were not taken back: {error}")
+                self.world.note(f"expired notifications were not retracted: {error}")
 
     async def _reconcile(self) -> None:
         """It may find what nobody could tell Redis, never what contradicts the store."""

@@ -1,4 +1,4 @@
-"""What every process has: settings and a clock."""
+"""The base of every container: settings and a clock."""
 
 from typing import TypeVar
 
@@ -10,7 +10,7 @@ from entrypoints.settings import Settings
 
 
 class Base(containers.DeclarativeContainer):
-    """The part of every container."""
+    """Settings and a clock."""
 
     settings: providers.Provider[Settings] = providers.Dependency(instance_of=Settings)
     setting = settings.provided
@@ -21,5 +21,5 @@ C = TypeVar("C", bound=Base)
 
 
 def build(kind: type[C], settings: Settings) -> C:
-    """Wire a process of this kind for these settings."""
+    """Make a container of this kind with these settings."""
     return kind(settings=providers.Object(settings))

@@ -1,4 +1,4 @@
-"""What a process has that answers over HTTP."""
+"""The part of processes that serve HTTP."""
 
 import asyncio
 
@@ -10,7 +10,7 @@ from entrypoints.container.parts.base import Base
 
 
 class WithServer(Base):
-    """The connections of the server."""
+    """The server's connections."""
 
     http_protocol: providers.Provider[type[asyncio.Protocol]] = providers.Object(HttpProtocol)
     stream_protocol: providers.Provider[type[asyncio.Protocol]] = providers.Object(StreamProtocol)
