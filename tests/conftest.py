@@ -20,6 +20,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mappin
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
+from random import uniform
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -291,7 +292,7 @@ def template(databases: Databases) -> Iterator[str]:
     """A migrated database with the partitions of the tests' month and of this one. Nobody connects to it."""
 
     async def prepare() -> None:
-        engine = create_engine(url, pool_size=1, application="tests")
+        engine = create_engine(url, pool_size=1, application="tests", jitter=uniform)
         try:
             await ensure_partitions(engine, NOW)
             await ensure_partitions(engine, system.now())

@@ -7,6 +7,7 @@ from random import uniform
 from time import monotonic
 from typing import Any
 
+from adapters import clock as system
 from adapters.clock import now
 from adapters.kafka.dead_letters import KafkaDeadLetters
 from adapters.kafka.reader import KafkaQueueReader
@@ -28,7 +29,7 @@ from tests.wiring import change_frame
 def an_inlet(
     bootstrap: str, topics: Topics, *, session_seconds: float, group: str | None = None, **more: Any
 ) -> KafkaQueueReader:
-    options: dict[str, Any] = {"fetch_wait_ms": 20, "batch_records": 100, **more}
+    options: dict[str, Any] = {"fetch_wait_ms": 20, "batch_records": 100, "clock": system.now, **more}
     return KafkaQueueReader(
         bootstrap, topics.name, group or topics.name, session_seconds=session_seconds, **options
     )
@@ -50,8 +51,8 @@ class Stage:
         """`feeds` if it shares its store with others; `more` goes to the inlet."""
         self.users = MemoryUsers()
         self.feeds = feeds or MemoryFeeds(self.users)
-        announcer = MemoryAnnouncer(MemoryIndex(contracts.body), Hub(), change_frame)
-        self.letters = KafkaDeadLetters(bootstrap, topics.dead_letters, topics.name, "1.2.3")
+        announcer = MemoryAnnouncer(MemoryIndex(contracts.body), Hub(system.now), change_frame)
+        self.letters = KafkaDeadLetters(bootstrap, topics.dead_letters, topics.name, "1.2.3", system.now)
         self.inlet = an_inlet(bootstrap, topics, session_seconds=session_seconds, **more)
         self.worker = Worker(
             self.inlet,

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 import httpx
-import pytest
 from dependency_injector import providers
 from litestar import Litestar
 
@@ -20,10 +19,12 @@ from application.streams import Frame
 from common import wire
 from domain.feed import FeedChange, Settled
 from domain.identifiers import UserId
-from entrypoints import lifespan
-from entrypoints.app import create_app
+from entrypoints.app import create_app, state
+from entrypoints.live.sessions import Sessions
+from entrypoints.live.state import Streams
 from entrypoints.settings import Settings
 from entrypoints.timing import Timing
+from entrypoints.web.state import part_of
 from tests.build import ADA, CountedIds, TestClock, TestSeconds, a_user
 from tests.memory import (
     MemoryAnnouncer,
@@ -61,11 +62,8 @@ async def running(app: Litestar) -> AsyncIterator[None]:
             started.set()
             await stop.wait()
 
-    with pytest.MonkeyPatch.context() as patch:
-        # A serving process collects garbage seldom; here it is how what was not closed is noticed.
-        patch.setattr(lifespan, "tune_gc", lambda: None)
-        life = asyncio.create_task(live())
-        await asyncio.wait([life, asyncio.create_task(started.wait())], return_when=asyncio.FIRST_COMPLETED)
+    life = asyncio.create_task(live())
+    await asyncio.wait([life, asyncio.create_task(started.wait())], return_when=asyncio.FIRST_COMPLETED)
     try:
         yield
     finally:
@@ -102,7 +100,6 @@ class Memory:
     clock: TestClock = field(default_factory=TestClock)
     seconds: TestSeconds = field(default_factory=TestSeconds)
     ids: CountedIds = field(default_factory=CountedIds)
-    live: Hub = field(default_factory=Hub)
     queue: MemoryQueue = field(default_factory=MemoryQueue)
     keys: MemoryKeys = field(default_factory=MemoryKeys)
     tickets: MemoryTickets = field(default_factory=MemoryTickets)
@@ -113,6 +110,7 @@ class Memory:
     kafka: Idle = field(default_factory=Idle)
 
     def __post_init__(self) -> None:
+        self.live = Hub(self.clock)
         self.users = MemoryUsers(self.clock)
         self.feeds = MemoryFeeds(self.users)
         self.index = MemoryIndex(wire.render)
@@ -129,6 +127,8 @@ class Memory:
         built = build(Settings(token_secret=SECRET, **settings))
         for provider, value in (
             (built.clock, self.clock),
+            # A serving process collects garbage seldom; here it is how what was not closed is noticed.
+            (built.tune_gc, _do_nothing),
             (built.now, self.seconds),
             (built.new_id, self.ids),
             (built.users, self.users),
@@ -152,21 +152,28 @@ class Memory:
         return built
 
 
+def _do_nothing() -> None:
+    return
+
+
 _BUILT: dict[str, tuple[Memory, Container, Litestar]] = {}
 
 
-def on_memory(**settings: Any) -> tuple[Memory, Container, Litestar]:
+def on_memory(timing: Timing | None = None, **settings: Any) -> tuple[Memory, Container, Litestar]:
     """An application with nothing in it. Building one takes as long as ten tests, so it is used again."""
     key = repr(sorted(settings.items()))
     if key not in _BUILT:
         memory = Memory()
         container = memory.container(**settings)
         _BUILT[key] = memory, container, create_app(container)
-    memory, container, _ = _BUILT[key]
+    memory, container, app = _BUILT[key]
     memory.clear()
     container.catch_ups.reset()  # it remembers pages for a moment, of feeds that are gone now
     fresh = Revocations(container.users())
     container.revocations().__dict__ = fresh.__dict__
+    container.stream_timing.reset_override()
+    container.stream_timing.override(providers.Object(timing or Timing()))
+    app.state.update(state(container))
     return _BUILT[key]
 
 
@@ -186,11 +193,9 @@ class Service:
         cls, *, live: bool = False, timing: Timing | None = None, **settings: Any
     ) -> AsyncIterator[Self]:
         """Serve with one producer's key, and nobody in it; with live sockets if they are asked for."""
-        memory, container, app = on_memory(**settings)
+        memory, container, app = on_memory(timing, **settings)
         _, key = await container.create_api_key()("producer", frozenset({Scope.PUBLISH, Scope.USERS}))
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)  # type: ignore[arg-type]
-        container.stream_timing.reset_override()
-        container.stream_timing.override(providers.Object(timing or Timing()))
         async with (
             running(app) if live else nullcontext(),
             httpx.AsyncClient(transport=transport, base_url=f"http://{HOST}") as client,
@@ -199,7 +204,7 @@ class Service:
 
     async def silence(self, seconds: float) -> None:
         """Let so much time pass after what the streams were sent last."""
-        await self.app.state.sessions._tick()
+        await self.sessions._tick()
         self.memory.seconds.advance(seconds)
 
     async def add(self, *users: UserId) -> None:
@@ -211,6 +216,10 @@ class Service:
 
     def bearer(self, user: UserId = ADA) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.token(user)}"}
+
+    @property
+    def sessions(self) -> Sessions:
+        return part_of(self.app, Streams).sessions
 
     @property
     def producer(self) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 import secrets
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -15,7 +16,7 @@ _SET_BACK = 60_000 << 80
 
 def now() -> datetime:
     """The time, in UTC."""
-    return datetime.now(UTC)  # noqa: TID251 - the one real clock
+    return datetime.now(UTC)
 
 
 class NotificationIds:
@@ -24,13 +25,19 @@ class NotificationIds:
     future would be on top of every list until then.
     """
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        time_ns: Callable[[], int] = time.time_ns,
+        randbits: Callable[[int], int] = secrets.randbits,
+    ) -> None:
+        self._time_ns = time_ns
+        self._randbits = randbits
         self._last = 0
 
     def __call__(self) -> NotificationId:
         # The topmost random bit stays 0, so that an addition never carries into the variant.
-        entropy = secrets.randbits(73) & ~(1 << 61) & ~((1 << _BATCH_BITS) - 1)
-        fresh = uuid7(time.time_ns() // 1_000_000, entropy).int
+        entropy = self._randbits(73) & ~(1 << 61) & ~((1 << _BATCH_BITS) - 1)
+        fresh = uuid7(self._time_ns() // 1_000_000, entropy).int
         if self._last - _SET_BACK < fresh <= self._last:
             fresh = self._last + (1 << _BATCH_BITS)
         self._last = fresh

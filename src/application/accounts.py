@@ -3,7 +3,6 @@
 import hashlib
 import hmac
 import logging
-import secrets
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from datetime import datetime
 
 from application.credentials import ApiKey, Claims
 from application.errors import NotAllowed, NotAuthenticated, Revoked, Unavailable
-from application.ports import ApiKeys, Clock, Passwords, TextForms, Tickets, Tokens, Users
+from application.ports import ApiKeys, Clock, NewToken, Passwords, TextForms, Tickets, Tokens, Users
 from application.revoking import Revocations
 from domain.errors import FieldError, Invalid, UserTaken, gathered
 from domain.identifiers import UserId
@@ -229,6 +228,7 @@ class CreateApiKey:
 
     keys: ApiKeys
     clock: Clock
+    new_token: NewToken
     environment: str
 
     async def __call__(
@@ -239,7 +239,7 @@ class CreateApiKey:
         *,
         text: str | None = None,
     ) -> tuple[ApiKey, str]:
-        text = text or new_key(self.environment)
+        text = text or new_key(self.environment, self.new_token)
         _, _, key_id, secret = text.split("_")
         key = ApiKey(
             id=key_id,
@@ -253,9 +253,9 @@ class CreateApiKey:
         return key, text
 
 
-def new_key(environment: str) -> str:
+def new_key(environment: str, new_token: NewToken) -> str:
     """The text of a new API key: a label, a public id of 48 random bits, a secret of 256."""
-    return f"{KEY_PREFIX}_{environment}_{secrets.token_hex(6)}_{secrets.token_hex(32)}"
+    return f"{KEY_PREFIX}_{environment}_{new_token(6)}_{new_token(32)}"
 
 
 def hash_secret(secret: str) -> bytes:

@@ -1,14 +1,14 @@
 """Dead letters: choosing some, and sending their records back once the cause is gone."""
 
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
 from application.letters import DeadLetter, Position, Progress
-from application.ports import DeadLetterBox
+from application.ports import DeadLetterBox, Monotonic
 
 
 def printable(text: str) -> str:
@@ -153,7 +153,7 @@ def _untold(_done: int, _total: int) -> None:
 class Pace:
     """A schedule of so many a second. What came late is not made up for by a burst."""
 
-    def __init__(self, per_second: float, clock: Callable[[], float]) -> None:
+    def __init__(self, per_second: float, clock: Monotonic) -> None:
         self._interval = 1 / per_second
         self._clock = clock
         self._due = clock()

@@ -1,19 +1,19 @@
 """Following a feed: what makes a live stream whole.
 
-`Following` is one client on one feed, without I/O: it is told what happened (a frame came, the store was
-read, a timer ran out) and returns the actions that are to be taken, in order. The session
-(`entrypoints/live/session.py`) takes them and reports back. Nothing here waits or starts anything, so every
-order of events can be tried (`tests/unit/test_following.py`).
+`Following` holds the rules for one client on one feed, without I/O. Each method reports an event (a frame
+arrived, the store was read, a timer fired) and returns the actions to take, in order. The session
+(`entrypoints/live/session.py`) takes them and reports the results. Nothing here waits or starts a task, so a
+test can try every order of events (`tests/unit/test_following.py`).
 
-A client holds a position, a cursor: it has been told every change up to that version. From there
+The client's position is the last change that it was sent. From there
 
 - a frame that follows the position is sent;
-- a frame from before it is dropped;
-- any other frame means that something is missing. It is kept for `GAP_SECONDS`, because two processes may
-  announce changes of one user at the same time. If the gap does not close, the missing part is read from
-  the store and sent as a replay.
+- a frame up to the position is dropped;
+- any other frame reveals a gap. It is kept for `GAP_SECONDS`, because two processes may announce changes of
+  one user at the same time. If the gap stays open, the missing changes are read from the store and sent as a
+  replay.
 
-Frames are joined before the store is read for the first time, so nothing falls between the two.
+The session subscribes to frames before it first reads the store, so no change is lost between the two.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -43,33 +43,33 @@ from application.streams import Frame
 from domain.feed import Cursor, Feed
 
 EARLY_FRAMES = 256
-"""How many frames are kept. When another one comes, those are forgotten and read from the store later."""
+"""How many frames are kept. One more, and all are forgotten; their changes are read from the store later."""
 GAP_SECONDS = 0.05
-"""How long a gap has to close by itself."""
+"""How long a gap may take to close by itself."""
 GIVE_UP_SECONDS = 30.0
-"""A catch-up that cannot read the store for this long gives its client to another process."""
+"""After this long without the store, a catch-up ends the stream, so that the client tries another process."""
 
 
 class State(Enum):
-    """Where a stream is. Frames are sent as they come in LIVE only."""
+    """The state of a stream. docs/architecture.md has the table."""
 
     OPENING = "opening"
-    """Nothing has been sent. Where the feed stands is being read; frames are kept."""
+    """Nothing has been sent. The feed's standing is being read. Frames are kept."""
     LIVE = "live"
-    """The client has been told all that is known. No frame is kept."""
+    """The client has been sent every known change. No frame is kept."""
     GAP = "gap"
     """Frames are kept that do not follow the position. The gap timer runs."""
     CATCHING_UP = "catching up"
-    """The store is being read, or what was read of it is being sent; frames are kept."""
+    """The store is being read, or a page of it is being sent. Frames are kept."""
     CLOSED = "closed"
-    """Nothing is done any more. No state follows."""
+    """Final: every event is ignored."""
 
 
-# As names of this module: an attribute of an Enum is slow to find, and `take` runs for every frame.
+# Module names, because attribute access on an Enum is slow and `take` runs for every frame.
 OPENING, LIVE, GAP, CATCHING_UP, CLOSED = State
 
 PASS_ON: Final = (PassOn(),)
-"""What is answered to nearly every frame: `[frame]` would have to be made each time."""
+"""The answer to nearly every frame. It stands for `[frame]`, which would have to be built each time."""
 _NOTHING: Final[Sequence[Action]] = ()
 _DROP: Final = (Drop(),)
 _START_TIMER, _STOP_TIMER = StartGapTimer(), StopGapTimer()
@@ -77,7 +77,7 @@ _READ_STANDING, _READ_AGAIN = ReadStanding(), ReadStanding(pause=True)
 
 
 class Following:
-    """One client on one feed. At most one read is asked for at a time, and at most one timer."""
+    """One client on one feed. It asks for at most one read at a time, and at most one timer."""
 
     __slots__ = (
         "_again",
@@ -95,54 +95,54 @@ class Following:
     )
 
     def __init__(self, asked: Cursor | None, *, auto: bool, now: Callable[[], float]) -> None:
-        """`asked` is the cursor that the client resumes from; with `auto` delivery is viewing; `now` is in
-        monotonic seconds.
+        """`asked` is the cursor to resume from. With `auto`, what is delivered live is marked read. `now` is
+        a monotonic clock, in seconds.
         """
         self.state = OPENING
-        """Changed by `_settle`, `_catch_up` and `close`, and by nothing else."""
+        """Changed only by `_settle`, `_catch_up` and `close`."""
         self._epoch = ""
-        """The epoch of the client's position; changed by a reset only. While OPENING: that of the first
-        frame that came, if any.
+        """The epoch of the client's position. Changed only by a reset. While OPENING, the epoch of the first
+        frame that arrived; empty if none has.
         """
         self._version = 0
-        """The version of the client's position: it has been told, or is being sent, all up to here. Grows
-        with what is sent; only a reset may set it back. 0 while OPENING.
+        """The version of the client's position. It includes a page that is still being sent. It grows with
+        everything that is sent; only a reset may lower it. 0 while OPENING.
         """
         self._early: EarlyFrames | None = None
-        """Frames of `_epoch` that wait for what is before them. None for none: there are thousands of quiet
-        streams. Always None in LIVE, never None in GAP.
+        """Frames of `_epoch` ahead of the position. None if there are none, which saves memory on thousands
+        of quiet streams: always None in LIVE, never None in GAP.
         """
         self._heard = 0
-        """The newest version of `_epoch` that anything came of, if it did not follow the position; 0 if the
-        store is being asked anyway. The client must be told of it: if no frame that is kept leads there, it
-        is read from the store.
+        """The newest version of `_epoch` that was announced and did not follow the position. The client must
+        be sent everything up to it: what the kept frames do not cover is read from the store. Set to 0 when
+        a read of the standing begins, because that read includes it.
         """
         self._again = False
-        """Whether what is being read now may be older than what has happened since: frames may have been
-        lost, or one came of another epoch. Set while OPENING or CATCHING_UP, cleared at the end of it.
+        """Whether to read the store once more after the current read, which may be too old: frames may have
+        been lost since, or one of another epoch arrived. Set while OPENING or CATCHING_UP, cleared after it.
         """
         self._reason: CatchUpReason = "resume"
-        """What the catch-up that is under way, or was the last, began with. Set by `_catch_up`."""
+        """Why the current catch-up began, or the last one. Set by `_catch_up`."""
         self._give_up_at = 0.0
-        """After when a read that fails ends the stream. Set by `_catch_up`."""
+        """The time after which a failed read ends the stream. Set by `_catch_up`."""
         self._oldest: datetime | None = None
-        """When the oldest notification of the catch-up that is under way was created, for a measure."""
+        """When the oldest notification of the current catch-up was created, for the metric."""
         self._asked = asked
-        """The cursor that the client resumes from. None once it has been welcomed."""
+        """The cursor to resume from. None once the client has been welcomed."""
         self._auto = auto
-        """Whether delivery is viewing. Never changes."""
+        """Whether what is delivered live is marked read. Never changes."""
         self._now = now
         """The clock. Never changes."""
 
     @property
     def position(self) -> Cursor:
-        """Up to where the client has been told everything. Means nothing while OPENING."""
+        """The client's position. Meaningless while OPENING."""
         return Cursor(self._epoch, self._version)
 
     # --- frames ---
 
     def take(self, frame: Frame) -> Sequence[Action]:
-        """A frame came. Frames may be lost, repeated and out of order."""
+        """A frame arrived. Frames may be lost, repeated and out of order."""
         if (
             frame.prev == self._version
             and self.state is LIVE
@@ -163,7 +163,7 @@ class Following:
         return _NOTHING
 
     def gap_stayed(self) -> Sequence[Action]:
-        """The gap timer ran out."""
+        """The gap timer fired."""
         return self._catch_up("gap") if self.state is GAP else _NOTHING
 
     def _take_out_of_turn(self, frame: Frame) -> Sequence[Action]:
@@ -174,7 +174,7 @@ class Following:
         if frame.epoch == self._epoch and frame.version <= self._version:
             return _DROP if frame.text else _NOTHING
         if self.state is OPENING or self.state is CATCHING_UP:
-            self._again |= frame.epoch != self._epoch  # which of them is newer, only the store knows
+            self._again |= frame.epoch != self._epoch  # only the store knows which epoch is the newer one
             self._keep(frame)
             return _NOTHING
         if frame.epoch != self._epoch or not _has_content(frame):
@@ -183,7 +183,7 @@ class Following:
         return [*self._pass_on_early(), *self._settle("gap")]
 
     def _keep(self, frame: Frame) -> None:
-        """Keep a frame of this epoch; of a bare position there is only its version to remember."""
+        """Keep a frame of this epoch, or only its version if it is a bare position."""
         if frame.epoch != self._epoch:
             return
         self._heard = max(self._heard, frame.version)
@@ -193,7 +193,7 @@ class Following:
             self._early.add(frame, self._version)
 
     def _pass_on_early(self) -> Sequence[Action]:
-        """Pass on what was kept and follows the position now; forget what is from before it."""
+        """Send the kept frames that follow the position now, and forget those up to it."""
         if self._early is None:
             return _NOTHING
         actions: list[Action] = []
@@ -206,7 +206,7 @@ class Following:
         return actions
 
     def _settle(self, reason: CatchUpReason) -> Sequence[Action]:
-        """LIVE if the client has been told all that is known, GAP if frames are kept; else catch up."""
+        """LIVE if the client has been sent all that is known, GAP if frames are kept. Else catch up."""
         if self._early is None and self._heard > self._version:
             return self._catch_up(reason)
         before, self.state = self.state, LIVE if self._early is None else GAP
@@ -217,7 +217,7 @@ class Following:
     # --- the store ---
 
     def standing_read(self, standing: Standing) -> Sequence[Action]:
-        """Where the feed stands was read."""
+        """The standing was read."""
         if self.state is OPENING:
             return self._open(standing)
         if self.state is not CATCHING_UP:
@@ -242,38 +242,40 @@ class Following:
         return (Replay(page, prev),)
 
     def page_sent(self, page: FeedHistory) -> Sequence[Action]:
-        """The client was sent all that is on the page."""
+        """The page was sent to the client."""
         if self.state is not CATCHING_UP:
             return _NOTHING
         if page.more:
-            # What changed since that page was read has moved behind its end, so an older next page lacks it.
+            # What has changed since that page was read has left it. An older next page would lack it.
             return (ReadPage(self._version, page.feed.cursor),)
         return [Replayed(page.feed, self._reason, self._oldest), *self._caught_up()]
 
     def read_failed(self, detail: str) -> Sequence[Action]:
-        """The store is out of reach."""
+        """A read failed because the store is out of reach."""
         if self.state is not CATCHING_UP:
             return _NOTHING
         return (GiveUp(self._reason, detail),) if self._now() > self._give_up_at else (_READ_AGAIN,)
 
     def is_behind(self, standing: Standing) -> bool:
-        """Whether this says that the client has missed something about which nothing is being done."""
+        """Whether the client lacks changes that this standing includes, and no catch-up is under way."""
         if self.state is not LIVE and self.state is not GAP:
             return False
         return standing.feed.epoch != self._epoch or standing.feed.version > self._version
 
     def compare(self, standing: Standing) -> Sequence[Action]:
-        """The feed stood here a while ago, so that frames up to here have come if they were to come."""
+        """The standing was this one a while ago. Frames up to it would have arrived by now."""
         return self._catch_up("position") if self.is_behind(standing) else _NOTHING
 
     def close(self) -> Sequence[Action]:
-        """Do nothing from now on."""
+        """The stream has ended."""
         before, self.state = self.state, CLOSED
         self._early = None
         return (_STOP_TIMER,) if before is GAP else _NOTHING
 
     def _open(self, standing: Standing) -> Sequence[Action]:
-        """Welcome the client at the cursor it asked for, if it can be brought up to date from there."""
+        """Welcome the client at the cursor it asked for if a replay from there is possible, else at the
+        feed's position.
+        """
         feed, asked = standing.feed, self._asked
         reason = None if asked is None else why_reset(asked, standing)
         resumed = asked is not None and reason is None
@@ -300,24 +302,24 @@ class Following:
     def _catch_up(
         self, reason: CatchUpReason, read: ReadStanding | ReadPage = _READ_STANDING
     ) -> Sequence[Action]:
-        """Have what is missing read from the store."""
+        """Ask for the missing changes from the store."""
         before, self.state = self.state, CATCHING_UP
         self._reason = reason
         self._oldest = None
         self._give_up_at = self._now() + GIVE_UP_SECONDS
         if read is _READ_STANDING:
-            self._heard = 0  # all that was heard of is in what will be read
+            self._heard = 0
         return (_STOP_TIMER, read) if before is GAP else (read,)
 
     def _caught_up(self) -> Sequence[Action]:
-        """Go on with what came meanwhile."""
+        """Continue with the frames that arrived meanwhile."""
         again, self._again = self._again, False
         passed_on = self._pass_on_early()
         return [*passed_on, *(self._catch_up(self._reason) if again else self._settle(self._reason))]
 
 
 class EarlyFrames:
-    """Frames that wait for what is before them, by the version that they follow."""
+    """Frames ahead of a position, by the version that they follow."""
 
     __slots__ = ("_frames",)
 
@@ -328,13 +330,13 @@ class EarlyFrames:
         return bool(self._frames)
 
     def add(self, frame: Frame, version: int) -> None:
-        """Keep a frame. If there are too many, all but the one that follows this version are forgotten."""
+        """Keep a frame. If there are too many, forget the others, unless this one follows `version`."""
         if len(self._frames) >= EARLY_FRAMES and frame.prev != version:
             self._frames.clear()
         self._frames[frame.prev] = frame
 
     def take_from(self, version: int) -> Iterator[Frame]:
-        """Those that follow this version, one after another. Those from before where they end are gone."""
+        """Take out the chain of frames that begins at `version`. Frames up to its end are forgotten."""
         while (frame := self._frames.pop(version, None)) is not None:
             version = frame.version
             yield frame
@@ -343,7 +345,7 @@ class EarlyFrames:
 
 
 def why_reset(position: Cursor, standing: Standing) -> ResetReason | None:
-    """Why a client cannot be brought from a position to where the feed stands; None if it can."""
+    """Why a replay from this position is impossible; None if it is possible."""
     if position.epoch != standing.feed.epoch:
         return "epoch"
     if position.version > standing.feed.version:
@@ -354,7 +356,7 @@ def why_reset(position: Cursor, standing: Standing) -> ResetReason | None:
 
 
 def end_of(page: FeedHistory) -> int:
-    """The version at which a client stands that was sent this page."""
+    """The version of a client's position after this page."""
     return page.notifications[-1].version if page.more else page.feed.version
 
 

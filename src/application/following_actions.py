@@ -1,6 +1,6 @@
-"""What a session is to do for a stream to stay whole: what `application.following` answers to what happens.
+"""The actions that `application.following` returns for a session to take.
 
-A `Frame` among the actions is to be sent as it is.
+A `Frame` among the actions means: send it as it is.
 """
 
 from collections.abc import Sequence
@@ -13,18 +13,18 @@ from application.streams import Frame
 from domain.feed import Cursor, Feed
 
 CatchUpReason: TypeAlias = Literal["resume", "carrier", "gap", "position"]
-"""What a catch-up began with: a cursor, a carrier that lost frames, a gap, a comparison of positions."""
+"""Why a catch-up began: a client's cursor, lost frames, a gap, or a comparison with the store."""
 ResetReason: TypeAlias = Literal["epoch", "future", "retention"]
 
 
 @dataclass(frozen=True, slots=True)
 class PassOn:
-    """Send the frame that came, as it is."""
+    """Send the frame that was just taken, as it is."""
 
 
 @dataclass(frozen=True, slots=True)
 class Welcome:
-    """Send the first frame: the client stands at `position`, from which it may be brought up to `feed`."""
+    """Send the first frame. `position` is the client's; a replay up to `feed` may follow."""
 
     feed: Feed
     position: Cursor
@@ -33,7 +33,7 @@ class Welcome:
 
 @dataclass(frozen=True, slots=True)
 class Reset:
-    """Tell the client to load the feed again: its position is now where `feed` stands."""
+    """Tell the client to load the feed again. Its position becomes that of `feed`."""
 
     feed: Feed
     reason: ResetReason
@@ -41,7 +41,7 @@ class Reset:
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """Send what is on a page to the client, which stands at version `prev`; then call `page_sent`."""
+    """Send a page to the client, whose position is version `prev`; then call `page_sent`."""
 
     page: FeedHistory
     prev: int
@@ -49,7 +49,7 @@ class Replay:
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """Tell the client that its catch-up is complete: it stands where `feed` does."""
+    """Tell the client that its catch-up is complete, at the position of `feed`."""
 
     feed: Feed
     reason: CatchUpReason
@@ -59,14 +59,14 @@ class Replayed:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """Mark these read: on this stream delivery is viewing."""
+    """Mark these read: they were delivered on a stream with `view=auto`."""
 
     ids: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)
 class Drop:
-    """Do nothing: a frame came that the client has been told."""
+    """Do nothing but count: the client has this frame already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +81,8 @@ class StopGapTimer:
 
 @dataclass(frozen=True, slots=True)
 class ReadStanding:
-    """Read where the feed stands, after this was asked for; then call `standing_read` or `read_failed`.
-    With `pause`, wait a moment first: the store was just out of reach.
+    """Read the feed's standing, not from a read that began earlier; then call `standing_read` or
+    `read_failed`. With `pause`, wait a moment first, because the store was just out of reach.
     """
 
     pause: bool = False
@@ -90,8 +90,8 @@ class ReadStanding:
 
 @dataclass(frozen=True, slots=True)
 class ReadPage:
-    """Read the first page of what changed after a version; one that was read for another stream will do if
-    it is not older than `at_least`. Then call `page_read` or `read_failed`.
+    """Read a page of the changes after a version; then call `page_read` or `read_failed`. A page that was
+    read for another stream is fine if it is not older than `at_least`.
     """
 
     after: int
@@ -100,7 +100,7 @@ class ReadPage:
 
 @dataclass(frozen=True, slots=True)
 class GiveUp:
-    """Close the stream: what the client missed cannot be read. Its cursor is good elsewhere."""
+    """Close the stream: its missing changes cannot be read here. The client can resume elsewhere."""
 
     reason: CatchUpReason
     detail: str

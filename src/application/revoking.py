@@ -61,8 +61,9 @@ class Revocations:
     forgotten: a token may live for as long as the application that minted it liked.
     """
 
-    def __init__(self, users: Users) -> None:
+    def __init__(self, users: Users, *, every_seconds: float = _EVERY_SECONDS) -> None:
         self._users = users
+        self._every_seconds = every_seconds
         self._good_from: dict[UserId, datetime] = {}
         """From when on a token must have been issued to be good."""
         self._as_of: datetime | None = None
@@ -76,7 +77,7 @@ class Revocations:
     async def run(self) -> None:
         """Keep up with the store, for ever."""
         while True:
-            await sleep(_EVERY_SECONDS)
+            await sleep(self._every_seconds)
             await self.refresh()
 
     async def refresh(self) -> None:

@@ -1,8 +1,9 @@
 """The trace that the current work belongs to (W3C Trace Context), so that it can travel with a record."""
 
 import re
-import secrets
 from contextvars import ContextVar
+
+from application.ports import NewToken
 
 traceparent: ContextVar[str | None] = ContextVar("traceparent", default=None)
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
@@ -10,11 +11,11 @@ request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 _TRACEPARENT = re.compile(r"00-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
-def continued(received: str | None) -> str:
+def continued(received: str | None, new_token: NewToken) -> str:
     """A traceparent for our part of the work: of the same trace if a valid one came, else of a new one."""
     match = _TRACEPARENT.fullmatch(received or "")
-    trace = match[1] if match else secrets.token_hex(16)
-    return f"00-{trace}-{secrets.token_hex(8)}-01"
+    trace = match[1] if match else new_token(16)
+    return f"00-{trace}-{new_token(8)}-01"
 
 
 def trace_id() -> str | None:

@@ -1,7 +1,6 @@
 """The HTTP API and the live streams as one ASGI application."""
 
 import logging
-import secrets
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -25,12 +24,14 @@ from entrypoints.live import page as stream_page
 from entrypoints.live.events import live_events
 from entrypoints.live.sessions import Sessions
 from entrypoints.live.socket import live_socket, no_socket
+from entrypoints.live.state import Streams
 from entrypoints.live.streaming import Streaming
 from entrypoints.logs import configure
 from entrypoints.settings import Settings
 from entrypoints.web import health, problems
 from entrypoints.web.head import answering_head
 from entrypoints.web.middleware import Observed
+from entrypoints.web.state import Access, Checks, application_state, part_of
 from entrypoints.web.verbatim import VerbatimSchema
 
 logger = logging.getLogger(__name__)
@@ -68,10 +69,10 @@ def create_app(container: ApiContainer) -> Litestar:
         exception_handlers=problems.HANDLERS,
         lifespan=[partial(_lifespan, container)],
         cors_config=_cors(settings.origins),
-        middleware=[DefineMiddleware(Observed, log=settings.access_log)],
+        middleware=[_observed(container)],
         openapi_config=openapi.config(),
         plugins=[VerbatimSchema()],
-        state=_state(container),
+        state=state(container),
         logging_config=None,
     )
     return answering_head(app)
@@ -91,7 +92,55 @@ def _demo_page(key: str) -> HTTPRouteHandler:
 @asynccontextmanager
 async def _lifespan(container: ApiContainer, app: Litestar) -> AsyncIterator[None]:
     settings = container.settings()
-    streaming = Streaming(
+    streams = part_of(app, Streams)
+    async with (
+        lifespan.api(container),
+        lifespan.background(streams.sessions.run()),
+        lifespan.drained_first(streams.drain),
+    ):
+        logger.info("serving on http://%s", authority(settings.host, settings.port))
+        yield
+
+
+def state(container: ApiContainer) -> State:
+    """What the routes of a process need to find, with no stream open yet."""
+    streams = _streams(container)
+    required = {
+        "postgres": container.maintenance().ping,
+        "kafka": container.kafka_queue().ping,
+        "streams": streams.sessions.check_serving,
+    }
+    access = Access(
+        user=container.authenticate_user(),
+        producer=container.authenticate_producer(),
+        operator=container.authenticate_operator(),
+        open_signup=container.settings().open_signup,
+    )
+    return application_state(access, streams, Checks(required, {"redis": container.redis_server().ping}))
+
+
+def _streams(container: ApiContainer) -> Streams:
+    settings, live_frames = container.settings(), container.live_frames()
+    sessions = Sessions(
+        _streaming(container),
+        most=settings.sockets,
+        per_user=settings.sockets_per_user,
+        carried=lambda: live_frames.connected,
+    )
+    return Streams(
+        sessions=sessions,
+        authenticate=container.authenticate_user(),
+        origins=settings.origins,
+        connect=container.connect_socket(),
+        connect_events=container.connect_events(),
+        workers=settings.workers,
+        drain_seconds=settings.drain_seconds,
+        drain_delay_seconds=settings.drain_delay_seconds,
+    )
+
+
+def _streaming(container: ApiContainer) -> Streaming:
+    return Streaming(
         authenticate=container.authenticate_user(),
         live_feed=container.live_feed(),
         catch_ups=container.catch_ups(),
@@ -100,47 +149,15 @@ async def _lifespan(container: ApiContainer, app: Litestar) -> AsyncIterator[Non
         clock=container.clock(),
         now=container.now(),
         chance=container.chance(),
-        new_session_id=partial(secrets.token_hex, 16),
-        server=secrets.token_hex(4),
+        new_session_id=partial(container.new_token(), 16),
+        server=container.new_token()(4),
         timing=container.stream_timing(),
     )
-    live_frames = container.live_frames()
-    app.state.sessions = sessions = Sessions(
-        streaming,
-        most=settings.sockets,
-        per_user=settings.sockets_per_user,
-        carried=lambda: live_frames.connected,
-    )
-    app.state.drain = drain = partial(sessions.drain, settings.drain_seconds, settings.drain_delay_seconds)
-    app.state.required_checks = {**app.state.required_checks, "streams": sessions.check_serving}
-    async with (
-        lifespan.api(container),
-        lifespan.background(sessions.run()),
-        lifespan.drained_first(drain),
-    ):
-        logger.info("serving on http://%s", authority(settings.host, settings.port))
-        yield
 
 
-def _state(container: ApiContainer) -> State:
-    settings = container.settings()
-    return State(
-        {
-            "authenticate_user": container.authenticate_user(),
-            "authenticate_producer": container.authenticate_producer(),
-            "authenticate_operator": container.authenticate_operator(),
-            "open_signup": settings.open_signup,
-            "origins": settings.origins,
-            "workers": settings.workers,
-            "connect": container.connect_socket(),
-            "connect_events": container.connect_events(),
-            "required_checks": {
-                "postgres": container.maintenance().ping,
-                "kafka": container.kafka_queue().ping,
-            },
-            "optional_checks": {"redis": container.redis_server().ping},
-        }
-    )
+def _observed(container: ApiContainer) -> DefineMiddleware:
+    log = container.settings().access_log
+    return DefineMiddleware(Observed, log=log, now=container.now(), new_token=container.new_token())
 
 
 def _dependencies(container: ApiContainer) -> dict[str, Provide]:

@@ -10,7 +10,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from application.errors import ApplicationError
-from entrypoints.loop import tune_gc
 
 if TYPE_CHECKING:  # neither process imports the other's container
     from entrypoints.container.api import ApiContainer
@@ -37,7 +36,7 @@ async def api(container: "ApiContainer") -> AsyncIterator[None]:
         revocations = container.revocations()
         await revocations.refresh()  # before the first request is answered
         await stack.enter_async_context(background(revocations.run()))
-        tune_gc()
+        container.tune_gc()()
         yield
 
 
@@ -47,7 +46,7 @@ async def consumer(container: "ConsumerContainer") -> AsyncIterator[None]:
     async with AsyncExitStack() as stack:
         await _stores(container, stack)
         await stack.enter_async_context(background(_prepare(container)))
-        tune_gc()
+        container.tune_gc()()
         yield
 
 

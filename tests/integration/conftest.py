@@ -2,6 +2,8 @@
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
+from random import uniform
+from time import monotonic
 
 import pytest
 from sqlalchemy import text
@@ -26,7 +28,7 @@ def shared_url(databases: Databases, template: str) -> Iterator[str]:
 @pytest.fixture
 async def engine(shared_url: str) -> AsyncIterator[AsyncEngine]:
     """Connections to an empty database."""
-    engine = create_engine(shared_url, pool_size=10, application="tests")
+    engine = create_engine(shared_url, pool_size=10, application="tests", jitter=uniform)
     async with engine.begin() as connection:
         await connection.execute(text("TRUNCATE users, feeds, notifications, api_keys"))
     yield engine
@@ -35,7 +37,7 @@ async def engine(shared_url: str) -> AsyncIterator[AsyncEngine]:
 
 @pytest.fixture
 async def redis_server(servers: EmbeddedServers) -> AsyncIterator[RedisServer]:
-    server = RedisServer(connect(servers.redis_url))
+    server = RedisServer(connect(servers.redis_url, now=monotonic), monotonic)
     yield server
     await server.close()
 

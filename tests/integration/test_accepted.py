@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from itertools import count
+from random import uniform
+from secrets import token_hex
 from typing import Any
 
 import pytest
@@ -40,7 +42,7 @@ async def test_every_time_that_the_rules_let_pass_is_stored_as_it_is(
 ) -> None:
     """One that PostgreSQL refuses is lost; one that it takes for infinity comes back without a zone."""
     feeds = PostgresFeeds(engine)
-    await PostgresUsers(engine).add(a_user(ADA), None)
+    await PostgresUsers(engine, token_hex).add(a_user(ADA), None)
     draft = a_draft(at=time, expires_at=time)
 
     (added,) = (await feeds.append([draft])).added
@@ -91,9 +93,9 @@ NUMBERED = count(1_000)
 
 
 async def _stored(url: str, drafts: Sequence[Draft]) -> int:
-    engine = create_engine(url, pool_size=1, application="tests")
+    engine = create_engine(url, pool_size=1, application="tests", jitter=uniform)
     try:
-        users = PostgresUsers(engine)
+        users = PostgresUsers(engine, token_hex)
         if not await users.known([ADA]):
             await users.add(a_user(ADA), None)
         added = (await PostgresFeeds(engine).append(drafts)).added

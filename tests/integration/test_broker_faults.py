@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from time import monotonic
 from typing import Any
 
 import psutil
@@ -65,7 +66,7 @@ def cluster() -> Iterator[MockCluster]:
 
 @pytest.fixture
 async def queue(cluster: MockCluster) -> AsyncIterator[KafkaQueue]:
-    queue = KafkaQueue(cluster.bootstrap, TOPICS.name)
+    queue = KafkaQueue(cluster.bootstrap, TOPICS.name, monotonic)
     async with background(queue.run()):
         await eventually(lambda: queue._producer is not None, "the producer is connected")
         yield queue
@@ -238,7 +239,7 @@ async def test_more_than_it_can_hold_is_answered_at_once(
 
 @pytest.mark.parametrize("how", WAYS)
 async def test_it_is_stopped_in_bounded_time_while_brokers_are_away(cluster: MockCluster, how: str) -> None:
-    queue = KafkaQueue(cluster.bootstrap, TOPICS.name)
+    queue = KafkaQueue(cluster.bootstrap, TOPICS.name, monotonic)
     async with background(queue.run()):
         await eventually(lambda: queue._producer is not None, "the producer is connected")
         WAYS[how][0](cluster)

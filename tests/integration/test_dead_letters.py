@@ -479,12 +479,10 @@ async def test_a_topic_that_is_not_there_is_said_to_be(container: Container) -> 
     assert f"no topic {container.topics().dead_letters}" in caught.value.detail
 
 
-async def test_a_broker_that_falls_silent_is_said_to_be(
-    world: World, servers: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_broker_that_falls_silent_is_said_to_be(world: World, servers: Any) -> None:
     if servers.kafka is None:
         pytest.skip("only a broker that was started here can be frozen")
-    monkeypatch.setattr("adapters.kafka.dead_letter_box._DEADLINE_SECONDS", 2.0)
+    world.box._deadline_seconds = 2.0
     await world.letters(0)
     servers.kafka.pause()
     try:

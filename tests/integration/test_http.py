@@ -3,6 +3,8 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from random import uniform
+from time import monotonic
 from typing import Any
 
 import httpx
@@ -55,7 +57,9 @@ def without_redis(container: Container) -> None:
 
 def without_postgres(container: Container) -> None:
     """From now on no PostgreSQL is there."""
-    nowhere = create_engine("postgresql+asyncpg://nobody@127.0.0.1:1/x", pool_size=1, application="tests")
+    nowhere = create_engine(
+        "postgresql+asyncpg://nobody@127.0.0.1:1/x", pool_size=1, application="tests", jitter=uniform
+    )
     parts: list[Any] = [container.users(), container.feeds(), container.api_keys(), container.maintenance()]
     for part in parts:
         part._engine = nowhere
@@ -208,7 +212,7 @@ async def test_redis_that_comes_back_is_used_again(
     await client.patch(f"/notifications/ada/{an_id(1)}/read")
     container.redis_server()._away_until = 0.0
 
-    server = RedisServer(connect(container.settings().redis_url))
+    server = RedisServer(connect(container.settings().redis_url, now=monotonic), monotonic)
     try:
         async with asyncio.timeout(10):
             while await server.client.exists(f"{name}:feed:ada"):  # noqa: ASYNC110 - Redis tells nobody

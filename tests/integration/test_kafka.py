@@ -6,11 +6,13 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from time import monotonic
 from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
+from adapters import clock as system
 from adapters.kafka.codec import decode
 from adapters.kafka.dead_letters import KafkaDeadLetters
 from adapters.kafka.queue import KafkaQueue
@@ -42,7 +44,7 @@ async def topics(servers: EmbeddedServers, name: str) -> Topics:
 
 @pytest.fixture
 async def queue(servers: EmbeddedServers, topics: Topics) -> AsyncIterator[KafkaQueue]:
-    queue = KafkaQueue(servers.kafka_bootstrap, topics.name)
+    queue = KafkaQueue(servers.kafka_bootstrap, topics.name, monotonic)
     async with background(queue.run()):
         await eventually(lambda: _reaches(queue), "the producer is connected")
         yield queue
@@ -163,7 +165,7 @@ async def test_topics_are_made_once(servers: EmbeddedServers, topics: Topics, qu
 
 
 async def test_before_it_is_connected_the_outcome_is_unknown_at_once() -> None:
-    queue = KafkaQueue(NOWHERE, "nothing")
+    queue = KafkaQueue(NOWHERE, "nothing", monotonic)
 
     started = time.monotonic()
     outcomes = await queue.put_all([a_draft(1), a_draft(2)])
@@ -177,7 +179,7 @@ async def test_before_it_is_connected_the_outcome_is_unknown_at_once() -> None:
 
 
 async def test_where_no_broker_is_it_goes_on_trying_and_can_be_ended() -> None:
-    queue = KafkaQueue(NOWHERE, "nothing")
+    queue = KafkaQueue(NOWHERE, "nothing", monotonic)
     running = asyncio.create_task(queue.run())
     done, _ = await asyncio.wait([running], timeout=1.5)
     outcome = (await queue.put_all([a_draft()]))[0]
@@ -290,7 +292,15 @@ async def test_a_record_without_an_id_gets_the_same_one_when_it_comes_again(
 
 
 async def test_one_who_was_never_started_has_nothing_to_give() -> None:
-    inlet = KafkaQueueReader(NOWHERE, "t", "g", session_seconds=6, fetch_wait_ms=20, batch_records=1)
+    inlet = KafkaQueueReader(
+        NOWHERE,
+        "t",
+        "g",
+        session_seconds=6,
+        fetch_wait_ms=20,
+        batch_records=1,
+        clock=system.now,
+    )
 
     assert (await inlet.next_batch(0)).size == 0
     with pytest.raises(Unavailable):
@@ -300,7 +310,15 @@ async def test_one_who_was_never_started_has_nothing_to_give() -> None:
 
 
 async def test_there_is_no_joining_where_no_broker_is() -> None:
-    inlet = KafkaQueueReader(NOWHERE, "t", "g", session_seconds=6, fetch_wait_ms=20, batch_records=1)
+    inlet = KafkaQueueReader(
+        NOWHERE,
+        "t",
+        "g",
+        session_seconds=6,
+        fetch_wait_ms=20,
+        batch_records=1,
+        clock=system.now,
+    )
 
     async with asyncio.timeout(15):
         with pytest.raises(Unavailable):
@@ -413,7 +431,7 @@ async def test_told_to_stop_while_the_store_is_away_it_stops_and_the_records_com
 
 
 async def test_nothing_is_passed_while_dead_letters_cannot_be_kept() -> None:
-    letters = KafkaDeadLetters(NOWHERE, "t.dlq", "g", "1")
+    letters = KafkaDeadLetters(NOWHERE, "t.dlq", "g", "1", system.now)
 
     with pytest.raises(Unavailable):
         await letters.put([(object(), "code", "words")])

@@ -7,6 +7,8 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from random import uniform
+from secrets import token_hex
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -45,7 +47,7 @@ def bare_url(databases: Databases) -> Iterator[str]:
 
 @pytest.fixture
 async def bare(bare_url: str) -> AsyncIterator[AsyncEngine]:
-    engine = create_engine(bare_url, pool_size=4, application="tests")
+    engine = create_engine(bare_url, pool_size=4, application="tests", jitter=uniform)
     yield engine
     await engine.dispose()
 
@@ -145,11 +147,11 @@ async def test_a_server_that_is_away_is_a_reason_and_no_trace(hosts: str) -> Non
 
 async def test_what_is_at_head_stays_as_it_is(bare_url: str, bare: AsyncEngine) -> None:
     await asyncio.to_thread(in_thread, lambda: upgrade(bare_url))
-    await PostgresUsers(bare).add(a_user(ADA), None)
+    await PostgresUsers(bare, token_hex).add(a_user(ADA), None)
 
     await asyncio.to_thread(in_thread, lambda: upgrade(bare_url))
 
-    assert (await PostgresUsers(bare).get(ADA)).id == ADA
+    assert (await PostgresUsers(bare, token_hex).get(ADA)).id == ADA
 
 
 async def test_who_was_disabled_before_there_was_a_command_is_found(bare_url: str, bare: AsyncEngine) -> None:
@@ -161,7 +163,7 @@ async def test_who_was_disabled_before_there_was_a_command_is_found(bare_url: st
 
     await asyncio.to_thread(in_thread, lambda: upgrade(bare_url))
 
-    (found,) = (await PostgresUsers(bare).revocations(None)).revocations
+    (found,) = (await PostgresUsers(bare, token_hex).revocations(None)).revocations
     assert (found.user_id, found.disabled) == (ADA, True)
 
 
@@ -179,7 +181,7 @@ async def test_processes_of_the_release_before_and_of_this_one_read_each_others_
 ) -> None:
     value = {"b": [1, "ž"], "a": {"c": None}}
     await asyncio.to_thread(in_thread, lambda: upgrade(bare_url))
-    await PostgresUsers(bare).add(a_user(ADA), None)
+    await PostgresUsers(bare, token_hex).add(a_user(ADA), None)
     feeds = PostgresFeeds(bare)
     async with driver(bare) as connection:
         await connection.execute(OLD_INSERT, an_id(1), json.dumps(value), NOW)
@@ -201,7 +203,7 @@ async def test_processes_of_the_release_before_and_of_this_one_read_each_others_
 @pytest.fixture
 async def fresh(postgres_url: str) -> AsyncIterator[AsyncEngine]:
     """A migrated database of the test's own: partitions outlive a truncation."""
-    engine = create_engine(postgres_url, pool_size=8, application="tests")
+    engine = create_engine(postgres_url, pool_size=8, application="tests", jitter=uniform)
     yield engine
     await engine.dispose()
 
@@ -244,7 +246,7 @@ async def test_many_processes_may_make_partitions_at_once(fresh: AsyncEngine) ->
 async def test_a_notification_is_stored_in_the_month_of_its_id(
     fresh: AsyncEngine, at: datetime, partition: str
 ) -> None:
-    await PostgresUsers(fresh).add(a_user(ADA), None)
+    await PostgresUsers(fresh, token_hex).add(a_user(ADA), None)
 
     await PostgresFeeds(fresh).append([a_draft(1, at=at)])
 
@@ -254,7 +256,7 @@ async def test_a_notification_is_stored_in_the_month_of_its_id(
 
 async def test_a_stray_is_counted_and_as_good_as_any_other(fresh: AsyncEngine) -> None:
     feeds = PostgresFeeds(fresh)
-    await PostgresUsers(fresh).add(a_user(ADA), None)
+    await PostgresUsers(fresh, token_hex).add(a_user(ADA), None)
     await feeds.append([a_draft(1, at=OUTSIDE), a_draft(2)])
 
     await PostgresMaintenance(fresh, TestClock()).prepare()
@@ -266,7 +268,7 @@ async def test_a_stray_is_counted_and_as_good_as_any_other(fresh: AsyncEngine) -
 
 async def test_strays_move_into_their_partition_when_it_is_made(fresh: AsyncEngine) -> None:
     feeds = PostgresFeeds(fresh)
-    await PostgresUsers(fresh).add(a_user(ADA), None)
+    await PostgresUsers(fresh, token_hex).add(a_user(ADA), None)
     after = OUTSIDE + timedelta(days=400)
     await feeds.append([a_draft(1, at=OUTSIDE), a_draft(2, at=after)])
     stored = await history_of(feeds, ADA, 0, 10)

@@ -11,12 +11,13 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from itertools import count
-from random import Random
+from random import Random, uniform
+from secrets import token_hex
+from time import monotonic
 from typing import Any, TypeVar, cast
 
 import pytest
 
-from adapters.redis import announcer as announcer_module
 from adapters.redis.announcer import RedisAnnouncer
 from adapters.redis.index import RedisUnreadIndex
 from adapters.redis.server import RedisServer, connect
@@ -150,7 +151,7 @@ class World:
     def __init__(self, url: str) -> None:
         self._runner = asyncio.Runner()
         self.run = self._runner.get_loop().run_until_complete
-        self.client = connect(url)
+        self.client = connect(url, now=monotonic)
         self.lives = count()
         self.name = secrets.token_hex(4)
         self.hits = 0
@@ -168,9 +169,11 @@ class Life:
         self._run = world.run
         prefix = f"model:{world.name}:{next(world.lives)}"
         self._keys = [f"{prefix}:{kind}:{ADA}" for kind in ("feed", "unread", "lease")]
-        self._index = RedisUnreadIndex(RedisServer(self.world.client), prefix, CAPACITY)
-        self._network = Unreliable(self.world.client)
-        self._announcer = RedisAnnouncer(self._network, prefix, CAPACITY)
+        self._index = RedisUnreadIndex(
+            RedisServer(self.world.client, monotonic), prefix, CAPACITY, uniform, token_hex
+        )
+        self._network = Unreliable(self.world.client, monotonic)
+        self._announcer = RedisAnnouncer(self._network, prefix, CAPACITY, uniform)
         users = MemoryUsers()
         self._run(users.add(a_user(), None))
         self._feeds = MemoryFeeds(users)
@@ -426,11 +429,10 @@ def test_an_entry_that_lost_its_notifications_does_not_begin_anew(world: World) 
 async def test_what_cannot_be_told_while_everything_is_forgotten_is_told_after(
     redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(announcer_module, "_REMEMBERED_FEEDS", 0)
     prefix = f"model:{secrets.token_hex(4)}"
-    network = Unreliable(redis_server.client)
-    announcer = RedisAnnouncer(network, prefix, CAPACITY)
-    index = RedisUnreadIndex(redis_server, prefix, CAPACITY)
+    network = Unreliable(redis_server.client, monotonic)
+    announcer = RedisAnnouncer(network, prefix, CAPACITY, uniform, remembered_feeds=0)
+    index = RedisUnreadIndex(redis_server, prefix, CAPACITY, uniform, token_hex)
     old, new = a_feed(version=1, unread=0), a_feed(version=2, unread=0)
     network.fate = Fate.LOST
     await announcer.announce([Settled(old)])
@@ -444,7 +446,7 @@ async def test_what_cannot_be_told_while_everything_is_forgotten_is_told_after(
         assert missing.lease
         await index.load(RenderedPage(old, [], more=False), missing.lease)
         network.fate = Fate.LOST
-        monkeypatch.setattr(announcer_module, "_REMEMBERED_FEEDS", 100)
+        announcer._remembered_feeds = 100
         await announcer.announce([Settled(new)])
         network.fate = Fate.ARRIVES
 

@@ -7,7 +7,9 @@ import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from random import Random
+from random import Random, uniform
+from secrets import token_hex
+from time import monotonic
 from typing import TypeVar
 
 import pytest
@@ -207,20 +209,20 @@ async def town(
     request: pytest.FixtureRequest, servers: EmbeddedServers, postgres_url: str
 ) -> AsyncIterator[Town]:
     random = Random(request.param)
-    engine = create_engine(postgres_url, pool_size=8, application="tests")
-    client = connect(servers.redis_url)
+    engine = create_engine(postgres_url, pool_size=8, application="tests", jitter=uniform)
+    client = connect(servers.redis_url, now=monotonic)
     server = Unreliable(client, random=random)
     prefix = f"test-{secrets.token_hex(6)}"
     histories: dict[UserId, History] = {}
     feeds = ToldFeeds(engine, histories)
     for user in USERS:
-        await PostgresUsers(engine).add(a_user(user), None)
+        await PostgresUsers(engine, token_hex).add(a_user(user), None)
         histories[user] = History(await feeds.feed(user), wire.render)
     yield Town(
         engine,
         feeds,
-        RedisUnreadIndex(RedisServer(client), prefix, CAPACITY),
-        RedisAnnouncer(server, prefix, CAPACITY),
+        RedisUnreadIndex(RedisServer(client, monotonic), prefix, CAPACITY, uniform, token_hex),
+        RedisAnnouncer(server, prefix, CAPACITY, uniform),
         server,
         histories,
         random,

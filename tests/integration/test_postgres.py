@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from random import uniform
+from secrets import token_hex
 from time import monotonic
 from typing import Any
 
@@ -37,7 +39,7 @@ NOWHERE = "postgresql+asyncpg://nobody@127.0.0.1:1/nothing"
 
 @pytest.fixture
 def users(engine: AsyncEngine) -> PostgresUsers:
-    return PostgresUsers(engine)
+    return PostgresUsers(engine, token_hex)
 
 
 @pytest.fixture
@@ -48,7 +50,7 @@ def feeds(engine: AsyncEngine) -> PostgresFeeds:
 @pytest.fixture
 async def closed_door() -> AsyncIterator[AsyncEngine]:
     """An engine for a server that is not there."""
-    engine = create_engine(NOWHERE, pool_size=1, application="tests")
+    engine = create_engine(NOWHERE, pool_size=1, application="tests", jitter=uniform)
     yield engine
     await engine.dispose()
 
@@ -139,16 +141,18 @@ async def test_of_a_mark_that_comes_with_a_time_the_last_one_stays(
         lambda engine: PostgresFeeds(engine).standings([ADA]),
         lambda engine: PostgresFeeds(engine).histories([(ADA, 0)], 1),
         lambda engine: PostgresFeeds(engine).due(Mark.RETRACTED, NOW, 1),
-        lambda engine: PostgresUsers(engine).add(a_user(), None),
-        lambda engine: PostgresUsers(engine).get(ADA),
-        lambda engine: PostgresUsers(engine).known([ADA]),
-        lambda engine: PostgresUsers(engine).credentials(["ada@example.com"]),
-        lambda engine: PostgresUsers(engine).has_address("ada@example.com"),
-        lambda engine: PostgresUsers(engine).renew(a_user(), "a hash", "ada@example.com", "another"),
-        lambda engine: PostgresUsers(engine).disable(ADA),
-        lambda engine: PostgresUsers(engine).enable(ADA),
-        lambda engine: PostgresUsers(engine).revoke_tokens(ADA),
-        lambda engine: PostgresUsers(engine).revocations(None),
+        lambda engine: PostgresUsers(engine, token_hex).add(a_user(), None),
+        lambda engine: PostgresUsers(engine, token_hex).get(ADA),
+        lambda engine: PostgresUsers(engine, token_hex).known([ADA]),
+        lambda engine: PostgresUsers(engine, token_hex).credentials(["ada@example.com"]),
+        lambda engine: PostgresUsers(engine, token_hex).has_address("ada@example.com"),
+        lambda engine: PostgresUsers(engine, token_hex).renew(
+            a_user(), "a hash", "ada@example.com", "another"
+        ),
+        lambda engine: PostgresUsers(engine, token_hex).disable(ADA),
+        lambda engine: PostgresUsers(engine, token_hex).enable(ADA),
+        lambda engine: PostgresUsers(engine, token_hex).revoke_tokens(ADA),
+        lambda engine: PostgresUsers(engine, token_hex).revocations(None),
         lambda engine: PostgresApiKeys(engine, TestClock()).get("key"),
         lambda engine: PostgresApiKeys(engine, TestClock()).all(),
         lambda engine: PostgresApiKeys(engine, TestClock()).revoke("key", NOW),
@@ -185,7 +189,7 @@ async def test_a_connection_that_the_server_ended_is_replaced(
 
 
 async def test_when_every_connection_is_busy_the_wait_is_bounded(postgres_url: str) -> None:
-    engine = create_engine(postgres_url, pool_size=1, application="tests")
+    engine = create_engine(postgres_url, pool_size=1, application="tests", jitter=uniform)
     try:
         async with engine.connect(), asyncio.timeout(8):
             with pytest.raises(Unavailable):
@@ -334,10 +338,10 @@ async def test_who_was_seen_once_is_known_while_the_server_is_away(
 
 
 async def test_revocations_are_read_in_pages_without_missing_or_repeating_one(
-    users: PostgresUsers, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+    engine: AsyncEngine,
 ) -> None:
     """Also where many were made at one time."""
-    monkeypatch.setattr("adapters.postgres.users._REVOCATIONS_PAGE", 3)
+    users = PostgresUsers(engine, token_hex, revocations_page=3)
     everybody = [UserId(f"user-{n}") for n in range(9)]
     for user in everybody:
         await users.add(a_user(user), None)
@@ -421,9 +425,9 @@ async def test_a_revocation_not_committed_yet_is_seen_with_the_overlap(
 
 
 async def test_who_was_seen_is_known_when_there_are_too_many_to_remember(
-    users: PostgresUsers, monkeypatch: pytest.MonkeyPatch
+    engine: AsyncEngine,
 ) -> None:
-    monkeypatch.setattr("adapters.postgres.users._REMEMBERED_USERS", 0)
+    users = PostgresUsers(engine, token_hex, remembered_users=0)
     await users.add(a_user(ADA), None)
     await users.add(a_user(BOB), None)
     await users.known([ADA])
@@ -446,13 +450,13 @@ async def test_a_key_is_remembered_for_half_a_minute(engine: AsyncEngine) -> Non
 
 
 async def test_with_the_server_away_a_key_is_trusted_for_ten_minutes(postgres_url: str) -> None:
-    clock, engine = TestClock(), create_engine(postgres_url, pool_size=1, application="tests")
+    clock, engine = TestClock(), create_engine(postgres_url, pool_size=1, application="tests", jitter=uniform)
     keys = PostgresApiKeys(engine, clock)
     key = ApiKey(id="k", name="k", secret_hash=b"h", scopes=frozenset(), created_at=NOW)
     await keys.add(key)
     await keys.get("k")
     await engine.dispose()
-    keys._engine = create_engine(NOWHERE, pool_size=1, application="tests")
+    keys._engine = create_engine(NOWHERE, pool_size=1, application="tests", jitter=uniform)
 
     clock.advance(minutes=9, seconds=59)
     assert await keys.get("k") == key

@@ -6,9 +6,11 @@ import signal
 import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from random import uniform
+from secrets import token_hex
 from typing import Any
 
 import asyncpg
@@ -24,7 +26,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from adapters import clock as system
 from adapters.postgres import engine as connections
 from adapters.postgres.api_keys import PostgresApiKeys
-from adapters.postgres.engine import create_engine, driver, driver_transaction, transaction
+from adapters.postgres.engine import Limits, create_engine, driver, driver_transaction, transaction
 from adapters.postgres.feeds import PostgresFeeds
 from adapters.postgres.maintenance import PostgresMaintenance
 from adapters.postgres.migrations import config
@@ -59,10 +61,10 @@ EVERY_USER_OF_THE_POOL: dict[str, Ask] = {
     "mark up to": lambda engine: PostgresFeeds(engine).mark_up_to(ADA, Mark.READ, 1, NOW),
     "page": lambda engine: PostgresFeeds(engine).page(ADA, Status.ALL, limit=1),
     "histories": lambda engine: PostgresFeeds(engine).histories([(ADA, 0), (BOB, 0)], 1),
-    "add a user": lambda engine: PostgresUsers(engine).add(a_user(UserId("cid")), None),
-    "known users": lambda engine: PostgresUsers(engine).known([ADA]),
-    "revoke": lambda engine: PostgresUsers(engine).revoke_tokens(ADA),
-    "revocations": lambda engine: PostgresUsers(engine).revocations(None),
+    "add a user": lambda engine: PostgresUsers(engine, token_hex).add(a_user(UserId("cid")), None),
+    "known users": lambda engine: PostgresUsers(engine, token_hex).known([ADA]),
+    "revoke": lambda engine: PostgresUsers(engine, token_hex).revoke_tokens(ADA),
+    "revocations": lambda engine: PostgresUsers(engine, token_hex).revocations(None),
     "get a key": lambda engine: PostgresApiKeys(engine, TestClock()).get("key"),
     "ping": lambda engine: PostgresMaintenance(engine, TestClock()).ping(),
     "prepare": lambda engine: PostgresMaintenance(engine, TestClock()).prepare(),
@@ -74,7 +76,7 @@ everybody = pytest.mark.parametrize("ask", EVERY_USER_OF_THE_POOL.values(), ids=
 async def ada(engine: AsyncEngine) -> PostgresFeeds:
     """Feeds in which Ada has three notifications and Bob none."""
     for user in (ADA, BOB):
-        await PostgresUsers(engine).add(a_user(user), None)
+        await PostgresUsers(engine, token_hex).add(a_user(user), None)
     feeds = PostgresFeeds(engine)
     await feeds.append(drafts(3))
     return feeds
@@ -216,17 +218,22 @@ def through(proxy: Proxy, url: str) -> str:
 
 
 @pytest.fixture
-async def way(ada: PostgresFeeds, shared_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Way]:
+async def way(ada: PostgresFeeds, shared_url: str) -> AsyncIterator[Way]:
     """To the feeds of `ada`; with a second to wait where there are five and twelve."""
     assert (await ada.feed(ADA)).version == 3
-    monkeypatch.setattr(connections, "_CONNECT_SECONDS", 1)
-    monkeypatch.setattr(connections, "_COMMAND_SECONDS", 1)
     async with proxy_of(shared_url) as proxy:
         url = through(proxy, shared_url)
-        engine = create_engine(url, pool_size=4, application="tests")
+        limits = Limits(connect=1, command=1)
+        engine = create_engine(url, pool_size=4, application="tests", jitter=uniform, limits=limits)
         yield Way(proxy, url, engine)
         async with asyncio.timeout(MANY):
             await engine.dispose()
+
+
+def limit(engine: AsyncEngine, **seconds: float) -> None:
+    """Change how long things may take from now on, other than those that asyncpg was told."""
+    watch = connections._watch_of(engine)
+    watch.limits = replace(watch.limits, **seconds)
 
 
 async def fill(engine: AsyncEngine) -> None:
@@ -258,33 +265,27 @@ async def test_cut_off_in_mid_query_everybody_gets_an_answer_and_nothing_is_left
 
 
 @pytest.mark.parametrize("ask", [EVERY_USER_OF_THE_POOL["append"], EVERY_USER_OF_THE_POOL["add a user"]])
-async def test_a_connection_is_ended_when_it_is_in_use_for_too_long(
-    way: Way, monkeypatch: pytest.MonkeyPatch, ask: Ask
-) -> None:
+async def test_a_connection_is_ended_when_it_is_in_use_for_too_long(way: Way, ask: Ask) -> None:
     """However often its statements are answered in time."""
-    monkeypatch.setattr(connections, "_COMMAND_SECONDS", 600)
-    monkeypatch.setattr(connections, "_IN_USE_SECONDS", 0.5)
-    engine = create_engine(way.url, pool_size=1, application="tests")
+    limits = Limits(connect=1, command=600, in_use=0.5)
+    engine = create_engine(way.url, pool_size=1, application="tests", jitter=uniform, limits=limits)
     try:
-        await PostgresUsers(engine).known([ADA])
+        await PostgresUsers(engine, token_hex).known([ADA])
         way.proxy.black_hole()
 
         await outcome(ask, engine)
 
         assert free(engine)
-        monkeypatch.setattr(connections, "_IN_USE_SECONDS", MANY)
+        limit(engine, in_use=MANY)
         way.proxy.heal()
         await ask(engine)
     finally:
         await engine.dispose()
 
 
-async def test_a_connection_is_ended_when_setting_it_up_hangs(
-    way: Way, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(connections, "_COMMAND_SECONDS", 600)
-    monkeypatch.setattr(connections, "_IN_USE_SECONDS", 0.5)
-    engine = create_engine(way.url, pool_size=1, application="tests")
+async def test_a_connection_is_ended_when_setting_it_up_hangs(way: Way) -> None:
+    limits = Limits(connect=1, command=600, in_use=0.5)
+    engine = create_engine(way.url, pool_size=1, application="tests", jitter=uniform, limits=limits)
     event.listen(engine.sync_engine, "connect", lambda *_: way.proxy.black_hole(), insert=True)
 
     await outcome(lambda engine: PostgresFeeds(engine).feed(ADA), engine)
@@ -308,11 +309,11 @@ async def test_after_a_cut_no_other_connection_of_that_time_is_tried(way: Way) -
 
 
 @everybody
-async def test_who_gives_up_waits_for_nothing(way: Way, monkeypatch: pytest.MonkeyPatch, ask: Ask) -> None:
+async def test_who_gives_up_waits_for_nothing(way: Way, ask: Ask) -> None:
     """As a health check does: neither a cancel request nor a rollback comes back from a black hole."""
-    monkeypatch.setattr(connections, "_COMMAND_SECONDS", 600)
-    engine = create_engine(way.url, pool_size=1, application="tests")
-    await PostgresUsers(engine).known([ADA])
+    limits = Limits(connect=1, command=600)
+    engine = create_engine(way.url, pool_size=1, application="tests", jitter=uniform, limits=limits)
+    await PostgresUsers(engine, token_hex).known([ADA])
     before = tasks_here()
     way.proxy.black_hole()
 
@@ -508,13 +509,13 @@ def small_url(servers: EmbeddedServers, template: str, small_disk: Path) -> Iter
 
 
 async def test_a_full_disk_is_no_reason_to_refuse_anything(small_disk: Path, small_url: str) -> None:
-    engine = create_engine(small_url, pool_size=2, application="tests")
+    engine = create_engine(small_url, pool_size=2, application="tests", jitter=uniform)
     feeds = PostgresFeeds(engine)
     batch = [
         a_draft(n, message="x" * 4000, metadata={"noise": os.urandom(4000).hex()}) for n in range(1, 501)
     ]
     try:
-        await PostgresUsers(engine).add(a_user(ADA), None)
+        await PostgresUsers(engine, token_hex).add(a_user(ADA), None)
         await feeds.append([a_draft(1000)])
         filler = small_disk / "filler"
         with filler.open("wb") as file:
@@ -573,7 +574,7 @@ async def test_the_victim_of_a_deadlock_is_tried_again(
 async def test_a_serialization_failure_is_tried_again_from_the_start(
     fresh: AsyncEngine, change: str, ask: Ask
 ) -> None:
-    await PostgresUsers(fresh).add(a_user(ADA), None)
+    await PostgresUsers(fresh, token_hex).add(a_user(ADA), None)
     await PostgresFeeds(fresh).append(drafts(3))
     await fail_twice(fresh, change, "40001")
 
@@ -584,7 +585,7 @@ async def test_a_serialization_failure_is_tried_again_from_the_start(
 
 
 async def test_what_goes_on_colliding_is_unavailable_in_the_end(fresh: AsyncEngine) -> None:
-    await PostgresUsers(fresh).add(a_user(ADA), None)
+    await PostgresUsers(fresh, token_hex).add(a_user(ADA), None)
     await fail_twice(fresh, "INSERT ON notifications", "40001", times=100)
 
     with pytest.raises(Unavailable):
@@ -614,7 +615,7 @@ async def fail_twice(engine: AsyncEngine, change: str, state: str, times: int = 
 @pytest.fixture
 async def fresh(postgres_url: str) -> AsyncIterator[AsyncEngine]:
     """A database of the test's own, whose tables it may change."""
-    engine = create_engine(postgres_url, pool_size=8, application="tests")
+    engine = create_engine(postgres_url, pool_size=8, application="tests", jitter=uniform)
     yield engine
     await engine.dispose()
 
@@ -624,7 +625,7 @@ async def test_whatever_order_they_come_in_changes_never_block_each_other_for_go
 ) -> None:
     """Appends to the same feeds in different orders, marks, new users, and partitions with strays to move."""
     caplog.set_level("INFO")
-    feeds, users = PostgresFeeds(fresh), PostgresUsers(fresh)
+    feeds, users = PostgresFeeds(fresh), PostgresUsers(fresh, token_hex)
     names = [UserId(f"user-{n}") for n in range(6)]
     for user in names:
         await users.add(a_user(user), None)
@@ -660,7 +661,7 @@ FAR = datetime(2031, 7, 2, 3, 4, 5, tzinfo=UTC)
 
 async def test_ids_of_a_skewed_clock_are_stored_in_order_and_counted_as_strays(fresh: AsyncEngine) -> None:
     feeds = PostgresFeeds(fresh)
-    await PostgresUsers(fresh).add(a_user(ADA), None)
+    await PostgresUsers(fresh, token_hex).add(a_user(ADA), None)
     clocks = [NOW, NOW + timedelta(hours=1), FAR, NOW - timedelta(hours=1), datetime(1999, 1, 1, tzinfo=UTC)]
     skewed = [a_draft(n, at=at) for n, at in enumerate(clocks, 1)]
 
@@ -681,7 +682,7 @@ async def test_without_a_partition_for_now_storing_goes_on_and_the_metric_says_s
 ) -> None:
     now = system.now()
     feeds, maintenance = PostgresFeeds(fresh), PostgresMaintenance(fresh, system.now)
-    await PostgresUsers(fresh).add(a_user(ADA), None)
+    await PostgresUsers(fresh, token_hex).add(a_user(ADA), None)
     async with transaction(fresh) as connection:
         await connection.execute(text(f"DROP TABLE notifications_{now.year}_{now.month:02}"))
 
@@ -701,7 +702,7 @@ async def test_without_a_partition_for_now_storing_goes_on_and_the_metric_says_s
 async def test_without_any_partition_for_it_a_draft_waits_and_is_not_refused(fresh: AsyncEngine) -> None:
     """An operator may have detached the DEFAULT one."""
     feeds = PostgresFeeds(fresh)
-    await PostgresUsers(fresh).add(a_user(ADA), None)
+    await PostgresUsers(fresh, token_hex).add(a_user(ADA), None)
     async with transaction(fresh) as connection:
         await connection.execute(text("ALTER TABLE notifications DETACH PARTITION notifications_default"))
 
@@ -787,7 +788,7 @@ async def test_a_migration_under_traffic_fails_nothing_and_loses_nothing(
     fresh: AsyncEngine, postgres_url: str, tmp_path: Path
 ) -> None:
     names = [UserId(f"user-{n}") for n in range(4)]
-    users = PostgresUsers(fresh)
+    users = PostgresUsers(fresh, token_hex)
     for user in names:
         await users.add(a_user(user), None)
     revisions = tmp_path / "versions"
@@ -825,7 +826,7 @@ async def test_a_statement_that_a_migration_outdated_is_prepared_anew_on_every_c
 ) -> None:
     """In a transaction the driver cannot do that by itself."""
     caplog.set_level("INFO")
-    feeds, users = PostgresFeeds(fresh), PostgresUsers(fresh)
+    feeds, users = PostgresFeeds(fresh), PostgresUsers(fresh, token_hex)
     names = [UserId(f"user-{n}") for n in range(8)]
     for user in names:
         await users.add(a_user(user), None)

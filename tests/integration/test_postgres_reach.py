@@ -7,6 +7,8 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
+from random import uniform
+from secrets import token_hex
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -15,13 +17,13 @@ import httpx
 import msgspec
 import pytest
 from asyncpg.protocol.protocol import Protocol
+from dependency_injector import providers
 from sqlalchemy import event, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from adapters.postgres import engine as connections
 from adapters.postgres.api_keys import PostgresApiKeys
-from adapters.postgres.engine import create_engine, driver, driver_transaction, transaction
+from adapters.postgres.engine import Limits, create_engine, driver, driver_transaction, transaction
 from adapters.postgres.feeds import PostgresFeeds
 from adapters.postgres.maintenance import PostgresMaintenance
 from adapters.postgres.migrations import upgrade
@@ -40,6 +42,7 @@ from tests.integration.test_postgres_faults import (
     MANY,
     Ask,
     free,
+    limit,
     outcome,
     proxy_of,
     publish,
@@ -60,8 +63,8 @@ PASSWORD = "canary-of-a-password"
 async def two(engine: AsyncEngine, shared_url: str) -> AsyncIterator[AsyncEngine]:
     """Connections, two at most, to a database with Ada and Bob in it."""
     for user in (ADA, BOB):
-        await PostgresUsers(engine).add(a_user(user), None)
-    made = create_engine(shared_url, pool_size=2, application="tests")
+        await PostgresUsers(engine, token_hex).add(a_user(user), None)
+    made = create_engine(shared_url, pool_size=2, application="tests", jitter=uniform)
     yield made
     await made.dispose()
 
@@ -122,7 +125,7 @@ both_ways = pytest.mark.parametrize("how", ["for new sessions of the database", 
 
 @both_ways
 async def test_after_a_spell_of_read_only_the_next_write_succeeds(
-    two: AsyncEngine, server: PostgresServer, shared_url: str, how: str, monkeypatch: pytest.MonkeyPatch
+    two: AsyncEngine, server: PostgresServer, shared_url: str, how: str
 ) -> None:
     """Connections that were opened meanwhile stay read-only for ever."""
     feeds = PostgresFeeds(two)
@@ -133,7 +136,7 @@ async def test_after_a_spell_of_read_only_the_next_write_succeeds(
         assert (await feeds.feed(ADA)).version == 0
         turn("off")
         await eventually(lambda: writable_elsewhere(shared_url), "new sessions can write")
-        monkeypatch.setattr(connections, "_OLD_SECONDS", 0)
+        limit(two, young=0)
 
         await feeds.append([a_draft(1)])
 
@@ -153,9 +156,9 @@ async def writable_elsewhere(url: str) -> bool:
 
 
 async def test_while_it_is_read_only_a_write_does_not_cost_a_connection(
-    two: AsyncEngine, server: PostgresServer, shared_url: str, monkeypatch: pytest.MonkeyPatch
+    two: AsyncEngine, server: PostgresServer, shared_url: str
 ) -> None:
-    monkeypatch.setattr(connections, "_OLD_SECONDS", MANY)
+    limit(two, young=MANY)
     feeds = PostgresFeeds(two)
     with read_only(server, shared_url, "for new sessions of the database") as turn:
         turn("on")
@@ -302,9 +305,9 @@ async def test_after_a_failover_the_new_primary_is_found_and_the_old_one_no_long
     async with proxy_of(old.url) as to_old, proxy_of(new.url) as to_new:
         hosts = f"host=127.0.0.1:{to_new.port}&host=127.0.0.1:{to_old.port}"
         url = f"postgresql+asyncpg://postgres@/bellwire?{hosts}&target_session_attrs=read-write"
-        engine = create_engine(url, pool_size=2, application="tests")
+        engine = create_engine(url, pool_size=2, application="tests", jitter=uniform)
         try:
-            await PostgresUsers(engine).add(a_user(ADA), None)
+            await PostgresUsers(engine, token_hex).add(a_user(ADA), None)
             feeds = PostgresFeeds(engine)
             await feeds.append(drafts(3))
             assert await is_well(engine)
@@ -342,7 +345,7 @@ async def test_on_a_standby_it_says_so_and_goes_on_when_that_is_promoted(
     pair: tuple[PostgresServer, PostgresServer],
 ) -> None:
     primary, standby = pair
-    engine = create_engine(standby.url, pool_size=2, application="tests")
+    engine = create_engine(standby.url, pool_size=2, application="tests", jitter=uniform)
     try:
         await eventually(lambda: has_caught_up(primary), "the standby has it all")
         assert await ping(engine) == "PostgreSQL takes no writes: it is a standby (25006)"
@@ -350,21 +353,21 @@ async def test_on_a_standby_it_says_so_and_goes_on_when_that_is_promoted(
         standby.sql("SELECT pg_promote()")
 
         await eventually(lambda: is_well(engine), "it is a primary now")
-        await PostgresUsers(engine).add(a_user(ADA), None)
+        await PostgresUsers(engine, token_hex).add(a_user(ADA), None)
     finally:
         await engine.dispose()
 
 
 @pytest.mark.parametrize("first", ["refuses", "answers nothing"])
 async def test_of_several_hosts_one_that_is_away_costs_only_its_part_of_the_time(
-    shared_url: str, monkeypatch: pytest.MonkeyPatch, first: str
+    shared_url: str, first: str
 ) -> None:
-    monkeypatch.setattr(connections, "_CONNECT_SECONDS", 1)
     async with proxy_of(shared_url) as gone, proxy_of(shared_url) as there:
         name = make_url(shared_url).database
         hosts = f"host=127.0.0.1:{gone.port}&host=127.0.0.1:{there.port}"
         url = f"postgresql+asyncpg://postgres@/{name}?{hosts}"
-        engine = create_engine(url, pool_size=2, application="tests")
+        limits = Limits(connect=1)
+        engine = create_engine(url, pool_size=2, application="tests", jitter=uniform, limits=limits)
         if first == "refuses":
             gone.down()
         else:
@@ -443,11 +446,15 @@ def stranger(server: PostgresServer) -> Iterator[str]:
 
 
 @pytest.fixture
-async def proxy(shared_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Proxy]:
-    """With less patience than there would be."""
-    monkeypatch.setattr(connections, "_CONNECT_SECONDS", 0.5)
+async def proxy(shared_url: str) -> AsyncIterator[Proxy]:
     async with proxy_of(shared_url) as made:
         yield made
+
+
+def impatient(url: str, *, connect: float = 0.5, **limits: float) -> AsyncEngine:
+    """A connection with less patience than there would be."""
+    patience = Limits(connect=connect, **limits)
+    return create_engine(url, pool_size=1, application="tests", jitter=uniform, limits=patience)
 
 
 Spoil = Callable[[URL, Proxy], URL]
@@ -504,6 +511,7 @@ async def test_why_it_is_out_of_reach_is_said_once_and_in_readiness(
 async def readiness(settings: Settings, postgres_url: str) -> list[httpx.Response]:
     """What a process with this URL says, three times."""
     container = build(msgspec.structs.replace(settings, postgres_url=postgres_url))
+    container.engine.override(providers.Object(impatient(postgres_url)))
     transport = httpx.ASGITransport(create_app(container))  # type: ignore[arg-type]
     try:
         async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
@@ -539,7 +547,7 @@ async def test_what_a_pooler_without_a_server_says_is_said_once(
     """It takes connections all the same, and refuses what is asked of them."""
     caplog.set_level("INFO")
     refusal = {"S": "FATAL", "C": "08P01", "M": "server login has been failing"}
-    engine = create_engine(through(proxy, shared_url), pool_size=1, application="tests")
+    engine = impatient(through(proxy, shared_url))
     assert await is_well(engine)
     to_server = proxy._connect
     async with pooler(refusal, late=True) as port:
@@ -560,7 +568,7 @@ async def test_a_reason_is_said_again_when_it_is_another_one_and_after_recovery(
     shared_url: str, proxy: Proxy, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
-    engine = create_engine(through(proxy, shared_url), pool_size=1, application="tests")
+    engine = impatient(through(proxy, shared_url))
 
     async def three_times(spoil: Callable[[], None]) -> None:
         spoil()
@@ -592,7 +600,9 @@ async def is_away(engine: AsyncEngine) -> bool:
 
 async def test_who_asks_for_something_else_is_not_told_why() -> None:
     """It is for those who run the service."""
-    engine = create_engine("postgresql+asyncpg://nobody@127.0.0.1:1/x", pool_size=1, application="tests")
+    engine = create_engine(
+        "postgresql+asyncpg://nobody@127.0.0.1:1/x", pool_size=1, application="tests", jitter=uniform
+    )
 
     error = await outcome(lambda engine: PostgresFeeds(engine).feed(ADA), engine)
 
@@ -628,9 +638,9 @@ async def fails(engine: AsyncEngine, form: str, state: str) -> None:
     ],
 )
 async def test_an_answer_ends_the_statement_the_connection_or_all_of_its_time(
-    two: AsyncEngine, monkeypatch: pytest.MonkeyPatch, form: str, kept: int, states: list[str]
+    two: AsyncEngine, form: str, kept: int, states: list[str]
 ) -> None:
-    monkeypatch.setattr(connections, "_OLD_SECONDS", 0)
+    limit(two, young=0)
     for state in states:
         before = await backends(two)
 
@@ -664,12 +674,9 @@ async def driver_of(connection: Any) -> Any:
     return (await connection.get_raw_connection()).driver_connection
 
 
-async def test_a_commit_that_is_not_answered_ends_the_connection(
-    shared_url: str, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_commit_that_is_not_answered_ends_the_connection(shared_url: str, proxy: Proxy) -> None:
     """Nobody knows whether it was done, and what the connection would answer next."""
-    monkeypatch.setattr(connections, "_COMMAND_SECONDS", 0.5)
-    engine = create_engine(through(proxy, shared_url), pool_size=1, application="tests")
+    engine = impatient(through(proxy, shared_url), command=0.5)
     used: list[Any] = []
 
     async def commit_in_vain(engine: AsyncEngine) -> None:
@@ -694,8 +701,7 @@ async def test_who_gives_up_while_a_connection_is_opened_leaves_nothing(
     shared_url: str, proxy: Proxy, monkeypatch: pytest.MonkeyPatch, answers: int
 ) -> None:
     """The way breaks after so many answers, from the first one of the handshake to the last of the set-up."""
-    monkeypatch.setattr(connections, "_CONNECT_SECONDS", MANY)
-    engine = create_engine(through(proxy, shared_url), pool_size=1, application="tests")
+    engine = impatient(through(proxy, shared_url), connect=MANY)
     before = asyncio.all_tasks()
     left = answers
     receive = Protocol.data_received
@@ -755,7 +761,7 @@ async def test_a_transaction_that_could_not_begin_spoils_no_later_one(
             raise asyncpg.QueryCanceledError("at just this moment")
         return await execute(connection, query, *arguments, **options)
 
-    one = create_engine(shared_url, pool_size=1, application="tests")
+    one = create_engine(shared_url, pool_size=1, application="tests", jitter=uniform)
     assert await is_well(one)
     monkeypatch.setattr(asyncpg.Connection, "execute", once)
     with pytest.raises(Unavailable):
@@ -774,7 +780,7 @@ async def test_a_connection_that_could_not_be_set_up_does_not_end_others_later(
     later = loop.call_later
 
     def noted(seconds: float, call: Callable[..., None], *arguments: Any, **options: Any) -> Any:
-        if seconds == connections._IN_USE_SECONDS:
+        if seconds == Limits().in_use:
             ends.append(lambda: call(*arguments))
         return later(seconds, call, *arguments, **options)
 
@@ -842,9 +848,9 @@ async def test_wherever_a_connection_is_ended_under_them_everybody_gets_an_answe
     await PostgresFeeds(two).append(drafts(3))
     outcomes = [True]
     while outcomes[-1]:
-        engine = create_engine(shared_url, pool_size=1, application="tests")
+        engine = create_engine(shared_url, pool_size=1, application="tests", jitter=uniform)
         if pooled:
-            await PostgresUsers(engine).known([ADA])
+            await PostgresUsers(engine, token_hex).known([ADA])
         ended_after(len(outcomes))
         outcomes.append(await is_unavailable(ask, engine))
         ended_after(0)

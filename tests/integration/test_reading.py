@@ -469,10 +469,11 @@ async def test_read_errors_of_every_kind_lose_nothing(
     feeds = MemoryFeeds(users)
     for user in USERS:
         await users.add(a_user(user), None)
-    # Little at a time, so that there is much that can fail.
-    monkeypatch.setattr(records, "MAX_BYTES", 4_000)
     accidents = Accidents(seed, monkeypatch)
-    stages = [await broker.stage(feeds=feeds, bad_records_limit=0) for _ in range(PARTITIONS)]
+    # Little at a time, so that there is much that can fail.
+    stages = [
+        await broker.stage(feeds=feeds, bad_records_limit=0, max_bytes=4_000) for _ in range(PARTITIONS)
+    ]
     async with AsyncExitStack() as working:
         await asyncio.gather(*(working.enter_async_context(stage.working()) for stage in stages))
         ends = await write(broker, count, poison)

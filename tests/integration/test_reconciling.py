@@ -4,8 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
-import pytest
-
 from application.pages import RenderedPage
 from common import metrics
 from domain.identifiers import UserId
@@ -29,18 +27,14 @@ def counted() -> tuple[float, float, float]:
 @asynccontextmanager
 async def reconciling(container: Container) -> AsyncIterator[None]:
     """What the consumer process does beside its work."""
-    task = asyncio.create_task(consumer.reconcile(container.reconcile_index(), ALL_IN_A_MOMENT))
+    work = consumer.reconcile(container.reconcile_index(), ALL_IN_A_MOMENT, every_seconds=0.1)
+    task = asyncio.create_task(work)
     try:
         yield
         assert not task.done()
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-
-
-@pytest.fixture(autouse=True)
-def often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(consumer, "_RECONCILE_EVERY_SECONDS", 0.1)
 
 
 async def test_a_stale_and_a_wrong_entry_are_counted_and_repaired(container: Container, name: str) -> None:

@@ -5,10 +5,14 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from random import uniform
+from secrets import token_hex, token_urlsafe
+from time import monotonic
 from typing import Any
 
 import pytest
 
+from adapters import clock as system
 from adapters.redis.announcer import RedisAnnouncer
 from adapters.redis.idempotency import RedisIdempotencyKeys
 from adapters.redis.index import RedisUnreadIndex, application, entry
@@ -39,7 +43,7 @@ def prefix(name: str) -> str:
 @pytest.fixture
 async def nobody() -> AsyncIterator[RedisServer]:
     """A server that is not there."""
-    server = RedisServer(connect(NOWHERE))
+    server = RedisServer(connect(NOWHERE, now=monotonic), monotonic)
     yield server
     await server.close()
 
@@ -55,14 +59,16 @@ class Applied:
 
     async def apply(self, change: FeedChange) -> None:
         items = [contracts.body(item) for item in getattr(change, "notifications", None) or ()]
-        words = application(self.prefix, CAPACITY, [entry(change, items)])
+        words = application(self.prefix, CAPACITY, [entry(change, items)], uniform)
         await self.server.client.execute_command("EVAL", *words)  # type: ignore[no-untyped-call]
 
 
 class TestRedisUnreadIndex(contracts.UnreadIndexContract):
     @pytest.fixture
     def under_test(self, redis_server: RedisServer, prefix: str) -> Applied:
-        return Applied(RedisUnreadIndex(redis_server, prefix, CAPACITY), redis_server, prefix)
+        return Applied(
+            RedisUnreadIndex(redis_server, prefix, CAPACITY, uniform, token_hex), redis_server, prefix
+        )
 
     @pytest.mark.parametrize("lost", ["feed", "unread"])
     async def test_an_entry_of_which_redis_evicted_a_part_is_missing(
@@ -111,7 +117,7 @@ class TestRedisUnreadIndex(contracts.UnreadIndexContract):
 
 
 async def test_without_its_server_the_index_only_misses(nobody: RedisServer) -> None:
-    index = RedisUnreadIndex(nobody, "test", CAPACITY)
+    index = RedisUnreadIndex(nobody, "test", CAPACITY, uniform, token_hex)
 
     async with asyncio.timeout(5):
         assert await index.page(ADA, 10, None) == Missing(None)
@@ -122,7 +128,7 @@ async def test_without_its_server_the_index_only_misses(nobody: RedisServer) -> 
 
 
 async def test_a_server_that_is_away_costs_its_time_out_once(nobody: RedisServer) -> None:
-    index = RedisUnreadIndex(nobody, "test", CAPACITY)
+    index = RedisUnreadIndex(nobody, "test", CAPACITY, uniform, token_hex)
     await index.page(ADA, 10, None)
 
     started = time.monotonic()
@@ -153,7 +159,9 @@ class Carried:
 @asynccontextmanager
 async def receiving(server: RedisServer, prefix: str, hub: Hub) -> AsyncIterator[RedisLiveFrames]:
     """A process that receives frames, once its subscription stands."""
-    frames = RedisLiveFrames(server, prefix, deliver=hub.deliver, lost=hub.lost)
+    frames = RedisLiveFrames(
+        server, prefix, deliver=hub.deliver, lost=hub.lost, now=monotonic, new_token=token_hex
+    )
     running = asyncio.create_task(frames.run())
     try:
         await until(lambda: frames.connected)
@@ -171,10 +179,12 @@ async def until(condition: Callable[[], bool], seconds: float = 20) -> None:
 
 @pytest.fixture
 async def carrier(redis_server: RedisServer, prefix: str) -> AsyncIterator[Carried]:
-    hub = Hub()
-    announcer = RedisAnnouncer(redis_server, prefix, CAPACITY)
+    hub = Hub(system.now)
+    announcer = RedisAnnouncer(redis_server, prefix, CAPACITY, uniform)
     async with receiving(redis_server, prefix, hub):
-        yield Carried(announcer, RedisUnreadIndex(redis_server, prefix, CAPACITY), hub, redis_server)
+        yield Carried(
+            announcer, RedisUnreadIndex(redis_server, prefix, CAPACITY, uniform, token_hex), hub, redis_server
+        )
 
 
 class TestRedisAnnouncer(contracts.AnnouncerContract):
@@ -186,7 +196,7 @@ class TestRedisLiveFeed(contracts.LiveFeedContract):
 
     @pytest.fixture
     def live(self) -> Hub:
-        return Hub()
+        return Hub(system.now)
 
     @pytest.fixture
     def deliver(self, live: Hub) -> Callable[[Sequence[Frame]], None]:
@@ -211,7 +221,7 @@ async def test_a_batch_for_many_users_arrives_whole(carrier: Carried) -> None:
 async def test_every_process_hears_everything(
     servers: EmbeddedServers, carrier: Carried, prefix: str
 ) -> None:
-    other, elsewhere = Hub(), RedisServer(connect(servers.redis_url))
+    other, elsewhere = Hub(system.now), RedisServer(connect(servers.redis_url, now=monotonic), monotonic)
     async with receiving(elsewhere, prefix, other), following(other, ADA) as stream:
         await stream.next(0.01)
         await carrier.announcer.announce([added(1)])
@@ -225,7 +235,7 @@ async def test_every_process_hears_everything(
 async def test_a_subscription_that_stands_says_that_frames_were_missed_before(
     redis_server: RedisServer, prefix: str
 ) -> None:
-    hub = Hub()
+    hub = Hub(system.now)
     async with following(hub, ADA) as stream, receiving(redis_server, prefix, hub):
         assert (await stream.next(5)).missed
 
@@ -251,11 +261,9 @@ async def test_what_is_no_frame_does_not_end_the_subscription(
 
 
 async def test_beyond_what_it_remembers_everything_is_forgotten_and_all_are_told(
-    carrier: Carried, monkeypatch: pytest.MonkeyPatch
+    carrier: Carried,
 ) -> None:
-    from adapters.redis import announcer
-
-    monkeypatch.setattr(announcer, "_REMEMBERED_FEEDS", 2)
+    carrier.announcer._remembered_feeds = 2
     missing = await carrier.index.page(BOB, 1, None)
     assert isinstance(missing, Missing)
     assert missing.lease is not None
@@ -274,7 +282,7 @@ async def test_beyond_what_it_remembers_everything_is_forgotten_and_all_are_told
 
 
 async def test_announcing_to_a_server_that_is_away_is_quick_and_never_fails(nobody: RedisServer) -> None:
-    announcer = RedisAnnouncer(nobody, "test", CAPACITY)
+    announcer = RedisAnnouncer(nobody, "test", CAPACITY, uniform)
 
     async with asyncio.timeout(3):
         for version in range(1, 50):
@@ -361,7 +369,7 @@ class TestRedisIdempotencyKeys(contracts.IdempotencyKeysContract):
 class TestRedisTickets(contracts.TicketsContract):
     @pytest.fixture
     def tickets(self, redis_server: RedisServer, prefix: str) -> RedisTickets:
-        return RedisTickets(redis_server, prefix)
+        return RedisTickets(redis_server, prefix, token_urlsafe)
 
     async def test_a_ticket_expires(
         self, tickets: RedisTickets, redis_server: RedisServer, prefix: str
@@ -376,8 +384,8 @@ class TestRedisTickets(contracts.TicketsContract):
     "ask",
     [
         lambda server: RedisIdempotencyKeys(server, "test").claim("p", "k", "f", an_id()),
-        lambda server: RedisTickets(server, "test").issue(Claims(ADA, LATER, NOW)),
-        lambda server: RedisTickets(server, "test").redeem("ticket"),
+        lambda server: RedisTickets(server, "test", token_urlsafe).issue(Claims(ADA, LATER, NOW)),
+        lambda server: RedisTickets(server, "test", token_urlsafe).redeem("ticket"),
         lambda server: server.ping(),
     ],
 )

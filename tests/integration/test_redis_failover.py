@@ -10,12 +10,15 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from random import uniform
+from secrets import token_hex, token_urlsafe
+from time import monotonic
 from typing import Any
 
 import pytest
 from redis.asyncio import Redis
 
-from adapters.redis import server as adapter
+from adapters import clock as system
 from adapters.redis.announcer import RedisAnnouncer
 from adapters.redis.idempotency import RedisIdempotencyKeys
 from adapters.redis.index import RedisUnreadIndex
@@ -95,7 +98,7 @@ async def _linked(replica: Redis) -> bool:
 
 @pytest.fixture
 async def pair(machines: list[embedded.RedisServer]) -> AsyncIterator[Pair]:
-    admins = [connect(f"{machine.url}?client_name=admin") for machine in machines]
+    admins = [connect(f"{machine.url}?client_name=admin", now=monotonic) for machine in machines]
     made: Pair
 
     async def dial() -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -115,7 +118,7 @@ async def pair(machines: list[embedded.RedisServer]) -> AsyncIterator[Pair]:
 
 @pytest.fixture
 async def server(pair: Pair) -> AsyncIterator[RedisServer]:
-    made = RedisServer(connect(_url(pair)))
+    made = RedisServer(connect(_url(pair), now=monotonic), monotonic)
     yield made
     await made.close()
 
@@ -127,7 +130,9 @@ def _url(pair: Pair, login: str = "") -> str:
 @asynccontextmanager
 async def receiving(server: RedisServer, hub: Hub) -> AsyncIterator[RedisLiveFrames]:
     """A process that receives frames."""
-    frames = RedisLiveFrames(server, PREFIX, deliver=hub.deliver, lost=hub.lost)
+    frames = RedisLiveFrames(
+        server, PREFIX, deliver=hub.deliver, lost=hub.lost, now=monotonic, new_token=token_hex
+    )
     running = asyncio.create_task(frames.run())
     try:
         yield frames
@@ -143,7 +148,7 @@ async def busy(server: RedisServer) -> None:
 
 
 async def _ticket(server: RedisServer) -> None:
-    tickets = RedisTickets(server, PREFIX)
+    tickets = RedisTickets(server, PREFIX, token_urlsafe)
     await tickets.redeem(await tickets.issue(CLAIMS))
 
 
@@ -153,7 +158,7 @@ async def _key(server: RedisServer) -> None:
 
 async def _page(server: RedisServer) -> None:
     """Of a user of whom nothing is announced: that would void the lease."""
-    index = RedisUnreadIndex(server, PREFIX, CAPACITY)
+    index = RedisUnreadIndex(server, PREFIX, CAPACITY, uniform, token_hex)
     found = await index.page(BOB, 1, None)
     if isinstance(found, Missing):
         assert found.lease is not None
@@ -163,7 +168,7 @@ async def _page(server: RedisServer) -> None:
 
 
 async def _announcement(server: RedisServer) -> None:
-    announcer = RedisAnnouncer(server, PREFIX, CAPACITY)
+    announcer = RedisAnnouncer(server, PREFIX, CAPACITY, uniform)
     await announcer.announce([Added(a_feed(1, 1), (a_notification(1),))])
     assert not announcer._untold
 
@@ -189,7 +194,7 @@ async def test_after_a_failover_nobody_learns_of_the_old_primary_that_is_still_t
 async def test_after_a_failover_a_subscription_moves_although_nothing_is_written(
     pair: Pair, server: RedisServer
 ) -> None:
-    hub = Hub()
+    hub = Hub(system.now)
     async with following(hub, ADA) as stream, receiving(server, hub) as frames:
         await eventually(lambda: frames.connected, "it stands")
         await stream.next(1)
@@ -206,7 +211,7 @@ async def test_a_subscription_does_not_stay_alone_on_a_server_that_replicates(
     pair: Pair, server: RedisServer
 ) -> None:
     """Its heartbeats come back, by way of replication. What is published while that is broken would not."""
-    hub = Hub()
+    hub = Hub(system.now)
     async with receiving(server, hub) as frames:
         await eventually(lambda: frames.connected, "it stands")
         await pair.fail_over()
@@ -218,7 +223,7 @@ async def test_while_the_address_leads_to_a_replica_no_subscription_stands(
     pair: Pair, server: RedisServer
 ) -> None:
     """Each that stands has every stream compare itself with the store."""
-    hub = Hub()
+    hub = Hub(system.now)
     async with following(hub, ADA) as stream, receiving(server, hub) as frames:
         await eventually(lambda: frames.connected, "it stands")
         assert (await stream.next(1)).missed
@@ -251,7 +256,7 @@ async def test_after_idle_connections_were_closed_every_first_command_succeeds(
     pair: Pair, server: RedisServer
 ) -> None:
     """A redemption too, which is never tried again: it takes knowing beforehand that a connection is good."""
-    tickets = RedisTickets(server, PREFIX)
+    tickets = RedisTickets(server, PREFIX, token_urlsafe)
     issued = [await tickets.issue(CLAIMS) for _ in range(CONNECTIONS - 3)]
     await busy(server)
     await _time_out(pair, server)
@@ -271,7 +276,7 @@ async def _time_out(pair: Pair, server: RedisServer) -> None:
 async def test_a_server_that_closes_what_is_idle_leaves_a_subscription_alone(
     pair: Pair, server: RedisServer
 ) -> None:
-    async with receiving(server, Hub()) as frames:
+    async with receiving(server, Hub(system.now)) as frames:
         await eventually(lambda: frames.connected, "it stands")
         before = await _subscription(pair.primary)
         idle = Redis.from_url(_url(pair), client_name="idle")
@@ -285,13 +290,18 @@ async def test_a_server_that_closes_what_is_idle_leaves_a_subscription_alone(
 
 
 async def test_a_connection_that_has_rested_for_long_is_not_used_again(
-    server: RedisServer, monkeypatch: pytest.MonkeyPatch
+    pair: Pair,
 ) -> None:
-    before = await server.client.client_id()
-    assert await server.client.client_id() == before
-    monkeypatch.setattr(adapter, "_IDLE_SECONDS", 0.0)
+    at = 1_000.0
+    client = connect(_url(pair), now=lambda: at, idle_seconds=20)
+    before = await client.client_id()
+    at += 20
+    assert await client.client_id() == before
+    at += 21
 
-    assert await server.client.client_id() != before
+    assert await client.client_id() != before
+
+    await client.aclose()
 
 
 async def test_a_connection_with_an_answer_that_nobody_read_is_not_used_again(
@@ -353,7 +363,7 @@ async def _claimed(pair: Pair, count: int) -> bool:
 
 async def test_a_redemption_whose_answer_was_lost_is_not_tried_again(pair: Pair, server: RedisServer) -> None:
     """The second would find the ticket used, and call it unknown."""
-    tickets = RedisTickets(server, PREFIX)
+    tickets = RedisTickets(server, PREFIX, token_urlsafe)
     ticket = await tickets.issue(CLAIMS)
 
     async with _answers_lost(pair, lambda: _used(pair)):
@@ -365,7 +375,7 @@ async def test_a_ticket_whose_answer_was_lost_is_not_the_one_that_is_given_out(
     pair: Pair, server: RedisServer
 ) -> None:
     """Stored once more after it was redeemed, it would admit twice."""
-    tickets = RedisTickets(server, PREFIX)
+    tickets = RedisTickets(server, PREFIX, token_urlsafe)
     await server.ping()
 
     async with _answers_lost(pair, lambda: _issued(pair, 1)):
@@ -382,7 +392,7 @@ async def _issued(pair: Pair, count: int) -> bool:
 
 async def test_a_page_whose_answer_was_lost_is_not_asked_for_again(pair: Pair, server: RedisServer) -> None:
     """Its lease could be taken a second time, by the first try."""
-    index = RedisUnreadIndex(server, PREFIX, CAPACITY)
+    index = RedisUnreadIndex(server, PREFIX, CAPACITY, uniform, token_hex)
     await _page(server)
     before = await _evaluated(pair)
 
@@ -441,10 +451,10 @@ async def test_why_a_login_fails_is_said_once_and_to_whoever_asks(
     pair: Pair, account: Callable[..., Awaitable[str]], caplog: pytest.LogCaptureFixture
 ) -> None:
     await account("~*", "&*", "+@all")
-    server = RedisServer(connect(_url(pair, "weak:hunter2@")))
+    server = RedisServer(connect(_url(pair, "weak:hunter2@"), now=monotonic), monotonic)
     caplog.set_level(logging.INFO)
     try:
-        async with receiving(server, Hub()):
+        async with receiving(server, Hub(system.now)):
             for _ in range(3):
                 server._away_until = 0.0
                 with pytest.raises(Unavailable, match="WRONGPASS invalid username-password pair"):
@@ -478,7 +488,7 @@ async def test_a_right_that_is_missing_is_said_once_and_keeps_nothing_else_from_
     rights: list[str],
     use: Use,
 ) -> None:
-    server = RedisServer(connect(await account(*rights)))
+    server = RedisServer(connect(await account(*rights), now=monotonic), monotonic)
     caplog.set_level(logging.INFO)
     try:
         before = await server.client.client_id()
@@ -501,16 +511,17 @@ async def test_an_account_with_the_rights_that_are_documented_may_do_everything(
     page = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
     documented = re.search(r"An account for Bellwire needs `([^`]*)`", page)
     assert documented
-    server = RedisServer(connect(await account(*documented[1].replace("<prefix>", PREFIX).split())))
-    index = RedisUnreadIndex(server, PREFIX, CAPACITY)
+    url = await account(*documented[1].replace("<prefix>", PREFIX).split())
+    server = RedisServer(connect(url, now=monotonic), monotonic)
+    index = RedisUnreadIndex(server, PREFIX, CAPACITY, uniform, token_hex)
     try:
-        async with receiving(server, Hub()) as frames:
+        async with receiving(server, Hub(system.now)) as frames:
             await eventually(lambda: frames.connected, "it stands")
             for use in (_ticket, _key, _page, _announcement):
                 await use(server)
             await index.sample(10)
             await index.entry(ADA)
-            await RedisAnnouncer(server, PREFIX, CAPACITY)._forget_everything()
+            await RedisAnnouncer(server, PREFIX, CAPACITY, uniform)._forget_everything()
         await server.ping()
     finally:
         await server.close()
@@ -521,9 +532,9 @@ async def test_an_account_with_the_rights_that_are_documented_may_do_everything(
 async def test_a_subscription_that_is_refused_is_said_once_and_to_whoever_asks(
     account: Callable[..., Awaitable[str]], caplog: pytest.LogCaptureFixture
 ) -> None:
-    server = RedisServer(connect(await account("~*", "+@all", "resetchannels")))
+    server = RedisServer(connect(await account("~*", "+@all", "resetchannels"), now=monotonic), monotonic)
     try:
-        async with receiving(server, Hub()):
+        async with receiving(server, Hub(system.now)):
             await eventually(lambda: "does not stand" in caplog.text, "it is said")
             with pytest.raises(Unavailable, match="No permissions to access a channel"):
                 await server.ping()
@@ -536,11 +547,11 @@ async def test_a_subscription_that_is_refused_is_said_once_and_to_whoever_asks(
 async def test_what_was_refused_is_forgotten_after_a_while_and_that_is_said(
     account: Callable[..., Awaitable[str]],
     caplog: pytest.LogCaptureFixture,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(adapter, "_REFUSED_SECONDS", 0.0)
     caplog.set_level(logging.INFO)
-    server = RedisServer(connect(await account("~*", "&*", "+@all", "-getdel")))
+    server = RedisServer(
+        connect(await account("~*", "&*", "+@all", "-getdel"), now=monotonic), monotonic, refused_seconds=0.0
+    )
     try:
         with pytest.raises(Unavailable):
             await _ticket(server)

@@ -5,6 +5,8 @@ import os
 import sys
 from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime, timedelta
+from random import uniform
+from secrets import token_hex
 from typing import Any
 
 import pytest
@@ -45,16 +47,16 @@ class TestPostgresRetention(contracts.RetentionContract):
 
     @pytest.fixture
     def users(self, engine: AsyncEngine) -> Users:
-        return PostgresUsers(engine)
+        return PostgresUsers(engine, token_hex)
 
 
 @pytest.fixture
 async def fresh(postgres_url: str) -> AsyncIterator[AsyncEngine]:
     """A database of the test's own, with partitions of long ago and the feeds of Ada and Bob."""
-    engine = create_engine(postgres_url, pool_size=8, application="tests")
+    engine = create_engine(postgres_url, pool_size=8, application="tests", jitter=uniform)
     await ensure_partitions(engine, OLD)
     for user in (ADA, BOB):
-        await PostgresUsers(engine).add(a_user(user), None)
+        await PostgresUsers(engine, token_hex).add(a_user(user), None)
     yield engine
     await engine.dispose()
 
@@ -166,7 +168,7 @@ async def test_pruning_among_changes_leaves_exact_counts_and_deadlocks_nobody(
 ) -> None:
     names = [UserId(f"user-{n}") for n in range(12)]
     for user in names:
-        await PostgresUsers(fresh).add(a_user(user), None)
+        await PostgresUsers(fresh, token_hex).add(a_user(user), None)
     await feeds.append([a_draft(n, user, at=OLD) for user in names for n in range(1, 41)])
 
     async def append(turn: int) -> None:
@@ -241,7 +243,7 @@ async def test_a_prune_that_is_cancelled_leaves_all_or_nothing_of_a_batch(
 
 async def test_with_the_store_away_a_prune_is_unavailable() -> None:
     engine = create_engine(
-        "postgresql+asyncpg://nobody@127.0.0.1:1/nothing", pool_size=1, application="tests"
+        "postgresql+asyncpg://nobody@127.0.0.1:1/nothing", pool_size=1, application="tests", jitter=uniform
     )
     try:
         for asked in (PostgresRetention(engine).prune(UNTIL, None, 1), PostgresRetention(engine).drop(UNTIL)):

@@ -20,7 +20,6 @@ from websockets.asyncio.client import connect
 from websockets.frames import Close, Frame, Opcode
 
 from adapters.websocket.protocol import StreamProtocol
-from entrypoints import lifespan
 from entrypoints.live.session import Session
 from entrypoints.logs import configure
 from entrypoints.settings import Settings
@@ -307,11 +306,8 @@ async def test_what_the_product_logs_tells_no_ticket(product: Product) -> None:
     assert product.token("ada") not in logged
 
 
-async def test_a_stream_that_has_ended_leaves_nothing_for_the_collector(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_a_stream_that_has_ended_leaves_nothing_for_the_collector() -> None:
     """Which comes by seldom, and the more seldom the longer something has lived."""
-    monkeypatch.setattr(lifespan, "tune_gc", lambda: None)
     memory, container, app = on_memory()
     await memory.users.add(a_user(ADA), None)
     token, _ = container.tokens().mint(ADA, memory.clock())

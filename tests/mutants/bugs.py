@@ -17,6 +17,7 @@ STATES = "src/domain/states.py"
 
 ACCOUNTS = "src/application/accounts.py"
 DELIVERY = "src/application/delivery.py"
+FOLLOWING = "src/application/following.py"
 INBOX = "src/application/inbox.py"
 PRUNING = "src/application/pruning.py"
 PUBLISHING = "src/application/publishing.py"
@@ -52,7 +53,6 @@ GUARDS = "src/entrypoints/web/guards.py"
 HEALTH = "src/entrypoints/web/health.py"
 HELLO = "src/entrypoints/live/hello.py"
 PROTOCOL = "src/entrypoints/live/protocol.py"
-FOLLOWING = "src/application/following.py"
 LIVENESS = "src/entrypoints/live/liveness.py"
 SESSION = "src/entrypoints/live/session.py"
 SESSIONS = "src/entrypoints/live/sessions.py"
@@ -648,6 +648,22 @@ STREAMS = (
         old="        session.compare(standing)\n",
         new="        pass\n",
         tests=(f"{UNIT}/test_sessions.py",),
+    ),
+    Mutant(
+        name="loss-while-reading-forgotten",
+        breaks="A stream that learns of lost frames while it reads from the store does not read again.",
+        file=FOLLOWING,
+        old="again, self._again = self._again, False",
+        new="again, self._again = False, False",
+        tests=(f"{UNIT}/test_following.py", f"{UNIT}/test_sessions.py"),
+    ),
+    Mutant(
+        name="position-while-reading-forgotten",
+        breaks="A stream that learns of a position while it reads from the store does not read up to it.",
+        file=FOLLOWING,
+        old="if self._early is None and self._heard > self._version:",
+        new="if False:",
+        tests=(f"{UNIT}/test_following.py", f"{UNIT}/test_sessions.py"),
     ),
     Mutant(
         name="resumed-from-before-the-horizon",

@@ -290,7 +290,9 @@ class Group:
                 joining.set_result(share)
 
 
-async def read(client: "Consumer", partition: TopicPartition, offset: int, *, most: int) -> Found:
+async def read(
+    client: "Consumer", partition: TopicPartition, offset: int, *, most: int, **_bounds: int
+) -> Found:
     """Stands in for records.read."""
     try:
         return await client.read(partition, offset, most)

@@ -1,18 +1,15 @@
 """The processes of the service: the real use cases and adapters, on simulated servers."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from types import SimpleNamespace
+from functools import partial
 from typing import Any, TypeVar
 
 from adapters import clock
-from adapters.kafka import dead_letters, queue, reader, records
 from adapters.kafka.dead_letters import KafkaDeadLetters
 from adapters.kafka.queue import KafkaQueue
 from adapters.kafka.reader import KafkaQueueReader
-from adapters.redis import index, live, server
 from adapters.redis.announcer import RedisAnnouncer
 from adapters.redis.idempotency import RedisIdempotencyKeys
 from adapters.redis.index import RedisUnreadIndex
@@ -89,8 +86,21 @@ class ServiceProcess:
         self.process = Process(name)
         self.redis = Client(service.redis, self.process)
         self.feeds = SimulatedFeeds(service.postgres)
-        self.redis_server = service.parts.redis_server(self.redis)  # type: ignore[arg-type]
-        self.announcer = service.parts.announcer(self.redis_server, PREFIX, service.capacity)
+        self.redis_server = service.parts.redis_server(self.redis, self.world.loop.time)  # type: ignore[arg-type]
+        self.announcer = service.parts.announcer(
+            self.redis_server, PREFIX, service.capacity, self.world.jitter
+        )
+
+    def index(self) -> RedisUnreadIndex:
+        """Its unread index."""
+        world = self.world
+        return RedisUnreadIndex(
+            self.redis_server, PREFIX, self.service.capacity, world.jitter, world.new_token
+        )
+
+    def producer(self, _bootstrap: str, _client_id: str) -> Producer:
+        """A client of Kafka."""
+        return Producer(self.service.kafka)
 
     @property
     def alive(self) -> bool:
@@ -139,16 +149,20 @@ class ConsumerProcess(ServiceProcess):
             session_seconds=SESSION_SECONDS,
             fetch_wait_ms=20,
             batch_records=service.batch,
+            clock=world.clock,
+            consumer=partial(Consumer, service.kafka),
+            read=read,
         )
-        letters = KafkaDeadLetters("simulated", DEAD_LETTERS, "bellwire", "0", world.clock)
-        now, jitter = world.loop.time, world.service_chance.uniform
-        partitions = parts.partitions(self.inlet, Holds(now, jitter), Floods(service.bad_records, now))
+        letters = KafkaDeadLetters(
+            "simulated", DEAD_LETTERS, "bellwire", "0", world.clock, producer=self.producer
+        )
+        now = world.loop.time
+        partitions = parts.partitions(self.inlet, Holds(now, world.jitter), Floods(service.bad_records, now))
         self.worker = Worker(self.inlet, self.store, letters, partitions, world.clock)
         self.watchdog = Watchdog(self.worker, self.inlet, self._broker_answers, 20.0, now)
         self.retract = MarkDue(feeds=self.feeds, announcer=self.announcer, clock=self.world.clock)
         self.run(self.announcer.run())
-        index = RedisUnreadIndex(self.redis_server, PREFIX, service.capacity)
-        self.reconcile = ReconcileIndex(index=index, feeds=self.feeds, announcer=self.announcer)
+        self.reconcile = ReconcileIndex(index=self.index(), feeds=self.feeds, announcer=self.announcer)
         self.run(self._retract())
         self.run(self._reconcile())
         self.run(self._watch())
@@ -210,19 +224,19 @@ class ApiProcess(ServiceProcess):
     def __init__(self, service: Service, name: str) -> None:
         super().__init__(service, name)
         world, parts = self.world, service.parts
-        self.queue = KafkaQueue("simulated", TOPIC)
-        self.hub = parts.hub()
+        self.queue = KafkaQueue("simulated", TOPIC, world.loop.time, producer=self.producer)
+        self.hub = parts.hub(world.clock)
         wired: dict[str, Any] = {
             "users": SimulatedUsers(service.postgres),
             "queue": self.queue,
             "keys": RedisIdempotencyKeys(self.redis_server, PREFIX),
             "clock": world.clock,
-            "new_id": clock.NotificationIds(),
+            "new_id": clock.NotificationIds(world.time_ns, world.service_chance.getrandbits),
         }
         self.publish = PublishNotification(**wired)
         self.publish_batch = PublishBatch(**wired)
         self.fetch = FetchUnread(
-            index=RedisUnreadIndex(self.redis_server, PREFIX, service.capacity),
+            index=self.index(),
             feeds=self.feeds,
             render=wire.render,
         )
@@ -248,6 +262,8 @@ class ApiProcess(ServiceProcess):
             PREFIX,
             deliver=self.hub.deliver,
             lost=self.hub.lost,
+            now=world.loop.time,
+            new_token=world.new_token,
         )
         self.frames = frames
         self.sessions = parts.sessions(self.streaming, most=0, per_user=0, carried=lambda: frames.connected)
@@ -397,39 +413,3 @@ class ServerEnd:
             for text in self._waiting:
                 self._socket.outbound.put_nowait(text)
         self._waiting.clear()
-
-
-@contextmanager
-def simulated(world: World, kafka: Callable[[], Kafka]) -> Iterator[None]:
-    """Have the modules of the service take time, chance and Kafka from the simulation."""
-    chosen = world.service_chance
-
-    def token_hex(size: int) -> str:
-        return f"{chosen.getrandbits(8 * size):0{2 * size}x}"
-
-    def wall() -> int:
-        return int(world.clock().timestamp() * 1e9)
-
-    secrets = SimpleNamespace(token_hex=token_hex, randbits=chosen.getrandbits)
-    patches: Sequence[tuple[Any, str, Any]] = [
-        (clock, "time", SimpleNamespace(time_ns=wall)),
-        (clock, "secrets", secrets),
-        (index, "secrets", secrets),
-        (index, "random", chosen),
-        (live, "secrets", secrets),
-        (live, "monotonic", world.loop.time),
-        (server, "monotonic", world.loop.time),
-        (queue, "monotonic", world.loop.time),
-        (queue, "AIOKafkaProducer", lambda **_: Producer(kafka())),
-        (dead_letters, "AIOKafkaProducer", lambda **_: Producer(kafka())),
-        (records, "read", read),
-        (reader, "AIOKafkaConsumer", lambda **options: Consumer(kafka(), **options)),
-    ]
-    before = [(module, name, getattr(module, name)) for module, name, _ in patches]
-    for module, name, value in patches:
-        setattr(module, name, value)
-    try:
-        yield
-    finally:
-        for module, name, value in before:
-            setattr(module, name, value)

@@ -27,7 +27,7 @@ from tests.simulation.actors import (
 from tests.simulation.kafka import Kafka
 from tests.simulation.loop import SimulatedLoop, Stuck
 from tests.simulation.postgres import Postgres
-from tests.simulation.processes import Parts, Service, simulated
+from tests.simulation.processes import Parts, Service
 from tests.simulation.redis import Redis
 from tests.simulation.world import CALM, Violation, Weather, World
 
@@ -60,7 +60,7 @@ def play(seed: int, parts: Parts | None = None, *, tracing: bool = False) -> Out
     collecting = gc.isenabled()
     gc.disable()  # when it would run depends on what ran before
     try:
-        with simulated(world, lambda: stage.service.kafka), _logged(world):
+        with _logged(world):
             try:
                 loop.run_until_complete(stage.play())
             except (Violation, Stuck, RuntimeError) as error:

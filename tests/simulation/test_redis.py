@@ -4,10 +4,14 @@ import asyncio
 import random
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from random import uniform
+from secrets import token_hex
+from time import monotonic
 from typing import Any
 
 import pytest
 
+from adapters import clock as system
 from adapters.redis.announcer import RedisAnnouncer
 from adapters.redis.idempotency import RedisIdempotencyKeys
 from adapters.redis.index import RedisUnreadIndex, application, entry
@@ -33,7 +37,7 @@ async def redis() -> Redis:
 @pytest.fixture
 async def server(redis: Redis) -> RedisServer:
     client: Any = Client(redis)
-    return RedisServer(client)
+    return RedisServer(client, monotonic)
 
 
 @dataclass
@@ -43,13 +47,13 @@ class Applied:
 
     async def apply(self, change: FeedChange) -> None:
         items = [contracts.body(item) for item in getattr(change, "notifications", None) or ()]
-        self.redis.execute("EVAL", *application(PREFIX, CAPACITY, [entry(change, items)]))
+        self.redis.execute("EVAL", *application(PREFIX, CAPACITY, [entry(change, items)], uniform))
 
 
 class TestSimulatedIndex(contracts.UnreadIndexContract):
     @pytest.fixture
     def under_test(self, redis: Redis, server: RedisServer) -> contracts.IndexUnderTest:
-        return Applied(RedisUnreadIndex(server, PREFIX, CAPACITY), redis)
+        return Applied(RedisUnreadIndex(server, PREFIX, CAPACITY, uniform, token_hex), redis)
 
 
 @dataclass
@@ -72,13 +76,17 @@ class Carried:
 class TestSimulatedAnnouncer(contracts.AnnouncerContract):
     @pytest.fixture
     async def carrier(self, redis: Redis, server: RedisServer) -> AsyncIterator[contracts.Carrier]:
-        hub = Hub()
-        frames = RedisLiveFrames(server, PREFIX, deliver=hub.deliver, lost=hub.lost)
+        hub = Hub(system.now)
+        frames = RedisLiveFrames(
+            server, PREFIX, deliver=hub.deliver, lost=hub.lost, now=monotonic, new_token=token_hex
+        )
         running = asyncio.create_task(frames.run())
         while not frames.connected:  # noqa: ASYNC110 - in a moment
             await asyncio.sleep(0)
-        announcer = RedisAnnouncer(server, PREFIX, CAPACITY)
-        yield Carried(announcer, RedisUnreadIndex(server, PREFIX, CAPACITY), hub, redis, server)
+        announcer = RedisAnnouncer(server, PREFIX, CAPACITY, uniform)
+        yield Carried(
+            announcer, RedisUnreadIndex(server, PREFIX, CAPACITY, uniform, token_hex), hub, redis, server
+        )
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
 

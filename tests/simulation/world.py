@@ -114,6 +114,20 @@ class World:
             self.loop.stop()
             raise Violation(promise)
 
+    # --- what the service is handed ---
+
+    def new_token(self, size: int) -> str:
+        """As secrets.token_hex."""
+        return f"{self.service_chance.getrandbits(8 * size):0{2 * size}x}"
+
+    def jitter(self, low: float, high: float) -> float:
+        """As random.uniform."""
+        return self.service_chance.uniform(low, high)
+
+    def time_ns(self) -> int:
+        """As time.time_ns."""
+        return int(self.clock().timestamp() * 1e9)
+
     # --- time ---
 
     def clock(self) -> datetime:

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from secrets import token_hex
 
 import pytest
 
@@ -61,7 +62,9 @@ class Accounts:
         self.enable = EnableUser(users=self.users)
         self.revoke_tokens = RevokeTokens(users=self.users)
         self.issue = IssueStreamTicket(tickets=self.tickets)
-        self.create_key = CreateApiKey(keys=self.keys, clock=self.clock, environment="test")
+        self.create_key = CreateApiKey(
+            keys=self.keys, clock=self.clock, new_token=token_hex, environment="test"
+        )
         self.producer = AuthenticateProducer(keys=self.keys, clock=self.clock)
 
 
@@ -593,9 +596,8 @@ async def test_with_the_store_away_what_is_known_stays_and_the_rest_comes_later(
     assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
 
 
-async def test_the_store_is_asked_again_and_again(two: Accounts, monkeypatch: pytest.MonkeyPatch) -> None:
-    revocations = Revocations(two.users)
-    monkeypatch.setattr("application.revoking._EVERY_SECONDS", 0.001)
+async def test_the_store_is_asked_again_and_again(two: Accounts) -> None:
+    revocations = Revocations(two.users, every_seconds=0.001)
     running = asyncio.create_task(revocations.run())
     try:
         for user in (ADA, BOB):

@@ -153,8 +153,8 @@ def test_what_was_refused_is_not_remembered(tokens: JwtTokens) -> None:
     assert tokens._verified == {}
 
 
-def test_what_is_remembered_is_bounded(tokens: JwtTokens, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("adapters.security.tokens._REMEMBERED", 3)
+def test_what_is_remembered_is_bounded() -> None:
+    tokens = JwtTokens(SECRET, "bellwire", timedelta(hours=1), remembered=3)
 
     for n in range(10):
         tokens.verify(signed(n=n), NOW)

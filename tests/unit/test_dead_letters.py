@@ -13,6 +13,7 @@ import pytest
 from aiokafka.errors import MessageSizeTooLargeError
 from dependency_injector import providers
 
+from adapters import clock as system
 from adapters.kafka import headers
 from adapters.kafka.dead_letter_box import _letter
 from adapters.kafka.dead_letters import KafkaDeadLetters
@@ -173,7 +174,7 @@ class Full:
 
 
 async def test_a_record_too_large_for_the_topic_says_which_limit_to_raise() -> None:
-    letters = KafkaDeadLetters("nowhere", "topic.dlq", "group", "1")
+    letters = KafkaDeadLetters("nowhere", "topic.dlq", "group", "1", system.now)
     letters._producer = Full()
 
     with pytest.raises(Unavailable) as caught:

@@ -1,6 +1,7 @@
 """The demo: its user, its key and its page."""
 
 from collections.abc import AsyncIterator
+from secrets import token_hex
 
 import pytest
 
@@ -11,7 +12,7 @@ from entrypoints.commands.demo import demo_access_of as demo_access
 from entrypoints.settings import InvalidSettings
 from tests.wiring import Service
 
-KEY = new_key("dev")
+KEY = new_key("dev", token_hex)
 
 
 @pytest.fixture

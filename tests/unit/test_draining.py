@@ -31,7 +31,7 @@ async def service() -> AsyncIterator[Service]:
 
 
 def streams(service: Service) -> Sessions:
-    found: Sessions = service.app.state.sessions
+    found: Sessions = service.sessions
     return found
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -13,7 +14,9 @@ from common import metrics
 from domain.identifiers import NotificationId, UserId
 from domain.notification import Draft
 from domain.states import Mark
+from entrypoints.live.state import Streams
 from entrypoints.timing import Timing
+from entrypoints.web.state import application_state, part_of
 from tests.build import ADA, BOB, an_id, drafts
 from tests.wiring import HOST, Events, Json, Service
 
@@ -203,14 +206,14 @@ async def test_with_tickets_away_a_client_is_asked_to_come_back(service: Service
 async def test_a_full_or_draining_process_asks_to_come_back(service: Service) -> None:
     async with service.events(headers=service.bearer()) as events:
         await events.frame("welcome")
-        service.app.state.sessions._most = 1
+        service.sessions._most = 1
         try:
             async with service.events(headers=service.bearer()) as more:
                 status, headers = await more.start()
         finally:
-            service.app.state.sessions._most = 0
+            service.sessions._most = 0
     assert (status, int(headers["retry-after"]) >= 1) == (503, True)
-    await service.app.state.sessions.drain(0)
+    await service.sessions.drain(0)
 
     await refused(service, 503, headers=service.bearer())
 
@@ -287,11 +290,11 @@ async def test_a_drain_says_bye_and_ends_every_answer(service: Service) -> None:
     ):
         await one.frame("welcome")
         await two.frame("welcome")
-        await service.app.state.sessions.drain(0)
+        await service.sessions.drain(0)
 
         assert await ends(one, 4000) is not None
         assert await ends(two, 4000) is not None
-        assert len(service.app.state.sessions) == 0
+        assert len(service.sessions) == 0
 
 
 async def test_who_leaves_is_forgotten_at_once(service: Service) -> None:
@@ -321,7 +324,7 @@ async def test_who_reads_too_slowly_is_told_to_resume(service: Service) -> None:
         events.taking.clear()
         frames = [Frame(ADA, epoch, version - 1, version, '{"type":"ping"}') for version in range(1, 600)]
         service.memory.live.deliver(frames)
-        assert len(service.app.state.sessions) == 1  # it has until its last words are cut off
+        assert len(service.sessions) == 1  # it has until its last words are cut off
         events.taking.set()
 
         assert await ends(events, 4002) is not None
@@ -331,16 +334,17 @@ class ImpatientConnection(EventsConnection):
     close_seconds = 0.02
 
 
-async def test_who_takes_nothing_is_cut_off(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_who_takes_nothing_is_cut_off(service: Service) -> None:
     connect = partial(ImpatientConnection, now=service.memory.seconds)
-    monkeypatch.setattr(service.app.state, "connect_events", connect)
+    streams = replace(part_of(service.app, Streams), connect_events=connect)
+    service.app.state.update(application_state(streams))
     before = metrics.CLOSES.labels(4002)._value.get()
     async with service.events(headers=service.bearer()) as events:
         await events.frame("welcome")
         events.taking.clear()
         await deliver(service, drafts(1))
         async with asyncio.timeout(5):
-            while len(service.app.state.sessions):
+            while len(service.sessions):
                 await asyncio.sleep(0.01)
                 service.memory.seconds.advance(TIMING.send)
 

@@ -92,13 +92,11 @@ def test_ids_of_a_process_rise_and_leave_room_for_a_batch() -> None:
 
 @pytest.mark.parametrize(("back_ms", "rises"), [(1, True), (59_000, True), (61_000, False), (10**10, False)])
 def test_ids_rise_over_a_small_step_back_of_the_clock_and_follow_a_large_one(
-    monkeypatch: pytest.MonkeyPatch, back_ms: int, rises: bool
+    back_ms: int, rises: bool
 ) -> None:
     """After a clock was years ahead for a moment, the ids of today are of today again."""
     clock = SimpleNamespace(at=1_900_000_000_000)
-    clock.time_ns = lambda: clock.at * 1_000_000
-    monkeypatch.setattr("adapters.clock.time", clock)
-    new_id = NotificationIds()
+    new_id = NotificationIds(lambda: clock.at * 1_000_000)
 
     ahead = new_id()
     clock.at -= back_ms

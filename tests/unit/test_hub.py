@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
+from adapters import clock as system
 from adapters.websocket.hub import Hub
 from application.streams import Frame
 from tests import contracts
@@ -16,7 +17,7 @@ frame = contracts.LiveFeedContract.frame
 class TestHub(contracts.LiveFeedContract):
     @pytest.fixture
     def live(self) -> Hub:
-        return Hub()
+        return Hub(system.now)
 
     @pytest.fixture
     def deliver(self, live: Hub) -> Callable[[Sequence[Frame]], None]:
@@ -24,7 +25,7 @@ class TestHub(contracts.LiveFeedContract):
 
 
 async def test_every_stream_is_told_once_that_frames_were_lost() -> None:
-    hub = Hub()
+    hub = Hub(system.now)
     async with following(hub, ADA) as ada, following(hub, BOB) as bob:
         hub.lost()
         hub.deliver([frame(1, BOB)])
@@ -36,7 +37,7 @@ async def test_every_stream_is_told_once_that_frames_were_lost() -> None:
 
 
 async def test_one_that_leaves_while_it_is_handed_a_frame_takes_nothing_from_the_others() -> None:
-    hub = Hub()
+    hub = Hub(system.now)
 
     class Hasty(Mailbox):
         def take(self, frame: Frame) -> None:
@@ -50,7 +51,7 @@ async def test_one_that_leaves_while_it_is_handed_a_frame_takes_nothing_from_the
 
 
 async def test_who_has_left_leaves_nothing_behind() -> None:
-    hub = Hub()
+    hub = Hub(system.now)
     async with following(hub, ADA):
         async with following(hub, ADA):
             assert len(hub._followers[ADA]) == 2
@@ -60,7 +61,7 @@ async def test_who_has_left_leaves_nothing_behind() -> None:
 
 
 def test_leaving_twice_is_no_error() -> None:
-    hub, mailbox = Hub(), Mailbox()
+    hub, mailbox = Hub(system.now), Mailbox()
     hub.join(ADA, mailbox)
     hub.leave(ADA, mailbox)
     hub.leave(ADA, mailbox)
@@ -69,4 +70,4 @@ def test_leaving_twice_is_no_error() -> None:
 
 
 def test_frames_for_nobody_are_dropped() -> None:
-    Hub().deliver([frame()])
+    Hub(system.now).deliver([frame()])

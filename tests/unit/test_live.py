@@ -620,13 +620,14 @@ async def test_a_ping_is_due_so_long_after_what_was_sent_last(service: Service) 
     seconds.stand_at(1_000.0)
     async with service.socket(headers=service.bearer()) as socket:
         await socket.frame("welcome")
-        open_: Sessions = service.app.state.sessions
+        open_: Sessions = service.sessions
 
         async def tick(at: float) -> None:
             seconds.stand_at(at)
             await open_._tick()
 
-        socket.send(type="read", ids=[], ref="sent before 1010")
+        seconds.stand_at(1_010)
+        socket.send(type="read", ids=[], ref="sent at 1010")
         await socket.frame("ok")
         await tick(1_010)
         await tick(1_010 + TIMING.ping - 1)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from adapters import clock as system
 from adapters.websocket.hub import Hub
 from application.ports import (
     ApiKeys,
@@ -94,7 +95,7 @@ class Carried:
 class TestMemoryAnnouncer(contracts.AnnouncerContract):
     @pytest.fixture
     def carrier(self) -> contracts.Carrier:
-        index, live = MemoryIndex(wire.render), Hub()
+        index, live = MemoryIndex(wire.render), Hub(system.now)
         return Carried(MemoryAnnouncer(index, live, change_frame), index, live)
 
 

@@ -1,11 +1,11 @@
 """What becomes of the errors of PostgreSQL: which the data is to blame for, and which not."""
 
-import asyncio
 import errno
 import re
 import socket
 import ssl
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import asyncpg
@@ -15,7 +15,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from adapters.postgres import errors
 from adapters.postgres.engine import _SERVER_SETTINGS
-from adapters.postgres.errors import Collided, Taken, retried, translated, translation
+from adapters.postgres.errors import JITTER, Collided, Taken, retried, translated, translation
 from adapters.postgres.states import reason
 from application.errors import Refused, Unavailable
 
@@ -182,15 +182,12 @@ def test_a_certificate_that_is_not_accepted_is_said_to_be_that() -> None:
     assert reason(error) == "its certificate is not accepted: self-signed certificate"
 
 
-async def test_collisions_are_tried_again_a_few_times(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def no_time(_seconds: float) -> None:
-        return
-
-    monkeypatch.setattr(asyncio, "sleep", no_time)
+async def test_collisions_are_tried_again_a_few_times() -> None:
+    engine = SimpleNamespace(get_execution_options=lambda: {JITTER: lambda _low, _high: 0.0})
     outcomes: list[Exception | str] = []
 
     @retried
-    async def work() -> str:
+    async def work(_engine: object) -> str:
         outcome = outcomes.pop(0)
         if isinstance(outcome, Exception):
             raise outcome
@@ -198,14 +195,14 @@ async def test_collisions_are_tried_again_a_few_times(monkeypatch: pytest.Monkey
 
     tries = len(errors._PAUSES_SECONDS) + 1
     outcomes[:] = [Collided()] * (tries - 1) + ["done"]
-    assert await work() == "done"
+    assert await work(engine) == "done"
 
     outcomes[:] = [Collided()] * (tries + 1)
     with pytest.raises(Collided):
-        await work()
+        await work(engine)
     assert len(outcomes) == 1
 
     outcomes[:] = [Unavailable(), "done"]
     with pytest.raises(Unavailable):
-        await work()
+        await work(engine)
     assert outcomes == ["done"]

@@ -218,7 +218,7 @@ class Enough(Exception):
 
 
 @pytest.mark.parametrize("users_per_minute", [1, 5, 60, 100, 60_000])
-async def test_so_many_are_checked_a_minute(users_per_minute: int, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_so_many_are_checked_a_minute(users_per_minute: int) -> None:
     """However they are divided over it."""
     pauses: list[float] = []
     counts: list[int] = []
@@ -232,9 +232,8 @@ async def test_so_many_are_checked_a_minute(users_per_minute: int, monkeypatch: 
         counts.append(count)
         return Reconciled(count)
 
-    monkeypatch.setattr(asyncio, "sleep", sleep)
     with pytest.raises(Enough):
-        await consumer.reconcile(check, users_per_minute)  # type: ignore[arg-type]
+        await consumer.reconcile(check, users_per_minute, sleep=sleep)
 
     assert sum(counts) == pytest.approx(users_per_minute * 10, rel=0.2, abs=1)
 
@@ -242,13 +241,11 @@ async def test_so_many_are_checked_a_minute(users_per_minute: int, monkeypatch: 
 async def test_while_the_store_is_away_it_goes_on_trying(
     memory: Memory,
     reconcile: ReconcileIndex,
-    monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(consumer, "_RECONCILE_EVERY_SECONDS", 0.001)
     memory.feeds.away = True
     tamper(memory, unread_count=7)
-    task = asyncio.create_task(consumer.reconcile(reconcile, 60_000))
+    task = asyncio.create_task(consumer.reconcile(reconcile, 60_000, every_seconds=0.001))
     await eventually(lambda: "was not compared" in caplog.text, "it says so")
     memory.feeds.away = False
 

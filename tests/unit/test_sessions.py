@@ -44,7 +44,7 @@ async def service(timing: Timing) -> AsyncIterator[Service]:
 
 
 def of(service: Service) -> Sessions:
-    found: Sessions = service.app.state.sessions
+    found: Sessions = service.sessions
     return found
 
 

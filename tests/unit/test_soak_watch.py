@@ -22,11 +22,8 @@ from workbench.soak.watch import Watch
     ],
     ids=lambda error: type(error).__name__,
 )
-async def test_a_session_that_is_ended_does_not_end_the_count(
-    error: Exception, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_session_that_is_ended_does_not_end_the_count(error: Exception) -> None:
     counted, answers = asyncio.Event(), iter([error])
-    monkeypatch.setattr("workbench.soak.watch._SAMPLE_SECONDS", 0)
 
     async def count() -> int:
         for first in answers:
@@ -35,7 +32,7 @@ async def test_a_session_that_is_ended_does_not_end_the_count(
         return 7
 
     nobody = cast("Any", None)
-    watch = Watch(nobody, cast("Any", SimpleNamespace(count=count)), History(), nobody, int)
+    watch = Watch(nobody, cast("Any", SimpleNamespace(count=count)), History(), nobody, int, 0)
     counting = asyncio.create_task(watch._counting())
     ended = asyncio.create_task(counted.wait())
     await asyncio.wait({counting, ended}, timeout=30, return_when=asyncio.FIRST_COMPLETED)

@@ -27,8 +27,11 @@ _AT_ONCE = 1_000
 class KafkaDeadLetterBox:
     """Reads up to where the topic ends when it is asked, and commits nothing."""
 
-    def __init__(self, bootstrap: str, topics: Topics) -> None:
+    def __init__(
+        self, bootstrap: str, topics: Topics, *, deadline_seconds: float = _DEADLINE_SECONDS
+    ) -> None:
         self._bootstrap = bootstrap
+        self._deadline_seconds = deadline_seconds
         self._topics = topics
         self._partitions: Collection[int] = frozenset()
         self._consumer: AIOKafkaConsumer | None = None
@@ -49,7 +52,7 @@ class KafkaDeadLetterBox:
             request_timeout_ms=_REQUEST_TIMEOUT_MS,
         )
         with _translated():
-            async with asyncio.timeout(_DEADLINE_SECONDS):
+            async with asyncio.timeout(self._deadline_seconds):
                 await self._consumer.start()
                 client = self._consumer._client  # noqa: SLF001 - no other way
                 cluster = await client.fetch_all_metadata()
@@ -63,7 +66,7 @@ class KafkaDeadLetterBox:
         """Disconnect."""
         for client in (self._consumer, self._producer):
             if client is not None:
-                async with asyncio.timeout(_DEADLINE_SECONDS):
+                async with asyncio.timeout(self._deadline_seconds):
                     await client.stop()
 
     async def read(
@@ -92,7 +95,7 @@ class KafkaDeadLetterBox:
         if letter.record is None or letter.value is None:
             raise ValueError("a letter without record or value cannot be replayed")
         with _translated():
-            async with asyncio.timeout(_DEADLINE_SECONDS):
+            async with asyncio.timeout(self._deadline_seconds):
                 producer = await self._connected_producer()
                 partitions = await producer.partitions_for(self._topics.name)
                 await producer.send_and_wait(
@@ -121,7 +124,7 @@ class KafkaDeadLetterBox:
         if not wanted:
             return {}
         with _translated():
-            async with asyncio.timeout(_DEADLINE_SECONDS):
+            async with asyncio.timeout(self._deadline_seconds):
                 begins = await consumer.beginning_offsets(wanted)
                 ends = await consumer.end_offsets(wanted)
         return {
@@ -152,7 +155,7 @@ class KafkaDeadLetterBox:
         """What comes next, however long the broker takes to have it. Raises Unavailable."""
         consumer = self._connected()
         with _translated():
-            async with asyncio.timeout(_DEADLINE_SECONDS):
+            async with asyncio.timeout(self._deadline_seconds):
                 while True:
                     try:
                         found = await records.read(

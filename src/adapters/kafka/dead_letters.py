@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,6 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
-from adapters import clock as system
 from adapters.kafka import headers
 from adapters.kafka.records import UnreadableBatch
 from adapters.kafka.topics import DEAD_LETTER_BYTES, METADATA_SECONDS
@@ -48,8 +47,17 @@ class KafkaDeadLetters:
     """Writes to the dead-letter topic, into the partition that the record came from."""
 
     def __init__(
-        self, bootstrap: str, topic: str, group: str, version: str, clock: Clock = system.now
+        self,
+        bootstrap: str,
+        topic: str,
+        group: str,
+        version: str,
+        clock: Clock,
+        *,
+        producer: Callable[[str, str], AIOKafkaProducer] = build_producer,
     ) -> None:
+        """`producer` builds a client from the servers and its id."""
+        self._build_producer = producer
         self._bootstrap = bootstrap
         self._topic = topic
         self._group = group
@@ -59,7 +67,7 @@ class KafkaDeadLetters:
 
     async def start(self) -> None:
         """Connect. Raises Unavailable."""
-        producer = build_producer(self._bootstrap, "bellwire-dead-letters")
+        producer = self._build_producer(self._bootstrap, "bellwire-dead-letters")
         try:
             await producer.start()
         except KafkaError as error:

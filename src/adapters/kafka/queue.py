@@ -2,8 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
-from time import monotonic, perf_counter
+from collections.abc import Callable, Sequence
 from uuid import UUID
 
 from aiokafka import AIOKafkaProducer
@@ -12,6 +11,7 @@ from aiokafka.errors import KafkaError
 from adapters.kafka import codec
 from adapters.kafka.topics import METADATA_SECONDS
 from application.errors import Unavailable, Unconfirmed
+from application.ports import Monotonic
 from common import metrics, tracing
 from domain.notification import Draft
 
@@ -51,12 +51,22 @@ def build_producer(bootstrap: str, client_id: str) -> AIOKafkaProducer:
 class KafkaQueue:
     """The queue, keyed by user so that a user's notifications stay in order."""
 
-    def __init__(self, bootstrap: str, topic: str) -> None:
+    def __init__(
+        self,
+        bootstrap: str,
+        topic: str,
+        now: Monotonic,
+        *,
+        producer: Callable[[str, str], AIOKafkaProducer] = build_producer,
+    ) -> None:
+        """`producer` builds a client from the servers and its id."""
         self._bootstrap = bootstrap
         self._topic = topic
+        self._now = now
+        self._build_producer = producer
         self._producer: AIOKafkaProducer | None = None
         self._in_flight = 0
-        self._well_at = monotonic()
+        self._well_at = now()
         """When something succeeded last, or this producer was new."""
         self._failing_since: float | None = None
         self._told = ""
@@ -67,7 +77,7 @@ class KafkaQueue:
         lives. Publishing answers Unconfirmed while there is none.
         """
         while True:
-            failing = self._failing_since is not None and monotonic() - self._failing_since > _REPLACE_SECONDS
+            failing = self._failing_since is not None and self._now() - self._failing_since > _REPLACE_SECONDS
             if self._producer is None or failing:
                 await self._replace()
             await asyncio.sleep(_LOOK_SECONDS)
@@ -101,7 +111,7 @@ class KafkaQueue:
             metrics.PUBLISHED.labels("unavailable").inc(len(drafts))
             return [Unconfirmed(draft.id) for draft in drafts]
         self._in_flight += len(drafts)
-        started = perf_counter()
+        started = self._now()
         sent: list[asyncio.Future[object]] = []
         try:
             async with asyncio.timeout(_DEADLINE_SECONDS):
@@ -112,7 +122,7 @@ class KafkaQueue:
             self._tell(error)
         finally:
             self._in_flight -= len(drafts)
-        took = perf_counter() - started
+        took = self._now() - started
         metrics.PUBLISH_ACK.observe(took)
         self._tell(*filter(None, map(_failure, sent)))
         outcomes = [
@@ -124,7 +134,7 @@ class KafkaQueue:
     def _take_note(self, sent: int, failed: int, took: float) -> None:
         metrics.PUBLISHED.labels("accepted").inc(sent - failed)
         metrics.PUBLISHED.labels("unconfirmed").inc(failed)
-        now = monotonic()
+        now = self._now()
         if failed < sent:
             self._failing_since, self._well_at = None, now
             self._told = ""
@@ -142,7 +152,7 @@ class KafkaQueue:
 
     async def _replace(self) -> None:
         """Put a new producer in the place of the old one, as soon as a broker answers it."""
-        producer = build_producer(self._bootstrap, "bellwire-api")
+        producer = self._build_producer(self._bootstrap, "bellwire-api")
         try:
             await producer.start()
         except KafkaError as error:
@@ -150,7 +160,7 @@ class KafkaQueue:
             await producer.stop()
             return
         old, self._producer = self._producer, producer
-        self._failing_since, self._well_at = None, monotonic()
+        self._failing_since, self._well_at = None, self._now()
         if old is not None:
             metrics.PRODUCERS_REPLACED.inc()
             logger.warning("nothing could be published for some time: a new producer takes over")

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from time import time
+from functools import partial
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
@@ -11,10 +11,11 @@ from aiokafka.errors import CorruptRecordException, IllegalStateError, KafkaErro
 
 from adapters.kafka import records
 from adapters.kafka.entries import entry, make_part
-from adapters.kafka.records import Unreadable, UnreadableBatch
+from adapters.kafka.records import Found, Unreadable, UnreadableBatch
 from adapters.kafka.topics import METADATA_SECONDS
 from application.dead_letters import UNREADABLE
 from application.errors import Unavailable
+from application.ports import Clock
 from application.records import Batch, Entry, NotRead, Part, Undecodable
 
 logger = logging.getLogger(__name__)
@@ -36,10 +37,20 @@ class KafkaQueueReader:
         session_seconds: float,
         fetch_wait_ms: int,
         batch_records: int,
+        clock: Clock,
         skipped: Collection[tuple[int, int]] = (),
+        consumer: Callable[..., AIOKafkaConsumer] = AIOKafkaConsumer,
+        read: Callable[..., Awaitable[Found]] = records.read,
+        max_bytes: int = records.MAX_BYTES,
     ) -> None:
-        """`skipped` are batches, by partition and offset, that are given up if they cannot be read."""
+        """`skipped` are batches, by partition and offset, that are given up if they cannot be read.
+        `consumer` builds a client, `read` reads past it as `records.read` does; both ask for up to
+        `max_bytes` of a partition at once.
+        """
         self._topic = topic
+        self._clock = clock
+        self._build_consumer = consumer
+        self._read_records = partial(read, max_bytes=max_bytes)
         self._options = {
             "bootstrap_servers": bootstrap,
             "group_id": group,
@@ -58,7 +69,7 @@ class KafkaQueueReader:
             # them wait for up to a fifth of this.
             "fetch_max_wait_ms": fetch_wait_ms,
             # Prefetched per partition and per broker: the defaults would hold up to 50 MB.
-            "max_partition_fetch_bytes": records.MAX_BYTES,
+            "max_partition_fetch_bytes": max_bytes,
             "fetch_max_bytes": 8 * 1024 * 1024,
             "retry_backoff_ms": 100,
         }
@@ -73,7 +84,7 @@ class KafkaQueueReader:
         """Join the group. `revoked` is awaited before partitions go: it finishes and commits what is under
         way. Raises Unavailable.
         """
-        consumer = AIOKafkaConsumer(**self._options)
+        consumer = self._build_consumer(**self._options)
         self._listener = _Listener(revoked, self._handed.clear)
         consumer.subscribe([self._topic], listener=self._listener)
         try:
@@ -213,17 +224,17 @@ class KafkaQueueReader:
         if read and not read[0].offset <= read[-1].offset < end:
             raise CorruptRecordException(f"{partition} ends at {end} and has no offset {read[-1].offset}")
 
-    async def _read(self, partition: TopicPartition, start: int, most: int) -> tuple[records.Found, Batch]:
+    async def _read(self, partition: TopicPartition, start: int, most: int) -> tuple[Found, Batch]:
         client = self._consumer._client  # type: ignore[union-attr]  # noqa: SLF001 - there is no other way
         try:
-            found = await records.read(client, partition, start, most=most)
+            found = await self._read_records(client, partition, start, most=most)
         except Unreadable as error:
             if (partition.partition, error.offset) not in self._skipped:
                 raise
             logger.warning("partition %d: %s; given up, as it was told", partition.partition, error)
-            batch = UnreadableBatch.of(partition, error, int(time() * 1000))
+            batch = UnreadableBatch.of(partition, error, int(self._clock().timestamp() * 1000))
             entries: list[Entry] = [(batch, Undecodable(UNREADABLE, str(error)))]
-            found = records.Found(end=error.end, odd=True)
+            found = Found(end=error.end, odd=True)
         else:
             entries = [entry(record) for record in found.records]
         return found, Batch([make_part(partition, entries, odd=found.odd)] if entries else [])

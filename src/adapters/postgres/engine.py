@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import asyncpg
@@ -15,20 +16,16 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncTransactio
 from sqlalchemy.pool import QueuePool
 
 from adapters.once import Once
-from adapters.postgres.errors import FAILURES, translated, unreachable
+from adapters.postgres.errors import FAILURES, JITTER, translated, unreachable
 from adapters.postgres.hosts import Hosts
 from adapters.postgres.states import READ_ONLY, Fate, driver_error, fate, reason, sqlstate
+from application.ports import Jitter
 from common import metrics
 
 logger = logging.getLogger(__name__)
 
-# asyncpg waits for ever by default. The server's own limits come first, so that it cleans up.
 _STATEMENT_SECONDS = 10
-_COMMAND_SECONDS = 12
-_IN_USE_SECONDS = 20
-_CONNECT_SECONDS = 5
 _POOL_WAIT_SECONDS = 2
-_OLD_SECONDS = 1
 
 _WATCH = "bellwire_watch"
 _ENDED = (Fate.ENDS, Fate.ENDS_WITH_PEERS)
@@ -54,15 +51,32 @@ _SERVER_SETTINGS = {
 }
 
 
-def create_engine(url: str, *, pool_size: int, application: str) -> AsyncEngine:
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long things may take, in seconds. asyncpg waits for ever by default. The server's own limits come
+    first, so that it cleans up.
+    """
+
+    connect: float = 5
+    command: float = 12
+    in_use: float = 20
+    """Of a connection, by one caller."""
+    young: float = 1
+    """For how long a new connection is not expected to do better than this one."""
+
+
+def create_engine(
+    url: str, *, pool_size: int, application: str, jitter: Jitter, limits: Limits | None = None
+) -> AsyncEngine:
     """Build an engine; nothing connects before the first use.
 
     Waiting for a connection is bounded: past it the caller gets Unavailable, not a queue.
     """
-    watch = _Watch()
+    limits = limits or Limits()
+    watch = _Watch(limits)
     engine = create_async_engine(
         url,
-        execution_options={_WATCH: watch},
+        execution_options={_WATCH: watch, JITTER: jitter},
         json_deserializer=msgspec.json.decode,
         pool_size=pool_size,
         max_overflow=0,
@@ -70,8 +84,8 @@ def create_engine(url: str, *, pool_size: int, application: str) -> AsyncEngine:
         connect_args={
             "async_creator_fn": Hosts().connect,
             "connection_class": _Connection,
-            "timeout": _CONNECT_SECONDS,
-            "command_timeout": _COMMAND_SECONDS,
+            "timeout": limits.connect,
+            "command_timeout": limits.command,
             "server_settings": {"application_name": application, **_SERVER_SETTINGS},
         },
     )
@@ -105,7 +119,8 @@ class _Watch:
     is ended on this side, all that waits for it fails at once.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
         self.reach = Once(logger, "PostgreSQL is out of reach")
         self.writes = Once(logger, "PostgreSQL takes no writes")
         self._generation = 0
@@ -129,7 +144,7 @@ class _Watch:
         if (
             driver.is_closed()
             or record.info["generation"] != self._generation
-            or _had_its_day(driver, record)
+            or self._had_its_day(driver, record)
         ):
             raise DisconnectionError
         self._watch(connection, record)
@@ -137,7 +152,7 @@ class _Watch:
     def _watch(self, connection: Any, record: Any) -> None:
         self._returned(connection, record)
         record.record_info["deadline"] = asyncio.get_running_loop().call_later(
-            _IN_USE_SECONDS, self._end, connection.driver_connection, record.info["generation"]
+            self.limits.in_use, self._end, connection.driver_connection, record.info["generation"]
         )
 
     def _returned(self, _connection: object, record: Any) -> None:
@@ -148,7 +163,7 @@ class _Watch:
     def _end(self, connection: "asyncpg.Connection[Any]", generation: int) -> None:
         if connection.is_closed():  # and not given back yet; or it could not be set up
             return
-        logger.warning("a connection to PostgreSQL was in use for %d s and is ended", _IN_USE_SECONDS)
+        logger.warning("a connection to PostgreSQL was in use for %d s and is ended", self.limits.in_use)
         self._retire(generation)
         connection.terminate()
 
@@ -176,21 +191,21 @@ class _Watch:
         if generation == self._generation:
             self._generation += 1
 
+    def _had_its_day(self, driver: "asyncpg.Connection[Any]", record: Any) -> bool:
+        """Whether it says itself that it is read-only, and is old enough for a new one to be better.
 
-def _had_its_day(driver: "asyncpg.Connection[Any]", record: Any) -> bool:
-    """Whether it says itself that it is read-only, and is old enough for a new one to be better.
+        PostgreSQL reports both of these as they change
+        (https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-ASYNC).
+        """
+        settings = driver.get_settings()
+        said = (
+            getattr(settings, name, "off") for name in ("default_transaction_read_only", "in_hot_standby")
+        )
+        return "on" in said and self.is_old(record)
 
-    PostgreSQL reports both of these as they change
-    (https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-ASYNC).
-    """
-    settings = driver.get_settings()
-    said = (getattr(settings, name, "off") for name in ("default_transaction_read_only", "in_hot_standby"))
-    return "on" in said and _is_old(record)
-
-
-def _is_old(record: Any) -> bool:
-    """While the store takes no writes it is not asked for a new connection with each of them."""
-    return bool(asyncio.get_running_loop().time() - record.info["opened"] > _OLD_SECONDS)
+    def is_old(self, record: Any) -> bool:
+        """While the store takes no writes it is not asked for a new connection with each of them."""
+        return bool(asyncio.get_running_loop().time() - record.info["opened"] > self.limits.young)
 
 
 def _watch_of(engine: AsyncEngine) -> _Watch:
@@ -222,17 +237,17 @@ async def _connection(
                 yield connection, raw
             except BaseException as error:
                 watch.met(error, pooled)
-                if _is_unfit(raw, pooled, error):
+                if _is_unfit(watch, raw, pooled, error):
                     await connection.invalidate(error)
                 raise
             watch.answered(pooled)
 
 
-def _is_unfit(raw: _Connection, pooled: Any, error: BaseException) -> bool:
+def _is_unfit(watch: _Watch, raw: _Connection, pooled: Any, error: BaseException) -> bool:
     if raw.is_closed() or raw.is_left_inside():
         return True
     found = fate(error)
-    return found in _ENDED or (found is Fate.ENDS_IF_OLD and _is_old(pooled))
+    return found in _ENDED or (found is Fate.ENDS_IF_OLD and watch.is_old(pooled))
 
 
 @asynccontextmanager

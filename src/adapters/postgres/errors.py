@@ -7,7 +7,6 @@ store that is away, busy or not as it should be
 
 import asyncio
 import logging
-import random
 import traceback
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
@@ -16,9 +15,11 @@ from typing import Any, ParamSpec, TypeVar
 
 import asyncpg
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.postgres.states import READ_ONLY, driver_error, sqlstate
 from application.errors import Refused, Unavailable
+from application.ports import Jitter
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -49,6 +50,9 @@ _TAKEN = {"users_pk", "users_email_key"}
 
 _PAUSES_SECONDS = (0.02, 0.1, 0.5)
 
+JITTER = "bellwire_jitter"
+"""The option of an engine that holds the jitter of what is done on it."""
+
 
 class Taken(Exception):
     """A unique constraint of users was hit."""
@@ -71,7 +75,8 @@ def translated() -> Iterator[None]:
 
 def retried(work: Callable[P, Awaitable[T]]) -> Callable[P, Coroutine[Any, Any, T]]:
     """Do it again, up to three times, if another transaction was in the way: a deadlock, a serialization
-    failure, or a schema change that outdated a statement prepared before. The work is whole transactions.
+    failure, or a schema change that outdated a statement prepared before. The work is whole transactions. Its
+    first argument is an engine, or an adapter that holds one.
     """
 
     @wraps(work)
@@ -81,10 +86,16 @@ def retried(work: Callable[P, Awaitable[T]]) -> Callable[P, Coroutine[Any, Any, 
                 return await work(*args, **kwargs)
             except Collided as error:
                 logger.info("%s is tried again: %s", work.__qualname__, error.__cause__)
-            await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 - jitter
+            await asyncio.sleep(pause * _jitter(args[0])(0.5, 1))
         return await work(*args, **kwargs)
 
     return again
+
+
+def _jitter(owner: Any) -> Jitter:
+    engine: AsyncEngine = getattr(owner, "_engine", owner)
+    jitter: Jitter = engine.get_execution_options()[JITTER]
+    return jitter
 
 
 def translation(error: Exception) -> Exception:

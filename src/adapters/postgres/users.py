@@ -1,6 +1,5 @@
 """PostgresUsers."""
 
-import secrets
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -12,6 +11,7 @@ from adapters.postgres import tables
 from adapters.postgres.engine import driver, transaction
 from adapters.postgres.errors import Taken, retried
 from application.credentials import LatestRevocations, Revocation
+from application.ports import NewToken
 from domain.errors import UnknownUser, UserTaken
 from domain.identifiers import UserId, is_user_id
 from domain.user import User
@@ -38,8 +38,18 @@ _REVOCATIONS = """
 class PostgresUsers:
     """Users in PostgreSQL; remembers which ids it has seen, so that publishing asks once a user."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        new_token: NewToken,
+        *,
+        remembered_users: int = _REMEMBERED_USERS,
+        revocations_page: int = _REVOCATIONS_PAGE,
+    ) -> None:
         self._engine = engine
+        self._new_token = new_token
+        self._remembered_users = remembered_users
+        self._revocations_page = revocations_page
         self._seen: set[UserId] = set()
 
     @retried
@@ -56,7 +66,7 @@ class PostgresUsers:
         try:
             async with transaction(self._engine) as connection:
                 await connection.execute(insert(tables.users).values(row))
-                feed = {"user_id": user.id, "epoch": secrets.token_hex(4)}
+                feed = {"user_id": user.id, "epoch": self._new_token(4)}
                 await connection.execute(insert(tables.feeds).values(feed))
         except Taken:
             raise UserTaken from None
@@ -77,7 +87,7 @@ class PostgresUsers:
         if not new:
             return seen
         found = await self._existing(new)
-        if len(self._seen) > _REMEMBERED_USERS:
+        if len(self._seen) > self._remembered_users:
             self._seen.clear()
         self._seen |= found
         return seen | found
@@ -126,7 +136,7 @@ class PostgresUsers:
     async def revocations(self, since: datetime | None) -> LatestRevocations:
         as_of, page = await self._revocations(since or _LONG_AGO, "")
         found = list(page)
-        while len(page) == _REVOCATIONS_PAGE:
+        while len(page) == self._revocations_page:
             _, page = await self._revocations(page[-1].at, page[-1].user_id)
             found += page
         return LatestRevocations(as_of, found)
@@ -152,5 +162,5 @@ class PostgresUsers:
         """A page, and a time before it was read."""
         async with driver(self._engine) as connection:
             as_of: datetime = await connection.fetchval("SELECT now()")
-            rows = await connection.fetch(_REVOCATIONS, after, user, _REVOCATIONS_PAGE)
+            rows = await connection.fetch(_REVOCATIONS, after, user, self._revocations_page)
         return as_of, [Revocation(UserId(found), at, disabled) for found, at, disabled in rows]

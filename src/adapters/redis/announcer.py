@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from collections.abc import Sequence
-from time import perf_counter
 from zlib import crc32
 
 import msgspec
@@ -12,6 +11,7 @@ from adapters.redis.index import Entry, application, entry
 from adapters.redis.server import RedisServer
 from application.errors import Unavailable
 from application.pages import Rendered
+from application.ports import Jitter
 from application.streams import Frame
 from common import metrics, wire
 from domain.feed import Feed, FeedChange, Settled
@@ -40,10 +40,20 @@ class RedisAnnouncer:
     What Redis could not be told is told later as bare positions.
     """
 
-    def __init__(self, server: RedisServer, prefix: str, capacity: int) -> None:
+    def __init__(
+        self,
+        server: RedisServer,
+        prefix: str,
+        capacity: int,
+        jitter: Jitter,
+        *,
+        remembered_feeds: int = _REMEMBERED_FEEDS,
+    ) -> None:
         self._server = server
         self._prefix = prefix
         self._capacity = capacity
+        self._jitter = jitter
+        self._remembered_feeds = remembered_feeds
         self._untold: dict[UserId, Feed] = {}
         self._all_untold = False
         self._waiting: list[tuple[Sequence[FeedChange], asyncio.Future[None]]] = []
@@ -95,15 +105,14 @@ class RedisAnnouncer:
         self._telling = None
 
     async def _tell_at_once(self, changes: Sequence[FeedChange]) -> None:
-        started = perf_counter()
-        try:
-            await self._server.ask(lambda: self._send(changes))
-        except Unavailable:
-            self._remember(changes)
-        except Exception:
-            logger.exception("an announcement failed; it will be told as bare positions")
-            self._remember(changes)
-        metrics.ANNOUNCE.observe(perf_counter() - started)
+        with metrics.ANNOUNCE.time():
+            try:
+                await self._server.ask(lambda: self._send(changes))
+            except Unavailable:
+                self._remember(changes)
+            except Exception:
+                logger.exception("an announcement failed; it will be told as bare positions")
+                self._remember(changes)
 
     async def _send(self, changes: Sequence[FeedChange]) -> None:
         entries: list[Entry] = []
@@ -116,7 +125,9 @@ class RedisAnnouncer:
         async with self._server.client.pipeline(transaction=False) as pipeline:
             for start in range(0, len(entries), _CHUNK):
                 chunk = entries[start : start + _CHUNK]
-                pipeline.execute_command("EVAL", *application(self._prefix, self._capacity, chunk))
+                pipeline.execute_command(
+                    "EVAL", *application(self._prefix, self._capacity, chunk, self._jitter)
+                )
             for name, frames in channels.items():
                 pipeline.execute_command("PUBLISH", name, _encode(frames))
             await pipeline.execute()
@@ -126,10 +137,10 @@ class RedisAnnouncer:
             known = self._untold.get(change.feed.user_id)
             if known is None or known.version < change.feed.version:
                 self._untold[change.feed.user_id] = change.feed
-        if len(self._untold) > _REMEMBERED_FEEDS:
+        if len(self._untold) > self._remembered_feeds:
             self._all_untold = True
             self._untold.clear()
-        metrics.UNTOLD.set(_REMEMBERED_FEEDS if self._all_untold else len(self._untold))
+        metrics.UNTOLD.set(self._remembered_feeds if self._all_untold else len(self._untold))
 
     async def _forget_everything(self) -> None:
         client = self._server.client

@@ -1,8 +1,6 @@
 """RedisUnreadIndex: the newest unread notifications of recent feeds, in one round trip."""
 
 import asyncio
-import random
-import secrets
 from collections import deque
 from collections.abc import Iterable, Sequence
 from hashlib import sha1
@@ -15,6 +13,7 @@ from adapters.redis import scripts
 from adapters.redis.server import RedisServer
 from application.errors import Unavailable
 from application.pages import IndexEntry, Missing, Rendered, RenderedPage
+from application.ports import Jitter, NewToken
 from common import metrics
 from domain.feed import Added, Feed, FeedChange, Marked
 from domain.identifiers import NotificationId, UserId
@@ -54,9 +53,13 @@ class RedisUnreadIndex:
     script costs Redis.
     """
 
-    def __init__(self, server: RedisServer, prefix: str, capacity: int) -> None:
+    def __init__(
+        self, server: RedisServer, prefix: str, capacity: int, jitter: Jitter, new_token: NewToken
+    ) -> None:
         self._server = server
         self._prefix = prefix
+        self._jitter = jitter
+        self._new_token = new_token
         self.capacity = capacity
         self._page_sha = sha1(scripts.PAGE.encode(), usedforsecurity=False).hexdigest()
         self._load = server.client.register_script(scripts.LOAD)
@@ -66,7 +69,7 @@ class RedisUnreadIndex:
         self._scan_at = 0
 
     async def page(self, user: UserId, limit: int, before: NotificationId | None) -> RenderedPage | Missing:
-        lease = secrets.token_hex(8)
+        lease = self._new_token(8)
         highest = "+" if before is None else f'({{"id":"{before}"'
         question = _Question(
             (*self._keys(user), limit, highest, lease, _LEASE_MS), asyncio.get_running_loop().create_future()
@@ -93,7 +96,7 @@ class RedisUnreadIndex:
             feed.version,
             feed.unread_count,
             0 if page.more else 1,
-            _time_to_live(),
+            _time_to_live(self._jitter),
         ]
         try:
             await self._server.ask(
@@ -196,10 +199,12 @@ class RedisUnreadIndex:
         return [f"{self._prefix}:{kind}:{user}" for kind in ("feed", "unread", "lease")]
 
 
-def application(prefix: str, capacity: int, entries: Iterable[Entry]) -> list[str | int | bytes]:
+def application(
+    prefix: str, capacity: int, entries: Iterable[Entry], jitter: Jitter
+) -> list[str | int | bytes]:
     """The EVAL arguments that have the index apply changes."""
     changes = msgspec.msgpack.encode(list(entries))
-    return [scripts.APPLY, 0, prefix, capacity, _time_to_live(), changes]
+    return [scripts.APPLY, 0, prefix, capacity, _time_to_live(jitter), changes]
 
 
 def entry(change: FeedChange, items: Sequence[Rendered]) -> Entry:
@@ -221,6 +226,6 @@ def entry(change: FeedChange, items: Sequence[Rendered]) -> Entry:
             return *head, feed.version, feed.version, feed.unread_count, False, (), ()
 
 
-def _time_to_live() -> int:
+def _time_to_live(jitter: Jitter) -> int:
     """Jittered, so that what was loaded together does not expire together."""
-    return int(_TTL_MS * random.uniform(0.9, 1.1))  # noqa: S311 - not a secret
+    return int(_TTL_MS * jitter(0.9, 1.1))

@@ -2,9 +2,7 @@
 
 import asyncio
 import logging
-import secrets
 from collections.abc import Callable, Sequence
-from time import monotonic
 
 import msgspec
 from redis.asyncio.client import PubSub
@@ -15,6 +13,7 @@ from adapters.once import Once
 from adapters.redis import answers
 from adapters.redis.announcer import CHANNELS, RESYNC, control_channel
 from adapters.redis.server import FAILURES, RedisServer
+from application.ports import Monotonic, NewToken
 from application.streams import Frame
 from common import metrics
 from domain.identifiers import UserId
@@ -40,13 +39,16 @@ class RedisLiveFrames:
         *,
         deliver: Callable[[Sequence[Frame]], None],
         lost: Callable[[], None],
+        now: Monotonic,
+        new_token: NewToken,
     ) -> None:
         self._server = server
         self._control = control_channel(prefix)
         self._names = [f"{prefix}:live:{number}" for number in range(CHANNELS)]
-        self._heartbeat = f"{prefix}:live:node:{secrets.token_hex(8)}"
+        self._heartbeat = f"{prefix}:live:node:{new_token(8)}"
         self._deliver = deliver
         self._lost = lost
+        self._now = now
         self._trouble = Once(logger, "the live subscription does not stand")
         self.connected = False
 
@@ -73,19 +75,19 @@ class RedisLiveFrames:
             await pubsub.aclose()  # type: ignore[no-untyped-call]
 
     async def _listen(self, pubsub: PubSub, left: int) -> None:
-        heard = monotonic()
+        heard = self._now()
         beat = 0.0
         while not _is_cancelled():
-            if monotonic() - beat > _HEARTBEAT_SECONDS:
-                beat = monotonic()
+            if self._now() - beat > _HEARTBEAT_SECONDS:
+                beat = self._now()
                 await self._beat()
             if self._server.left != left:
                 raise ConnectionLost("the server it stood on was left")
             message = await pubsub.get_message(timeout=_HEARTBEAT_SECONDS / 4)
             if message is not None:
-                heard = monotonic()
+                heard = self._now()
                 self._handle(message["channel"].decode(), message["data"])
-            elif monotonic() - heard > _SILENCE_SECONDS:
+            elif self._now() - heard > _SILENCE_SECONDS:
                 silence = "no heartbeat came back"
                 raise TimeoutError(silence)
 

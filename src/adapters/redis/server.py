@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Awaitable, Callable
-from time import monotonic
 from typing import Any, TypeVar, cast
 
 from redis.asyncio import BlockingConnectionPool, Redis
@@ -16,6 +15,7 @@ from redis.maint_notifications import MaintNotificationsConfig
 from adapters.once import Once
 from adapters.redis import answers
 from application.errors import Unavailable
+from application.ports import Monotonic
 
 T = TypeVar("T")
 
@@ -35,8 +35,9 @@ FAILURES = (RedisError, OSError, TimeoutError)
 """What redis-py raises when commands fail."""
 
 
-def connect(url: str, *, connections: int = 32) -> Redis:
-    """Build a client that fails fast; nothing connects before the first command.
+def connect(url: str, *, now: Monotonic, connections: int = 32, idle_seconds: float = _IDLE_SECONDS) -> Redis:
+    """Build a client that fails fast; nothing connects before the first command. A connection that was not
+    used for `idle_seconds` is not used again.
 
     redis-py would retry ten times, for up to 5 s a command. Here whoever calls has something better to do.
     """
@@ -51,7 +52,8 @@ def connect(url: str, *, connections: int = 32) -> Redis:
         # has an answer on it that nobody read.
         maint_notifications_config=MaintNotificationsConfig(enabled=False),
     )
-    pool.connection_class = type("Connection", (_Connection, pool.connection_class), {})
+    known = {"now": staticmethod(now), "idle_seconds": idle_seconds}
+    pool.connection_class = type("Connection", (_Connection, pool.connection_class), known)
     return Redis.from_pool(pool)  # which the client closes with itself, unlike one that is lent to it
 
 
@@ -78,15 +80,17 @@ class _Pool(BlockingConnectionPool):
 class _Connection(AbstractConnection):
     """A connection that is closed rather than used after a long rest, and says in one way that it is gone."""
 
+    now: Monotonic
+    idle_seconds: float
     _used = 0.0
 
     async def connect(self) -> None:
-        if self.is_connected and monotonic() - self._used > _IDLE_SECONDS:
+        if self.is_connected and self.now() - self._used > self.idle_seconds:
             await self.disconnect(nowait=True)
         await super().connect()  # type: ignore[no-untyped-call]
 
     async def send_packed_command(self, *args: Any, **options: Any) -> None:
-        self._used = monotonic()
+        self._used = self.now()
         try:
             await super().send_packed_command(*args, **options)
         except RuntimeError as error:  # what uvloop raises on writing to a transport that was reset
@@ -98,19 +102,20 @@ class _Trouble:
     may do one thing and refuse another.
     """
 
-    def __init__(self, what: str, seconds: float) -> None:
+    def __init__(self, what: str, seconds: float, now: Monotonic) -> None:
         self.what = what
         self.reason = ""
         self._once = Once(logger, what)
         self._seconds = seconds
+        self._now = now
         self._until = 0.0
 
     def seen(self, reason: str) -> None:
         self._once.failed(reason)
-        self.reason, self._until = reason, monotonic() + self._seconds
+        self.reason, self._until = reason, self._now() + self._seconds
 
     def not_seen(self) -> None:
-        if self.reason and monotonic() >= self._until:
+        if self.reason and self._now() >= self._until:
             self.reason = ""
             self._once.well()
 
@@ -122,14 +127,16 @@ class RedisServer:
     lead to wherever the name, the address or the proxy leads by then.
     """
 
-    def __init__(self, client: Redis) -> None:
+    def __init__(self, client: Redis, now: Monotonic, *, refused_seconds: float = _REFUSED_SECONDS) -> None:
+        """What the server refused counts against it for `refused_seconds`."""
         self.client = client
+        self._now = now
         self.left = 0
         """How often a server was left. Who holds a connection of its own gives it up when this changes."""
         self._pool: _Pool = cast(_Pool, client.connection_pool)
         self._away_until = 0.0
-        self._away = _Trouble("Redis is out of reach", _AWAY_SECONDS)
-        self._refused = _Trouble("Redis refuses what it is asked for", _REFUSED_SECONDS)
+        self._away = _Trouble("Redis is out of reach", _AWAY_SECONDS, now)
+        self._refused = _Trouble("Redis refuses what it is asked for", refused_seconds, now)
 
     async def ask(self, operation: Callable[[], Awaitable[T]], *, repeatable: bool = True) -> T:
         """Run commands. Raises Unavailable.
@@ -138,14 +145,14 @@ class RedisServer:
         another one may; and, if they are `repeatable`, when the connection was lost on the way. Then they may
         have done their work already: a second time must come to the same.
         """
-        if monotonic() < self._away_until:
+        if self._now() < self._away_until:
             raise Unavailable("Redis is out of reach. Try again shortly.")
-        began = monotonic()
+        began = self._now()
         try:
             return await self._attempt(operation)
         except FAILURES as error:
             again = answers.ends(error) or (repeatable and answers.is_loss(error))
-            if not again or monotonic() - began >= _COMMAND_SECONDS:
+            if not again or self._now() - began >= _COMMAND_SECONDS:
                 raise self._given_up(error) from error
         try:
             return await self._attempt(operation)
@@ -197,5 +204,5 @@ class RedisServer:
         if answers.refuses(error):
             return Unavailable("Redis refuses this. Try again shortly.")
         self._away.seen(answers.reason(error))
-        self._away_until = monotonic() + _REST_SECONDS
+        self._away_until = self._now() + _REST_SECONDS
         return Unavailable("Redis is out of reach. Try again shortly.")

@@ -1,11 +1,11 @@
 """RedisTickets: single-use admissions to a stream."""
 
-import secrets
 from datetime import UTC, datetime
 
 from adapters.redis.server import RedisServer
 from application.credentials import Claims
 from application.errors import NotAuthenticated
+from application.ports import NewToken
 from domain.identifiers import UserId
 
 
@@ -14,8 +14,9 @@ class RedisTickets:
 
     lifetime = 30
 
-    def __init__(self, server: RedisServer, prefix: str) -> None:
+    def __init__(self, server: RedisServer, prefix: str, new_token: NewToken) -> None:
         self._server = server
+        self._new_token = new_token
         self._prefix = prefix
 
     async def issue(self, claims: Claims) -> str:
@@ -23,7 +24,7 @@ class RedisTickets:
 
         async def store() -> str:
             # Another one at each try: the first, if it is stored late, must not bring back what was redeemed.
-            ticket = secrets.token_urlsafe(24)
+            ticket = self._new_token(24)
             await self._server.client.set(self._key(ticket), value, ex=self.lifetime)
             return ticket
 

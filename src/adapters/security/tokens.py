@@ -21,13 +21,17 @@ class JwtTokens:
     be compared with a revocation.
     """
 
-    def __init__(self, secret: str, audience: str, lifetime: timedelta) -> None:
+    def __init__(
+        self, secret: str, audience: str, lifetime: timedelta, *, remembered: int = _REMEMBERED
+    ) -> None:
+        """The outcome of `remembered` verifications is kept."""
         if len(secret.encode()) < SECRET_BYTES:
             message = f"the token secret must have at least {SECRET_BYTES} bytes"
             raise ValueError(message)
         self._secret = secret
         self._audience = audience
         self._lifetime = lifetime
+        self._remembered = remembered
         self._verified: dict[str, Claims] = {}
 
     def mint(self, user: UserId, at: datetime) -> tuple[str, int]:
@@ -44,7 +48,7 @@ class JwtTokens:
         claims = self._verified.get(token)
         if claims is None:
             claims = self._decode(token)
-            if len(self._verified) >= _REMEMBERED:
+            if len(self._verified) >= self._remembered:
                 self._verified.clear()
             self._verified[token] = claims
         if claims.expires_at <= at:

@@ -1,9 +1,8 @@
 """Hub: the sessions of this process, by user."""
 
 from collections.abc import Sequence
-from time import time
 
-from application.ports import Follower
+from application.ports import Clock, Follower
 from application.streams import Frame
 from common import metrics
 from domain.identifiers import UserId
@@ -12,7 +11,8 @@ from domain.identifiers import UserId
 class Hub:
     """The LiveFeed of a process. The carrier's reader passes frames to `deliver`."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
         self._followers: dict[UserId, list[Follower]] = {}
 
     def join(self, user: UserId, follower: Follower) -> None:
@@ -38,7 +38,7 @@ class Hub:
                 follower.take(frame)
             metrics.FRAMES.inc(len(followers))
             if frame.accepted_at is not None:
-                metrics.LIVE_LATENCY.observe(max(0.0, time() - frame.accepted_at))
+                metrics.LIVE_LATENCY.observe(max(0.0, self._clock().timestamp() - frame.accepted_at))
 
     def lost(self) -> None:
         """Have every follower compare itself with the store, because frames may be lost."""

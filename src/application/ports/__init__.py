@@ -7,7 +7,7 @@ unless its docstring says otherwise, and returns within a bounded time.
 from application.ports.accounts import ApiKeys, Passwords, TextForms, Tickets, Tokens, Users
 from application.ports.feeds import DueMarks, FeedMarks, FeedReplay, Feeds, FeedViews, FeedWriter, Retention
 from application.ports.live import Announcer, Connection, EventStream, Follower, LiveFeed, UnreadIndex
-from application.ports.machine import Clock, NewId, Render
+from application.ports.machine import Chance, Clock, Jitter, Monotonic, NewId, NewToken, Render
 from application.ports.queue import (
     DeadLetterBox,
     DeadLetters,
@@ -19,6 +19,7 @@ from application.ports.queue import (
 __all__ = [
     "Announcer",
     "ApiKeys",
+    "Chance",
     "Clock",
     "Connection",
     "DeadLetterBox",
@@ -32,8 +33,11 @@ __all__ = [
     "Feeds",
     "Follower",
     "IdempotencyKeys",
+    "Jitter",
     "LiveFeed",
+    "Monotonic",
     "NewId",
+    "NewToken",
     "NotificationQueue",
     "Passwords",
     "QueueReader",

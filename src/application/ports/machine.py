@@ -1,7 +1,8 @@
-"""What a process is handed of its machine: time, ids and the JSON of a notification."""
+"""What a process is handed of its machine: time, ids, chance and the JSON of a notification."""
 
 from collections.abc import Callable
 from datetime import datetime
+from random import Random  # noqa: TID251 - as a type
 from typing import TypeAlias
 
 from application.pages import Rendered
@@ -9,5 +10,14 @@ from domain.identifiers import NotificationId
 from domain.notification import Notification
 
 Clock: TypeAlias = Callable[[], datetime]
+"""The time, in UTC. It may be set back."""
+Monotonic: TypeAlias = Callable[[], float]
+"""Seconds that never go back. Only differences mean something."""
+Chance: TypeAlias = Random
+"""Random numbers of every kind."""
+Jitter: TypeAlias = Callable[[float, float], float]
+"""A random number between two bounds."""
+NewToken: TypeAlias = Callable[[int], str]
+"""A text made of so many random bytes, fit to be a secret."""
 NewId: TypeAlias = Callable[[], NotificationId]
 Render: TypeAlias = Callable[[Notification], Rendered]

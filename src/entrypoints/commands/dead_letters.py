@@ -13,13 +13,13 @@ import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import aclosing, contextmanager, suppress
 from datetime import datetime, timedelta
-from time import monotonic
 from typing import Annotated, TypeAlias
 
 import msgspec
 
 from application.dead_letters import Pace, Plan, ReplayDeadLetters, Selection, Skip
 from application.letters import Position
+from application.ports import Monotonic
 from entrypoints.commands.letter_texts import Summary, details, json_line, line
 from entrypoints.container.dead_letters import DeadLettersContainer
 from entrypoints.container.parts.base import build
@@ -174,7 +174,7 @@ async def execute(arguments: argparse.Namespace, settings: Settings) -> int:
 async def _list(container: DeadLettersContainer, arguments: argparse.Namespace) -> int:
     chosen = selection(arguments, container.clock()())
     summary = Summary()
-    async with aclosing(container.list_dead_letters()(chosen, _Progress("read"))) as letters:
+    async with aclosing(container.list_dead_letters()(chosen, _Progress("read", container.now()))) as letters:
         async for letter in letters:
             if arguments.summary:
                 summary.add(letter)
@@ -194,7 +194,7 @@ async def _show(container: DeadLettersContainer, arguments: argparse.Namespace) 
 async def _replay(container: DeadLettersContainer, arguments: argparse.Namespace) -> int:
     chosen = selection(arguments, container.clock()())
     replay = container.replay_dead_letters()
-    plan = await replay.plan(chosen, arguments.max_attempts, _Progress("read"))
+    plan = await replay.plan(chosen, arguments.max_attempts, _Progress("read", container.now()))
     topic = container.dead_letter_box().replays_to
     if arguments.dry_run:
         for place, skip in plan.steps.items():
@@ -211,7 +211,7 @@ async def _replay(container: DeadLettersContainer, arguments: argparse.Namespace
     ):
         _say("nothing was replayed")
         return 1
-    done, interrupted = await _send(replay, plan, arguments.rate)
+    done, interrupted = await _send(replay, plan, arguments.rate, container.now())
     if done < count:
         return _INTERRUPTED if interrupted else 1
     return 0 if whole else 1
@@ -227,12 +227,12 @@ def _tell_what_is_left_alone(plan: Plan, chosen: Selection) -> bool:
     return not missing and plan.skipped.keys() <= {Skip.SUPERSEDED}
 
 
-async def _send(replay: ReplayDeadLetters, plan: Plan, per_second: float) -> tuple[int, bool]:
+async def _send(replay: ReplayDeadLetters, plan: Plan, per_second: float, now: Monotonic) -> tuple[int, bool]:
     """Replay until all is done or Ctrl-C; say where it stood, also when it fails. Returns how many were
     replayed, and whether it was interrupted.
     """
     count, done, last = len(plan.replayed), 0, None
-    pace, progress = Pace(per_second, monotonic), _Progress("replayed")
+    pace, progress = Pace(per_second, now), _Progress("replayed", now)
     with _interrupts() as interrupted:
         try:
             async with aclosing(replay(plan)) as letters:
@@ -280,11 +280,12 @@ def _say(words: str) -> None:
 class _Progress:
     """Says how far it is, once a second, if it takes long."""
 
-    def __init__(self, verb: str) -> None:
+    def __init__(self, verb: str, now: Monotonic) -> None:
         self._verb = verb
-        self._next = monotonic() + _QUIET_SECONDS
+        self._now = now
+        self._next = now() + _QUIET_SECONDS
 
     def __call__(self, done: int, total: int) -> None:
-        if monotonic() >= self._next:
-            self._next = monotonic() + 1
+        if self._now() >= self._next:
+            self._next = self._now() + 1
             _say(f"{self._verb} {done:,} of {total:,}")

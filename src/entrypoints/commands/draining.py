@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from application.ports import Monotonic
 from domain.identifiers import UserId
 from entrypoints.container.parts.base import build
 from entrypoints.container.parts.tokens import WithTokens
@@ -49,18 +50,18 @@ def _run(arguments: argparse.Namespace) -> int:
     usual = settings.drain_delay_seconds + settings.drain_seconds + _MARGIN_SECONDS
     wait = usual if arguments.wait is None else arguments.wait
     try:
-        _drain(arguments.url or _own(settings), token, wait)
+        _drain(arguments.url or _own(settings), token, wait, container.now())
     except NotDrained as failure:
         print(f"bellwire: {failure}", file=sys.stderr)
         return 1
     return 0
 
 
-def _drain(url: str, token: Callable[[], str], wait: float) -> None:
+def _drain(url: str, token: Callable[[], str], wait: float, now: Monotonic) -> None:
     """Ask until no stream is left, and say how many are. Raises NotDrained."""
-    deadline = time.monotonic() + wait
+    deadline = now() + wait
     said = None
-    while (left := _ask(url, token()).streams) and time.monotonic() < deadline:
+    while (left := _ask(url, token()).streams) and now() < deadline:
         if left != said:
             print(f"{left} streams left", flush=True)
         said = left

@@ -1,9 +1,10 @@
 """Floods of bad records: is a producer at fault, or this release? Partitions stop until that is known."""
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from application.ports import Monotonic
 from application.records import Partition
 from common import metrics
 
@@ -45,12 +46,8 @@ class Floods:
     ahead; the first good record there is a proof too.
     """
 
-    def __init__(
-        self, limit: int, now: Callable[[], float], look_again_seconds: float = LOOK_AGAIN_SECONDS
-    ) -> None:
-        """`limit` is the number of bad records in a row that stop a partition (0: never), `now` a monotonic
-        clock.
-        """
+    def __init__(self, limit: int, now: Monotonic, look_again_seconds: float = LOOK_AGAIN_SECONDS) -> None:
+        """`limit` is the number of bad records in a row that stop a partition (0: never)."""
         self._limit = limit
         self._look_again_seconds = look_again_seconds
         self._now = now

@@ -1,8 +1,9 @@
 """Holds: pauses of partitions that were put back."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from application.ports import Jitter, Monotonic
 from application.records import Partition
 
 RETRY_SECONDS = 0.1
@@ -23,13 +24,11 @@ class Holds:
 
     def __init__(
         self,
-        now: Callable[[], float],
-        jitter: Callable[[float, float], float],
+        now: Monotonic,
+        jitter: Jitter,
         retry_seconds: float = RETRY_SECONDS,
     ) -> None:
-        """`now` is a monotonic clock, `jitter` draws a number between two others, `retry_seconds` is the
-        first pause.
-        """
+        """`retry_seconds` is the first pause."""
         self._now = now
         self._jitter = jitter
         self._retry_seconds = retry_seconds

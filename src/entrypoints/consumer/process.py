@@ -3,21 +3,18 @@
 import asyncio
 import logging
 import math
-import random
 import signal
 import socket
-from collections.abc import Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from time import monotonic
 from typing import Any
 
 import uvicorn
 from litestar import Litestar
-from litestar.datastructures import State
 
 from application.delivery import MarkDue
 from application.errors import Unavailable
-from application.reconciling import ReconcileIndex
+from application.reconciling import Reconciled
 from common import metrics
 from entrypoints import lifespan
 from entrypoints.consumer.floods import Floods
@@ -34,6 +31,7 @@ from entrypoints.serving import options
 from entrypoints.settings import Settings
 from entrypoints.web import health, problems
 from entrypoints.web.head import answering_head
+from entrypoints.web.state import Checks, application_state
 
 logger = logging.getLogger(__name__)
 
@@ -52,13 +50,19 @@ async def make_due_marks(mark_due: MarkDue) -> None:
             logger.warning("expired notifications were not retracted: %s", error)
 
 
-async def reconcile(reconcile_index: ReconcileIndex, users_per_minute: int) -> None:
+async def reconcile(
+    reconcile_index: Callable[[int], Awaitable[Reconciled]],
+    users_per_minute: int,
+    *,
+    every_seconds: float = _RECONCILE_EVERY_SECONDS,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+) -> None:
     """Compare index entries with the store, some users at a time, until cancelled."""
     if not users_per_minute:
         return
-    count = math.ceil(users_per_minute * _RECONCILE_EVERY_SECONDS / 60)
+    count = math.ceil(users_per_minute * every_seconds / 60)
     while True:
-        await asyncio.sleep(60 * count / users_per_minute)
+        await sleep(60 * count / users_per_minute)
         try:
             found = await reconcile_index(count)
         except Unavailable as error:
@@ -73,7 +77,8 @@ async def reconcile(reconcile_index: ReconcileIndex, users_per_minute: int) -> N
 def build_worker(container: ConsumerContainer) -> Worker:
     """The worker of this process."""
     reader, limit = container.queue_reader(), container.settings().bad_records_limit
-    partitions = Partitions(reader, Holds(monotonic, random.uniform), Floods(limit, monotonic))
+    now = container.now()
+    partitions = Partitions(reader, Holds(now, container.jitter()), Floods(limit, now))
     return Worker(reader, container.store(), container.dead_letters(), partitions, container.clock())
 
 
@@ -89,7 +94,7 @@ def health_app(container: ConsumerContainer, worker: Worker) -> Litestar:
         exception_handlers=problems.HANDLERS,
         openapi_config=None,
         logging_config=None,
-        state=State({"required_checks": checks, "optional_checks": {"redis": container.redis_server().ping}}),
+        state=application_state(Checks(checks, {"redis": container.redis_server().ping})),
     )
     return answering_head(app)
 
@@ -106,7 +111,7 @@ async def _consume(container: ConsumerContainer, sockets: list[socket.socket]) -
     worker = build_worker(container)
     patience = settings.stuck_seconds
     answers = container.broker_answers()
-    watchdog = Watchdog(worker, container.queue_reader(), answers, patience, monotonic)
+    watchdog = Watchdog(worker, container.queue_reader(), answers, patience, container.now())
     for name in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(name, worker.stop)
     server = _Server(

@@ -9,7 +9,7 @@ import faulthandler
 from collections.abc import Awaitable, Callable
 
 from application.errors import Stuck, Unavailable
-from application.ports import QueueReader
+from application.ports import Monotonic, QueueReader
 from common import metrics
 from entrypoints.consumer.worker import Worker
 
@@ -25,7 +25,7 @@ class Watchdog:
         reader: QueueReader,
         broker_answers: Callable[[], Awaitable[bool]],
         patience_seconds: float,
-        now: Callable[[], float],
+        now: Monotonic,
     ) -> None:
         """`broker_answers` tries a new connection; `now` is a monotonic clock."""
         self._worker = worker

@@ -14,6 +14,7 @@ class AccountsContainer(WithPostgres):
         CreateApiKey,
         keys=WithPostgres.api_keys,
         clock=WithPostgres.clock,
+        new_token=WithPostgres.new_token,
         environment=WithPostgres.setting.environment,
     )
     disable_user: providers.Provider[DisableUser] = providers.Singleton(DisableUser, users=WithPostgres.users)

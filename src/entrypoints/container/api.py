@@ -1,9 +1,8 @@
 """The container of the API process."""
 
+import secrets
 from collections.abc import Callable
 from functools import partial
-from random import Random
-from time import monotonic
 
 from dependency_injector import providers
 
@@ -60,8 +59,7 @@ class ApiContainer(AccountsContainer, WithSignup, WithRedis, WithTokens, WithSer
     redis_server, index, announcer = WithRedis.redis_server, WithRedis.index, WithRedis.announcer
     passwords, forms, tokens = WithSignup.passwords, WithSignup.forms, WithTokens.tokens
 
-    now: providers.Provider[Callable[[], float]] = providers.Object(monotonic)
-    chance: providers.Provider[Random] = providers.Singleton(Random)
+    now, chance, new_token = AccountsContainer.now, AccountsContainer.chance, AccountsContainer.new_token
     new_id: providers.Provider[ports.NewId] = providers.Singleton(system.NotificationIds)
     render: providers.Provider[ports.Render] = providers.Object(wire.render)
 
@@ -70,17 +68,17 @@ class ApiContainer(AccountsContainer, WithSignup, WithRedis, WithTokens, WithSer
         RedisIdempotencyKeys, redis_server, setting.redis_prefix
     )
     tickets: providers.Provider[ports.Tickets] = providers.Singleton(
-        RedisTickets, redis_server, setting.redis_prefix
+        RedisTickets, redis_server, setting.redis_prefix, providers.Object(secrets.token_urlsafe)
     )
 
     # --- Kafka ---
     kafka_queue: providers.Provider[KafkaQueue] = providers.Singleton(
-        KafkaQueue, setting.kafka_bootstrap, setting.kafka_topic
+        KafkaQueue, setting.kafka_bootstrap, setting.kafka_topic, now
     )
     queue: providers.Provider[ports.NotificationQueue] = providers.Callable(_queue, kafka_queue)
 
     # --- live streams ---
-    hub: providers.Provider[Hub] = providers.Singleton(Hub)
+    hub: providers.Provider[Hub] = providers.Singleton(Hub, clock)
     live_feed: providers.Provider[ports.LiveFeed] = providers.Callable(_live_feed, hub)
     live_frames: providers.Provider[RedisLiveFrames] = providers.Singleton(
         RedisLiveFrames,
@@ -88,6 +86,8 @@ class ApiContainer(AccountsContainer, WithSignup, WithRedis, WithTokens, WithSer
         setting.redis_prefix,
         deliver=hub.provided.deliver,
         lost=hub.provided.lost,
+        now=now,
+        new_token=new_token,
     )
     connect_socket: providers.Provider[Callable[..., ports.Connection]] = providers.Callable(
         partial, connect_socket, now=now

@@ -33,6 +33,7 @@ class ConsumerContainer(WithPostgres, WithRedis, WithTopics, WithServer):
         session_seconds=setting.kafka_session_seconds,
         fetch_wait_ms=setting.kafka_fetch_wait_ms,
         batch_records=setting.batch_records,
+        clock=clock,
         skipped=setting.skipped_batches,
     )
     dead_letters: providers.Provider[ports.DeadLetters] = providers.Singleton(

@@ -5,9 +5,10 @@ from typing import Any
 from litestar import Request, post
 from litestar.exceptions import HTTPException
 
-from entrypoints.live.sessions import Sessions
+from entrypoints.live.state import Streams
 from entrypoints.web import guards
 from entrypoints.web.drain import PATH, Draining
+from entrypoints.web.state import part
 
 
 @post(
@@ -23,13 +24,12 @@ async def drain(request: Request[Any, Any, Any]) -> Draining:
     to answer requests until it is stopped. Asked again it says how many streams are left. For
     `bellwire drain`, which makes the token from the secret. 409 where several workers share the port.
     """
-    state = request.app.state
-    if state.workers > 1:
+    streams = part(request, Streams)
+    if streams.workers > 1:
         detail = "Several workers share this port, and this reached one. SIGTERM drains each of them."
         raise HTTPException(detail, status_code=409)
-    sessions: Sessions = state.sessions
-    state.drain()
-    return Draining(len(sessions), sessions.draining)
+    _ = streams.drain()
+    return Draining(len(streams.sessions), streams.sessions.draining)
 
 
 HANDLERS = [drain]

@@ -20,9 +20,10 @@ from entrypoints.live import hello
 from entrypoints.live.frames import BAD_REQUEST, REVOKED, TOKEN_EXPIRED, TOO_MANY
 from entrypoints.live.protocol import Bye
 from entrypoints.live.session import Session
-from entrypoints.live.sessions import Sessions
+from entrypoints.live.state import Streams
 from entrypoints.web.guards import NEEDS_TOKEN
 from entrypoints.web.schemas import problems
+from entrypoints.web.state import part
 
 _decode_bye = msgspec.json.Decoder(Bye).decode
 
@@ -66,16 +67,16 @@ class _Described(Operation):
 )
 async def live_events(user_id: FromPath[str], request: Request[Any, Any, Any]) -> ASGIApp:
     """The live stream as server-sent events, described with the WebSocket at `/schema/stream`."""
-    state = request.app.state
-    sessions: Sessions = state.sessions
+    streams = part(request, Streams)
+    sessions = streams.sessions
     sessions.check_room()
     asked = hello.Request(request.scope)
-    hello.check_origin(asked, state.origins)
-    wanted = await hello.read_hello(asked, UserId(user_id), state.authenticate_user)
+    hello.check_origin(asked, streams.origins)
+    wanted = await hello.read_hello(asked, UserId(user_id), streams.authenticate)
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a session until it ends. One that ends before it began is a problem over HTTP."""
-        events: EventStream = state.connect_events(scope, receive, send)
+        events: EventStream = streams.connect_events(scope, receive, send)
         with sessions.entrance() as welcomed:
             await sessions.serve(Session(sessions.streaming, wanted, events), welcomed)
         if events.refused:

@@ -1,12 +1,12 @@
 """What clients say on a stream, and why a stream ends. What the service says is in common.wire."""
 
 from datetime import datetime
-from random import Random
 from typing import Annotated, Any, ClassVar, TypeAlias
 
 import msgspec
 from msgspec import Meta
 
+from application.ports import Chance
 from domain.identifiers import NotificationId
 from domain.states import Mark
 
@@ -45,7 +45,7 @@ class Close(Exception):
         """Whether the client is to come back with its cursor."""
         return self.code < BAD_REQUEST
 
-    def bye(self, chance: Random) -> dict[str, object]:
+    def bye(self, chance: Chance) -> dict[str, object]:
         """The frame that says it. By chance clients come back at different times."""
         return {
             "type": "bye",

@@ -6,12 +6,11 @@ sends frames, reads the store and runs the gap timer, and reports back. What the
 """
 
 import asyncio
-import logging
 from collections.abc import Callable, Coroutine, Sequence
 from datetime import datetime
 from typing import Any
 
-from application.errors import ApplicationError, NotAllowed, NotAuthenticated, Revoked, Unavailable
+from application.errors import Unavailable
 from application.feeds import Standing
 from application.following import CLOSED, GAP_SECONDS, PASS_ON, Following
 from application.following_actions import (
@@ -31,26 +30,19 @@ from application.following_actions import (
 from application.ports import Connection
 from application.streams import Frame, Lagging
 from common import metrics, wire
-from domain.errors import DomainError, Invalid, UnknownUser
 from entrypoints.live import outgoing
+from entrypoints.live.closing import closing
 from entrypoints.live.commands import Commands
 from entrypoints.live.frames import (
-    BAD_REQUEST,
-    FORBIDDEN,
-    INTERNAL,
-    INVALID_TOKEN,
     NO_PONG,
     POSITION_LOST,
     REVOKED,
-    SLOW_READER,
     TOKEN_EXPIRED,
     Close,
 )
 from entrypoints.live.liveness import Due, Liveness
 from entrypoints.live.replay import count_catch_up, replay_frames
 from entrypoints.live.streaming import Hello, Streaming
-
-logger = logging.getLogger(__name__)
 
 # Between two attempts to read a store that is away.
 _PAUSE_SECONDS = (0.25, 1.0)
@@ -271,26 +263,3 @@ class Session:
         error = None if task.cancelled() else task.exception()
         if error is not None:
             self.close(closing(error))
-
-
-_CLOSINGS: tuple[tuple[type[ApplicationError | DomainError], int], ...] = (
-    (Revoked, REVOKED),
-    (NotAuthenticated, INVALID_TOKEN),
-    (NotAllowed, FORBIDDEN),
-    (Invalid, BAD_REQUEST),
-    (UnknownUser, BAD_REQUEST),
-    (Unavailable, INTERNAL),
-)
-
-
-def closing(error: BaseException) -> Close:
-    """What a client is told of an error that ends its stream."""
-    if isinstance(error, Close):
-        return error
-    if isinstance(error, Lagging):
-        return Close(SLOW_READER, "the stream is read too slowly; resume by cursor")
-    for known, code in _CLOSINGS:
-        if isinstance(error, known):
-            return Close(code, str(error))
-    logger.error("a live session failed", exc_info=error)
-    return Close(INTERNAL, "internal error")

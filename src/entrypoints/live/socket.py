@@ -1,35 +1,34 @@
 """The live socket: `/ws/{user_id}`."""
 
 from collections.abc import Callable
-from random import Random
-from typing import Any, TypeAlias
+from typing import Any
 
 from litestar import WebSocket, get, websocket
 from litestar.exceptions import HTTPException
 from litestar.params import FromPath
 from litestar.types import Send
 
-from application.ports import Connection
+from application.ports import Chance, Connection
 from common import metrics, wire
 from domain.identifiers import UserId
+from entrypoints.live.closing import closing
 from entrypoints.live.frames import SUBPROTOCOL, Close
 from entrypoints.live.hello import Request, check_origin, read_hello
-from entrypoints.live.session import Session, closing
-from entrypoints.live.sessions import Full, Sessions
+from entrypoints.live.session import Session
+from entrypoints.live.sessions import Full
+from entrypoints.live.state import Streams
 from entrypoints.web import problems
-
-Connect: TypeAlias = Callable[[Any, Any, Any], Connection]
-"""Makes the connection of an accepted WebSocket from its ASGI scope, receive and send."""
+from entrypoints.web.state import part
 
 
 @websocket("/ws/{user_id:str}")
 async def live_socket(socket: WebSocket[Any, Any, Any], user_id: FromPath[str]) -> None:
     """Accept, so that a browser can see the reason of a refusal, then serve the session until it ends."""
-    sessions: Sessions = socket.app.state.sessions
+    streams = part(socket, Streams)
     await socket.receive()
     try:
-        with sessions.entrance() as welcomed:
-            await _serve(socket, UserId(user_id), sessions, welcomed)
+        with streams.sessions.entrance() as welcomed:
+            await _serve(socket, UserId(user_id), streams, welcomed)
     except Full as full:
         await _deny(socket.send, full)
     finally:
@@ -44,17 +43,17 @@ async def no_socket(user_id: FromPath[str]) -> None:  # noqa: ARG001 - the path 
 
 
 async def _serve(
-    socket: WebSocket[Any, Any, Any], user: UserId, sessions: Sessions, welcomed: Callable[[], None]
+    socket: WebSocket[Any, Any, Any], user: UserId, streams: Streams, welcomed: Callable[[], None]
 ) -> None:
-    state, scope = socket.app.state, socket.scope
+    scope, sessions = socket.scope, streams.sessions
     offered = scope["subprotocols"]
     chosen = SUBPROTOCOL if SUBPROTOCOL in offered else None
     await socket.send({"type": "websocket.accept", "headers": [], "subprotocol": chosen})
-    connection: Connection = state.connect(scope, socket.receive, socket.send)
+    connection = streams.connect(scope, socket.receive, socket.send)
     try:
         request = Request(scope)
-        check_origin(request, state.origins)
-        hello = await read_hello(request, user, state.authenticate_user)
+        check_origin(request, streams.origins)
+        hello = await read_hello(request, user, streams.authenticate)
     except Exception as error:  # noqa: BLE001 - whatever it is, the client is told
         _say_bye(connection, closing(error), sessions.streaming.chance)
     else:
@@ -63,7 +62,7 @@ async def _serve(
         await sessions.serve(Session(sessions.streaming, hello, connection), welcomed)
 
 
-def _say_bye(connection: Connection, close: Close, chance: Random) -> None:
+def _say_bye(connection: Connection, close: Close, chance: Chance) -> None:
     """End a connection that has no session."""
     metrics.CLOSES.labels(close.code).inc()
     connection.close(close.code, close.reason[:100], wire.text(close.bye(chance)))

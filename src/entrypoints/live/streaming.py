@@ -2,13 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from random import Random
 
 from application.accounts import AuthenticateUser
 from application.catching_up import CatchUps
 from application.credentials import Claims
 from application.inbox import MarkNotifications
-from application.ports import Clock, LiveFeed
+from application.ports import Chance, Clock, LiveFeed
 from application.revoking import Revocations
 from domain.feed import Cursor
 from entrypoints.timing import Timing
@@ -26,7 +25,7 @@ class Streaming:
     clock: Clock
     now: Callable[[], float]
     """Monotonic seconds."""
-    chance: Random
+    chance: Chance
     new_session_id: Callable[[], str]
     server: str
     """The name of this process."""

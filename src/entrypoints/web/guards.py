@@ -9,9 +9,9 @@ from typing import Any, TypeAlias
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 
-from application.accounts import AuthenticateOperator, AuthenticateProducer, AuthenticateUser
 from application.credentials import Claims, Scope
 from application.errors import NotAllowed, NotAuthenticated
+from entrypoints.web.state import Access, part
 
 Connection: TypeAlias = ASGIConnection[Any, Any, Any, Any]
 
@@ -31,7 +31,7 @@ async def publisher(connection: Connection, _handler: BaseRouteHandler) -> None:
 
 async def registrar(connection: Connection, _handler: BaseRouteHandler) -> None:
     """Admit API keys that may create users, and everybody where sign-up is open."""
-    if not connection.app.state.open_signup or API_KEY_HEADER in connection.headers:
+    if not part(connection, Access).open_signup or API_KEY_HEADER in connection.headers:
         await _admit_producer(connection, Scope.USERS)
 
 
@@ -55,8 +55,7 @@ async def owner(connection: Connection, _handler: BaseRouteHandler) -> None:
 
 async def operator(connection: Connection, _handler: BaseRouteHandler) -> None:
     """Admit the tokens that commands make for themselves."""
-    authenticate: AuthenticateOperator = connection.app.state.authenticate_operator
-    authenticate(bearer_token(connection.headers))
+    part(connection, Access).operator(bearer_token(connection.headers))
 
 
 def bearer_token(headers: Mapping[str, str]) -> str:
@@ -68,13 +67,11 @@ def bearer_token(headers: Mapping[str, str]) -> str:
 
 
 def _claims(connection: Connection) -> Claims:
-    authenticate: AuthenticateUser = connection.app.state.authenticate_user
-    return authenticate.token(bearer_token(connection.headers))
+    return part(connection, Access).user.token(bearer_token(connection.headers))
 
 
 async def _admit_producer(connection: Connection, scope: str) -> None:
     key = connection.headers.get(API_KEY_HEADER)
     if not key:
         raise NotAuthenticated("An X-API-Key header is required.")
-    authenticate: AuthenticateProducer = connection.app.state.authenticate_producer
-    connection.scope["auth"] = await authenticate(key, scope)
+    connection.scope["auth"] = await part(connection, Access).producer(key, scope)

@@ -1,7 +1,6 @@
 """Health and metrics, for the API and for the consumer."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from litestar import Request, Response, get
@@ -9,8 +8,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from application.errors import Unavailable
 from common import metrics as counters
-
-Check = Callable[[], Awaitable[None]]
+from entrypoints.web.state import Check, Checks, part
 
 _CHECK_SECONDS = 3.0
 
@@ -26,12 +24,11 @@ async def ready(request: Request[Any, Any, Any]) -> Response[dict[str, Any]]:
     """503 while something that the process cannot work without is out of reach. Redis is not such a thing:
     without it everything is slower, and streams stand still until it is back; it is reported.
     """
-    required: Mapping[str, Check] = request.app.state.required_checks
-    optional: Mapping[str, Check] = request.app.state.optional_checks
-    everything = {**required, **optional}
+    asked = part(request, Checks)
+    everything = {**asked.required, **asked.optional}
     outcomes = await asyncio.gather(*map(_outcome, everything.values()))
     checks = dict(zip(everything, outcomes, strict=True))
-    down = [name for name in required if checks[name] != "ok"]
+    down = [name for name in asked.required if checks[name] != "ok"]
     return Response(
         {"status": "unavailable" if down else "ok", "checks": checks}, status_code=503 if down else 200
     )

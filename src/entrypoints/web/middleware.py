@@ -2,12 +2,11 @@
 
 import logging
 import re
-import secrets
-from time import perf_counter
 
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
+from application.ports import Monotonic, NewToken
 from common import metrics, tracing
 
 logger = logging.getLogger("bellwire.access")
@@ -26,21 +25,23 @@ class Observed:
     Plain ASGI: it is on every path, and costs about ten microseconds.
     """
 
-    def __init__(self, app: ASGIApp, *, log: bool) -> None:
+    def __init__(self, app: ASGIApp, *, log: bool, now: Monotonic, new_token: NewToken) -> None:
         self._app = app
         self._log = log
+        self._now = now
+        self._new_token = new_token
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request_id = _identify(dict(scope["headers"]))
+        request_id = self._identify(dict(scope["headers"]))
         if scope["type"] == ScopeType.WEBSOCKET:
             await self._app(scope, receive, send)
             return
-        started = perf_counter()
+        started = self._now()
 
         async def observed_send(message: Message) -> None:
             if message["type"] == "http.response.start":
                 message["headers"] = [*message["headers"], *_SECURITY_HEADERS, (b"x-request-id", request_id)]
-                self._observe(scope, message["status"], perf_counter() - started)
+                self._observe(scope, message["status"], self._now() - started)
             await send(message)
 
         await self._app(scope, receive, observed_send)
@@ -52,11 +53,12 @@ class Observed:
         if self._log:
             logger.info("%s %s %d", method, scope["path"], status, extra={"seconds": round(seconds, 6)})
 
-
-def _identify(headers: dict[bytes, bytes]) -> bytes:
-    """Give the request its ids for the log, its own or the caller's. Returns the first."""
-    given = headers.get(b"x-request-id", b"")
-    request_id = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8).encode()
-    tracing.request_id.set(request_id.decode())
-    tracing.traceparent.set(tracing.continued(headers.get(b"traceparent", b"").decode("latin-1")))
-    return request_id
+    def _identify(self, headers: dict[bytes, bytes]) -> bytes:
+        """Give the request its ids for the log, its own or the caller's. Returns the first."""
+        given = headers.get(b"x-request-id", b"")
+        request_id = given if _REQUEST_ID.fullmatch(given) else self._new_token(8).encode()
+        tracing.request_id.set(request_id.decode())
+        tracing.traceparent.set(
+            tracing.continued(headers.get(b"traceparent", b"").decode("latin-1"), self._new_token)
+        )
+        return request_id

@@ -67,6 +67,7 @@ class Watch:
     topic: Topic
     delivered: Any
     """Returns how many notifications the followers have."""
+    sample_seconds: float = _SAMPLE_SECONDS
     samples: list[Sample] = field(default_factory=list)
     totals: list[Totals] = field(default_factory=list)
     polls: list[Poll] = field(default_factory=list)
@@ -87,7 +88,7 @@ class Watch:
 
     async def _sampling(self) -> None:
         while True:
-            await asyncio.sleep(_SAMPLE_SECONDS)
+            await asyncio.sleep(self.sample_seconds)
             self.sample()
             self.totals.append(
                 Totals(self.history.now(), self.history.accepted, self._stored, self.delivered())
@@ -122,12 +123,12 @@ class Watch:
             with contextlib.suppress(*AWAY):
                 async with asyncio.timeout(_PATIENCE):
                     self._counted = await self.stores.count(), time.monotonic()
-            await asyncio.sleep(_SAMPLE_SECONDS)
+            await asyncio.sleep(self.sample_seconds)
 
     @property
     def _stored(self) -> int | None:
         count, at = self._counted
-        return count if time.monotonic() - at < 3 * _SAMPLE_SECONDS else None
+        return count if time.monotonic() - at < 3 * self.sample_seconds else None
 
     # --- health ---
 

@@ -16,10 +16,14 @@ class WithPostgres(Base):
     """PostgreSQL and its repositories."""
 
     engine: providers.Provider[AsyncEngine] = providers.Singleton(
-        create_engine, Base.setting.postgres_url, pool_size=Base.setting.postgres_pool, application="bellwire"
+        create_engine,
+        Base.setting.postgres_url,
+        pool_size=Base.setting.postgres_pool,
+        application="bellwire",
+        jitter=Base.jitter,
     )
     feeds: providers.Provider[ports.Feeds] = providers.Singleton(PostgresFeeds, engine)
-    users: providers.Provider[ports.Users] = providers.Singleton(PostgresUsers, engine)
+    users: providers.Provider[ports.Users] = providers.Singleton(PostgresUsers, engine, Base.new_token)
     api_keys: providers.Provider[ports.ApiKeys] = providers.Singleton(PostgresApiKeys, engine, Base.clock)
     maintenance: providers.Provider[PostgresMaintenance] = providers.Singleton(
         PostgresMaintenance, engine, Base.clock

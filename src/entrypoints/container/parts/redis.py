@@ -18,12 +18,21 @@ def _announcer(adapter: RedisAnnouncer) -> ports.Announcer:
 class WithRedis(Base):
     """Redis, the unread index and the announcer."""
 
-    redis: providers.Provider[Redis] = providers.Singleton(connect, Base.setting.redis_url)
-    redis_server: providers.Provider[RedisServer] = providers.Singleton(RedisServer, redis)
+    redis: providers.Provider[Redis] = providers.Singleton(connect, Base.setting.redis_url, now=Base.now)
+    redis_server: providers.Provider[RedisServer] = providers.Singleton(RedisServer, redis, Base.now)
     index: providers.Provider[ports.UnreadIndex] = providers.Singleton(
-        RedisUnreadIndex, redis_server, Base.setting.redis_prefix, Base.setting.index_capacity
+        RedisUnreadIndex,
+        redis_server,
+        Base.setting.redis_prefix,
+        Base.setting.index_capacity,
+        Base.jitter,
+        Base.new_token,
     )
     redis_announcer: providers.Provider[RedisAnnouncer] = providers.Singleton(
-        RedisAnnouncer, redis_server, Base.setting.redis_prefix, Base.setting.index_capacity
+        RedisAnnouncer,
+        redis_server,
+        Base.setting.redis_prefix,
+        Base.setting.index_capacity,
+        Base.jitter,
     )
     announcer: providers.Provider[ports.Announcer] = providers.Callable(_announcer, redis_announcer)
