@@ -1,4 +1,4 @@
-"""RedisAnnouncer: committed changes to the unread index, then to the live streams of every process."""
+"""RedisAnnouncer: announces committed changes to the unread index, then to the streams of every process."""
 
 import asyncio
 import logging
@@ -20,24 +20,24 @@ from domain.identifiers import UserId
 logger = logging.getLogger(__name__)
 
 CHANNELS = 16
-# How many feeds one script call may touch: Redis does nothing else meanwhile.
+# How many feeds one script call may change: Redis does nothing else meanwhile.
 _CHUNK = 250
 _HEAL_EVERY_SECONDS = 0.25
 _HEAL_CHUNK = 1_000
-# Beyond this many feeds it is cheaper to have everybody check than to remember whom.
+# With more feeds than this it is cheaper to have every stream compare itself than to remember them.
 _REMEMBERED_FEEDS = 100_000
 
 _encode = msgspec.msgpack.Encoder().encode
 
 RESYNC = b"resync"
-"""Sent on the control channel: every stream is to compare itself with the truth."""
+"""Sent on the control channel: every stream must compare itself with the store."""
 
 
 class RedisAnnouncer:
-    """Announces in one round trip; what comes while one is under way waits for it and goes together. So
+    """Announces in one round trip. Changes that arrive meanwhile wait and are announced together, so
     announcements keep their order, and many small ones cost little.
 
-    What Redis could not be told is told later as bare positions.
+    Feeds that could not be announced are announced later, as bare positions.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class RedisAnnouncer:
         await told
 
     async def run(self) -> None:
-        """Tell what could not be told, for as long as the process lives."""
+        """Announce the feeds that could not be announced, until cancelled."""
         while True:
             await asyncio.sleep(_HEAL_EVERY_SECONDS)
             if self._all_untold or self._untold:
@@ -77,9 +77,9 @@ class RedisAnnouncer:
                     continue
 
     async def heal(self) -> None:
-        """Tell it now. Raises Unavailable if Redis is still away."""
+        """Announce them now. Raises Unavailable if Redis still is."""
         if self._all_untold:
-            # What cannot be told from here on is remembered anew: it may concern what was deleted already.
+            # Set first: a failure from here on must be remembered again, even for what was deleted already.
             self._all_untold = False
             try:
                 await self._server.ask(self._forget_everything)
@@ -93,14 +93,14 @@ class RedisAnnouncer:
                 if self._untold.get(feed.user_id) == feed:
                     del self._untold[feed.user_id]
         metrics.UNTOLD.set(0)
-        logger.info("Redis has been told what it missed")
+        logger.info("Redis is back, and the missed changes are announced")
 
     async def _tell(self) -> None:
         while self._waiting:
             waiting, self._waiting = self._waiting, []
             await self._tell_at_once([change for changes, _ in waiting for change in changes])
             for _, told in waiting:
-                if not told.done():  # else whoever announced has gone
+                if not told.done():  # otherwise the caller was cancelled
                     told.set_result(None)
         self._telling = None
 
@@ -111,7 +111,7 @@ class RedisAnnouncer:
             except Unavailable:
                 self._remember(changes)
             except Exception:
-                logger.exception("an announcement failed; it will be told as bare positions")
+                logger.exception("an announcement failed and will be repeated as bare positions")
                 self._remember(changes)
 
     async def _send(self, changes: Sequence[FeedChange]) -> None:
@@ -156,7 +156,7 @@ def channel(prefix: str, user: UserId) -> str:
 
 
 def control_channel(prefix: str) -> str:
-    """The channel for what concerns every process."""
+    """The channel for messages to every process."""
     return f"{prefix}:live:control"
 
 
