@@ -170,7 +170,7 @@ async def _page(server: RedisServer) -> None:
 async def _announcement(server: RedisServer) -> None:
     announcer = RedisAnnouncer(server, PREFIX, CAPACITY, uniform)
     await announcer.announce([Added(a_feed(1, 1), (a_notification(1),))])
-    assert not announcer._untold
+    assert not announcer._unannounced
 
 
 EVERYTHING = pytest.mark.parametrize("use", [_ticket, _key, _page, _announcement])

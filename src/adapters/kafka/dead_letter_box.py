@@ -194,7 +194,7 @@ def _translated() -> Iterator[None]:
 
 def _letter(record: Any) -> DeadLetter:
     text = {name: (value or b"").decode(errors="replace") for name, value in record.headers}
-    told = headers.told_origin(record.headers)
+    replayed = headers.origin_in(record.headers)
     at = time_of(record.timestamp)
     code = text.get(headers.ERROR_CODE, "")
     # It was written with an empty value, because a producer accepts no record without key and value.
@@ -209,9 +209,9 @@ def _letter(record: Any) -> DeadLetter:
         error_class=text.get(headers.ERROR_CLASS) or headers.error_class(code),
         code=code,
         message=text.get(headers.ERROR_MESSAGE, ""),
-        attempt=told.attempts if told else 1,
-        first_failed_at=(told and told.first_failed_at) or at,
-        record=(told.topic, told.partition, told.offset) if told else None,
+        attempt=replayed.attempts if replayed else 1,
+        first_failed_at=(replayed and replayed.first_failed_at) or at,
+        record=(replayed.topic, replayed.partition, replayed.offset) if replayed else None,
     )
 
 

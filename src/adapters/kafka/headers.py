@@ -68,13 +68,13 @@ class Origin:
 
 def origin(source: Source) -> Origin:
     """Where a record was first read: here, unless it was replayed into this topic."""
-    told = told_origin(source.headers) if source.headers else None
-    if told is not None and told.topic == source.topic:
-        return told
+    replayed = origin_in(source.headers) if source.headers else None
+    if replayed is not None and replayed.topic == source.topic:
+        return replayed
     return Origin(source.topic, source.partition, source.offset, source.timestamp)
 
 
-def told_origin(headers: Headers) -> Origin | None:
+def origin_in(headers: Headers) -> Origin | None:
     """The origin in these headers; None if they name no record."""
     found = {name: value or b"" for name, value in headers if name in _CARRIED}
     if TOPIC not in found:

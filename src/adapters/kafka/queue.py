@@ -120,19 +120,19 @@ class KafkaQueue:
                     sent.append(await self._send(self._producer, draft))  # noqa: PERF401 - keeps the sends made before a failure
                 await asyncio.wait(sent)
         except (TimeoutError, KafkaError) as error:
-            self._tell(error)
+            self._log_failures(error)
         finally:
             self._in_flight -= len(drafts)
         took = self._now() - started
         metrics.PUBLISH_ACK.observe(took)
-        self._tell(*filter(None, map(_failure, sent)))
+        self._log_failures(*filter(None, map(_failure, sent)))
         outcomes = [
             _outcome(draft.id, sent[nth] if nth < len(sent) else None) for nth, draft in enumerate(drafts)
         ]
-        self._take_note(len(drafts), sum(outcome is not None for outcome in outcomes), took)
+        self._note_outcomes(len(drafts), sum(outcome is not None for outcome in outcomes), took)
         return outcomes
 
-    def _take_note(self, sent: int, failed: int, took: float) -> None:
+    def _note_outcomes(self, sent: int, failed: int, took: float) -> None:
         metrics.PUBLISHED.labels("accepted").inc(sent - failed)
         metrics.PUBLISHED.labels("unconfirmed").inc(failed)
         now = self._now()
@@ -142,7 +142,7 @@ class KafkaQueue:
         elif self._failing_since is None:
             self._failing_since = max(now - took, self._well_at)
 
-    def _tell(self, *errors: BaseException) -> None:
+    def _log_failures(self, *errors: BaseException) -> None:
         """Log why publishes fail, each reason once until something succeeds: while brokers are unavailable
         each publish fails.
         """

@@ -88,5 +88,5 @@ def reason(error: Exception) -> str:
 def _said(error: Exception) -> str:
     """The server's text, without the command that redis-py puts before an error in a pipeline."""
     text = str(error)
-    _, marker, told = text.rpartition(_OF_PIPELINE)
-    return told.strip("(),").strip("'\"") if marker else text
+    _, marker, answer = text.rpartition(_OF_PIPELINE)
+    return answer.strip("(),").strip("'\"") if marker else text
