@@ -98,7 +98,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         left_out = [item for item in items if item.get_closest_marker("long")]
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
-    parallel.last_in_its_file(items)
+    parallel.in_order(items)
     if hasattr(config, "workerinput"):
         parallel.longest_first(items)
 

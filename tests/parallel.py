@@ -62,10 +62,14 @@ def unit(nodeid: str) -> str:
     return nodeid if file in SPREAD else file
 
 
-def last_in_its_file(items: list[pytest.Item]) -> None:
-    """Move tests that look back at the others of their file behind them."""
+def in_order(items: list[pytest.Item]) -> None:
+    """Put the tests of files that ask for it into the order in which they are written."""
     files = {item.path: nth for nth, item in enumerate(items)}
-    items.sort(key=lambda item: (files[item.path], item.get_closest_marker("last") is not None))
+    items.sort(key=lambda item: (files[item.path], _line(item) if item.get_closest_marker("in_order") else 0))
+
+
+def _line(item: pytest.Item) -> int:
+    return item.location[1] or 0
 
 
 def longest_first(items: list[pytest.Item]) -> None:

@@ -9,7 +9,7 @@ from typing import Generic, NamedTuple, TypeVar
 
 from application.errors import Unavailable
 from application.feeds import FeedHistory, Standing
-from application.ports import FeedReplay
+from application.ports import FeedReplay, Monotonic
 from domain.errors import UnknownUser
 from domain.feed import Cursor
 from domain.identifiers import UserId
@@ -39,7 +39,7 @@ class CatchUps:
     asks alone waits for nobody. To be shared by the streams of one event loop.
     """
 
-    def __init__(self, feeds: FeedReplay, now: Callable[[], float]) -> None:
+    def __init__(self, feeds: FeedReplay, now: Monotonic) -> None:
         """`now` is in monotonic seconds."""
         self._feeds = feeds
         self._pages = _RecentPages(now)
@@ -191,7 +191,7 @@ class _Kept:
 class _RecentPages:
     """Pages read in the last two seconds, the oldest first. Bounded in number and, roughly, in size."""
 
-    def __init__(self, now: Callable[[], float]) -> None:
+    def __init__(self, now: Monotonic) -> None:
         self._now = now
         self._held: OrderedDict[tuple[UserId, int], _Kept] = OrderedDict()
         self._size = 0

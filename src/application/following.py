@@ -16,7 +16,7 @@ The client's position is the last change that it was sent. From there
 The session subscribes to frames before it first reads the store, so no change is lost between the two.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from enum import Enum
 from typing import Final
@@ -39,6 +39,7 @@ from application.following_actions import (
     View,
     Welcome,
 )
+from application.ports import Monotonic
 from application.streams import Frame
 from domain.feed import Cursor, Feed
 
@@ -94,7 +95,7 @@ class Following:
         "state",
     )
 
-    def __init__(self, asked: Cursor | None, *, auto: bool, now: Callable[[], float]) -> None:
+    def __init__(self, asked: Cursor | None, *, auto: bool, now: Monotonic) -> None:
         """`asked` is the cursor to resume from. With `auto`, what is delivered live is marked read. `now` is
         a monotonic clock, in seconds.
         """

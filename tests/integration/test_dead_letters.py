@@ -27,6 +27,7 @@ from domain.identifiers import UserId
 from domain.notification import Notification
 from domain.states import Status
 from entrypoints.commands import cli, dead_letters
+from entrypoints.consumer.process import build_worker
 from tests.build import ADA
 from tests.documents import NASTY
 from tests.product import eventually
@@ -94,7 +95,7 @@ class World:
 
     @asynccontextmanager
     async def consuming(self) -> AsyncIterator[None]:
-        worker = self.container.worker()
+        worker = build_worker(self.container)
         await worker.join()
         running = asyncio.create_task(worker.run())
         try:

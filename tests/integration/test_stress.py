@@ -36,7 +36,8 @@ from workbench.embedded import EmbeddedServers, PostgresServer
 from workbench.processes import Process
 from workbench.soak.follower import Json, version
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+# One product for all; each test leaves it to the next as it is.
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.in_order]
 
 PING, PONG, HEAD = 1, 2, 3
 MOST, MOST_PER_USER = 105, 3
@@ -80,7 +81,7 @@ class Stage:
             chosen = {
                 "BELLWIRE_SOCKETS": str(MOST),
                 "BELLWIRE_SOCKETS_PER_USER": str(MOST_PER_USER),
-                "BELLWIRE_DRAIN_SECONDS": "3",
+                "BELLWIRE_DRAIN_SECONDS": "6",
             }
             service = await altered(self.product, "api", ping=PING, pong=PONG, head=HEAD, chosen=chosen)
             self._small = Api(service, service.url, self.product)
@@ -827,7 +828,6 @@ async def _mark_a_lot(device: Device, nth: int) -> int:
 # --- nothing is left --------------------------------------------------------------------------------------
 
 
-@pytest.mark.last
 async def test_when_all_have_left_nothing_of_them_is_held(stage: Stage) -> None:
     """After all that went before in this module, and some more."""
     await churn(stage, 100)

@@ -25,6 +25,34 @@ _LEAVE_SECONDS = 5.0
 _PING_SECONDS = 2.0
 
 
+def _options(
+    bootstrap: str, group: str, session_seconds: float, fetch_wait_ms: int, max_bytes: int
+) -> dict[str, Any]:
+    """The options of the Kafka client."""
+    return {
+        "bootstrap_servers": bootstrap,
+        "group_id": group,
+        "client_id": "bellwire-consumer",
+        "enable_auto_commit": False,
+        "auto_offset_reset": "earliest",
+        # Records of aborted transactions were never sent.
+        "isolation_level": "read_committed",
+        "metadata_max_age_ms": METADATA_SECONDS * 1000,
+        "session_timeout_ms": int(session_seconds * 1000),
+        "heartbeat_interval_ms": int(session_seconds * 1000 / 5),
+        # How long other members wait for one to finish its batch when the group rebalances.
+        "rebalance_timeout_ms": int(session_seconds * 1000),
+        "max_poll_interval_ms": 300_000,
+        # A broker answers as soon as it has records. One that only checks periodically (Tansu) delays
+        # them by up to a fifth of this.
+        "fetch_max_wait_ms": fetch_wait_ms,
+        # Prefetched per partition and broker: the defaults would hold up to 50 MB.
+        "max_partition_fetch_bytes": max_bytes,
+        "fetch_max_bytes": 8 * 1024 * 1024,
+        "retry_backoff_ms": 100,
+    }
+
+
 class KafkaQueueReader:
     """A member of the consumer group."""
 
@@ -51,28 +79,7 @@ class KafkaQueueReader:
         self._clock = clock
         self._build_consumer = consumer
         self._read_records = partial(read, max_bytes=max_bytes)
-        self._options = {
-            "bootstrap_servers": bootstrap,
-            "group_id": group,
-            "client_id": "bellwire-consumer",
-            "enable_auto_commit": False,
-            "auto_offset_reset": "earliest",
-            # Records of aborted transactions were never sent.
-            "isolation_level": "read_committed",
-            "metadata_max_age_ms": METADATA_SECONDS * 1000,
-            "session_timeout_ms": int(session_seconds * 1000),
-            "heartbeat_interval_ms": int(session_seconds * 1000 / 5),
-            # How long other members wait for one to finish its batch when the group rebalances.
-            "rebalance_timeout_ms": int(session_seconds * 1000),
-            "max_poll_interval_ms": 300_000,
-            # A broker answers as soon as it has records. One that only checks periodically (Tansu) delays
-            # them by up to a fifth of this.
-            "fetch_max_wait_ms": fetch_wait_ms,
-            # Prefetched per partition and broker: the defaults would hold up to 50 MB.
-            "max_partition_fetch_bytes": max_bytes,
-            "fetch_max_bytes": 8 * 1024 * 1024,
-            "retry_backoff_ms": 100,
-        }
+        self._options = _options(bootstrap, group, session_seconds, fetch_wait_ms, max_bytes)
         self._batch_records = batch_records
         self._skipped = frozenset(skipped)
         self._handed: dict[TopicPartition, int] = {}

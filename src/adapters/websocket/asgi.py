@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from adapters.websocket.bounds import check_room
+from application.ports import Monotonic
 from application.streams import Lagging
 
 CLOSE_SECONDS = 30.0
@@ -22,7 +23,7 @@ class AsgiConnection(ABC):
         self,
         receive: Callable[[], Awaitable[Any]],
         send: Callable[[Any], Awaitable[None]],
-        now: Callable[[], float],
+        now: Monotonic,
     ) -> None:
         """`now` returns monotonic seconds."""
         self._now = now

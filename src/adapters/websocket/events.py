@@ -4,13 +4,13 @@ The format is that of WHATWG HTML, section 9.2. A frame is JSON without raw line
 `data`.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
 from adapters.websocket.asgi import AsgiConnection
 from adapters.websocket.http import ABORT
+from application.ports import Monotonic
 
 _HEADERS = (
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -30,7 +30,7 @@ _decode_bye = msgspec.json.Decoder(_Bye).decode
 class EventsConnection(AsgiConnection):
     """The Connection of a GET. The response begins with the first frame; until then another can be sent."""
 
-    def __init__(self, scope: Any, receive: Any, send: Any, *, now: Callable[[], float]) -> None:
+    def __init__(self, scope: Any, receive: Any, send: Any, *, now: Monotonic) -> None:
         super().__init__(receive, send, now)
         self.refused = ""
         self._begun = False

@@ -3,7 +3,6 @@
 import asyncio
 import email.utils
 import logging
-from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
@@ -21,6 +20,7 @@ from websockets.typing import StatusLike
 from adapters.websocket import refusal
 from adapters.websocket.transport import TransportConnection
 from adapters.websocket.waiting import Gate, Inbox
+from application.ports import Monotonic
 
 logger = logging.getLogger(__name__)
 
@@ -71,10 +71,8 @@ class StreamProtocol(WebSocketsSansIOProtocol):
             extensions: Any = self.scope["extensions"]
             extensions[EXTENSION] = self
 
-    def connection(self, now: Callable[[], float]) -> TransportConnection:
-        """Return the live connection on this socket, which has been accepted; its request is not needed any
-        more.
-        """
+    def connection(self, now: Monotonic) -> TransportConnection:
+        """Return the live connection on this accepted socket, whose request is not needed any more."""
         del self.request, self.response
         self._connection = TransportConnection(self, now)
         return self._connection

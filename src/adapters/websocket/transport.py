@@ -8,11 +8,11 @@ are written together.
 import asyncio
 import struct
 from collections import deque
-from collections.abc import Callable
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
 from adapters.websocket.bounds import check_room
+from application.ports import Monotonic
 from application.streams import Lagging
 
 _TEXT = 0x81  # the only and last fragment of a text message
@@ -58,7 +58,7 @@ class TransportConnection:
         "stalled_since",
     )
 
-    def __init__(self, protocol: Socket, now: Callable[[], float]) -> None:
+    def __init__(self, protocol: Socket, now: Monotonic) -> None:
         """`now` returns monotonic seconds."""
         self._now = now
         self._protocol = protocol

@@ -1,4 +1,4 @@
-"""Commands: what a client asks for on its stream."""
+"""The commands of a client on its stream: marks, and another token."""
 
 from collections.abc import Callable, Mapping
 from typing import Final
@@ -30,7 +30,7 @@ _VIEWED_AT_ONCE: Final = 100
 
 
 class Commands:
-    """Obeys one client."""
+    """Carries out the commands of one client."""
 
     __slots__ = ("_pace", "_with", "claims")
 
@@ -39,17 +39,17 @@ class Commands:
         self._with = streaming
         self._pace = Pace(timing.commands_a_second, timing.commands_at_once, streaming.now())
         self.claims = claims
-        """What the client's token says. Another token of the same user takes its place."""
+        """The claims of the client's token. `refresh` replaces them by those of another token."""
 
     @property
     def token_seconds(self) -> int:
-        """For how long the token is good."""
+        """How long the token is still valid."""
         return int((self.claims.expires_at - self._with.clock()).total_seconds())
 
     async def obey(self, said: str | bytes, now: float) -> outgoing.Said | None:
-        """Do what a client said, at this time. Returns the answer, if there is to be one.
+        """Carry out what the client sent at `now`, in monotonic seconds. Returns the answer, if there is one.
 
-        Raises Close for a client that says too much.
+        Raises Close if the client sends too many frames.
         """
         if not self._pace.allows(now):
             raise Close(RATE_LIMITED, "too many frames; slow down")
@@ -62,7 +62,9 @@ class Commands:
         return None if isinstance(command, Pong) else await self._answer(command)
 
     async def view(self, ids: list[str], say: Callable[[outgoing.Said], None]) -> None:
-        """Mark what was delivered read, and what is added to it meanwhile; say what goes wrong."""
+        """Mark delivered notifications read until the list is empty; ids may be added to it meanwhile.
+        Errors are sent with `say`.
+        """
         while ids:
             chunk = ids[:_VIEWED_AT_ONCE]
             try:

@@ -6,7 +6,7 @@ from entrypoints.timing import Timing
 
 
 class Due(Enum):
-    """What the silence of a client calls for."""
+    """What to do about a client's silence."""
 
     NOTHING = "nothing"
     PING = "ping"
@@ -14,7 +14,7 @@ class Due(Enum):
 
 
 class Liveness:
-    """When a client was last heard of, and when it was last sent something. Times are monotonic seconds."""
+    """When the client last sent something, and when it was last sent something, in monotonic seconds."""
 
     __slots__ = ("_heard_at", "_pinged_at", "_sent_at", "sent")
 
@@ -22,16 +22,16 @@ class Liveness:
         self._heard_at = self._sent_at = now
         self._pinged_at = 0.0
         self.sent = False
-        """Whether something was sent since `due` was asked last: to ask the clock for each frame costs more
-        than the frame.
+        """Whether something was sent since the last call of `due`. For each frame a flag costs less than
+        reading the clock.
         """
 
     def heard(self, now: float) -> None:
-        """The client said something."""
+        """The client sent something."""
         self._heard_at = now
 
     def pinged(self, now: float, *, answers: bool) -> None:
-        """It was sent a ping. One that does not answer pings counts as heard."""
+        """The client was sent a ping. If it does not answer pings at all, it counts as heard."""
         self._sent_at = now
         if answers:
             self._pinged_at = now
@@ -39,7 +39,7 @@ class Liveness:
             self._heard_at = now
 
     def due(self, now: float, timing: Timing) -> Due:
-        """What is to be done now."""
+        """What to do now."""
         if self.sent:
             self.sent = False
             self._sent_at = now
@@ -48,7 +48,7 @@ class Liveness:
         return Due.PING if self._quiet(now) >= timing.ping else Due.NOTHING
 
     def _quiet(self, now: float) -> float:
-        """For how long nothing was sent. A client that is sent something all the time, and says nothing, may
-        have gone too: its silence counts half.
+        """How long nothing was sent. A client that receives frames all the time and sends nothing may have
+        gone too: its own silence counts half.
         """
         return max(now - self._sent_at, (now - self._heard_at) / 2)

@@ -1,6 +1,6 @@
-"""The frames that the service says on a stream, except those of changes: they are encoded once for all.
+"""The frames that a session sends, except those of changes, which are encoded once for all streams.
 
-What each means is in `entrypoints.live.protocol`.
+`entrypoints.live.protocol` says what each means.
 """
 
 from collections.abc import Mapping
@@ -32,16 +32,16 @@ def replayed(end: Replayed) -> Said:
 
 
 def reset(to: Reset) -> Said:
-    """The client is to load the feed again."""
+    """The client must load the feed again."""
     cursor, unread = str(to.feed.cursor), to.feed.unread_count
     return {"type": "reset", "cursor": cursor, "unread_count": unread, "reason": to.reason}
 
 
 def ok(ref: object, answer: Mapping[str, int]) -> Said:
-    """A command was obeyed."""
+    """A command was carried out."""
     return {"type": "ok", "ref": ref, **answer}
 
 
 def error(ref: object, code: str, detail: str, *, temporary: bool = False) -> Said:
-    """A command was not obeyed, or not understood."""
+    """A command was refused, or not understood."""
     return {"type": "error", "ref": ref, "code": code, "detail": detail, "temporary": temporary}

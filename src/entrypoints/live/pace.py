@@ -1,8 +1,8 @@
-"""Pace: how much a client may say."""
+"""How many frames a client may send."""
 
 
 class Pace:
-    """A token bucket: so many a second, and so many at once after a silence. Times are monotonic seconds."""
+    """A token bucket: `per_second` in the long run, `at_once` after a silence. Times are in seconds."""
 
     __slots__ = ("_at", "_left", "_most", "_per_second")
 

@@ -1,8 +1,8 @@
 """A session: one client on one feed.
 
-What the client is told, and when, is decided by `application.following`. A session does what that says: it
-sends frames, reads the store and runs the gap timer, and reports back. What the client says is obeyed by
-`commands`; whether the client is still there is judged by `liveness`.
+`application.following` decides what the client is sent and when. The session takes the actions it returns
+(send a frame, read the store, run the gap timer) and reports the results. `commands` answers what the client
+asks for, and `liveness` judges whether it is still there.
 """
 
 import asyncio
@@ -44,13 +44,13 @@ from entrypoints.live.liveness import Due, Liveness
 from entrypoints.live.replay import count_catch_up, replay_frames
 from entrypoints.live.streaming import Hello, Streaming
 
-# Between two attempts to read a store that is away.
+# The pause, with jitter, before the store is read again after it was out of reach.
 _PAUSE_SECONDS = (0.25, 1.0)
 
 
 class Session:
-    """One client on one feed. Frames are passed on as they come (`take`), without a task of its own: that
-    keeps thousands of quiet streams small. What has to wait runs in tasks that end.
+    """One client on one feed. It has no task that writes: `take` sends a frame before it returns, which keeps
+    thousands of quiet streams small. Only work that must wait runs in tasks, which end.
     """
 
     __slots__ = (
@@ -74,9 +74,9 @@ class Session:
         self._liveness = Liveness(streaming.now())
         self._gap_timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] | None = None
-        """What is under way. None for nothing: there are thousands of quiet streams."""
+        """Running tasks. None if there are none, which saves memory on quiet streams."""
         self._viewed: list[str] | None = None
-        """Ids that are being marked read, and those that are to be next. None for none."""
+        """Delivered ids that are being marked read, or wait for it. None if there are none."""
 
     async def run(self, welcomed: Callable[[], None]) -> None:
         """Serve until either side ends it; call back once the client has been welcomed."""
@@ -126,13 +126,13 @@ class Session:
         self._do(self.following.miss())
 
     def compare(self, standing: Standing) -> None:
-        """Catch up if this was true a while ago and the client still has not been told."""
+        """Catch up if the client still lacks what this standing, read a while ago, includes."""
         if self.following.is_behind(standing):
             metrics.POSITION_MISSES.inc()
             self._do(self.following.compare(standing))
 
     def tick(self, now: float, at: datetime) -> None:
-        """See what is due, once a second or so: one clock for all sessions costs less than a timer each."""
+        """Do what is due. About once a second: one clock for all sessions costs less than a timer each."""
         claims, stalled = self._commands.claims, self._connection.stalled_since
         due = self._liveness.due(now, self._with.timing)
         if stalled and now - stalled >= self._with.timing.send:
@@ -147,7 +147,7 @@ class Session:
             self._liveness.pinged(now, answers=self._connection.ping())
 
     async def _listen(self) -> None:
-        """Obey the client, one command after the other, until it has gone."""
+        """Handle the client's commands, one after the other, until it leaves."""
         while (said := await self._connection.receive()) is not None:
             if self.following.state is CLOSED:
                 return
@@ -172,7 +172,7 @@ class Session:
                     self._gap_timer.cancel()
                     self._gap_timer = None
                 case _ if self.following.state is CLOSED:
-                    return  # by the action before, which the client did not take
+                    return  # the client was too slow for the action before
                 case StartGapTimer():
                     loop = asyncio.get_running_loop()
                     self._gap_timer = loop.call_later(GAP_SECONDS, self._gap_stayed)

@@ -7,7 +7,7 @@ from application.accounts import AuthenticateUser
 from application.catching_up import CatchUps
 from application.credentials import Claims
 from application.inbox import MarkNotifications
-from application.ports import Chance, Clock, LiveFeed
+from application.ports import Chance, Clock, LiveFeed, Monotonic
 from application.revoking import Revocations
 from domain.feed import Cursor
 from entrypoints.timing import Timing
@@ -23,7 +23,7 @@ class Streaming:
     mark_notifications: MarkNotifications
     revocations: Revocations
     clock: Clock
-    now: Callable[[], float]
+    now: Monotonic
     """Monotonic seconds."""
     chance: Chance
     new_session_id: Callable[[], str]
