@@ -19,7 +19,7 @@ def tune_gc() -> None:
     """Make garbage collection rare, and exempt the objects that a process keeps all its life.
 
     By default it runs every 700 new objects and scans hundreds of thousands of old ones again and again: a
-    pause of tens of milliseconds in the middle of somebody's request. The youngest generation is kept small:
+    pause of tens of milliseconds in the middle of a request. The youngest generation is kept small:
     when thousands of streams open, nearly all young objects are in use, and each scan takes time for them.
     """
     gc.collect()

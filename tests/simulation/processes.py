@@ -127,7 +127,7 @@ class ServiceProcess:
             return
         self.world.note(f"{self.process.name} is killed")
         self.process.alive = False
-        for user in [*self.announcer._untold, *self.feeds.owed(self.service.redis.told)]:
+        for user in [*self.announcer._unannounced, *self.feeds.owed(self.service.redis.told)]:
             self.service.postgres.excuse(user, f"{self.process.name} died and owed Redis a word")
         for subscriber in self.service.redis.subscribers[:]:
             if subscriber.client is self.redis:

@@ -26,7 +26,7 @@ ENDS: Final[Mapping[str, bool]] = {
     "NOPERM": False,  # rights belong to the account; changes apply to open sessions too
     "OOM": False,  # full: it still reads, deletes and publishes
     "MISCONF": False,  # its disk fails: it still reads and publishes, and stays the primary
-    "BUSY": False,  # a script runs too long, for everybody
+    "BUSY": False,  # a script runs too long; it blocks all commands
     "TRYAGAIN": False,  # a cluster moves keys
     "MOVED": False,  # Redis Cluster, which is not supported: a new connection does not help
     "ASK": False,  # the same
