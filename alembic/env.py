@@ -1,4 +1,4 @@
-"""How migrations run: one at a time, in one transaction, on the asynchronous driver."""
+"""Runs the migrations: one process at a time, in one transaction, with the asynchronous driver."""
 
 import asyncio
 import logging
@@ -21,8 +21,8 @@ from entrypoints.settings import Settings
 
 logger = logging.getLogger("alembic")
 
-# Waiting for a lock on a busy table blocks everybody behind it, who give up after 5 s: give up before, and
-# try again. The same after a deadlock with a running process.
+# A migration that waits for a lock on a busy table blocks everyone behind it, who give up after 5 s: it gives
+# up earlier, and tries again. So it does after a deadlock with a running process.
 LOCK_TIMEOUT = "2s"
 IN_THE_WAY = {"55P03", "40P01"}
 ATTEMPTS = 10
@@ -31,7 +31,7 @@ CONNECT_SECONDS = 10
 
 
 def main() -> None:
-    """Run with the connection of whoever called (tests), or with one of our own."""
+    """Run with the caller's connection (tests), or with one of our own."""
     connection = context.config.attributes.get("connection")
     if connection is not None:
         run(connection)
@@ -40,7 +40,7 @@ def main() -> None:
 
 
 async def connect_and_run(url: str) -> None:
-    """Open a connection for the migrations alone; anew if a running process was in the way."""
+    """Open a connection for the migrations alone. Try again if a running process was in the way."""
     options = {"async_creator_fn": Hosts().connect, "timeout": CONNECT_SECONDS}
     engine = create_async_engine(url, poolclass=NullPool, connect_args=options)
     try:
@@ -58,13 +58,13 @@ async def connect_and_run(url: str) -> None:
 
 
 async def connect_and_run_once(engine: AsyncEngine) -> None:
-    """One attempt. It changes nothing if it fails."""
+    """Try once. A failed attempt changes nothing."""
     async with aclosing(await connected(engine)) as connection:
         await connection.run_sync(run)
 
 
 async def connected(engine: AsyncEngine) -> AsyncConnection:
-    """Raise Unavailable, with the reason, where there is no connection to be had."""
+    """Connect. Raises Unavailable with the reason if that fails."""
     try:
         return await engine.connect()
     except FAILURES as error:
@@ -72,7 +72,7 @@ async def connected(engine: AsyncEngine) -> AsyncConnection:
 
 
 def run(connection: Connection) -> None:
-    """Run what alembic was asked for. Several processes may start at once; the lock queues them."""
+    """Run alembic's command. Several processes may start together; the lock queues them."""
     options: dict[str, Any] = {"target_metadata": metadata, "include_object": is_ours}
     context.configure(connection=connection, compare_type=True, compare_server_default=True, **options)
     with context.begin_transaction():

@@ -27,12 +27,12 @@ SCENARIOS: dict[str, Run] = {
     "drops": dropping.drops,
     "drain": draining.drain,
     "slow": slow.slow,
-    "baseline-again": http_publish.baseline,  # how steady the machine was meanwhile
+    "baseline-again": http_publish.baseline,  # shows how steady the machine was
 }
 
 
 def main() -> int:
-    """Measure what was asked for. 1 if an answer was wrong; numbers decide nothing."""
+    """Run the chosen measurements. Return 1 if an answer was wrong; the numbers do not matter."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of: {', '.join(SCENARIOS)} (all)")
     parser.add_argument("--seconds", type=float, help="how long each load lasts (10, quick: 4)")

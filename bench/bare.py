@@ -1,4 +1,4 @@
-"""What a request costs before any work is done: a Litestar application that takes JSON and says 202."""
+"""The cost of a request that does no work: a Litestar application that accepts JSON and answers 202."""
 
 from litestar import Litestar, get, post
 from litestar.params import JSONBody
@@ -6,7 +6,7 @@ from msgspec import Struct
 
 
 class Body(Struct):
-    """The fields that a publish has."""
+    """The fields of a publish."""
 
     user_id: str
     event: str
@@ -21,7 +21,7 @@ async def accept(data: JSONBody[Body]) -> dict[str, str]:
 
 @get("/ready")
 async def ready() -> None:
-    """Tell that it runs."""
+    """Answer that it runs."""
 
 
 app = Litestar([accept, ready], openapi_config=None, logging_config=None)

@@ -1,4 +1,4 @@
-"""Whether a client was told everything: each version of its feed once, in order, without a hole."""
+"""Whether a client received everything: each version of its feed once, in order, without gaps."""
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
@@ -7,23 +7,23 @@ from typing import Any, Self
 
 @dataclass
 class Told:
-    """What one client was told of its feed, from the version on after which it began.
+    """What one client received of its feed, after the version at which it began.
 
-    A client keeps the first of what it is told twice: that is allowed and only counted. Everything else that
-    is odd is wrong.
+    If something comes twice, the first is kept: that is allowed and only counted. Every other irregularity is
+    an error.
     """
 
     user: bytes
     start: int = 0
     ids: dict[int, bytes] = field(default_factory=dict)
-    """Of the notifications, by version."""
+    """The ids of the notifications, by version."""
     repeated: int = 0
     disordered: int = 0
-    """Versions that came only after a higher one."""
+    """Versions that came after a higher one."""
     contradicted: int = 0
     """Versions that came again as another notification."""
     foreign: int = 0
-    """Notifications of somebody else."""
+    """Notifications of another user."""
 
     def __post_init__(self) -> None:
         self.highest = self.start
@@ -45,7 +45,7 @@ class Told:
                 self.contradicted += 1
 
     def judged(self, end: int) -> "Judgement":
-        """Hold it against the version at which the feed has ended."""
+        """Compare it with the feed's final version."""
         wanted = end - self.start
         delivered = sum(self.start < version <= end for version in self.ids)
         return Judgement(
@@ -63,7 +63,7 @@ class Told:
 
 @dataclass(frozen=True, kw_only=True)
 class Judgement:
-    """How much came to how many clients, and what was wrong with it."""
+    """How much how many clients received, and what was wrong with it."""
 
     clients: int = 0
     expected: int = 0
@@ -83,17 +83,17 @@ class Judgement:
 
     @property
     def errors(self) -> int:
-        """What must not be; a repetition may."""
+        """The number of errors; repetitions are none."""
         return self.lost + self.invented + self.disordered + self.contradicted + self.foreign
 
     @property
     def percent(self) -> float:
-        """What was delivered of what should have been."""
+        """The share of the expected notifications that was delivered."""
         return 100 * self.delivered / self.expected if self.expected else 100.0
 
     @property
     def note(self) -> str:
-        """In words, for a person."""
+        """As text for people."""
         wrong = {
             name: count
             for name in ("lost", "invented", "disordered", "contradicted", "foreign")
@@ -103,12 +103,12 @@ class Judgement:
         return ", ".join([f"{self.delivered:,} of {self.expected:,}", f"{self.repeated:,} twice", *words])
 
     def details(self) -> dict[str, Any]:
-        """For a machine."""
+        """As data for programs."""
         return asdict(self)
 
 
 def busiest_share(times: Iterable[float], width: float = 1.0) -> float:
-    """The largest share of the events that fell within any stretch of `width` seconds, wherever it begins."""
+    """The largest share of the events within any stretch of `width` seconds."""
     ordered = sorted(times)
     first, most = 0, 0
     for last, time in enumerate(ordered):

@@ -1,11 +1,11 @@
-"""One HTTP connection. An answer is read as far as needed: its status and its length."""
+"""One HTTP connection. Of an answer only the status and the length are parsed."""
 
 import asyncio
 from typing import Any, Protocol
 
 
 class Load(Protocol):
-    """Where requests come from and answers go to."""
+    """Provides requests and receives answers."""
 
     def next(self) -> tuple[float, bytes] | None: ...
 
@@ -29,7 +29,7 @@ class Connection(asyncio.Protocol):
         self._transport = transport
 
     def proceed(self) -> None:
-        """Send the next request, or rest."""
+        """Send the next request, or wait."""
         found = self._load.next()
         if found is None:
             self._load.rest(self)
@@ -49,7 +49,7 @@ class Connection(asyncio.Protocol):
             self.proceed()
 
     def close(self) -> None:
-        """End it; that is no loss."""
+        """Close it; this does not count as lost."""
         self._closing = True
         self._transport.close()
 

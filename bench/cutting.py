@@ -1,4 +1,4 @@
-"""The way to the API, cut again and again for everybody who takes it."""
+"""Cuts all connections to the API, repeatedly."""
 
 import asyncio
 import itertools
@@ -18,8 +18,8 @@ _WAYS = 2
 class Cutter:
     """Proxies in front of a port, each for a part of the clients.
 
-    In every other round all connections are broken at once, in the others those of one proxy and then those
-    of the next; new ones are refused for two seconds. The end falls into the last cut.
+    In every other round all connections are broken together, in the others those of one proxy and then those
+    of the next; new ones are refused for two seconds. The time ends in the last cut.
     """
 
     def __init__(self, port: int) -> None:
@@ -28,15 +28,15 @@ class Cutter:
         self.cuts = 0
 
     async def open(self) -> list[int]:
-        """Let through. Returns the ports."""
+        """Start the proxies. Return their ports."""
         return [(await proxy.__aenter__()).port for proxy in self._proxies]
 
     async def begin(self, seconds: float) -> None:
-        """Cut from now on, for so long."""
+        """Start cutting, for this many seconds."""
         self._cutting = asyncio.create_task(self._cut_for(seconds))
 
     async def finish(self) -> tuple[int, float]:
-        """Wait for the last cut. Returns how many there were, and when it ended (time.perf_counter)."""
+        """Wait for the last cut. Return the number of cuts, and when the last ended (time.perf_counter)."""
         if self._cutting is not None:
             await self._cutting
         return self.cuts, time.perf_counter()

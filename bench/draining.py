@@ -1,4 +1,4 @@
-"""Scenario: one of two nodes is asked to end while thousands of clients are on them."""
+"""Scenario: one of two nodes is told to stop while thousands of clients are connected."""
 
 import os
 import random
@@ -26,7 +26,9 @@ _SOCKETS = 5_000
 _RATE, _PROBES = 100, 100
 _LONGEST_SECONDS = 60.0
 _CALM_SECONDS = 15.0
-"""Before the drain, that it is compared with. What starts together is left out before that."""
+"""Seconds before the drain that it is compared with. The time before them, in which all start, is left
+out.
+"""
 _PATIENCE_SECONDS = 60
 _CLEAN = (0, -signal.SIGTERM, 128 + signal.SIGTERM)
 _BACK_SECONDS, _SHARE, _SLOWER = 30, 10, 2
@@ -35,18 +37,18 @@ _LOOK_SECONDS = 0.1
 
 @dataclass(frozen=True)
 class Ending:
-    """How a node went. Times are time.perf_counter."""
+    """How a node stopped. Times are time.perf_counter."""
 
     asked: float
     unready: float | None
-    """When it said first that it is not ready, or answered no more."""
+    """When it first reported that it is not ready, or stopped answering."""
     gone: float | None
     code: int | None
 
 
 @dataclass(frozen=True)
 class Drained:
-    """What was seen while a node was drained."""
+    """Measurements during the drain of a node."""
 
     ports: Sequence[int]
     """The node that was drained, and the one that stayed."""
@@ -57,16 +59,16 @@ class Drained:
 
     @property
     def reconnects(self) -> list[float]:
-        """Seconds after the node was asked to end."""
+        """Seconds after the node was told to stop."""
         return [when - self.ending.asked for when in self.clients.account.reconnects]
 
     @property
     def back(self) -> float:
-        """When the last client was welcomed again, in seconds after the node was asked to end."""
+        """When the last client was welcomed again, in seconds after the node was told to stop."""
         return max((when - self.ending.asked for when in self.clients.account.returns), default=0.0)
 
     def asking(self, start: float, end: float) -> list[float]:
-        """How long the probes took that were due between two times, in seconds after the same moment."""
+        """The durations of the probes that were due between two times, in seconds after the same moment."""
         due = zip(self.probes.times, self.probes.latencies, strict=True)
         return [took for when, took in due if start <= when - self.ending.asked < end]
 
@@ -114,7 +116,7 @@ def _drained(
 
 
 def _end(node: Service) -> Ending:
-    """Ask it to end and see what it does; killing it is left to whoever started it."""
+    """Tell it to stop and watch it; its starter kills it if needed."""
     asked = time.perf_counter()
     os.kill(node.pid, signal.SIGTERM)
     unready = gone = None

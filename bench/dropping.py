@@ -1,4 +1,4 @@
-"""Scenario: clients whose connections are cut again and again, and clients that were away for long."""
+"""Scenario: clients whose connections are cut repeatedly, and clients that were away for long."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -68,7 +68,7 @@ def _cut_off(
 
 
 def _away(context: Context, port: int) -> Row:
-    """Clients that hold the cursor from before everything come back at once."""
+    """Clients with a cursor from before everything reconnect together."""
     each = 450 if context.quick else 1_000
     users = {user.id: user for user in context.users("away", _AWAY)}
     store(context.stack, "away", each)

@@ -22,7 +22,7 @@ from entrypoints.settings import Settings
 _AHEAD = 20_000
 _PATIENCE_SECONDS = 5
 _AHEAD_EACH = 100
-"""Frames that a socket may be behind; it is closed with 256 in its queue."""
+"""How many frames a socket may be behind; with 256 in its queue it is closed."""
 _TOGETHER = 500
 _MOST_DELIVERIES = 2_000_000
 _API, _PLAIN = ("bellwire", "api"), ("bench.plain",)
@@ -38,7 +38,7 @@ _SHOWN = (
 
 
 def fanout(context: Context) -> Iterator[Row]:
-    """Prepared frames go through Redis as fast as one API process puts them on 1 to 5,000 sockets."""
+    """Prepared frames pass through Redis as fast as one API process writes them to 1 to 5,000 sockets."""
     stack = context.stack
     stack.topic("fanout")
     frames = 50_000 if context.quick else 200_000
@@ -66,7 +66,7 @@ def fanout(context: Context) -> Iterator[Row]:
 
 
 async def _prepare(sockets: Sockets, prefix: str, feeds: list[Feed], rounds: int) -> None:
-    """Encode what will be published, as the announcer does."""
+    """Encode the frames, as the announcer does."""
     new_id, now, sockets.prepared = NotificationIds(), datetime.now(UTC), []
     for version in range(1, rounds + 1):
         channels: dict[str, list[tuple[object, ...]]] = {}
@@ -80,8 +80,8 @@ async def _prepare(sockets: Sockets, prefix: str, feeds: list[Feed], rounds: int
 
 
 async def _storm(sockets: Sockets, settings: Settings, seconds: float) -> tuple[int, float, int, float]:
-    """Publish, never further ahead than sockets may fall behind. Frames, seconds, frames lost, and the
-    processor time of the clients.
+    """Publish, never further ahead than sockets may be behind. Return frames, seconds, lost frames, and the
+    clients' processor time.
     """
     redis = Redis.from_url(settings.redis_url)
     count = len(sockets.clients)

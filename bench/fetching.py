@@ -1,4 +1,4 @@
-"""Scenario: users who look at their unread notifications, with few and with many stored."""
+"""Scenario: users who fetch their unread notifications, with few and with many stored."""
 
 from collections.abc import Iterator
 
@@ -32,7 +32,7 @@ def fetch(context: Context) -> Iterator[Row]:
         yield under_load(f"fetch 20 of all, from PostgreSQL, {few}", api, job("?status=all"))
         store(stack, "fetch", more, read=True)
         stack.sql("ANALYZE notifications")
-    # What was stored behind the service's back is not in its index: both start anew.
+    # Rows stored without the service are not in its index: restart both.
     if stack.servers.redis is not None:
         stack.servers.redis.stop()
         stack.servers.redis.start()

@@ -1,4 +1,4 @@
-"""A client that keeps its place: it reconnects with its cursor, as docs/live-stream.md says."""
+"""A client that resumes: it reconnects with its cursor, as docs/live-stream.md says."""
 
 import asyncio
 import json
@@ -16,13 +16,13 @@ _ITEM = re.compile(rb'\{"id":"([0-9a-f-]{36})","user_id":"([^"]*)","version":(\d
 _SENT = re.compile(rb'"sent":(\d{19})')
 _CURSOR = re.compile(rb'"cursor":"([0-9a-z]+)\.(\d+)"')
 _SHORTEST, _LONGEST = 0.25, 1.0
-"""The pauses are shorter than real clients', so that a minute shows many cuts."""
+"""The pauses are shorter than real clients' are, so that a minute has many cuts."""
 _OPEN_SECONDS = 10.0
 _TINY_BUFFER, _TINY_SEGMENT = 4096, 536
 
 
 class Journal(Protocol):
-    """Who keeps account of the connections of many clients."""
+    """Keeps account of the connections of many clients."""
 
     def connecting(self, follower: "Follower") -> None:
         """A client opens a connection."""
@@ -31,28 +31,30 @@ class Journal(Protocol):
         """It was welcomed."""
 
     def ended(self, follower: "Follower", how: str, *, welcomed: bool) -> None:
-        """Its connection has ended, or did not come about."""
+        """Its connection has ended, or could not be opened."""
 
 
 class Follower:
-    """One client of a user: which node it goes to, where it is in the feed, and what it was told."""
+    """One client of a user: its node, its position in the feed, and what it received."""
 
     def __init__(self, journal: Journal, user: User, ports: tuple[int, ...], cursor: str = "") -> None:
         self.user = user
         self.cursor = cursor
         self.told = Told(user.id.encode(), int(cursor.partition(".")[2] or 0))
         self.slow = False
-        """Whether it asks the kernel for as little room as there is. Counts from the next connection on."""
+        """Whether it asks the kernel for the smallest buffer, from the next connection on."""
         self.here = asyncio.Event()
         """Set while it is welcomed."""
         self.connections = 0
         self.resets = 0
         self.refused = False
-        """Whether it was told not to come again."""
+        """Whether it was told not to reconnect."""
         self.told_at = 0.0
-        """When something new came last; time.perf_counter, which is the same in all processes."""
+        """When it last received something new; time.perf_counter, which all processes share."""
         self.ages: list[float] = []
-        """Seconds from when a notification was due to be published until it came, of those that say so."""
+        """Seconds from when a notification was due to be published until it arrived, for those that carry the
+        time.
+        """
         self._journal = journal
         self._ports = ports
         self._tries = 0
@@ -60,11 +62,13 @@ class Follower:
 
     @property
     def port(self) -> int:
-        """The node it is at, or goes to next: the other one after every end, as a load balancer would."""
+        """The node it is connected to, or connects to next: the other one after each end, as with a load
+        balancer.
+        """
         return self._ports[0]
 
     async def follow(self) -> None:
-        """Stay connected until told not to come again."""
+        """Stay connected until told not to reconnect."""
         while not self.refused:
             bye = await self._connect_once()
             self._ports = (*self._ports[1:], self._ports[0])
@@ -72,11 +76,11 @@ class Follower:
             await asyncio.sleep(self._pause((bye.get("retry_ms") or 0) / 1000))
 
     def stop_reading(self) -> None:
-        """Leave what comes to the kernel."""
+        """Leave incoming bytes to the kernel."""
         self._transport.pause_reading()
 
     def read_again(self) -> None:
-        """Go on reading; the connection may have ended meanwhile."""
+        """Continue reading; the connection may have ended meanwhile."""
         if not self._transport.is_closing():
             self._transport.resume_reading()
 
@@ -103,10 +107,10 @@ class Follower:
         self._keep_cursor(payload)
 
     def lost(self) -> None:
-        """Nothing to do: whoever waits for the end is told."""
+        """Do nothing: the future that `_connect_once` awaits is set."""
 
     async def _connect_once(self) -> dict[str, Any]:
-        """Be connected once. Returns the `bye`, empty if there was none."""
+        """Make one connection and wait for its end. Return the `bye`, empty if there was none."""
         self._journal.connecting(self)
         made = WebSocket(self, self.user, self.cursor)
         before = self.connections
@@ -140,20 +144,20 @@ class Follower:
         return (await loop.create_connection(lambda: made, sock=opened))[0]
 
     def _keep_cursor(self, payload: bytes) -> None:
-        """Keep the newest: what comes again takes nobody back."""
+        """Keep the newest cursor: a repeated frame must not move it back."""
         for epoch, version in _CURSOR.findall(payload)[-1:]:
             if not self.cursor or int(version) >= int(self.cursor.partition(".")[2]):
                 self.cursor = f"{epoch.decode()}.{version.decode()}"
 
     def _pause(self, at_least: float) -> float:
-        """What the service asked for, and a part drawn from a growing pause: full jitter."""
+        """The pause that the service asked for, plus full jitter over a growing length."""
         ceiling = min(_LONGEST, _SHORTEST * 2**self._tries)
         self._tries += 1
         return at_least + random.uniform(0, ceiling)
 
 
 def _how(made: WebSocket, welcomed: bool) -> str:
-    """How a connection has ended, in a word."""
+    """How a connection ended, in a word."""
     if made.code is not None:
         return str(made.code)
     if welcomed:

@@ -1,4 +1,4 @@
-"""Followers by the thousand, in a process of their own, and an account of their connections."""
+"""Thousands of followers in a process of their own, with an account of their connections."""
 
 import asyncio
 import time
@@ -20,34 +20,34 @@ _STEP_SECONDS, _SAMPLE_SECONDS = 0.02, 0.25
 
 @dataclass
 class Account:
-    """What became of the connections. Times are time.perf_counter, which all processes share."""
+    """The history of the connections. Times are time.perf_counter, which all processes share."""
 
     reconnects: list[float] = field(default_factory=list)
-    """When a client came back that had been there; also in vain."""
+    """When clients tried to reconnect, also in vain."""
     returns: list[float] = field(default_factory=list)
-    """When it was welcomed again."""
+    """When they were welcomed again."""
     ends: Counter[str] = field(default_factory=Counter)
-    """How connections ended that had been welcomed: the close code, or `cut`."""
+    """How connections that had been welcomed ended: the close code, or `cut`."""
     failures: Counter[str] = field(default_factory=Counter)
-    """How those ended that were not."""
+    """How the other connections ended."""
     open: Counter[int] = field(default_factory=Counter)
-    """How many are welcomed now, by port."""
+    """How many are connected now, by port."""
     samples: list[tuple[float, dict[int, int]]] = field(default_factory=list)
-    """The same, over the time."""
+    """The same, over time."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What all clients were told in the end."""
+    """What all clients received in the end."""
 
     judgement: Judgement
     account: Account
     completed_at: float
-    """When the last of them had got what was new last."""
+    """When the last of them received its last new notification."""
     incomplete: Sequence[str]
-    """Some of the users who have not got everything."""
+    """Some of the users who have not received everything."""
     ages: Sequence[float]
-    """Seconds from publishing to the client, of all that was new to one."""
+    """Seconds from publishing to the client, for all new notifications."""
     resets: int
     refused: int
     away: int
@@ -77,17 +77,17 @@ class Followers:
                 await asyncio.gather(*(follower.here.wait() for follower in fresh))
 
     async def start_from(self, cursors: Sequence[tuple[User, str]]) -> None:
-        """Have users come back with these cursors, all at once."""
+        """Have users reconnect with these cursors, all together."""
         for user, cursor in cursors:
             self._add(user, cursor)
 
     async def sample(self) -> None:
-        """From now on note how many are where."""
+        """From now on record how many are connected where."""
         self._tasks.append(asyncio.create_task(self._sample()))
 
     async def complete(self, ends: Mapping[str, int], seconds: float) -> Outcome:
-        """Wait until everybody has everything up to the version at which the feed has ended (0 if it is not
-        named), and is connected; or until the time is over.
+        """Wait until everyone has everything up to the final version of the feed (0 if it is not named) and
+        is connected, or until the time is over.
         """
         deadline = time.monotonic() + seconds
         late = self._late(ends)
@@ -96,7 +96,7 @@ class Followers:
             late = self._late(ends)
         for task in self._tasks:
             if task.done():
-                task.result()  # a mistake of ours is told
+                task.result()  # raises our own mistakes
         return Outcome(
             judgement=sum((each.told.judged(self._end(each, ends)) for each in self.all), Judgement()),
             account=self.account,
@@ -109,35 +109,35 @@ class Followers:
         )
 
     async def stop(self) -> None:
-        """Have all of them go."""
+        """Disconnect all of them."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def stop_reading(self) -> None:
-        """Have all of them read nothing from now on."""
+        """Have all of them stop reading."""
         for follower in self.all:
             follower.slow = False  # the next connection is an ordinary one
             follower.stop_reading()
 
     async def read_again(self) -> None:
-        """Have them read on."""
+        """Have them continue reading."""
         for follower in self.all:
             follower.read_again()
 
     def connecting(self, follower: Follower) -> None:
-        """Note one that comes back."""
+        """Note a client that reconnects."""
         if follower.connections:
             self.account.reconnects.append(time.perf_counter())
 
     def connected(self, follower: Follower) -> None:
-        """Note one that is there."""
+        """Note a client that is connected."""
         self.account.open[follower.port] += 1
         if follower.connections > 1:
             self.account.returns.append(time.perf_counter())
 
     def ended(self, follower: Follower, how: str, *, welcomed: bool) -> None:
-        """Note one that has gone."""
+        """Note a client whose connection ended."""
         (self.account.ends if welcomed else self.account.failures)[how] += 1
         self.account.open[follower.port] -= welcomed
 

@@ -1,4 +1,6 @@
-"""Sending: one process, plain asyncio protocols on uvloop, no HTTP library that would be the bottleneck."""
+"""Sends load from one process with plain asyncio protocols on uvloop: an HTTP library would be the
+bottleneck.
+"""
 
 import asyncio
 import contextlib
@@ -56,7 +58,7 @@ class _Load:
         return self.outcome
 
     async def _paced(self, start: float) -> None:
-        """Send on time, whether or not the answers keep up: what waits for a connection is late."""
+        """Send on time, whether or not the answers keep up: a request that waits for a connection is late."""
         for nth in range(int(self.job.rate * (self.job.warmup + self.job.seconds))):
             due = start + nth / self.job.rate
             if (early := due - time.perf_counter()) > 0:
@@ -68,7 +70,7 @@ class _Load:
         self._last_sent = True
 
     def next(self) -> tuple[float, bytes] | None:
-        """What to send now, and since when it should have been sent."""
+        """Return the next request, and the time at which it was due."""
         if self.job.rate:
             found = self._due.popleft() if self._due else None
         else:
@@ -79,7 +81,7 @@ class _Load:
         return found
 
     def answered(self, since: float, status: bytes, answer: bytes) -> None:
-        """Judge an answer."""
+        """Check an answer."""
         now = time.perf_counter()
         self.outcome.answered += 1
         if int(status) != self.job.expect or self.job.refuse in answer:
@@ -89,12 +91,12 @@ class _Load:
             self.outcome.times.append(since)
 
     def rest(self, connection: Connection) -> None:
-        """Take back a connection that has nothing to send."""
+        """Keep a connection that has nothing to send."""
         self._idle.append(connection)
         self._settle()
 
     def lost(self, error: Exception | None) -> None:
-        """Count a connection that the server ended."""
+        """Count a connection that the server closed."""
         self.outcome.fail(f"connection lost: {error}")
 
     def _settle(self) -> None:

@@ -1,4 +1,4 @@
-"""An object in a process of its own, so that what it does costs the measuring process nothing."""
+"""An object in a process of its own, so that its work costs the measuring process nothing."""
 
 import asyncio
 import multiprocessing
@@ -14,16 +14,17 @@ _CALL_SECONDS = 120
 
 @contextmanager
 def hosted(kind: Callable[..., Any], *arguments: Any) -> Iterator[Callable[..., Any]]:
-    """Make it in a new process; call it with a coroutine function, which gets it as its first argument.
+    """Make the object in a new process. Call the result with a coroutine function, which gets it as first
+    argument.
 
-    What it started goes on between the calls. A call raises what the function raised, as RuntimeError, or
+    Tasks that it started continue between the calls. A call raises the function's error as RuntimeError, or
     TimeoutError.
     """
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=_serve, args=(theirs, kind, arguments), daemon=True)
     process.start()
-    theirs.close()  # so that its end is noticed
+    theirs.close()  # so that we notice when it ends
 
     def call(work: Any, *arguments: Any, seconds: float = _CALL_SECONDS) -> Any:
         ours.send((work, arguments))
@@ -50,6 +51,6 @@ async def _obey(pipe: Connection, made: Any) -> None:
         work, arguments = await asyncio.to_thread(pipe.recv)
         try:
             outcome = await work(made, *arguments)
-        except Exception as error:  # noqa: BLE001 - it is raised on the other side
+        except Exception as error:  # noqa: BLE001 - raised again on the other side
             outcome = RuntimeError(repr(error))
         pipe.send(outcome)

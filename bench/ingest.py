@@ -1,4 +1,4 @@
-"""Scenario: from Kafka into feeds, index and live channel, by one consumer."""
+"""Scenario: from Kafka into feeds, index and streams, by one consumer."""
 
 import asyncio
 import re
@@ -25,7 +25,7 @@ _TOTAL = "SELECT sum(version)::bigint FROM feeds WHERE user_id LIKE 'ingest-%'"
 
 
 def ingest(context: Context) -> Iterator[Row]:
-    """One consumer works off a backlog for 1,000 users whose unread are in the index."""
+    """One consumer processes a backlog for 1,000 users whose unread notifications are in the index."""
     count = 20_000 if context.quick else 60_000
     stack = context.stack
     ids = [user.id for user in context.users("ingest", _USERS)]
@@ -68,9 +68,9 @@ async def _preload(container: Any, ids: list[str], count: int) -> None:
 
 
 async def _until_stored(url: str, count: int, consumer: Service) -> tuple[int, float, int]:
-    """How many were stored after the first sight of any, in how long, and how many were announced.
+    """How many were stored after the first was seen, in how many seconds, and how many were announced.
 
-    The consumer's own start is left out; announcing the last of them is not.
+    The consumer's start is not included, nor is announcing the last of them.
     """
     connection = await asyncpg.connect(url)
     deadline = time.monotonic() + _PATIENCE_SECONDS

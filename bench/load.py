@@ -1,4 +1,4 @@
-"""Load: HTTP/1.1 over kept connections, requests prepared as bytes, sent by a process of its own."""
+"""Load: HTTP/1.1 over persistent connections, with requests prepared as bytes, from a process of its own."""
 
 import multiprocessing
 from collections.abc import Callable, Sequence
@@ -9,29 +9,29 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 STAMP = b"1000000000000000000"
-"""In a request that is sent at a rate: becomes the time at which it was due, in nanoseconds."""
+"""A placeholder in a request sent at a rate: replaced by the time at which it was due, in nanoseconds."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """As many requests as get through (`rate` 0), or this many a second whatever the answers do."""
+    """As many requests as possible (`rate` 0), or this many a second regardless of the answers."""
 
     port: int
     requests: Sequence[bytes]
     seconds: float
     expect: int = 200
     refuse: bytes = b"\0"
-    """What must not be in an answer."""
+    """Bytes that an answer must not contain."""
     connections: int = 64
     warmup: float = 1.0
     rate: int = 0
     once: bool = False
-    """Stop when every request was sent once."""
+    """Stop when each request was sent once."""
 
 
 @dataclass
 class Outcome:
-    """What came back. Latencies are in seconds, of answers after the warm-up."""
+    """The results. Latencies are in seconds, of answers after the warm-up."""
 
     sent: int = 0
     answered: int = 0

@@ -12,7 +12,7 @@ _AT_MOST_A_SECOND = 6_000
 
 
 def read(context: Context) -> Iterator[Row]:
-    """PATCH one notification read; every request names another one, 200 users in turn."""
+    """PATCH one notification as read, a different one in each request, 200 users in turn."""
     users = context.users("read", _USERS)
     tokens = dict(users)
     context.stack.topic("read")

@@ -1,4 +1,4 @@
-"""A line of the outcome, and how the scenarios come by it."""
+"""A row of the results, and how scenarios make one."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from bench.service import Service
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """What was measured, once."""
+    """One measurement."""
 
     what: str
     value: float
@@ -19,19 +19,19 @@ class Row:
     p99: float | None = None
     """Seconds."""
     cpu: float | None = None
-    """Processor seconds of the process under measurement, for each unit of work."""
+    """Processor seconds of the measured process, for each unit of work."""
     errors: int = 0
     comparable: bool = False
-    """Whether the value can be set against the bare Litestar application's."""
+    """Whether the value can be compared with the bare Litestar application's."""
     note: str = ""
     details: Mapping[str, Any] = field(default_factory=dict)
-    """More figures, for whoever reads the file."""
+    """More figures, for readers of the file."""
 
 
 def timed(
     what: str, latencies: Sequence[float], value: float, unit: str, *, errors: int = 0, note: str = ""
 ) -> Row:
-    """A row of latencies."""
+    """Make a row of latencies."""
     return Row(
         what=what,
         value=value,

@@ -1,4 +1,4 @@
-"""`python -m bench.plain`: the API on a WebSocket of uvicorn: streams are written to as ASGI has it."""
+"""`python -m bench.plain`: the API with uvicorn's WebSocket, where streams are sent as ASGI events."""
 
 import uvicorn
 

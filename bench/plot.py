@@ -1,4 +1,4 @@
-"""A picture of a drain: who came back when, who was where, and what the other node's users noticed."""
+"""A plot of a drain: when clients reconnected, where they were, and what the other node's users noticed."""
 
 from collections import defaultdict
 from pathlib import Path
@@ -15,7 +15,7 @@ _BEFORE, _AFTER = 8, 12
 
 
 def draw(seen: Drained, file: Path) -> None:
-    """Write an SVG; the same figures make the same bytes."""
+    """Write an SVG; the same figures give the same bytes."""
     with mpl.rc_context({"svg.hashsalt": "bellwire", "svg.fonttype": "none", "font.size": 8}):
         figure = Figure(figsize=(9, 6), layout="constrained")
         reconnects, sockets, asking = figure.subplots(3, 1, sharex=True)

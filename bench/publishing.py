@@ -1,4 +1,4 @@
-"""Notifications for users in turn, and how many of them each has got."""
+"""Publishes for users in turn, and the versions that result."""
 
 import json
 from collections import Counter
@@ -12,7 +12,7 @@ _MESSAGE_LONGEST = 4_000
 
 
 def publishing(users: Sequence[User], api_key: str, *, size: int = 0) -> list[bytes]:
-    """A request for each, which says when it was sent. With a size it is so many bytes long, or more."""
+    """One request per user, which carries its due time. With `size`, it has at least that many bytes."""
     return [
         request("POST", "/v1/notifications", f"X-API-Key: {api_key}", body=_body(user, size))
         for user in users
@@ -20,7 +20,7 @@ def publishing(users: Sequence[User], api_key: str, *, size: int = 0) -> list[by
 
 
 def versions(users: Sequence[User], sent: int) -> Counter[str]:
-    """The version that each user's feed has when so many requests were sent, in turn, each once."""
+    """The version of each user's feed after this many requests, in turn, each sent once."""
     return Counter(user.id for user in islice(cycle(users), sent))
 
 

@@ -1,4 +1,4 @@
-"""The outcome: a file, and a table in Markdown."""
+"""The results: a file, and a table in Markdown."""
 
 import json
 import os
@@ -23,7 +23,7 @@ _PACKAGES = (
 
 
 def facts(stack: Stack, *, seconds: float, quick: bool) -> dict[str, Any]:
-    """What the numbers depend on."""
+    """The facts on which the numbers depend."""
     commit = subprocess.run(
         ["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False
     )
@@ -52,7 +52,7 @@ def save(about: dict[str, Any], rows: list[dict[str, Any]]) -> None:
 
 
 def table(saved: str) -> str:
-    """The saved outcome as Markdown."""
+    """The saved results as Markdown."""
     outcome = json.loads(saved)
     about, rows = outcome["about"], outcome["rows"]
     bares = [row["value"] for row in rows if row["what"].startswith("bare ")]

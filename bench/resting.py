@@ -1,4 +1,4 @@
-"""Scenario: what a socket costs that nothing is sent to."""
+"""Scenario: the cost of a quiet socket."""
 
 import time
 from collections.abc import Iterator
@@ -11,13 +11,13 @@ _WARM = 100
 
 
 def idle(context: Context) -> Iterator[Row]:
-    """Memory and processor time of the API for every open, authenticated, silent socket."""
+    """Memory and processor time of the API for each open, authenticated, silent socket."""
     count = 1_000 if context.quick else 5_000
     seconds = max(context.seconds, 10) if context.quick else 60  # a ping each is due after 25
     users = context.users("idle", _WARM + count)
     context.stack.topic("idle")
     with context.stack.service("api", "idle") as api, clients(api.port) as watchers:
-        watchers(Sockets.open, users[:_WARM])  # what the first ones allocate, all others share
+        watchers(Sockets.open, users[:_WARM])  # later ones share what the first ones allocate
         time.sleep(1)
         without, began = api.rss(), time.monotonic()
         watchers(Sockets.open, users[_WARM:])

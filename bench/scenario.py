@@ -1,4 +1,4 @@
-"""What a scenario is given."""
+"""The context of a scenario."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ Run = Callable[["Context"], Iterator[Row]]
 
 @dataclass
 class Context:
-    """Where to measure and for how long."""
+    """Where and how long to measure."""
 
     stack: Stack
     seconds: float
@@ -25,5 +25,5 @@ class Context:
         return self.stack.api_key()
 
     def users(self, prefix: str, count: int) -> list[User]:
-        """Users of a scenario's own."""
+        """Make users for one scenario."""
         return self.stack.users(prefix, count)

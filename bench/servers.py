@@ -1,4 +1,6 @@
-"""What is measured: real servers, an API and a consumer, in a temporary folder. All of it ends with us."""
+"""The measured system: real servers, an API and a consumer, in a temporary folder, all of it removed at the
+end.
+"""
 
 import asyncio
 import contextlib
@@ -26,12 +28,12 @@ SECRET = "only-for-the-length-of-a-benchmark"
 
 
 class Container(ApiContainer, WithTopics):
-    """The API's parts, and the topics it expects to be there."""
+    """The API's container, and the topics that it expects."""
 
 
 @dataclass(frozen=True)
 class Stack:
-    """The servers, and how to start our own processes on them. Each scenario has a topic of its own."""
+    """The servers, and how to start our own processes on them. Each scenario has its own topic."""
 
     folder: Path
     servers: EmbeddedServers
@@ -50,8 +52,8 @@ class Stack:
     def service(
         self, name: str, scenario: str, *, nth: int = 1, words: Sequence[str] | None = None
     ) -> Iterator[Service]:
-        """Run `bellwire api` or `bellwire consumer`, or what the words say instead; give another one of the
-        same another number.
+        """Run `bellwire api`, `bellwire consumer` or the given command. A second process of the same kind
+        needs another number.
         """
         port = free_port()
         env = (
@@ -71,7 +73,7 @@ class Stack:
             yield service
 
     def in_container(self, scenario: str, work: Any, *arguments: Any) -> Any:
-        """Do something in this process with the application's own parts."""
+        """Run a function in this process with the application's container."""
 
         async def working() -> Any:
             container = build(Container, self.settings(scenario))
@@ -106,7 +108,7 @@ class Stack:
         return [User(user, tokens.mint(UserId(user), now)[0]) for user in ids]
 
     def sql(self, *statements: str) -> list[Any]:
-        """Run statements; the rows of the last."""
+        """Run statements. Return the rows of the last."""
 
         async def run() -> list[Any]:
             connection = await asyncpg.connect(self.servers.postgres_url.replace("+asyncpg", ""))
@@ -121,7 +123,7 @@ class Stack:
 
 @contextlib.contextmanager
 def stack(report: Callable[[str], None]) -> Iterator[Stack]:
-    """Boot the servers in a temporary folder, with tables in the database."""
+    """Start the servers in a temporary folder, with the tables migrated."""
     with contextlib.ExitStack() as open_ones:
         folder = Path(open_ones.enter_context(tempfile.TemporaryDirectory(prefix="bellwire-bench-")))
         made = Stack(folder, open_ones.enter_context(EmbeddedServers.start(folder, report=report)))

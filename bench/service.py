@@ -1,4 +1,4 @@
-"""A process under measurement."""
+"""A measured process."""
 
 import http.client
 import os
@@ -13,7 +13,7 @@ from workbench.embedded import LOOPBACK, Server, started
 
 
 class Service(Server):
-    """Something that answers HTTP, and what it costs."""
+    """A process that answers HTTP, and its cost."""
 
     def __init__(
         self, name: str, words: Sequence[str], port: int, *, ready: str = "/health/ready", **options: Any
@@ -26,7 +26,7 @@ class Service(Server):
         return self.get(self._ready)[0] == 200
 
     def get(self, path: str) -> tuple[int, str]:
-        """Ask it something; status 0 when it does not answer."""
+        """Send a GET; return the status and the body, status 0 if it does not answer."""
         connection = http.client.HTTPConnection(LOOPBACK, self.port, timeout=5)
         try:
             connection.request("GET", path)
@@ -48,11 +48,11 @@ class Service(Server):
 
 @contextmanager
 def running(service: Service) -> Iterator[Service]:
-    """Have it run; starting and stopping it is not worth a line."""
+    """Run it, without printing anything."""
     with started(service, lambda _line: None):
         yield service
 
 
 def clean_environment() -> dict[str, str]:
-    """The environment without a person's own settings."""
+    """The environment without Bellwire's variables of a person's shell."""
     return {name: value for name, value in os.environ.items() if not name.startswith("BELLWIRE_")}

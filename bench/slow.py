@@ -1,4 +1,4 @@
-"""Scenario: clients that stop reading, and what the others notice of it."""
+"""Scenario: clients that stop reading, and the effect on the others."""
 
 import re
 import time
@@ -18,7 +18,7 @@ from bench.user import User
 
 _QUICK, _STALLED = 900, 100
 _EACH = 10
-"""Sockets of a slow user: what is published once fills so many queues."""
+"""Sockets of a slow user: one publish is queued for each of them."""
 _RATE = 400
 _BYTES = 8_000
 _STALL_SECONDS = 20.0
@@ -50,7 +50,7 @@ def _stall(
     stalling: Callable[..., Any],
 ) -> Iterator[Row]:
     quick, stalled = users
-    # In turn one for a quick client and one for a slow user, so that both get the same number.
+    # Alternate between a quick client and a slow user, so that both get the same number.
     turn = [user for pair in zip(quick, cycle(stalled), strict=False) for user in pair]
     small, large = publishing(turn, context.api_key), publishing(turn, context.api_key, size=_BYTES)
     requests = [(small, large)[nth % 2][nth] for nth in range(len(turn))]

@@ -1,4 +1,4 @@
-"""WebSocket clients by the thousand, in a process of their own."""
+"""Thousands of WebSocket clients in a process of their own."""
 
 import asyncio
 import re
@@ -17,7 +17,7 @@ _COLLECT_SECONDS = 20
 
 
 class Sockets:
-    """The clients of this process, and what they got."""
+    """The clients of this process, and what they received."""
 
     def __init__(self, port: int) -> None:
         self.port = port
@@ -31,7 +31,7 @@ class Sockets:
         self.latencies: list[float] = []
 
     async def open(self, users: Sequence[User]) -> None:
-        """Connect, and wait until each was welcomed."""
+        """Connect, and wait until every client is welcomed."""
         for start in range(0, len(users), _AT_ONCE):
             fresh = [WebSocket(self, user) for user in users[start : start + _AT_ONCE]]
             loop = asyncio.get_running_loop()
@@ -42,10 +42,10 @@ class Sockets:
             self.clients += fresh
 
     def welcome(self, payload: bytes) -> None:
-        """Nothing to take from it: what comes is counted."""
+        """Do nothing: only later frames are counted."""
 
     def got(self, payload: bytes) -> None:
-        """Count a frame; in `timed` ones find out how old what it carries is."""
+        """Count a frame; in `timed` ones compute the age of its content."""
         self.frames += 1
         if self.frames == self._goal:
             self._reached.set()
@@ -58,7 +58,7 @@ class Sockets:
         self.closed += 1
 
     async def reach(self, frames: int, *, until: float) -> None:
-        """Wait until this many frames have come in all, or the time is over."""
+        """Wait until this many frames have arrived in total, or the time is over."""
         if self.frames >= frames or (left := until - time.monotonic()) <= 0:
             return
         self._goal = frames
@@ -68,7 +68,7 @@ class Sockets:
                 await self._reached.wait()
 
     async def collect(self, expected: int) -> list[float]:
-        """Wait until this many notifications have come, or for long enough; take their ages."""
+        """Wait, for a limited time, until this many notifications have arrived. Return their ages."""
         deadline = time.monotonic() + _COLLECT_SECONDS
         while len(self.latencies) < expected and time.monotonic() < deadline:
             await self.reach(self.frames + 1, until=deadline)

@@ -1,8 +1,8 @@
-"""Notifications put into feeds by SQL: faster than by publishing, and the feeds stay consistent."""
+"""Inserts notifications into feeds by SQL: faster than publishing, with consistent feeds."""
 
 from bench.servers import Stack
 
-# A UUIDv7 of now: 48 bits of time, then a counter, so that ids rise with the versions.
+# A UUIDv7 of now: 48 bits of time, then a counter, so that ids increase with the versions.
 _ID = """(
     lpad(to_hex((extract(epoch FROM clock_timestamp()) * 1000)::bigint), 12, '0') || '7000'
     || '8' || lpad(to_hex(n), 7, '0') || substr(md5(random()::text), 1, 8)
@@ -24,7 +24,7 @@ def store(stack: Stack, prefix: str, each: int, *, read: bool = False) -> None:
 
 
 def unread(stack: Stack, prefix: str) -> list[tuple[str, str]]:
-    """The unread of a scenario, as user and id; neighbours belong to different users."""
+    """The unread notifications of a scenario, as user and id; neighbours belong to different users."""
     query = f"""SELECT user_id, id::text FROM notifications
         WHERE user_id LIKE '{prefix}-%' AND read_at IS NULL ORDER BY version, user_id"""
     return [(row[0], row[1]) for row in stack.sql(query)]

@@ -1,10 +1,10 @@
-"""Someone to notify."""
+"""A user of a benchmark."""
 
 from typing import NamedTuple
 
 
 class User(NamedTuple):
-    """An id, and a token to read what came."""
+    """An id, and a token to read its feed."""
 
     id: str
     token: str

@@ -16,7 +16,7 @@ _CLOSED = b"\x88\x80\0\0\0\0"
 
 
 class Receiver(Protocol):
-    """Who is told what came."""
+    """Receives the frames of a socket."""
 
     def welcome(self, payload: bytes) -> None:
         """Take the first frame."""
@@ -25,7 +25,7 @@ class Receiver(Protocol):
         """Take a frame with notifications."""
 
     def lost(self) -> None:
-        """Learn that the socket has ended."""
+        """Note that the socket has ended."""
 
 
 class WebSocket(asyncio.Protocol):
@@ -40,11 +40,11 @@ class WebSocket(asyncio.Protocol):
         self.welcomed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.status = ""
-        """Of the handshake; empty before it is answered."""
+        """The status of the handshake; empty before it is answered."""
         self.bye = b""
         """The frame that announced the end."""
         self.code: int | None = None
-        """The close code; None as long as there is none, and after an end without one."""
+        """The close code; None before the end, and after an end without one."""
 
     def connection_made(self, transport: Any) -> None:
         self._transport = transport
@@ -81,7 +81,7 @@ class WebSocket(asyncio.Protocol):
         elif payload.startswith(b'{"type":"ping"'):
             self._transport.write(_PONG)
         elif payload.startswith(b'{"type":"welcome"') and not self.welcomed.done():
-            self._receiver.welcome(payload)  # at once: the next frame is not to be taken before it
+            self._receiver.welcome(payload)  # immediately, so that it comes before the next frame
             self.welcomed.set_result(None)
         elif payload.startswith(b'{"type":"bye"'):
             self.bye = payload
@@ -93,7 +93,7 @@ class WebSocket(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         self._receiver.lost()
-        if not self.ended.done():  # else whoever waited has given up
+        if not self.ended.done():  # otherwise the caller has given up
             self.ended.set_result(None)
         if not self.welcomed.done():
             self.welcomed.set_exception(ConnectionError(f"a socket was refused: {self._left!r} {error}"))

@@ -16,7 +16,7 @@ REVOKED = sa.text("tokens_revoked_at IS NOT NULL")
 
 def upgrade() -> None:
     op.add_column("users", sa.Column("tokens_revoked_at", sa.TIMESTAMP(timezone=True)))
-    # Who was disabled by hand before there was a command for it: the API looks for this column alone.
+    # Users who were disabled by hand before there was a command for it: the API reads only this column.
     op.execute("UPDATE users SET tokens_revoked_at = clock_timestamp() WHERE disabled_at IS NOT NULL")
     op.create_index(
         "users_tokens_revoked_idx", "users", ["tokens_revoked_at", "id"], postgresql_where=REVOKED

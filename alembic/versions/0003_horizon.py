@@ -1,4 +1,4 @@
-"""How far back a feed can be replayed: what retention deleted cannot.
+"""How far back a feed can be replayed: deleted notifications cannot.
 
 Revision ID: 0003
 Revises: 0002

@@ -1,6 +1,6 @@
-"""Metadata as the producer wrote it: jsonb gives back other numbers and another order of keys.
+"""Metadata as the producer wrote it: jsonb changes numbers and the order of keys.
 
-The column `metadata` stays for processes of the release before, which read and write nothing else. A later
+The column `metadata` stays for processes of the previous release, which read and write nothing else. A later
 release copies what only it holds and drops it.
 
 Revision ID: 0004

@@ -1,1 +1,1 @@
-"""The technologies behind the ports, one package each; none knows another."""
+"""The technologies behind the ports: one package for each, and none imports another."""

@@ -1,4 +1,4 @@
-"""The time and new ids: the two things a use case cannot make up."""
+"""The clock and new ids, which use cases are given."""
 
 import secrets
 import time
@@ -8,9 +8,9 @@ from uuid import UUID
 
 from domain.identifiers import NotificationId, UserId, uuid7
 
-# Left free at the end of an id, for the other ids of a batch.
+# Zero bits at the end of an id, for the other ids of a batch.
 _BATCH_BITS = 10
-# What a minute is in an id.
+# One minute in the bits of an id.
 _SET_BACK = 60_000 << 80
 
 
@@ -20,9 +20,9 @@ def now() -> datetime:
 
 
 class NotificationIds:
-    """UUIDv7s that rise within a process, also within a millisecond and where a clock is set back by less
-    than a minute (RFC 9562 §6.2). A clock that was far ahead and comes back is followed: ids of that time
-    would be on top of every list until then.
+    """Makes UUIDv7s that increase within a process, also within a millisecond and when a clock is set back by
+    less than a minute (RFC 9562 §6.2). A clock that is set back further is followed: otherwise ids of the
+    future would be on top of every list until then.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class NotificationIds:
         self._last = 0
 
     def __call__(self) -> NotificationId:
-        # The topmost random bit stays free, so that adding never carries into the variant.
+        # The topmost random bit stays 0, so that an addition never carries into the variant.
         entropy = self._randbits(73) & ~(1 << 61) & ~((1 << _BATCH_BITS) - 1)
         fresh = uuid7(self._time_ns() // 1_000_000, entropy).int
         if self._last - _SET_BACK < fresh <= self._last:
@@ -45,5 +45,5 @@ class NotificationIds:
 
 
 def new_user_id() -> UserId:
-    """A user id for whoever brought none."""
+    """Make a user id."""
     return UserId(f"u-{secrets.token_hex(8)}")

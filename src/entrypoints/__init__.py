@@ -1,1 +1,1 @@
-"""The ways in: HTTP, the live socket, the consumer process and the command line."""
+"""Processes and commands: HTTP, live streams, the consumer and the command line."""

@@ -1,7 +1,7 @@
-"""Whether addresses and names in settings can be used. The rules are those of the libraries that use them,
-which say so late: at the first connection, with a traceback, or never.
+"""Checks addresses and names in settings. The libraries that use them report mistakes late: at the first
+connection, with a traceback, or never.
 
-Each function raises Unusable. What it says never quotes a value that may hold a password.
+Each function raises Unusable. Its message never quotes a value that may hold a password.
 """
 
 import ipaddress
@@ -12,12 +12,12 @@ from urllib.parse import urlsplit
 _PORTS = range(1, 65536)
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9.])?")
 _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,245}")
-# Certainly fine: nothing is escaped, there are no parameters, and the port has at most four digits.
+# Certainly valid: nothing is escaped, there are no parameters, and the port has at most four digits.
 _PLAIN_POSTGRES = re.compile(
     r"postgresql\+asyncpg://[A-Za-z0-9_.-]+(:[A-Za-z0-9_.~-]+)?@[A-Za-z0-9.-]+(:[1-9][0-9]{0,3})?/[A-Za-z0-9_-]+"
 )
 _ESCAPE = "in a user or password write @ : / ? # as %40 %3A %2F %3F %23"
-# asyncpg's own of which a text can be the value, and SQLAlchemy's.
+# Those of asyncpg whose value can be given as text, and those of SQLAlchemy.
 _POSTGRES_PARAMETERS = {
     "host", "port", "user", "password", "database", "passfile", "service", "servicefile", "ssl", "direct_tls",
     "target_session_attrs", "krbsrvname", "gsslib", "prepared_statement_cache_size",
@@ -27,14 +27,14 @@ _POSTGRES_SCHEMES = "postgresql://, postgres:// or postgresql+asyncpg://"
 
 
 class Unusable(Exception):
-    """Why a value cannot be used."""
+    """A value cannot be used; the message says why."""
 
 
 def postgres_url(url: str) -> None:
-    """SQLAlchemy's, for asyncpg."""
+    """Check the address of PostgreSQL by SQLAlchemy's rules for asyncpg."""
     if _PLAIN_POSTGRES.fullmatch(url):
-        return  # without SQLAlchemy, which many a command does not need
-    from sqlalchemy.engine import make_url  # noqa: PLC0415 - as just said
+        return  # without SQLAlchemy, which many commands do not need
+    from sqlalchemy.engine import make_url  # noqa: PLC0415 - see above
     from sqlalchemy.exc import ArgumentError  # noqa: PLC0415
 
     if not url.startswith("postgresql+asyncpg://"):
@@ -42,9 +42,9 @@ def postgres_url(url: str) -> None:
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError):
-        raise Unusable(f"has a port that is none; {_ESCAPE}") from None
+        raise Unusable(f"has an invalid port; {_ESCAPE}") from None
     if parsed.port is not None and parsed.port not in _PORTS:
-        raise Unusable("has a port that is none")
+        raise Unusable("has an invalid port")
     if not (parsed.host or parsed.query.get("host")):
         raise Unusable("names no host")
     if "@" in (parsed.host or ""):
@@ -58,7 +58,7 @@ def _check_postgres_parameters(given: Mapping[str, object]) -> None:
             hint = " (sslmode is called ssl)" if name == "sslmode" else ""
             raise Unusable(f"has the parameter {name!r}, which asyncpg cannot use{hint}")
     if given.get("ssl", "prefer") not in _SSL_MODES:
-        raise Unusable(f"has a value of ssl that is none of {', '.join(_SSL_MODES)}")
+        raise Unusable(f"has a value of ssl other than {', '.join(_SSL_MODES)}")
 
 
 def redis_url(url: str) -> None:
@@ -67,19 +67,19 @@ def redis_url(url: str) -> None:
         parsed = urlsplit(url)
         port = parsed.port
     except ValueError:
-        raise Unusable(f"has a host or a port that is none; {_ESCAPE}") from None
+        raise Unusable(f"has an invalid host or port; {_ESCAPE}") from None
     if parsed.scheme not in {"redis", "rediss", "unix"}:
         raise Unusable("must begin with redis://, rediss:// or unix://")
     if parsed.scheme == "unix":
         if not parsed.path:
-            raise Unusable("names no path of a socket")
+            raise Unusable("names no socket path")
     else:
         if not parsed.hostname:
             raise Unusable("names no host")
         if port == 0:
-            raise Unusable("has a port that is none")
+            raise Unusable("has an invalid port")
         if not re.fullmatch(r"/?|/[0-9]{1,5}", parsed.path):
-            raise Unusable("has a path that is no number of a database")
+            raise Unusable("has a path that is not a database number")
     if parsed.fragment:
         raise Unusable(f"has a #; {_ESCAPE}")
     if parsed.query:
@@ -90,13 +90,13 @@ def _check_redis_parameters(url: str) -> None:
     from redis import ConnectionPool  # noqa: PLC0415 - slow, and most addresses have no parameters
 
     try:
-        ConnectionPool.from_url(url).make_connection()  # which connects to nothing yet
+        ConnectionPool.from_url(url).make_connection()  # does not connect yet
     except (TypeError, ValueError):
-        raise Unusable("has a parameter that redis-py does not know, or with a value that is none") from None
+        raise Unusable("has a parameter that redis-py does not know, or one with an invalid value") from None
 
 
 def bootstrap(servers: str) -> None:
-    """Brokers: `host:port`, separated by commas."""
+    """Check broker addresses: `host:port`, separated by commas."""
     for server in servers.split(","):
         host, colon, port = server.strip().rpartition(":")
         if not colon or not port.isascii() or not port.isdecimal() or int(port[:6]) not in _PORTS:
@@ -106,19 +106,21 @@ def bootstrap(servers: str) -> None:
 
 
 def topic(name: str) -> None:
-    """A name that Kafka allows, also with `.dlq` behind it."""
+    """Check a topic name by Kafka's rules, with room for `.dlq` behind it."""
     if not _TOPIC.fullmatch(name) or name in {".", ".."}:
         raise Unusable("must be 1 to 245 of A-Z a-z 0-9 . _ -")
 
 
 def group(name: str) -> None:
-    """Kafka allows nearly any name of a group, but nobody finds one that begins with a space."""
+    """Check a group name. Kafka allows nearly anything, but nobody finds a group that begins with a space."""
     if not name.isprintable() or name != name.strip() or not 1 <= len(name) <= 255:
-        raise Unusable("must be 1 to 255 printable characters, without a space around them")
+        raise Unusable("must be 1 to 255 printable characters, without spaces around them")
 
 
 def prefix(name: str) -> None:
-    """What begins the keys in Redis: also a pattern, in which some characters mean others."""
+    """Check the prefix of the keys in Redis. It becomes part of a pattern, in which some characters are
+    special.
+    """
     if not re.fullmatch(r"[!-~]{1,100}", name) or re.search(r"[*?\[\]\\{}]", name):
         raise Unusable(r"must be 1 to 100 of ASCII, without spaces and * ? [ ] { } \ ")
 

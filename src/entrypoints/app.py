@@ -79,7 +79,7 @@ def create_app(container: ApiContainer) -> Litestar:
 
 
 def _demo_page(key: str) -> HTTPRouteHandler:
-    """A page that shows a feed moving, and the command to move it with. Only where the demo is on."""
+    """The demo's page, which shows a feed live and the command that publishes to it."""
     page = _DEMO_PAGE.read_bytes().replace(b"{{key}}", key.encode())
 
     @get("/", include_in_schema=False, media_type="text/html")
@@ -188,7 +188,7 @@ def dependency(provider: Callable[[], object]) -> Provide:
 
 
 def _cors(origins: Iterable[str]) -> CORSConfig | None:
-    """Let pages of these origins call the API; without any, browsers keep other origins out."""
+    """Let pages of these origins call the API. Without any, browsers refuse pages of other origins."""
     if not origins:
         return None
     return CORSConfig(

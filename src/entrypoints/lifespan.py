@@ -1,4 +1,4 @@
-"""What a process opens and closes. In reverse order on the way out, also when a step fails."""
+"""What a process opens and closes. It closes in reverse order, also when a step fails."""
 
 import asyncio
 import logging
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from application.errors import ApplicationError
 
-if TYPE_CHECKING:  # neither process imports the other's
+if TYPE_CHECKING:  # neither process imports the other's container
     from entrypoints.container.api import ApiContainer
     from entrypoints.container.consumer import ConsumerContainer
 
@@ -26,11 +26,11 @@ _defects: list[BaseException] = []
 
 @asynccontextmanager
 async def api(container: "ApiContainer") -> AsyncIterator[None]:
-    """Run what the API process needs."""
+    """Run the background work of the API process."""
     async with AsyncExitStack() as stack:
         await _stores(container, stack)
         queue = container.kafka_queue()
-        stack.push_async_callback(_quietly, queue.stop)
+        stack.push_async_callback(_close_safely, queue.stop)
         await stack.enter_async_context(background(queue.run()))
         await stack.enter_async_context(background(container.live_frames().run()))
         revocations = container.revocations()
@@ -42,7 +42,7 @@ async def api(container: "ApiContainer") -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def consumer(container: "ConsumerContainer") -> AsyncIterator[None]:
-    """Run what the consumer process needs, other than its place in the group."""
+    """Run the background work of the consumer process, apart from its membership in the group."""
     async with AsyncExitStack() as stack:
         await _stores(container, stack)
         await stack.enter_async_context(background(_prepare(container)))
@@ -51,13 +51,13 @@ async def consumer(container: "ConsumerContainer") -> AsyncIterator[None]:
 
 
 async def _stores(container: "ApiContainer | ConsumerContainer", stack: AsyncExitStack) -> None:
-    stack.push_async_callback(_quietly, container.maintenance().close)
-    stack.push_async_callback(_quietly, container.redis_server().close)
+    stack.push_async_callback(_close_safely, container.maintenance().close)
+    stack.push_async_callback(_close_safely, container.redis_server().close)
     await stack.enter_async_context(background(container.redis_announcer().run()))
 
 
 async def _prepare(container: "ConsumerContainer") -> None:
-    """Keep partitions ahead of time."""
+    """Create partitions of the table ahead of time, until cancelled."""
     maintenance = container.maintenance()
     while True:
         try:
@@ -70,8 +70,8 @@ async def _prepare(container: "ConsumerContainer") -> None:
 
 @asynccontextmanager
 async def background(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """Run something beside the rest. A process that lost a part of itself would look well and do half of its
-    work: a defect in it ends the process, in order, to be started again.
+    """Run `work` in the background. A process that lost one of its tasks would look healthy and do half of
+    its work, so a defect in the task shuts the process down; its supervisor restarts it.
     """
     task = asyncio.create_task(work)
     task.add_done_callback(_report)
@@ -91,16 +91,16 @@ def _report(task: "asyncio.Task[None]") -> None:
 
 
 def exit_status() -> int:
-    """What this process is to end with: 1 after a defect, 0 if it was told to stop."""
+    """The exit status of this process: 1 after a defect, 0 if it was told to stop."""
     return 1 if _defects else 0
 
 
 @asynccontextmanager
 async def drained_first(drain: Callable[[], "asyncio.Task[None]"]) -> AsyncIterator[None]:
-    """On the first SIGTERM or SIGINT drain, and only then hand the signal to the server, which would end all
-    connections at once. The next signal goes to it right away. Elsewhere than in a main thread, do nothing.
+    """On the first SIGTERM or SIGINT, drain, then pass the signal to the server, which would otherwise close
+    all connections together. A second signal is passed on immediately. Outside the main thread, do nothing.
 
-    `drain` may answer with a drain that is under way already. If it fails, the process stops all the same.
+    `drain` may return a drain that is already under way. If it fails, the process stops all the same.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -131,14 +131,14 @@ async def drained_first(drain: Callable[[], "asyncio.Task[None]"]) -> AsyncItera
 
 
 def _is_worker() -> bool:
-    """Whether a supervisor started this process. Of one SIGTERM to all of a service (systemd sends it so) a
-    worker hears twice, from its supervisor too: there only SIGINT means haste.
+    """Whether a supervisor started this process. When SIGTERM is sent to all processes of a service (as
+    systemd does), a worker receives it twice, also from its supervisor: there only SIGINT means haste.
     """
     return multiprocessing.parent_process() is not None
 
 
 def _pass_on(handler: Any, number: int) -> None:
-    """Do what would have been done."""
+    """Call the handler that was installed before."""
     if callable(handler):
         handler(number, None)
     elif handler == signal.SIG_DFL:
@@ -146,8 +146,8 @@ def _pass_on(handler: Any, number: int) -> None:
         signal.raise_signal(number)
 
 
-async def _quietly(close: Callable[[], Awaitable[None]]) -> None:
-    """Close something whose server may be gone already."""
+async def _close_safely(close: Callable[[], Awaitable[None]]) -> None:
+    """Close something whose server may be unavailable."""
     try:
         await close()
     except Exception as error:  # noqa: BLE001 - the rest must be closed too

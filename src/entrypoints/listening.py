@@ -1,4 +1,4 @@
-"""Where a process listens: the same for one process, for several workers, and for a consumer's health."""
+"""Listening sockets: the same way for one process, for several workers, and for a consumer's health."""
 
 import contextlib
 import errno
@@ -11,24 +11,24 @@ _NOT_HERE = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
 
 
 def authority(host: str, port: int) -> str:
-    """As in a URL (RFC 3986 §3.2.2)."""
+    """Host and port as in a URL (RFC 3986 §3.2.2)."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 @contextlib.contextmanager
-def bound(host: str, port: int, port_variable: str) -> Iterator[list[socket.socket]]:
-    """Sockets that are bound to every address of a host, and closed in the end. `::` takes IPv4 as well.
+def listening_sockets(host: str, port: int, port_variable: str) -> Iterator[list[socket.socket]]:
+    """Sockets that are bound to every address of a host, closed at the end. `::` accepts IPv4 as well:
+    asyncio would accept only IPv6 there, and uvicorn's workers what the machine's default says.
 
-    asyncio would take only IPv6 for it, and uvicorn's own way for workers whatever the machine's default is.
     Raises InvalidSettings, naming the variable.
     """
     found: list[socket.socket] = []
     try:
         for family, address in _addresses(host, port):
-            with contextlib.suppress(_NotHere):  # a name can have an address that this machine has not
+            with contextlib.suppress(_NotHere):  # a name may also have addresses of other machines
                 found.append(_bind(family, address, port_variable))
         if not found:
-            raise InvalidSettings(f"BELLWIRE_HOST: {host} is no address of this machine")
+            raise InvalidSettings(f"BELLWIRE_HOST: {host} is not an address of this machine")
         yield found
     finally:
         for one in found:
@@ -43,7 +43,9 @@ def _addresses(host: str, port: int) -> list[tuple[int, tuple[str, int]]]:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, UnicodeError) as error:
-        raise InvalidSettings(f"BELLWIRE_HOST: {host} is no name or address: {error}") from error
+        raise InvalidSettings(
+            f"BELLWIRE_HOST: {host} is neither a known name nor an address: {error}"
+        ) from error
     return list(dict.fromkeys((family, address) for family, _, _, _, address in found))  # type: ignore[misc]
 
 

@@ -1,4 +1,4 @@
-"""Logging: one JSON object a line, with the ids of request and trace. Never a body, never a secret."""
+"""Logging: one JSON object per line, with request and trace ids. Bodies and secrets are never logged."""
 
 import logging
 import sys
@@ -35,22 +35,22 @@ class JsonFormatter(logging.Formatter):
 
 
 class TextFormatter(logging.Formatter):
-    """A record as text: one line, whatever a message quotes, but for the traceback of an error."""
+    """A record as text, on one line regardless of what it quotes; only an error's traceback adds lines."""
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)-8s %(name)s: %(message)s")
 
-    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - as its parent calls it
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the name in the parent class
         record.message = printable(record.message)
         return super().formatMessage(record)
 
 
 def configure(level: str, style: str) -> None:
-    """Send every logger's lines to standard error."""
+    """Send the lines of all loggers to standard error."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if style == "json" else TextFormatter())
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    # Every reconnect attempt of every node, and the requests of the log's own collector.
+    # At INFO it logs every attempt to reconnect to any node.
     logging.getLogger("aiokafka").setLevel(max(logging.getLevelName(level), logging.WARNING))
-    # uvicorn logs the query of every socket, and with it its ticket.
+    # uvicorn logs the query of every socket, which holds its ticket.
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)

@@ -1,4 +1,4 @@
-"""The event loop: uvloop's where it exists (not on Windows); and when garbage is collected."""
+"""The event loop (uvloop where it exists, which is not on Windows) and garbage collection."""
 
 import asyncio
 import gc
@@ -8,19 +8,19 @@ from importlib.util import find_spec
 
 
 def event_loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """What makes a loop; None for the standard library's."""
+    """The factory of event loops; None for the standard library's."""
     if find_spec("uvloop") is None:
         return None
     factory: Callable[[], asyncio.AbstractEventLoop] = import_module("uvloop").new_event_loop
     return factory
 
 
-def calm_collector() -> None:
-    """Have the garbage collector run seldom, and not over what a process keeps for as long as it lives.
+def tune_gc() -> None:
+    """Make garbage collection rare, and exempt the objects that a process keeps all its life.
 
-    By default it runs at every 700 new objects, over hundreds of thousands of old ones again and again: a
-    pause of tens of milliseconds in the middle of somebody's request. What it looks at often is kept small:
-    young objects are nearly all in use where thousands of streams begin, and each look takes their time.
+    By default it runs every 700 new objects and scans hundreds of thousands of old ones again and again: a
+    pause of tens of milliseconds in the middle of a request. The youngest generation is kept small:
+    when thousands of streams open, nearly all young objects are in use, and each scan takes time for them.
     """
     gc.collect()
     gc.freeze()

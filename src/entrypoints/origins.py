@@ -1,4 +1,4 @@
-"""Origins of pages in the form in which browsers send them: that is what they are compared with."""
+"""Origins of pages in the form in which browsers send them, so that they can be compared."""
 
 from urllib.parse import urlsplit
 
@@ -8,8 +8,9 @@ _PORTS = {"http": 80, "https": 443}
 
 
 def normal_origin(text: str) -> str:
-    """Scheme and host in lower case, the host in ASCII, no port that goes without saying, no slash at the end
-    (https://url.spec.whatwg.org/#origin). Raises ValueError for what is no origin, such as a URL with a path.
+    """Return the origin with scheme and host in lower case, the host in ASCII, no default port and no slash
+    at the end (https://url.spec.whatwg.org/#origin). Raises ValueError if it is not an origin, such as a URL
+    with a path.
     """
     if text in {"*", "null"}:
         return text

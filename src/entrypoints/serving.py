@@ -1,4 +1,4 @@
-"""How HTTP and the live sockets are served: one place for it, whatever application it is."""
+"""Serves HTTP and live streams with uvicorn, for every application."""
 
 import os
 import signal
@@ -12,14 +12,14 @@ from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
 from entrypoints.container.parts.server import WithServer
-from entrypoints.listening import bound
+from entrypoints.listening import listening_sockets
 
 MAX_FRAME_BYTES = 16 * 1024
 _APPLICATION = "entrypoints.app:create"
 
 
 def options(container: WithServer) -> dict[str, Any]:
-    """What `uvicorn.run` and `uvicorn.Config` are told, other than the application."""
+    """The options of `uvicorn.run` and `uvicorn.Config`, apart from the application."""
     settings = container.settings()
     return {
         "host": settings.host,
@@ -29,7 +29,7 @@ def options(container: WithServer) -> dict[str, Any]:
         "ws": container.stream_protocol(),
         "ws_max_size": MAX_FRAME_BYTES,
         "ws_per_message_deflate": False,
-        # The stream has pings of its own, which a browser's code can see.
+        # Streams have pings of their own, which code in a browser can see.
         "ws_ping_interval": None,
         "log_config": None,
         "access_log": False,
@@ -42,19 +42,19 @@ def run(container: WithServer) -> None:
     """Serve the API until SIGTERM or SIGINT. Raises InvalidSettings if it cannot listen."""
     settings = container.settings()
     config = uvicorn.Config(_APPLICATION, factory=True, **options(container))
-    with bound(settings.host, settings.port, "BELLWIRE_PORT") as sockets:
+    with listening_sockets(settings.host, settings.port, "BELLWIRE_PORT") as sockets:
         if config.workers > 1:
             _Supervisor(config, sockets).run()
             return
         server = uvicorn.Server(config)
-        with suppress(KeyboardInterrupt):  # which it raises again when all is done
+        with suppress(KeyboardInterrupt):  # raised again by uvicorn after the shutdown
             server.run(sockets)
     if not server.started:
         sys.exit(STARTUP_FAILURE)
 
 
 class _Supervisor(Multiprocess):
-    """uvicorn's, which would not hear a second signal while it waits for its workers to end."""
+    """uvicorn's supervisor, which would ignore a second signal while it waits for its workers to end."""
 
     def terminate_all(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):

@@ -26,11 +26,11 @@ Positive = Annotated[int, msgspec.Meta(ge=1)]
 
 
 class InvalidSettings(Exception):
-    """A setting in the environment cannot be used."""
+    """A setting in the environment cannot be used; the message names it."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """What can be set, each as BELLWIRE_<NAME>; .env.example explains them one by one."""
+    """All settings, each read from BELLWIRE_<NAME>; .env.example explains them."""
 
     postgres_url: str = "postgresql+asyncpg://bellwire@127.0.0.1/bellwire"
     postgres_pool: Positive = 10
@@ -48,7 +48,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     workers: Positive = 1
     consumer_port: Port = 8001
     token_secret: str = ""
-    token_audience: str = "bellwire"  # noqa: S105 - no secret
+    token_audience: str = "bellwire"  # noqa: S105 - not a secret
     token_seconds: Annotated[int, msgspec.Meta(ge=1, le=315_360_000)] = 3600
     environment: Annotated[str, msgspec.Meta(pattern="^[a-z0-9]{1,16}$")] = "live"
     open_signup: bool = False
@@ -100,9 +100,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def for_serving(cls) -> "Settings":
-        """Read the environment, which must have what a serving process cannot do without. Raises
-        InvalidSettings.
-        """
+        """Read the environment and require what a serving process needs. Raises InvalidSettings."""
         settings = cls.from_env()
         if len(settings.token_secret.encode()) < 32:
             raise InvalidSettings(
@@ -117,7 +115,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def skipped_batches(self) -> frozenset[tuple[int, int]]:
-        """Batches, by partition and offset, that are given up if they cannot be unpacked."""
+        """Record batches, by partition and offset, that are skipped if they cannot be unpacked."""
         pairs = (place.split(":") for place in self.skip_unreadable.split(",") if place)
         return frozenset((int(partition), int(offset)) for partition, offset in pairs)
 

@@ -1,10 +1,10 @@
-"""The version that runs."""
+"""The version of the running code."""
 
 from importlib.metadata import PackageNotFoundError, version
 
 
 def app_version() -> str:
-    """The version that is installed, or what runs from a checkout."""
+    """The installed version, or the one declared in the checkout."""
     try:
         return version("bellwire")
     except PackageNotFoundError:

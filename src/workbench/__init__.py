@@ -1,4 +1,4 @@
-"""Where the product is run and tried on one machine: servers from wheels, `bellwire dev`, `bellwire soak`.
+"""Runs and tries the product on one machine: embedded servers, `bellwire dev`, `bellwire soak`.
 
-Nothing of the product imports it, and the production image does not carry it.
+Nothing in the product imports it, and the production image does not contain it.
 """

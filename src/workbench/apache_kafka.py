@@ -1,7 +1,7 @@
-"""Apache Kafka on this machine, for tests that need a broker which keeps what it was told.
+"""Apache Kafka on this machine, for tests that need a broker which keeps its records.
 
-One node that is broker and controller at once (KRaft), with its own distribution or the same jars fetched by
-`make kafka`, and small enough to run beside everything else.
+One node that is both broker and controller (KRaft), from an existing distribution or from the same jars
+fetched by `make kafka`, and small enough to run beside everything else.
 """
 
 import base64
@@ -16,7 +16,7 @@ from workbench.processes import STARTUP_SECONDS, Ledger, ServerFailed, wait_unti
 from workbench.programs import MissingServer
 
 _HEAP = ("-Xms64m", "-Xmx512m")
-# Up sooner, and smaller: it runs for minutes on a machine that has other work.
+# A faster start and less memory: it runs for minutes on a machine that has other work.
 _QUICK = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dorg.slf4j.simpleLogger.showDateTime=true")
 
 _SETTLED_SECONDS = 2.0  # several of the heartbeats below
@@ -30,8 +30,8 @@ class ApacheKafkaServer(KafkaServer):
     def __init__(
         self, folder: Path, *, home: Path, advertised: int | None = None, ledger: Ledger | None = None
     ) -> None:
-        """`home` has the jars in `libs`; `advertised` is the port that clients are sent to, such as a
-        proxy's, its own if not given. Raises MissingServer.
+        """`home` has the jars in `libs`; `advertised` is the port given to clients, such as a proxy's
+        (default: the broker's own). Raises MissingServer.
         """
         require(home)
         self._java = [_java(), *_HEAP, *_QUICK, "-cp", f"{home}/libs/*"]
@@ -57,8 +57,8 @@ class ApacheKafkaServer(KafkaServer):
         super().pause()
 
     def resume(self) -> None:
-        """Thaw it, and return when it has settled. Frozen for longer than its session it takes itself for
-        dead: it answers, then names no broker for a moment, then lets itself in again.
+        """Resume it, and return when it has settled. A broker that was frozen for longer than its session
+        answers, then names no broker for a moment, then registers again.
         """
         super().resume()
         if self._frozen and self.running:
@@ -69,7 +69,7 @@ class ApacheKafkaServer(KafkaServer):
         return not wait_until(lambda: not self.answers(), _SETTLED_SECONDS)
 
     def _format(self) -> None:
-        shutil.rmtree(self._data, ignore_errors=True)  # of a start that was interrupted
+        shutil.rmtree(self._data, ignore_errors=True)  # left by an interrupted start
         cluster = base64.urlsafe_b64encode(secrets.token_bytes(16)).decode().rstrip("=")
         # An id that begins with a dash would be taken for an option.
         words = ["format", f"--cluster-id={cluster}", "--config", str(self._properties)]
@@ -87,7 +87,7 @@ class ApacheKafkaServer(KafkaServer):
 def require(home: Path) -> None:
     """Raise MissingServer unless Kafka is in `home` and a Java to run it on PATH."""
     if not list(home.glob("libs/kafka_*.jar")):
-        remedy = "make kafka, or unpack a distribution and name its folder in KAFKA_HOME"
+        remedy = "make kafka, or unpack a distribution and set KAFKA_HOME to its folder"
         raise MissingServer(f"Apache Kafka ({home}/libs)", remedy)
     _java()
 
@@ -105,7 +105,7 @@ def _another_port(taken: int) -> int:
 
 
 def properties(port: int, controller_port: int, data: Path) -> dict[str, str]:
-    """The settings of a node that is alone and small, and lets go of the dead quickly."""
+    """The settings of a small single node that quickly drops dead members."""
     return {
         "process.roles": "broker,controller",
         "node.id": "1",
@@ -115,11 +115,11 @@ def properties(port: int, controller_port: int, data: Path) -> dict[str, str]:
         "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
         "log.dirs": str(data),
         "auto.create.topics.enable": "false",
-        # Alone: nobody to replicate to.
+        # One node: there is nobody to replicate to.
         "offsets.topic.replication.factor": "1",
         "transaction.state.log.replication.factor": "1",
         "transaction.state.log.min.isr": "1",
-        # Small: each partition is a folder of files to open, each thread one more to start.
+        # Small: each partition is a folder of open files, and each thread takes time to start.
         "offsets.topic.num.partitions": "1",
         "transaction.state.log.num.partitions": "1",
         "num.network.threads": "2",
@@ -127,10 +127,10 @@ def properties(port: int, controller_port: int, data: Path) -> dict[str, str]:
         "background.threads": "2",
         "group.coordinator.threads": "1",
         "log.cleaner.dedupe.buffer.size": str(2 * 1024 * 1024),
-        # Quick: a group begins with its first member, and may choose a session shorter than the usual 6 s.
+        # Quick: a group starts with its first member, and may choose a session shorter than the usual 6 s.
         "group.initial.rebalance.delay.ms": "0",
         "group.min.session.timeout.ms": "1000",
-        # A killed broker is let in again when the session it had is over; 9 s unless told otherwise.
+        # A killed broker may register again when its old session is over: 9 s by default.
         "broker.session.timeout.ms": "3000",
         "broker.heartbeat.interval.ms": "500",
     }

@@ -9,7 +9,7 @@ from entrypoints.settings import InvalidSettings
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command. Returns the exit status: 2 for a wrong setting or command, 1 for what failed."""
+    """Run a command. Return the exit status: 2 for a wrong setting or command, 1 for a failure."""
     arguments = _parser().parse_args(argv)
     try:
         return int(arguments.run(arguments))
@@ -24,18 +24,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="bellwire")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    about = "run everything on embedded servers, for trying out and developing"
+    about = "run everything on embedded servers, to try it out or develop it"
     dev = commands.add_parser("dev", help=about, description=about)
     dev.set_defaults(run=_dev)
     about = "run everything under load and faults, and check what it promises"
     soak = commands.add_parser("soak", help=about, description=about)
     soak.set_defaults(run=_soak)
     soak.add_argument("--minutes", type=float, default=5.0, help="how long the load lasts (5)")
-    soak.add_argument("--seed", type=int, default=1, help="faults and traffic are drawn from it (1)")
+    soak.add_argument("--seed", type=int, default=1, help="seed of the faults and the traffic (1)")
     soak.add_argument("--rate", type=float, default=150.0, help="notifications a second (150)")
     soak.add_argument("--servers", choices=["embedded", "kafka"], default="embedded", help="the broker")
-    soak.add_argument("--out", type=Path, help="a folder for what was found (soak-<seed>)")
-    soak.add_argument("--plan", action="store_true", help="print the schedule of faults and end")
+    soak.add_argument("--out", type=Path, help="the folder for the results (soak-<seed>)")
+    soak.add_argument("--plan", action="store_true", help="print the schedule of faults and exit")
     return parser
 
 

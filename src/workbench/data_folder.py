@@ -1,4 +1,6 @@
-"""The folder of `bellwire dev`: who runs in it, what is kept there, how other commands reach what runs."""
+"""The folder of `bellwire dev`: its lock, the secrets kept in it, and the environment file for other
+commands.
+"""
 
 import contextlib
 import fcntl
@@ -10,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TextIO
 
-# Names and values that the environment file holds although nobody gave them to `bellwire dev`.
+# Which variables in the environment file `bellwire dev` chose itself.
 CHOSEN_BY_DEV = "BELLWIRE_CHOSEN_BY_DEV"
 
 
@@ -29,7 +31,7 @@ def project() -> Path:
 
 @contextlib.contextmanager
 def only_one(folder: Path) -> Iterator[TextIO]:
-    """Hold the folder's lock. The system lets go of it when we die, however that happens."""
+    """Hold the folder's lock. The system releases it when this process dies, however that happens."""
     with (folder / "lock").open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -55,7 +57,7 @@ def write(lock: TextIO, text: str) -> None:
 
 
 def kept(file: Path, make: Callable[[], str]) -> str:
-    """A secret that is made once and outlives a restart, in a file for the owner's eyes only."""
+    """Return a secret that is made once and kept in a file that only the owner can read."""
     if not file.exists() or not file.stat().st_size:
         _write_private(file, make())
     return file.read_text()
@@ -70,9 +72,9 @@ def _write_private(file: Path, text: str) -> None:
 
 
 def write_environment(file: Path, environment: Mapping[str, str], given: Mapping[str, str]) -> None:
-    """Write a file to source. With it any command, such as `bellwire keys`, is one of this installation.
+    """Write a file to source. With it, any command, such as `bellwire keys`, works on this installation.
 
-    Only BELLWIRE_… variables are written. `given` is what the person had set before.
+    Only BELLWIRE_… variables are written. `given` is the environment before `bellwire dev`.
     """
     ours = {name: value for name, value in environment.items() if name.startswith("BELLWIRE_")}
     chosen = {name: value for name, value in ours.items() if given.get(name) != value}
@@ -88,7 +90,7 @@ def write_environment(file: Path, environment: Mapping[str, str], given: Mapping
 
 
 def without_own(environment: Mapping[str, str]) -> dict[str, str]:
-    """An environment without what comes from sourcing such a file: the next run chooses anew."""
+    """Return the environment without what such a file set, so that the next run chooses anew."""
     chosen = json.loads(environment.get(CHOSEN_BY_DEV) or "{}")
     return {
         name: value

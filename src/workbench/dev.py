@@ -1,4 +1,4 @@
-"""`bellwire dev`: the whole service on this machine. One command brings it up, one Ctrl-C takes it down."""
+"""`bellwire dev`: the whole service on this machine. One command starts it, one Ctrl-C stops it."""
 
 import contextlib
 import http.client
@@ -42,12 +42,12 @@ class Stopped(Exception):
 
 
 class CommandFailed(Exception):
-    """A step on the way up failed; the message ends with what it printed."""
+    """A step of the start failed; the message ends with its output."""
 
 
 @dataclass(frozen=True, slots=True)
 class DevSettings:
-    """What a person may choose; the rest is worked out."""
+    """What a person may choose; the rest is derived."""
 
     folder: Path
     port: int
@@ -55,7 +55,7 @@ class DevSettings:
 
     @classmethod
     def from_env(cls, environment: Mapping[str, str]) -> Self:
-        """Raises InvalidSettings, naming the variable."""
+        """Read the environment. Raises InvalidSettings, naming the variable."""
         given = data_folder.without_own(environment)
         folder = Path(given.get("BELLWIRE_DATA") or data_folder.project() / ".bellwire")
         port = given.get("BELLWIRE_PORT") or "8000"
@@ -65,7 +65,7 @@ class DevSettings:
 
 
 def run(settings: DevSettings | None = None) -> int:
-    """Run everything until Ctrl-C; the answer is the exit code. Only one at a time can use a data folder."""
+    """Run everything until Ctrl-C. Return the exit code. Only one run at a time can use a data folder."""
     chosen = settings or DevSettings.from_env(os.environ)
     chosen.folder.mkdir(parents=True, exist_ok=True)
     try:
@@ -77,7 +77,7 @@ def run(settings: DevSettings | None = None) -> int:
 
 
 class Service(Server):
-    """One of our own processes; it has started when it says it is ready."""
+    """One of our own processes. It has started when it reports that it is ready."""
 
     began_at = 0.0
 
@@ -89,7 +89,7 @@ class Service(Server):
         self._interrupts = interrupts
 
     def begin(self) -> None:
-        """Start it, and do not wait for it."""
+        """Start it without waiting."""
         self.began_at = time.monotonic()
         Process.start(self)
 
@@ -106,7 +106,7 @@ class Service(Server):
 
 
 class Interrupts:
-    """Signals, noted rather than thrown: an exception at any point could lose a process just started."""
+    """Records signals instead of raising: an exception at any point could lose a process just started."""
 
     def __init__(self) -> None:
         self.noted = False
@@ -118,7 +118,7 @@ class Interrupts:
             raise Stopped
 
     def stopping(self) -> None:
-        """From here on nothing is interrupted, only hastened."""
+        """From here on a signal interrupts nothing; it only kills the services sooner."""
         self._stopping = True
 
     @contextlib.contextmanager
@@ -134,7 +134,7 @@ class Interrupts:
                 signal.signal(number, handler)
 
     def _note(self, _number: int, _frame: FrameType | None) -> None:
-        if self.noted:  # a second time: no patience. The servers keep theirs: it is short, and saves data.
+        if self.noted:  # a second signal kills. Not the servers: they stop soon anyway, and save data.
             for service in self.services:
                 if service.running:
                     os.kill(service.pid, signal.SIGKILL)
@@ -142,7 +142,7 @@ class Interrupts:
 
 
 class Development:
-    """One run, from the first server to the last line printed."""
+    """One run, from the first server to the last printed line."""
 
     def __init__(self, settings: DevSettings, lock: TextIO) -> None:
         self._settings = settings
@@ -186,9 +186,9 @@ class Development:
         _say(_welcome(url, access, self._folder, time.monotonic() - began))
 
     def _serve(self, environment: Mapping[str, str], stack: contextlib.ExitStack) -> Mapping[str, str]:
-        """Start our processes side by side; the answer is how to get at the demo.
+        """Start our processes side by side. Return how to access the demo.
 
-        The demo is made while the consumer waits for its group, when there is time to spare.
+        The demo is made while the consumer waits for its group, which takes longer.
         """
         api = self._service("API", "api", int(environment["BELLWIRE_PORT"]), environment)
         consumer_port = int(environment["BELLWIRE_CONSUMER_PORT"])
@@ -224,18 +224,18 @@ class Development:
             "BELLWIRE_OPEN_SIGNUP": "true",
             "BELLWIRE_DEMO": "true",
             "BELLWIRE_LOG_FORMAT": "text",
-            "BELLWIRE_DRAIN_SECONDS": "1",  # Ctrl-C stays quick, however many streams are open
-            # The embedded broker makes a group wait for half of this whenever a member joins. Others want at
-            # least 6 ...
+            "BELLWIRE_DRAIN_SECONDS": "1",  # Ctrl-C stays quick however many streams are open
+            # The embedded broker makes a group wait for half of this whenever a member joins. Others require
+            # at least 6 ...
             "BELLWIRE_KAFKA_SESSION_SECONDS": "4" if servers.kafka else "6",
-            # ... and a record for up to a fifth of this.
+            # ... and here a record may wait for a fifth of this.
             "BELLWIRE_KAFKA_FETCH_WAIT_MS": "20",
         }
         settled = {
             "BELLWIRE_HOST": LOOPBACK,
             "BELLWIRE_PORT": str(port),
             "BELLWIRE_CONSUMER_PORT": str(consumer_port),
-            "PYTHONUNBUFFERED": "1",  # what a process said last is in its log
+            "PYTHONUNBUFFERED": "1",  # a process that dies leaves its last output in the log
         }
         return defaults | dict(self._settings.environment) | servers.environment() | settled
 
@@ -256,7 +256,7 @@ class Development:
         )
 
     def _supervise(self) -> int:
-        """Bring back what ends by itself, as long as that is not hopeless."""
+        """Restart processes that end unexpectedly, until one has been restarted too often."""
         while True:
             wait_until(lambda: self._interrupts.noted or not all(part.running for part in self._parts), 60)
             self._interrupts.check()
@@ -269,15 +269,15 @@ class Development:
         recent = [moment for moment in self._restarts[part.name] if now - moment < RESTARTS_WITHIN]
         _say(f"✗ {part.name} ended unexpectedly, code {part.exit_code}. {part.log_tail()}")
         if len(recent) == RESTARTS:
-            _say(f"✗ {part.name} was restarted {RESTARTS} times in vain; giving up.")
+            _say(f"✗ {part.name} ended again after {RESTARTS} restarts; giving up.")
             return False
         self._restarts[part.name] = [*recent, now]
         wait_until(lambda: self._interrupts.noted, len(recent))
         self._interrupts.check()
-        with contextlib.suppress(ServerFailed):  # then it does not run, and the next round tells
+        with contextlib.suppress(ServerFailed):  # then it does not run, and the next round sees that
             part.start()
             if isinstance(part, TansuServer):
-                # The topics were in its memory; a consumer would wait at offsets that are gone.
+                # The topics were in its memory; a consumer would wait at offsets that no longer exist.
                 self._interrupts.services[-1].stop()
                 self._interrupts.services[-1].start()
             self._report(f"{part.name} runs again ({time.monotonic() - now:.1f} s)")
@@ -288,7 +288,7 @@ class Development:
         self._interrupts.check()
 
 
-# --- commands and words ---------------------------------------------------------------------------------
+# --- commands and output --------------------------------------------------------------------------------
 
 
 def _bellwire(command: str) -> Sequence[str]:
@@ -296,7 +296,7 @@ def _bellwire(command: str) -> Sequence[str]:
 
 
 def _command(command: str, environment: Mapping[str, str], interrupts: Interrupts) -> str:
-    """Run a command of ours to its end and return what it printed."""
+    """Run a `bellwire` command to its end and return its output."""
     try:
         done = subprocess.run(
             _bellwire(command),
@@ -308,14 +308,14 @@ def _command(command: str, environment: Mapping[str, str], interrupts: Interrupt
         )
     except subprocess.TimeoutExpired:
         raise CommandFailed(f"`bellwire {command}` did not end within {COMMAND_SECONDS:.0f} s.") from None
-    interrupts.check()  # a Ctrl-C reaches the command too: that is no failure
+    interrupts.check()  # a Ctrl-C also ends the command, which is not a failure
     if done.returncode:
         raise CommandFailed(f"`bellwire {command}` failed:\n{(done.stderr or done.stdout).strip()}")
     return done.stdout
 
 
 def _for_clients(url: str, access: Mapping[str, str]) -> dict[str, str]:
-    """What the clients and examples in this repository read."""
+    """The variables that the clients and examples in this repository read."""
     return {
         "BELLWIRE_URL": url,
         "BELLWIRE_API_KEY": access["api_key"],
@@ -350,7 +350,7 @@ Notify the demo user:
 
   {shlex.join(publish)}
 
-Follow that user's feed, from where it is now (Ctrl-C ends it):
+Follow that user's feed, starting now (Ctrl-C ends it):
 
   {shlex.join(follow)}
 

@@ -1,9 +1,9 @@
-"""Real servers on this machine for `bellwire dev` and the tests, from wheels: no container engine needed.
+"""Real servers on this machine for `bellwire dev` and the tests, from wheels, without a container engine.
 
 PostgreSQL, Redis and a broker that speaks the Kafka protocol run as ordinary processes, listen on loopback
-only (PostgreSQL on nothing but a socket file) and keep all they have in one data folder. They can be stopped,
-killed, frozen and started again in the same place, which is what the fault tests do to them. In the broker's
-place Apache's own can run (`workbench.apache_kafka`).
+only (PostgreSQL only on a socket file) and keep everything in one data folder. They can be stopped, killed,
+frozen and started again in the same place, as the fault tests do. Apache Kafka can run instead of the small
+broker (`workbench.apache_kafka`).
 
 Everything here blocks: from a coroutine, call it through `asyncio.to_thread`.
 """
@@ -32,8 +32,8 @@ from workbench.programs import KAFKA_BOOTSTRAP, POSTGRES_URL, REDIS_URL
 LOOPBACK = "127.0.0.1"
 DATABASE = "bellwire"
 
-# Below the ports that a system hands to outgoing connections: a client that keeps dialling a killed server
-# could otherwise be given that very port as its own, and hold it when the server wants it back.
+# Below the ports that systems use for outgoing connections: a client that keeps connecting to a killed server
+# could otherwise be given that port as its own, and hold it when the server needs it.
 PORTS = range(18000, 30000)
 
 AnyServer = TypeVar("AnyServer", bound="Server")
@@ -55,13 +55,13 @@ class Server(Process, ABC):
 
     @abstractmethod
     def answers(self) -> bool:
-        """Whether a client would be served."""
+        """Whether it serves clients."""
 
 
 class PostgresServer(Server):
-    """PostgreSQL on a socket file that only this user can reach; its data outlives it."""
+    """PostgreSQL on a socket file that only this user can reach. Its data survives a restart."""
 
-    stop_signal = signal.SIGINT  # ends sessions; SIGTERM would wait for the clients to leave
+    stop_signal = signal.SIGINT  # ends sessions; SIGTERM would wait for clients to disconnect
 
     def __init__(
         self, folder: Path, *, settings: Mapping[str, str] | None = None, ledger: Ledger | None = None
@@ -112,15 +112,17 @@ class PostgresServer(Server):
         self._checked(self._run("createdb", "-T", template, name))
 
     def drop_database(self, name: str) -> None:
-        """Also when it is in use, or was never there."""
+        """Drop a database, even if it is in use or does not exist."""
         self._checked(self._run("dropdb", "--if-exists", "--force", name))
 
     def sql(self, statement: str, *, database: str = "postgres") -> str:
-        """Run a statement; the answer has a line per row."""
+        """Run a statement. Return one line per row."""
         return self._checked(self._run("psql", "-XAtqc", statement, "-d", database))
 
     def _create(self) -> None:
-        """Made beside its place and moved there whole, so that an interrupted start leaves no half of one."""
+        """Create the cluster beside its place and move it there, so that an interrupted start leaves none
+        half made.
+        """
         unfinished = self._data.with_suffix(".unfinished")
         shutil.rmtree(unfinished, ignore_errors=True)
         programs.private_folder(unfinished, self._run_as)
@@ -132,7 +134,7 @@ class PostgresServer(Server):
     def _run(
         self, program: str, *arguments: str, account: pwd.struct_passwd | None = None
     ) -> subprocess.CompletedProcess[str]:
-        # The PG… variables of a person's shell would point these programs at another server.
+        # The PG… variables of a person's shell would direct these programs to another server.
         environment = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
         environment |= {"PGHOST": str(self._sockets), "PGUSER": "postgres"}
         return subprocess.run(
@@ -172,10 +174,10 @@ class RedisServer(Server):
 
 
 class KafkaServer(Server):
-    """A broker of the Kafka protocol, on a port of its own that it keeps when it is started again."""
+    """A broker of the Kafka protocol, on a port that it keeps across restarts."""
 
     durable: ClassVar[bool]
-    """Whether topics, records and committed offsets outlive a broker that was stopped or killed."""
+    """Whether topics, records and committed offsets survive when the broker is stopped or killed."""
 
     def __init__(
         self, command: Sequence[str | Path], *, port: int, folder: Path, ledger: Ledger | None
@@ -188,10 +190,11 @@ class KafkaServer(Server):
         return f"{LOOPBACK}:{self.port}"
 
     def answers(self) -> bool:
-        """Whether it names a broker, as it is asked by every client first. One that is still on its way up
-        names none.
+        """Whether it names a broker, which every client asks first. A broker that is still starting names
+        none.
         """
-        # Metadata v1 of no topic. Length, number and count of brokers are the first 12 bytes of the answer.
+        # Metadata v1 for no topic. The answer begins with 12 bytes: length, correlation id, number of
+        # brokers.
         number = 7
         question = struct.pack(">hhihi", 3, 1, number, -1, 0)
         answer = _exchange(self.port, struct.pack(">i", len(question)) + question)
@@ -202,15 +205,15 @@ class KafkaServer(Server):
 
 
 class TansuServer(KafkaServer):
-    """A small broker that keeps its records in memory: killed, it starts empty.
+    """A small broker that keeps its records in memory: when it is killed, they are lost.
 
-    It creates unknown topics when they are written to, and knows no idempotent producers.
+    It creates unknown topics when they are written to, and has no idempotent producers.
     """
 
     durable = False
 
     def __init__(self, folder: Path, *, advertised: int | None = None, ledger: Ledger | None = None) -> None:
-        """`advertised` is the port that clients are sent to, such as a proxy's; its own if not given."""
+        """`advertised` is the port given to clients, such as a proxy's (default: the broker's own)."""
         port = free_port()
         address = f"tcp://{LOOPBACK}:{port}"
         told = f"tcp://{LOOPBACK}:{advertised or port}"
@@ -221,7 +224,7 @@ class TansuServer(KafkaServer):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EmbeddedServers:
-    """Where the three servers are. Those that run here can be handled too; the others were given."""
+    """The addresses of the three servers, and the processes of those that run here."""
 
     postgres_url: str
     redis_url: str
@@ -241,9 +244,10 @@ class EmbeddedServers:
         report: Report = lambda _line: None,
         ledger: Ledger | None = None,
     ) -> Iterator[Self]:
-        """Boot what `given` (as a rule the environment) does not name; in the end stop it, last one first.
+        """Start the servers that `given` (usually the environment) does not name; stop them at the end in
+        reverse order.
 
-        `broker` makes the Kafka server, of a folder and a ledger.
+        `broker` makes the Kafka server from a folder and a ledger.
         """
         folder = data_dir.resolve()
         folder.mkdir(parents=True, exist_ok=True)
@@ -270,7 +274,7 @@ class EmbeddedServers:
         return [server for server in (self.postgres, self.redis, self.kafka) if server]
 
     def environment(self) -> dict[str, str]:
-        """The variables that tell a Bellwire process where the servers are."""
+        """The variables with which a Bellwire process finds the servers."""
         return {
             POSTGRES_URL: self.postgres_url,
             REDIS_URL: self.redis_url,
@@ -280,7 +284,7 @@ class EmbeddedServers:
 
 @contextlib.contextmanager
 def started(server: AnyServer, report: Report) -> Iterator[AnyServer]:
-    """Start it, and stop it at the end; report how long each took."""
+    """Start a server, and stop it at the end; report how long each took."""
     began = time.monotonic()
     server.start()
     with stopped_at_the_end(server, report):
@@ -290,7 +294,7 @@ def started(server: AnyServer, report: Report) -> Iterator[AnyServer]:
 
 @contextlib.contextmanager
 def stopped_at_the_end(server: Server, report: Report) -> Iterator[None]:
-    """Stop it at the end; report how long that took."""
+    """Stop a server at the end; report how long that took."""
     try:
         yield
     finally:
@@ -303,8 +307,8 @@ def stopped_at_the_end(server: Server, report: Report) -> Iterator[None]:
 
 
 def free_port() -> int:
-    """A port of loopback that nothing uses, outside the range of outgoing connections."""
-    # Not from a sequence with a seed: two processes with the same seed would choose the same port.
+    """A free port of loopback, outside the range of outgoing connections."""
+    # Not from a seeded sequence: two processes with the same seed would choose the same port.
     for port in random.SystemRandom().sample(PORTS, 200):
         if port_is_free(port):
             return port
@@ -313,7 +317,9 @@ def free_port() -> int:
 
 def port_is_free(port: int) -> bool:
     with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do: a closed one may linger
+        probe.setsockopt(
+            socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
+        )  # as servers do: closed connections may linger
         try:
             probe.bind((LOOPBACK, port))
         except OSError:
@@ -322,7 +328,7 @@ def port_is_free(port: int) -> bool:
 
 
 def _exchange(port: int, question: bytes) -> bytes:
-    """The first bytes a server answers, none when it does not."""
+    """The first bytes that a server answers; empty if it does not answer."""
     try:
         with socket.create_connection((LOOPBACK, port), timeout=1) as connection:
             connection.sendall(question)

@@ -1,7 +1,7 @@
 """Install this checkout, with an extra, into the environment of the interpreter that runs this script.
 
-uv does in seconds what takes pip most of a minute. It is put into the same environment. Where it cannot be
-had, or fails, pip does the work. Only the standard library is imported: nothing else is there yet.
+uv takes seconds, pip most of a minute. uv is put into the same environment; if it is not available or
+fails, pip does the work. Only the standard library is imported: nothing else is installed yet.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 PIP = (sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input")
 CONSTRAINED = ("-c", "constraints.txt")
 
-# uv reads neither pip's files nor its variables. These are the settings that say where packages come from.
+# uv reads neither pip's files nor its variables. These settings say where packages come from.
 AS_UV_SAYS = {
     "cert": "SSL_CERT_FILE",
     "extra-index-url": "UV_INDEX",
@@ -31,7 +31,7 @@ _TAIL_LINES = 25
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Install. Returns the exit status of the installer that came last."""
+    """Install. Return the exit status of the last installer."""
     arguments = _parser().parse_args(argv)
     wanted = [*CONSTRAINED, "-e", f".[{arguments.extra}]"]
     try:
@@ -50,7 +50,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _with_uv(wanted: Sequence[str]) -> bool:
-    """Whether uv did it."""
+    """Install with uv. Return whether that worked."""
     settings = pip_settings(_pip_config())
     if settings.keys() & UNKNOWN_TO_UV:
         return False
@@ -60,14 +60,14 @@ def _with_uv(wanted: Sequence[str]) -> bool:
     environment = uv_environment(settings, os.environ)
     if _run([uv, "pip", "install", "--python", sys.executable, *wanted], environment) == 0:
         return True
-    print("· uv could not do it; trying pip, which takes longer", flush=True)
+    print("· uv failed; trying pip, which takes longer", flush=True)
     return False
 
 
 def _fetched_uv() -> str | None:
-    """A uv in the environment itself, if there is a package of it for this system."""
+    """Install uv into the environment itself, if there is a package for this system. Return its path."""
     if _run([*PIP, "install", *CONSTRAINED, "--only-binary", "uv", "uv"]):
-        print("· There is no uv for this system; pip does it, which takes longer", flush=True)
+        print("· There is no uv for this system; using pip, which takes longer", flush=True)
         return None
     return shutil.which("uv", path=os.path.dirname(sys.executable))  # noqa: PTH120 - the link, not its target
 
@@ -78,7 +78,7 @@ def _pip_config() -> str:
 
 
 def pip_settings(listed: str) -> Mapping[str, str]:
-    """The settings of `pip config list` that count for `pip install`, the strongest of each."""
+    """The settings of `pip config list` that apply to `pip install`, the strongest of each."""
     found: dict[str, str] = {}
     for section in ("global", "install", ":env:"):
         for line in listed.splitlines():
@@ -89,7 +89,7 @@ def pip_settings(listed: str) -> Mapping[str, str]:
 
 
 def uv_environment(settings: Mapping[str, str], environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment with pip's settings as uv understands them; what is set for uv already wins."""
+    """The environment with pip's settings as uv's variables. Existing variables for uv win."""
     told = {AS_UV_SAYS[name]: value for name, value in settings.items() if name in AS_UV_SAYS}
     if places := told.get("UV_FIND_LINKS"):
         told["UV_FIND_LINKS"] = ",".join(places.split())
@@ -97,7 +97,7 @@ def uv_environment(settings: Mapping[str, str], environment: Mapping[str, str]) 
 
 
 def _run(command: Sequence[str], environment: Mapping[str, str] | None = None) -> int:
-    """Run a command to its end. A terminal shows its latest line; if it fails, its last lines are printed."""
+    """Run a command to its end. Show its latest line on a terminal; if it fails, print its last lines."""
     said: deque[str] = deque(maxlen=_TAIL_LINES)
     with subprocess.Popen(
         command,
@@ -117,7 +117,7 @@ def _run(command: Sequence[str], environment: Mapping[str, str] | None = None) -
 
 
 def _show(line: str) -> None:
-    """Put a line in the place of the last one; nothing where that cannot be done."""
+    """Replace the line on a terminal; do nothing elsewhere."""
     if sys.stdout.isatty():
         width = shutil.get_terminal_size().columns - 3
         print(f"\r\x1b[K  {line[:width]}" if line else "\r\x1b[K", end="", flush=True)

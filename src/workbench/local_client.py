@@ -10,8 +10,8 @@ _IDLE = httpx.Limits(keepalive_expiry=2.0)
 
 
 def local_client(**options: Any) -> httpx.AsyncClient:
-    """A client that knows no certificate authorities: reading them would take 40 ms for each client, and the
-    processes here speak plain HTTP.
+    """A client without certificate authorities: reading them would take 40 ms per client, and the processes
+    here speak plain HTTP.
     """
     return httpx.AsyncClient(
         **{"verify": ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), "limits": _IDLE, **options}

@@ -1,4 +1,4 @@
-"""Programs that are started, watched and ended: frozen or killed too, which is what the fault tests do.
+"""Programs that are started, watched and ended, and by the fault tests also frozen or killed.
 
 Everything here blocks: from a coroutine, call it through `asyncio.to_thread`.
 """
@@ -31,7 +31,7 @@ class Entry(TypedDict):
 
 
 class Ledger:
-    """Which processes were started, in a file, so that a later run can end what a killed run left behind."""
+    """A file of the processes that were started, so that a later run can end those of a killed run."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
@@ -48,7 +48,7 @@ class Ledger:
     def sweep(self, report: Report) -> None:
         """End the recorded processes that still run, clients before their servers.
 
-        A number may have gone to a stranger since: only one that started when the ledger says is ours.
+        A pid may have been reused: only a process with the recorded start time is ours.
         """
         for number, entry in reversed(self._read().items()):
             pid, now, then = int(number), _started_at(int(number)), entry["started_at"]
@@ -92,11 +92,13 @@ def popen(
 
 
 class Process:
-    """A program in a session of its own, where a Ctrl-C at the terminal passes it by; its output in a log."""
+    """A program in a session of its own, which a Ctrl-C at the terminal does not reach. Its output goes to a
+    log.
+    """
 
     stop_signal: ClassVar[signal.Signals] = signal.SIGTERM
     spawn: Callable[..., Child] = staticmethod(popen)
-    """What starts it; the tests have another."""
+    """Starts the process; tests replace it."""
 
     def __init__(
         self,
@@ -131,7 +133,7 @@ class Process:
         return None if self._child is None else self._child.poll()
 
     def start(self) -> None:
-        """Start it, also again. The first start begins a new log."""
+        """Start it, also repeatedly. The first start begins a new log."""
         if self.running:
             return
         self._forget()
@@ -142,16 +144,16 @@ class Process:
             self._ledger.add(self.pid, self.name, self.stop_signal)
 
     def stop(self, patience: float = STOP_SECONDS) -> None:
-        """Ask it to end, and end it by force when it has not within `patience` seconds."""
+        """Ask it to end, and kill it after `patience` seconds."""
         if self._child is not None and self.running:
-            Process.resume(self)  # no more than that: a kind of its own may wait until it serves
+            Process.resume(self)  # not a subclass's, which may wait until it serves
             _send(self.pid, self.stop_signal)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._child.wait(patience)
         self.kill()
 
     def kill(self) -> None:
-        """SIGKILL for it and its children: what a crash looks like."""
+        """Send SIGKILL to it and its children, which looks like a crash."""
         if self._child is None:
             return
         if self.running:
@@ -162,7 +164,7 @@ class Process:
     def pause(self) -> None:
         """Freeze it and its children: connections stay open and nothing answers."""
         if self.running:
-            _send(self.pid, signal.SIGSTOP)  # first the parent, so that no child is born unseen
+            _send(self.pid, signal.SIGSTOP)  # the parent first, so that it starts no more children
             for pid in _family(self.pid):
                 _send(pid, signal.SIGSTOP)
 
@@ -172,7 +174,7 @@ class Process:
                 _send(pid, signal.SIGCONT)
 
     def wait_ready(self, ready: Callable[[], bool], seconds: float = STARTUP_SECONDS) -> None:
-        """Return once `ready()`; raise ServerFailed when the process ends first or the time is over."""
+        """Return when `ready()` is true. Raises ServerFailed when the process ends or the time is up."""
         settled = wait_until(lambda: not self.running or ready(), seconds)
         if not self.running:
             raise ServerFailed(f"{self.name} ended with code {self.exit_code}.\n{self.log_tail()}")
@@ -196,7 +198,9 @@ def as_account(account: pwd.struct_passwd | None) -> dict[str, Any]:
 
 
 def _family(pid: int) -> list[int]:
-    """The process and its descendants. PostgreSQL's children leave its process group, so a group won't do."""
+    """The process and its descendants. PostgreSQL's children leave its process group, so that is not
+    enough.
+    """
     import psutil
 
     try:
@@ -206,7 +210,7 @@ def _family(pid: int) -> list[int]:
 
 
 def _started_at(pid: int) -> float | None:
-    """When the process started, or None when it is gone."""
+    """When the process started; None when it has ended."""
     import psutil
 
     try:
@@ -232,7 +236,7 @@ def _end(pid: int, stop_signal: signal.Signals) -> None:
 
 
 def _kill_all(pids: Sequence[int]) -> None:
-    """Return when they are gone: a PostgreSQL whose old children live on refuses to start."""
+    """Kill them and return when they have ended: PostgreSQL refuses to start while its old children live."""
     for pid in pids:
         _send(pid, signal.SIGKILL)
     wait_until(lambda: all(_started_at(pid) is None for pid in pids), STOP_SECONDS)

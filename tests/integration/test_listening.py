@@ -10,7 +10,7 @@ from unittest.mock import Mock
 
 import pytest
 
-from entrypoints.listening import bound
+from entrypoints.listening import listening_sockets
 from entrypoints.settings import InvalidSettings
 from tests.product import eventually
 from workbench.embedded import free_port
@@ -95,7 +95,7 @@ async def test_a_host_is_reached_by_its_addresses(host: str, reached: set[str]) 
         writer.close()
 
     port = free_port()
-    with bound(host, port, "BELLWIRE_PORT") as sockets:
+    with listening_sockets(host, port, "BELLWIRE_PORT") as sockets:
         servers = [await asyncio.start_server(answer, sock=one) for one in sockets]
         found = {address for address in (V4, V6) if await status(address, port)}
         for server in servers:
@@ -148,7 +148,10 @@ async def test_a_process_that_cannot_listen_names_the_variable_and_ends_with_sta
 def test_a_host_that_nobody_knows_is_named(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     monkeypatch.setattr(socket, "getaddrinfo", Mock(side_effect=error))
 
-    with pytest.raises(InvalidSettings, match=r"^BELLWIRE_HOST: "), bound("a.name", 0, "BELLWIRE_PORT"):
+    with (
+        pytest.raises(InvalidSettings, match=r"^BELLWIRE_HOST: "),
+        listening_sockets("a.name", 0, "BELLWIRE_PORT"),
+    ):
         pass
 
 
@@ -158,7 +161,7 @@ def test_a_name_is_listened_to_at_each_of_its_addresses_that_the_machine_has(
     found = [(socket.AF_INET, 1, 6, "", (address, 0)) for address in ("192.0.2.1", V4, V4)]
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
 
-    with bound("a.name", 0, "BELLWIRE_PORT") as sockets:
+    with listening_sockets("a.name", 0, "BELLWIRE_PORT") as sockets:
         assert [one.getsockname()[0] for one in sockets] == [V4]
     assert [one.fileno() for one in sockets] == [-1]
 
@@ -169,5 +172,5 @@ def test_what_was_bound_before_an_address_that_is_taken_is_closed(monkeypatch: p
         found = [(socket.AF_INET, 1, 6, "", ("127.0.0.2", port)), (socket.AF_INET, 1, 6, "", (V4, port))]
         monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
         told = r"^BELLWIRE_PORT: cannot listen on 127\.0\.0\.1:"
-        with pytest.raises(InvalidSettings, match=told), bound("a.name", port, "BELLWIRE_PORT"):
+        with pytest.raises(InvalidSettings, match=told), listening_sockets("a.name", port, "BELLWIRE_PORT"):
             pass

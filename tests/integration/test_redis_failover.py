@@ -170,7 +170,7 @@ async def _page(server: RedisServer) -> None:
 async def _announcement(server: RedisServer) -> None:
     announcer = RedisAnnouncer(server, PREFIX, CAPACITY, uniform)
     await announcer.announce([Added(a_feed(1, 1), (a_notification(1),))])
-    assert not announcer._untold
+    assert not announcer._unannounced
 
 
 EVERYTHING = pytest.mark.parametrize("use", [_ticket, _key, _page, _announcement])
@@ -469,7 +469,7 @@ async def test_why_a_login_fails_is_said_once_and_to_whoever_asks(
     said = [record.getMessage() for record in caplog.records if record.name.startswith("adapters.redis")]
     assert sorted(line.partition(":")[0] for line in said) == [
         "Redis is out of reach",
-        "the live subscription does not stand",
+        "the live subscription is interrupted",
     ]
     assert "hunter2" not in caplog.text
 
@@ -495,7 +495,7 @@ async def test_a_right_that_is_missing_is_said_once_and_keeps_nothing_else_from_
         for _ in range(3):
             with pytest.raises((Unavailable, AssertionError)):
                 await use(server)
-            with pytest.raises(Unavailable, match=r"Redis refuses what it is asked for: .*[Nn]o permissions"):
+            with pytest.raises(Unavailable, match=r"Redis refuses commands: .*[Nn]o permissions"):
                 await server.ping()
         assert await server.client.client_id() == before
     finally:
@@ -535,13 +535,13 @@ async def test_a_subscription_that_is_refused_is_said_once_and_to_whoever_asks(
     server = RedisServer(connect(await account("~*", "+@all", "resetchannels"), now=monotonic), monotonic)
     try:
         async with receiving(server, Hub(system.now)):
-            await eventually(lambda: "does not stand" in caplog.text, "it is said")
+            await eventually(lambda: "is interrupted" in caplog.text, "it is said")
             with pytest.raises(Unavailable, match="No permissions to access a channel"):
                 await server.ping()
     finally:
         await server.close()
 
-    assert caplog.text.count("the live subscription does not stand: ") == 1
+    assert caplog.text.count("the live subscription is interrupted: ") == 1
 
 
 async def test_what_was_refused_is_forgotten_after_a_while_and_that_is_said(
@@ -561,4 +561,4 @@ async def test_what_was_refused_is_forgotten_after_a_while_and_that_is_said(
     finally:
         await server.close()
 
-    assert "over: Redis refuses what it is asked for" in caplog.text
+    assert "over: Redis refuses commands" in caplog.text

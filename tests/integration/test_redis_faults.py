@@ -401,7 +401,7 @@ async def test_a_redis_that_refuses_the_login_is_named_in_readiness_and_once_in_
     finally:
         await product.stop()
     assert log.count("Redis is out of reach: WRONGPASS") == 1
-    assert log.count("the live subscription does not stand: WRONGPASS") == 1
+    assert log.count("the live subscription is interrupted: WRONGPASS") == 1
     assert "hunter2" not in log
 
 

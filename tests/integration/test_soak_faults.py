@@ -82,7 +82,7 @@ def redis_alone(servers: EmbeddedServers, tmp_path: Path) -> Iterator[EmbeddedSe
 
 @pytest.mark.parametrize(
     ("fault", "pings"),
-    [("demoted Redis", True), ("demoted Redis that does not serve what is stale", False)],
+    [("demoted Redis", True), ("demoted Redis that does not serve stale data", False)],
 )
 async def test_demoted_redis_takes_no_writes_and_has_all_it_had_in_the_end(
     redis_alone: EmbeddedServers, fault: str, pings: bool

@@ -565,7 +565,7 @@ INDEX = (
         name="untold-is-forgotten",
         breaks="What Redis could not be told is never told.",
         file=ANNOUNCER,
-        old="                self._untold[change.feed.user_id] = change.feed\n",
+        old="                self._unannounced[change.feed.user_id] = change.feed\n",
         new="                pass\n",
         tests=(
             SIMULATION,

@@ -246,7 +246,7 @@ async def _insist(town: Town, request: Callable[[ApiProcess], Awaitable[Marked]]
 def _check_told(town: Town, api: ApiProcess, marked: Marked) -> None:
     """A mark that was answered is known to Redis, unless that was out of the API's reach."""
     user, service = marked.feed.user_id, town.service
-    if api.alive and user not in api.announcer._untold:
+    if api.alive and user not in api.announcer._unannounced:
         told = service.redis.told.get(user, 0)
         service.world.check(told >= marked.feed.version, f"I3: {user} marked {marked.feed}, told was {told}")
         service.postgres.told(user)

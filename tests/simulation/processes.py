@@ -127,7 +127,7 @@ class ServiceProcess:
             return
         self.world.note(f"{self.process.name} is killed")
         self.process.alive = False
-        for user in [*self.announcer._untold, *self.feeds.owed(self.service.redis.told)]:
+        for user in [*self.announcer._unannounced, *self.feeds.owed(self.service.redis.told)]:
             self.service.postgres.excuse(user, f"{self.process.name} died and owed Redis a word")
         for subscriber in self.service.redis.subscribers[:]:
             if subscriber.client is self.redis:
@@ -202,7 +202,7 @@ class ConsumerProcess(ServiceProcess):
             try:
                 await self.retract()
             except Unavailable as error:
-                self.world.note(f"expired notifications were not taken back: {error}")
+                self.world.note(f"expired notifications were not retracted: {error}")
 
     async def _reconcile(self) -> None:
         """It may find what nobody could tell Redis, never what contradicts the store."""

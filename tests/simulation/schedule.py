@@ -175,7 +175,7 @@ class _Stage:
         self._world.skew += timedelta(minutes=11)  # what is to expire does, tokens too
         await until(self._is_retracted, "what has expired is taken back")
         await until(
-            lambda: not any(process.announcer._untold for process in [*town.apis, *town.consumers]),
+            lambda: not any(process.announcer._unannounced for process in [*town.apis, *town.consumers]),
             "Redis is told what it missed",
         )
         certain = [user for user in town.users if user not in service.postgres.excused]
@@ -195,7 +195,7 @@ class _Stage:
             )
 
     def _is_announced(self, user: UserId, version: int) -> bool:
-        owed = any(user in consumer.announcer._untold for consumer in self._town.consumers)
+        owed = any(user in consumer.announcer._unannounced for consumer in self._town.consumers)
         return (
             owed or user in self.service.postgres.excused or self.service.redis.told.get(user, 0) >= version
         )

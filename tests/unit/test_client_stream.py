@@ -204,7 +204,7 @@ def test_after_a_hole_it_comes_back_with_its_own_position(prev: str) -> None:
             again = await lines.line(2)
 
             assert isinstance(event, Disconnected)
-            assert "hole" in event.reason
+            assert "gap" in event.reason
             assert again.query["cursor"] == "e.5"
             assert not line.open
 
@@ -322,7 +322,7 @@ def test_a_frame_that_makes_no_sense_is_a_reason_to_connect_anew(text: str) -> N
             line = await welcomed(lines, stream)
             line.garble(text)
 
-            assert "makes no sense" in (await following(stream, Disconnected)).reason
+            assert "malformed" in (await following(stream, Disconnected)).reason
             assert (await lines.line(2)).query["cursor"] == "e.0"
 
     play(scenario)

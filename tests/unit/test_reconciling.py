@@ -251,6 +251,6 @@ async def test_while_the_store_is_away_it_goes_on_trying(
 
     await eventually(lambda: not held(memory), "the entry is dropped")
 
-    assert "the index was wrong about user ada" in caplog.text
+    assert "the index entry of user ada was wrong" in caplog.text
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)

@@ -257,7 +257,7 @@ def test_a_replay_may_leave_versions_out_but_not_turn_back(good: Evidence) -> No
 
 
 def test_a_notification_that_never_came_is_found(good: Evidence) -> None:
-    found(checks.streams_are_whole, replace(good, rows=[*good.rows, row("n3")]), "never told of n3")
+    found(checks.streams_are_whole, replace(good, rows=[*good.rows, row("n3")]), "never received n3")
 
 
 def test_another_state_than_is_stored_is_found(good: Evidence) -> None:
@@ -337,11 +337,11 @@ def polls(*away: range) -> list[Poll]:
 
 
 def test_a_failure_that_is_never_told_is_found(good: Evidence) -> None:
-    found(checks.health_is_true, replace(good, polls=polls()), "away never")
+    found(checks.health_is_true, replace(good, polls=polls()), "unavailable: never")
 
 
 def test_a_failure_that_is_told_late_is_found(good: Evidence) -> None:
-    found(checks.health_is_true, replace(good, polls=polls(range(24, 30))), "away after 14.5 s")
+    found(checks.health_is_true, replace(good, polls=polls(range(24, 30))), "unavailable: after 14.5 s")
 
 
 def test_a_short_failure_need_not_be_told(good: Evidence) -> None:
@@ -358,7 +358,7 @@ def test_who_had_left_need_not_tell(good: Evidence) -> None:
 
 
 def test_a_return_that_is_told_late_is_found(good: Evidence) -> None:
-    found(checks.health_is_true, replace(good, polls=polls(range(10, 50))), "back after 20.5 s")
+    found(checks.health_is_true, replace(good, polls=polls(range(10, 50))), "available again: after 20.5 s")
 
 
 def test_alarms_in_quiet_times_are_found(good: Evidence) -> None:
@@ -428,8 +428,8 @@ def test_a_partition_that_stands_still_before_anything_was_damaged_is_found(good
         ("read-only PostgreSQL", "consumer", "postgres"),
         ("demoted Redis", "api", "redis"),
         ("demoted Redis", "consumer", "redis"),
-        ("demoted Redis that does not serve what is stale", "api", "redis"),
-        ("demoted Redis that does not serve what is stale", "consumer", "redis"),
+        ("demoted Redis that does not serve stale data", "api", "redis"),
+        ("demoted Redis that does not serve stale data", "consumer", "redis"),
     ],
 )
 def test_a_server_that_is_there_and_of_no_use_has_to_be_told_of(
@@ -439,7 +439,7 @@ def test_a_server_that_is_there_and_of_no_use_has_to_be_told_of(
     silent = [Poll(float(t), role, f"{role} 0", {server: True}) for t in range(60)]
     honest = [replace(poll, checks={server: not 10 <= poll.t < 30}) for poll in silent]
 
-    found(checks.health_is_true, replace(good, polls=silent, injected=injected), server, "away never")
+    found(checks.health_is_true, replace(good, polls=silent, injected=injected), server, "unavailable: never")
     held(checks.health_is_true, replace(good, polls=honest, injected=injected))
 
 

@@ -29,7 +29,7 @@ def test_what_neither_kills_nor_cuts_off_is_drawn_too() -> None:
     assert {
         "read-only PostgreSQL",
         "demoted Redis",
-        "demoted Redis that does not serve what is stale",
+        "demoted Redis that does not serve stale data",
         "Redis closes idle connections",
         "damaged records from Kafka",
     } <= set(names)

@@ -2,7 +2,7 @@ import { BellwireError } from './errors.js';
 
 const TIMEOUT_MS = 10_000;
 
-/** Requests over HTTP, with a token that is kept until it is refused. */
+/** HTTP requests, with a token that is kept until it is refused. */
 export class Api {
   #base;
   #fetch;
@@ -28,7 +28,7 @@ export class Api {
     return this.#base.replace(/^http/, 'ws') + path;
   }
 
-  /** The token that is kept, or a new one. Rejects with what the application's function did. */
+  /** The kept token, or a new one. Rejects with the error of the application's function. */
   async token() {
     if (this.#token !== null) return this.#token;
     this.#asking ??= Promise.resolve(this.#ask()).finally(() => {
@@ -38,7 +38,7 @@ export class Api {
   }
 
   /**
-   * Ask for another token next time. One that took the place of the refused one meanwhile is kept.
+   * Get another token next time, unless the refused one has been replaced meanwhile.
    * @param {string | null} refused
    */
   forget(refused) {
@@ -46,7 +46,7 @@ export class Api {
   }
 
   /**
-   * A new ticket for a socket, and the token that it stands for.
+   * Get a ticket for a socket, and the token that it stands for.
    * @returns {Promise<{ticket: string, expires_in: number, token: string}>}
    */
   async ticket() {
@@ -105,7 +105,7 @@ export class Api {
 }
 
 /**
- * RFC 9457, where the answer is Bellwire's; what stands between may answer anything.
+ * Make an error of a response: RFC 9457 from Bellwire; a proxy may send anything.
  * @param {Response} response
  */
 async function problem(response) {

@@ -5,13 +5,13 @@ import { selections, Stream } from './stream.js';
 /**
  * @typedef {object} Access
  * @property {string} [url] of the service; the page's own origin by default
- * @property {() => string | Promise<string>} token returns a fresh token of the user; it is asked for one at
- *   the start, and again when that one is about to expire or was refused
+ * @property {() => string | Promise<string>} token returns a fresh token of the user; it is called at the
+ *   start, and again when the token is about to expire or was refused
  */
 
 /** @typedef {Access & import('./environment.js').Environment} Options */
 
-/** A user's way to the service. */
+/** A client of the service for one user. */
 export class Bellwire {
   #api;
   #place;
@@ -26,7 +26,7 @@ export class Bellwire {
   }
 
   /**
-   * Follow a user's feed. It connects at once, and stays until it is closed or refused for good.
+   * Follow a user's feed. It connects immediately, and reconnects until it is closed or refused for good.
    * @param {string} user
    * @param {import('./stream.js').StreamOptions} [options]
    */
@@ -35,7 +35,7 @@ export class Bellwire {
   }
 
   /**
-   * A page of a user's notifications. Rejects with BellwireError.
+   * Get a page of a user's notifications. Rejects with BellwireError.
    * @param {string} user
    * @param {{status?: 'unread' | 'read' | 'archived' | 'all', event?: string, limit?: number, cursor?: string,
    *   signal?: AbortSignal}} [options]
@@ -56,7 +56,7 @@ export class Bellwire {
   }
 
   /**
-   * Mark as read: some, or everything up to a cursor. Answers when it is stored.
+   * Mark as read: by id, or all up to a cursor. Resolves when it is stored.
    * @param {string} user
    * @param {import('./stream.js').Marks} marks
    */
@@ -89,7 +89,7 @@ export class Bellwire {
   }
 
   /**
-   * A ticket with which to open one socket. Streams get their own.
+   * Get a ticket that opens one socket. Streams get their own.
    * @returns {Promise<{ticket: string, expires_in: number}>}
    */
   async ticket() {

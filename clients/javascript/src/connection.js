@@ -4,12 +4,12 @@ import { newPart } from './protocol.js';
 const SUBPROTOCOL = 'bellwire.v1';
 const BACKOFF_MIN_MS = 500;
 const BACKOFF_MAX_MS = 20_000;
-/** A connection that held for so long was a good one: the next pauses begin small again. */
+/** After a connection that lasted this long, pauses begin short again. */
 const STABLE_MS = 30_000;
 const WELCOME_MS = 20_000;
 const GRACE_MS = 10_000;
 const REFRESH_BEFORE_SECONDS = 60;
-/** With less left it is simpler to be closed and come back. */
+/** With less time left it is simpler to be closed and to reconnect. */
 const REFRESH_AT_LEAST_SECONDS = 5;
 const TOKEN_EXPIRED = 4004;
 const INVALID_TOKEN = 4511;
@@ -17,7 +17,7 @@ const REFRESH = 'refresh';
 
 /** @typedef {import('./protocol.js').Frame} Frame */
 
-/** One socket at a time on a user's feed, replaced by the next when it is lost. */
+/** One socket at a time on a user's feed, replaced by another when it is lost. */
 export class Connection {
   #api;
   #place;
@@ -30,7 +30,7 @@ export class Connection {
   #socket = null;
   /** @type {import('./protocol.js').Connected | null} */
   #connected = null;
-  /** The attempt under way: what belongs to an earlier one is ignored. */
+  /** The number of the current attempt: results of earlier ones are ignored. */
   #attempt = {};
   #attempts = 0;
   #renewed = false;
@@ -41,7 +41,7 @@ export class Connection {
   #bye = null;
   /** @type {string | null} */
   #token = null;
-  /** How far the service's clock is ahead of ours, in seconds; it decides when a token has expired. */
+  /** How far the service's clock is ahead of ours, in seconds; it decides when a token expires. */
   #ahead = NaN;
   /** @type {any} */
   #silence;
@@ -69,7 +69,7 @@ export class Connection {
     this.#tell = tell;
   }
 
-  /** What it said when it was welcomed, with the cursor and count of now; null while it is not connected. */
+  /** The welcome, with the current cursor and count; null while it is not connected. */
   get connected() {
     return this.#connected;
   }
@@ -87,7 +87,7 @@ export class Connection {
   }
 
   /**
-   * Say something, if anybody listens: what was not answered is to be said again when connected.
+   * Send a frame if connected. Callers send again after a reconnect what was not answered.
    * @param {object} frame
    */
   send(frame) {
@@ -95,7 +95,7 @@ export class Connection {
   }
 
   /**
-   * While it is connected: connect again, from an earlier cursor. Somebody has not had what came since.
+   * Reconnect from an earlier cursor, if connected: a stream has missed what came since.
    * @param {string} cursor
    */
   rewind(cursor) {
@@ -103,7 +103,7 @@ export class Connection {
     this.#lost({ code: null, reason: 'Going back to an earlier cursor', retryMs: 0 }, 0);
   }
 
-  /** Somebody looks: do not let them wait for the next try, nor for timers that hidden pages hold back. */
+  /** The page is visible: wait neither for the next attempt nor for timers that hidden pages delay. */
   hurry() {
     if (this.#isOffline()) return;
     if (this.#retry !== undefined) this.#connect();
@@ -115,7 +115,7 @@ export class Connection {
   async #connect() {
     const attempt = this.#begin();
     if (this.#isOffline()) return this.#wait(null, 'The browser is offline', null);
-    // A request that nobody answers must not hold up the stream for ever.
+    // A request that is never answered must not block the stream forever.
     this.#hear(WELCOME_MS);
     try {
       const { ticket, token } = await this.#api.ticket();
@@ -139,7 +139,7 @@ export class Connection {
     socket.onmessage = ({ data }) => {
       if (socket === this.#socket) this.#receive(data);
     };
-    // The close that follows says all there is to know; but in Node an error must have a listener.
+    // The close event that follows has all information; but in Node an error must have a listener.
     socket.onerror = () => {};
     socket.onclose = ({ code, reason }) => {
       if (socket === this.#socket) this.#closed(code, reason);
@@ -169,9 +169,9 @@ export class Connection {
   }
 
   /**
-   * Give up what there is, and try again.
+   * Drop the connection, and try again.
    * @param {{code: number | null, reason: string, retryMs: number}} loss
-   * @param {number} [pause] milliseconds; as the back-off has it by default
+   * @param {number} [pause] milliseconds; from the back-off by default
    */
   #lost({ code, reason, retryMs }, pause) {
     if (this.#connected && this.#place.now() - this.#welcomedAt >= STABLE_MS) this.#attempts = 0;
@@ -180,8 +180,8 @@ export class Connection {
   }
 
   /**
-   * Full jitter above a least pause. What the service asks for is a least pause too: those that it sends away
-   * together do not come back together.
+   * Full jitter above a minimum. A pause that the service asks for is a minimum too, so that clients that it
+   * sends away together do not return together.
    * @param {number} asked milliseconds
    */
   #pause(asked) {
@@ -192,7 +192,7 @@ export class Connection {
   /**
    * @param {number | null} code
    * @param {string} reason
-   * @param {number | null} pause milliseconds; null to wait for the browser
+   * @param {number | null} pause milliseconds; null: wait for the browser
    */
   #wait(code, reason, pause) {
     if (pause !== null) this.#retry = this.#place.setTimeout(() => this.#connect(), pause);
@@ -225,21 +225,21 @@ export class Connection {
     socket?.close();
   }
 
-  // --- what the browser says ---
+  // --- browser events ---
 
   #isOffline() {
     return this.#place.navigator?.onLine === false;
   }
 
   #online() {
-    // On another network, as a rule, where a socket of the last one would only fall silent.
+    // Usually on another network, where a socket of the previous one would only fall silent.
     if (this.#socket) this.#lost({ code: null, reason: 'The browser is online again', retryMs: 0 }, 0);
     else this.#connect();
   }
 
   // --- receiving ---
 
-  /** @param {number} [patience] milliseconds until silence means that nobody is there */
+  /** @param {number} [patience] milliseconds of silence after which the connection counts as lost */
   #hear(patience = this.#patience) {
     this.#patience = patience;
     this.#heardAt = this.#place.now();
@@ -306,12 +306,12 @@ export class Connection {
 
   // --- the token ---
 
-  /** @param {number} seconds that the token is still good for */
+  /** @param {number} seconds for which the token is still valid */
   #planRefresh(seconds) {
     this.#place.clearTimeout(this.#refresh);
     if (!(seconds >= REFRESH_AT_LEAST_SECONDS)) return;
     const wait = seconds > 2 * REFRESH_BEFORE_SECONDS ? seconds - REFRESH_BEFORE_SECONDS : seconds / 2;
-    // Longer than a timer can be set for (2^31 ms) is longer than a stream lasts.
+    // A stream does not last longer than a timer can be set for (2^31 ms).
     this.#refresh = this.#place.setTimeout(() => this.#renew(), Math.min(1000 * wait, 2 ** 31 - 1));
   }
 
@@ -319,9 +319,9 @@ export class Connection {
     const attempt = this.#attempt;
     const old = this.#token;
     this.#api.forget(old);
-    const token = await this.#api.token().catch(() => old); // asked again, sooner each time
+    const token = await this.#api.token().catch(() => old); // tried again, sooner each time
     if (attempt !== this.#attempt) return;
-    // Nobody waits for the answer: a token that is refused is replaced when the stream ends for want of one.
+    // The answer is not awaited: a refused token is replaced when the stream ends because it has expired.
     if (token !== old) this.send({ type: 'refresh', token, ref: REFRESH });
     this.#token = token;
     this.#planRefresh(expiry(token) - this.#ahead - this.#place.now() / 1000);
@@ -329,7 +329,7 @@ export class Connection {
 }
 
 /**
- * When a JSON Web Token expires, in seconds of the clock of whoever minted it; NaN if it does not say.
+ * When a JSON Web Token expires, in seconds of its issuer's clock; NaN if it does not say.
  * @param {string | null} token
  */
 function expiry(token) {
@@ -337,6 +337,6 @@ function expiry(token) {
     const claims = (token ?? '').split('.')[1].replace(/-/g, '+').replace(/_/g, '/');
     return Number(JSON.parse(atob(claims)).exp);
   } catch {
-    return NaN; // no JSON Web Token: it lives until the service says otherwise
+    return NaN; // not a JSON Web Token: it is valid until the service refuses it
   }
 }

@@ -1,4 +1,4 @@
-/** A request or a command that the service refused, or could not answer. */
+/** A request or command was refused or could not be answered. */
 export class BellwireError extends Error {
   /**
    * @param {string} message for people
@@ -7,13 +7,13 @@ export class BellwireError extends Error {
   constructor(message, { code, status = null, temporary = false, retryMs = 0 }) {
     super(message);
     this.name = 'BellwireError';
-    /** What to compare: the end of a problem's `type`, an error frame's `code`, or a close code. */
+    /** For comparison: the end of a problem's `type`, an error frame's `code`, or a close code. */
     this.code = code;
-    /** The status of the answer over HTTP; null if there was none. */
+    /** The status of the HTTP response; null if there was none. */
     this.status = status;
-    /** Whether the same again may succeed. */
+    /** Whether the same request may succeed later. */
     this.temporary = temporary;
-    /** Milliseconds after which the service asked to be tried again; 0 if it did not say. */
+    /** Milliseconds to wait, if the service asked for it; otherwise 0. */
     this.retryMs = retryMs;
   }
 }

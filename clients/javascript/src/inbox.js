@@ -2,7 +2,7 @@ import { versionOf } from './protocol.js';
 
 /** @typedef {import('./protocol.js').Notification} Notification */
 
-/** A user's notifications that are neither archived nor taken back, kept true by a stream's events. */
+/** A user's notifications that are neither archived nor retracted, kept up to date by a stream's events. */
 export class Inbox {
   /** @type {Map<string, Notification>} */
   #items = new Map();
@@ -13,7 +13,7 @@ export class Inbox {
   }
 
   /**
-   * Begin with these: the first page, and again after `apply` returned false.
+   * Replace the list: with the first page, and again after `apply` returned false.
    * @param {{items: Notification[]}} page
    */
   load({ items }) {
@@ -22,7 +22,7 @@ export class Inbox {
   }
 
   /**
-   * Add older ones.
+   * Add an older page.
    * @param {{items: Notification[]}} page
    */
   add({ items }) {
@@ -30,8 +30,8 @@ export class Inbox {
   }
 
   /**
-   * Take in an event of the stream. Returns false if the list has to be loaded again: after a reset, or when a
-   * change brings back notifications that are not here.
+   * Apply an event of the stream. Returns false if the list must be loaded again: after a reset, or when a
+   * change brings back notifications that are not in the list.
    * @param {import('./protocol.js').StreamEvent} event
    */
   apply(event) {
@@ -70,7 +70,7 @@ export class Inbox {
     const item = this.#items.get(id);
     if (!item) return;
     const entries = /** @type {[import('./protocol.js').Field, string | null][]} */ (Object.entries(set));
-    // The first time stays: an update up to a cursor does not concern what has that state already.
+    // The first time is kept: an update up to a cursor skips notifications already in that state.
     if (entries.every(([field, value]) => (item[field] === null) === (value === null))) return;
     this.#upsert({ ...item, ...set, version });
   }

@@ -1,10 +1,10 @@
-// What goes over the wire, with the names it has there: docs/live-stream.md and docs/http-api.md of Bellwire.
+// The messages, with their names on the wire: docs/live-stream.md and docs/http-api.md of Bellwire.
 
 /**
  * @typedef {object} Notification
  * @property {string} id ids are ordered by time
  * @property {string} user_id
- * @property {number} version of two states of a notification the one with the higher version is newer
+ * @property {number} version of two states of a notification, the one with the higher version is newer
  * @property {string} event
  * @property {string | null} title
  * @property {string} message
@@ -22,9 +22,9 @@
 /**
  * @typedef {object} Page
  * @property {Notification[]} items newest first
- * @property {string | null} next_cursor of the next page of this list
+ * @property {string | null} next_cursor for the next page of this list
  * @property {number} unread_count
- * @property {string} cursor where the feed stands: open a stream from it
+ * @property {string} cursor the feed's position: open a stream from it
  */
 
 /** @typedef {{changed: number, unread_count: number, cursor: string}} Marked */
@@ -47,7 +47,7 @@
  * @property {string} prev
  * @property {string} cursor
  * @property {number} unread_count
- * @property {boolean} [replay] the items are what changed while the client was away, as they are now
+ * @property {boolean} [replay] the items changed while the client was away, and are given as they are now
  */
 
 /**
@@ -62,7 +62,7 @@
  */
 
 /**
- * The catch-up is complete. `prev`, which the client adds, says from where it went on in the end.
+ * The catch-up is complete. `prev`, which the client adds, is the cursor from which it last resumed.
  * @typedef {{type: 'replayed', prev: string, cursor: string, unread_count: number}} Replayed
  */
 
@@ -80,7 +80,7 @@
 /** @typedef {{type: Mark, ref: string} & Selection} Command */
 
 /**
- * The stream is live, or will be when it has caught up. `reset` says that the cursor is worth nothing: a
+ * The stream is live, or will be when it has caught up. `reset` says that the cursor cannot be resumed: a
  * `reset` event follows.
  * @typedef {{type: 'connected', reset: boolean} & Welcome} Connected
  */
@@ -90,7 +90,7 @@
  * @property {'disconnected'} type
  * @property {number | null} code of the close; null if there was no connection
  * @property {string} reason for people
- * @property {number | null} retry_ms until the next try; null if none is planned: until the browser is
+ * @property {number | null} retry_ms until the next attempt; null if none is planned: until the browser is
  *   online or the page is back, or never
  * @property {boolean} final the stream has ended: the same request would be refused again
  */
@@ -98,11 +98,11 @@
 /** @typedef {{type: 'unread', unread_count: number, cursor: string | null}} Unread */
 
 /**
- * What a stream tells. Frames of the service come as they are.
+ * The events of a stream. Frames of the service are passed on unchanged.
  * @typedef {Connected | Disconnected | Change | Unread | Refusal} StreamEvent
  */
 
-/** @typedef {StreamEvent | Ok} Told what a connection says to the streams that it serves */
+/** @typedef {StreamEvent | Ok} Told what a connection passes to the streams that it serves */
 /** @typedef {(told: Told) => void} Tell */
 
 /** @param {string} cursor */
@@ -112,7 +112,7 @@ export const versionOf = (cursor) => Number(cursor.slice(cursor.lastIndexOf('.')
 export const epochOf = (cursor) => cursor.slice(0, cursor.lastIndexOf('.'));
 
 /**
- * Of one life of the feed, and earlier.
+ * Whether a cursor has the same epoch, and is earlier.
  * @param {string} cursor
  * @param {string} than
  */
@@ -120,8 +120,8 @@ export const isBehind = (cursor, than) =>
   epochOf(cursor) === epochOf(than) && versionOf(cursor) < versionOf(than);
 
 /**
- * What of a frame is new to somebody at a position: all, a part, or nothing (null). 'hole' if something
- * between the two is missing.
+ * The part of a frame that is new at a position: all of it, some of it, or nothing (null). 'hole' if
+ * something between the two is missing.
  * @template {Notifications | Update | Replayed} F
  * @param {string | null} position
  * @param {F} frame

@@ -7,8 +7,8 @@ import { epochOf, isBehind } from './protocol.js';
  */
 
 /**
- * One connection for all tabs of an origin that follow the same user: whoever holds the lock has it and tells
- * the others what it hears. When that tab goes, the browser hands the lock to the next.
+ * One connection for all tabs of an origin that follow the same user: the tab that holds the lock has it and
+ * passes on what it receives. When that tab closes, the browser gives the lock to the next.
  */
 export class Shared {
   #id;
@@ -25,7 +25,7 @@ export class Shared {
   /**
    * @param {object} parts
    * @param {Pick<LockManager, 'request'>} parts.locks
-   * @param {BroadcastChannel} parts.channel of what is shared; the lock has the same name
+   * @param {BroadcastChannel} parts.channel of the tabs that share; the lock has the same name
    * @param {string} parts.id of this stream
    * @param {(tell: import('./protocol.js').Tell) => import('./connection.js').Connection} parts.connect
    * @param {import('./protocol.js').Tell} parts.tell
@@ -73,7 +73,7 @@ export class Shared {
     else this.#post({ kind: 'hurry' });
   }
 
-  /** @returns {Promise<void>} that holds the lock */
+  /** @returns {Promise<void>} holds the lock until it settles */
   #lead() {
     const connection = this.#connect((told) => {
       this.#post({ kind: 'told', told });
@@ -92,7 +92,7 @@ export class Shared {
   #receive(message) {
     if (message.kind === 'told') {
       const mine = message.to === undefined || message.to === this.#id;
-      // A refusal is for everybody: also for who was handed the lock before hearing of it.
+      // A refusal concerns all tabs, even one that got the lock before it received the refusal.
       const final = message.told.type === 'disconnected' && message.told.final;
       if (mine && (!this.#connection || final)) this.#tell(message.told);
     } else if (this.#connection) this.#serve(this.#connection, message);
@@ -112,13 +112,13 @@ export class Shared {
   }
 
   /**
-   * Bring a stream up to date that has less than the others, which pass over what they have.
+   * Bring a stream up to date that is behind the others, which skip what they have already.
    * @param {string} cursor
    * @param {string} from
    */
   #rewind(cursor, from) {
     const connected = this.#connection?.connected;
-    if (!connected) return; // it asks again when there is a connection
+    if (!connected) return; // the stream asks again when there is a connection
     const { cursor: current, unread_count } = connected;
     if (isBehind(cursor, current)) this.#connection?.rewind(cursor);
     else if (epochOf(cursor) !== epochOf(current)) {

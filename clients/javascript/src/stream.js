@@ -4,18 +4,18 @@ import { isBehind, newPart } from './protocol.js';
 import { Shared } from './shared.js';
 
 const IDS_AT_ONCE = 100;
-/** How long an answer to a call for what is missing may take before it is repeated. */
+/** How long an answer to a request for missing events may take before the request is repeated. */
 const PATIENCE_MS = 5_000;
 
 /** @typedef {import('./protocol.js').StreamEvent} StreamEvent */
-/** @typedef {Iterable<string> | {upTo: string}} Marks ids, or a cursor: everything not newer than it */
+/** @typedef {Iterable<string> | {upTo: string}} Marks ids, or a cursor: all that is not newer than it */
 
 /**
  * @typedef {object} StreamOptions
- * @property {string | null} [cursor] resume after this position; without it the stream starts at now
- * @property {'manual' | 'auto'} [view] with 'auto' what is delivered live is marked read at once
+ * @property {string | null} [cursor] resume after this position; without it the stream starts now
+ * @property {'manual' | 'auto'} [view] with 'auto', notifications that are delivered live are marked read
  * @property {boolean} [shared] one connection for all tabs of this origin that follow the same user, where the
- *   browser has Web Locks; else, and by default, a connection of its own
+ *   browser has Web Locks; otherwise, and by default, a connection of its own
  * @property {'session' | 'local' | Pick<Storage, 'getItem' | 'setItem'>} [storage] where to keep the cursor
  *   for the next stream of this user that is not given one
  */
@@ -36,10 +36,10 @@ const PATIENCE_MS = 5_000;
 const Target = /** @type {new () => Listening & Pick<EventTarget, 'dispatchEvent'>} */ (EventTarget);
 
 /**
- * What happens in a user's feed, each change once and in order, whatever becomes of the connection.
+ * The changes of a user's feed, each once and in order, even if the connection breaks.
  *
- * Every event's `detail` is an object of that `type`; `for await` gives these objects, from the moment at
- * which the loop begins. A loop ends when the stream is closed, and throws BellwireError when it is refused.
+ * Every event's `detail` is an object of that `type`; `for await` yields these objects, from when the loop
+ * begins. A loop ends when the stream is closed, and throws BellwireError when it is refused.
  */
 export class Stream extends Target {
   #parts;
@@ -87,12 +87,12 @@ export class Stream extends Target {
     this.#start();
   }
 
-  /** Up to where every change was told; null before the first connection, if none was given. */
+  /** The position up to which all changes were passed on; null until connected, if none was given. */
   get cursor() {
     return this.#cursor;
   }
 
-  /** True at the newest position that this stream has heard of. */
+  /** As of the newest position that this stream knows. */
   get unreadCount() {
     return this.#unreadCount;
   }
@@ -106,8 +106,8 @@ export class Stream extends Target {
   }
 
   /**
-   * Mark as read. Answers when it is stored, how many it changed: after a lost connection it is sent again, so
-   * this can take as long as the service is away. Rejects with BellwireError.
+   * Mark as read. Resolves, once stored, with how many changed. It is sent again after a lost connection, so
+   * this can take as long as the service is unavailable. Rejects with BellwireError.
    * @param {Marks} marks
    */
   markRead(marks) {
@@ -129,7 +129,7 @@ export class Stream extends Target {
     return this.#mark('unarchive', marks);
   }
 
-  /** End it. Marks that were not answered are rejected; they may have been stored. */
+  /** End the stream. Marks that were not answered are rejected; they may have been stored. */
   close() {
     this.#finish(null);
   }
@@ -146,7 +146,7 @@ export class Stream extends Target {
     }
   }
 
-  // --- the way to the service ---
+  // --- the connection ---
 
   #start() {
     if (this.#closed || this.#way) return;
@@ -163,7 +163,7 @@ export class Stream extends Target {
     this.#way.start();
   }
 
-  /** A page with an open socket or a lock cannot be kept for the way back, and hears nothing meanwhile. */
+  /** A page with a socket or a lock is not kept in the back/forward cache, and a kept page receives nothing. */
   #pause() {
     this.#stop();
     const reason = 'The page is hidden';
@@ -193,7 +193,7 @@ export class Stream extends Target {
     for (const listener of this.#listeners) listener.end(refusal);
   }
 
-  // --- what is heard ---
+  // --- receiving ---
 
   /** @param {import('./protocol.js').Told} told */
   #hear(told) {
@@ -217,7 +217,7 @@ export class Stream extends Target {
   /** @param {import('./protocol.js').Connected} connected */
   #welcomed(connected) {
     this.#connected = true;
-    this.#asked = null; // of another connection, if at all
+    this.#asked = null; // it concerned another connection
     if (this.#cursor === null) this.#keep(connected.cursor);
     this.#dispatch(connected);
     this.#count(connected.unread_count);
@@ -249,7 +249,7 @@ export class Stream extends Target {
     this.#asked = null;
     this.#dispatch(frame);
     this.#count(frame.unread_count);
-    this.#keep(frame.cursor); // once the listeners have it: rather again than never
+    this.#keep(frame.cursor); // after the listeners have it: rather twice than never
   }
 
   /** @param {string} cursor */
@@ -260,7 +260,7 @@ export class Stream extends Target {
 
   /** @param {import('./protocol.js').Ok | import('./protocol.js').Refusal} frame */
   #answered(frame) {
-    // Not of a command: what view=auto could not mark.
+    // No answer to a command: view=auto could not mark something.
     if (frame.type === 'error' && frame.ref === null) return this.#dispatch(frame);
     const command = this.#pending.get(frame.ref);
     if (!command) return; // another tab's
@@ -269,7 +269,7 @@ export class Stream extends Target {
     else command.answer.reject(new BellwireError(frame.detail, frame));
   }
 
-  /** Have what is missing sent again; once, unless nothing comes of it. */
+  /** Request what is missing; once, unless no answer comes. */
   #ask() {
     const cursor = /** @type {string} */ (this.#cursor);
     const at = this.#parts.place.now();
@@ -291,7 +291,7 @@ export class Stream extends Target {
     this.dispatchEvent(new CustomEvent(detail.type, { detail }));
   }
 
-  // --- what is said ---
+  // --- sending ---
 
   /**
    * @param {import('./protocol.js').Mark} type
@@ -321,7 +321,7 @@ export class Stream extends Target {
 /** @typedef {{resolve: (changed: number) => void, reject: (error: Error) => void}} Answer */
 
 /**
- * What the service takes at once.
+ * Split marks into what the service accepts in one command.
  * @param {Marks} marks
  * @returns {import('./protocol.js').Selection[]}
  */
@@ -332,7 +332,7 @@ export function selections(marks) {
   return chunks.map((_, index) => ({ ids: ids.slice(index * IDS_AT_ONCE, (index + 1) * IDS_AT_ONCE) }));
 }
 
-/** A loop over the events of a stream: it keeps what it has not had time for. */
+/** A loop over the events of a stream: it queues those that it has not taken yet. */
 class Listener {
   /** @type {StreamEvent[]} */
   #waiting = [];

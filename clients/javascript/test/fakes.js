@@ -102,7 +102,7 @@ export class Service {
     };
   }
 
-  /** A token good for an hour; the clock of whoever mints it is far from ours. */
+  /** A token that is valid for an hour; its issuer has another clock than ours. */
   token = () => {
     const exp = Math.floor(this.clock.time / 1000) + 50_000 + 3600;
     const token = `e30.${btoa(JSON.stringify({ sub: 'ada', exp, n: this.tokens.length }))}.x`;

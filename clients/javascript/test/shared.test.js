@@ -180,7 +180,7 @@ for (const [how, leave] of [
   });
 }
 
-test('a page that is shown again follows whoever leads now, from its own cursor', async (t) => {
+test('a page that is shown again follows the tab that leads now, from its own cursor', async (t) => {
   const { clock, service, tab, settled } = browser(t);
   const [first, second] = [await tab(), await tab()];
   service.socket.tell(welcome(0), news(0, 1));

@@ -1,4 +1,4 @@
-/** Requests over HTTP, with a token that is kept until it is refused. */
+/** HTTP requests, with a token that is kept until it is refused. */
 export declare class Api {
     #private;
     /**
@@ -9,15 +9,15 @@ export declare class Api {
     constructor(url: string, token: () => string | Promise<string>, fetch: typeof globalThis.fetch);
     /** @param {string} path */
     socketUrl(path: string): string;
-    /** The token that is kept, or a new one. Rejects with what the application's function did. */
+    /** The kept token, or a new one. Rejects with the error of the application's function. */
     token(): Promise<string>;
     /**
-     * Ask for another token next time. One that took the place of the refused one meanwhile is kept.
+     * Get another token next time, unless the refused one has been replaced meanwhile.
      * @param {string | null} refused
      */
     forget(refused: string | null): void;
     /**
-     * A new ticket for a socket, and the token that it stands for.
+     * Get a ticket for a socket, and the token that it stands for.
      * @returns {Promise<{ticket: string, expires_in: number, token: string}>}
      */
     ticket(): Promise<{

@@ -1,6 +1,6 @@
 export type Frame = import('./protocol.js').Frame;
 /** @typedef {import('./protocol.js').Frame} Frame */
-/** One socket at a time on a user's feed, replaced by the next when it is lost. */
+/** One socket at a time on a user's feed, replaced by another when it is lost. */
 export declare class Connection {
     #private;
     /**
@@ -20,20 +20,20 @@ export declare class Connection {
         cursor: string | null;
         tell: import('./protocol.js').Tell;
     });
-    /** What it said when it was welcomed, with the cursor and count of now; null while it is not connected. */
+    /** The welcome, with the current cursor and count; null while it is not connected. */
     get connected(): import("./protocol.js").Connected | null;
     start(): void;
     stop(): void;
     /**
-     * Say something, if anybody listens: what was not answered is to be said again when connected.
+     * Send a frame if connected. Callers send again after a reconnect what was not answered.
      * @param {object} frame
      */
     send(frame: object): void;
     /**
-     * While it is connected: connect again, from an earlier cursor. Somebody has not had what came since.
+     * Reconnect from an earlier cursor, if connected: a stream has missed what came since.
      * @param {string} cursor
      */
     rewind(cursor: string): void;
-    /** Somebody looks: do not let them wait for the next try, nor for timers that hidden pages hold back. */
+    /** The page is visible: wait neither for the next attempt nor for timers that hidden pages delay. */
     hurry(): void;
 }

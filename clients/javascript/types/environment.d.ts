@@ -1,7 +1,7 @@
 /**
- * What the client needs of the place it runs in. Each is the global one unless another is given.
+ * What the client needs from its environment. Each is the global object unless another is given.
  * @typedef {object} Environment
- * @property {typeof globalThis.WebSocket} [WebSocket] to be given in Node before 22
+ * @property {typeof globalThis.WebSocket} [WebSocket] required in Node before 22
  * @property {typeof globalThis.fetch} [fetch]
  * @property {(work: () => void, milliseconds: number) => any} [setTimeout]
  * @property {(timer: any) => void} [clearTimeout]
@@ -46,7 +46,7 @@ export type Lacking = 'WebSocket' | 'locks' | 'BroadcastChannel' | 'page' | 'doc
 export type Place = Required<Omit<Environment, Lacking>> & Pick<Environment, Lacking>;
 /** @typedef {'WebSocket' | 'locks' | 'BroadcastChannel' | 'page' | 'document' | 'navigator'} Lacking */
 /**
- * What is not everywhere may be lacking.
+ * An environment may lack what does not exist everywhere.
  * @typedef {Required<Omit<Environment, Lacking>> & Pick<Environment, Lacking>} Place
  */
 /**

@@ -1,12 +1,12 @@
-/** A request or a command that the service refused, or could not answer. */
+/** A request or command was refused or could not be answered. */
 export declare class BellwireError extends Error {
-    /** What to compare: the end of a problem's `type`, an error frame's `code`, or a close code. */
+    /** For comparison: the end of a problem's `type`, an error frame's `code`, or a close code. */
     code: string;
-    /** The status of the answer over HTTP; null if there was none. */
+    /** The status of the HTTP response; null if there was none. */
     status: number | null;
-    /** Whether the same again may succeed. */
+    /** Whether the same request may succeed later. */
     temporary: boolean;
-    /** Milliseconds after which the service asked to be tried again; 0 if it did not say. */
+    /** Milliseconds to wait, if the service asked for it; otherwise 0. */
     retryMs: number;
     /**
      * @param {string} message for people

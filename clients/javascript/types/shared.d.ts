@@ -21,15 +21,15 @@ export type Message = {
  *   | {kind: 'told', to?: string, told: import('./protocol.js').Told}} Message
  */
 /**
- * One connection for all tabs of an origin that follow the same user: whoever holds the lock has it and tells
- * the others what it hears. When that tab goes, the browser hands the lock to the next.
+ * One connection for all tabs of an origin that follow the same user: the tab that holds the lock has it and
+ * passes on what it receives. When that tab closes, the browser gives the lock to the next.
  */
 export declare class Shared {
     #private;
     /**
      * @param {object} parts
      * @param {Pick<LockManager, 'request'>} parts.locks
-     * @param {BroadcastChannel} parts.channel of what is shared; the lock has the same name
+     * @param {BroadcastChannel} parts.channel of the tabs that share; the lock has the same name
      * @param {string} parts.id of this stream
      * @param {(tell: import('./protocol.js').Tell) => import('./connection.js').Connection} parts.connect
      * @param {import('./protocol.js').Tell} parts.tell

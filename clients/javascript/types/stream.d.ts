@@ -30,13 +30,13 @@ export type Listening = {
     removeEventListener: <T extends StreamEvent['type']>(type: T, listener: Hears<T>, options?: boolean | EventListenerOptions) => void;
 };
 /** @typedef {import('./protocol.js').StreamEvent} StreamEvent */
-/** @typedef {Iterable<string> | {upTo: string}} Marks ids, or a cursor: everything not newer than it */
+/** @typedef {Iterable<string> | {upTo: string}} Marks ids, or a cursor: all that is not newer than it */
 /**
  * @typedef {object} StreamOptions
- * @property {string | null} [cursor] resume after this position; without it the stream starts at now
- * @property {'manual' | 'auto'} [view] with 'auto' what is delivered live is marked read at once
+ * @property {string | null} [cursor] resume after this position; without it the stream starts now
+ * @property {'manual' | 'auto'} [view] with 'auto', notifications that are delivered live are marked read
  * @property {boolean} [shared] one connection for all tabs of this origin that follow the same user, where the
- *   browser has Web Locks; else, and by default, a connection of its own
+ *   browser has Web Locks; otherwise, and by default, a connection of its own
  * @property {'session' | 'local' | Pick<Storage, 'getItem' | 'setItem'>} [storage] where to keep the cursor
  *   for the next stream of this user that is not given one
  */
@@ -53,10 +53,10 @@ export type Listening = {
  */
 declare const Target: new () => Listening & Pick<EventTarget, 'dispatchEvent'>;
 /**
- * What happens in a user's feed, each change once and in order, whatever becomes of the connection.
+ * The changes of a user's feed, each once and in order, even if the connection breaks.
  *
- * Every event's `detail` is an object of that `type`; `for await` gives these objects, from the moment at
- * which the loop begins. A loop ends when the stream is closed, and throws BellwireError when it is refused.
+ * Every event's `detail` is an object of that `type`; `for await` yields these objects, from when the loop
+ * begins. A loop ends when the stream is closed, and throws BellwireError when it is refused.
  */
 export declare class Stream extends Target {
     #private;
@@ -75,15 +75,15 @@ export declare class Stream extends Target {
         user: string;
         options: StreamOptions;
     });
-    /** Up to where every change was told; null before the first connection, if none was given. */
+    /** The position up to which all changes were passed on; null until connected, if none was given. */
     get cursor(): string | null;
-    /** True at the newest position that this stream has heard of. */
+    /** As of the newest position that this stream knows. */
     get unreadCount(): number;
     get connected(): boolean;
     get closed(): boolean;
     /**
-     * Mark as read. Answers when it is stored, how many it changed: after a lost connection it is sent again, so
-     * this can take as long as the service is away. Rejects with BellwireError.
+     * Mark as read. Resolves, once stored, with how many changed. It is sent again after a lost connection, so
+     * this can take as long as the service is unavailable. Rejects with BellwireError.
      * @param {Marks} marks
      */
     markRead(marks: Marks): Promise<number>;
@@ -93,7 +93,7 @@ export declare class Stream extends Target {
     archive(marks: Marks): Promise<number>;
     /** @param {Marks} marks */
     unarchive(marks: Marks): Promise<number>;
-    /** End it. Marks that were not answered are rejected; they may have been stored. */
+    /** End the stream. Marks that were not answered are rejected; they may have been stored. */
     close(): void;
     [Symbol.asyncIterator](): AsyncGenerator<import("./protocol.js").StreamEvent, void, unknown>;
 }
@@ -103,7 +103,7 @@ export type Answer = {
 };
 /** @typedef {{resolve: (changed: number) => void, reject: (error: Error) => void}} Answer */
 /**
- * What the service takes at once.
+ * Split marks into what the service accepts in one command.
  * @param {Marks} marks
  * @returns {import('./protocol.js').Selection[]}
  */

@@ -1,7 +1,7 @@
-"""Notifications as Kafka records: our own, and those that any other service writes.
+"""Encodes drafts as Kafka records, and decodes our records and those of other services.
 
-A record's value is the JSON that the HTTP API takes, plus `id` and `created_at`. Both may be missing: then
-they are derived from the record, so that a redelivered record is the same notification.
+A record's value is the JSON that the HTTP API accepts, plus `id` and `created_at`. Without them they are
+derived from the record, so that a redelivered record is the same notification.
 """
 
 from collections.abc import Mapping
@@ -38,9 +38,9 @@ class _Addressed(msgspec.Struct):
 
 
 _ID_VERSION = 7
-# A record's timestamp is whatever its producer says.
+# A record's timestamp is chosen by its producer and may be anything.
 _LAST_MS = (LATEST - EARLIEST) // timedelta(milliseconds=1)
-# Of an offset; what more it has changes after a million million records.
+# The bits of an offset that go into an id. Higher bits change only after a million million records.
 _OFFSET_BITS = 40
 _HASH_BITS = ENTROPY_BITS - _OFFSET_BITS
 
@@ -50,7 +50,7 @@ _decode_addressee = msgspec.json.Decoder(_Addressed).decode
 
 
 def encode(draft: Draft) -> bytes:
-    """The value of a draft's record."""
+    """Encode a draft as the value of its record."""
     content = draft.content
     return _encode(
         _Record(
@@ -68,7 +68,7 @@ def encode(draft: Draft) -> bytes:
 
 
 def decode(source: Source) -> Draft:
-    """Read a record, whoever wrote it. Raises Undecodable."""
+    """Decode a record, from any producer. Raises Undecodable."""
     if source.value is None:
         raise Undecodable("tombstone", "the record has no value")
     attributes = _cloud_event(source.headers)
@@ -90,7 +90,9 @@ def decode(source: Source) -> Draft:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
         raise Undecodable("malformed", f"the value is not JSON: {error}") from error
     if record.id is not None and record.id.version != _ID_VERSION:
-        raise Undecodable("invalid", "id must be a UUIDv7: it is where and in which order it is stored")
+        raise Undecodable(
+            "invalid", "id must be a UUIDv7: it decides where and in which order the notification is stored"
+        )
     try:
         return _draft(source, record, content, attributes)
     except Invalid as error:
@@ -98,7 +100,9 @@ def decode(source: Source) -> Draft:
 
 
 def _draft(source: Source, record: _Record, content: Content, attributes: Mapping[str, str]) -> Draft:
-    """What is not given is derived from where and when the record was read first. Raises Invalid."""
+    """Make a draft. Missing fields are derived from where and when the record was first read. Raises
+    Invalid.
+    """
     first = origin(source)
     event_time = _event_time(attributes)
     created_at = record.created_at or event_time or time_of(first.timestamp)
@@ -111,8 +115,8 @@ def _raw(metadata: Metadata) -> msgspec.Raw:
 
 
 def addressee(key: bytes | None, value: bytes | None, headers: Headers) -> str:
-    """Whom a record seems to be for, also one that is no notification. For people to read: it is neither
-    checked nor safe to print.
+    """The user that a record seems to be for, even if it is not a notification. For display only: the text is
+    neither validated nor safe to print.
     """
     try:
         user = _decode_addressee(value or b"").user_id
@@ -129,7 +133,7 @@ def _cloud_event(headers: Headers) -> Mapping[str, str]:
 
 
 def _event_time(attributes: Mapping[str, str]) -> datetime | None:
-    """A header that makes no sense is no reason to lose the record: it is as if it were not there."""
+    """The event's time. A malformed header is ignored: it is no reason to lose the record."""
     try:
         time: datetime = msgspec.convert(attributes["ce_time"], Timestamp)
     except (KeyError, msgspec.ValidationError):
@@ -138,25 +142,26 @@ def _event_time(attributes: Mapping[str, str]) -> datetime | None:
 
 
 def _event_name(attributes: Mapping[str, str]) -> str | None:
-    """What makes an event the same one (CloudEvents 1.0, §3.1.1 `id`)."""
+    """The identity of a CloudEvent (CloudEvents 1.0, §3.1.1 `id`)."""
     if "ce_id" not in attributes:
         return None
     return f"{attributes.get('ce_source', '')}\n{attributes['ce_id']}"
 
 
 def time_of(timestamp: int) -> datetime:
-    """The time of a record's timestamp, in milliseconds. One before 1970 (-1 is none at all) or after 9999 is
-    taken for the first or the last moment of these.
+    """Convert a record's timestamp, in milliseconds. A time before 1970 (-1 means none) or after 9999 becomes
+    the first or the last possible time.
     """
     return EARLIEST + timedelta(milliseconds=min(max(timestamp, 0), _LAST_MS))
 
 
 def _derived_id(first: Origin, event: str | None, created_at: datetime) -> UUID:
-    """An id that the same record, redelivered or replayed, or the same CloudEvent sent twice, gets again.
+    """The id of a record without one, the same when it is redelivered or replayed, or its CloudEvent is sent
+    twice.
 
-    The time in it is the record's, so that it lands in that month's partition of the store. Then comes the
-    offset, so that records of one millisecond are listed as they lie in their partition; then a hash that
-    tells partitions and topics apart. An event can be sent twice, to two offsets: it has nothing but a hash.
+    It begins with the record's time, which puts it into that month's partition of the table. The offset
+    follows, so that records of the same millisecond keep their order; then a hash that distinguishes
+    partitions and topics. A CloudEvent may be sent twice, with two offsets, so it has only a hash.
     """
     milliseconds = (created_at - EARLIEST) // timedelta(milliseconds=1)
     if event is not None:

@@ -1,4 +1,4 @@
-"""KafkaDeadLetterBox: the dead-letter topic read without a group, and records sent back from it."""
+"""KafkaDeadLetterBox: reads the dead-letter topic without a group, and replays records from it."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Collection, Iterator, Mapping
@@ -25,7 +25,7 @@ _AT_ONCE = 1_000
 
 
 class KafkaDeadLetterBox:
-    """Reads up to where the topic ends when it is asked, and commits nothing."""
+    """Reads up to the end that the topic has when the read begins, and commits nothing."""
 
     def __init__(
         self, bootstrap: str, topics: Topics, *, deadline_seconds: float = _DEADLINE_SECONDS
@@ -39,11 +39,11 @@ class KafkaDeadLetterBox:
 
     @property
     def replays_to(self) -> str:
-        """The main topic."""
+        """The queue's topic."""
         return self._topics.name
 
     async def start(self) -> None:
-        """Connect. Raises Unavailable, also when there is no such topic; then too it must be stopped."""
+        """Connect. Raises Unavailable, also if the topic does not exist. It must be stopped even then."""
         self._consumer = AIOKafkaConsumer(
             bootstrap_servers=self._bootstrap,
             client_id=_CLIENT_ID,
@@ -54,10 +54,10 @@ class KafkaDeadLetterBox:
         with _translated():
             async with asyncio.timeout(self._deadline_seconds):
                 await self._consumer.start()
-                client = self._consumer._client  # noqa: SLF001 - no other way
+                client = self._consumer._client  # noqa: SLF001 - there is no other way
                 cluster = await client.fetch_all_metadata()
                 self._partitions = cluster.partitions_for_topic(self._topics.dead_letters) or frozenset()
-                if self._partitions:  # brokers that make what they are asked for are not asked
+                if self._partitions:  # asking for a missing topic makes some brokers create it
                     await client.set_topics([self._topics.dead_letters])
         if not self._partitions:
             raise Unavailable(f"There is no topic {self._topics.dead_letters}; bellwire migrate makes it.")
@@ -72,7 +72,7 @@ class KafkaDeadLetterBox:
     async def read(
         self, progress: Progress, partitions: Collection[int] | None = None
     ) -> AsyncGenerator[DeadLetter, None]:
-        """See DeadLetterBox. Raises Unavailable when the broker falls silent."""
+        """See DeadLetterBox. Raises Unavailable when the broker stops answering."""
         bounds = await self._bounds(partitions)
         total = sum(end - begin for begin, end in bounds.values())
         done = 0
@@ -113,7 +113,7 @@ class KafkaDeadLetterBox:
         return self._producer
 
     async def _bounds(self, partitions: Collection[int] | None) -> Mapping[TopicPartition, tuple[int, int]]:
-        """From where to where letters lie now, by partition."""
+        """The offsets of the existing letters, from the first to the end, by partition."""
         consumer = self._connected()
         topic = self._topics.dead_letters
         wanted = [
@@ -133,8 +133,8 @@ class KafkaDeadLetterBox:
         }
 
     async def _end(self, partition: TopicPartition, begin: int, listed: int) -> int:
-        """Where a partition ends. The embedded broker lists an end as if its last batch were one record;
-        what it says with the records themselves is right.
+        """The end of a partition. The embedded broker counts its last batch as one record when it lists ends;
+        the end that it returns with records is right.
         """
         if begin >= listed:
             return listed
@@ -143,7 +143,7 @@ class KafkaDeadLetterBox:
     async def _records(self, partition: TopicPartition, begin: int, end: int) -> AsyncGenerator[Any, None]:
         """The records of a partition from one offset up to another."""
         position = begin
-        # Not every offset holds a record: the position says when the end is reached.
+        # Not every offset has a record: the position says when the end is reached.
         while position < end:
             found = await self._read(partition, position)
             position = found.end
@@ -152,14 +152,14 @@ class KafkaDeadLetterBox:
                     yield record
 
     async def _read(self, partition: TopicPartition, position: int) -> records.Found:
-        """What comes next, however long the broker takes to have it. Raises Unavailable."""
+        """Read the next records, and wait until the broker has them. Raises Unavailable."""
         consumer = self._connected()
         with _translated():
             async with asyncio.timeout(self._deadline_seconds):
                 while True:
                     try:
                         found = await records.read(
-                            consumer._client,  # noqa: SLF001 - no other way
+                            consumer._client,  # noqa: SLF001 - there is no other way
                             partition,
                             position,
                             most=_AT_ONCE,
@@ -172,13 +172,13 @@ class KafkaDeadLetterBox:
                         continue
                     if found.end > position:
                         return found
-                    # What was to be read next may have been deleted meanwhile: its time was over.
+                    # Retention may have deleted the records that come next.
                     begins = await consumer.beginning_offsets([partition])
                     position = max(position, begins[partition])
 
     def _connected(self) -> AIOKafkaConsumer:
         if self._consumer is None:
-            raise Unavailable("The dead letters are not connected.")
+            raise Unavailable("Not connected to the dead-letter topic.")
         return self._consumer
 
 
@@ -194,10 +194,10 @@ def _translated() -> Iterator[None]:
 
 def _letter(record: Any) -> DeadLetter:
     text = {name: (value or b"").decode(errors="replace") for name, value in record.headers}
-    told = headers.told_origin(record.headers)
+    replayed = headers.origin_in(record.headers)
     at = time_of(record.timestamp)
     code = text.get(headers.ERROR_CODE, "")
-    # Written with an empty value, because a producer takes no record with neither.
+    # It was written with an empty value, because a producer accepts no record without key and value.
     bare = code == "tombstone" and record.key is None
     return DeadLetter(
         position=Position(record.partition, record.offset),
@@ -209,13 +209,13 @@ def _letter(record: Any) -> DeadLetter:
         error_class=text.get(headers.ERROR_CLASS) or headers.error_class(code),
         code=code,
         message=text.get(headers.ERROR_MESSAGE, ""),
-        attempt=told.attempts if told else 1,
-        first_failed_at=(told and told.first_failed_at) or at,
-        record=(told.topic, told.partition, told.offset) if told else None,
+        attempt=replayed.attempts if replayed else 1,
+        first_failed_at=(replayed and replayed.first_failed_at) or at,
+        record=(replayed.topic, replayed.partition, replayed.offset) if replayed else None,
     )
 
 
 def _unreadable(partition: TopicPartition, error: Unreadable) -> UnreadableBatch:
-    """A batch of letters that cannot be unpacked is one letter, which cannot be replayed."""
+    """A record batch of letters that cannot be unpacked becomes one letter, which cannot be replayed."""
     reason = (headers.ERROR_CODE, UNREADABLE.encode()), (headers.ERROR_MESSAGE, str(error).encode())
     return UnreadableBatch.of(partition, error, 0, headers=reason)

@@ -23,13 +23,13 @@ logger = logging.getLogger(__name__)
 MESSAGE_BYTES = 1_000
 
 _DEADLINE_SECONDS = 10.0
-# Only the topic's own limit counts: it can be raised while a consumer waits, this one cannot.
+# Only the topic's own limit should count: it can be raised while a consumer waits, this one cannot.
 _REQUEST_BYTES = 128 * 1024 * 1024
 
 
 def build_producer(bootstrap: str, client_id: str) -> AIOKafkaProducer:
-    """A producer that leaves it to the topic how large a record may be; without idempotence, as that of the
-    queue. To be built inside a running loop.
+    """Build a producer that leaves the size limit to the topic, without idempotence like the queue's. Must be
+    called in a running event loop.
     """
     return AIOKafkaProducer(
         bootstrap_servers=bootstrap,
@@ -44,7 +44,7 @@ def build_producer(bootstrap: str, client_id: str) -> AIOKafkaProducer:
 
 
 class KafkaDeadLetters:
-    """Writes to the dead-letter topic, into the partition that the record came from."""
+    """Writes dead letters, each to the partition with the number that its record came from."""
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class KafkaDeadLetters:
         *,
         producer: Callable[[str, str], AIOKafkaProducer] = build_producer,
     ) -> None:
-        """`producer` builds a client from the servers and its id."""
+        """`producer` builds a client from the servers and a client id."""
         self._build_producer = producer
         self._bootstrap = bootstrap
         self._topic = topic
@@ -82,7 +82,9 @@ class KafkaDeadLetters:
                 await self._producer.stop()
 
     async def put(self, letters: Sequence[tuple[Any, str, str]]) -> None:
-        """Keep records with the code and the words of why. Raises Unavailable: then none may be passed."""
+        """Write records, each with the error code and a readable reason. Raises Unavailable: then none may be
+        skipped.
+        """
         if not letters:
             return
         if self._producer is None:
@@ -112,20 +114,21 @@ class KafkaDeadLetters:
         self, producer: AIOKafkaProducer, partitions: Container[int], failure: "_Failure"
     ) -> "asyncio.Future[object]":
         record = failure.record
-        # A producer takes no record with neither; the error code of this one says that it had none.
+        # A producer accepts no record without key and value; the error code of this one says that it had
+        # none.
         value = b"" if record.value is None and record.key is None else record.value
         future: asyncio.Future[object] = await producer.send(
             self._topic,
             value,
             key=record.key,
-            # Its own, unless the topic was given more partitions than the dead letters have.
+            # The same number, unless the dead-letter topic has fewer partitions.
             partition=record.partition if record.partition in partitions else None,
             headers=self._headers(failure, value),
         )
         return future
 
     def _headers(self, failure: "_Failure", value: bytes | None) -> headers.Headers:
-        """The record's headers and ours. Where they make a letter too large, the message gives way."""
+        """The record's headers and ours. If they make the letter too large, the message is shortened."""
         record, at = failure.record, self._clock()
         reasons = {
             headers.GROUP: self._group,
@@ -155,10 +158,12 @@ class _Failure:
 
 
 def _shortened(detail: str) -> str:
-    """Words that fit in a header and on a line of a log: they may name a field as its producer wrote it."""
+    """Shorten a text for a header and a log line, and make it printable: it may quote a producer's field
+    names.
+    """
     return _cut(printable(detail[:MESSAGE_BYTES]), MESSAGE_BYTES)
 
 
 def _cut(text: str, size: int) -> str:
-    """The start of a text, in so many bytes of UTF-8, without half a character."""
+    """Cut a text to this many bytes of UTF-8, without splitting a character."""
     return text.encode()[:size].decode(errors="ignore")

@@ -1,4 +1,4 @@
-"""Entries: records with what can be made of them."""
+"""Entries: records with what they were decoded to."""
 
 import logging
 from collections.abc import Sequence
@@ -13,21 +13,21 @@ logger = logging.getLogger(__name__)
 
 
 def make_part(partition: Partition, entries: Sequence[Entry], *, odd: bool = False) -> Part:
-    """What was read of a partition; at least one entry."""
+    """Make a Part from what was read of a partition: at least one entry."""
     last = entries[-1][0]
     end = last.end if isinstance(last, UnreadableBatch) else int(last.offset) + 1
     return Part(partition, end, list(entries), odd)
 
 
 def entry(record: Any) -> Entry:
-    """Decode a record, if it can be decoded."""
-    if record.timestamp is None:  # of a format from before Kafka 0.10
+    """Decode a record. An entry holds the draft or the reason why there is none."""
+    if record.timestamp is None:  # a format from before Kafka 0.10
         record = replace(record, timestamp=-1)
     try:
         return record, decode(record)
     except Undecodable as error:
         return record, error
-    # A defect of ours: the record becomes a dead letter, and does not hold up what lies behind it.
+    # A defect of ours: the record becomes a dead letter and does not hold up the records behind it.
     except Exception:
         logger.exception("a record could not be decoded")
-        return record, Undecodable("defect", "the record made the decoder fail")
+        return record, Undecodable("defect", "the decoder failed on this record")

@@ -1,9 +1,9 @@
 """The headers of a dead letter, and of a record that is replayed from one.
 
-A replayed record carries where it was read first and how often it failed, so that it is the same
-notification again and its failures count on. Whoever writes to the topic can write these headers too: what is
-not well formed, or names another topic, is as if it were not there. With well-formed ones a producer can
-choose the id of its notification, which the field `id` lets it do anyway.
+The headers of a replayed record hold its origin and its failures, so that it is the same notification again
+and its failures are counted on. Any producer can write these headers too: malformed ones, and those that name
+another topic, are ignored. With well-formed ones a producer can choose the id of its notification, which the
+field `id` allows anyway.
 """
 
 import re
@@ -42,7 +42,7 @@ _SQLSTATE = re.compile(r"[0-9A-Z]{5}")
 
 
 class Source(Protocol):
-    """What is read of a Kafka record."""
+    """The fields of a Kafka record that are used."""
 
     topic: str
     partition: int
@@ -54,7 +54,7 @@ class Source(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a record was read first, and what has become of it since."""
+    """Where a record was first read, and what happened to it since."""
 
     topic: str
     partition: int
@@ -62,20 +62,20 @@ class Origin:
     timestamp: int
     """Unix milliseconds, as its producer or broker set them."""
     attempts: int = 0
-    """How often it became a dead letter."""
+    """How many times it became a dead letter."""
     first_failed_at: datetime | None = None
 
 
 def origin(source: Source) -> Origin:
-    """Where a record was read first: here, unless it was replayed into this topic."""
-    told = told_origin(source.headers) if source.headers else None
-    if told is not None and told.topic == source.topic:
-        return told
+    """Where a record was first read: here, unless it was replayed into this topic."""
+    replayed = origin_in(source.headers) if source.headers else None
+    if replayed is not None and replayed.topic == source.topic:
+        return replayed
     return Origin(source.topic, source.partition, source.offset, source.timestamp)
 
 
-def told_origin(headers: Headers) -> Origin | None:
-    """What headers say of a record's origin; None unless they name a record."""
+def origin_in(headers: Headers) -> Origin | None:
+    """The origin in these headers; None if they name no record."""
     found = {name: value or b"" for name, value in headers if name in _CARRIED}
     if TOPIC not in found:
         return None
@@ -93,8 +93,8 @@ def told_origin(headers: Headers) -> Origin | None:
 
 
 def of_letter(source: Source, at: datetime, reasons: Mapping[str, str]) -> Headers:
-    """The headers of the dead letter that a record becomes: its own byte for byte, then ours. Those of ours
-    that it carried from an earlier failure are replaced.
+    """The headers of a record's dead letter: its own byte for byte, then ours. Ours from an earlier failure
+    are replaced.
     """
     first = origin(source)
     ours = {
@@ -110,12 +110,12 @@ def of_letter(source: Source, at: datetime, reasons: Mapping[str, str]) -> Heade
 
 
 def of_replay(headers: Headers) -> Headers:
-    """The headers with which a dead letter's record goes back: its own, its origin, its failures."""
+    """The headers of a replayed record: its own, its origin, its failures."""
     return _without(headers, _OURS - _CARRIED)
 
 
 def error_class(code: str) -> str:
-    """What kind of reason a code is: `undecodable`, `unknown-user` or `refused`."""
+    """The kind of an error code: `undecodable`, `unknown-user` or `refused`."""
     if code == UNKNOWN_USER:
         return code
     return "refused" if _SQLSTATE.fullmatch(code) else "undecodable"
@@ -126,8 +126,8 @@ def _without(headers: Iterable[tuple[str, bytes | None]], names: frozenset[str])
 
 
 def _writable(name: str) -> str:
-    r"""A name as it can be written. Bytes of it that are not UTF-8, which a broker takes and our client does
-    not write, become `\xNN`.
+    r"""A name that can be written. Bytes that are not UTF-8, which a broker accepts and our client does not
+    write, become `\xNN`.
     """
     return name if name.isascii() else name.encode(errors="surrogateescape").decode(errors="backslashreplace")
 
@@ -139,7 +139,7 @@ def _topic(value: bytes) -> str:
 
 
 def _integer(found: Mapping[str, bytes], name: str, lowest: int, highest: int) -> int:
-    # int() alone would also take spaces, underscores and digits of other scripts.
+    # int() alone would also accept spaces, underscores and digits of other scripts.
     if _INTEGER.fullmatch(found[name]) is None or not lowest <= int(found[name]) <= highest:
         raise ValueError(name)
     return int(found[name])

@@ -1,4 +1,4 @@
-"""Whether a broker answers at all."""
+"""Whether a broker answers on a new connection."""
 
 import asyncio
 

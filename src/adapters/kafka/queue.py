@@ -1,4 +1,4 @@
-"""KafkaQueue: drafts into Kafka, durable before anybody is told so."""
+"""KafkaQueue: writes drafts to Kafka; when it returns, they are durable."""
 
 import asyncio
 import logging
@@ -17,22 +17,23 @@ from domain.notification import Draft
 
 logger = logging.getLogger(__name__)
 
-# 16 KiB, the default, collapses under concurrency: every full batch wakes every waiter (aiokafka#528).
+# With 16 KiB, the default, throughput collapses under concurrency: each full batch wakes all waiters
+# (aiokafka#528).
 _BATCH_BYTES = 512 * 1024
 _LINGER_MS = 5
 _REQUEST_TIMEOUT_MS = 5_000
 _DEADLINE_SECONDS = 8.0
 _IN_FLIGHT = 20_000
 _LOOK_SECONDS = 1.0
-# Longer than a publish may take: one that is only slow is left alone.
+# Longer than a publish may take, so that a producer that is only slow is kept.
 _REPLACE_SECONDS = 10.0
 
 
 def build_producer(bootstrap: str, client_id: str) -> AIOKafkaProducer:
-    """A producer that waits for all replicas. To be built inside a running loop.
+    """Build a producer that waits for all in-sync replicas. Must be called in a running event loop.
 
-    Idempotence stays off: in aiokafka it makes a send hang for as long as the brokers are away (#1101) and
-    can wedge a partition for good (#1017). PostgreSQL's primary key dedupes.
+    Idempotence stays off: in aiokafka it can make a send hang while brokers are unavailable (#1101) and can
+    wedge a partition for good (#1017). PostgreSQL's primary key removes duplicates.
     """
     return AIOKafkaProducer(
         bootstrap_servers=bootstrap,
@@ -59,7 +60,7 @@ class KafkaQueue:
         *,
         producer: Callable[[str, str], AIOKafkaProducer] = build_producer,
     ) -> None:
-        """`producer` builds a client from the servers and its id."""
+        """`producer` builds a client from the servers and a client id."""
         self._bootstrap = bootstrap
         self._topic = topic
         self._now = now
@@ -67,14 +68,14 @@ class KafkaQueue:
         self._producer: AIOKafkaProducer | None = None
         self._in_flight = 0
         self._well_at = now()
-        """When something succeeded last, or this producer was new."""
+        """When something last succeeded, or when this producer was made."""
         self._failing_since: float | None = None
         self._told = ""
         self._abandoned: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
-        """Connect, and replace a producer that nothing succeeds with any more, for as long as the process
-        lives. Publishing answers Unconfirmed while there is none.
+        """Connect, and replace a producer with which nothing succeeds any more, until cancelled. Without a
+        producer, publishing returns Unconfirmed.
         """
         while True:
             failing = self._failing_since is not None and self._now() - self._failing_since > _REPLACE_SECONDS
@@ -104,7 +105,7 @@ class KafkaQueue:
             raise failure
 
     async def put_all(self, drafts: Sequence[Draft]) -> Sequence[Unconfirmed | None]:
-        """See NotificationQueue. A send that is given up here may still arrive: its outcome is unknown."""
+        """See NotificationQueue. A send that timed out may still arrive: its outcome is unknown."""
         if not drafts:
             return []
         if self._producer is None or self._in_flight + len(drafts) > _IN_FLIGHT:
@@ -116,22 +117,22 @@ class KafkaQueue:
         try:
             async with asyncio.timeout(_DEADLINE_SECONDS):
                 for draft in drafts:
-                    sent.append(await self._send(self._producer, draft))  # noqa: PERF401 - keeps what was sent before a failure
+                    sent.append(await self._send(self._producer, draft))  # noqa: PERF401 - keeps the sends made before a failure
                 await asyncio.wait(sent)
         except (TimeoutError, KafkaError) as error:
-            self._tell(error)
+            self._log_failures(error)
         finally:
             self._in_flight -= len(drafts)
         took = self._now() - started
         metrics.PUBLISH_ACK.observe(took)
-        self._tell(*filter(None, map(_failure, sent)))
+        self._log_failures(*filter(None, map(_failure, sent)))
         outcomes = [
             _outcome(draft.id, sent[nth] if nth < len(sent) else None) for nth, draft in enumerate(drafts)
         ]
-        self._take_note(len(drafts), sum(outcome is not None for outcome in outcomes), took)
+        self._note_outcomes(len(drafts), sum(outcome is not None for outcome in outcomes), took)
         return outcomes
 
-    def _take_note(self, sent: int, failed: int, took: float) -> None:
+    def _note_outcomes(self, sent: int, failed: int, took: float) -> None:
         metrics.PUBLISHED.labels("accepted").inc(sent - failed)
         metrics.PUBLISHED.labels("unconfirmed").inc(failed)
         now = self._now()
@@ -141,17 +142,17 @@ class KafkaQueue:
         elif self._failing_since is None:
             self._failing_since = max(now - took, self._well_at)
 
-    def _tell(self, *errors: BaseException) -> None:
-        """Log why publishes fail, each reason once until something succeeds: while brokers are away each
-        publish fails.
+    def _log_failures(self, *errors: BaseException) -> None:
+        """Log why publishes fail, each reason once until something succeeds: while brokers are unavailable
+        each publish fails.
         """
         for reason in {repr(error): None for error in errors}:
             if reason != self._told:
                 self._told = reason
-                logger.warning("Kafka did not take a publish: %s", reason)
+                logger.warning("Kafka did not accept a notification: %s", reason)
 
     async def _replace(self) -> None:
-        """Put a new producer in the place of the old one, as soon as a broker answers it."""
+        """Replace the producer as soon as a broker answers the new one."""
         producer = self._build_producer(self._bootstrap, "bellwire-api")
         try:
             await producer.start()
@@ -163,7 +164,7 @@ class KafkaQueue:
         self._failing_since, self._well_at = None, self._now()
         if old is not None:
             metrics.PRODUCERS_REPLACED.inc()
-            logger.warning("nothing could be published for some time: a new producer takes over")
+            logger.warning("nothing could be published for some time: replacing the producer")
             abandoning = asyncio.create_task(_abandon(old))
             self._abandoned.add(abandoning)
             abandoning.add_done_callback(self._abandoned.discard)
@@ -178,12 +179,12 @@ class KafkaQueue:
 
 
 async def _abandon(producer: AIOKafkaProducer) -> None:
-    """Close it, without waiting for what it will never send."""
+    """Close a producer without waiting for sends that will never succeed."""
     try:
         async with asyncio.timeout(_DEADLINE_SECONDS):
             await producer.stop()
     except (TimeoutError, KafkaError) as error:
-        logger.warning("an abandoned producer did not close: %r", error)
+        logger.warning("the replaced producer did not close: %r", error)
 
 
 def _failure(sent: "asyncio.Future[object]") -> BaseException | None:

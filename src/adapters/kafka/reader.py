@@ -1,4 +1,4 @@
-"""KafkaQueueReader: batches of records out of Kafka, and offsets back."""
+"""KafkaQueueReader: reads batches of records from Kafka, and commits offsets."""
 
 import asyncio
 import logging
@@ -28,25 +28,25 @@ _PING_SECONDS = 2.0
 def _options(
     bootstrap: str, group: str, session_seconds: float, fetch_wait_ms: int, max_bytes: int
 ) -> dict[str, Any]:
-    """What the client is told."""
+    """The options of the Kafka client."""
     return {
         "bootstrap_servers": bootstrap,
         "group_id": group,
         "client_id": "bellwire-consumer",
         "enable_auto_commit": False,
         "auto_offset_reset": "earliest",
-        # What a producer took back was never sent.
+        # Records of aborted transactions were never sent.
         "isolation_level": "read_committed",
         "metadata_max_age_ms": METADATA_SECONDS * 1000,
         "session_timeout_ms": int(session_seconds * 1000),
         "heartbeat_interval_ms": int(session_seconds * 1000 / 5),
-        # How long the others wait for a member to finish its batch when the group changes.
+        # How long other members wait for one to finish its batch when the group rebalances.
         "rebalance_timeout_ms": int(session_seconds * 1000),
         "max_poll_interval_ms": 300_000,
-        # A broker answers as soon as it has records; one that only looks now and then (Tansu) makes
-        # them wait for up to a fifth of this.
+        # A broker answers as soon as it has records. One that only checks periodically (Tansu) delays
+        # them by up to a fifth of this.
         "fetch_max_wait_ms": fetch_wait_ms,
-        # Prefetched per partition and per broker: the defaults would hold up to 50 MB.
+        # Prefetched per partition and broker: the defaults would hold up to 50 MB.
         "max_partition_fetch_bytes": max_bytes,
         "fetch_max_bytes": 8 * 1024 * 1024,
         "retry_backoff_ms": 100,
@@ -71,9 +71,9 @@ class KafkaQueueReader:
         read: Callable[..., Awaitable[Found]] = records.read,
         max_bytes: int = records.MAX_BYTES,
     ) -> None:
-        """`skipped` are batches, by partition and offset, that are given up if they cannot be read.
-        `consumer` builds a client, `read` reads past it as `records.read` does; both ask for up to
-        `max_bytes` of a partition at once.
+        """`skipped` are record batches, by partition and offset, that are skipped if they cannot be unpacked.
+        `consumer` builds a client; `read` bypasses it, as `records.read` does. Both ask for up to `max_bytes`
+        of a partition in one request.
         """
         self._topic = topic
         self._clock = clock
@@ -83,13 +83,13 @@ class KafkaQueueReader:
         self._batch_records = batch_records
         self._skipped = frozenset(skipped)
         self._handed: dict[TopicPartition, int] = {}
-        """Up to where each partition was handed over, since it is this member's or was put back."""
+        """The offset up to which each partition was handed over since it was assigned or put back."""
         self._consumer: AIOKafkaConsumer | None = None
         self._listener: _Listener | None = None
 
     async def start(self, revoked: Callable[[], Awaitable[None]]) -> None:
-        """Join the group. `revoked` is awaited before partitions go: it finishes and commits what is under
-        way. Raises Unavailable.
+        """Join the group. `revoked` is awaited before partitions are revoked: it finishes and commits the
+        work under way. Raises Unavailable.
         """
         consumer = self._build_consumer(**self._options)
         self._listener = _Listener(revoked, self._handed.clear)
@@ -102,14 +102,14 @@ class KafkaQueueReader:
         self._consumer = consumer
 
     async def stop(self) -> None:
-        """Leave the group, so that the others take over at once."""
+        """Leave the group, so that the other members take over immediately."""
         if self._consumer is not None:
             async with asyncio.timeout(_LEAVE_SECONDS):
                 await self._consumer.stop()
 
     async def ping(self) -> None:
-        """Raise Unavailable if no broker answers, or no partition is this member's. To a consumer a broker
-        that is away looks like a topic in which nothing happens.
+        """Raise Unavailable if no broker answers or no partition is assigned. To a consumer an unavailable
+        broker looks like a quiet topic.
         """
         if self._consumer is None or not self._consumer.assignment():
             raise Unavailable("No partition is assigned.")
@@ -120,11 +120,11 @@ class KafkaQueueReader:
             raise Unavailable("Kafka is out of reach.") from error
 
     async def next_batch(self, wait_seconds: float) -> Batch:
-        """Return what has arrived, up to the size of a batch; wait at most this long for the first. Raises
-        NotRead.
+        """Return the records that have arrived, up to the size of a batch; wait at most this long for the
+        first. Raises NotRead.
 
-        Under load a batch is what arrived while the one before was stored, so it grows with the load and
-        nobody waits for it to fill.
+        Under load a batch is what arrived while the previous one was stored, so it grows with the load and
+        nothing waits for it to fill.
         """
         if self._consumer is None:
             return Batch()
@@ -135,24 +135,25 @@ class KafkaQueueReader:
             self._check_fetching()
             for partition, read in found.items():
                 self._check_places(partition, read)
-        # Also what is no error of Kafka's: codecs and malformed records raise what they like.
+        # Not only Kafka's errors: codecs and malformed records raise any exception.
         except Exception as error:
             raise self._undone(error) from error
         return Batch([self._part(partition, read) for partition, read in found.items() if read])
 
     async def read_alone(self, partition: TopicPartition, shrunk: int = 0) -> Batch:
-        """Return what comes next of a partition that was put back, up to the size of a batch halved so many
-        times. Raises Unavailable, and Unreadable where nothing can be unpacked: then it stays where it is.
+        """Return the next records of a partition that was put back, up to the size of a batch, halved
+        `shrunk` times. Raises Unavailable, and Unreadable if nothing can be unpacked: then the partition
+        stays where it is.
 
-        Past aiokafka's reader, which is more easily put off, and would put off the other partitions with it.
-        Unless there is more to come that is odd, the partition is released.
+        This bypasses aiokafka's reader, which accepts less, and whose failure would affect the other
+        partitions. Unless more records follow that it would not accept, the partition is released.
         """
         if self._consumer is None:
             return Batch()
         since, put_back = self.assignments, self._handed.get(partition)
 
         def moved() -> bool:
-            """Whether it was put back further meanwhile, or is another member's."""
+            """Whether it was put back further meanwhile, or was revoked."""
             return self.rebalancing or (since, put_back) != (self.assignments, self._handed.get(partition))
 
         try:
@@ -171,22 +172,22 @@ class KafkaQueueReader:
         return batch
 
     def put_back(self, partition: TopicPartition, offset: int) -> None:
-        """Go to an offset of a partition and do not read on but alone. Does nothing if the partition is
-        another member's by now: then it reads from the committed offset.
+        """Rewind a partition to an offset, and pause it except for reading it alone. Do nothing if it was
+        revoked: its next member reads from the committed offset.
         """
         if self._consumer is not None and partition in self._consumer.assignment():
             self._consumer.pause(partition)
             self.go_to(partition, offset)
 
     def go_to(self, partition: TopicPartition, offset: int) -> None:
-        """Read a partition from this offset on. Does nothing if it is another member's by now."""
+        """Read a partition from this offset on. Do nothing if it was revoked."""
         if self._consumer is not None and partition in self._consumer.assignment():
             self._consumer.seek(partition, offset)
             self._handed[partition] = offset
 
     async def commit(self, offsets: Mapping[TopicPartition, int]) -> bool:
-        """Commit offsets; return whether that is done. If not, and the partitions move, their records come
-        again, and change nothing.
+        """Commit offsets. Return whether that succeeded. If not, and the partitions move, their records are
+        read again, which changes nothing.
         """
         if self._consumer is None:
             return False
@@ -206,27 +207,29 @@ class KafkaQueueReader:
         return make_part(partition, [entry(record) for record in read])
 
     def _undone(self, error: Exception) -> NotRead:
-        """Take back a read that failed. By then the client has moved on in partitions that it had looked at
-        before, and what it had taken of them is lost.
+        """Take back a read that failed. By then the client has moved on in partitions that it had read
+        before, and the records that it took of them are lost.
         """
-        logger.warning("nothing could be read: %r; each partition is read alone", error)
+        logger.warning("reading failed: %r; reading each partition alone", error)
         undone = []
         if self._consumer is not None:
             undone = sorted(self._consumer.assignment() - self._consumer.paused())
             self._consumer.pause(*undone)
             for partition in undone:
-                if partition in self._handed:  # else it is read from the committed offset
+                if partition in self._handed:  # otherwise it is read from the committed offset
                     self._consumer.seek(partition, self._handed[partition])
         return NotRead(undone, repr(error))
 
     def _check_fetching(self) -> None:
-        """Raise what ended the client's fetching: it would look as if nothing arrived any more."""
+        """Raise the error that ended the client's fetching; otherwise it would look as if nothing arrived."""
         fetching = self._consumer._fetcher.error_future  # type: ignore[union-attr]  # noqa: SLF001
         if fetching.done():
             fetching.result()
 
     def _check_places(self, partition: TopicPartition, read: Sequence[Any]) -> None:
-        """Raise if records cannot lie where they say they do: no sum covers where a batch begins."""
+        """Raise if the offsets of records are impossible: no checksum covers the offset at which a batch
+        begins.
+        """
         end = self._consumer.highwater(partition)  # type: ignore[union-attr]
         if read and not read[0].offset <= read[-1].offset < end:
             raise CorruptRecordException(f"{partition} ends at {end} and has no offset {read[-1].offset}")
@@ -238,7 +241,7 @@ class KafkaQueueReader:
         except Unreadable as error:
             if (partition.partition, error.offset) not in self._skipped:
                 raise
-            logger.warning("partition %d: %s; given up, as it was told", partition.partition, error)
+            logger.warning("partition %d: %s; skipped, as configured", partition.partition, error)
             batch = UnreadableBatch.of(partition, error, int(self._clock().timestamp() * 1000))
             entries: list[Entry] = [(batch, Undecodable(UNREADABLE, str(error)))]
             found = Found(end=error.end, odd=True)
@@ -247,7 +250,7 @@ class KafkaQueueReader:
         return found, Batch([make_part(partition, entries, odd=found.odd)] if entries else [])
 
     async def _committed(self, partition: TopicPartition) -> int:
-        """Where this member begins to read a partition. Raises Unavailable."""
+        """The offset from which this member begins to read a partition. Raises Unavailable."""
         try:
             async with asyncio.timeout(_PING_SECONDS):
                 committed = await self._consumer.committed(partition)  # type: ignore[union-attr]
@@ -255,31 +258,31 @@ class KafkaQueueReader:
                     begins = await self._consumer.beginning_offsets([partition])  # type: ignore[union-attr]
                     committed = begins[partition]
         except (KafkaError, IllegalStateError, TimeoutError) as error:
-            raise Unavailable(f"Kafka does not say where to begin: {error!r}") from error
+            raise Unavailable(f"Kafka did not return the committed offset: {error!r}") from error
         return int(committed)
 
     @property
     def assignments(self) -> int:
-        """How often the group has said which partitions are this member's."""
+        """How many times the group has assigned partitions to this member."""
         return 0 if self._listener is None else self._listener.assignments
 
     @property
     def rebalancing(self) -> bool:
-        """Whether the group has taken the partitions away and not yet said which are this member's."""
+        """Whether the group has revoked the partitions and not yet assigned others."""
         return self._listener is not None and not self._listener.assigned
 
     async def behind(self) -> Mapping[TopicPartition, int]:
-        """How many records of each partition are still to be read. Raises Unavailable."""
+        """How many records of each partition are not read yet. Raises Unavailable."""
         if self._consumer is None:
-            raise Unavailable("Kafka was never reached.")
+            raise Unavailable("Kafka has not been reached yet.")
         mine = sorted(self._consumer.assignment())
         try:
             async with asyncio.timeout(_PING_SECONDS):
                 ends = await self._consumer.end_offsets(mine) if mine else {}
-                # Tansu names an end before the last records of its last batch; what was read is read.
+                # Tansu returns an end before the last records of its last batch, which may have been read.
                 return {one: max(0, ends[one] - await self._consumer.position(one)) for one in mine}
         except (KafkaError, IllegalStateError, TimeoutError) as error:
-            raise Unavailable("Kafka does not say how far the topic goes.") from error
+            raise Unavailable("Kafka did not return the end of the topic.") from error
 
 
 class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]

@@ -1,9 +1,9 @@
-"""Records of one partition, read past aiokafka's consumer.
+"""Reads records of one partition without aiokafka's consumer.
 
-The consumer takes what has arrived of all partitions at once. If it cannot unpack one of them it raises, and
-has by then moved its positions past the records of others (`Fetcher.fetched_records`). And it reads more
-strictly than a broker checks: a header's name that is not UTF-8 would block a partition for ever. Here one
-partition is read, nothing has moved when that fails, and what can be read is read.
+The consumer takes what has arrived of all partitions together. If it cannot unpack one of them it raises, and
+has by then moved its positions past the records of others (`Fetcher.fetched_records`). It is also stricter
+than a broker: a header's name that is not UTF-8 would block a partition forever. This module reads one
+partition, moves nothing when that fails, and returns what can be read.
 """
 
 import asyncio
@@ -24,7 +24,9 @@ from aiokafka.record.util import decode_varint
 from application.errors import Unavailable
 
 MAX_BYTES = 1024 * 1024
-"""What is asked for at once. A single batch that is larger comes whole all the same (KIP-74)."""
+"""The bytes asked for in one request. A single record batch that is larger arrives whole all the same
+(KIP-74).
+"""
 
 _ANSWER_SECONDS = 5.0
 _WAIT_MS = 50
@@ -38,67 +40,67 @@ _DECOMPRESS: dict[int, Callable[[bytes], Any]] = {
 }
 
 # https://kafka.apache.org/documentation/#recordbatch
-_START = struct.Struct(">qi")  # base offset, length of all that follows
+_START = struct.Struct(">qi")  # base offset, length of the rest
 _MAGIC_AT, _SHORTEST = 16, 26
 _RECORDS_AT, _COUNT = 61, struct.Struct(">i")
 
 
 class Unreadable(Unavailable):
-    """A batch cannot be unpacked: damaged, or compressed in a way that is not known here."""
+    """A record batch cannot be unpacked: it is damaged, or its compression is unknown here."""
 
     def __init__(self, offset: int, end: int, raw: bytes, reason: str) -> None:
         self.offset = offset
-        """From which offset on nothing could be read."""
+        """The offset from which nothing could be read."""
         self.end = end
-        """The offset behind the batch."""
+        """The offset after the record batch."""
         self.raw = raw
-        """The batch as the broker keeps it."""
+        """The record batch as the broker keeps it."""
         super().__init__(f"offsets {offset} to {end - 1} cannot be read: {reason}")
 
 
 @dataclass(frozen=True, slots=True)
 class UnreadableBatch:
-    """A batch that an operator has given up, in the place of the records that it holds."""
+    """A record batch that was skipped by an operator's decision; it replaces the records in it."""
 
     topic: str
     partition: int
     offset: int
     end: int
-    """The offset behind it."""
+    """The offset after it."""
     timestamp: int
-    """When it was given up, in Unix milliseconds."""
+    """When it was skipped, in Unix milliseconds."""
     value: bytes
-    """The batch as the broker keeps it."""
+    """The record batch as the broker keeps it."""
     key: None = None
     headers: tuple[tuple[str, bytes | None], ...] = ()
 
     @classmethod
     def of(cls, partition: TopicPartition, error: Unreadable, timestamp: int, **more: Any) -> Self:
-        """What stands for the batch that could not be unpacked."""
+        """Make one from the error."""
         topic, number = partition
         return cls(topic, number, error.offset, error.end, timestamp, error.raw, **more)
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What lies in a partition from some offset on."""
+    """The records of a partition from some offset on."""
 
     records: Sequence[Any] = ()
     end: int = 0
-    """Where to read on. Not every offset has a record: transactions leave gaps."""
+    """The next offset to read. Not every offset has a record: transactions leave gaps."""
     highwater: int = 0
-    """Where the partition ends."""
+    """The end of the partition."""
     odd: bool = False
-    """Whether there is something among it that aiokafka's consumer would fail at."""
+    """Whether it contains anything at which aiokafka's consumer would fail."""
 
 
 async def read(
     client: AIOKafkaClient, partition: TopicPartition, offset: int, *, most: int, max_bytes: int | None = None
 ) -> Found:
-    """Return up to so many committed records, from an offset on; none where nothing is.
+    """Return up to this many committed records from an offset on, or none.
 
-    Raises Unavailable, and Unreadable if what lies there cannot be unpacked. An offset that the partition
-    does not have (any more) finds nothing: where to go on from there is for the consumer to say.
+    Raises Unavailable, and Unreadable if the data at the offset cannot be unpacked. For an offset that the
+    partition does not have (any more), nothing is returned: the consumer decides where to continue.
     """
     try:
         async with asyncio.timeout(_ANSWER_SECONDS):
@@ -111,7 +113,7 @@ async def read(
         return Found(end=offset, highwater=highwater)
     if code:
         client.force_metadata_update()
-        raise Unavailable(f"Kafka does not let it be read: {error_type.__name__}")
+        raise Unavailable(f"Kafka refused the read: {error_type.__name__}")
     return unpack(data, partition, offset, aborted=aborted, highwater=highwater, most=most)
 
 
@@ -120,7 +122,7 @@ async def _fetch(
 ) -> tuple[int, int, Sequence[tuple[int, int]], bytes]:
     node = client.cluster.leader_for_partition(partition)
     if node is None or node == -1:
-        raise KafkaError("nobody leads the partition")
+        raise KafkaError("the partition has no leader")
     request = FetchRequest(
         _WAIT_MS,
         1,
@@ -130,7 +132,7 @@ async def _fetch(
     )
     answer = await client.send(node, request)
     ((_, ((_, code, highwater, *rest),)),) = answer.topics
-    # From version 4 on: [last stable offset, …, aborted transactions, (the replica to prefer,) records].
+    # From version 4 on: [last stable offset, …, aborted transactions, (the preferred replica,) records].
     aborted = rest[2 if answer.API_VERSION >= 11 else -2] if answer.API_VERSION >= 4 else ()
     return code, highwater, aborted or (), rest[-1] or b""
 
@@ -144,11 +146,11 @@ def unpack(
     highwater: int,
     most: int,
 ) -> Found:
-    """Return the records in what a broker sent, from an offset on. Raises Unreadable if not even the first
-    can be unpacked; what lies before one that cannot is returned.
+    """Return the records in a broker's answer from an offset on. Raises Unreadable if not even the first can
+    be unpacked; records before one that cannot are returned.
     """
     batches = _Batches(data, offset, highwater)
-    # aiokafka's own: checks the sums, leaves out what was aborted and what only marks a transaction's end.
+    # aiokafka's own: it verifies checksums, and leaves out aborted records and the markers of transactions.
     unpacking = PartitionRecords(partition, batches, aborted, offset, None, None, True, READ_COMMITTED)
     records: list[Any] = []
     try:
@@ -157,7 +159,7 @@ def unpack(
             records.append(record)
             if len(records) == most:
                 break
-    # Whatever a codec raises, or a structure that is none: it is told of, and nothing was passed.
+    # Codecs and malformed structures raise any exception; it is reported, and nothing was skipped.
     except Exception as error:
         if unpacking.next_fetch_offset == offset:
             raise Unreadable(offset, *batches.given_up(offset), repr(error)) from error
@@ -165,10 +167,10 @@ def unpack(
 
 
 class _Batches:
-    """Stands in for aiokafka's MemoryRecords: what a broker sent, batch by batch.
+    """Replaces aiokafka's MemoryRecords: a broker's answer, one record batch at a time.
 
-    No sum covers where a batch begins and how long it is. But each lies behind the one before, and within
-    the partition.
+    No checksum covers the offset at which a batch begins, or its length. But each follows the one before,
+    within the partition.
     """
 
     def __init__(self, data: bytes, offset: int, highwater: int) -> None:
@@ -180,19 +182,19 @@ class _Batches:
         self.odd = False
 
     def has_next(self) -> bool:
-        """Whether there is another one, and all of it."""
+        """Whether another whole batch follows."""
         if self._at + _SHORTEST > len(self._data):
             return False
         _, length = _START.unpack_from(self._data, self._at)
         return bool(self._at + _START.size + length <= len(self._data))
 
     def check_first(self) -> None:
-        """Raise what is wrong if there are bytes, but no whole batch."""
+        """Raise if there are bytes, but no whole batch."""
         if self._data and not self.has_next():
-            raise CorruptRecordException("the batch is cut off")
+            raise CorruptRecordException("the batch is truncated")
 
     def next_batch(self) -> Any:
-        """Take it."""
+        """Take the next batch."""
         _, length = _START.unpack_from(self._data, self._at)
         raw = self._taken = self._data[self._at : self._at + _START.size + max(length, 0)]
         self._at += len(raw)
@@ -207,8 +209,8 @@ class _Batches:
         return batch
 
     def given_up(self, offset: int) -> tuple[int, bytes]:
-        """The offset behind the batch that was taken last, in which nothing could be read from this offset
-        on, as far as that can be known; and its bytes.
+        """The offset after the batch that was taken last, in which nothing could be read from this offset on,
+        as far as it is known; and the bytes of the batch.
         """
         whole = self._sound(self._taken)
         if whole is not None and offset < whole.next_offset <= self._highwater:
@@ -220,7 +222,7 @@ class _Batches:
 
     @staticmethod
     def _sound(data: bytes) -> Any:
-        """The batch that these bytes begin with, if its sum fits."""
+        """The batch at the start of these bytes, if its checksum is right."""
         if len(data) < _RECORDS_AT or data[_MAGIC_AT] < 2:
             return None
         _, length = _START.unpack_from(data)
@@ -229,7 +231,7 @@ class _Batches:
 
 
 class _Batch:
-    """A batch of format 2 that is read leniently where aiokafka's own reader fails."""
+    """A batch of format 2 that is read leniently where aiokafka's reader fails."""
 
     def __init__(self, raw: bytes, among: _Batches) -> None:
         self._raw = raw
@@ -258,7 +260,7 @@ class _Batch:
         reader = _Reader(_DECOMPRESS[strict.compression_type](self._raw[_RECORDS_AT:]))
         (count,) = _COUNT.unpack_from(self._raw, _RECORDS_AT - _COUNT.size)
         for _ in range(count):
-            reader.number()  # its length: the batch's sum was right
+            reader.number()  # its length: the checksum of the batch was right
             reader.take(1)  # attributes: none are in use
             since, delta = reader.number(), reader.number()
             when = strict.max_timestamp if strict.timestamp_type else strict.first_timestamp + since
@@ -280,7 +282,7 @@ class _Record:
 
 
 class _Reader:
-    """The fields of records, one after another."""
+    """Reads the fields of records in order."""
 
     def __init__(self, data: Any) -> None:
         self._data = bytearray(data)
@@ -302,5 +304,5 @@ class _Reader:
 
 
 def _name(raw: bytes | None) -> str:
-    """A header's name. Bytes that are not UTF-8 are kept as Python keeps those of file names (PEP 383)."""
+    """A header's name. Bytes that are not UTF-8 are kept as Python keeps those in file names (PEP 383)."""
     return (raw or b"").decode(errors="surrogateescape")

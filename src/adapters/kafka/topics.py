@@ -1,4 +1,4 @@
-"""Making the topics."""
+"""The topics, and how they are created."""
 
 from dataclasses import dataclass
 
@@ -9,15 +9,15 @@ from application.errors import Unavailable
 
 # The headers that say why a record failed must not make it too large for the dead-letter topic.
 DEAD_LETTER_BYTES = 2 * 1024 * 1024
-# How old may be what a client knows of topics: new partitions, and a topic that was deleted and made again,
-# show only there. By default clients look every five minutes.
+# The maximum age of a client's metadata. New partitions, and a topic that was deleted and created again, show
+# only there; by default clients refresh it every five minutes.
 METADATA_SECONDS = 10
 _RETENTION_MS = 30 * 24 * 60 * 60 * 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Topics:
-    """Names and shape of the two topics."""
+    """The names and settings of the two topics."""
 
     name: str
     partitions: int
@@ -25,7 +25,7 @@ class Topics:
 
     @property
     def dead_letters(self) -> str:
-        """Where records go that cannot be stored."""
+        """The name of the dead-letter topic."""
         return f"{self.name}.dlq"
 
 
@@ -52,8 +52,8 @@ async def ensure_topics(bootstrap: str, topics: Topics) -> None:
             error = for_code(code)
             if code and error is not TopicAlreadyExistsError:
                 raise error
-    # A cluster that is on its way up names no controller: aiokafka then fails on None.
+    # A cluster that is starting names no controller: aiokafka then fails on None.
     except (KafkaError, AttributeError) as error:
-        raise Unavailable(f"Kafka could not make the topics: {error!r}") from error
+        raise Unavailable(f"Kafka could not create the topics: {error!r}") from error
     finally:
         await admin.close()

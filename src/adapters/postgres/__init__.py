@@ -1,1 +1,1 @@
-"""PostgreSQL: the truth."""
+"""PostgreSQL: the store."""

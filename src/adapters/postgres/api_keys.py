@@ -15,13 +15,13 @@ from application.credentials import ApiKey
 from application.errors import Unavailable
 
 _REMEMBERED_FOR = timedelta(seconds=30)
-# With PostgreSQL away, producers whose key was good lately may go on publishing.
+# While PostgreSQL is unavailable, producers whose key was valid recently may go on publishing.
 _TRUSTED_FOR = timedelta(minutes=10)
 _USED_EVERY = timedelta(minutes=1)
 
 
 class PostgresApiKeys:
-    """API keys in PostgreSQL, remembered for 30 s: a revoked key is refused everywhere within that."""
+    """API keys in PostgreSQL, cached for 30 s: a revoked key is refused everywhere within that time."""
 
     def __init__(self, engine: AsyncEngine, clock: Callable[[], datetime]) -> None:
         self._engine = engine
@@ -49,7 +49,7 @@ class PostgresApiKeys:
             return None
         self._remembered[key_id] = (now, key)
         if used_at is None or now - used_at > _USED_EVERY:
-            with suppress(Unavailable):  # no reason to turn a producer away: the store may take no writes
+            with suppress(Unavailable):  # no reason to refuse a producer: the store may be read-only
                 await self._note_use(key_id, now)
         return key
 
@@ -70,7 +70,7 @@ class PostgresApiKeys:
 
     @retried
     async def _read(self, key_id: str) -> tuple[ApiKey | None, datetime | None]:
-        """The key, and when it was last used."""
+        """Return the key, and when it was last used."""
         keys = tables.api_keys
         async with transaction(self._engine) as connection:
             query = select(keys).where(keys.c.id == key_id)

@@ -1,4 +1,4 @@
-"""Connections: how long each thing may take, and how one that hangs or failed is let go."""
+"""Connections: time limits, and how connections that hang or failed are closed."""
 
 import asyncio
 import logging
@@ -36,33 +36,33 @@ _SERVER_SETTINGS = {
     "statement_timeout": f"{_STATEMENT_SECONDS}s",
     "lock_timeout": "5s",
     "idle_in_transaction_session_timeout": "15s",
-    # What a client leaves behind when it ends a connection in mid-statement must not hold its locks on.
+    # A statement that a client abandoned must not keep its locks.
     "client_connection_check_interval": "1s",
-    # And a client that a network cut took away is noticed within a minute, not in two hours.
+    # And a client that a network cut took away must be noticed within a minute, not after two hours.
     "tcp_keepalives_idle": "30",
     "tcp_keepalives_interval": "10",
     "tcp_keepalives_count": "3",
     "tcp_user_timeout": "30s",
-    # What the statements are written for (mark.py), whatever the database's default is.
+    # The statements are written for this (mark.py); the database may have another default.
     "default_transaction_isolation": "read committed",
     "jit": "off",
-    # Planning over the partitions would cost more than running: plan each statement once.
+    # Planning over the partitions would cost more than execution: plan each statement once.
     "plan_cache_mode": "force_generic_plan",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How long things may take, in seconds. asyncpg waits for ever by default. The server's own limits come
-    first, so that it cleans up.
+    """Time limits, in seconds; by default asyncpg waits forever. The server's own limits are shorter, so that
+    it cleans up.
     """
 
     connect: float = 5
     command: float = 12
     in_use: float = 20
-    """Of a connection, by one caller."""
+    """The longest use of a connection by one caller."""
     young: float = 1
-    """For how long a new connection is not expected to do better than this one."""
+    """The age below which a connection is not replaced, because a new one would not do better."""
 
 
 def create_engine(
@@ -70,7 +70,7 @@ def create_engine(
 ) -> AsyncEngine:
     """Build an engine; nothing connects before the first use.
 
-    Waiting for a connection is bounded: past it the caller gets Unavailable, not a queue.
+    Waiting for a connection is bounded: a caller that waits longer gets Unavailable.
     """
     limits = limits or Limits()
     watch = _Watch(limits)
@@ -97,26 +97,28 @@ def create_engine(
 
 
 class _Connection(asyncpg.Connection):  # type: ignore[misc] # which is not typed
-    """The driver's, which does not wait when it is closed and knows whether a transaction is left over."""
+    """A driver connection that closes without waiting and knows whether a transaction was left open."""
 
-    async def close(self, *, timeout: float | None = None) -> None:  # noqa: ASYNC109 - as it is called
-        """SQLAlchemy closes gracefully, also what it could not set up, and would wait for the network."""
+    async def close(self, *, timeout: float | None = None) -> None:  # noqa: ASYNC109 - the caller's parameter
+        """Close immediately: SQLAlchemy closes gracefully, even what it could not set up, and waits for the
+        network.
+        """
         self.terminate()
 
     def is_left_inside(self) -> bool:
-        """Whether the next statements would be part of a transaction, and not be committed; or the driver
-        thinks so, which it does when one could not begin, and makes a savepoint of the next.
+        """Whether the next statements would become part of a transaction and not be committed; or the driver
+        thinks so, as it does when one could not begin, and makes the next a savepoint.
         """
         return self.is_in_transaction() or self._top_xact is not None
 
 
 class _Watch:
-    """Ends connections that are in use for too long, and has the pool replace those that are dead or that
-    will not do any better.
+    """Ends connections that are in use for too long, and has the pool replace those that are dead or will not
+    recover.
 
-    In a network cut nothing comes back, not even an error; and a cancel request, a rollback and a graceful
-    close need the network as well (https://github.com/MagicStack/asyncpg/issues/1326). Once the connection
-    is ended on this side, all that waits for it fails at once.
+    In a network cut nothing arrives, not even an error; and a cancel request, a rollback and a graceful close
+    need the network too (https://github.com/MagicStack/asyncpg/issues/1326). When the connection is ended on
+    this side, everything that waits for it fails immediately.
     """
 
     def __init__(self, limits: Limits) -> None:
@@ -124,10 +126,12 @@ class _Watch:
         self.reach = Once(logger, "PostgreSQL is out of reach")
         self.writes = Once(logger, "PostgreSQL takes no writes")
         self._generation = 0
-        """Of connections. What ended one the others of its generation would meet too: none is lent again."""
+        """Of connections. Whatever ended one would end the others of its generation: none of them is lent
+        again.
+        """
 
     def over(self, engine: AsyncEngine) -> None:
-        # First of all: setting a new connection up takes a few statements, which can hang too.
+        # First: setting up a new connection takes a few statements, which can hang too.
         event.listen(engine.sync_engine, "connect", self._connected, insert=True)
         event.listen(engine.sync_engine, "checkout", self._lent)
         event.listen(engine.sync_engine, "checkin", self._returned)
@@ -139,12 +143,12 @@ class _Watch:
         self._watch(connection, record)
 
     def _lent(self, connection: Any, record: Any, _proxy: object) -> None:
-        """Costs no round trip, unlike a ping."""
+        """Check a connection without a round trip, unlike a ping."""
         driver = connection.driver_connection
         if (
             driver.is_closed()
             or record.info["generation"] != self._generation
-            or self._had_its_day(driver, record)
+            or self._should_be_replaced(driver, record)
         ):
             raise DisconnectionError
         self._watch(connection, record)
@@ -161,9 +165,9 @@ class _Watch:
             deadline.cancel()
 
     def _end(self, connection: "asyncpg.Connection[Any]", generation: int) -> None:
-        if connection.is_closed():  # and not given back yet; or it could not be set up
+        if connection.is_closed():  # not returned yet, or could not be set up
             return
-        logger.warning("a connection to PostgreSQL was in use for %d s and is ended", self.limits.in_use)
+        logger.warning("a connection to PostgreSQL was in use for %d s: closing it", self.limits.in_use)
         self._retire(generation)
         connection.terminate()
 
@@ -172,7 +176,7 @@ class _Watch:
             self._retire(record.info["generation"])
 
     def met(self, error: BaseException, pooled: Any) -> None:
-        """Say what is wrong, if this is why there is no connection, or none that can write."""
+        """Log the error if it is why there is no connection, or none that can write."""
         if sqlstate(driver_error(error)) == READ_ONLY:
             self.writes.failed(reason(error))
         if fate(error) not in _ENDED:
@@ -181,20 +185,22 @@ class _Watch:
             self.reach.failed(reason(error))
 
     def answered(self, pooled: Any) -> None:
-        """Only now it is known that the server is there: a pooler takes connections also without it."""
+        """Note that the server answers. Connecting proves nothing: a pooler accepts connections without a
+        server.
+        """
         if not pooled.info.get("answered"):
             pooled.info["answered"] = True
             self.reach.well()
 
     def _retire(self, generation: int) -> None:
-        """One failure retires one generation, however many of it fail at once."""
+        """Retire one generation for one failure, however many of its connections fail together."""
         if generation == self._generation:
             self._generation += 1
 
-    def _had_its_day(self, driver: "asyncpg.Connection[Any]", record: Any) -> bool:
-        """Whether it says itself that it is read-only, and is old enough for a new one to be better.
+    def _should_be_replaced(self, driver: "asyncpg.Connection[Any]", record: Any) -> bool:
+        """Whether the connection reports that it is read-only and is old enough for a new one to be better.
 
-        PostgreSQL reports both of these as they change
+        PostgreSQL reports both parameters whenever they change
         (https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-ASYNC).
         """
         settings = driver.get_settings()
@@ -204,7 +210,7 @@ class _Watch:
         return "on" in said and self.is_old(record)
 
     def is_old(self, record: Any) -> bool:
-        """While the store takes no writes it is not asked for a new connection with each of them."""
+        """Whether it is old. While the store is read-only, not every write should open a new connection."""
         return bool(asyncio.get_running_loop().time() - record.info["opened"] > self.limits.young)
 
 
@@ -217,10 +223,10 @@ def _watch_of(engine: AsyncEngine) -> _Watch:
 async def _connection(
     engine: AsyncEngine,
 ) -> AsyncIterator[tuple[AsyncConnection, "asyncpg.Connection[Any]"]]:
-    """Lend a connection, SQLAlchemy's and the driver's own.
+    """Lend a connection, as SQLAlchemy's and as the driver's.
 
-    Whatever is raised meanwhile: one that is not fit for the next is not given back to the pool. Neither is
-    one whose user was cancelled, for it may be left in the middle of something.
+    After any error, one that is not fit for the next caller is not returned to the pool. Neither is one whose
+    caller was cancelled: it may be in the middle of something.
     """
     watch = _watch_of(engine)
     with translated():
@@ -259,8 +265,8 @@ async def transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
 
 @asynccontextmanager
 async def driver(engine: AsyncEngine) -> AsyncIterator["asyncpg.Connection[Any]"]:
-    """Lend the driver's own connection from the pool: hot statements skip SQLAlchemy's layer, and
-    asyncpg keeps them prepared. Each statement is a transaction of its own.
+    """Lend the driver's own connection from the pool. Frequent statements bypass SQLAlchemy, and asyncpg
+    keeps them prepared. Each statement is a transaction of its own.
     """
     async with _connection(engine) as (_, raw):
         yield raw
@@ -270,7 +276,7 @@ async def driver(engine: AsyncEngine) -> AsyncIterator["asyncpg.Connection[Any]"
 async def driver_transaction(engine: AsyncEngine) -> AsyncIterator["asyncpg.Connection[Any]"]:
     """Lend the driver's own connection for one transaction that writes.
 
-    Not asyncpg's own context manager: that would roll back on a connection that does not answer.
+    Not with asyncpg's context manager: that would roll back on a connection that does not answer.
     """
     async with _connection(engine) as (_, raw):
         begun = raw.transaction()
@@ -282,7 +288,7 @@ async def driver_transaction(engine: AsyncEngine) -> AsyncIterator["asyncpg.Conn
 
 @asynccontextmanager
 async def _committed(begun: "AsyncTransaction | asyncpg.transaction.Transaction") -> AsyncIterator[None]:
-    """Commit, or roll back; a connection that will be ended takes its transaction with it."""
+    """Commit, or roll back. A connection that will be closed takes its transaction with it."""
     try:
         yield
     except BaseException as error:
@@ -293,7 +299,7 @@ async def _committed(begun: "AsyncTransaction | asyncpg.transaction.Transaction"
 
 
 async def check_writes(engine: AsyncEngine) -> None:
-    """Raise Unavailable, with the reason as its cause, unless the store can be reached and written."""
+    """Raise Unavailable, with the reason as its cause, unless the store is reachable and writable."""
     async with driver(engine) as connection:
         read_only, standby = await connection.fetchrow(_WRITES)
         if read_only == "on":

@@ -1,8 +1,7 @@
-"""From what PostgreSQL and its driver raise to what the ports promise.
+"""Translates what PostgreSQL and its driver raise into the errors of the ports.
 
-Errors are told apart by SQLSTATE, not by exception class: data that the store will never take, against a
-store that is away, busy or not as it should be
-(https://www.postgresql.org/docs/current/errcodes-appendix.html).
+Errors are classified by SQLSTATE, not by exception class: data that the store will never accept, or a store
+that is unavailable, busy or misconfigured (https://www.postgresql.org/docs/current/errcodes-appendix.html).
 """
 
 import asyncio
@@ -34,37 +33,37 @@ FAILURES = (
     OSError,
     TimeoutError,
 )
-"""What the database and the way to it raise."""
+"""Raised by the database, its driver and the network."""
 
 # 22 data exception, 23 integrity violation, 54000 and 54001 a value too large or nested too deeply.
 _DATA = ("22", "23", "54000", "54001")
-# Of these, no fault of the data: 22023 a setting that the server does not take; 23502 a column that this
-# release does not know and that must not be null.
+# Exceptions, which are not the data's fault: 22023 a setting that the server does not accept; 23502 a column
+# that this release does not know and that must not be null.
 _NOT_DATA = {"22023", "23502"}
 _CHECK_VIOLATION = "23514"
 _COLLISIONS = {"40001", "40P01"}
-# 08 connection, 57 operator intervention: expected when a server goes away; no need to name them. Why it
-# cannot be reached, or takes no writes, is said once (engine.py).
+# 08 connection, 57 operator intervention: expected when a server goes away, so not logged here. engine.py
+# logs once why the server is out of reach or read-only.
 _AWAY = ("08", "57", READ_ONLY)
 _TAKEN = {"users_pk", "users_email_key"}
 
 _PAUSES_SECONDS = (0.02, 0.1, 0.5)
 
 JITTER = "bellwire_jitter"
-"""The option of an engine that holds the jitter of what is done on it."""
+"""The engine's execution option that holds the jitter for its retries."""
 
 
 class Taken(Exception):
-    """A unique constraint of users was hit."""
+    """A unique constraint on users was violated."""
 
 
 class Collided(Unavailable):
-    """Another transaction was in the way. Try again shortly."""
+    """Another transaction was in the way; a retry may succeed."""
 
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Raise Unavailable (or Collided) or Refused (or Taken) for whatever the database raises."""
+    """Translate the database's errors to Unavailable (or Collided) or Refused (or Taken)."""
     try:
         yield
     except Exception as error:
@@ -74,9 +73,9 @@ def translated() -> Iterator[None]:
 
 
 def retried(work: Callable[P, Awaitable[T]]) -> Callable[P, Coroutine[Any, Any, T]]:
-    """Do it again, up to three times, if another transaction was in the way: a deadlock, a serialization
-    failure, or a schema change that outdated a statement prepared before. The work is whole transactions. Its
-    first argument is an engine, or an adapter that holds one.
+    """Decorate work to run it up to three times if another transaction is in the way: a deadlock, a
+    serialization failure, or a schema change that outdated a prepared statement. The work must consist of
+    whole transactions. Its first argument is an engine, or an adapter that holds one.
     """
 
     @wraps(work)
@@ -85,7 +84,7 @@ def retried(work: Callable[P, Awaitable[T]]) -> Callable[P, Coroutine[Any, Any, 
             try:
                 return await work(*args, **kwargs)
             except Collided as error:
-                logger.info("%s is tried again: %s", work.__qualname__, error.__cause__)
+                logger.info("retrying %s: %s", work.__qualname__, error.__cause__)
             await asyncio.sleep(pause * _jitter(args[0])(0.5, 1))
         return await work(*args, **kwargs)
 
@@ -99,7 +98,7 @@ def _jitter(owner: Any) -> Jitter:
 
 
 def translation(error: Exception) -> Exception:
-    """What a port raises for this."""
+    """The error that a port raises instead of this one."""
     cause = driver_error(error)
     state = sqlstate(cause)
     if getattr(cause, "constraint_name", None) in _TAKEN:
@@ -109,28 +108,28 @@ def translation(error: Exception) -> Exception:
     if _is_data(cause, state):
         return Refused(state, "The store refuses this data.")
     if state and not state.startswith(_AWAY):
-        # Without its DETAIL, which may hold the whole row.
+        # Without DETAIL, which may hold the whole row.
         logger.warning("PostgreSQL answered %s: %s", state, cause.args[0])
     return unreachable()
 
 
 def unreachable() -> Unavailable:
-    """For everybody, so without the reason."""
+    """For every caller, so without the reason."""
     return Unavailable("The store is out of reach. Try again shortly.")
 
 
 def _is_data(cause: BaseException, state: str) -> bool:
     if not state.startswith(_DATA) or state in _NOT_DATA:
         return False
-    # A row for which there is no partition has this state too, but names no constraint.
+    # A row without a partition has this state too, but names no constraint.
     return state != _CHECK_VIOLATION or bool(getattr(cause, "constraint_name", None))
 
 
 def _ended_meanwhile(error: Exception) -> bool:
-    """Whether the driver stumbled because its connection was ended under it.
+    """Whether the driver failed because its connection was closed under it.
 
-    A connection that is ended between an answer and who waits for it lacks what the driver goes on to use:
-    AttributeError, among others. On a connection that is open, and elsewhere, that is a defect.
+    A connection that is closed between an answer and its receiver lacks attributes that the driver goes on to
+    use, hence AttributeError, among others. On an open connection, and elsewhere, that is a defect.
     """
     return any(
         isinstance(value, asyncpg.Connection) and value.is_closed()

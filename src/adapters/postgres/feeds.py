@@ -1,4 +1,4 @@
-"""PostgresFeeds: every change takes the next versions of a feed under the lock of the feed's row."""
+"""PostgresFeeds: every change takes the next versions of a feed while it holds the lock of the feed's row."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -21,13 +21,13 @@ from domain.identifiers import NotificationId, UserId
 from domain.notification import Draft, Notification
 from domain.states import RULES, VIEWS, VISIBLE, Mark, Status
 
-# In one order by everybody, so that two batches never wait for each other in a circle.
+# Everyone locks in the same order, so that two batches never wait for each other.
 LOCK_FEEDS = """
 SELECT user_id, epoch, version, unread_count FROM feeds
 WHERE user_id = ANY($1::text[]) ORDER BY user_id FOR NO KEY UPDATE
 """
-# A statement of its own: only after the locks are held does a new snapshot see what the previous holder of
-# a lock stored. The bounds let PostgreSQL leave out the partitions of other months.
+# A statement of its own: only a snapshot taken after the locks are held sees what their previous holder
+# stored. The bounds let PostgreSQL skip the partitions of other months.
 _PRESENT = """
 SELECT stored.user_id, stored.id
 FROM unnest($1::text[], $2::uuid[]) AS draft (user_id, id)
@@ -47,8 +47,8 @@ SELECT *, metadata_text::jsonb FROM unnest(
     $11::timestamptz[], $12::timestamptz[]
 ) AS added (user_id, id, version, event, title, message, metadata_text, action_url, created_at, expires_at)
 """
-# The feed and some of its notifications in one statement: one snapshot, so that the version and the count
-# are true for exactly these rows. A feed without any such row gives one row of NULLs.
+# The feed and some of its notifications in one statement: one snapshot, so that the version and the count are
+# true for exactly these rows. A feed without such rows gives one row of NULLs.
 _PAGE = """
 SELECT feed.epoch AS feed_epoch, feed.version AS feed_version, feed.unread_count, {columns}
 FROM feeds AS feed LEFT JOIN LATERAL (
@@ -61,7 +61,7 @@ WHERE feed.user_id = $1 ORDER BY found.id DESC
 _PAGES = {
     status: _PAGE.format(listed=where(view), columns=columns("found")) for status, view in VIEWS.items()
 }
-# Each feed costs a look into the index on (user_id, version) of each partition, and the rows of its page.
+# Each feed costs a lookup in the index on (user_id, version) of each partition, and the rows of its page.
 _HISTORIES = f"""
 SELECT wanted.nth, feed.epoch AS feed_epoch, feed.version AS feed_version, feed.unread_count, feed.horizon,
     {columns("found")}
@@ -97,7 +97,7 @@ class PostgresFeeds:
     @retried
     async def append(self, drafts: Sequence[Draft]) -> Appended:
         by_key: dict[tuple[UserId, NotificationId], Draft] = {}
-        for draft in drafts:  # of two with one id the first counts, as it would from another batch
+        for draft in drafts:  # of two with one id the first is kept, as if it came in an earlier batch
             by_key.setdefault((draft.content.user_id, draft.id), draft)
         users = sorted({user for user, _ in by_key})
         async with driver_transaction(self._engine) as connection:
@@ -109,7 +109,7 @@ class PostgresFeeds:
                 await connection.execute(_INSERT, *_columns(added))
         return Appended(
             added=tuple(added),
-            # As they stood before this batch: a follower that holds that version can apply what was added.
+            # As they were before this batch: a follower at that version can apply what was added.
             present=tuple(Settled(feeds[user]) for user in sorted({user for user, _ in present})),
             unknown=tuple(draft for key, draft in by_key.items() if key[0] not in feeds),
         )
@@ -184,7 +184,7 @@ class PostgresFeeds:
 
 
 def _read(user: UserId, rows: Sequence[Any]) -> tuple[Feed, list[Notification]]:
-    """A feed, and the notifications that came with it."""
+    """Read a feed, and the notifications that came with it."""
     feed = Feed(user, rows[0]["feed_epoch"], rows[0]["feed_version"], rows[0]["unread_count"])
     return feed, [read_notification(row) for row in rows if row["id"] is not None]
 

@@ -1,4 +1,6 @@
-"""Hosts: one server of several, as in `?host=a:5432&host=b:5432&target_session_attrs=read-write`."""
+"""Hosts: connects to one of several servers, as in
+`?host=a:5432&host=b:5432&target_session_attrs=read-write`.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,19 +9,20 @@ import asyncpg
 
 from adapters.postgres.states import reason
 
-# After these asyncpg goes on to the next host by itself; but one that does not answer would take the time of
-# all. libpq gives each its own: https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-MULTIPLE-HOSTS
+# After these asyncpg tries the next host by itself; but one that does not answer would use up the time of
+# all. libpq gives each host its own:
+# https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-MULTIPLE-HOSTS
 _NEXT = (OSError, TimeoutError, asyncpg.CannotConnectNowError, asyncpg.TargetServerAttributeNotMatched)
 
 
 class Hosts:
-    """Connects to the first host that will do, beginning with the one that did last."""
+    """Connects to the first suitable host, beginning with the last one that was."""
 
     def __init__(self) -> None:
         self._last: tuple[str, int] | None = None
 
     async def connect(self, **options: Any) -> "asyncpg.Connection[Any]":
-        """As asyncpg.connect. With several hosts each has its part of the time."""
+        """Connect as asyncpg.connect does. With several hosts, each gets a share of the time."""
         hosts = options.get("host")
         if not isinstance(hosts, list):
             return await asyncpg.connect(**options)

@@ -1,4 +1,4 @@
-"""PostgresMaintenance: what the store needs done besides being used."""
+"""PostgresMaintenance: maintenance of the store."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -13,14 +13,14 @@ from common import metrics
 
 
 class PostgresMaintenance:
-    """Partitions made ahead, strays counted, and a ping. All raise Unavailable."""
+    """Makes partitions ahead of time, counts strays, and pings. All methods raise Unavailable."""
 
     def __init__(self, engine: AsyncEngine, clock: Callable[[], datetime]) -> None:
         self._engine = engine
         self._clock = clock
 
     async def prepare(self) -> None:
-        """Make the partitions of this month and the next ones; count the strays also where that fails."""
+        """Make the partitions of this month and the next ones; count the strays even if that fails."""
         try:
             await ensure_partitions(self._engine, self._clock())
         except Unavailable:
@@ -32,7 +32,7 @@ class PostgresMaintenance:
         metrics.STRAYS.set(await count_strays(self._engine))
 
     async def ping(self) -> None:
-        """Raise Unavailable, and say why, if the store does not answer or takes no writes."""
+        """Raise Unavailable, with the reason, if the store does not answer or takes no writes."""
         try:
             await check_writes(self._engine)
         except Unavailable as error:

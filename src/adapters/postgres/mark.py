@@ -1,11 +1,11 @@
-"""Marking, in one statement and so in one round trip.
+"""Marking, in one statement and therefore in one round trip.
 
-The statement is right under READ COMMITTED although its snapshot may be older than the lock it waits for:
+The statement is correct under READ COMMITTED although its snapshot may be older than the lock it waits for:
 
-- `feed` locks the feed's row and returns it as it is then, not as the snapshot has it;
+- `feed` locks the feed's row and returns it as it is then, not as in the snapshot;
 - `due` joins that row, so it locks notifications only after the feed is locked, and FOR UPDATE checks the
-  condition again on the row as it is then; nobody else changes rows of a feed whose row is locked;
-- a row inserted while the statement waited is not seen. Nobody could have named it when it began.
+  condition again on the current row; nobody else changes rows of a feed whose row is locked;
+- a row inserted while the statement waited is not seen. Nobody could have named it when the statement began.
 """
 
 from collections.abc import Sequence
@@ -48,12 +48,12 @@ _COUNTED = "(SELECT count(*) FROM changed) AS changed FROM feed LEFT JOIN bumped
 
 
 def by_ids(rule: Rule) -> str:
-    """The statement for $1 user, $2 ids, $3 what the mark sets."""
+    """The statement for $1 user, $2 ids, $3 the value that the mark sets."""
     return _statement(rule, "n.id = ANY($2::uuid[])", _NAMED)
 
 
 def up_to(rule: Rule) -> str:
-    """The statement for $1 user, $2 version, $3 what the mark sets."""
+    """The statement for $1 user, $2 version, $3 the value that the mark sets."""
     return _statement(rule, "n.version <= $2::bigint", _COUNTED)
 
 
@@ -73,7 +73,7 @@ _UP_TO = {mark: up_to(rule) for mark, rule in RULES.items()}
 async def mark_ids(
     connection: Any, user: UserId, mark: Mark, ids: Sequence[NotificationId], at: datetime
 ) -> Marked:
-    """Mark these notifications and return them as they are then, in version order."""
+    """Mark these notifications and return them as changed, in version order."""
     rows = await connection.fetch(_BY_IDS[mark], user, list(ids), RULES[mark].value(at))
     if not rows:
         raise UnknownUser
@@ -82,7 +82,7 @@ async def mark_ids(
 
 
 async def mark_up_to(connection: Any, user: UserId, mark: Mark, version: int, at: datetime) -> Marked:
-    """Mark everything up to a version; too many to return."""
+    """Mark everything up to a version. Return no notifications: there may be too many."""
     row = await connection.fetchrow(_UP_TO[mark], user, version, RULES[mark].value(at))
     if row is None:
         raise UnknownUser

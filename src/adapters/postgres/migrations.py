@@ -1,4 +1,4 @@
-"""Running the migrations from the application."""
+"""Runs the migrations."""
 
 from pathlib import Path
 
@@ -21,17 +21,19 @@ def config(url: str) -> Config:
 
 
 def upgrade(url: str, revision: str = "head") -> None:
-    """Bring the database to a revision. Runs an event loop of its own: not for use inside one."""
+    """Upgrade the database to a revision. This runs an event loop, so it cannot be called inside one."""
     command.upgrade(config(url), revision)
 
 
 def downgrade(url: str, revision: str) -> None:
-    """Take the database back to a revision; `base` empties it."""
+    """Downgrade the database to a revision; `base` removes everything."""
     command.downgrade(config(url), revision)
 
 
 def is_ours(_object: object, name: str | None, kind: str, _reflected: object, _compared: object) -> bool:
-    """Leave the partitions, which the application makes, out of comparisons with the metadata."""
+    """Whether alembic compares an object with the metadata: not the partitions, which the application
+    makes.
+    """
     return kind not in {"table", "index"} or not _is_partition(name)
 
 

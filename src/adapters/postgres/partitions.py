@@ -1,7 +1,7 @@
 """Monthly partitions of notifications, by the time in the UUIDv7 id.
 
-They are made ahead: a partition that is missing when its month begins costs nothing but a row in the
-DEFAULT one, which is watched.
+They are made ahead of time. If one is missing when its month begins, rows go to the DEFAULT partition, which
+is watched.
 """
 
 import re
@@ -34,8 +34,8 @@ def create_statements(year: int, month: int) -> list[str]:
     month_of_it = f"id >= '{first}' AND id < '{last}'"
     return [
         f"CREATE TABLE {name} (LIKE notifications)",
-        # Ids from a clock that was ahead wait in the DEFAULT partition, and would forbid this one. Locked, so
-        # that nobody looks for them between the two.
+        # Rows with ids from a clock that was ahead are in the DEFAULT partition, and would prevent this one.
+        # The lock ensures that nobody looks for them while they move.
         "LOCK TABLE notifications_default IN ACCESS EXCLUSIVE MODE",
         f"INSERT INTO {name} SELECT * FROM notifications_default WHERE {month_of_it}",  # noqa: S608 - ours
         f"DELETE FROM notifications_default WHERE {month_of_it}",  # noqa: S608 - ours
@@ -45,8 +45,8 @@ def create_statements(year: int, month: int) -> list[str]:
 
 
 def index_statements(partition: str) -> list[str]:
-    """The DDL of what a partition has beyond what it inherits."""
-    # Rows are updated in place once or twice and autovacuum should not wait for a fifth of a month.
+    """The DDL of what a partition does not inherit."""
+    # Rows are updated in place once or twice, and autovacuum should not wait for a fifth of a month.
     return [
         f"CREATE UNIQUE INDEX IF NOT EXISTS {partition}_version_key ON {partition} (user_id, version)",
         f"ALTER TABLE {partition} SET (autovacuum_vacuum_scale_factor = 0.02, fillfactor = 90)",
@@ -55,7 +55,9 @@ def index_statements(partition: str) -> list[str]:
 
 @retried
 async def ensure_partitions(engine: AsyncEngine, now: datetime) -> None:
-    """Make the partitions of this month and the next few, unless they are there. Safe to run by many."""
+    """Make the partitions of this month and the next few, unless they exist. Several processes may call
+    it.
+    """
     async with transaction(engine) as connection:
         await connection.execute(text("SET LOCAL lock_timeout = '2s'"))
         await connection.execute(text(LOCK_PARTITIONS))
@@ -68,7 +70,7 @@ async def ensure_partitions(engine: AsyncEngine, now: datetime) -> None:
 
 
 async def past_partitions(connection: Any, before: datetime) -> Sequence[str]:
-    """The partitions of the months before one, the oldest first. `connection` is the driver's."""
+    """The partitions of the months before this time, the oldest first. `connection` is the driver's."""
     children = "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'notifications'::regclass"
     names = sorted(row[0] for row in await connection.fetch(children))
     matches = [match for name in names if (match := _MONTHLY.fullmatch(name))]

@@ -1,4 +1,4 @@
-"""PostgresRetention: what is old is deleted feed by feed, then its partitions are dropped."""
+"""PostgresRetention: deletes old notifications feed by feed, then drops their partitions."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -17,14 +17,14 @@ from domain.feed import Feed
 from domain.identifiers import NotificationId, UserId
 from domain.states import UNREAD
 
-# In the order of the primary key, from where the batch before ended: what that deleted is not looked at again
-# before a vacuum has removed it.
+# In the order of the primary key, from the end of the last batch: rows deleted by it are not scanned again
+# before a vacuum has removed them.
 _DUE = """
 SELECT user_id, id FROM notifications
 WHERE id < $1 AND (user_id, id) > ($2::text, $3::uuid) ORDER BY user_id, id LIMIT $4
 """
-# A statement of its own, after the feeds are locked: it sees what was marked until then. It counts what it
-# deletes itself, so that nothing is counted twice where two do this at once.
+# A statement of its own, after the feeds are locked: it sees all marks until then. It counts what it deletes
+# itself, so that nothing is counted twice when two processes prune.
 _DELETE = f"""
 WITH gone AS (
     DELETE FROM notifications AS n USING unnest($1::text[], $2::uuid[]) AS due (user_id, id)
@@ -38,7 +38,8 @@ UPDATE feeds SET version = feeds.version + 1, horizon = feeds.version + 1,
 FROM total WHERE feeds.user_id = total.user_id
 RETURNING feeds.user_id, feeds.epoch, feeds.version, feeds.unread_count, total.size
 """  # noqa: S608 - the columns are ours
-# Everybody waits behind whoever waits for the table: not for long, nor while many dead rows are passed over.
+# While this waits for the table, everyone waits behind it: so it waits and scans dead rows for a short time
+# only.
 _DROP_LIMITS = ("SET LOCAL lock_timeout = '2s'", "SET LOCAL statement_timeout = '3s'")
 
 
@@ -75,7 +76,7 @@ class PostgresRetention:
             return await past_partitions(connection, before)
 
     async def _drop(self, name: str) -> bool:
-        """Drop a partition that is empty. What it is asked without a lock first is the longer part."""
+        """Drop a partition if it is empty. The check without a lock, which takes longer, comes first."""
         try:
             return await self._is_empty(name) and await self._drop_empty(name)
         except Unavailable:

@@ -1,7 +1,7 @@
-"""What an error says of the connection on which it was met; and why the store is out of reach, in words.
+"""What an error means for its connection; and a readable reason why the store is out of reach.
 
-Most errors are a statement's: the connection goes on. Some are the connection's, which will not do any better
-until it is replaced.
+Most errors concern a statement: the connection goes on. Some concern the connection, which will not recover
+and must be replaced.
 """
 
 import asyncio
@@ -19,55 +19,55 @@ _REASON_LENGTH = 300
 
 
 class Fate(Enum):
-    """What becomes of a connection."""
+    """What happens to a connection."""
 
     GOES_ON = auto()
     ENDS = auto()
     ENDS_WITH_PEERS = auto()
-    """And those that were opened when it was: what ended it they would meet too."""
+    """It ends, and so do those of its generation: they would meet the same error."""
     ENDS_IF_OLD = auto()
-    """With its peers. A new one may do better, but not one that is new already."""
+    """It ends with its generation if it is old. A new connection may do better; a recent one would not."""
 
 
-# By SQLSTATE or its class (https://www.postgresql.org/docs/current/errcodes-appendix.html). What is not named
-# goes on. Among others: 53 (resources), 55 (locks), 57014 (cancelled), 58 (the server's disk); 0A000 and
-# 42501, of which the server thinks anew at each statement. 28 and 3D000 are met before there is a connection.
+# By SQLSTATE or its class (https://www.postgresql.org/docs/current/errcodes-appendix.html). Others go on,
+# among them 53 (resources), 55 (locks), 57014 (cancelled), 58 (the server's disk); and 0A000 and 42501, which
+# the server decides anew for each statement. 28 and 3D000 occur before there is a connection.
 _FATES: Mapping[str, Fate] = {
-    # The connection failed; or a pooler and the driver no longer talk about the same thing.
+    # The connection failed; or a pooler and the driver disagree about its state.
     "08": Fate.ENDS,
-    # In a transaction that nobody here began, or in none: as a pooler, or who had it before, left it.
+    # In a transaction that we did not begin, or in none: left so by a pooler or the previous user.
     "25": Fate.ENDS,
-    # Read-only: a server that is a standby now; or default_transaction_read_only, which a connection keeps
-    # for ever as it was when it was opened.
+    # Read-only: the server is a standby now; or default_transaction_read_only, of which a connection keeps
+    # the value from when it was opened.
     READ_ONLY: Fate.ENDS_IF_OLD,
-    # A prepared statement or a portal that the driver knows is not there, or its name is taken: DISCARD ALL,
-    # or a pooler that lends another connection of its own for each transaction.
+    # A prepared statement or portal that the driver knows does not exist, or its name is taken: DISCARD ALL,
+    # or a pooler that uses another server connection for each transaction.
     "26000": Fate.ENDS,
     "34000": Fate.ENDS,
     "42P05": Fate.ENDS,
-    # Nobody knows whether it was done.
+    # The outcome is unknown.
     "40003": Fate.ENDS,
-    # No such schema or table. A connection keeps search_path, too, as it was when it was opened.
+    # No such schema or table. A connection also keeps search_path from when it was opened.
     "3F000": Fate.ENDS_IF_OLD,
     "42P01": Fate.ENDS_IF_OLD,
     # The server shuts down, crashed, starts, dropped the database, or found the connection idle for too long.
-    # It closes it; a pooler may not.
+    # It closes the connection; a pooler may not.
     "57P01": Fate.ENDS,
     "57P02": Fate.ENDS,
     "57P03": Fate.ENDS,
     "57P04": Fate.ENDS,
     "57P05": Fate.ENDS,
-    # A defect of the server, which may lie in what it holds for this connection; or of a pooler.
+    # A defect of the server, which may be in its state for this connection; or of a pooler.
     "XX000": Fate.ENDS,
 }
-# Prepared for tables that have changed since; or in a network cut, which took the others too.
+# Prepared for tables that have changed since; or a network cut, which affects the others too.
 _SHARED = (asyncpg.InvalidCachedStatementError, asyncpg.OutdatedSchemaCacheError, TimeoutError)
-# Nobody knows what the connection would answer next.
+# It is unknown what the connection would answer next.
 _UNCERTAIN = (asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, asyncio.CancelledError)
 
 
 def fate(error: BaseException) -> Fate:
-    """What becomes of the connection on which this was met."""
+    """What happens to the connection on which this error occurred."""
     cause = driver_error(error)
     if isinstance(cause, _SHARED):
         return Fate.ENDS_WITH_PEERS
@@ -78,12 +78,12 @@ def fate(error: BaseException) -> Fate:
 
 
 def sqlstate(error: BaseException) -> str:
-    """The SQLSTATE of an error of the driver, or nothing."""
+    """The SQLSTATE of a driver error, or an empty string."""
     return getattr(error, "sqlstate", None) or ""
 
 
 def driver_error(error: BaseException) -> BaseException:
-    """What the driver raised: SQLAlchemy wraps its own wrapper around it."""
+    """The driver's error, inside SQLAlchemy's wrapper and the wrapper's own."""
     while isinstance(error, DBAPIError) and error.orig is not None:
         error = error.orig
     cause = error.__cause__
@@ -92,10 +92,10 @@ def driver_error(error: BaseException) -> BaseException:
 
 
 def reason(error: BaseException) -> str:
-    """Why there is no connection, for whoever runs this.
+    """Why there is no connection, for operators.
 
-    Nothing that is secret: no password, no URL, no statement with its values, and of an answer of the server
-    neither DETAIL nor HINT.
+    Without secrets: no password, no URL, no statement with its values, and of a server's answer neither
+    DETAIL nor HINT.
     """
     words = _reason(driver_error(error))
     return " ".join(words.split())[:_REASON_LENGTH]
@@ -110,8 +110,8 @@ def _reason(cause: BaseException) -> str:
         return _system_reason(cause)
     if isinstance(cause, asyncpg.TargetServerAttributeNotMatched):
         return "it is not what target_session_attrs asks for"
-    told = isinstance(cause, asyncpg.InterfaceError | asyncpg.InternalClientError | SQLAlchemyError)
-    return str(cause.args[0]) if told and cause.args else type(cause).__name__
+    has_text = isinstance(cause, asyncpg.InterfaceError | asyncpg.InternalClientError | SQLAlchemyError)
+    return str(cause.args[0]) if has_text and cause.args else type(cause).__name__
 
 
 def _system_reason(error: OSError) -> str:
@@ -120,5 +120,5 @@ def _system_reason(error: OSError) -> str:
     if isinstance(error, socket.gaierror):
         return error.strerror or "its name is not known"
     if error.errno and not isinstance(error, ssl.SSLError):
-        return os.strerror(error.errno)  # asyncio has put the address where the system said what is wrong
+        return os.strerror(error.errno)  # asyncio replaces the system's text by the address
     return str(error) or type(error).__name__

@@ -1,4 +1,4 @@
-"""The tables. Alembic's migrations make them; a test compares the two."""
+"""The tables. Alembic's migrations create them; a test compares the two."""
 
 from sqlalchemy import (
     TIMESTAMP,
@@ -19,7 +19,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from adapters.postgres.rows import where
 from domain.states import RULES, UNREAD, Mark
 
-# Named constraints are what errors.py recognises, and what a migration can drop.
+# Constraints have names so that errors.py can recognise them and migrations can drop them.
 metadata = MetaData(
     naming_convention={
         "pk": "%(table_name)s_pk",
@@ -38,13 +38,14 @@ users = Table(
     Column("password_hash", Text),
     Column("created_at", TIMESTAMP(timezone=True), nullable=False),
     Column("disabled_at", TIMESTAMP(timezone=True)),
-    # Set by everything that changes which tokens are good: the API processes ask for what is new by it.
+    # Set by every change to which tokens are valid: API processes use it to fetch recent changes.
     Column("tokens_revoked_at", TIMESTAMP(timezone=True)),
 )
 REVOKED = text("tokens_revoked_at IS NOT NULL")
 Index("users_tokens_revoked_idx", users.c.tokens_revoked_at, users.c.id, postgresql_where=REVOKED)
 
-# Updated with every change of a feed: room on the page and no index on what changes keep that cheap (HOT).
+# Updated with every change of a feed: free space on the page, and no index on changing columns, keep that
+# cheap (HOT).
 feeds = Table(
     "feeds",
     metadata,
@@ -52,15 +53,15 @@ feeds = Table(
     Column("epoch", Text, nullable=False),
     Column("version", BigInteger, nullable=False, server_default=text("0")),
     Column("unread_count", BigInteger, nullable=False, server_default=text("0")),
-    # What changed up to this version may have been deleted.
+    # Notifications that last changed up to this version may have been deleted.
     Column("horizon", BigInteger, nullable=False, server_default=text("0")),
     postgresql_with={"fillfactor": "50"},
 )
 
-# Partitioned by month of the UUIDv7 id. Each partition has, made with it in partitions.py, a unique index
-# on (user_id, version): PostgreSQL has no unique index across partitions without the partition key, and
-# across months the lock on the feed's row is what keeps versions apart. No foreign key to feeds: every
-# insert has locked its feed's row already, and the check of each row would cost as much as the insert.
+# Partitioned by month of the UUIDv7 id. Each partition has a unique index on (user_id, version), which
+# partitions.py makes with it: PostgreSQL has no unique index across partitions without the partition key, and
+# across months the lock on the feed's row keeps versions unique. No foreign key to feeds: every insert holds
+# the lock of its feed's row, and a check for each row would cost as much as the insert.
 notifications = Table(
     "notifications",
     metadata,
@@ -70,17 +71,17 @@ notifications = Table(
     Column("event", Text, nullable=False),
     Column("title", Text),
     Column("message", Text, nullable=False),
-    # For the release before, which reads nothing else. The next one drops it.
+    # For the previous release, which reads nothing else. The next release drops it.
     Column("metadata", JSONB, nullable=False),
     Column("action_url", Text),
     Column("created_at", TIMESTAMP(timezone=True), nullable=False),
-    # For the release before, which selects it. The next one drops it.
+    # For the previous release, which selects it. The next release drops it.
     Column("seen_at", TIMESTAMP(timezone=True)),
     Column("read_at", TIMESTAMP(timezone=True)),
     Column("archived_at", TIMESTAMP(timezone=True)),
     Column("retracted_at", TIMESTAMP(timezone=True)),
     Column("expires_at", TIMESTAMP(timezone=True)),
-    # JSON as it was sent. No type of PostgreSQL's would keep more of it. NULL in rows of the release before.
+    # JSON as it was sent, which no other PostgreSQL type preserves. NULL in rows of the previous release.
     Column("metadata_text", Text),
     PrimaryKeyConstraint("user_id", "id"),
     postgresql_partition_by="RANGE (id)",

@@ -23,7 +23,7 @@ _COLUMNS = [tables.users.c[name] for name in _FIELDS]
 _NOW = func.clock_timestamp()
 
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
-# Read in pages, each a bounded piece of work, for there may be many the first time.
+# Read in pages, so that each query is bounded: there may be many the first time.
 _REVOCATIONS_PAGE = 10_000
 # The first condition is for the planner, which does not see that the second implies it.
 _REVOCATIONS = """
@@ -36,7 +36,7 @@ _REVOCATIONS = """
 
 
 class PostgresUsers:
-    """Users in PostgreSQL; remembers which ids it has seen, so that publishing asks once a user."""
+    """Users in PostgreSQL. Remembers the ids that exist, so that publishing asks once per user."""
 
     def __init__(
         self,
@@ -159,7 +159,7 @@ class PostgresUsers:
 
     @retried
     async def _revocations(self, after: datetime, user: str) -> tuple[datetime, Sequence[Revocation]]:
-        """A page, and a time before it was read."""
+        """Return a page, and a time before it was read."""
         async with driver(self._engine) as connection:
             as_of: datetime = await connection.fetchval("SELECT now()")
             rows = await connection.fetch(_REVOCATIONS, after, user, self._revocations_page)

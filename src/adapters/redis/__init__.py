@@ -1,1 +1,1 @@
-"""Redis: the unread index, the carrier of live frames, and small secrets that expire."""
+"""Redis: the unread index, the carrier of frames, and short-lived keys and tickets."""

@@ -1,4 +1,4 @@
-"""RedisAnnouncer: committed changes to the unread index, then to the live streams of every process."""
+"""RedisAnnouncer: announces committed changes to the unread index, then to the streams of every process."""
 
 import asyncio
 import logging
@@ -20,24 +20,24 @@ from domain.identifiers import UserId
 logger = logging.getLogger(__name__)
 
 CHANNELS = 16
-# How many feeds one script call may touch: Redis does nothing else meanwhile.
+# How many feeds one script call may change: Redis does nothing else meanwhile.
 _CHUNK = 250
 _HEAL_EVERY_SECONDS = 0.25
 _HEAL_CHUNK = 1_000
-# Beyond this many feeds it is cheaper to have everybody check than to remember whom.
+# With more feeds than this it is cheaper to have every stream compare itself than to remember them.
 _REMEMBERED_FEEDS = 100_000
 
 _encode = msgspec.msgpack.Encoder().encode
 
 RESYNC = b"resync"
-"""Sent on the control channel: every stream is to compare itself with the truth."""
+"""Sent on the control channel: every stream must compare itself with the store."""
 
 
 class RedisAnnouncer:
-    """Announces in one round trip; what comes while one is under way waits for it and goes together. So
+    """Announces in one round trip. Changes that arrive meanwhile wait and are announced together, so
     announcements keep their order, and many small ones cost little.
 
-    What Redis could not be told is told later as bare positions.
+    Feeds that could not be announced are announced later, as bare positions.
     """
 
     def __init__(
@@ -54,64 +54,64 @@ class RedisAnnouncer:
         self._capacity = capacity
         self._jitter = jitter
         self._remembered_feeds = remembered_feeds
-        self._untold: dict[UserId, Feed] = {}
-        self._all_untold = False
+        self._unannounced: dict[UserId, Feed] = {}
+        self._all_unannounced = False
         self._waiting: list[tuple[Sequence[FeedChange], asyncio.Future[None]]] = []
-        self._telling: asyncio.Task[None] | None = None
+        self._announcing: asyncio.Task[None] | None = None
 
     async def announce(self, changes: Sequence[FeedChange]) -> None:
-        told: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((changes, told))
-        if self._telling is None:
-            self._telling = asyncio.create_task(self._tell())
-        await told
+        announced: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((changes, announced))
+        if self._announcing is None:
+            self._announcing = asyncio.create_task(self._announce_waiting())
+        await announced
 
     async def run(self) -> None:
-        """Tell what could not be told, for as long as the process lives."""
+        """Announce the feeds that could not be announced, until cancelled."""
         while True:
             await asyncio.sleep(_HEAL_EVERY_SECONDS)
-            if self._all_untold or self._untold:
+            if self._all_unannounced or self._unannounced:
                 try:
                     await self.heal()
                 except Unavailable:
                     continue
 
     async def heal(self) -> None:
-        """Tell it now. Raises Unavailable if Redis is still away."""
-        if self._all_untold:
-            # What cannot be told from here on is remembered anew: it may concern what was deleted already.
-            self._all_untold = False
+        """Announce them now. Raises Unavailable if Redis still is."""
+        if self._all_unannounced:
+            # Set first: a failure from here on must be remembered again, even for what was deleted already.
+            self._all_unannounced = False
             try:
                 await self._server.ask(self._forget_everything)
             except Unavailable:
-                self._all_untold = True
+                self._all_unannounced = True
                 raise
-        while self._untold:
-            feeds = list(self._untold.values())[:_HEAL_CHUNK]
-            await self._server.ask(lambda told=feeds: self._send([Settled(feed) for feed in told]))  # type: ignore[misc]
+        while self._unannounced:
+            feeds = list(self._unannounced.values())[:_HEAL_CHUNK]
+            await self._server.ask(lambda known=feeds: self._send([Settled(feed) for feed in known]))  # type: ignore[misc]
             for feed in feeds:
-                if self._untold.get(feed.user_id) == feed:
-                    del self._untold[feed.user_id]
+                if self._unannounced.get(feed.user_id) == feed:
+                    del self._unannounced[feed.user_id]
         metrics.UNTOLD.set(0)
-        logger.info("Redis has been told what it missed")
+        logger.info("Redis is back, and the missed changes are announced")
 
-    async def _tell(self) -> None:
+    async def _announce_waiting(self) -> None:
         while self._waiting:
             waiting, self._waiting = self._waiting, []
-            await self._tell_at_once([change for changes, _ in waiting for change in changes])
-            for _, told in waiting:
-                if not told.done():  # else whoever announced has gone
-                    told.set_result(None)
-        self._telling = None
+            await self._announce_together([change for changes, _ in waiting for change in changes])
+            for _, announced in waiting:
+                if not announced.done():  # otherwise the caller was cancelled
+                    announced.set_result(None)
+        self._announcing = None
 
-    async def _tell_at_once(self, changes: Sequence[FeedChange]) -> None:
+    async def _announce_together(self, changes: Sequence[FeedChange]) -> None:
         with metrics.ANNOUNCE.time():
             try:
                 await self._server.ask(lambda: self._send(changes))
             except Unavailable:
                 self._remember(changes)
             except Exception:
-                logger.exception("an announcement failed; it will be told as bare positions")
+                logger.exception("an announcement failed and will be repeated as bare positions")
                 self._remember(changes)
 
     async def _send(self, changes: Sequence[FeedChange]) -> None:
@@ -134,13 +134,13 @@ class RedisAnnouncer:
 
     def _remember(self, changes: Sequence[FeedChange]) -> None:
         for change in changes:
-            known = self._untold.get(change.feed.user_id)
+            known = self._unannounced.get(change.feed.user_id)
             if known is None or known.version < change.feed.version:
-                self._untold[change.feed.user_id] = change.feed
-        if len(self._untold) > self._remembered_feeds:
-            self._all_untold = True
-            self._untold.clear()
-        metrics.UNTOLD.set(self._remembered_feeds if self._all_untold else len(self._untold))
+                self._unannounced[change.feed.user_id] = change.feed
+        if len(self._unannounced) > self._remembered_feeds:
+            self._all_unannounced = True
+            self._unannounced.clear()
+        metrics.UNTOLD.set(self._remembered_feeds if self._all_unannounced else len(self._unannounced))
 
     async def _forget_everything(self) -> None:
         client = self._server.client
@@ -156,7 +156,7 @@ def channel(prefix: str, user: UserId) -> str:
 
 
 def control_channel(prefix: str) -> str:
-    """The channel for what concerns every process."""
+    """The channel for messages to every process."""
     return f"{prefix}:live:control"
 
 

@@ -1,4 +1,4 @@
-"""RedisIdempotencyKeys: which notification a producer's key stands for."""
+"""RedisIdempotencyKeys: the notification that a producer's key stands for."""
 
 from hashlib import sha256
 from uuid import UUID
@@ -24,7 +24,8 @@ class RedisIdempotencyKeys:
     ) -> NotificationId:
         name = f"{self._prefix}:idempotency:{producer}:{sha256(key.encode()).hexdigest()}"
         value = f"{fingerprint}:{notification}"
-        # If its answer is lost, the next try, be it the client's, finds what it stored: the same fingerprint.
+        # If the answer is lost, the next attempt, even the client's, finds what it stored: the same
+        # fingerprint.
         held: bytes = await self._server.ask(lambda: self._claim(keys=[name], args=[value, _DAY_MS]))
         held_fingerprint, _, held_id = held.decode().partition(":")
         if held_fingerprint != fingerprint:

@@ -18,12 +18,12 @@ from common import metrics
 from domain.feed import Added, Feed, FeedChange, Marked
 from domain.identifiers import NotificationId, UserId
 
-# Longer than a statement of PostgreSQL may take: what is loaded was read while the lease was held.
+# Longer than a PostgreSQL statement may take: the rows loaded were read while the lease was valid.
 _LEASE_MS = 15_000
-# How long an entry lives that a crash between a commit and its announcement left behind.
+# How long an entry lives that a crash between commit and announcement left stale.
 _TTL_MS = 10 * 60 * 1000
 
-# How many keys SCAN looks at in one step, and how many steps one sample may take.
+# How many keys one SCAN examines, and how many steps one sample may take.
 _SCAN_KEYS = 500
 _SCAN_STEPS = 20
 
@@ -32,7 +32,7 @@ Entry = tuple[str, str, int, int, int, bool, Sequence[str], Sequence[str]]
 
 
 class _Held(msgspec.Struct):
-    """What is read of a notification as JSON."""
+    """The fields that are read from a notification's JSON."""
 
     id: NotificationId
     version: int
@@ -49,7 +49,7 @@ class _Question(NamedTuple):
 class RedisUnreadIndex:
     """The unread index in Redis. See scripts.py for its protocol.
 
-    Pages that are asked for at the same time travel together: one command costs the client more than the
+    Pages that are requested at the same time are read together: a command costs the client more than the
     script costs Redis.
     """
 
@@ -121,11 +121,11 @@ class RedisUnreadIndex:
         if state[0] is None:
             return None
         epoch, version, count, complete = state[0].decode(), int(state[1]), int(state[2]), state[3] == b"1"
-        if complete and len(items) != count:  # Redis evicted a part of it: it counts as missing
+        if complete and len(items) != count:  # Redis evicted a part of it, so it counts as missing
             return None
         try:
             held = tuple((item.id, item.version) for item in map(_read, items))
-        except msgspec.MsgspecError:  # nothing of ours: it holds none of what it should
+        except msgspec.MsgspecError:  # not written by us: it holds nothing that it should
             held = ()
         return IndexEntry(Feed(user, epoch, version, count), held, complete)
 
@@ -144,7 +144,7 @@ class RedisUnreadIndex:
             return await pipeline.execute()
 
     async def _scan(self, count: int) -> None:
-        """Go on through the keys, from where the last sample ended, to the end at most."""
+        """Continue the scan where the last sample ended, at most to its end."""
         first = f"{self._prefix}:feed:"
         for _ in range(_SCAN_STEPS):
             if len(self._scanned) >= count:
@@ -169,14 +169,14 @@ class RedisUnreadIndex:
 
     async def _answer(self, questions: Sequence[_Question]) -> None:
         try:
-            # Not repeatable: the first try, if it is obeyed late, would take its lease a second time, after a
-            # change has voided it.
+            # Not repeatable: if the first attempt is executed late, it would take a second lease after a
+            # change has voided the first.
             answers = await self._server.ask(lambda: self._evaluate(questions), repeatable=False)
-        except Exception as error:  # noqa: BLE001 - whatever it is, those who wait must learn of it
+        except Exception as error:  # noqa: BLE001 - every error must reach those who wait
             answers = [error] * len(questions)
         for question, answer in zip(questions, answers, strict=True):
             if question.answer.done():
-                continue  # whoever asked has gone
+                continue  # the caller was cancelled
             if isinstance(answer, Exception):
                 question.answer.set_exception(answer)
             else:
@@ -185,7 +185,7 @@ class RedisUnreadIndex:
     async def _evaluate(self, questions: Sequence[_Question]) -> list[Any]:
         try:
             return await self._evaluate_known(questions)
-        except NoScriptError:  # Redis is new, or was told to forget scripts
+        except NoScriptError:  # Redis was restarted or its scripts were flushed
             await self._server.client.script_load(scripts.PAGE)
             return await self._evaluate_known(questions)
 
@@ -202,15 +202,15 @@ class RedisUnreadIndex:
 def application(
     prefix: str, capacity: int, entries: Iterable[Entry], jitter: Jitter
 ) -> list[str | int | bytes]:
-    """The EVAL arguments that have the index apply changes."""
+    """The EVAL arguments that apply changes to the index."""
     changes = msgspec.msgpack.encode(list(entries))
     return [scripts.APPLY, 0, prefix, capacity, _time_to_live(jitter), changes]
 
 
 def entry(change: FeedChange, items: Sequence[Rendered]) -> Entry:
-    """What a change means for the index: which notifications leave it and which enter.
+    """What a change means for the index: which notifications leave an entry and which enter.
 
-    As text: the MessagePack of Redis' Lua knows no binary type.
+    Text, because MessagePack in Redis' Lua has no binary type.
     """
     feed = change.feed
     head = feed.user_id, feed.epoch
@@ -227,5 +227,5 @@ def entry(change: FeedChange, items: Sequence[Rendered]) -> Entry:
 
 
 def _time_to_live(jitter: Jitter) -> int:
-    """Jittered, so that what was loaded together does not expire together."""
+    """Jittered, so that entries loaded together do not expire together."""
     return int(_TTL_MS * jitter(0.9, 1.1))

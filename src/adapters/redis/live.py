@@ -20,8 +20,8 @@ from domain.identifiers import UserId
 
 logger = logging.getLogger(__name__)
 
-# A half-open connection raises no error on a subscriber, however long it waits; only the process's own
-# heartbeat that does not come back shows it (redis/redis-py#2417).
+# A half-open connection raises no error on a subscriber, however long it waits. Only a missing heartbeat of
+# the process's own reveals it (redis/redis-py#2417).
 _HEARTBEAT_SECONDS = 2.0
 _SILENCE_SECONDS = 6.0
 _RECONNECT_SECONDS = 0.25
@@ -30,7 +30,7 @@ _decode = msgspec.msgpack.Decoder(list[tuple[str, str, int, int, str, tuple[str,
 
 
 class RedisLiveFrames:
-    """Receives frames and hands them on; says so when some may have been lost."""
+    """Receives frames and passes them on; reports when some may have been lost."""
 
     def __init__(
         self,
@@ -49,11 +49,11 @@ class RedisLiveFrames:
         self._deliver = deliver
         self._lost = lost
         self._now = now
-        self._trouble = Once(logger, "the live subscription does not stand")
+        self._trouble = Once(logger, "the live subscription is interrupted")
         self.connected = False
 
     async def run(self) -> None:
-        """Receive for as long as the process lives, reconnecting as often as it takes."""
+        """Receive until cancelled, reconnecting as often as needed."""
         while not _is_cancelled():
             left = self._server.left
             try:
@@ -82,7 +82,7 @@ class RedisLiveFrames:
                 beat = self._now()
                 await self._beat()
             if self._server.left != left:
-                raise ConnectionLost("the server it stood on was left")
+                raise ConnectionLost("its server was left")
             message = await pubsub.get_message(timeout=_HEARTBEAT_SECONDS / 4)
             if message is not None:
                 heard = self._now()
@@ -92,14 +92,14 @@ class RedisLiveFrames:
                 raise TimeoutError(silence)
 
     async def _beat(self) -> None:
-        """Send a heartbeat, which is to come back.
+        """Send a heartbeat, which must return.
 
-        By way of replication it may come back although the subscription is on another server than the one
-        that frames are published on. Then frames can be lost unnoticed. Redis says to how many it passed a
-        message on itself: if it is the same server, to this subscription.
+        Through replication it may return although the subscription and the published frames are on different
+        servers, and frames could be lost unnoticed. So Redis must report that it delivered the message
+        itself, which includes this subscription if it is the same server.
 
-        A replica lets one publish. Only a write shows that the server is one: its answer ends the
-        subscription before it is said to stand.
+        A replica accepts PUBLISH. Only a write shows that the server is a primary: an error to it ends the
+        subscription before it counts as connected.
         """
         client = self._server.client
         try:
@@ -109,12 +109,12 @@ class RedisLiveFrames:
                 raise
             await self._server.judge(error, self._server.left)
         if not await client.publish(self._heartbeat, b"") and self.connected:
-            await self._server.leave()  # both: nobody can tell which of the two is the right one
+            await self._server.leave()  # both: it is unknown which of the two is right
 
     def _handle(self, channel: str, data: bytes) -> None:
         if channel == self._heartbeat:
             if not self.connected:
-                # Everything up to here may have been missed; from here on nothing is.
+                # Anything before this may have been missed; from here on nothing is.
                 self.connected = True
                 self._trouble.well()
                 self._lost()
@@ -124,14 +124,16 @@ class RedisLiveFrames:
         else:
             try:
                 rows = _decode(data)
-            except msgspec.MsgspecError as error:  # of another version of the service: read it from the store
-                logger.warning("not understood on the live channels: %s", error)
+            except (
+                msgspec.MsgspecError
+            ) as error:  # from another version of the service: read it from the store
+                logger.warning("an unknown message on the live channels: %s", error)
                 self._lost()
             else:
                 self._deliver([Frame(UserId(row[0]), *row[1:]) for row in rows])
 
 
 def _is_cancelled() -> bool:
-    """Whether this task was cancelled. redis-py may have taken that for an error, or for nothing."""
+    """Whether this task was cancelled. redis-py may have turned that into an error, or swallowed it."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0

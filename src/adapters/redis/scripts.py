@@ -1,16 +1,16 @@
-"""What runs inside Redis, so that it is atomic there.
+"""Scripts that run inside Redis, so that they are atomic.
 
 Keys of a user, under one prefix:
   feed:<user>    hash    e(poch), v(ersion), n (unread count), c(omplete: 0 if older ones were left out)
-  unread:<user>  zset    the newest unread notifications as JSON, all with score 0: the order is that of
-                         their bytes, which begin with {"id":"<UUIDv7>", so it is the order of time
-  lease:<user>   string  a random token: whoever holds it may load what it reads from PostgreSQL next
+  unread:<user>  zset    the newest unread notifications as JSON, all with score 0: they are ordered by their
+                         bytes, which begin with {"id":"<UUIDv7>", and therefore by time
+  lease:<user>   string  a random token: its holder may load what it reads next from PostgreSQL
 
-The protocol, whose simpler forms all end wrong in some interleaving:
-  - a change is applied only by an entry that holds exactly the version before it; an entry that has a gap is
-    dropped; an entry that is ahead knows the change already;
+The protocol; each simpler form fails in some interleaving:
+  - a change is applied only to an entry at exactly the version before it; an entry that has a gap is dropped;
+    an entry that is ahead includes the change already;
   - every announced change voids the lease, so that nothing read before it is loaded after it;
-  - the lease is random, not counted: a counter would start again after FLUSHALL.
+  - the lease is random, not a counter: a counter would start again after FLUSHALL.
 The keys are built in the scripts, so this needs one Redis (or a Sentinel set), not Redis Cluster.
 """
 

@@ -1,4 +1,4 @@
-"""The connection to Redis, which may be away at any time, or have become another server."""
+"""The connection to Redis, which may become unavailable at any time, or another server."""
 
 import logging
 from collections.abc import Awaitable, Callable
@@ -21,25 +21,25 @@ T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
-# After a failure nobody asks for this long: a dead server must not cost every request its time-out.
+# After a failure no command is sent for this long: a dead server must not cost every request its timeout.
 _REST_SECONDS = 0.5
 _COMMAND_SECONDS = 1.0
-# A connection that was not used for this long is not used again: balancers and firewalls forget idle ones,
-# some without a word to either side, and then a command is lost on it.
+# A connection that was idle for this long is not used again: load balancers and firewalls forget idle ones,
+# some without telling either side, and a command sent on such a connection is lost.
 _IDLE_SECONDS = 20.0
-# How long it counts after it was last seen that the server is away, or refuses something.
+# How long a failure or a refusal is reported after it was last seen.
 _AWAY_SECONDS = 5.0
 _REFUSED_SECONDS = 60.0
 
 FAILURES = (RedisError, OSError, TimeoutError)
-"""What redis-py raises when commands fail."""
+"""The errors with which redis-py commands fail."""
 
 
 def connect(url: str, *, now: Monotonic, connections: int = 32, idle_seconds: float = _IDLE_SECONDS) -> Redis:
     """Build a client that fails fast; nothing connects before the first command. A connection that was not
     used for `idle_seconds` is not used again.
 
-    redis-py would retry ten times, for up to 5 s a command. Here whoever calls has something better to do.
+    redis-py would retry ten times, up to 5 s per command. Callers here have better alternatives.
     """
     pool = _Pool.from_url(
         url,
@@ -48,37 +48,39 @@ def connect(url: str, *, now: Monotonic, connections: int = 32, idle_seconds: fl
         socket_timeout=_COMMAND_SECONDS,
         socket_connect_timeout=_COMMAND_SECONDS,
         retry=Retry(NoBackoff(), 0),
-        # With them redis-py 8.1 no longer looks whether a connection of the pool was closed by the server, or
-        # has an answer on it that nobody read.
+        # With these notifications redis-py 8.1 no longer checks whether the server closed a pooled
+        # connection, or whether an unread answer is left on it.
         maint_notifications_config=MaintNotificationsConfig(enabled=False),
     )
     known = {"now": staticmethod(now), "idle_seconds": idle_seconds}
     pool.connection_class = type("Connection", (_Connection, pool.connection_class), known)
-    return Redis.from_pool(pool)  # which the client closes with itself, unlike one that is lent to it
+    return Redis.from_pool(pool)  # from_pool makes the client own the pool and close it
 
 
 class _Pool(BlockingConnectionPool):
-    """Connections that can be given up without waiting for their peers."""
+    """Connections that can be dropped without waiting for their peers."""
 
     async def drop_idle(self) -> None:
-        """Close those that nobody uses."""
+        """Close the connections that are not in use."""
         for connection in list(self._available_connections):
             await connection.disconnect(nowait=True)
 
     async def drop_all(self) -> None:
-        """Use none again that was made until now. What is under way on them may end."""
+        """Use no existing connection again. Commands under way on them may finish."""
         for connection in self._in_use_connections:
             connection.mark_for_reconnect()  # type: ignore[no-untyped-call]
         await self.drop_idle()
 
     async def release(self, connection: AbstractConnection) -> None:
         if connection.should_reconnect():  # type: ignore[no-untyped-call]
-            await connection.disconnect(nowait=True)  # the pool would wait for the peer, and all others too
+            await connection.disconnect(nowait=True)  # the pool and all others would wait for the peer
         await super().release(connection)
 
 
 class _Connection(AbstractConnection):
-    """A connection that is closed rather than used after a long rest, and says in one way that it is gone."""
+    """A connection that is closed rather than used after a long idle time, and raises one error when it is
+    lost.
+    """
 
     now: Monotonic
     idle_seconds: float
@@ -93,13 +95,13 @@ class _Connection(AbstractConnection):
         self._used = self.now()
         try:
             await super().send_packed_command(*args, **options)
-        except RuntimeError as error:  # what uvloop raises on writing to a transport that was reset
+        except RuntimeError as error:  # raised by uvloop for writing to a transport that was reset
             raise ConnectionLost("the connection was reset") from error
 
 
 class _Trouble:
-    """What is wrong, until it was not seen for some seconds. What succeeds in between says little: a server
-    may do one thing and refuse another.
+    """A failure, until it was not seen for some seconds. Successes in between prove little: a server may
+    execute one command and refuse another.
     """
 
     def __init__(self, what: str, seconds: float, now: Monotonic) -> None:
@@ -121,29 +123,29 @@ class _Trouble:
 
 
 class RedisServer:
-    """A Redis server with a circuit breaker: away, it costs its callers nothing.
+    """A Redis server with a circuit breaker: while it is unavailable, it costs its callers no time.
 
-    A server that answers as one that is no longer the primary is left: its connections end, so that new ones
-    lead to wherever the name, the address or the proxy leads by then.
+    A server that answers like one that is no longer the primary is left: all connections to it end, and new
+    ones go to wherever the name, the address or the proxy leads by then.
     """
 
     def __init__(self, client: Redis, now: Monotonic, *, refused_seconds: float = _REFUSED_SECONDS) -> None:
-        """What the server refused counts against it for `refused_seconds`."""
+        """A refusal is reported for `refused_seconds`."""
         self.client = client
         self._now = now
         self.left = 0
-        """How often a server was left. Who holds a connection of its own gives it up when this changes."""
+        """How many times a server was left. A holder of its own connection gives it up when this changes."""
         self._pool: _Pool = cast(_Pool, client.connection_pool)
         self._away_until = 0.0
         self._away = _Trouble("Redis is out of reach", _AWAY_SECONDS, now)
-        self._refused = _Trouble("Redis refuses what it is asked for", refused_seconds, now)
+        self._refused = _Trouble("Redis refuses commands", refused_seconds, now)
 
     async def ask(self, operation: Callable[[], Awaitable[T]], *, repeatable: bool = True) -> T:
         """Run commands. Raises Unavailable.
 
-        They are run a second time, on a new connection, if the server said that it does not do them and that
-        another one may; and, if they are `repeatable`, when the connection was lost on the way. Then they may
-        have done their work already: a second time must come to the same.
+        They are run once more, on a new connection, if the server answered that it does not execute them and
+        another may; and, if they are `repeatable`, when the connection was lost before the answer. In that
+        case they may have been executed: a second execution must have the same result.
         """
         if self._now() < self._away_until:
             raise Unavailable("Redis is out of reach. Try again shortly.")
@@ -160,7 +162,7 @@ class RedisServer:
             raise self._given_up(error) from error
 
     async def ping(self) -> None:
-        """Raise Unavailable, which says why, if it does not answer, or refused something lately."""
+        """Raise Unavailable, with the reason, if the server does not answer or recently refused a command."""
         try:
             await self.ask(self.client.ping)
         except Unavailable as error:
@@ -171,17 +173,17 @@ class RedisServer:
             raise Unavailable(f"{self._refused.what}: {self._refused.reason}")
 
     async def judge(self, error: Exception, left: int) -> None:
-        """Learn from what a connection met that was made when `left` was this."""
+        """Learn from an error on a connection that was made when `left` had this value."""
         if answers.refuses(error):
             self._refused.seen(answers.reason(error))
         elif answers.ends(error):
-            if self.left == left:  # else it is about a server that was left already
+            if self.left == left:  # otherwise that server was left already
                 await self.leave()
         elif answers.is_loss(error):
-            await self._pool.drop_idle()  # what ended one has as a rule ended those beside it
+            await self._pool.drop_idle()  # the same cause has usually ended the others
 
     async def leave(self) -> None:
-        """Have everything that is asked from now on go over new connections."""
+        """Have all commands from now on use new connections."""
         self.left += 1
         await self._pool.drop_all()
 

@@ -1,4 +1,4 @@
-"""RedisTickets: single-use admissions to a stream."""
+"""RedisTickets: single-use credentials for streams."""
 
 from datetime import UTC, datetime
 
@@ -23,7 +23,8 @@ class RedisTickets:
         value = f"{claims.user_id} {claims.expires_at.timestamp()} {claims.issued_at.timestamp()}"
 
         async def store() -> str:
-            # Another one at each try: the first, if it is stored late, must not bring back what was redeemed.
+            # A new ticket at each attempt: if the first is stored late, it must not restore one that was
+            # redeemed.
             ticket = self._new_token(24)
             await self._server.client.set(self._key(ticket), value, ex=self.lifetime)
             return ticket
@@ -31,7 +32,7 @@ class RedisTickets:
         return await self._server.ask(store)
 
     async def redeem(self, ticket: str) -> Claims:
-        # Not repeatable: if only the answer was lost, the ticket is used up, and would be called unknown.
+        # Not repeatable: if only the answer was lost, the ticket is used up and would be reported as unknown.
         value: bytes | None = await self._server.ask(
             lambda: self._server.client.getdel(self._key(ticket)),  # type: ignore[arg-type,return-value]
             repeatable=False,

@@ -12,22 +12,22 @@ from domain.user import EMAIL_RULE, PASSWORD_LENGTH_MAX, PASSWORD_RULE
 _USERNAME = get_profile("UsernameCaseMapped")
 _OPAQUE = get_profile("OpaqueString")
 
-# At most four characters become one in NFC: what is longer than this as it is typed is too long in any form,
-# for a password and for an address, and no work is spent on it.
+# In NFC, at most four characters become one: text longer than this is too long in any form, for a password
+# and for an address, and is not processed.
 _TYPED_LENGTH = 4 * PASSWORD_LENGTH_MAX
 
-# The digits and the dot which a text may have or not for what the rest of it is (RFC 5892, A.7 to A.9).
+# Digits and the dot whose validity depends on the rest of the text (RFC 5892, A.7 to A.9).
 _ABOUT_ALL = re.compile("[\u0660-\u0669\u06f0-\u06f9\u30fb]")
 
 _BAD_PASSWORD = "must not have a control, an invisible or an unassigned character (RFC 8265)"  # noqa: S105
-_BAD_DOMAIN = f"{EMAIL_RULE}; what follows the @ is no domain (IDNA)"
+_BAD_DOMAIN = f"{EMAIL_RULE}; the part after the @ is not a domain (IDNA)"
 
 
 class PrecisForms:
-    """Forms of texts by PRECIS (RFC 8264) and IDNA, for the version of Unicode that this Python knows."""
+    """The forms of texts by PRECIS (RFC 8264) and IDNA, for the Unicode version of this Python."""
 
     def email(self, typed: str) -> str:
-        # As an IME for Japanese types it. The rest of the width mapping is done for each part.
+        # A Japanese IME types @ in full width. The parts are mapped separately.
         text = typed.strip().replace("\uff20", "@")
         local, at, domain = text.rpartition("@")
         if not (local and at and len(text) <= _TYPED_LENGTH):
@@ -49,13 +49,13 @@ class PrecisForms:
 
 
 def _domain(typed: str) -> str:
-    """Written in its own script, so that it is one domain whether typed so or as `xn--…`."""
-    # UTS #46 alone would leave out characters that nobody sees.
+    """The domain in its own script, so that it is the same whether it was typed so or as `xn--…`."""
+    # UTS #46 alone would drop invisible characters.
     text = _enforced(_OPAQUE, typed)
     try:
         text = idna.decode(idna.encode(text, uts46=True))
     except idna.IDNAError:
-        # Names in ASCII that are none of the Internet's are addresses all the same: a_host, for one.
+        # Names in ASCII that are not valid on the Internet are accepted too, for example a_host.
         if not text.isascii():
             raise
         text = _enforced(_USERNAME, text)
@@ -66,8 +66,8 @@ def _domain(typed: str) -> str:
 
 
 def _enforced(profile: Profile, text: str) -> str:
-    """What `profile.enforce` returns or raises, sooner: it looks through the whole text for each of the
-    characters that are about all of it, which takes more than a second for a thousand of them.
+    """Return or raise what `profile.enforce` does, but faster: it scans the whole text again for each
+    character whose validity depends on all of it, more than a second for a thousand of them.
     """
     form: str = profile.idempotence_check(profile.apply_five_rules(text))
     if not form:
@@ -75,7 +75,7 @@ def _enforced(profile: Profile, text: str) -> str:
     seen: set[str] = set()
 
     def once(match: re.Match[str]) -> str:
-        """Each of them has one answer. Another time it becomes what any text may have beside anything."""
+        """Keep the first of each such character; replace others by one that is valid anywhere."""
         if match[0] in seen:
             return "-"
         seen.add(match[0])

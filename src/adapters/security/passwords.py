@@ -5,14 +5,14 @@ import asyncio
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
-# The profile that OWASP recommends as its first choice: 19 MiB, 2 passes, 1 lane (Password Storage Cheat
-# Sheet). About 30 ms of a core.
+# The profile that OWASP recommends first: 19 MiB, 2 passes, 1 lane (Password Storage Cheat Sheet). About
+# 30 ms of a core.
 _HASHER = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
 _AT_ONCE = 2
 
 
 class Argon2Passwords:
-    """argon2id in threads, few at a time: each holds 19 MiB and a core."""
+    """argon2id in threads, a few at a time: each takes 19 MiB and a core."""
 
     def __init__(self) -> None:
         self._turn = asyncio.Semaphore(_AT_ONCE)

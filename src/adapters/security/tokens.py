@@ -11,14 +11,14 @@ from domain.identifiers import UserId, is_user_id
 _ALGORITHM = "HS256"
 _REMEMBERED = 10_000
 SECRET_BYTES = 32
-# Whoever mints tokens has a clock of its own: one made "in a moment" is good now (RFC 7519, section 4.1.5).
+# Issuers have clocks of their own: a token issued slightly in the future is valid (RFC 7519, section 4.1.5).
 _LEEWAY_SECONDS = 60
 
 
 class JwtTokens:
-    """User tokens as JWT (RFC 7519). Whoever knows the secret may mint them: the host application does so
-    for its users, with `sub`, `iat`, `exp` and the audience. One without `iat` is refused: nobody could say
-    whether it was issued before a revocation.
+    """User tokens as JWT (RFC 7519). Anyone with the secret can issue them: the host application does so for
+    its users, with `sub`, `iat`, `exp` and the audience. A token without `iat` is refused, because it cannot
+    be compared with a revocation.
     """
 
     def __init__(
@@ -35,14 +35,16 @@ class JwtTokens:
         self._verified: dict[str, Claims] = {}
 
     def mint(self, user: UserId, at: datetime) -> tuple[str, int]:
-        # With a fraction, as a NumericDate may have (RFC 7519, section 2): a token that is minted right after
-        # the others were revoked must not look as if it were among them.
+        # With a fraction, as a NumericDate may have (RFC 7519, section 2): a token issued right after a
+        # revocation must not count among those revoked.
         issued = at.timestamp()
         claims = {"sub": user, "aud": self._audience, "iat": issued, "exp": at + self._lifetime}
         return jwt.encode(claims, self._secret, _ALGORITHM), int(self._lifetime.total_seconds())
 
     def verify(self, token: str, at: datetime) -> Claims:
-        """Verifying costs more than the rest of a request: the outcome is remembered until it expires."""
+        """Verify a token. That costs more than the rest of a request, so results are cached until they
+        expire.
+        """
         claims = self._verified.get(token)
         if claims is None:
             claims = self._decode(token)
@@ -71,6 +73,6 @@ class JwtTokens:
             )
         except (jwt.InvalidTokenError, OverflowError, OSError, ValueError, TypeError) as error:
             raise NotAuthenticated("This token is not valid.") from error
-        if not is_user_id(claims.user_id):  # a ticket for it could not be stored, or not be read again
-            raise NotAuthenticated("This token is not valid: its sub is no user's id.")
+        if not is_user_id(claims.user_id):  # a ticket for it could not be stored or read again
+            raise NotAuthenticated("This token is not valid: its sub is not a user id.")
         return claims

@@ -1,1 +1,1 @@
-"""WebSocket connections of this process."""
+"""The live connections of this process."""

@@ -1,4 +1,4 @@
-"""Live connections over any ASGI server: a queue, and a task that sends what is in it."""
+"""Live connections on any ASGI server: a queue, and a task that sends its contents."""
 
 import asyncio
 from abc import ABC, abstractmethod
@@ -11,11 +11,11 @@ from application.ports import Monotonic
 from application.streams import Lagging
 
 CLOSE_SECONDS = 30.0
-"""How long a client may take to read the last frames and the close."""
+"""How long a client may take to read its last frames and the close."""
 
 
 class AsgiConnection(ABC):
-    """What the Connections of WebSockets and of event streams have in common."""
+    """The base of the Connections for WebSockets and for event streams."""
 
     close_seconds = CLOSE_SECONDS
 
@@ -25,7 +25,7 @@ class AsgiConnection(ABC):
         send: Callable[[Any], Awaitable[None]],
         now: Monotonic,
     ) -> None:
-        """`now` is in monotonic seconds."""
+        """`now` returns monotonic seconds."""
         self._now = now
         self._receive = receive
         self._send = send
@@ -74,7 +74,7 @@ class AsgiConnection(ABC):
         if self._closing or self._gone.done():
             return
         self._closing = True
-        if self.stalled_since:  # what a slow client was to get, it gets when it resumes
+        if self.stalled_since:  # a slow client gets the rest when it resumes
             self._waiting.clear()
             self._bytes = 0
         self._put(self._event(bye, ""), len(bye))
@@ -83,18 +83,18 @@ class AsgiConnection(ABC):
 
     @abstractmethod
     def _event(self, text: str, cursor: str) -> Any:
-        """The ASGI event that carries a frame."""
+        """Return the ASGI event that carries a frame."""
 
     @abstractmethod
     def _end_event(self, code: int, reason: str) -> Any:
-        """The ASGI event that ends the connection."""
+        """Return the ASGI event that ends the connection."""
 
     @abstractmethod
     async def _hear(self) -> str | bytes | None:
-        """What the client says next; None once it has gone."""
+        """Return the client's next message; None once it has gone."""
 
     def _cut_off(self) -> None:
-        """Give up a client that has not taken its last frames in time."""
+        """Drop a client that has not taken its last frames in time."""
         self._end()
 
     def _put(self, event: Any, size: int) -> None:
@@ -113,7 +113,7 @@ class AsgiConnection(ABC):
                 self.stalled_since = 0.0
                 self._bytes = max(0, self._bytes - size)
             self._empty.set()
-        except Exception:  # noqa: BLE001 - each server has an error of its own for a client that has gone
+        except Exception:  # noqa: BLE001 - each server raises its own error for a client that has gone
             self._end()
         else:
             if self._closing:
@@ -122,7 +122,7 @@ class AsgiConnection(ABC):
             self._writer = None
 
     def _end(self) -> None:
-        """Nothing more can be said or heard."""
+        """Stop sending and receiving."""
         self._waiting.clear()
         self._bytes = 0
         self._empty.set()

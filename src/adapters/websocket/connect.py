@@ -1,4 +1,4 @@
-"""How a live socket is written to: through its transport where the server lets us, else as ASGI has it."""
+"""Chooses the Connection of a WebSocket: its transport if the server gives access to it, else ASGI events."""
 
 from typing import Any
 
@@ -8,6 +8,6 @@ from application.ports import Connection, Monotonic
 
 
 def connect(scope: Any, receive: Any, send: Any, *, now: Monotonic) -> Connection:
-    """The connection of a WebSocket that has been accepted; `now` is in monotonic seconds."""
+    """Return the Connection of an accepted WebSocket; `now` returns monotonic seconds."""
     protocol: StreamProtocol | None = (scope.get("extensions") or {}).get(EXTENSION)
     return SocketConnection(receive, send, now) if protocol is None else protocol.connection(now)

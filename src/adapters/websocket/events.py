@@ -1,6 +1,7 @@
-"""EventsConnection: a live connection that is an answer over HTTP, as server-sent events.
+"""EventsConnection: a live connection as an HTTP response with server-sent events.
 
-The format is that of WHATWG HTML, section 9.2. A frame is JSON without a raw line break, so it is one `data`.
+The format is that of WHATWG HTML, section 9.2. A frame is JSON without raw line breaks, so it fits in one
+`data`.
 """
 
 from typing import Any
@@ -14,7 +15,7 @@ from application.ports import Monotonic
 _HEADERS = (
     (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"cache-control", b"no-cache, no-transform"),
-    (b"x-accel-buffering", b"no"),  # nginx and those that copied it would hold events back
+    (b"x-accel-buffering", b"no"),  # nginx and compatible proxies would buffer events
 )
 _COMMENT = b":\n\n"
 
@@ -27,7 +28,7 @@ _decode_bye = msgspec.json.Decoder(_Bye).decode
 
 
 class EventsConnection(AsgiConnection):
-    """The Connection of a GET. The answer begins with the first frame: until then it can be another one."""
+    """The Connection of a GET. The response begins with the first frame; until then another can be sent."""
 
     def __init__(self, scope: Any, receive: Any, send: Any, *, now: Monotonic) -> None:
         super().__init__(receive, send, now)
@@ -42,7 +43,7 @@ class EventsConnection(AsgiConnection):
         super().send(text, cursor)
 
     def ping(self) -> bool:
-        """Say something that is no event. Nobody answers: one who has gone is found by what is not taken."""
+        """Send a comment. Nobody answers it: a client that has gone is found because it takes no bytes."""
         if not self._waiting and not self._closing and not self._gone.done():
             self._put(_body(_COMMENT), len(_COMMENT))
         return False
@@ -59,7 +60,7 @@ class EventsConnection(AsgiConnection):
         return _body(f"{position}{self._retry(text)}data: {text}\n\n".encode())
 
     def _retry(self, text: str) -> str:
-        """After how long the client is to come back, if this is a `bye` that asks for it."""
+        """The field with the delay before the client reconnects, if this is a `bye` that asks for one."""
         if not self._closing:
             return ""
         retry_ms = _decode_bye(text).retry_ms
@@ -70,13 +71,13 @@ class EventsConnection(AsgiConnection):
 
     async def _hear(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
-            pass  # the body of a GET, which nobody asked for
+            pass  # the body of a GET has no meaning
 
     def _cut_off(self) -> None:
         if self._abort is None:
             self._end()
         elif not self._gone.done():
-            self._abort()  # its end is heard
+            self._abort()  # which ends `_hear`
 
 
 def _body(data: bytes) -> Any:

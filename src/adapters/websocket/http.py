@@ -1,4 +1,4 @@
-"""The HTTP connection that every live stream begins as: uvicorn's, without endless patience."""
+"""The HTTP connection with which every live stream begins: uvicorn's, with time limits."""
 
 import asyncio
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ from websockets.http11 import Request
 from adapters.websocket import refusal
 
 ABORT = "bellwire.abort"
-"""Where an ASGI scope has what drops the connection at once: an answer that is not read cannot be ended."""
+"""The key in an ASGI scope of a function that drops the connection: an unread response cannot be ended."""
 HEAD_SECONDS = 10.0
 BODY_SECONDS = 60.0
 HEAD_BYTES = 32 * 1024
@@ -22,16 +22,16 @@ LINGER_SECONDS = 2.0
 
 
 class _HeadTooLarge(Exception):
-    """The head of a request is more than is read."""
+    """The head of a request exceeds the limits."""
 
 
 class HttpProtocol(HttpToolsProtocol):
-    """Drops a connection that keeps it waiting: for the whole head of a request, or to be read. Answers what
-    is no request, or whose body does not come, and then ends the connection.
+    """Drops a connection that keeps it waiting, for the whole head of a request or for its response to be
+    read. Answers malformed requests and those whose body does not arrive, and then ends the connection.
 
-    uvicorn waits for ever for the first request, for the rest of any that has begun to come, and for a peer
-    that does not read its answer. So whoever opens connections and sends a byte now and then, or nothing,
-    could use up the descriptors of the process. It also reads a handshake twice, the second time with other
+    uvicorn waits forever for the first request, for the rest of any that has begun, and for a peer that does
+    not read its response. So a client could use up the descriptors of the process by opening connections and
+    sending a byte now and then, or nothing. uvicorn also parses a handshake twice, the second time by other
     rules, and does not answer one that only these refuse.
     """
 
@@ -46,10 +46,10 @@ class HttpProtocol(HttpToolsProtocol):
     _unread: asyncio.TimerHandle | None = None
     _lingering: asyncio.TimerHandle | None = None
     _ended = False
-    """Whether nothing more is read: what came is no request, or another protocol has the connection."""
+    """Whether reading has ended: the request was malformed, or another protocol has the connection."""
     _pending = 0
-    """How many bytes have come since the last of a body or the last whole head: more than a head may have are
-    an endless head, trailer or chunk extension.
+    """How many bytes arrived since the last piece of a body or the last whole head. More than a head may have
+    means an endless head, trailer or chunk extension.
     """
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -94,7 +94,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def timeout_keep_alive_handler(self) -> None:
         super().timeout_keep_alive_handler()
-        # It closes once the rest of an answer is read, if it ever is.
+        # uvicorn's closes once the rest of a response is read, if it ever is.
         self._expect_head()
 
     def pause_writing(self) -> None:
@@ -114,8 +114,8 @@ class HttpProtocol(HttpToolsProtocol):
 
     @property
     def _answering(self) -> bool:
-        """Whether an answer is not complete yet."""
-        # None before the first request, whatever its annotation says.
+        """Whether a response is not complete yet."""
+        # None before the first request, despite its annotation.
         return self.cycle is not None and not self.cycle.response_complete  # type: ignore[redundant-expr]
 
     def _expect_head(self) -> None:
@@ -123,7 +123,7 @@ class HttpProtocol(HttpToolsProtocol):
             self._late = self.loop.call_later(self.head_seconds, self.transport.abort)
 
     def _parse(self, data: bytes) -> bytes:
-        """Returns what is still to be parsed."""
+        """Parse. Return the bytes that are not parsed yet."""
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
@@ -141,8 +141,8 @@ class HttpProtocol(HttpToolsProtocol):
     # --- handshakes ---
 
     def _should_upgrade(self) -> bool:
-        """Whether a request is a handshake. Others that ask for an upgrade are answered as if they did not
-        (RFC 9110 §7.8): over HTTP/1.0, with another method, or with a body, whose end may never come.
+        """Whether a request is a handshake. Other requests for an upgrade are served without one (RFC 9110
+        §7.8): over HTTP/1.0, with another method, or with a body, which may never end.
         """
         if not super()._should_upgrade():
             return False
@@ -151,7 +151,9 @@ class HttpProtocol(HttpToolsProtocol):
         return bodiless and self.scope["method"] == "GET" and self.scope["http_version"] == "1.1"
 
     def _begin_stream(self, rest: bytes) -> None:
-        """Hand the connection on, with a handshake that is parsed already, and what came behind it."""
+        """Hand the connection over, with a handshake that was parsed already and the bytes that followed
+        it.
+        """
         if self._answering or self.flow.write_paused:
             self._end_when_answered()
             return
@@ -166,11 +168,11 @@ class HttpProtocol(HttpToolsProtocol):
         stream = protocol(config=self.config, server_state=self.server_state, app_state=self.app_state)
         stream.connection_made(self.transport)
         self.transport.set_protocol(stream)
-        # It and its parser hold each other; without this they live until the collector comes by.
+        # This and its parser refer to each other: without this they live until the next garbage collection.
         self.parser = None  # type: ignore[assignment]
         stream.begin(request, rest)
 
-    # --- what is no request ---
+    # --- malformed requests ---
 
     def _refuse_head(self) -> None:
         if len(self.url) > HEAD_BYTES // 2:
@@ -184,7 +186,7 @@ class HttpProtocol(HttpToolsProtocol):
             self._refuse(408, f"The body of a request must have come within {self.body_seconds:g} s.")
 
     def _refuse(self, status: int, detail: str) -> None:
-        """Answer what is no request, or the rest of none, if it is its turn, and end the connection."""
+        """Answer a malformed request, or a broken rest, if it is its turn, and end the connection."""
         if self._answering and not self._take_over():
             self._end_when_answered()
             return
@@ -193,8 +195,8 @@ class HttpProtocol(HttpToolsProtocol):
         self._linger()
 
     def _take_over(self) -> bool:
-        """Take the only request from the application, if the broken rest is its own and it was not answered.
-        Returns whether.
+        """Take the only request from the application, if the broken rest belongs to it and it was not
+        answered. Return whether that was done.
         """
         cycle = self.cycle
         if not cycle.more_body or cycle.response_started or self.pipeline:
@@ -204,7 +206,7 @@ class HttpProtocol(HttpToolsProtocol):
         return True
 
     def _end_when_answered(self) -> None:
-        """Read nothing more. What was asked before is answered, unless its own rest is what is broken."""
+        """Stop reading. Earlier requests are answered, unless the broken rest belongs to them."""
         self._ended = True
         if self._answering and not self.cycle.more_body:
             self.cycle.keep_alive = False
@@ -212,8 +214,8 @@ class HttpProtocol(HttpToolsProtocol):
             self.transport.close()
 
     def _linger(self) -> None:
-        """End what is said, and hear the peer out for a while: to close on bytes that were not read would
-        reset the connection, and the peer would lose the answer (RFC 9112 §9.6).
+        """Send EOF, and read for a while: closing with unread bytes would reset the connection, and the peer
+        would lose the response (RFC 9112 §9.6).
         """
         if self.transport.can_write_eof():
             self.transport.write_eof()
@@ -223,7 +225,7 @@ class HttpProtocol(HttpToolsProtocol):
 
 
 def _handshake(url: bytes, fields: Iterable[tuple[bytes, bytes]]) -> Request:
-    """A handshake from what was parsed already. Raises HttpParserError, UnicodeDecodeError."""
+    """Make a handshake from what was parsed already. Raises HttpParserError, UnicodeDecodeError."""
     where = httptools.parse_url(url)
     path = where.path + (b"?" + where.query if where.query else b"")
     headers = Headers([(name.decode("ascii"), value.decode("latin-1")) for name, value in fields])

@@ -1,4 +1,4 @@
-"""Hub: the live streams of this process, by user."""
+"""Hub: the sessions of this process, by user."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ from domain.identifiers import UserId
 
 
 class Hub:
-    """The LiveFeed of a process: whoever receives frames hands them to `deliver`."""
+    """The LiveFeed of a process. The carrier's reader passes frames to `deliver`."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -29,7 +29,7 @@ class Hub:
             del self._followers[user]
 
     def deliver(self, frames: Sequence[Frame]) -> None:
-        """Hand frames to the streams of their users."""
+        """Hand frames to the followers of their users."""
         for frame in frames:
             followers = self._followers.get(frame.user_id)
             if not followers:
@@ -41,7 +41,7 @@ class Hub:
                 metrics.LIVE_LATENCY.observe(max(0.0, self._clock().timestamp() - frame.accepted_at))
 
     def lost(self) -> None:
-        """Have every stream compare itself with the truth."""
+        """Have every follower compare itself with the store, because frames may be lost."""
         for followers in list(self._followers.values()):
             for follower in tuple(followers):
                 follower.miss()

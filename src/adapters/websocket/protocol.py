@@ -1,4 +1,4 @@
-"""The connection below a live stream: uvicorn's, with its loose ends tied."""
+"""The WebSocket below a live stream: uvicorn's, with limits and fixes."""
 
 import asyncio
 import email.utils
@@ -25,13 +25,13 @@ from application.ports import Monotonic
 logger = logging.getLogger(__name__)
 
 EXTENSION = "bellwire.transport"
-"""Where an ASGI scope says that ready frames can be written below its socket."""
+"""The key in an ASGI scope of a function that gives access to the transport below its socket."""
 CLOSE_SECONDS = 30.0
 
 
 class StreamProtocol(WebSocketsSansIOProtocol):
-    """A WebSocket that ends in bounded time once it has begun to close, without noise in the log, and holds
-    little while nothing happens on it.
+    """A WebSocket that closes in bounded time, does not fill the log, and takes little memory while nothing
+    happens on it.
     """
 
     close_seconds = CLOSE_SECONDS
@@ -44,13 +44,14 @@ class StreamProtocol(WebSocketsSansIOProtocol):
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
-        # Its own class, not another one: that would be a cycle of objects for the collector, each time.
+        # Its class is changed instead of making another object: that would be a reference cycle for each
+        # connection.
         self.conn.__class__ = _Rfc6455
-        # Of frames only: the handshake was read by HttpProtocol.
+        # Parses frames only: HttpProtocol has parsed the handshake.
         self.conn.parser.close()
         self.conn.parser = Protocol.parse(self.conn)
         next(self.conn.parser)
-        # uvicorn's are an asyncio.Queue and an Event: five deques, 600 bytes each, on every quiet socket.
+        # uvicorn uses an asyncio.Queue and an Event: five deques of 600 bytes each on every quiet socket.
         self.queue = Inbox()  # type: ignore[assignment]
         self.writable = Gate()  # type: ignore[assignment]
         self.writable.set()
@@ -59,7 +60,7 @@ class StreamProtocol(WebSocketsSansIOProtocol):
         self._early = b""
 
     def begin(self, request: Request, early: bytes) -> None:
-        """Answer a handshake. What came behind it, and what is to come, is read once it is accepted."""
+        """Answer a handshake. Bytes that follow it are read once it is accepted."""
         self._early = early
         self.transport.pause_reading()
         self.handle_connect(request)
@@ -71,7 +72,7 @@ class StreamProtocol(WebSocketsSansIOProtocol):
             extensions[EXTENSION] = self
 
     def connection(self, now: Monotonic) -> TransportConnection:
-        """The live connection on this socket, which has been accepted: its request has served."""
+        """Return the live connection on this accepted socket, whose request is not needed any more."""
         del self.request, self.response
         self._connection = TransportConnection(self, now)
         return self._connection
@@ -82,7 +83,7 @@ class StreamProtocol(WebSocketsSansIOProtocol):
         return not (self.close_sent or self.disconnected or self.transport.is_closing())
 
     def close(self, code: int, reason: str) -> None:
-        """Begin the closing handshake, without waiting for what is still to be written."""
+        """Begin the closing handshake, without waiting until pending bytes are written."""
         self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
         self.conn.send_close(code, reason)
         self.transport.write(b"".join(self.conn.data_to_send()))
@@ -112,8 +113,8 @@ class StreamProtocol(WebSocketsSansIOProtocol):
         self._untie()
 
     def _untie(self) -> None:
-        """Let go of what holds this in turn. Cycles live until the collector comes by, which it does the less
-        often the older they are: streams that ended after an hour would be kept for long.
+        """Break reference cycles. They live until a garbage collection, which is the rarer the older they
+        are: streams that ended after an hour would be kept for long.
         """
         self._connection = self._end = None
         self.conn.parser.close()
@@ -135,7 +136,7 @@ class StreamProtocol(WebSocketsSansIOProtocol):
     async def send(self, message: ASGISendEvent) -> None:
         answering = not self.handshake_complete
         await super().send(message)
-        # uvicorn does not count an answer of the application's own, and would log that there was none.
+        # uvicorn does not count a response from the application, and would log that there was none.
         self.handshake_complete = self.handshake_complete or self.close_sent
         if answering and self.handshake_complete:
             self._read_on()
@@ -159,7 +160,9 @@ class StreamProtocol(WebSocketsSansIOProtocol):
             super().send_receive_event_to_app()
 
     def _refuse(self, code: CloseCode, reason: str) -> None:
-        """Fail the connection for what the peer sent. That is its fault: nothing for the log of errors."""
+        """Fail the connection because of the peer's data. That is its fault, so it is not logged as an
+        error.
+        """
         logger.debug("a socket was closed: %s", reason)
         self.frames = []
         self.conn.fail(code, reason)
@@ -170,10 +173,10 @@ class StreamProtocol(WebSocketsSansIOProtocol):
             self._end_in_time()
 
     def _end_in_time(self) -> None:
-        """Drop the connection if it is still there after a while.
+        """Drop the connection if it still exists after a while.
 
-        A transport that is closed first writes what is left. A peer that does not read, or that never
-        answers a close, would hold the connection, and all that waits for it, for ever.
+        A transport that is closed writes its pending bytes first. A peer that does not read, or never answers
+        a close, would hold the connection, and everything that waits for it, forever.
         """
         if self._end is None and not self.disconnected:
             self._end = self.loop.call_later(self.close_seconds, self.transport.abort)
@@ -185,7 +188,7 @@ class _Rfc6455(ServerProtocol):
     def accept(self, request: Request) -> Response:
         response = super().accept(request)
         if response.status_code != HTTPStatus.SWITCHING_PROTOCOLS:
-            response.headers["Sec-WebSocket-Version"] = "13"  # RFC 6455 §4.4: whatever it is that is wrong
+            response.headers["Sec-WebSocket-Version"] = "13"  # RFC 6455 §4.4: for any error
         return response
 
     def reject(self, status: StatusLike, text: str) -> Response:
@@ -203,8 +206,8 @@ class _Rfc6455(ServerProtocol):
 
     def recv_frame(self, frame: Frame) -> None:
         if frame.opcode is Opcode.CLOSE:
-            # Control frames may come between the fragments of a message (RFC 6455 §5.4), and whoever closes
-            # there owes the rest to nobody (§5.5.1). The library takes it for a protocol error, 1002.
+            # Control frames may come between the fragments of a message (RFC 6455 §5.4), and a peer that
+            # closes there need not send the rest (§5.5.1). The library takes it for a protocol error, 1002.
             self.current_size = None
         super().recv_frame(frame)
 

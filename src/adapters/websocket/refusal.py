@@ -1,4 +1,4 @@
-"""What is answered to what is no request that the application could be given: an RFC 9457 problem."""
+"""Responses to requests that are refused before they reach the application: RFC 9457 problems."""
 
 from http import HTTPStatus
 
@@ -19,7 +19,7 @@ _KINDS = {
 
 
 def problem(status: int, detail: str) -> bytes:
-    """The body of the answer."""
+    """Return the body of the response."""
     kind, title = _KINDS[status]
     return wire.encode(
         {"type": f"urn:bellwire:problem:{kind}", "title": title, "status": status, "detail": detail}
@@ -27,7 +27,7 @@ def problem(status: int, detail: str) -> bytes:
 
 
 def answer(status: int, detail: str, headers: list[tuple[bytes, bytes]]) -> bytes:
-    """All of the answer, as the last one on its connection."""
+    """Return the whole response, the last one on its connection."""
     body = problem(status, detail)
     phrase = HTTPStatus(status).phrase
     head = [

@@ -1,8 +1,8 @@
 """TransportConnection: a live connection that writes ready frames to the transport below uvicorn's socket.
 
 Frames from a server are not masked (RFC 6455 §5.1), so the same bytes serve every socket of a user. A write
-is a system call and costs more than all the rest: what one turn of the event loop leaves for a socket goes
-out in one.
+is a system call and costs more than everything else, so all frames for a socket in one turn of the event loop
+are written together.
 """
 
 import asyncio
@@ -17,11 +17,11 @@ from application.streams import Lagging
 
 _TEXT = 0x81  # the only and last fragment of a text message
 _TOGETHER = 64
-"""Frames in one write; a busy loop must not hold back more than that."""
+"""The number of frames in one write; a busy loop must not hold back more than that."""
 
 
 class Socket(Protocol):
-    """What is needed of the WebSocket above the transport."""
+    """What a TransportConnection needs from the WebSocket above the transport."""
 
     loop: asyncio.AbstractEventLoop
     transport: asyncio.Transport
@@ -33,17 +33,17 @@ class Socket(Protocol):
         ...
 
     async def receive(self) -> Any:
-        """The next event from the client."""
+        """Wait for the next event from the client."""
         ...
 
     def close(self, code: int, reason: str) -> None:
-        """Begin the closing handshake, without waiting for what is still to be written."""
+        """Begin the closing handshake, without waiting until pending bytes are written."""
         ...
 
 
 class TransportConnection:
-    """A Connection on an open WebSocket. What the transport does not take waits here, not there: bytes that a
-    slow client shares with quick ones cost no memory of their own.
+    """A Connection on an open WebSocket. Bytes that the transport does not accept are queued here, not there:
+    as they are shared with other clients, they cost no memory of their own.
     """
 
     __slots__ = (
@@ -59,7 +59,7 @@ class TransportConnection:
     )
 
     def __init__(self, protocol: Socket, now: Monotonic) -> None:
-        """`now` is in monotonic seconds."""
+        """`now` returns monotonic seconds."""
         self._now = now
         self._protocol = protocol
         self._transport = protocol.transport
@@ -114,28 +114,28 @@ class TransportConnection:
 
     def close(self, code: int, reason: str, bye: str) -> None:
         self.write_ready()
-        self._waiting = None  # a client that is not quick enough gets it when it resumes
+        self._waiting = None  # a slow client gets it when it resumes
         self._bytes = 0
         if self._protocol.open:
             self._write(framed(bye))
             self._protocol.close(code, reason)
 
-    # --- what the protocol is told by the transport ---
+    # --- called by the protocol ---
 
     def pause(self) -> None:
-        """The transport has more than enough to write."""
+        """The transport accepts no more for now."""
         self.stalled_since = self._now()
 
     def resume(self) -> None:
-        """The transport takes more."""
+        """The transport accepts more."""
         self.stalled_since = 0.0
-        self.write_ready()  # it was sent before what waits
+        self.write_ready()  # these frames were sent before the queued ones
         self._flush()
         if not self.stalled_since:
             self.wake()
 
     def wake(self) -> None:
-        """Whoever waits until all is written need not, or waits for nothing."""
+        """Wake `flowing`: everything is written, or the connection has ended."""
         if self._flowing is not None and not self._flowing.done():
             self._flowing.set_result(None)
 
@@ -147,7 +147,7 @@ class TransportConnection:
         self._bytes += len(data)
 
     def write_ready(self) -> None:
-        """Write what was sent in this turn of the loop."""
+        """Write the frames that were sent in this turn of the loop."""
         if self._ready:
             ready, self._ready = self._ready, []
             self._write(ready[0] if len(ready) == 1 else b"".join(ready))
@@ -164,12 +164,12 @@ class TransportConnection:
     def _write(self, data: bytes) -> None:
         try:
             self._transport.write(data)
-        except RuntimeError:  # uvloop's word for a transport that was closed; the reader is told too
+        except RuntimeError:  # uvloop raises it for a closed transport; the reader ends too
             self.wake()
 
 
 class _Outgoing:
-    """The connections of an event loop that have something to be written at the end of its turn."""
+    """The connections of an event loop that have frames to write at the end of its turn."""
 
     def __init__(self) -> None:
         self._connections: list[TransportConnection] = []
@@ -196,14 +196,14 @@ def _outgoing(loop: asyncio.AbstractEventLoop) -> _Outgoing:
 
 
 class _Last:
-    """The frame that was encoded last. Fan-out sends one to many sockets in a row."""
+    """The last encoded frame. A fan-out sends one frame to many sockets in a row."""
 
     text = ""
     data = bytes((_TEXT, 0))
 
 
 def framed(text: str) -> bytes:
-    """A text message as a frame (RFC 6455 §5.2)."""
+    """Encode a text message as a frame (RFC 6455 §5.2)."""
     if text is _Last.text:
         return _Last.data
     body = text.encode()

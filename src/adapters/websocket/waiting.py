@@ -1,11 +1,11 @@
-"""Waiting on a socket, for one reader or a few writers, in little memory."""
+"""Queue and event for one socket, with little memory, for one reader or a few writers."""
 
 import asyncio
 from typing import Any
 
 
 class Inbox:
-    """What a peer said and nobody has read. Does what uvicorn asks of an asyncio.Queue, for one reader."""
+    """Unread messages of a peer. Replaces the asyncio.Queue of uvicorn, for one reader."""
 
     __slots__ = ("_events", "_reader")
 
@@ -14,17 +14,17 @@ class Inbox:
         self._reader: asyncio.Future[None] | None = None
 
     def empty(self) -> bool:
-        """Whether all has been read."""
+        """Whether everything has been read."""
         return not self._events
 
     def put_nowait(self, event: Any) -> None:
-        """Add what was said last."""
+        """Add a message."""
         self._events.append(event)
         if self._reader is not None and not self._reader.done():
             self._reader.set_result(None)
 
     async def get(self) -> Any:
-        """Wait for what was said first, and take it."""
+        """Wait for the oldest message and take it."""
         while not self._events:
             self._reader = asyncio.get_running_loop().create_future()
             try:
@@ -35,7 +35,7 @@ class Inbox:
 
 
 class Gate:
-    """Whether the transport takes more. Does what uvicorn asks of an asyncio.Event."""
+    """Whether the transport accepts more. Replaces the asyncio.Event of uvicorn."""
 
     __slots__ = ("_open", "_waiting")
 
@@ -44,11 +44,11 @@ class Gate:
         self._waiting: list[asyncio.Future[None]] = []
 
     def is_set(self) -> bool:
-        """Whether nobody has to wait."""
+        """Whether the gate is open."""
         return self._open
 
     def set(self) -> None:
-        """Let all pass."""
+        """Open the gate and let all waiters pass."""
         self._open = True
         waiting, self._waiting = self._waiting, []
         for future in waiting:
@@ -56,11 +56,11 @@ class Gate:
                 future.set_result(None)
 
     def clear(self) -> None:
-        """Let nobody pass until it is set."""
+        """Close the gate."""
         self._open = False
 
     async def wait(self) -> None:
-        """Pass, now or once it is set."""
+        """Wait until the gate is open."""
         if not self._open:
             future = asyncio.get_running_loop().create_future()
             self._waiting.append(future)

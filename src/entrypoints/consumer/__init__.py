@@ -1,1 +1,1 @@
-"""The consumer process: the loop that reads the queue and stores, and what watches over it."""
+"""The consumer process: the loop that stores what the queue holds, and its watchdog."""

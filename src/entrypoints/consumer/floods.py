@@ -1,4 +1,4 @@
-"""Floods of bad records: told from a mistake of this release, and what stands still until they are."""
+"""Floods of bad records: is a producer at fault, or this release? Partitions stop until that is known."""
 
 import logging
 from collections.abc import Iterable, Mapping
@@ -18,11 +18,11 @@ class _Row:
     """The bad records of a partition."""
 
     length: int = 0
-    """How many in a row there have been."""
+    """How many came in a row."""
     unproven: int = 0
-    """How many of them since this consumer last stored anything."""
+    """How many of them came since this consumer last stored anything."""
     counted: int = 0
-    """Up to which offset they are counted: what comes again is not counted again."""
+    """The offset up to which records are counted. Records that are read again are not counted again."""
 
 
 @dataclass(slots=True)
@@ -30,36 +30,36 @@ class _Stop:
     offset: int
     reason: str
     end: int
-    """Up to where the partition was read ahead."""
+    """The offset up to which the partition was read ahead."""
     until: float
-    """When to look again at what stopped it."""
+    """When to retry the records at the stop."""
     returning: bool = False
-    """Whether it is read from `offset` again, or about to be."""
+    """Whether the partition is being read from `offset` again, or is about to be."""
 
 
 class Floods:
-    """Stops a partition when nothing proves that this service still works.
+    """Stops a partition while nothing proves that this service works.
 
-    So many bad records in a row are a producer's mistake, or one of this release, which would turn everything
-    into dead letters. Any record that this consumer stores, of whatever partition, proves the former: then
-    the bad ones become dead letters like others. While it stores none, the partition stops. It is still read,
-    ahead of where it stopped; the first good record there is proof as well.
+    Many bad records in a row are either a producer's mistake or a defect of this release, which would turn
+    everything into dead letters. Any record that this consumer stores, from any partition, proves the former:
+    the bad records become dead letters as usual. While it stores none, the partition stops. It is still read
+    ahead; the first good record there is a proof too.
     """
 
     def __init__(self, limit: int, now: Monotonic, look_again_seconds: float = LOOK_AGAIN_SECONDS) -> None:
-        """`limit` is how many bad records in a row stop a partition (0: none ever does)."""
+        """`limit` is the number of bad records in a row that stop a partition (0: never)."""
         self._limit = limit
         self._look_again_seconds = look_again_seconds
         self._now = now
         self._rows: dict[Partition, _Row] = {}
         self._stops: dict[Partition, _Stop] = {}
         self._proven: dict[Partition, int] = {}
-        """What goes on from where it stopped, with the next read."""
+        """The stops that end with the next read."""
 
     def judge(self, partition: Partition, records: Iterable[tuple[int, bool]], *, proven: bool) -> int | None:
-        """Count records in their order: the offset of each, and whether it is bad. `proven` is whether
-        anything was stored together with them. Return the offset at which the partition must stop, if it
-        must; that record is counted when it comes again.
+        """Count records in order, each given as its offset and whether it is bad. `proven` says whether
+        anything was stored together with them. Return the offset at which the partition must stop, or None.
+        The record at that offset is counted when it is read again.
         """
         row = self._rows.setdefault(partition, _Row())
         for offset, bad in records:
@@ -82,8 +82,8 @@ class Floods:
         return None
 
     def stop(self, partition: Partition, offset: int, end: int, reason: str) -> int:
-        """Stop a partition that was read up to `end`. Return from where to read ahead: where it was read
-        ahead already, it is not read again.
+        """Stop a partition that was read up to `end`. Return the offset from which to read ahead; what was
+        read ahead before is skipped.
         """
         before = self._stops.get(partition)
         if before is None:
@@ -95,13 +95,13 @@ class Floods:
         return end
 
     def read_ahead(self, partition: Partition, end: int) -> None:
-        """A partition that stopped was read up to here."""
+        """Note that a stopped partition was read ahead up to here."""
         stop = self._stops.get(partition)
         if stop is not None:
             stop.end = max(stop.end, end)
 
     def prove(self) -> None:
-        """Something was stored: what stopped goes on, and up to where it was read ahead nothing stops it."""
+        """Something was stored: end all stops. Nothing that was read ahead stops its partition again."""
         for row in self._rows.values():
             row.unproven = 0
         for partition, stop in self._stops.items():
@@ -109,8 +109,8 @@ class Floods:
             if not stop.returning:
                 self._proven[partition] = stop.offset
             logger.warning(
-                "partition %d goes on: others are stored, so the bad records from offset %d up to %d become"
-                " dead letters",
+                "partition %d continues: other records are stored, so the bad records from offset %d up to %d"
+                " become dead letters",
                 partition.partition,
                 stop.offset,
                 stop.end,
@@ -118,8 +118,8 @@ class Floods:
         self._stops.clear()
 
     def due(self) -> Mapping[Partition, int]:
-        """Which partitions to read from where they stopped: those that go on, and now and then the others,
-        because their records may be good by now.
+        """Return the partitions to read again from their stop, with its offset: those whose stop ends, and
+        from time to time the others, because their records may be good by now.
         """
         due, self._proven = self._proven, {}
         for partition, stop in self._stops.items():
@@ -129,13 +129,13 @@ class Floods:
         return due
 
     def returned(self, partition: Partition) -> None:
-        """A partition is read from where it stopped again, for another reason."""
+        """Note that a partition is read from its stop again, for another reason."""
         self._proven.pop(partition, None)
         if partition in self._stops:
             self._stops[partition].returning = True
 
     def clear(self) -> None:
-        """Forget what stopped, and offsets: the partitions are others' now. That nothing was proven holds."""
+        """Forget stops and offsets after a rebalance. Bad records stay counted since the last proof."""
         self._stops.clear()
         self._proven.clear()
         for row in self._rows.values():
@@ -143,10 +143,10 @@ class Floods:
 
     @property
     def reasons(self) -> Mapping[Partition, str]:
-        """What stopped, and why."""
+        """Why each stopped partition stopped."""
         return {partition: stop.reason for partition, stop in self._stops.items()}
 
     @property
     def ahead(self) -> int:
-        """How many records were read ahead and are still to be dealt with."""
+        """How many records were read ahead and are not yet stored or dead letters."""
         return sum(stop.end - stop.offset for stop in self._stops.values() if not stop.returning)

@@ -1,4 +1,4 @@
-"""Partitions that are not read for a while, because what was read of them waits for a server."""
+"""Holds: pauses of partitions that were put back."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -13,14 +13,14 @@ _RETRY_SECONDS_MAX = 5.0
 @dataclass(slots=True)
 class _Hold:
     reason: str | None
-    """Why; None where nothing is wrong with the partition itself."""
+    """Why; None if nothing is wrong with the partition itself."""
     until: float
     tried: bool = False
-    """Whether it is being tried again."""
+    """Whether it is being retried."""
 
 
 class Holds:
-    """When each partition that was put back is to be read again, alone."""
+    """When each partition that was put back is read again, alone."""
 
     def __init__(
         self,
@@ -36,8 +36,8 @@ class Holds:
         self._failures: dict[Partition, int] = {}
 
     def hold(self, partition: Partition, reason: str) -> None:
-        """Hold a partition, for longer each time it fails again, jittered so that those which failed together
-        come back one by one.
+        """Hold a partition, for longer each time it fails again. The jitter lets partitions that failed
+        together return one by one.
         """
         failures = self._failures[partition] = self._failures.get(partition, 0) + 1
         seconds = min(self._retry_seconds * 2.0 ** min(failures - 1, 10), _RETRY_SECONDS_MAX)
@@ -45,12 +45,12 @@ class Holds:
         self._held[partition] = _Hold(reason, self._now() + seconds)
 
     def read_alone(self, partition: Partition, seconds: float = 0) -> None:
-        """Have a partition read alone for another reason than that it failed."""
+        """Have a partition read alone although it did not fail."""
         self._held[partition] = _Hold(None, self._now() + seconds)
 
     def due(self) -> Partition | None:
-        """Return a partition whose time has come. It is held, for the same reason, until it fails again or
-        that is over.
+        """Return a partition whose pause is over, if any. Its hold and the reason stay until it fails again
+        or succeeds.
         """
         now = self._now()
         for partition, hold in self._held.items():
@@ -60,18 +60,18 @@ class Holds:
         return None
 
     def over(self, partition: Partition) -> bool:
-        """What held a partition is over, unless it was held again meanwhile. Return whether it had failed."""
+        """End a partition's hold, unless it was held again meanwhile. Return whether it had failed."""
         hold = self._held.get(partition)
         if hold is not None and hold.tried:
             del self._held[partition]
         return self._failures.pop(partition, None) is not None
 
     def failures(self, partition: Partition) -> int:
-        """How often in a row it has failed."""
+        """How many times in a row it has failed."""
         return self._failures.get(partition, 0)
 
     def succeeded(self, partitions: Iterable[Partition]) -> None:
-        """These were stored: what held them is over, and what waits for the same servers may try at once."""
+        """End the holds of these partitions, which were stored. The others are due now."""
         recovered = [self.over(partition) for partition in partitions]
         if any(recovered):
             for partition, hold in self._held.items():
@@ -79,11 +79,11 @@ class Holds:
                     hold.until = self._now()
 
     def clear(self) -> None:
-        """Forget all: the partitions are others' now."""
+        """Forget all holds after a rebalance."""
         self._held.clear()
         self._failures.clear()
 
     @property
     def reasons(self) -> Mapping[Partition, str]:
-        """What stands still, and why."""
+        """Why each partition is held."""
         return {partition: hold.reason for partition, hold in self._held.items() if hold.reason is not None}

@@ -1,4 +1,4 @@
-"""Partitions: what this consumer owes to each partition, and which of them stand still."""
+"""Partitions: the offset that this consumer owes in each, and which of them stand still."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -9,7 +9,7 @@ from entrypoints.consumer.holds import Holds
 
 
 class Partitions:
-    """Where each assigned partition is read, and up to where its offsets may be committed."""
+    """From where each assigned partition is read, and up to where its offsets may be committed."""
 
     def __init__(self, reader: QueueReader, holds: Holds, floods: Floods) -> None:
         self.holds = holds
@@ -19,18 +19,18 @@ class Partitions:
         """The offset from which records were put back and not yet read again: no commit may pass it."""
         self._reads = 0
         self._returned: dict[Partition, int] = {}
-        """The read during which a partition went back to what is owed: later reads begin there."""
+        """The number of the read before which a partition was rewound to its owed offset."""
         self.due_offsets: dict[Partition, int] = {}
-        """Offsets that are due and that the queue has not taken yet."""
+        """Offsets that may be committed and that the queue has not accepted yet."""
 
     @property
     def standing_still(self) -> Mapping[Partition, str]:
-        """The partitions that do not go on, with the reason of each."""
+        """The partitions that stand still, each with the reason."""
         return {**self.holds.reasons, **self.floods.reasons}
 
     def begin_read(self) -> None:
-        """Go back where it is time to. Never while a read is under way, so that it is clear which reads begin
-        at the owed offset.
+        """Rewind the partitions that are due. Never called during a read, so that it is clear which reads
+        begin at the owed offset.
         """
         for partition, offset in self.floods.due().items():
             self._returned[partition] = self._reads
@@ -46,9 +46,9 @@ class Partitions:
         self.holds.hold(partition, reason)
 
     def take_over(self, part: Part) -> None:
-        """Nothing is owed any more if this part was read from the owed offset on.
+        """Clear what the partition owes if this part was read from the owed offset on.
 
-        The owed offset may be gone by then, with the topic's retention: then it was read from what is left.
+        Retention may have deleted the owed offset by then: the part begins with the oldest record left.
         """
         partition = part.partition
         read_again = self._reads > self._returned.get(partition, self._reads)
@@ -57,7 +57,7 @@ class Partitions:
             self._returned.pop(partition, None)
 
     def without_read_ahead(self, parts: Sequence[Part]) -> Sequence[Part]:
-        """Leave out parts beyond an owed offset: they come again, and are buried and committed then."""
+        """Leave out parts beyond an owed offset: they are read again, and buried and committed then."""
         mine: list[Part] = []
         for part in parts:
             if part.first <= self._owed.get(part.partition, part.first):
@@ -67,7 +67,7 @@ class Partitions:
         return mine
 
     def stop(self, part: Part, offset: int, failure: Failure | None) -> None:
-        """Stop a partition at this offset, because a flood of bad records began; read ahead of it."""
+        """Stop a partition at this offset, where a flood began, and read ahead of it."""
         reason = f"stopped at offset {offset} by too many bad records, the last one: {failure and failure[2]}"
         ahead = self.floods.stop(part.partition, offset, part.end, reason)
         self._owed[part.partition] = offset
@@ -76,7 +76,7 @@ class Partitions:
             self._reader.go_to(part.partition, ahead)
 
     def dealt_with(self, parts: Iterable[Part], ends: Iterable[int]) -> Mapping[Partition, int]:
-        """Note up to which offsets parts are stored or dead letters. Returns those that may be committed."""
+        """Note up to which offsets parts are stored or dead letters. Return those that may be committed."""
         offsets = {
             part.partition: end
             for part, end in zip(parts, ends, strict=True)
@@ -86,11 +86,11 @@ class Partitions:
         return offsets
 
     async def commit(self) -> None:
-        """Commit what is due. What the queue does not take stays due."""
+        """Commit the offsets that may be committed. Those that the queue does not accept are kept."""
         if await self._reader.commit(self.due_offsets):
             self.due_offsets.clear()
 
     def clear(self) -> None:
-        """Forget everything: the partitions are other members' now."""
+        """Forget everything: other members have the partitions now."""
         for held in (self.holds, self.floods, self._owed, self._returned, self.due_offsets):
             held.clear()

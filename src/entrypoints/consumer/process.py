@@ -1,4 +1,4 @@
-"""The consumer process: from Kafka into the feeds, and what is due by time."""
+"""The consumer process: from Kafka into the feeds, and the work that is due by time."""
 
 import asyncio
 import logging
@@ -24,7 +24,7 @@ from entrypoints.consumer.watchdog import Watchdog
 from entrypoints.consumer.worker import Worker
 from entrypoints.container.consumer import ConsumerContainer
 from entrypoints.container.parts.base import build
-from entrypoints.listening import bound
+from entrypoints.listening import listening_sockets
 from entrypoints.logs import configure
 from entrypoints.loop import event_loop_factory
 from entrypoints.serving import options
@@ -41,13 +41,13 @@ _RECONCILE_EVERY_SECONDS = 10.0
 
 
 async def make_due_marks(mark_due: MarkDue) -> None:
-    """Make the marks whose time has come, for as long as the process lives."""
+    """Make marks that are due, until cancelled."""
     while True:
         await asyncio.sleep(_MARK_DUE_EVERY_SECONDS)
         try:
             await mark_due()
         except Unavailable as error:
-            logger.warning("expired notifications were not taken back: %s", error)
+            logger.warning("expired notifications were not retracted: %s", error)
 
 
 async def reconcile(
@@ -57,7 +57,7 @@ async def reconcile(
     every_seconds: float = _RECONCILE_EVERY_SECONDS,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> None:
-    """Compare the index with the store, some users at a time, for as long as the process lives."""
+    """Compare index entries with the store, some users at a time, until cancelled."""
     if not users_per_minute:
         return
     count = math.ceil(users_per_minute * every_seconds / 60)
@@ -71,7 +71,7 @@ async def reconcile(
         metrics.INDEX_CHECKED.inc(found.checked)
         for user, kind in found.mismatches.items():
             metrics.INDEX_MISMATCHES.labels(kind).inc()
-            logger.warning("the index was %s about user %s; what it held was dropped", kind, user)
+            logger.warning("the index entry of user %s was %s and was dropped", user, kind)
 
 
 def build_worker(container: ConsumerContainer) -> Worker:
@@ -102,7 +102,7 @@ def health_app(container: ConsumerContainer, worker: Worker) -> Litestar:
 async def consume(container: ConsumerContainer) -> None:
     """Run until SIGTERM or SIGINT. Raises InvalidSettings if it cannot listen."""
     settings = container.settings()
-    with bound(settings.host, settings.consumer_port, "BELLWIRE_CONSUMER_PORT") as sockets:
+    with listening_sockets(settings.host, settings.consumer_port, "BELLWIRE_CONSUMER_PORT") as sockets:
         await _consume(container, sockets)
 
 
@@ -134,7 +134,7 @@ async def _consume(container: ConsumerContainer, sockets: list[socket.socket]) -
 
 
 async def _guarded(work: Coroutine[Any, Any, None], watch: Coroutine[Any, Any, None]) -> None:
-    """Work until it is done, or the watchdog gives it up."""
+    """Run `work` to its end, or until the watchdog raises Stuck."""
     tasks = [asyncio.create_task(work), asyncio.create_task(watch)]
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -148,7 +148,7 @@ async def _guarded(work: Coroutine[Any, Any, None], watch: Coroutine[Any, Any, N
 
 
 async def _join(container: ConsumerContainer, worker: Worker) -> None:
-    """Join the group, however long Kafka takes to come up."""
+    """Join the group; wait until Kafka is available."""
     while not worker.stopping:
         try:
             await container.ensure_topics()(container.settings().kafka_bootstrap, container.topics())
@@ -161,7 +161,7 @@ async def _join(container: ConsumerContainer, worker: Worker) -> None:
 
 
 class _Server(uvicorn.Server):
-    """Leaves the signals to the worker."""
+    """A uvicorn server that leaves signals to the worker."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

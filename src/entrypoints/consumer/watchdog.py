@@ -1,7 +1,7 @@
-"""Watchdog: ends a consumer that could work and does not, so that its supervisor starts a new one.
+"""Watchdog: ends a consumer that has work and makes no progress, so that its supervisor restarts it.
 
-To a consumer a broker that is away looks like a topic in which nothing happens, and so does a client that has
-lost its way after a rebalance (aiokafka#625, #847). Here they are told apart.
+To a consumer an unavailable broker looks like a quiet topic, and so does a client that is stuck after a
+rebalance (aiokafka#625, #847). The watchdog tells them apart.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ _LOOK_SECONDS = 5.0
 
 
 class Watchdog:
-    """Looks after a worker."""
+    """Watches a worker."""
 
     def __init__(
         self,
@@ -27,7 +27,7 @@ class Watchdog:
         patience_seconds: float,
         now: Monotonic,
     ) -> None:
-        """`broker_answers` asks over a new connection; `now` is a monotonic clock."""
+        """`broker_answers` tries a new connection; `now` is a monotonic clock."""
         self._worker = worker
         self._reader = reader
         self._broker_answers = broker_answers
@@ -37,9 +37,9 @@ class Watchdog:
         self._well_at = self._now()
 
     async def run(self) -> None:
-        """Look now and then, for as long as the process lives. Raises Stuck.
+        """Check the worker regularly until cancelled. Raises Stuck.
 
-        A loop that is blocked looks at nothing: then a thread writes every stack to standard error and ends
+        A blocked event loop cannot check anything: then a thread writes all stacks to standard error and ends
         the process with status 1.
         """
         try:
@@ -51,13 +51,15 @@ class Watchdog:
             faulthandler.cancel_dump_traceback_later()
 
     async def look(self) -> str:
-        """Return what the worker is doing. Raises Stuck if it has been behind, and idle, for too long."""
+        """Return the worker's state. Raises Stuck if it has been behind and idle for too long."""
         state = await self._state()
         metrics.CONSUMER.state(state)
         if state != "behind":
             self._well_at = self._now()
         elif self._now() - self._well_at > self._patience:
-            raise Stuck(f"This consumer got nowhere for {self._patience:.0f} s although a broker answers.")
+            raise Stuck(
+                f"This consumer made no progress for {self._patience:.0f} s although a broker answers."
+            )
         return state
 
     async def _state(self) -> str:
@@ -68,7 +70,7 @@ class Watchdog:
         try:
             waiting = await self._worker.waiting()
         except Unavailable:
-            # This client may have lost its way: a new connection tells.
+            # Only a new connection shows whether this client is stuck.
             return "behind" if await self._broker_answers() else "broker_away"
         if waiting or self._worker.under_way or self._reader.rebalancing:
             return "behind"

@@ -1,15 +1,15 @@
 """Worker: batches from the queue into the feeds.
 
-For every batch: commit in PostgreSQL, then tell Redis and the live streams, then write the dead letters, then
-commit the offsets. Each step may be repeated, so dying between any two loses nothing. While one batch is
-announced the next is stored.
+For each batch: commit in PostgreSQL, then announce to Redis and the live streams, then write the dead
+letters, then commit the offsets. Each step may be repeated, so dying between any two loses nothing. The next
+batch is stored while one is announced.
 
-Records that fail because a server is away are put back: their partitions are read again from there, after a
-pause that grows, each alone, so that one that cannot go on does not hold up the others. Meanwhile nothing is
-held in memory and the group keeps its member.
+Records that fail because a server is unavailable are put back: their partitions are read again from there,
+after a pause that grows, each alone, so that one that cannot proceed does not hold up the others. Meanwhile
+nothing is kept in memory and the consumer stays a member of its group.
 
-A partition that a flood of bad records stopped is read on: what is good behind them is stored, nothing is
-buried or committed, and all of it is read again once it is clear whose mistake they are.
+A partition that was stopped by a flood of bad records is read ahead: good records are stored, nothing is
+buried or committed, and all of it is read again once it is clear who is at fault.
 """
 
 import asyncio
@@ -28,15 +28,15 @@ from entrypoints.consumer.partitions import Partitions
 logger = logging.getLogger(__name__)
 
 _WAIT_SECONDS = 0.2
-# The other partitions have their turn between two batches of one that is read alone.
+# The pause between two batches of a partition that is read alone; the others are read meanwhile.
 _ODD_SECONDS = 0.01
 
 _Reasons: TypeAlias = Mapping[tuple[UserId, NotificationId], tuple[str, str]]
-"""Why drafts are in no feed: an error code and a readable reason, by user and id."""
+"""Why drafts are in no feed, by user and id: an error code and a readable reason."""
 
 
 class Worker:
-    """Reads batches and stores them, until it is told to stop."""
+    """Reads batches and stores them until it is stopped."""
 
     def __init__(
         self,
@@ -58,11 +58,11 @@ class Worker:
         """How many batches were stored or put back."""
 
     def stop(self) -> None:
-        """Finish what is under way, then end."""
+        """End the worker after its current batch."""
         self._stopping.set()
 
     async def join(self) -> None:
-        """Take a place in the group. Raises Unavailable."""
+        """Join the group. Raises Unavailable."""
         await self._dead_letters.start()
         try:
             await self._reader.start(self.settle)
@@ -71,15 +71,15 @@ class Worker:
             raise
 
     async def leave(self) -> None:
-        """Give the place up, so that the others take over at once."""
+        """Leave the group, so that the other members take over immediately."""
         for part in (self._reader, self._dead_letters):
             try:
                 await part.stop()
             except TimeoutError:
-                logger.warning("Kafka did not let go in time")
+                logger.warning("leaving the Kafka group took too long")
 
     async def run(self) -> None:
-        """Work until told to stop; everything that was read is stored and committed, or comes again."""
+        """Work until stopped. Everything that was read is stored and committed, or will be read again."""
         while not self._stopping.is_set():
             self._partitions.begin_read()
             batch = await self._next_batch()
@@ -91,8 +91,8 @@ class Worker:
             await self._finished()
 
     async def settle(self) -> None:
-        """Wait until nothing is under way; what was put back is no longer ours. Awaited by a rebalance before
-        partitions go, so it must never wait for a read.
+        """Wait until nothing is under way, then forget the partitions. A rebalance awaits this before
+        partitions are revoked, so it must never wait for a read.
         """
         async with self._storing:
             await self._finished()
@@ -104,7 +104,7 @@ class Worker:
         return self._stopping.is_set()
 
     async def stopped_within(self, seconds: float) -> bool:
-        """Wait; return whether it was told to stop meanwhile."""
+        """Wait this long; return early, with True, when told to stop."""
         try:
             async with asyncio.timeout(seconds):
                 await self._stopping.wait()
@@ -112,7 +112,7 @@ class Worker:
             return False
         return True
 
-    # --- what the process says of itself ---
+    # --- health and metrics ---
 
     @property
     def held(self) -> bool:
@@ -120,7 +120,7 @@ class Worker:
         return bool(self._partitions.standing_still)
 
     async def check_partitions(self) -> None:
-        """Raise Unavailable while a partition stands still, with the reason of each."""
+        """Raise Unavailable with the reason of each partition that stands still, if any does."""
         held = sorted(self._partitions.standing_still.items())
         if held:
             raise Unavailable("; ".join(f"partition {one.partition}: {reason}" for one, reason in held))
@@ -131,7 +131,7 @@ class Worker:
         return self._storing.locked() or not (self._finishing is None or self._finishing.done())
 
     async def waiting(self) -> int:
-        """How many records wait to be read that could be. Raises Unavailable."""
+        """How many records could be read now. Raises Unavailable."""
         behind = await self._reader.behind()
         metrics.LAG.set(sum(behind.values()) + self._partitions.floods.ahead)
         held = self._partitions.holds.reasons
@@ -140,8 +140,9 @@ class Worker:
     # --- one batch ---
 
     async def _next_batch(self) -> Batch:
-        """What has arrived; or what comes next of a partition that was put back and is due, read alone. Less
-        each time it fails, in case there was too much for the time that a transaction has.
+        """Return the records that have arrived, or the next ones of a partition that was put back and is due,
+        read alone. These are fewer after each failure, in case there were too many for one transaction's
+        time.
         """
         holds = self._partitions.holds
         due = holds.due()
@@ -154,7 +155,7 @@ class Worker:
             metrics.READ_FAILURES.inc()
             for partition in error.partitions:
                 holds.read_alone(partition)
-            await self.stopped_within(_WAIT_SECONDS)  # the cause may last
+            await self.stopped_within(_WAIT_SECONDS)  # the cause may persist
             return Batch()
 
     async def _read_alone(self, partition: Partition) -> Batch:
@@ -163,7 +164,7 @@ class Worker:
             batch = await self._reader.read_alone(partition, holds.failures(partition))
         except Unavailable as error:
             metrics.READ_FAILURES.inc()
-            if holds.reasons.get(partition) != str(error):  # else it has been logged
+            if holds.reasons.get(partition) != str(error):  # otherwise already logged
                 logger.warning("partition %d was not read: %s", partition.partition, error)
             holds.hold(partition, str(error))
             return Batch()
@@ -184,7 +185,7 @@ class Worker:
                 return
             metrics.BATCH_SIZE.observe(batch.size)
             metrics.QUEUE_WAIT.observe(max(0.0, self._clock().timestamp() - batch.oldest / 1000))
-            # In order: what a batch announces follows what the batch before it announced.
+            # In order: a batch is announced after the one before it.
             await self._finished()
             for part in batch.parts:
                 self._partitions.take_over(part)
@@ -192,7 +193,7 @@ class Worker:
 
     def _put_back(self, batch: Batch, error: Unavailable) -> None:
         metrics.STORE_RETRIES.inc()
-        logger.warning("%d records were not stored, trying again: %s", batch.size, error)
+        logger.warning("%d records were not stored and will be retried: %s", batch.size, error)
         for part in batch.parts:
             self._partitions.put_back(part.partition, part.first, str(error))
         self.turns += 1
@@ -214,13 +215,13 @@ class Worker:
         )
 
     async def _commit_again(self) -> None:
-        """Commit what was not taken before: nothing new arrives that it could go with."""
+        """Commit what the queue did not accept before, as no new batch arrives to do so."""
         async with self._storing:
             await self._finished()
             await self._partitions.commit()
 
     async def _bury(self, part: Part, reasons: _Reasons, *, proven: bool) -> int:
-        """Keep the part's dead letters. Returns the offset up to which the part is dealt with."""
+        """Write the part's dead letters. Return the offset up to which the part is stored or dead letters."""
         failures = {int(entry[0].offset): _failure(entry, reasons) for entry in part.entries}
         bad = [(offset, failure is not None) for offset, failure in failures.items()]
         flood = self._partitions.floods.judge(part.partition, bad, proven=proven)

@@ -1,4 +1,4 @@
-"""Keys and users: what works on PostgreSQL alone."""
+"""The container of commands that need PostgreSQL alone."""
 
 from dependency_injector import providers
 

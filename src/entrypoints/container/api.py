@@ -1,4 +1,4 @@
-"""The API: HTTP and the live streams."""
+"""The container of the API process."""
 
 import secrets
 from collections.abc import Callable
@@ -40,7 +40,7 @@ from entrypoints.container.parts.signup import WithSignup
 from entrypoints.container.parts.tokens import WithTokens
 from entrypoints.timing import Timing
 
-# These adapters are more than their port: the process also runs or stops them. Here they are only the port.
+# These adapters do more than their port: the process also runs or stops them. Use cases see only the port.
 
 
 def _live_feed(adapter: Hub) -> ports.LiveFeed:

@@ -1,4 +1,4 @@
-"""The consumer: from Kafka into the feeds."""
+"""The container of the consumer process."""
 
 from collections.abc import Awaitable, Callable
 from functools import partial

@@ -1,4 +1,4 @@
-"""Dead letters, read and replayed."""
+"""The container of the commands that read and replay dead letters."""
 
 from dependency_injector import providers
 
@@ -9,7 +9,7 @@ from entrypoints.container.parts.kafka import WithTopics
 
 
 def _dead_letter_box(adapter: KafkaDeadLetterBox) -> ports.DeadLetterBox:
-    # The command also starts and stops it. Here it is only the port.
+    # The command also starts and stops it. Use cases see only the port.
     return adapter
 
 

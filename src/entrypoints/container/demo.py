@@ -1,4 +1,4 @@
-"""The demo's user, key and token."""
+"""The container that makes the demo's user, key and token."""
 
 from entrypoints.container.accounts import AccountsContainer
 from entrypoints.container.parts.signup import WithSignup

@@ -1,4 +1,4 @@
-"""The end of old months."""
+"""The container of the command that deletes old months."""
 
 from dependency_injector import providers
 

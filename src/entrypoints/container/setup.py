@@ -1,4 +1,4 @@
-"""What is made once: tables, partitions, topics."""
+"""The container of the command that makes tables, partitions and topics."""
 
 from collections.abc import Callable
 

@@ -1,1 +1,1 @@
-"""The service under load and under faults, seen from outside, and whether it kept its promises."""
+"""The service under load and faults, seen from outside, and whether it kept its promises."""

@@ -1,7 +1,7 @@
-"""The promises of the product, each held against what a run left behind.
+"""The product's promises, each compared with the evidence of a run.
 
-A check takes evidence and gives a verdict. It reads nothing itself: what it needs was read before, so that it
-can be tried on evidence made by hand.
+A check takes evidence and returns a verdict. It reads nothing else, so that it can be tested on evidence made
+by hand.
 """
 
 from collections import Counter, defaultdict
@@ -17,12 +17,12 @@ from workbench.soak.stores import Record, Row
 from workbench.soak.watch import Poll, Sample
 
 HEALTH_SECONDS = 10.0
-_POLL_SECONDS = 1.5  # how much later than the truth a poll may be
+_POLL_SECONDS = 1.5  # how late a poll may be
 _ABSENT_SECONDS = 5.0
 RECOVERY_SECONDS = 60.0
 GROWTH_BYTES = 32 * 1024 * 1024
 GROWTH_RATIO = 1.2
-GROWTH_DESCRIPTORS = 64  # pools that are full stay full: 10 connections to PostgreSQL, 32 to Redis, Kafka's
+GROWTH_DESCRIPTORS = 64  # full pools stay full: 10 connections to PostgreSQL, 32 to Redis, Kafka's
 GROWTH_TASKS = 16
 _BASE_SECONDS = 20.0
 _REQUIRED = frozenset({"postgres", "kafka", "partitions"})
@@ -35,8 +35,8 @@ def judge(evidence: Evidence) -> Sequence[Verdict]:
 
 @checks("I1", "What was accepted is stored exactly once, or is a dead letter")
 def accepted_once(evidence: Evidence, notes: Notes) -> None:
-    """An id is stored once. A key stands for one notification, unless Redis forgot it in between. A record
-    may be written to the dead-letter topic again after a crash: copies are counted, not held against it.
+    """An id is stored once. A key stands for one notification, unless Redis forgot it meanwhile. After a
+    crash a record may be written to the dead-letter topic again: copies are counted, not reported.
     """
     stored = Counter(row.id for row in evidence.rows)
     letters = {letter.id for letter in evidence.dead_letters or () if letter.id}
@@ -54,7 +54,7 @@ def accepted_once(evidence: Evidence, notes: Notes) -> None:
         forgiven = sum(item.begun <= moment <= item.ended for moment in evidence.redis_forgot)
         forgotten += len(item.accepted) > 1
         if len(item.accepted) > 1 + (forgiven if item.key else 0):
-            notes.wrong.append(f"{item.message} was accepted as {sorted(item.accepted)}")
+            notes.wrong.append(f"{item.message} was accepted with the ids {sorted(item.accepted)}")
     uncertain = sum(not item.accepted and item.uncertain > 0 for item in evidence.history.items.values())
     notes.figures = {
         "accepted": len(accepted),
@@ -68,7 +68,7 @@ def accepted_once(evidence: Evidence, notes: Notes) -> None:
 
 @checks("I2", "Nothing is stored that nobody sent")
 def nothing_invented(evidence: Evidence, notes: Notes) -> None:
-    """Each row is an item that was sent to that user, not refused, and stored no more often than sent."""
+    """Each row was sent to that user, was not refused, and is stored no more often than it was sent."""
     of_item: defaultdict[str, list[Row]] = defaultdict(list)
     for row in evidence.rows:
         of_item[row.message].append(row)
@@ -92,7 +92,9 @@ def nothing_invented(evidence: Evidence, notes: Notes) -> None:
 
 @checks("I3", "Redis and PostgreSQL agree, and every page is true in itself")
 def stores_agree(evidence: Evidence, notes: Notes) -> None:
-    """After quiescence, for every user that the index knows; and each feed with its own notifications."""
+    """After everything has settled, for each user in the index, and for each feed and its own
+    notifications.
+    """
     history = evidence.history
     notes.wrong += [f"feed: {words}" for words in evidence.broken_feeds]
     notes.wrong += [f"index: {words}" for words in evidence.disagreements]
@@ -102,7 +104,7 @@ def stores_agree(evidence: Evidence, notes: Notes) -> None:
 
 @checks("I4", "Nobody sees another's anything")
 def private(evidence: Evidence, notes: Notes) -> None:
-    """Neither by frames, nor by pages, nor by asking for it."""
+    """Not in frames, not in pages, and not when asked for."""
     owner = {row.id: row.user for row in evidence.rows}
     for follower in evidence.followers:
         notes.wrong += follower.foreign
@@ -120,14 +122,16 @@ def private(evidence: Evidence, notes: Notes) -> None:
 
 @checks("I5", "Read never turns unread unless asked")
 def read_stays_read(evidence: Evidence, notes: Notes) -> None:
-    """What was acknowledged as read is read in the end, and no frame took it back, unless somebody asked."""
+    """What was acknowledged as read stays read, in the store and in frames, unless somebody asked
+    otherwise.
+    """
     markings = evidence.history.markings
     named = [(marking.mark, id_, marking.acknowledged) for marking in markings for id_ in marking.ids]
     asked = {id_ for mark, id_, _ in named if mark == "unread"}
     touched = {id_ for _, id_, _ in named}
     rows = {row.id: row for row in evidence.rows}
     read = {id_ for mark, id_, acknowledged in named if mark == "read" and acknowledged}
-    # A change gives a notification a new version, which a position from before does not reach.
+    # A change gives a notification a new version, which an earlier position does not cover.
     read |= set(_read_up_to(evidence)) - touched
     notes.wrong += [
         f"{id_} was marked read and is unread"
@@ -155,9 +159,9 @@ def _read_up_to(evidence: Evidence) -> Iterator[str]:
                 yield from (id_ for id_, version in follower.created.items() if version <= marking.up_to)
 
 
-@checks("I6", "Live and catch-up yield every change in order, without a hole")
+@checks("I6", "Live and catch-up yield every change in order, without a gap")
 def streams_are_whole(evidence: Evidence, notes: Notes) -> None:
-    """A follower from the beginning has every notification of its user in the state that is stored."""
+    """A follower from the beginning has each of its user's notifications in its stored state."""
     rows: defaultdict[str, dict[str, Row]] = defaultdict(dict)
     for row in evidence.rows:
         rows[row.user][row.id] = row
@@ -165,7 +169,7 @@ def streams_are_whole(evidence: Evidence, notes: Notes) -> None:
         user = follower.user
         notes.wrong += [f"{user}: {words}" for words in (*follower.holes, *follower.resets)]
         missing = rows[user].keys() - follower.items.keys()
-        notes.wrong += [f"{user} was never told of {id_}" for id_ in sorted(missing)]
+        notes.wrong += [f"{user} never received {id_}" for id_ in sorted(missing)]
         notes.wrong += [
             f"{user} has {_state(follower.items[id_])} for {id_}, stored is {_stored_state(row)}"
             for id_, row in rows[user].items()
@@ -191,7 +195,7 @@ def _stored_state(row: Row) -> tuple[datetime | None, ...]:
 
 @checks("I7", "Committed offsets never pass a record that is in neither store")
 def offsets_are_honest(evidence: Evidence, notes: Notes) -> None:
-    """Compared during the run, as commits were seen, and in the end: the consumer has nothing left to do."""
+    """Compared with commits during the run, and at the end, when the consumer has nothing left to do."""
     if evidence.left is None or evidence.dead_letters is None:
         notes.unchecked = "Kafka could not be read in the end"
         return
@@ -221,7 +225,7 @@ def _origin(letter: Record) -> tuple[int, int]:
 
 @checks("I8", "Memory, descriptors, tasks and the pool come back to where they were")
 def resources_return(evidence: Evidence, notes: Notes) -> None:
-    """Each process that lives in the end is compared with itself soon after it began to work."""
+    """Each process that lives at the end is compared with itself shortly after its start."""
     by_process: defaultdict[tuple[str, int], list[Sample]] = defaultdict(list)
     for sample in evidence.samples:
         by_process[sample.process, sample.pid].append(sample)
@@ -265,8 +269,8 @@ def _mib(size: float) -> str:
 
 @checks("I9", "Health tells the truth within 10 s")
 def health_is_true(evidence: Evidence, notes: Notes) -> None:
-    """A server that cannot be reached is reported, one that can be reached again is reported too, and none
-    is reported in quiet times. Nor is a partition that stands still: a fault may have it held for a moment.
+    """An unavailable server is reported, so is its return, and nothing is reported in quiet times. This does
+    not cover partitions that stand still: a fault may hold them for a moment.
     """
     noticed: list[float] = []
     recovered: list[float] = []
@@ -278,13 +282,13 @@ def health_is_true(evidence: Evidence, notes: Notes) -> None:
                     polls[poll.process].append(poll)
             for process, said in polls.items():
                 if not any(fault.begun - _ABSENT_SECONDS <= poll.t <= fault.begun for poll in said):
-                    continue  # it was not there: not yet, or not any more
+                    continue  # the process did not run
                 where = f"{process} during “{fault.name}” at {fault.begun:.0f} s"
                 notes.wrong += [
                     f"{where}: {words}" for words in _truth(fault, server, said, noticed, recovered)
                 ]
     alarms = Counter(
-        f"{poll.process} called {name} away in quiet times"
+        f"{poll.process} called {name} unavailable in quiet times"
         for poll in evidence.polls
         for name, good in poll.checks.items()
         if name in _REQUIRED and not good and not _disturbed(poll.t, evidence.injected)
@@ -301,21 +305,23 @@ def health_is_true(evidence: Evidence, notes: Notes) -> None:
 def _truth(
     fault: Injected, server: str, polls: Sequence[Poll], noticed: list[float], recovered: list[float]
 ) -> Sequence[str]:
-    """What is wrong with what one process said of a server that was cut off, and when it was right."""
+    """What is wrong with a process's reports of a server that was cut off, and with their times."""
     wrong = []
     down = next((p.t for p in polls if fault.begun <= p.t <= fault.ended and not p.checks[server]), None)
     if down is not None:
         noticed.append(down - fault.begun)
     if (down or fault.ended) - fault.begun > HEALTH_SECONDS + _POLL_SECONDS:
         wrong.append(
-            f"{server} was called away " + ("never" if down is None else f"after {noticed[-1]:.1f} s")
+            f"{server} was reported unavailable: "
+            + ("never" if down is None else f"after {noticed[-1]:.1f} s")
         )
     up = next((p.t for p in polls if p.t >= fault.ended and p.checks[server]), None)
     if up is not None:
         recovered.append(up - fault.ended)
     if up is None or up - fault.ended > HEALTH_SECONDS + _POLL_SECONDS:
         wrong.append(
-            f"{server} was called back " + ("never" if up is None else f"after {recovered[-1]:.1f} s")
+            f"{server} was reported available again: "
+            + ("never" if up is None else f"after {recovered[-1]:.1f} s")
         )
     return wrong
 
@@ -325,9 +331,8 @@ def _disturbed(t: float, injected: Sequence[Injected]) -> bool:
 
 
 def _settles(fault: Injected) -> float:
-    """How long after a fault it is quiet, in seconds. Until every process was ready again a partition may
-    stand still, or a consumer that was started again have none yet: the check of recovery judges how long
-    that takes.
+    """How many seconds into a run a fault's effects end. Until every process is ready again, a partition may
+    stand still, or a restarted consumer have none: the check of recovery covers how long that takes.
     """
     ready = RECOVERY_SECONDS if fault.ready_after is None else fault.ready_after
     return max(HEALTH_SECONDS, min(ready, RECOVERY_SECONDS))
@@ -339,7 +344,9 @@ def _seconds(times: Sequence[float]) -> str:
 
 @checks("I11", f"Everything works again within {RECOVERY_SECONDS:.0f} s of a fault's end")
 def recovers(evidence: Evidence, notes: Notes) -> None:
-    """Until new notifications for all partitions are on their sockets, and every process says it is ready."""
+    """Until new notifications of all partitions reach their sockets and every process reports that it is
+    ready.
+    """
     for fault in evidence.injected:
         for what, took in (("delivered", fault.delivered_after), ("was ready", fault.ready_after)):
             if took is None or took > RECOVERY_SECONDS:

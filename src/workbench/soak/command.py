@@ -1,4 +1,4 @@
-"""`bellwire soak`: load and faults for some minutes, then a verdict."""
+"""`bellwire soak`: some minutes of load and faults, then a verdict."""
 
 import argparse
 import asyncio
@@ -24,7 +24,7 @@ KAFKA_HOME = "KAFKA_HOME"
 
 
 def run(chosen: argparse.Namespace) -> int:
-    """0 if every promise that was checked held, 1 if one did not or nothing came up."""
+    """Run. Return 0 if every promise that was checked held, 1 if one did not or nothing started."""
     kind, broker = _broker(chosen.servers)
     plan = Plan(chosen.minutes * 60, chosen.seed, chosen.rate, broker, durable_broker=kind.durable)
     if chosen.plan:
@@ -33,7 +33,7 @@ def run(chosen: argparse.Namespace) -> int:
     folder = (chosen.out or Path(f"soak-{chosen.seed}")).resolve()
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "history.jsonl").unlink(missing_ok=True)
-    # What the clients' libraries complain of is what we do to them.
+    # The clients' libraries complain about the faults that we cause.
     logging.basicConfig(
         filename=folder / "soak.log", filemode="w", format="%(asctime)s %(name)s: %(message)s"
     )
@@ -46,7 +46,7 @@ def run(chosen: argparse.Namespace) -> int:
     report.write(result, folder)
     plot.draw(result, folder / "run.svg")
     print(report.markdown(result))
-    print(f"Everything of this run is in {folder}")
+    print(f"The results of this run are in {folder}")
     return 0 if report.passed(result) else 1
 
 
@@ -72,7 +72,7 @@ async def _soak(plan: Plan, folder: Path) -> Result:
 
 
 class _Screen:
-    """One line that is renewed on a terminal; elsewhere a line now and then."""
+    """One line that is updated on a terminal; elsewhere a new line from time to time."""
 
     def __init__(self) -> None:
         self._live = sys.stdout.isatty()

@@ -1,7 +1,7 @@
 """Damages records on their way from Kafka, as a bad cable, disk or release does.
 
-Answers to Fetch requests are altered while that is on, and only some of them: what was damaged is asked for
-again, and comes whole then. Everything else passes as it came. Connections without TLS and SASL only.
+Answers to Fetch requests are altered while damage is on, and only some of them: damaged records are fetched
+again, and arrive whole then. Everything else passes unchanged. Only for connections without TLS and SASL.
 """
 
 import enum
@@ -14,12 +14,12 @@ from typing import Any
 from aiokafka.protocol import fetch
 from aiokafka.record.util import calc_crc32c
 
-# https://kafka.apache.org/protocol#protocol_messages: a size, then a head, then what the message is.
+# https://kafka.apache.org/protocol#protocol_messages: a size, then a header, then the message.
 _REQUEST = struct.Struct(">ihhi")  # size, API key, version, correlation id
 _ANSWER = struct.Struct(">ii")  # size, correlation id
 _SIZE = struct.Struct(">i")
 _FETCH = 1
-# Older answers have records of older formats; newer ones are asked for by no client here.
+# Older versions carry older record formats; no client here asks for newer ones.
 _ANSWERS = {version: getattr(fetch, f"FetchResponse_v{version}") for version in range(4, 12)}
 
 # https://kafka.apache.org/documentation/#recordbatch
@@ -30,16 +30,16 @@ _UNKNOWN_CODEC = 7
 
 
 class Kind(enum.StrEnum):
-    """What is wrong with a batch of records."""
+    """What is wrong with a record batch."""
 
-    SUM = "a sum that does not fit"
-    CODEC = "a codec that nobody knows"
-    CUT = "a batch that is cut off"
+    SUM = "a wrong checksum"
+    CODEC = "an unknown codec"
+    CUT = "a truncated batch"
 
 
 def damage(data: bytes, kind: Kind, source: random.Random) -> bytes:
-    """Damage one of the batches that a broker sent of a partition, so that whoever checks it can see it. What
-    is no whole batch of format 2 is left as it is.
+    """Damage one of the record batches of a partition, so that a check of it fails. Data without a whole
+    batch of format 2 is returned unchanged.
     """
     batches = list(_batches(data))
     if not batches:
@@ -48,7 +48,7 @@ def damage(data: bytes, kind: Kind, source: random.Random) -> bytes:
     if kind is Kind.CUT:
         return data[: source.randrange(start + 1, end)]
     batch = bytearray(data[start:end])
-    if kind is Kind.SUM:  # which does not watch what stands before it
+    if kind is Kind.SUM:  # which does not cover the bytes before it
         batch[source.randrange(_SUM_AT, len(batch))] ^= source.randrange(1, 256)
     else:
         batch[_CODEC_AT] |= _UNKNOWN_CODEC
@@ -57,7 +57,7 @@ def damage(data: bytes, kind: Kind, source: random.Random) -> bytes:
 
 
 def _batches(data: bytes) -> Iterator[tuple[int, int]]:
-    """Where each whole batch begins and ends."""
+    """The start and end of each whole record batch."""
     start = 0
     while start + _HEAD <= len(data):
         (length,) = _SIZE.unpack_from(data, start + _LENGTH_AT)
@@ -69,26 +69,26 @@ def _batches(data: bytes) -> Iterator[tuple[int, int]]:
 
 
 class Damage:
-    """Damages a share of the answers that have records, in every way in turn by chance."""
+    """Damages a share of the answers that carry records, each time in a random way."""
 
     def __init__(self, source: random.Random, *, share: float = 0.3) -> None:
         self.on = False
         """Whether answers that begin now may be damaged."""
         self.done: Counter[Kind] = Counter()
-        """How often what was done."""
+        """How many times each kind of damage was done."""
         self._source = source
         self._share = share
 
     def connection(self) -> "Connection":
-        """The filter of a new connection; it has to see its bytes from the first one on."""
+        """Make the filter of a new connection; it must see the bytes from the first one on."""
         return Connection(self)
 
     def falls(self) -> bool:
-        """Whether the next answer is to be damaged."""
+        """Decide whether to damage the next answer."""
         return self.on and self._source.random() < self._share
 
     def spoil(self, answer: Any) -> None:
-        """Damage the records of some partitions: of one at least, where there are any."""
+        """Damage the records of some partitions, at least one if there are any."""
         partitions = [
             (among, number)
             for _, among in answer.topics or ()
@@ -109,10 +109,11 @@ _Alter = Callable[[bytes], bytes]
 
 
 class Frames:
-    """One direction of a connection: frames that come in pieces.
+    """One direction of a connection: frames that arrive in pieces.
 
-    `look` is given what a frame's head says as soon as the head is there. The frame passes as it comes,
-    unless `look` returns what alters it: then it is held until it is whole. Nothing else is held but a head.
+    `look` gets the fields of a frame's header as soon as it has arrived. The frame passes as it arrives,
+    unless `look` returns a function that alters it: then it is held until it is whole. Apart from that, only
+    headers are held.
     """
 
     def __init__(self, head: struct.Struct, look: Callable[..., _Alter | None]) -> None:
@@ -120,11 +121,11 @@ class Frames:
         self._look = look
         self._held = bytearray()
         self._left = 0
-        """How much of the frame is still to come, or to be passed on."""
+        """How many bytes of the frame are still to arrive, or to be passed on."""
         self._alter: _Alter | None = None
 
     def take(self, data: bytes) -> bytes:
-        """Return what is to be passed on now. Raises ConnectionError for what is no frame."""
+        """Return the bytes to pass on now. Raises ConnectionError if they are not a frame."""
         self._held += data
         passed = bytearray()
         while self._held and (self._left or self._begun()):
@@ -139,11 +140,11 @@ class Frames:
         return bytes(passed)
 
     def rest(self) -> bytes:
-        """What is held when nothing more comes."""
+        """The bytes still held when the connection ends."""
         return bytes(self._held)
 
     def _begun(self) -> bool:
-        """Look at the next frame; return whether its head is there."""
+        """Look at the next frame. Return whether its header has arrived."""
         if len(self._held) < self._head.size:
             return False
         size, *head = self._head.unpack_from(self._held)
@@ -155,14 +156,14 @@ class Frames:
 
 
 class Connection:
-    """What passes between one client and its broker."""
+    """The traffic between one client and its broker."""
 
     def __init__(self, damage: Damage) -> None:
         self.to_server = Frames(_REQUEST, self._asked)
         self.to_client = Frames(_ANSWER, self._answered)
         self._damage = damage
         self._versions: dict[int, int] = {}
-        """Of Fetch requests that are not answered yet, by correlation id."""
+        """The form of each Fetch request that was not answered yet, by correlation id."""
 
     def _asked(self, key: int, version: int, correlation: int) -> None:
         if key == _FETCH:

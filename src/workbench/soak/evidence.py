@@ -1,4 +1,4 @@
-"""Evidence: what a run left behind, and how a check makes a verdict of it."""
+"""Evidence: what a run left behind, and how a check turns it into a verdict."""
 
 import enum
 from collections.abc import Callable, Mapping, Sequence
@@ -21,25 +21,25 @@ class Outcome(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What became of one invariant."""
+    """The result of one check."""
 
     invariant: str
     promise: str
     outcome: Outcome
     figures: Mapping[str, Any] = field(default_factory=dict)
     examples: Sequence[str] = ()
-    """What is wrong, the first few; or why it was not checked."""
+    """What is wrong, the first few cases; or why it was not checked."""
 
 
 @dataclass(frozen=True, slots=True)
 class Injected:
-    """A fault as it happened. Times are the history's; None is never."""
+    """A fault as it happened. Times are the history's; None means never."""
 
     name: str
     begun: float
     ended: float
     ready_after: float | None
-    """Seconds from its end until every process said that it was ready ..."""
+    """Seconds from its end until every process reported that it was ready ..."""
     delivered_after: float | None
     """... and until new notifications reached their sockets."""
 
@@ -77,7 +77,7 @@ CHECKS: list[Check] = []
 
 
 def checks(invariant: str, promise: str) -> Callable[[Callable[[Evidence, "Notes"], None]], Check]:
-    """Make a check of a function that notes what is wrong."""
+    """Make a check from a function that notes what is wrong."""
 
     def decorate(look: Callable[[Evidence, "Notes"], None]) -> Check:
         def check(evidence: Evidence) -> Verdict:

@@ -1,4 +1,4 @@
-"""What can go wrong, and a schedule of it that is drawn from a seed."""
+"""The faults, and a schedule of them drawn from a seed."""
 
 import asyncio
 import random
@@ -18,16 +18,16 @@ _Applied = AbstractAsyncContextManager[None]
 
 @dataclass(frozen=True)
 class Fault:
-    """Something that goes wrong while it is entered.
+    """Something that is wrong while it is entered.
 
-    `severs` says which role cannot do without what meanwhile, and `/health/ready` has to say so.
+    `severs` names the roles that lose a server they need: their `/health/ready` must report it.
     """
 
     name: str
     apply: Callable[[Stage], _Applied]
     severs: frozenset[tuple[str, str]] = frozenset()
     durable_broker: bool = False
-    """Whether it makes sense only with a broker that keeps its records when it is killed."""
+    """Whether it needs a broker that keeps its records when it is killed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ async def _flushed(stage: Stage) -> AsyncIterator[None]:
     yield
 
 
-# --- servers that take no writes, or no rests -------------------------------------------------------------
+# --- servers that accept no writes, or close connections --------------------------------------------------
 
 
 _END_SESSIONS = """
@@ -101,8 +101,8 @@ _END_SESSIONS = """
 
 @asynccontextmanager
 async def _read_only(stage: Stage) -> AsyncIterator[None]:
-    """As after a failover: who connects is let in, and nobody can write. In the end only those who connect
-    anew can: a session keeps what it began with.
+    """As after a failover: connections are accepted, and nobody can write. After its end only new connections
+    can write: a session keeps the setting it began with.
     """
     postgres = stage.servers.postgres
     if postgres is None:
@@ -117,8 +117,8 @@ async def _read_only(stage: Stage) -> AsyncIterator[None]:
 
 
 def _demoted(*, stale: str) -> Callable[[Stage], _Applied]:
-    """A replica of a server that is not there: it says READONLY to writes. One that must not serve what may
-    be stale says MASTERDOWN to nearly everything.
+    """A replica of an unavailable server: it answers writes with READONLY. One that must not serve stale data
+    answers nearly everything with MASTERDOWN.
     """
 
     @asynccontextmanager
@@ -134,7 +134,7 @@ def _demoted(*, stale: str) -> Callable[[Stage], _Applied]:
 
 
 def _configured(name: str, value: str) -> Callable[[Stage], _Applied]:
-    """Redis with another setting."""
+    """Redis with a changed setting."""
 
     @asynccontextmanager
     async def applied(stage: Stage) -> AsyncIterator[None]:
@@ -156,7 +156,7 @@ async def _redis(stage: Stage, *words: Any) -> Any:
         await client.aclose()
 
 
-# --- ways that are spoiled --------------------------------------------------------------------------------
+# --- networks that are disturbed --------------------------------------------------------------------------
 
 
 def _spoiled(
@@ -177,7 +177,7 @@ def _spoiled(
 
 
 def _resets(server: str, roles: tuple[str, ...]) -> Callable[[Stage], _Applied]:
-    """Again and again: once is over before anybody looks."""
+    """Repeatedly: a single reset is over before anybody notices."""
 
     @asynccontextmanager
     async def applied(stage: Stage) -> AsyncIterator[None]:
@@ -251,7 +251,7 @@ def _catalogue() -> Sequence[Fault]:
         Fault("flush Redis", _flushed),
         Fault("read-only PostgreSQL", _read_only, _severing("postgres")),
         Fault("demoted Redis", _demoted(stale="yes"), _severing("redis")),
-        Fault("demoted Redis that does not serve what is stale", _demoted(stale="no"), _severing("redis")),
+        Fault("demoted Redis that does not serve stale data", _demoted(stale="no"), _severing("redis")),
         Fault("Redis closes idle connections", _configured("timeout", "1")),
         Fault("damaged records from Kafka", _damaged),
         Fault("a second consumer joins and leaves", _another_consumer),
@@ -272,7 +272,7 @@ def _catalogue() -> Sequence[Fault]:
             ),
             *_network(server, name, ROLES),
         ]
-        if server != "kafka":  # whose ways are one
+        if server != "kafka":  # where both roles share one address
             for role, word in (("api", "the API's"), ("consumer", "the consumer's")):
                 found += _cuts(server, f"{word} {name}", (role,))
     return found
@@ -303,10 +303,10 @@ CATALOGUE = {fault.name: fault for fault in _catalogue()}
 
 
 def draw(seed: int, seconds: float, *, durable_broker: bool) -> Sequence[Planned]:
-    """Faults one after another for so many seconds: the same for the same seed and duration.
+    """Draw faults one after another for this many seconds: the same for the same seed and duration.
 
-    Every fault comes once before one comes twice. The times are the earliest: a fault waits until the
-    product has recovered from the one before.
+    Every fault comes once before any comes twice. Times are the earliest: a fault waits until the product has
+    recovered from the previous one.
     """
     chance = random.Random(seed)
     names = [name for name, fault in CATALOGUE.items() if durable_broker or not fault.durable_broker]

@@ -1,4 +1,4 @@
-"""A client of the live stream that keeps the contract of docs/live-stream.md, and what it was told."""
+"""A client of the live stream that follows docs/live-stream.md, and what it received."""
 
 import asyncio
 import itertools
@@ -25,10 +25,10 @@ _KEPT = ("user_id", "version", *STATES)
 
 @dataclass
 class Follower:
-    """Resumes by cursor for as long as it is entered, and checks that no frame leaves a hole."""
+    """Resumes by cursor while it is entered, and checks that frames leave no gap."""
 
     urls: Sequence[str]
-    """Of the API processes, which it goes through as a load balancer would send it."""
+    """The API processes, which it uses in turn as behind a load balancer."""
     user: str
     token: Callable[[str], str]
     query: str = ""
@@ -36,15 +36,15 @@ class Follower:
     unread_count: int = 0
     frames: MutableSequence[Json] = field(default_factory=list)
     created: dict[str, int] = field(default_factory=dict)
-    """The ids that came as notifications, with the version they came with first."""
+    """The ids of new notifications, with the version of the first frame."""
     items: dict[str, Json] = field(default_factory=dict)
     """The state of each notification as the client knows it."""
     holes: list[str] = field(default_factory=list)
-    """Where a frame did not follow what came before it."""
+    """Frames that did not follow the previous one."""
     foreign: list[str] = field(default_factory=list)
-    """Items that are another user's."""
+    """Items of other users."""
     revived: set[str] = field(default_factory=set)
-    """The ids that were read and then unread."""
+    """The ids that became unread after they were read."""
     resets: list[str] = field(default_factory=list)
     connections: int = 0
     _socket: ClientConnection | None = None
@@ -65,13 +65,13 @@ class Follower:
                 raise outcome
 
     async def send(self, **frame: Any) -> None:
-        """Raises ConnectionError, websockets' ConnectionClosed."""
+        """Send a frame. Raises ConnectionError, websockets' ConnectionClosed."""
         if self._socket is None:
             raise ConnectionError(f"{self.user} is not connected")
         await self._socket.send(json.dumps(frame))
 
     async def ask(self, **frame: Any) -> Json:
-        """Send a command and return what answers it. Raises TimeoutError too."""
+        """Send a command and return its answer. Raises TimeoutError too."""
         ref = f"{self.user}-{next(self._refs)}"
         self._answers[ref] = asyncio.get_running_loop().create_future()
         try:
@@ -81,7 +81,7 @@ class Follower:
             del self._answers[ref]
 
     async def seen(self, condition: Callable[[Json], bool], what: str) -> Json:
-        """Wait for a frame, also one that came before."""
+        """Wait for a frame, or find one that came before."""
         await eventually(lambda: any(map(condition, self.frames)), f"{self.user} sees {what}")
         return next(filter(condition, self.frames))
 
@@ -112,7 +112,7 @@ class Follower:
         ) as self._socket:
             self.connections += 1
             while True:
-                # In Python 3.11 wait_for forgets a cancellation that comes together with an end.
+                # In Python 3.11 wait_for loses a cancellation that arrives together with the result.
                 async with asyncio.timeout(_DEAD_SECONDS):
                     text = await self._socket.recv()
                 frame = msgspec.json.decode(text)
@@ -123,7 +123,7 @@ class Follower:
     # --- what a frame means ---
 
     def take(self, frame: Json) -> None:
-        """Believe a frame, and note what is wrong with it."""
+        """Apply a frame, and note what is wrong with it."""
         self.frames.append(frame)
         self.unread_count = frame.get("unread_count", self.unread_count)
         match frame["type"]:
@@ -187,5 +187,5 @@ class Follower:
 
 
 def version(cursor: str) -> int:
-    """The part of a cursor that counts."""
+    """The version in a cursor."""
     return int(cursor.rpartition(".")[2])

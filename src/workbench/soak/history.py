@@ -1,4 +1,4 @@
-"""What was tried and what came of it: in a file to be examined afterwards, and in memory to be checked."""
+"""What was attempted, with its outcome: in a file to examine later, and in memory for the checks."""
 
 import json
 import time
@@ -10,24 +10,24 @@ from typing import Any
 
 @dataclass(slots=True)
 class Item:
-    """One notification that somebody tried to publish. Its message names it: `item <number>`."""
+    """A notification that somebody tried to publish. Its message names it: `item <number>`."""
 
     number: int
     user: str
     key: str | None = None
     """The Idempotency-Key that went with it."""
     begun: float = 0.0
-    """Seconds into the run, of the first attempt ..."""
+    """Seconds into the run of the first attempt ..."""
     ended: float = 0.0
     """... and of the last answer."""
     accepted: frozenset[str] = frozenset()
-    """The ids of answers that accepted it: several only if its key was forgotten."""
+    """The ids in answers that accepted it: several only if its key was forgotten."""
     unknown: frozenset[str] = frozenset()
-    """The ids of answers that did not know."""
+    """The ids in answers with an unknown outcome."""
     uncertain: int = 0
-    """How many attempts ended without saying whether it was accepted."""
+    """How many attempts ended without an outcome."""
     refused: int = 0
-    """How many attempts were refused for good."""
+    """How many attempts were finally refused."""
 
     @property
     def message(self) -> str:
@@ -40,7 +40,7 @@ class Item:
 
 @dataclass(slots=True)
 class Marking:
-    """A user's attempt to mark notifications, by ids or everything up to a version."""
+    """A user's attempt to mark notifications, by ids or all up to a version."""
 
     user: str
     mark: str
@@ -52,13 +52,13 @@ class Marking:
 
 @dataclass(slots=True)
 class History:
-    """Everything of a run. Times are seconds since it began."""
+    """Everything that happened in a run. Times are seconds since it began."""
 
     file: Path | None = None
     items: dict[str, Item] = field(default_factory=dict)
     """By message."""
     accepted: int = 0
-    """How many notifications were."""
+    """How many notifications were accepted."""
     markings: list[Marking] = field(default_factory=list)
     trespasses: list[str] = field(default_factory=list)
     """Requests for another user's things that were not refused."""
@@ -66,19 +66,19 @@ class History:
     pages: int = 0
     """Pages of notifications that users fetched ..."""
     bad_pages: list[str] = field(default_factory=list)
-    """... and those that were wrong in themselves."""
+    """... and those that contradict themselves."""
     _began: float = field(default_factory=time.monotonic)
     _output: Any = None
 
     def begin(self) -> None:
-        """From here on the seconds count."""
+        """Start the clock."""
         self._began = time.monotonic()
 
     def now(self) -> float:
         return round(time.monotonic() - self._began, 3)
 
     def at(self, moment: float) -> float:
-        """A moment of the monotonic clock."""
+        """Convert a time of the monotonic clock."""
         return moment - self._began
 
     def item(self, user: str, key: str | None) -> Item:
@@ -100,7 +100,7 @@ class History:
             self._output = None
 
     def answered(self, item: Item, status: int, body: Mapping[str, Any]) -> bool:
-        """Note what one attempt came to; `status` 0 is no answer. Returns whether the outcome is known."""
+        """Note the result of one attempt; `status` 0 is no answer. Return whether the outcome is known."""
         item.ended = self.now()
         identifier = body.get("id")
         self.note("answer", item=item.number, user=item.user, key=item.key, status=status, id=identifier)

@@ -1,4 +1,4 @@
-"""A picture of a run: what went through, what waited, what the processes needed, and the faults."""
+"""A plot of a run: throughput, backlog, the memory of the processes, and the faults."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -15,12 +15,12 @@ from workbench.soak.watch import Sample, Totals
 
 _SMOOTH = 3
 _NAMED_FAULTS = 25
-"""Beyond so many their names would hide each other."""
+"""With more faults, their names would overlap."""
 _COLORS = {"PostgreSQL": "tab:blue", "Redis": "tab:red", "Kafka": "tab:green", "our processes": "tab:gray"}
 
 
 def draw(result: Result, file: Path) -> None:
-    """Write an SVG; the same run makes the same bytes."""
+    """Write an SVG; the same run gives the same bytes."""
     with mpl.rc_context({"svg.hashsalt": "bellwire", "svg.fonttype": "none", "font.size": 8}):
         figure = Figure(figsize=(11, 7), layout="constrained")
         rates, backlog, memory = figure.subplots(3, 1, sharex=True)

@@ -25,7 +25,7 @@ START_SECONDS = 45.0
 
 
 class Service(Process):
-    """One of our processes, and the port on which it tells about itself."""
+    """One of our processes, and the port of its health and metrics."""
 
     def __init__(self, name: str, role: str, port: int, *, log: Path, environment: Mapping[str, str]) -> None:
         super().__init__(name, [sys.executable, "-m", "bellwire", role], log=log, environment=environment)
@@ -34,9 +34,7 @@ class Service(Process):
         self.url = f"http://{LOOPBACK}:{port}"
 
     async def healthy(self, what: str = "ready") -> None:
-        """Wait until it says that it runs (`live`), or can do its work (`ready`). Raises ServerFailed,
-        TooLate.
-        """
+        """Wait until it runs (`live`) or can do its work (`ready`). Raises ServerFailed, TooLate."""
 
         async def answers() -> bool:
             if not self.running:
@@ -51,9 +49,9 @@ class Service(Process):
 
 
 class Product:
-    """Processes of one installation. Stopped in the end, whatever happened.
+    """The processes of one installation, which are always stopped at the end.
 
-    `roles` has what the processes of a role are told other than the rest, such as another way to a server.
+    `roles` has the variables that differ for a role, such as another address of a server.
     """
 
     def __init__(
@@ -72,7 +70,7 @@ class Product:
         self._environment = {**os.environ, **environment, "PYTHONPATH": str(SOURCES)}
 
     async def prepare(self) -> None:
-        """Migrate, and make a key for a producer that may do everything."""
+        """Migrate, and make a key with every permission for a producer."""
         await asyncio.to_thread(bring_up_to_date, self.settings)
         container = build(DemoContainer, self.settings)
         try:
@@ -86,7 +84,9 @@ class Product:
         return Api(service, service.url, self)
 
     async def consumer(self, *, group: str | None = None, until: str = "ready") -> Service:
-        """A consumer of the installation's group or another; one that is only `live` need not read yet."""
+        """Start a consumer in the installation's group or another. Wait for `live` where it may not get to
+        read yet.
+        """
         chosen = {"BELLWIRE_KAFKA_GROUP": group} if group else {}
         return await self._start("consumer", "BELLWIRE_CONSUMER_PORT", chosen, until)
 
@@ -129,7 +129,7 @@ class Api:
 
     @asynccontextmanager
     async def client(self, user: str | None = None) -> AsyncIterator[httpx.AsyncClient]:
-        """A client with a producer's key, and the token of a user."""
+        """A client with a producer's key, and a user's token if one is given."""
         headers = {"X-API-Key": self.product.api_key}
         if user:
             headers["Authorization"] = f"Bearer {self.product.token(user)}"
@@ -141,7 +141,7 @@ class Api:
 
 
 async def create_users(client: httpx.AsyncClient, users: Sequence[str]) -> None:
-    """Raises httpx.HTTPStatusError."""
+    """Create users. Raises httpx.HTTPStatusError."""
     for user in users:
         response = await client.post("/v1/users", json={"id": user, "name": user})
         response.raise_for_status()

@@ -1,7 +1,7 @@
-"""A TCP proxy that spoils the way to a server: slow, narrow, in pieces, silent, cut or gone.
+"""A TCP proxy that disturbs the network to a server: slow, narrow, in pieces, silent, reset or down.
 
-What it does can be changed at any moment, for what is open and for what comes. The server may listen on a
-port or on a socket file. A filter that knows the server's protocol may alter what passes.
+Its behaviour can be changed at any moment, for open connections and new ones. The server may listen on a port
+or on a socket file. A filter that knows the server's protocol may alter the bytes.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from typing import Protocol, Self
 
 _HOST = "127.0.0.1"
 _CHUNK = 64 * 1024
-_RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER of no time: unsent bytes are dropped, the peer gets RST
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER of 0 s: unsent bytes are dropped, the peer gets RST
 
 Connect = Callable[[], Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]]]
 
@@ -25,10 +25,10 @@ class Tap(Protocol):
     """Sees the bytes of one direction of a connection, and may alter them."""
 
     def take(self, data: bytes) -> bytes:
-        """Return what is to be passed on now."""
+        """Return the bytes to pass on now."""
 
     def rest(self) -> bytes:
-        """What was held back when nothing more comes."""
+        """Return the bytes still held when the connection ends."""
 
 
 class Filter(Protocol):
@@ -42,7 +42,7 @@ class Filter(Protocol):
 
 
 class _Untouched:
-    """Lets everything pass."""
+    """Passes everything unchanged."""
 
     @property
     def to_server(self) -> Tap:
@@ -60,7 +60,7 @@ class _Untouched:
 
 
 class Direction(enum.Flag):
-    """Which bytes a fault is for."""
+    """The direction of the bytes that a fault concerns."""
 
     TO_SERVER = enum.auto()
     TO_CLIENT = enum.auto()
@@ -69,14 +69,14 @@ class Direction(enum.Flag):
 
 @dataclass
 class Way:
-    """One direction: what happens to bytes that take it. Times are in seconds."""
+    """One direction, and what happens to its bytes. Times are in seconds."""
 
     latency: float = 0.0
     jitter: float = 0.0
     bytes_per_second: float = 0.0
-    """0 is without a limit."""
+    """0: no limit."""
     piece: int = 0
-    """The largest number of bytes passed on at once; 0 is without a limit."""
+    """The largest number of bytes passed on together; 0: no limit."""
     pause: float = 0.0
     """After each piece."""
     flows: asyncio.Event = field(default_factory=asyncio.Event)
@@ -87,9 +87,9 @@ class Way:
         self.flows.set()
 
     async def carry(self, data: bytes, writer: asyncio.StreamWriter) -> None:
-        """Pass data on, as it is to be at this moment: what changes counts from the next piece on.
+        """Pass data on under the current settings; a change applies from the next piece on.
 
-        What arrives while a piece is late travels with the next one, as through a small window.
+        Bytes that arrive while a piece is delayed travel with the next one, as with a small window.
         """
         await asyncio.sleep(self.latency + random.uniform(0, self.jitter))
         while data:
@@ -109,7 +109,7 @@ class Way:
 
 
 class Proxy:
-    """Listens on a port of loopback while it is entered, and passes on to the server."""
+    """Listens on a port of loopback while it is entered, and forwards to the server."""
 
     def __init__(
         self, connect: Connect, *, port: int = 0, filtered: Callable[[], Filter] = _Untouched
@@ -128,12 +128,12 @@ class Proxy:
     def to(
         cls, host: str, server_port: int, *, port: int = 0, filtered: Callable[[], Filter] = _Untouched
     ) -> Self:
-        """In front of a server's port; on a port of its own unless one is given."""
+        """A proxy for a server's port, on a port of its own unless one is given."""
         return cls(lambda: asyncio.open_connection(host, server_port), port=port, filtered=filtered)
 
     @classmethod
     def to_file(cls, path: Path, *, port: int = 0) -> Self:
-        """In front of a server's socket file."""
+        """A proxy for a server's socket file."""
         return cls(lambda: asyncio.open_unix_connection(path), port=port)
 
     async def __aenter__(self) -> Self:
@@ -155,7 +155,7 @@ class Proxy:
             way.latency, way.jitter = latency, jitter
 
     def narrow(self, bytes_per_second: float, direction: Direction = Direction.BOTH) -> None:
-        """Let no more through."""
+        """Limit the bandwidth."""
         for way in self._of(direction):
             way.bytes_per_second = bytes_per_second
 
@@ -165,12 +165,12 @@ class Proxy:
             way.piece, way.pause = piece, pause
 
     def black_hole(self, direction: Direction = Direction.BOTH) -> None:
-        """Accept, keep connections open and pass nothing, not even their end, until healed."""
+        """Accept and keep connections, but pass nothing, not even their end, until healed."""
         for way in self._of(direction):
             way.flows.clear()
 
     def reset(self) -> None:
-        """Break every connection with RST; new ones are served."""
+        """Break every connection with RST; new ones are accepted."""
         for writers in list(self._open.values()):
             for writer in writers:
                 _reset(writer)
@@ -185,7 +185,7 @@ class Proxy:
         self._end_all()
 
     def heal(self) -> None:
-        """Be as if it was not there; what a black hole held back goes on its way."""
+        """Pass everything unchanged; bytes that a black hole held continue their way."""
         for way in self._ways.values():
             way.heal()
         if self._listener is None:
@@ -222,7 +222,7 @@ class Proxy:
             async with asyncio.TaskGroup() as both:
                 both.create_task(_pump(from_client, to_server, up, between.to_server))
                 both.create_task(_pump(from_server, to_client, down, between.to_client))
-        except* OSError:  # a peer that is gone, or was never there: the other one is told
+        except* OSError:  # a peer has gone or was never there: close the other side too
             for writer in writers:
                 _reset(writer)
         finally:
@@ -236,7 +236,7 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, way:
             await way.carry(tap.take(data), writer)
         await way.carry(tap.rest(), writer)
     except OSError:
-        await way.flows.wait()  # a black hole does not tell either that a side has gone
+        await way.flows.wait()  # a black hole also hides that a side has closed
         raise
     await way.flows.wait()
     writer.write_eof()

@@ -1,4 +1,4 @@
-"""What a run found, for a person and for a program."""
+"""The results of a run, for people and programs."""
 
 import json
 from collections.abc import Sequence
@@ -18,13 +18,13 @@ def passed(result: Result) -> bool:
 
 
 def write(result: Result, folder: Path) -> None:
-    """verdict.md and verdict.json."""
+    """Write verdict.md and verdict.json."""
     (folder / "verdict.md").write_text(markdown(result), encoding="utf-8")
     (folder / "verdict.json").write_text(json.dumps(document(result), indent=1), encoding="utf-8")
 
 
 def document(result: Result) -> dict[str, object]:
-    """Everything that was found, as JSON has it."""
+    """All results, ready for JSON."""
     return {
         "seed": result.plan.seed,
         "seconds": result.plan.seconds,

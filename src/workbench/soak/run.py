@@ -1,4 +1,4 @@
-"""One run: boot, load, faults one after another, rest, judgement."""
+"""One run: start, load, faults one after another, rest, judgement."""
 
 import asyncio
 import contextlib
@@ -44,7 +44,7 @@ _OUTCOME_SECONDS = 90.0
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is asked for."""
+    """What was asked for."""
 
     seconds: float
     seed: int
@@ -59,7 +59,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where a run is."""
+    """How far a run is."""
 
     elapsed: float
     seconds: float
@@ -69,7 +69,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a run found."""
+    """The results of a run."""
 
     plan: Plan
     verdicts: Sequence[Verdict]
@@ -81,7 +81,7 @@ class Result:
 
 
 class Soak:
-    """A run. `stop()` ends the load early; what was done until then is judged all the same."""
+    """A run. `stop()` ends the load early; everything until then is judged all the same."""
 
     def __init__(self, plan: Plan, folder: Path, report: Callable[[str], None]) -> None:
         self.doing = "starting"
@@ -105,7 +105,7 @@ class Soak:
         return Progress(time.monotonic() - self._began, self._plan.seconds, self.doing, totals)
 
     async def run(self) -> Result:
-        """Raises ServerFailed, MissingServer, TooLate when it does not come up."""
+        """Run. Raises ServerFailed, MissingServer, TooLate if the servers or processes do not start."""
         (self._folder / "schedule.txt").write_text("".join(f"{each}\n" for each in self._plan.faults))
         with contextlib.closing(self._history):
             async with (
@@ -168,7 +168,7 @@ class Soak:
             except TimeoutError:
                 self._notes.append(f"some outcomes were not known within {_OUTCOME_SECONDS:.0f} s of the end")
         if traffic.held_back:
-            self._notes.append(f"{traffic.held_back} requests were held back: too many were under way")
+            self._notes.append(f"{traffic.held_back} requests were not sent: too many were under way")
 
     @property
     def _over(self) -> bool:
@@ -210,7 +210,7 @@ class Soak:
             return await _seconds_until(ready, began)
 
     async def _until_delivered(self, stage: Stage, probes: Sequence[Follower]) -> float | None:
-        """Until something published now is on the sockets: for users of every partition."""
+        """Wait until notifications published now reach the sockets of users in every partition."""
         began = time.monotonic()
         async with local_client(
             headers={"X-API-Key": stage.product.api_key}, timeout=_PROBE_SECONDS
@@ -221,7 +221,7 @@ class Soak:
     async def _probe(
         self, client: httpx.AsyncClient, stage: Stage, probe: Follower, began: float
     ) -> float | None:
-        """Publish until it is accepted, under one key, and see it arrive."""
+        """Publish under one key until it is accepted, and see it arrive."""
         item = self._history.item(probe.user, f"probe {next(self._probe_numbers)}")
         body = {"user_id": probe.user, "event": "soak.probe", "message": item.message}
         headers = {"Idempotency-Key": str(item.key)}
@@ -243,7 +243,7 @@ class Soak:
     # --- rest and judgement ---
 
     async def _drain(self, stage: Stage, stores: Stores, followers: Sequence[Follower], topic: Topic) -> None:
-        """Wait until the consumer has nothing left to do and every follower is where its feed is."""
+        """Wait until the consumer has nothing left to do and every follower is at its feed's position."""
         waiting_for = "anything"
 
         async def drained() -> bool:
@@ -313,7 +313,7 @@ class Soak:
 
 @dataclass(frozen=True, slots=True)
 class _Idle:
-    """Of each role, before the load."""
+    """The values of each role before the load."""
 
     gauges: dict[str, dict[str, float]]
     descriptors: dict[str, int]
@@ -327,7 +327,7 @@ async def _idle(stage: Stage) -> _Idle:
 
 
 async def _settled_gauges(stage: Stage) -> dict[str, dict[str, float]]:
-    """After the last socket was let go."""
+    """After the last socket was closed."""
 
     async def closed() -> bool:
         found.update({service.name: dict(await gauges(service)) for service in stage.services})
@@ -359,7 +359,7 @@ def _follower(stage: Stage, urls: Sequence[str], user: str) -> Follower:
 
 @asynccontextmanager
 async def _beside(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """Run something meanwhile; a defect in it is raised in the end."""
+    """Run something meanwhile; raise its defect at the end."""
     task = asyncio.create_task(work)
     try:
         yield

@@ -1,4 +1,4 @@
-"""Where a run plays: the servers, a way to each of them that can be spoiled, and the product's processes."""
+"""The stage of a run: the servers, a proxy before each of them, and the product's processes."""
 
 import asyncio
 import random
@@ -30,23 +30,24 @@ _WATCH_SECONDS = 0.5
 
 @dataclass
 class Stage:
-    """Everything a fault can be aimed at."""
+    """Everything that a fault can act on."""
 
     servers: EmbeddedServers
     ways: Mapping[tuple[str, str], Proxy]
-    """From a role (`api`, `consumer`) to a server (`postgres`, `redis`, `kafka`). Clients of Kafka go where
-    the broker says it is, which is one address: both roles share one way."""
+    """By role (`api`, `consumer`) and server (`postgres`, `redis`, `kafka`). Kafka's clients connect to the
+    one address that the broker gives: both roles share one proxy.
+    """
     damage: Damage
-    """What damages records on the way from Kafka."""
+    """Damages records on their way from Kafka."""
     product: Product
     apis: list[Api] = field(default_factory=list)
     consumers: list[Service] = field(default_factory=list)
     held: set[Service] = field(default_factory=set)
-    """Processes that a fault keeps down: nobody is to bring them back."""
+    """Processes that a fault keeps down: they must not be restarted."""
     exits: list[str] = field(default_factory=list)
-    """Processes that ended by themselves, and were started again."""
+    """Processes that ended unexpectedly and were restarted."""
     redis_forgot: list[float] = field(default_factory=list)
-    """When Redis lost what it had, on the monotonic clock."""
+    """When Redis lost its memory, on the monotonic clock."""
 
     @property
     def services(self) -> list[Service]:
@@ -60,14 +61,14 @@ class Stage:
             proxy.heal()
 
     def redis(self) -> "Redis":
-        """A client that goes straight to the server."""
+        """A client that connects to the server directly."""
         return Redis.from_url(self.servers.redis_url)
 
     def forgot(self) -> None:
         self.redis_forgot.append(time.monotonic())
 
     async def supervise(self, report: Callable[[str], None]) -> None:
-        """Start again what ends by itself, as a service manager would."""
+        """Restart processes that end unexpectedly, as a service manager would."""
         while True:
             await asyncio.sleep(_WATCH_SECONDS)
             for service in self.services:
@@ -81,8 +82,8 @@ class Stage:
 async def staged(
     broker: Callable[..., KafkaServer], log_folder: Path, *, seed: int = 0, apis: int = 2
 ) -> AsyncIterator[Stage]:
-    """Boot everything in a temporary folder; in the end everything is gone but the logs. Which records are
-    damaged, when some are to be, is drawn from the seed.
+    """Start everything in a temporary folder, of which only the logs remain. The seed decides which records
+    are damaged.
     """
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bellwire-soak-")))
@@ -103,7 +104,9 @@ async def staged(
 
 
 def _hasten(servers: EmbeddedServers) -> None:
-    """What PostgreSQL wrote outlives a killed server all the same, only not a killed machine."""
+    """Turn off fsync: PostgreSQL's data then survives a killed server, though not a machine that loses
+    power.
+    """
     if servers.postgres:
         servers.postgres.sql("ALTER SYSTEM SET fsync = off")
         servers.postgres.sql("SELECT pg_reload_conf()")
@@ -134,7 +137,7 @@ def _product(servers: EmbeddedServers, ways: Mapping[tuple[str, str], Proxy], lo
         **servers.environment(),
         KAFKA_BOOTSTRAP: kafka,
         "BELLWIRE_KAFKA_PARTITIONS": str(PARTITIONS),
-        # A killed consumer's partitions are given to another after this.
+        # After this, a killed consumer's partitions go to another.
         "BELLWIRE_KAFKA_SESSION_SECONDS": "6",
         "BELLWIRE_KAFKA_FETCH_WAIT_MS": "20",
         "BELLWIRE_TOKEN_SECRET": secrets.token_hex(32),

@@ -1,4 +1,4 @@
-"""What PostgreSQL, Redis and Kafka hold, read around the product."""
+"""The contents of PostgreSQL, Redis and Kafka, read without the product."""
 
 import asyncio
 import json
@@ -17,9 +17,9 @@ from adapters.postgres.rows import where
 from domain.states import STATES, UNREAD
 from entrypoints.settings import Settings
 
-# When the server ends an idle session, asyncpg may raise InternalClientError, which is of no family.
+# When the server ends an idle session, asyncpg may raise InternalClientError, which has no common base class.
 AWAY = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
-"""What is raised while PostgreSQL cannot be asked."""
+"""Raised while PostgreSQL is unavailable."""
 
 _ROWS = f"SELECT id, user_id, version, message, {', '.join(STATES)} FROM notifications"  # noqa: S608 - ours
 _COUNTED = f"""
@@ -43,11 +43,11 @@ class Row(NamedTuple):
     version: int
     message: str
     times: Mapping[str, datetime | None]
-    """What marks have set: `STATES`."""
+    """The times set by marks: `STATES`."""
 
 
 class Stores:
-    """What PostgreSQL and Redis hold."""
+    """The contents of PostgreSQL and Redis."""
 
     def __init__(self, postgres: "asyncpg.Pool[Any]", redis: "Redis", prefix: str) -> None:
         self.postgres = postgres
@@ -72,7 +72,7 @@ class Stores:
         return [str(row["id"]) for row in await self.postgres.fetch("SELECT id FROM notifications")]
 
     async def known(self, ids: list[str]) -> set[str]:
-        """Which of these are stored."""
+        """Which of these ids are stored."""
         rows = await self.postgres.fetch("SELECT id FROM notifications WHERE id = ANY($1::uuid[])", ids)
         return {str(row["id"]) for row in rows}
 
@@ -81,12 +81,12 @@ class Stores:
         return [_row(*values) for values in found]
 
     async def versions(self) -> dict[str, int]:
-        """Of each user's feed."""
+        """The version of each user's feed."""
         rows = await self.postgres.fetch("SELECT user_id, version FROM feeds")
         return {row["user_id"]: row["version"] for row in rows}
 
     async def broken_feeds(self) -> list[str]:
-        """Feeds whose versions collide, pass the feed's own, or whose count is wrong."""
+        """Feeds whose versions collide or exceed the feed's own, or whose count is wrong."""
         rows = await self.postgres.fetch(_COUNTED)
         return [
             str(dict(row))
@@ -97,11 +97,11 @@ class Stores:
         ]
 
     async def indexed(self) -> int:
-        """For how many users the index has an entry."""
+        """The number of entries in the index."""
         return len([key async for key in self.redis.scan_iter(f"{self._prefix}:feed:*", count=1000)])
 
     async def disagreements(self) -> list[str]:
-        """Users for whom the unread index says other than PostgreSQL."""
+        """Users for whom the unread index disagrees with PostgreSQL."""
         feeds = await self.postgres.fetch("SELECT * FROM feeds")
         found = [await self._disagreement(feed) for feed in feeds]
         return [words for words in found if words]
@@ -129,7 +129,7 @@ def _row(identifier: UUID, user: str, version: int, message: str, *times: dateti
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A record of a Kafka topic, and the id that its value names."""
+    """A record of a Kafka topic, and the id in its value."""
 
     partition: int
     offset: int
@@ -138,7 +138,7 @@ class Record:
 
 
 class Topic:
-    """One topic, read without taking part in the group."""
+    """One topic, read without joining the group."""
 
     def __init__(self, bootstrap: str, topic: str, group: str, partitions: int) -> None:
         self._bootstrap = bootstrap
@@ -146,12 +146,12 @@ class Topic:
         self._parts = [TopicPartition(topic, number) for number in range(partitions)]
 
     async def committed(self) -> dict[int, int]:
-        """What the group has committed, 0 where nothing. Raises KafkaError, TimeoutError."""
+        """The group's committed offsets, 0 where there is none. Raises KafkaError, TimeoutError."""
         async with self._consumer(self._group) as consumer, asyncio.timeout(_FETCH_SECONDS):
             return {part.partition: await consumer.committed(part) or 0 for part in self._parts}
 
     async def read(self, start: Mapping[int, int], end: Mapping[int, int]) -> list[Record]:
-        """The records from one offset to before another. Raises KafkaError, TimeoutError."""
+        """The records from one offset up to another, exclusive. Raises KafkaError, TimeoutError."""
         wanted = {number for number in end if start.get(number, 0) < end[number]}
         records: list[Record] = []
         if not wanted:
@@ -172,8 +172,8 @@ class Topic:
     async def rest(self, start: Mapping[int, int]) -> list[Record]:
         """The records from these offsets on, or from the first. Raises KafkaError, TimeoutError.
 
-        A broker may name an end before the last records of its last batch, as the embedded one does, so this
-        reads on until nothing comes.
+        A broker may give an end before the last records of its last batch, as the embedded one does, so this
+        reads until nothing more comes.
         """
         records: list[Record] = []
         async with self._consumer(None) as consumer, asyncio.timeout(_READ_SECONDS):

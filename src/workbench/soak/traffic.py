@@ -1,4 +1,4 @@
-"""Load: producers that publish, and users that mark and fetch, each attempt noted with its outcome."""
+"""Load: producers that publish, and users that mark and fetch. Each attempt is noted with its outcome."""
 
 import asyncio
 import random
@@ -21,7 +21,7 @@ _REQUEST_SECONDS = 15.0
 _AT_ONCE = 100
 """How many requests may be under way ..."""
 _WAITING = 400
-"""... and how many producers and users may have something to do, most of them waiting to try again."""
+"""... and how many producers and users may be active, most of them waiting to retry."""
 _BATCH = 10
 _RETRY_SECONDS = (1.0, 8.0)
 _PUBLISHES = {"single": 30, "single with key": 20, "batch": 6, "batch with key": 10, "stranger": 1}
@@ -29,14 +29,14 @@ _ITEMS_PER_PUBLISH = sum(
     weight * (_BATCH if "batch" in kind else 1) for kind, weight in _PUBLISHES.items()
 ) / sum(_PUBLISHES.values())
 _AGAIN = 0.1
-"""Of those with a key, how many are sent again although they were accepted."""
+"""The share of those with a key that are sent again although they were accepted."""
 _USES = {"read": 60, "unread": 4, "archived": 8, "unarchived": 3, "up_to": 4, "fetch": 60, "trespass": 1}
 _PATHS = {"archived": "archive", "unarchived": "unarchive"}
 _USES_PER_PUBLISH = 0.3
 
 
 class Traffic:
-    """A steady load while it is entered; on the way out every outcome that can be known is asked for."""
+    """A steady load while it is entered; on the way out it retries until outcomes are known."""
 
     def __init__(
         self,
@@ -60,7 +60,7 @@ class Traffic:
         self._pacing: asyncio.Task[None] | None = None
         self._requests = 0
         self.held_back = 0
-        """How many requests were not begun because too much was under way."""
+        """How many requests were not sent because too many were under way."""
 
     async def __aenter__(self) -> Self:
         for api in self._apis:
@@ -78,7 +78,7 @@ class Traffic:
         await self.stop()
 
     async def stop(self) -> None:
-        """Begin nothing more, and wait for what is under way: retries end with an outcome."""
+        """Start nothing more, and wait until what is under way has an outcome."""
         if self._pacing is not None:
             pacing, self._pacing = self._pacing, None
             pacing.cancel()
@@ -133,7 +133,7 @@ class Traffic:
             pause = min(2 * pause, longest)
 
     async def _attempt(self, items: Sequence[Item], *, batch: bool) -> bool:
-        """One request. Returns whether the outcome of all is known."""
+        """Send one request. Return whether the outcome of all items is known."""
         bodies = [{"user_id": item.user, "event": "soak.sent", "message": item.message} for item in items]
         path = "/v1/notifications/batch" if batch else "/v1/notifications"
         key = items[0].key
@@ -209,7 +209,7 @@ class Traffic:
             self._history.note("bad page", user=user, page=page)
 
     async def _trespass(self, follower: Follower) -> None:
-        """Ask for another user's things, with a token of one's own."""
+        """Ask for another user's things with one's own token."""
         other = self._random.choice([user for user in self._users if user != follower.user])
         theirs = next((item for one in self._followers if one.user == other for item in one.items), None)
         requests = [("GET", f"/notifications/{other}"), ("GET", f"/v1/users/{other}/unread-count")]
@@ -229,7 +229,7 @@ class Traffic:
     async def _request(
         self, client: httpx.AsyncClient, method: str, path: str, **options: Any
     ) -> tuple[int, Any]:
-        """The status and the body; 0 when no answer came."""
+        """Return the status and the body; status 0 when no answer came."""
         self._requests += 1
         try:
             async with asyncio.timeout(2 * _REQUEST_SECONDS):
@@ -242,7 +242,7 @@ class Traffic:
 
 
 def _outcome(result: dict[str, Any]) -> tuple[int, dict[str, Any]]:
-    """Of one item of a batch: what a single request would have been answered."""
+    """The outcome of one item of a batch, as a single request would have been answered."""
     if result.get("error"):
         return int(result["error"]["status"]), result["error"]
     return 202, result

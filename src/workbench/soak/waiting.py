@@ -9,11 +9,11 @@ SETTLE_SECONDS = 90.0
 
 
 class TooLate(Exception):
-    """What was waited for did not happen in time."""
+    """A condition did not become true in time."""
 
 
 async def eventually(condition: Callable[[], Any], what: str, seconds: float = SETTLE_SECONDS) -> None:
-    """Wait for a condition, plain or awaitable. Raises TooLate."""
+    """Wait for a condition, a plain or an awaitable one. Raises TooLate."""
     deadline = time.monotonic() + seconds
     while True:
         met = condition()

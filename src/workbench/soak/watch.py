@@ -1,4 +1,4 @@
-"""What is watched during a run: processes, their health, and the offsets that the group commits."""
+"""Watches a run: the processes, their health, and the offsets that the group commits."""
 
 import asyncio
 import contextlib
@@ -27,7 +27,7 @@ METRICS = ("bellwire_tasks", "bellwire_postgres_connections_in_use", "bellwire_s
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One process at one moment. A process that was started again has another pid."""
+    """One process at one moment. A restarted process has another pid."""
 
     t: float
     process: str
@@ -38,18 +38,18 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """How far everything had come at one moment."""
+    """How far everything was at one moment."""
 
     t: float
     accepted: int
     stored: int | None
-    """None while PostgreSQL cannot be asked."""
+    """None while PostgreSQL is unavailable."""
     delivered: int
 
 
 @dataclass(frozen=True, slots=True)
 class Poll:
-    """What a process said about one server it needs, at one moment."""
+    """What a process reported about a server it needs, at one moment."""
 
     t: float
     role: str
@@ -66,7 +66,7 @@ class Watch:
     history: History
     topic: Topic
     delivered: Any
-    """How many notifications the followers have, as a function."""
+    """Returns how many notifications the followers have."""
     sample_seconds: float = _SAMPLE_SECONDS
     samples: list[Sample] = field(default_factory=list)
     totals: list[Totals] = field(default_factory=list)
@@ -117,7 +117,7 @@ class Watch:
             )
 
     async def _counting(self) -> None:
-        """Beside the samples: a server that does not answer must not stop those."""
+        """Separate from the samples, which must not stop when a server does not answer."""
         while True:
             # When it fails, the last count becomes too old to be shown.
             with contextlib.suppress(*AWAY):
@@ -160,7 +160,7 @@ class Watch:
                 self.history.note("offsets not compared", error=repr(error))
 
     async def compare_offsets(self) -> None:
-        """Every record below a committed offset is in PostgreSQL already, or is a dead letter."""
+        """Check that every record below a committed offset is in PostgreSQL or a dead letter."""
         committed = await self.topic.committed()
         records = await self.topic.read(self.checked, committed)
         known = await self.stores.known([record.id for record in records if record.id])
@@ -169,7 +169,7 @@ class Watch:
 
 
 async def health(client: httpx.AsyncClient, service: Service) -> Mapping[str, bool] | None:
-    """What a process says of each server; None when it says nothing."""
+    """What a process reports about each server; None if it does not answer."""
     try:
         response = await client.get(f"{service.url}/health/ready")
         return {name: words == "ok" for name, words in response.json()["checks"].items()}
@@ -178,7 +178,7 @@ async def health(client: httpx.AsyncClient, service: Service) -> Mapping[str, bo
 
 
 async def gauges(service: Service) -> Mapping[str, float]:
-    """Those of a process' metrics that have to come back to where they were."""
+    """The metrics of a process that must return to their first values."""
     async with local_client(timeout=_PATIENCE) as client:
         text = (await client.get(f"{service.url}/metrics")).text
     found = (line.split() for line in text.splitlines() if line.startswith(METRICS))

@@ -26,12 +26,12 @@ _SOCKET_SCHEMES = {"http": "ws", "https": "wss"}
 class Bellwire:
     """A Bellwire service, as one user (`token`), as a producer (`api_key`), or as both.
 
-    `token` is a user's token, or an async function that makes a fresh one whenever it is called: for every
-    connection of a stream, before a token expires, and when one was refused. If it raises OSError,
-    TimeoutError or httpx.TransportError it is called again later; other errors are passed on.
+    `token` is a user's token, or an async function that returns a fresh one. It is called for each connection
+    of a stream, before a token expires, and when one was refused. If it raises OSError, TimeoutError or
+    httpx.TransportError it is called again later; other errors are passed on.
 
-    Calls over HTTP need `async with Bellwire(…) as client`; a stream does not. A call that fails because
-    something is away (a 503, a broken connection) is repeated for `patience` seconds.
+    Calls over HTTP need `async with Bellwire(…) as client`; a stream does not. A call that fails because a
+    server is unavailable (a 503, a broken connection) is repeated for `patience` seconds.
 
     `transport`, `open_socket` and `random` are for tests. Time is the event loop's.
     """
@@ -76,7 +76,7 @@ class Bellwire:
     def stream(self, user_id: str, *, cursor: str | None = None, view: View = "manual") -> Stream:
         """Follow a feed from after a cursor, or from now: `async with client.stream(…) as stream`.
 
-        With `view="auto"` what is delivered live is marked read at once.
+        With `view="auto"` notifications that are delivered live are marked read.
         """
         return Stream(
             f"{self._socket_url}/ws/{_segment(user_id)}",
@@ -96,7 +96,7 @@ class Bellwire:
         limit: int = 20,
         cursor: str | None = None,
     ) -> Page:
-        """A page of a feed, newest first; `cursor` is the `next_cursor` of the page before. `limit` is 1 to
+        """A page of a feed, newest first; `cursor` is the `next_cursor` of the previous page. `limit` is 1 to
         100. Raises Problem, Unreachable.
         """
         wanted = {"status": status, "event": event, "limit": limit, "cursor": cursor}
@@ -104,8 +104,8 @@ class Bellwire:
         return Page.of(await self._rest("GET", _inbox(user_id), tokens=self._user(), params=given))
 
     async def mark_read(self, user_id: str, ids: Ids | None = None, *, up_to: str | None = None) -> int:
-        """Mark notifications read, by id or everything up to a cursor; return how many changed (if the call
-        had to be repeated, perhaps less). Raises Problem, Unreachable.
+        """Mark notifications read, by id or all up to a cursor. Return how many changed (perhaps fewer if the
+        call was repeated). Raises Problem, Unreachable.
         """
         return await self._mark(user_id, "read", ids, up_to)
 
@@ -114,17 +114,15 @@ class Bellwire:
         return await self._mark(user_id, "unread", ids, up_to)
 
     async def archive(self, user_id: str, ids: Ids | None = None, *, up_to: str | None = None) -> int:
-        """Put notifications into the archive. As `mark_read`."""
+        """Move notifications to the archive. As `mark_read`."""
         return await self._mark(user_id, "archive", ids, up_to)
 
     async def unarchive(self, user_id: str, ids: Ids | None = None, *, up_to: str | None = None) -> int:
-        """Take notifications out of the archive. As `mark_read`."""
+        """Move notifications out of the archive. As `mark_read`."""
         return await self._mark(user_id, "unarchive", ids, up_to)
 
     async def stream_ticket(self) -> str:
-        """A ticket that opens one stream within 30 s, to be handed to a browser. Raises Problem,
-        Unreachable.
-        """
+        """A ticket that opens one stream within 30 s, to give to a browser. Raises Problem, Unreachable."""
         answer = await self._rest("POST", "/v1/stream-tickets", tokens=self._user())
         return str(answer["ticket"])
 
@@ -144,10 +142,10 @@ class Bellwire:
     ) -> str:
         """Publish a notification and return its id.
 
-        Stored once however often the call is repeated: here under a key that is drawn for it, and by the
-        caller under an `idempotency_key` of its own (1 to 255 characters), for 24 hours and with the same
-        content. Raises Problem, Unreachable; after the latter, and a Problem of the kind `unconfirmed`, the
-        outcome is unknown. ValueError if `expires_at` has no time zone, or a text half a surrogate pair.
+        It is stored once even if the call is repeated: by this client, under a random key, or by the caller,
+        with the same `idempotency_key` (1 to 255 characters) and the same content within 24 hours. Raises
+        Problem, Unreachable; after Unreachable, and a Problem of the kind `unconfirmed`, the outcome is
+        unknown. ValueError if `expires_at` has no time zone or a text contains half a surrogate pair.
         """
         if self._api_key is None:
             raise ValueError("publishing needs an api_key")
@@ -168,7 +166,7 @@ class Bellwire:
             "Content-Type": "application/json",
         }
         given = {name: value for name, value in body.items() if value is not None}
-        content = json.dumps(given, ensure_ascii=False).encode()  # an escape would take more of the 16 KiB
+        content = json.dumps(given, ensure_ascii=False).encode()  # escapes would take more of the 16 KiB
         answer = await self._rest("POST", "/v1/notifications", headers=headers, content=content)
         return str(answer["id"])
 

@@ -1,4 +1,4 @@
-"""Commands on one connection, and what the service answers to each."""
+"""Commands on one connection, and the service's answers."""
 
 import asyncio
 import json
@@ -14,7 +14,7 @@ _MOST_BYTES = 4096
 
 
 class Commands:
-    """Sends commands, and brings answers to those who wait for them, by `ref`."""
+    """Sends commands, and returns answers to their callers, by `ref`."""
 
     def __init__(self, socket: Socket) -> None:
         self._socket = socket
@@ -22,12 +22,12 @@ class Commands:
         self._answers: dict[object, asyncio.Future[Json | None]] = {}
 
     def __bool__(self) -> bool:
-        """Whether an answer is awaited."""
+        """Whether a command waits for its answer."""
         return bool(self._answers)
 
     async def __call__(self, kind: str, arguments: Json) -> int:
-        """Send one and return how many notifications it changed. Raises CommandRefused, OutcomeUnknown, and
-        ValueError for one that is longer than the service takes.
+        """Send a command and return how many notifications it changed. Raises CommandRefused, OutcomeUnknown,
+        and ValueError if it is longer than the service accepts.
         """
         ref = next(self._refs)
         text = _encode({"type": kind, **arguments, "ref": ref})
@@ -52,19 +52,19 @@ class Commands:
         return int(answer.get("changed", 0))
 
     def answer(self, frame: Json) -> None:
-        """Hand an answer to who waits for it, if somebody still does."""
+        """Pass an answer to its caller, if it still waits."""
         awaited = self._answers.get(frame.get("ref"))
         if awaited is not None and not awaited.done():
             awaited.set_result(frame)
 
     def close(self) -> None:
-        """No answer will come any more."""
+        """End all waiting: no answer will come any more."""
         for awaited in self._answers.values():
             if not awaited.done():
                 awaited.set_result(None)
 
     async def pong(self) -> None:
-        """Say that we are still there."""
+        """Answer a ping."""
         await self._socket.send(_encode({"type": "pong"}))
 
 

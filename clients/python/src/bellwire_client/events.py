@@ -1,4 +1,4 @@
-"""What a stream tells, and what it tells about."""
+"""The events of a stream, and the objects in them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -30,7 +30,7 @@ class Notification:
 
     @classmethod
     def of(cls, item: Json) -> Self:
-        """Read it from JSON. Fields that this release does not know are left out."""
+        """Read it from JSON, without fields that this release does not know."""
         known = {name: item[name] for name in cls.__dataclass_fields__ if name in item}
         return cls(**{**known, **{name: _time(known.get(name)) for name in _TIMES}})
 
@@ -41,11 +41,11 @@ class Page:
 
     items: tuple[Notification, ...]
     next_cursor: str | None
-    """For the next page; None on the last."""
+    """The cursor of the next page; None on the last."""
     unread_count: int
     """Exact at `cursor`."""
     cursor: str
-    """Where the feed stands: open a stream from here, or hand it back as `up_to`."""
+    """The feed's position: open a stream from here, or hand it back as `up_to`."""
 
     @classmethod
     def of(cls, body: Json) -> Self:
@@ -64,9 +64,9 @@ class Connected:
 
     cursor: str
     unread_count: int
-    """As it is when everything has been caught up with."""
+    """The count once the catch-up is complete."""
     resumed: bool
-    """Whether what was missed follows, ending with Replayed. False with a cursor: a Reset follows."""
+    """Whether missed changes follow, ending with Replayed. False with a cursor: a Reset follows."""
     session: str
     server: str
     token_expires_in: int = field(repr=False)
@@ -75,20 +75,20 @@ class Connected:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Disconnected:
-    """The connection ended, or none could be opened. The stream comes back by itself."""
+    """The connection ended, or could not be opened. The stream reconnects by itself."""
 
     reason: str
     code: int | None
     """The close code, if the service sent one."""
     retry_in: float
-    """Seconds until the next try."""
+    """Seconds until the next attempt."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notifications:
     """New notifications; with `replay` those that changed while the client was away, as they are now.
 
-    Upsert them by id. One with a `retracted_at` has been taken back and is to be removed.
+    Upsert them by id. One with a `retracted_at` has been retracted and must be removed.
     """
 
     items: tuple[Notification, ...]
@@ -100,8 +100,8 @@ class Notifications:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Update:
-    """Notifications changed state, on this device or another: those of `ids`, or if that is None, all that
-    the change could apply to and whose version is not above that of the cursor `up_to`.
+    """Notifications changed state, on this device or another: those in `ids`, or if that is None, all to
+    which the change applies and whose version is not above that of the cursor `up_to`.
     """
 
     ids: tuple[str, ...] | None
@@ -115,7 +115,7 @@ class Update:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Replayed:
-    """What was missed has been told; from here on it is live."""
+    """The catch-up is complete; from here on the stream is live."""
 
     cursor: str
     unread_count: int
@@ -123,7 +123,7 @@ class Replayed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reset:
-    """The cursor is worth nothing any more: reload over HTTP. The stream goes on from `cursor`."""
+    """The cursor cannot be resumed: reload over HTTP. The stream continues from `cursor`."""
 
     reason: str
     cursor: str
@@ -134,8 +134,8 @@ Event: TypeAlias = Connected | Disconnected | Notifications | Update | Replayed 
 
 
 def event_of(frame: Json) -> Event | None:
-    """Read a frame; None if it is of another kind. Raises KeyError, TypeError or ValueError if it is not
-    what the kind says.
+    """Read a frame; None if its kind is unknown. Raises KeyError, TypeError or ValueError if it does not have
+    the form of its kind.
     """
     match frame["type"]:
         case "welcome":
@@ -157,17 +157,17 @@ def event_of(frame: Json) -> Event | None:
 
 
 def is_after(cursor: str, other: str) -> bool:
-    """Whether a cursor is of another life of the feed, or newer."""
+    """Whether a cursor has another epoch, or is newer."""
     return epoch_of(cursor) != epoch_of(other) or version_of(cursor) > version_of(other)
 
 
 def epoch_of(cursor: str) -> str:
-    """What tells one life of a feed from another, such as a database that was restored."""
+    """The epoch, which identifies one life of the feed: a restored database has others."""
     return cursor.rpartition(".")[0]
 
 
 def version_of(cursor: str) -> int:
-    """The feed's version, which an item's version can be compared with."""
+    """The feed's version, with which an item's version can be compared."""
     return int(cursor.rpartition(".")[2])
 
 

@@ -1,4 +1,4 @@
-"""What a user's inbox holds, kept up to date by a stream."""
+"""A user's inbox, kept up to date by a stream."""
 
 from dataclasses import replace
 from typing import Any
@@ -23,8 +23,8 @@ _STATES = ("read_at", "archived_at", "retracted_at")
 class Inbox:
     """A list of notifications to which pages and events are applied. It does no I/O.
 
-    Load a page, open the stream with `inbox.cursor`, and apply each event. After a Reset, which applies too,
-    what it holds is old: load a page again.
+    Load a page, open the stream with `inbox.cursor`, and apply each event. After a Reset, which can be
+    applied too, the list is out of date: load a page again.
     """
 
     def __init__(self, page: Page) -> None:
@@ -35,16 +35,16 @@ class Inbox:
 
     @property
     def items(self) -> list[Notification]:
-        """Newest first, whatever their state; retracted ones are gone."""
+        """Newest first, in every state; retracted ones are removed."""
         return sorted(self._items.values(), key=lambda item: item.id, reverse=True)
 
     def load(self, page: Page) -> None:
-        """Hold what a page shows, and nothing else."""
+        """Replace the list by a page."""
         self._items = {item.id: item for item in page.items}
         self.cursor, self.unread_count = page.cursor, page.unread_count
 
     def apply(self, event: Event) -> None:
-        """Make the change. An event that is not newer than what is held changes nothing."""
+        """Apply an event. One that is not newer than the list changes nothing."""
         if isinstance(event, Connected | Disconnected):
             return
         if not isinstance(event, Reset) and not is_after(event.cursor, self.cursor):
@@ -60,7 +60,7 @@ class Inbox:
         self.cursor, self.unread_count = event.cursor, event.unread_count
 
     def _update(self, event: Update) -> None:
-        # A state that this release does not know makes a newer version, and no other difference here.
+        # A state that this release does not know changes only the version here.
         changes: dict[str, Any] = {name: event.set[name] for name in _STATES if name in event.set}
         if event.ids is not None:
             for version, identifier in enumerate(event.ids, version_of(event.prev) + 1):
@@ -80,5 +80,5 @@ class Inbox:
 
 
 def _differs(item: Notification, changes: dict[str, Any]) -> bool:
-    """Whether a change applies: marking read again keeps the first time."""
+    """Whether a change applies: marking as read again keeps the first time."""
     return any((getattr(item, name) is None) != (value is None) for name, value in changes.items())

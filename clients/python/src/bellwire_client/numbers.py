@@ -1,10 +1,10 @@
-"""Numbers in metadata, as its producer wrote them: of any length."""
+"""Numbers in metadata as their producer wrote them, of any length."""
 
 from decimal import Decimal
 
 
 def whole(digits: str) -> int | Decimal:
-    """An integer; a Decimal with the same digits if it has more of them than Python makes an int of
+    """Parse an integer; return a Decimal with the same digits if there are more than Python's int accepts
     (https://docs.python.org/3/library/stdtypes.html#int-max-str-digits).
     """
     try:

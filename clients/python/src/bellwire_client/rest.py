@@ -1,4 +1,4 @@
-"""Calls over HTTP, tried again while that can help."""
+"""Calls over HTTP, repeated while that can help."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -15,8 +15,8 @@ _CALL_SECONDS = 15.0
 
 
 class Rest:
-    """Makes calls, each of which may be repeated without harm: it changes nothing, changes nothing the second
-    time, or carries an Idempotency-Key.
+    """Makes calls that may be repeated without harm: each changes nothing, changes nothing the second time,
+    or has an Idempotency-Key.
     """
 
     def __init__(
@@ -44,10 +44,10 @@ class Rest:
         headers: Mapping[str, str] | None = None,
         **options: Any,
     ) -> Any:
-        """Make a call, as the user of a token or with headers that say who, and return the body.
+        """Make a call, with a user's token or with headers that authenticate it, and return the body.
 
-        What is away (a 503, a broken connection) is asked again, after `Retry-After` and a drawn pause, as
-        long as the pause ends within `patience` seconds. Raises Problem, Unreachable.
+        While a server is unavailable (a 503, a broken connection) the call is repeated, after `Retry-After`
+        and a random pause, as long as the pause ends within `patience` seconds. Raises Problem, Unreachable.
         """
         now = asyncio.get_running_loop().time
         give_up = now() + self._patience
@@ -64,7 +64,7 @@ class Rest:
             await asyncio.sleep(pause)
 
     async def _once(self, method: str, path: str, tokens: Tokens | None, **options: Any) -> Any:
-        """Make it once; or twice, if another token can be had for one that is refused."""
+        """Make the call once; or twice, if its token is refused and another is available."""
         answer = await self._send(method, path, None if tokens is None else await tokens.last(), **options)
         if answer.status_code == httpx.codes.UNAUTHORIZED and tokens is not None and tokens.renewable:
             answer = await self._send(method, path, await tokens.fresh(), **options)
@@ -83,7 +83,7 @@ class Rest:
 
 
 def _problem(answer: httpx.Response) -> Problem:
-    """What an answer tells, also one of something in front of the service that is no problem details."""
+    """Make a Problem of a response, even if it comes from a proxy and has no problem details."""
     try:
         body = answer.json()
     except ValueError:

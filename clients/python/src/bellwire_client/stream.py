@@ -1,4 +1,4 @@
-"""A feed, followed live for as long as it takes: the rules of docs/live-stream.md, "What a client does"."""
+"""A feed, followed live: the rules of docs/live-stream.md, "What a client does"."""
 
 import asyncio
 import json
@@ -40,18 +40,18 @@ STABLE_SECONDS = 30.0
 WELCOME_SECONDS = 10.0
 GRACE_SECONDS = 10.0
 TOKEN_INVALID = 4511
-# Events that the application has not taken yet. With more, nothing is read until it has; should the service
-# close the connection over that, the stream resumes from where it is.
+# Events that the application has not taken yet. With more, reading stops until it has; if the service then
+# closes the connection, the stream resumes from its position.
 MOST_WAITING = 1_000
 
 
 class Stream:
-    """Follows a feed: iterate over it for its events, in order, without a hole and none twice.
+    """Follows a feed: iterate over it for its events, in order, without gaps or duplicates.
 
-    Enter it with `async with`. It connects in the background and comes back whenever the connection breaks,
-    resuming by cursor; both are told as events, Connected and Disconnected. It ends when it is left, or when
-    the service refuses it for good: iterating then raises StreamRefused, or what the application's function
-    for tokens raised. One task may iterate; any may mark.
+    Enter it with `async with`. It connects in the background and reconnects whenever the connection breaks,
+    resuming by cursor; the events Connected and Disconnected report both. It ends when it is left, or when
+    the service refuses it for good: iteration then raises StreamRefused, or the error of the application's
+    token function. One task may iterate; any may mark.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class Stream:
         random: Callable[[], float],
     ) -> None:
         self.cursor = cursor
-        """The position after the newest event that was taken from here: what to keep, to resume with."""
+        """The position after the newest event that was taken from here: keep it, to resume later."""
         self.unread_count: int | None = None
         """As of that event; None before the first."""
         self._url = url
@@ -97,7 +97,7 @@ class Stream:
             self._task.cancel()
             await asyncio.wait([self._task])
 
-    # --- what was told ---
+    # --- events ---
 
     def __aiter__(self) -> Self:
         return self
@@ -108,7 +108,7 @@ class Stream:
         event = await self._events.get()
         self._moved.set()
         if event is None:
-            self._events.put_nowait(None)  # for whoever asks again
+            self._events.put_nowait(None)  # for the next call
             if self._failure is not None:
                 raise self._failure
             raise StopAsyncIteration
@@ -120,7 +120,8 @@ class Stream:
             case Disconnected():
                 return
             case Connected() if self.cursor is not None:
-                # Its cursor is the one we had, or a Reset follows: who stops in between must meet it again.
+                # Its cursor is our own, or a Reset follows: a client that stops in between must receive that
+                # again.
                 pass
             case _:
                 self.cursor = event.cursor
@@ -129,11 +130,11 @@ class Stream:
     # --- marking ---
 
     async def mark_read(self, ids: Ids | None = None, *, up_to: str | None = None) -> int:
-        """Mark notifications read, by id or everything up to a cursor; return how many changed.
+        """Mark notifications read, by id or all up to a cursor. Return how many changed.
 
-        Waits for a connection if there is none. Raises NotConnected if none comes, CommandRefused, and
-        OutcomeUnknown when the connection broke before the answer: marking again does no harm. Of more than
-        100 ids those before the failure are marked.
+        Waits for a connection if there is none. Raises NotConnected if none is made in time, CommandRefused,
+        and OutcomeUnknown when the connection broke before the answer: marking again does no harm. Of more
+        than 100 ids, those before the failure are marked.
         """
         return await self._mark("read", ids, up_to)
 
@@ -142,11 +143,11 @@ class Stream:
         return await self._mark("unread", ids, up_to)
 
     async def archive(self, ids: Ids | None = None, *, up_to: str | None = None) -> int:
-        """Put notifications into the archive. As `mark_read`."""
+        """Move notifications to the archive. As `mark_read`."""
         return await self._mark("archive", ids, up_to)
 
     async def unarchive(self, ids: Ids | None = None, *, up_to: str | None = None) -> int:
-        """Take notifications out of the archive. As `mark_read`."""
+        """Move notifications out of the archive. As `mark_read`."""
         return await self._mark("unarchive", ids, up_to)
 
     async def _mark(self, kind: str, ids: Ids | None, up_to: str | None) -> int:
@@ -156,8 +157,8 @@ class Stream:
         return changed
 
     async def _ask(self, commands: Commands, kind: str, arguments: Json) -> int:
-        # Wakes the reader should it wait for room: the answer is behind what fills it. It looks only after
-        # the command is on its list, which happens before anything else can run.
+        # Wakes the reader if it waits for room: the answer is behind the events that fill it. It checks only
+        # after the command is registered, which happens before anything else can run.
         self._moved.set()
         return await commands(kind, arguments)
 
@@ -172,7 +173,7 @@ class Stream:
             raise NotConnected(f"no connection within {ANSWER_SECONDS:.0f} s; nothing was sent") from None
         return self._commands
 
-    # --- connecting, again and again ---
+    # --- connecting and reconnecting ---
 
     async def _run(self) -> None:
         while True:
@@ -180,21 +181,21 @@ class Stream:
             try:
                 await self._connect()
             except ConnectionLost as lost:
-                # Before Python 3.13 a TaskGroup that ends with an error swallows being cancelled.
+                # Before Python 3.13 a TaskGroup that ends with an error swallows a cancellation.
                 if self._left:
                     return
                 await self._pause(lost)
 
     def _over(self, task: "asyncio.Task[None]") -> None:
-        """Let those know who wait for something: nothing will come any more."""
+        """Wake all waiting callers: nothing will come any more."""
         self._failure = None if task.cancelled() else task.exception()
         self._ended = True
         self._welcomed.set()
         self._events.put_nowait(None)
 
     async def _connect(self) -> None:
-        """Follow on one connection. Raises ConnectionLost if it makes sense to come back, or else
-        StreamRefused, and what the application's function for tokens raises.
+        """Follow the feed on one connection. Raises ConnectionLost if reconnecting makes sense, otherwise
+        StreamRefused or the error of the application's token function.
         """
         try:
             headers = {"Authorization": f"Bearer {await self._tokens.fresh()}"}
@@ -221,7 +222,7 @@ class Stream:
     # --- one connection ---
 
     async def _follow(self, socket: Socket) -> None:
-        """Take what comes, until the connection ends. Raises ConnectionLost, StreamRefused."""
+        """Receive frames until the connection ends. Raises ConnectionLost, StreamRefused."""
         commands = Commands(socket)
         welcome = await self._welcome(socket)
         began = asyncio.get_running_loop().time()
@@ -243,7 +244,7 @@ class Stream:
     async def _welcome(self, socket: Socket) -> Connected:
         event = _event(await _receive(socket, WELCOME_SECONDS))
         if not isinstance(event, Connected):
-            raise ConnectionLost("the first frame is no welcome")
+            raise ConnectionLost("the first frame is not a welcome")
         self._renewed = False
         if self._position is None:
             self._position = event.cursor
@@ -263,7 +264,7 @@ class Stream:
                     self._take(_event(frame))
 
     async def _room(self, commands: Commands | None = None) -> None:
-        """Wait until the application has taken enough; but not while an answer is awaited."""
+        """Wait until the application has taken enough events, unless an answer is awaited."""
         while self._events.qsize() >= MOST_WAITING and not commands:
             self._moved.clear()
             await self._moved.wait()
@@ -274,7 +275,7 @@ class Stream:
                 if not is_after(event.cursor, self._position or ""):
                     return
                 if event.prev != self._position:
-                    raise ConnectionLost(f"a hole: {event.prev} does not follow {self._position}")
+                    raise ConnectionLost(f"a gap: {event.prev} does not follow {self._position}")
             case Replayed() | Reset():
                 pass
             case _:
@@ -296,14 +297,14 @@ class Stream:
             try:
                 await self._ask(commands, "refresh", {"token": await self._tokens.fresh()})
             except BellwireError as error:
-                logger.warning("the token was not renewed, to be tried again: %s", error)
+                logger.warning("the token was not renewed and will be tried again: %s", error)
             else:
                 expires = now() + seconds
 
 
 async def _receive(socket: Socket, patience: float) -> Json:
-    """The next frame. Raises ConnectionLost, also after `patience` seconds of silence, and what a `bye`
-    stands for.
+    """Return the next frame. Raises ConnectionLost, also after `patience` seconds of silence, and the error
+    that a `bye` stands for.
     """
     try:
         async with asyncio.timeout(patience):
@@ -316,14 +317,14 @@ async def _receive(socket: Socket, patience: float) -> Json:
             return frame  # type: ignore[no-any-return]
         code, reason, retry_ms = int(frame["code"]), str(frame["reason"]), frame.get("retry_ms") or 0
     except (KeyError, TypeError, ValueError) as error:
-        raise ConnectionLost(f"a frame makes no sense: {error!r}") from None
+        raise ConnectionLost(f"a malformed frame: {error!r}") from None
     raise ended(code, reason, retry_after=retry_ms / 1000)
 
 
 def _event(frame: Json) -> Event | None:
-    """What a frame tells. Raises ConnectionLost if it is not what it says."""
+    """Read a frame's event. Raises ConnectionLost if the frame is malformed."""
     try:
         version_of(frame.get("cursor", ".0"))
         return event_of(frame)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise ConnectionLost(f"a frame makes no sense: {error!r}") from None
+        raise ConnectionLost(f"a malformed frame: {error!r}") from None

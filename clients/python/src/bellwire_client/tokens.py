@@ -1,4 +1,4 @@
-"""Where tokens come from."""
+"""The source of tokens."""
 
 from collections.abc import Awaitable, Callable
 from typing import TypeAlias
@@ -8,11 +8,11 @@ import httpx
 from bellwire_client.errors import Unreachable
 
 Token: TypeAlias = str | Callable[[], Awaitable[str]]
-"""A user's token, or what makes a fresh one whenever it is called."""
+"""A user's token, or a function that returns a fresh one whenever it is called."""
 
 
 class Tokens:
-    """Hands out the token of one user."""
+    """Provides the token of one user."""
 
     def __init__(self, source: Token) -> None:
         self._source = source
@@ -20,16 +20,16 @@ class Tokens:
 
     @property
     def renewable(self) -> bool:
-        """Whether another token can be had."""
+        """Whether another token is available."""
         return not isinstance(self._source, str)
 
     async def last(self) -> str:
-        """The newest that there is. Raises as `fresh` does."""
+        """Return the newest token. Raises as `fresh` does."""
         return await self.fresh() if self._last is None else self._last
 
     async def fresh(self) -> str:
-        """Make one. Raises Unreachable where the application's function could not reach something; what else
-        it raises is passed on.
+        """Get a fresh token. Raises Unreachable if the application's function could not reach something; its
+        other errors are passed on.
         """
         if isinstance(self._source, str):
             return self._source

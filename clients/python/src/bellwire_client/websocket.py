@@ -1,4 +1,4 @@
-"""The connection that a stream runs on; the only module that knows websockets."""
+"""The connection of a stream; the only module that uses websockets."""
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -13,13 +13,13 @@ from bellwire_client.errors import ConnectionLost, StreamRefused
 _SUBPROTOCOL = Subprotocol("bellwire.v1")
 _OPEN_SECONDS = 10.0
 _CLOSE_SECONDS = 1.0
-# Answers of something in front of the service that ask to come again: RFC 9110, RFC 6585, RFC 8470.
+# Responses of a proxy that ask to try again: RFC 9110, RFC 6585, RFC 8470.
 _TRY_AGAIN = frozenset({408, 425, 429})
 
 
 class Socket(Protocol):
-    """A connection that carries texts. Both methods raise ConnectionLost, or StreamRefused when it was
-    closed with a code that says not to come back.
+    """A connection that carries text. Both methods raise ConnectionLost, or StreamRefused if the close code
+    says not to reconnect.
     """
 
     async def receive(self) -> str: ...
@@ -33,7 +33,7 @@ Open: TypeAlias = Callable[[str, Mapping[str, str]], AbstractAsyncContextManager
 
 @asynccontextmanager
 async def open_socket(url: str, headers: Mapping[str, str]) -> AsyncIterator[Socket]:
-    """Open a WebSocket, and close it in the end, within a second."""
+    """Open a WebSocket, and close it at the end, within a second."""
     connecting = connect(
         url,
         additional_headers=headers,
@@ -41,8 +41,8 @@ async def open_socket(url: str, headers: Mapping[str, str]) -> AsyncIterator[Soc
         compression=None,
         open_timeout=_OPEN_SECONDS,
         close_timeout=_CLOSE_SECONDS,
-        ping_interval=None,  # the service asks, with frames of its own
-        max_size=None,  # a frame of a big batch, or of a replay, has several megabytes
+        ping_interval=None,  # the service pings with frames of its own
+        max_size=None,  # the frame of a large batch or a replay has several megabytes
     )
     try:
         connection = await connecting
@@ -74,7 +74,7 @@ class _WebSocket:
 
 
 def ended(code: int, reason: str, *, retry_after: float = 0.0) -> ConnectionLost | StreamRefused:
-    """What a close code means."""
+    """The error that a close code stands for."""
     if 4500 <= code <= 4999:
         return StreamRefused(code, reason)
     return ConnectionLost(reason or f"closed with {code}", code, retry_after=retry_after)
@@ -87,8 +87,8 @@ def _closing(closed: ConnectionClosed) -> ConnectionLost | StreamRefused:
 
 
 def _refusal(status: int) -> ConnectionLost | StreamRefused:
-    """What an HTTP status in place of a socket means."""
-    reason = f"HTTP status {status} in place of a socket"
+    """The error that an HTTP status instead of a socket stands for."""
+    reason = f"HTTP status {status} instead of a socket"
     if 400 <= status <= 499 and status not in _TRY_AGAIN:
         return StreamRefused(status, reason)
     return ConnectionLost(reason)

@@ -1,1 +1,1 @@
-"""What the containers of several processes have in common: a part for each technology."""
+"""Parts that containers share, one for each technology."""

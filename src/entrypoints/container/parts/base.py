@@ -1,4 +1,4 @@
-"""What every process has: settings, time and chance."""
+"""The base of every container: settings, clocks and chance."""
 
 import random
 import secrets
@@ -13,7 +13,7 @@ from entrypoints.settings import Settings
 
 
 class Base(containers.DeclarativeContainer):
-    """The part of every container."""
+    """Settings, clocks and chance."""
 
     settings: providers.Provider[Settings] = providers.Dependency(instance_of=Settings)
     setting = settings.provided
@@ -28,5 +28,5 @@ C = TypeVar("C", bound=Base)
 
 
 def build(kind: type[C], settings: Settings) -> C:
-    """Wire a process of this kind for these settings."""
+    """Make a container of this kind with these settings."""
     return kind(settings=providers.Object(settings))

@@ -1,4 +1,4 @@
-"""What a process has that works on Kafka."""
+"""The part of processes that use Kafka topics."""
 
 from collections.abc import Awaitable, Callable
 
@@ -9,7 +9,7 @@ from entrypoints.container.parts.base import Base
 
 
 class WithTopics(Base):
-    """The topics, and how they are made."""
+    """The topics, and the adapter that creates them."""
 
     topics: providers.Provider[Topics] = providers.Singleton(
         Topics, Base.setting.kafka_topic, Base.setting.kafka_partitions, Base.setting.kafka_replication

@@ -1,4 +1,4 @@
-"""What a process has that works on PostgreSQL."""
+"""The part of processes that use PostgreSQL."""
 
 from dependency_injector import providers
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -13,7 +13,7 @@ from entrypoints.container.parts.base import Base
 
 
 class WithPostgres(Base):
-    """PostgreSQL, and what is kept in it."""
+    """PostgreSQL and its repositories."""
 
     engine: providers.Provider[AsyncEngine] = providers.Singleton(
         create_engine,

@@ -1,4 +1,4 @@
-"""What a process has that works on Redis."""
+"""The part of processes that use Redis."""
 
 from dependency_injector import providers
 from redis.asyncio import Redis
@@ -11,12 +11,12 @@ from entrypoints.container.parts.base import Base
 
 
 def _announcer(adapter: RedisAnnouncer) -> ports.Announcer:
-    # Processes also run and heal it. Here it is only the port.
+    # Processes also run and heal it. Use cases see only the port.
     return adapter
 
 
 class WithRedis(Base):
-    """Redis, and who is told of changes."""
+    """Redis, the unread index and the announcer."""
 
     redis: providers.Provider[Redis] = providers.Singleton(connect, Base.setting.redis_url, now=Base.now)
     redis_server: providers.Provider[RedisServer] = providers.Singleton(RedisServer, redis, Base.now)

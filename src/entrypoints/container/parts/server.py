@@ -1,4 +1,4 @@
-"""What a process has that answers over HTTP."""
+"""The part of processes that serve HTTP."""
 
 import asyncio
 from collections.abc import Callable
@@ -7,13 +7,13 @@ from dependency_injector import providers
 
 from adapters.websocket.http import HttpProtocol
 from adapters.websocket.protocol import StreamProtocol
+from entrypoints import loop
 from entrypoints.container.parts.base import Base
-from entrypoints.loop import calm_collector
 
 
 class WithServer(Base):
-    """The connections of the server."""
+    """The server's connections."""
 
-    tune_gc: providers.Provider[Callable[[], None]] = providers.Object(calm_collector)
+    tune_gc: providers.Provider[Callable[[], None]] = providers.Object(loop.tune_gc)
     http_protocol: providers.Provider[type[asyncio.Protocol]] = providers.Object(HttpProtocol)
     stream_protocol: providers.Provider[type[asyncio.Protocol]] = providers.Object(StreamProtocol)

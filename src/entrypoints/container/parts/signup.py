@@ -1,4 +1,4 @@
-"""New users, and their passwords."""
+"""The part of processes that create users and hash passwords."""
 
 from dependency_injector import providers
 
@@ -11,7 +11,7 @@ from entrypoints.container.parts.postgres import WithPostgres
 
 
 class WithSignup(WithPostgres):
-    """Makes users."""
+    """Creates users."""
 
     passwords: providers.Provider[ports.Passwords] = providers.Singleton(Argon2Passwords)
     forms: providers.Provider[ports.TextForms] = providers.Singleton(PrecisForms)

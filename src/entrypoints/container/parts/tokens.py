@@ -1,4 +1,4 @@
-"""Tokens of users and operators."""
+"""The part of processes that issue and verify tokens of users and operators."""
 
 from datetime import timedelta
 
@@ -10,7 +10,7 @@ from entrypoints.container.parts.base import Base
 
 
 class WithTokens(Base):
-    """Makes and reads tokens."""
+    """Issues and verifies tokens."""
 
     tokens: providers.Provider[ports.Tokens] = providers.Singleton(
         JwtTokens,
@@ -19,7 +19,7 @@ class WithTokens(Base):
         providers.Factory(timedelta, seconds=Base.setting.token_seconds),
     )
 
-    # Of an audience of its own, so that neither is good for the other's purpose.
+    # With an audience of its own, so that neither kind is accepted as the other.
     operator_tokens: providers.Provider[ports.Tokens] = providers.Singleton(
         JwtTokens,
         Base.setting.token_secret,
