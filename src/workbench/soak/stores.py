@@ -12,6 +12,7 @@ from uuid import UUID
 import asyncpg
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from redis.asyncio import Redis
+from redis.maint_notifications import MaintNotificationsConfig
 
 from adapters.postgres.rows import where
 from domain.states import STATES, UNREAD
@@ -59,7 +60,9 @@ class Stores:
     async def open(cls, settings: Settings) -> AsyncIterator[Self]:
         url = settings.postgres_url.replace("+asyncpg", "")
         async with asyncpg.create_pool(url, min_size=1, max_size=2) as pool:
-            redis = Redis.from_url(settings.redis_url)
+            # With these notifications redis-py 8.1 does not notice that a pooled connection was closed.
+            without = MaintNotificationsConfig(enabled=False)
+            redis = Redis.from_url(settings.redis_url, maint_notifications_config=without)
             try:
                 yield cls(pool, redis, settings.redis_prefix)
             finally:
