@@ -268,7 +268,7 @@ class FeedsContract:
         (added,), (present,) = appended.added, appended.present
         assert ids(added.notifications) == [an_id(3), an_id(4)]
         assert (added.prev, versions(added.notifications)) == (2, [3, 4])
-        # Whoever follows holds what was before this batch, or has missed something: both can go on from here.
+        # A follower has everything before this batch, or has missed something: both can continue from here.
         assert present.feed.version == added.prev
 
     async def test_a_duplicate_inside_a_batch_is_stored_once_as_it_came_first(self, feeds: Feeds) -> None:

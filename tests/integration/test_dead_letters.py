@@ -535,7 +535,7 @@ async def test_an_unreachable_broker_is_one_line_and_1(start: Start) -> None:
     assert err.count(b"\n") == 1
 
 
-async def test_whoever_reads_may_have_enough(world: World, start: Start) -> None:
+async def test_a_reader_may_stop_early(world: World, start: Start) -> None:
     letters = world.container.dead_letters()
     await letters.start()
     await letters.put([(Record(b"v"), "malformed", "no JSON")])

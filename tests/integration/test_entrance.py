@@ -315,7 +315,7 @@ async def test_a_body_that_cannot_be_read_is_answered_and_the_connection_ends(
 
 @pytest.mark.parametrize("part", [b"", b"5\r\nhello\r\n"], ids=["nothing", "some"])
 async def test_a_body_that_does_not_come_in_time_is_answered_and_the_connection_ends(part: bytes) -> None:
-    """Whoever has no credentials must not hold a connection either."""
+    """A client without credentials must not hold a connection either."""
     _, container, api = on_memory()
     request = b"POST /v1/sessions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n" + CHUNKED + END
     async with served(api, container, http=ImpatientHttp) as server:

@@ -447,7 +447,7 @@ async def account(pair: Pair) -> AsyncIterator[Callable[..., Awaitable[str]]]:
         await admin.acl_deluser("weak")
 
 
-async def test_why_a_login_fails_is_said_once_and_to_whoever_asks(
+async def test_why_a_login_fails_is_logged_once_and_reported_when_asked(
     pair: Pair, account: Callable[..., Awaitable[str]], caplog: pytest.LogCaptureFixture
 ) -> None:
     await account("~*", "&*", "+@all")
@@ -529,7 +529,7 @@ async def test_an_account_with_the_rights_that_are_documented_may_do_everything(
     assert caplog.text == ""
 
 
-async def test_a_subscription_that_is_refused_is_said_once_and_to_whoever_asks(
+async def test_a_refused_subscription_is_logged_once_and_reported_when_asked(
     account: Callable[..., Awaitable[str]], caplog: pytest.LogCaptureFixture
 ) -> None:
     server = RedisServer(connect(await account("~*", "+@all", "resetchannels"), now=monotonic), monotonic)

@@ -198,7 +198,7 @@ async def test_pruning_among_changes_leaves_exact_counts_and_deadlocks_nobody(
 async def test_what_is_pruned_is_locked_after_its_feed(
     fresh: AsyncEngine, feeds: PostgresFeeds, retention: PostgresRetention
 ) -> None:
-    """In the order in which everybody does; whoever holds the feed may do with it what it likes."""
+    """In the order that everything uses; the holder of the feed's lock may do anything with it."""
     await feeds.append([a_draft(1, at=OLD)])
     async with driver(fresh) as connection:
         async with connection.transaction():

@@ -133,7 +133,7 @@ async def test_a_peer_that_never_answers_a_close_is_dropped() -> None:
 
 @pytest.mark.parametrize("end", ["return", "close", "eof"])
 async def test_a_peer_that_has_stopped_reading_is_dropped(end: str) -> None:
-    """Whoever ends it: the application, or the peer by a close frame or an end of what it sends."""
+    """Whether the application ends it, or the peer with a close frame or by closing its side."""
     stuck: list[bool] = []
 
     async def flood(_scope: Any, receive: Any, send: Any) -> None:

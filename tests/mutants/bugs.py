@@ -387,7 +387,7 @@ CREDENTIALS = (
     ),
     Mutant(
         name="notification-of-another-user",
-        breaks="Whoever knows the id of a notification can read it.",
+        breaks="Anyone who knows the id of a notification can read it.",
         file=FEEDS,
         old="WHERE user_id = $1 AND id = $2 AND {where(VISIBLE)}",
         new="WHERE $1::text IS NOT NULL AND id = $2 AND {where(VISIBLE)}",

@@ -63,7 +63,7 @@ class Redis:
         self.lost_memory = 0
         self.subscribers: list[PubSub] = []
         self.term = 0
-        """Which primary it is. Those of before are replicas, which go on to answer whoever has stayed."""
+        """Which primary it is. Those of before are replicas, which still answer clients that stayed."""
         self._read_only = False
 
     # --- faults ---
@@ -132,7 +132,7 @@ class Redis:
         return self._look_after(name, words[0])
 
     def _look_after(self, name: str, key: str) -> Any:
-        """Run a command of whoever compares entries with the store."""
+        """Run a command of the code that compares entries with the store."""
         match name:
             case "DEL":
                 self._about_to_write()
@@ -226,7 +226,7 @@ class Redis:
         return held[0]
 
     def publish(self, term: int, channel: str, data: bytes) -> int:
-        """Pass it to whoever subscribed at the same server."""
+        """Pass it to the subscribers of the same server."""
         reached = [each for each in self.subscribers if channel in each.channels and each.term == term]
         for subscriber in reached:
             subscriber.send(channel, data)

@@ -218,7 +218,7 @@ class _Request:
         self.reply: asyncio.Future[list[Any]] = world.loop.create_future()
 
     def arrive(self, back: float) -> None:
-        """The server, or whoever refuses in its place, has the request before it."""
+        """The server, or what refuses on its behalf, has received the request."""
         if self._server.away or self.cut():
             # Refused at once, or never answered.
             self._world.soon(self._world.source.choice([0.001, self._server.patience]), self.lose, "away")
@@ -253,10 +253,10 @@ class _Request:
             else:
                 self._note(f"answers {error!r}")
                 self.reply.set_exception(error)
-                self.reply.exception()  # seen, even if whoever asked has gone
+                self.reply.exception()  # seen, even if the caller has gone
 
     def lose(self, how: str) -> None:
-        """Whoever asked gets no answer."""
+        """The caller gets no answer."""
         if not self.reply.done():
             self._note(f"LOST: {how}")
             self.reply.set_exception(self.lost())

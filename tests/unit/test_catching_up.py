@@ -308,7 +308,7 @@ async def test_all_of_a_batch_learn_that_it_failed(feeds: WatchedFeeds, catch_up
     assert (await catch_ups.standing(ADA)).feed.user_id == ADA
 
 
-async def test_a_defect_reaches_whoever_asked_and_the_next_is_answered(
+async def test_a_defect_reaches_the_caller_and_the_next_is_answered(
     feeds: WatchedFeeds, catch_ups: CatchUps
 ) -> None:
     feeds.failing = [ZeroDivisionError()]

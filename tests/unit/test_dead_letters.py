@@ -297,7 +297,7 @@ async def test_a_plan_is_replayed_in_order_and_nothing_else(box: MemoryDeadLette
     assert told == box.replayed == [Position(0, 9), Position(1, 4)]
 
 
-async def test_whoever_stops_asking_stops_it(box: MemoryDeadLetterBox) -> None:
+async def test_a_reader_that_stops_asking_stops_it(box: MemoryDeadLetterBox) -> None:
     box.held = [a_letter("0:1"), a_letter("0:2")]
     plan = Plan({Position(0, 1): None, Position(0, 2): None})
 

@@ -1,4 +1,4 @@
-"""From the queue into the feeds, and out to whoever follows them."""
+"""From the queue into the feeds, and out to their followers."""
 
 from collections.abc import Sequence
 from datetime import timedelta

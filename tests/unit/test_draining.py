@@ -62,7 +62,7 @@ async def test_a_process_that_is_drained_answers_requests(service: Service) -> N
     assert (await service.client.get("/notifications/ada", headers=service.bearer())).status_code == 200
 
 
-async def test_whoever_asks_again_joins_the_drain_under_way(service: Service) -> None:
+async def test_asking_again_joins_the_drain_under_way(service: Service) -> None:
     async with service.socket(headers=service.bearer()) as socket:
         await welcomed(socket)
         first = streams(service).drain(LONG)

@@ -284,7 +284,7 @@ async def test_a_page_of_large_notifications_comes_in_frames_that_clients_take(s
     assert frame == {"type": "replayed", "cursor": "e1.251", "unread_count": 249}
 
 
-async def test_more_at_once_than_a_frame_takes_is_read_by_whoever_follows(service: Service) -> None:
+async def test_more_than_fits_into_a_frame_is_read_by_the_followers(service: Service) -> None:
     large = [
         replace(a_draft(n), content=replace(a_draft(n).content, message="é" * 4_000)) for n in range(1, 101)
     ]

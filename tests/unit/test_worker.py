@@ -756,7 +756,7 @@ async def test_standing_still_with_work_and_everything_in_reach_is(dog: Dog, sta
         await dog.looks(2)
 
 
-async def test_whoever_gets_on_is_not_stuck(dog: Dog) -> None:
+async def test_a_worker_that_makes_progress_is_not_stuck(dog: Dog) -> None:
     for turn in range(1, 5):
         assert await dog.looks(50, records=7) == "behind"
         assert await dog.looks(5, turns=turn) == "reading"
