@@ -107,3 +107,29 @@ def test_a_file_that_a_page_names_is_there(page: Path) -> None:
     ]
 
     assert lacking == []
+
+
+def test_what_is_read_in_one_go_stays_small() -> None:
+    """No file over 400 lines, no class over 20 methods, no function over 40 lines without its docstring."""
+    large: list[str] = []
+    for path in SOURCES.rglob("*.py"):
+        text = path.read_text()
+        if text.count("\n") > 400:
+            large.append(str(path))
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and _lines(node) > 40:
+                large.append(f"{path}: {node.name}")
+            if isinstance(node, ast.ClassDef) and sum(map(_is_function, node.body)) > 20:
+                large.append(f"{path}: {node.name}")
+
+    assert large == []
+
+
+def _is_function(node: ast.AST) -> bool:
+    return isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+
+
+def _lines(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    first = node.body[0]
+    docstring = first.end_lineno - first.lineno + 1 if ast.get_docstring(node) and first.end_lineno else 0
+    return (node.end_lineno or node.lineno) - node.lineno + 1 - docstring
