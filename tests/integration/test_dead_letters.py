@@ -405,8 +405,8 @@ async def test_letters_can_be_named_one_by_one(world: World) -> None:
     assert await world.counts() == (before[0] + 1, before[1])
     assert one.status == 0
     assert none.status == 1
-    assert "0:7 is not there" in none.err
-    assert "2:0 is not there" in none.err
+    assert "0:7 does not exist" in none.err
+    assert "2:0 does not exist" in none.err
 
 
 async def test_what_has_no_value_is_shown_and_left_alone(world: World) -> None:
