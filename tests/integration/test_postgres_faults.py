@@ -560,7 +560,7 @@ async def test_the_victim_of_a_deadlock_is_tried_again(
 
     assert [change.feed.version for change in appended.added] == [4, 1]
     assert len(await everything(ada)) == 4
-    assert "append is tried again: deadlock detected" in caplog.text
+    assert "retrying PostgresFeeds.append: deadlock detected" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -837,5 +837,5 @@ async def test_a_statement_that_a_migration_outdated_is_prepared_anew_on_every_c
     for user in names:
         await feeds.append([a_draft(2, user)])
 
-    assert caplog.text.count("append is tried again: cached") == 1
+    assert caplog.text.count("retrying PostgresFeeds.append: cached") == 1
     assert {(await feeds.feed(user)).version for user in names} == {2}
