@@ -13,6 +13,7 @@ from time import monotonic
 from typing import TypeVar
 
 import pytest
+from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters import clock as system
@@ -56,8 +57,8 @@ class Unreliable(RedisServer):
 
     losing = 0.0
 
-    def __init__(self, *arguments: object, random: Random) -> None:
-        super().__init__(*arguments)  # type: ignore[arg-type]
+    def __init__(self, client: Redis, *, random: Random) -> None:
+        super().__init__(client, monotonic)
         self._random = random
 
     async def ask(self, operation: Callable[[], Awaitable[T]], *, repeatable: bool = True) -> T:
