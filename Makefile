@@ -5,9 +5,9 @@
 SERVERS ?= embedded
 # broker_faults is not listed: its tests start their own brokers.
 BROKER_TESTS := apache_kafka broker_away dead_letters end_to_end faults flood groups kafka reading steps
-# The number of test processes. Each has its own servers, and waits more than it works: 4 suit two cores. External
-# servers are shared, so only one process may use them.
-WORKERS ?= $(if $(filter external,$(SERVERS)),0,4)
+# The number of test processes. Each has its own servers, and waits more than it works: 4 suit two cores, or 2 with
+# Apache Kafka, which needs more of them. External servers are shared, so only one process may use them.
+WORKERS ?= $(if $(filter external,$(SERVERS)),0,$(if $(filter kafka,$(SERVERS)),2,4))
 TESTS ?= tests
 PYTEST = $(BIN)/pytest --servers $(SERVERS) --numprocesses $(WORKERS)
 BIN := .venv/bin

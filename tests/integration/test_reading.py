@@ -376,8 +376,11 @@ async def test_partitions_that_are_added_are_read(apache: Broker, caplog: pytest
 
 
 @pytest.mark.parametrize("count", [3, 30])
-async def test_a_topic_that_is_made_again_is_read_from_its_start(apache: Broker, count: int) -> None:
+async def test_a_topic_that_is_made_again_is_read_from_its_start(
+    apache: Broker, count: int, caplog: pytest.LogCaptureFixture
+) -> None:
     """With fewer records than were committed, and with more."""
+    caplog.set_level("INFO")  # if this fails, the log shows what the group and the client's metadata did
     stage = await apache.stage()
     async with stage.working():
         for _ in range(10):
