@@ -91,8 +91,8 @@ format: $(READY) ## Format, and apply the automatic fixes
 bench: $(READY) ## Run the benchmarks on this machine
 	$(BIN)/python -m bench
 
-mutants: $(READY) ## Plant known bugs one by one, and show which test catches each (half an hour)
-	$(BIN)/python -m tests.mutants
+mutants: $(READY) ## Plant known bugs one by one, and show which test catches each (six minutes)
+	$(BIN)/python -m tests.mutants --jobs 2
 
 clean: ## Remove .venv, caches and the development data
 	rm -rf .venv .bellwire .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build dist
