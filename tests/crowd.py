@@ -21,6 +21,7 @@ from workbench.embedded import LOOPBACK
 from workbench.soak.follower import Json, version
 
 LONG = 30.0
+_REPEATS = 10
 _MOVES = {"notifications", "update"}
 
 
@@ -98,6 +99,15 @@ class Device(Follower):
         """Drop the connection, with RST or without a word; it is back a moment later."""
         if self._socket is not None:
             self._socket.transport.abort()
+
+    async def ask_again(self, **frame: Any) -> Json:
+        """Ask, and repeat while the store is too busy to answer, as the protocol has clients do."""
+        for _ in range(_REPEATS):
+            answer = await self.ask(**frame)
+            if answer.get("code") != "unavailable":
+                break
+            await asyncio.sleep(1)
+        return answer
 
     def in_order(self) -> list[str]:
         """The ids that came as notifications, by the version they came with first."""

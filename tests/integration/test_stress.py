@@ -218,7 +218,7 @@ async def _mark_a_third(device: Device, third: int) -> None:
     await eventually(lambda: len(device.created) >= 30, "there is something to mark")
     ids = device.in_order()[:30][third::3]
     for kind, chosen in (("read", ids), ("unread", ids[:5]), ("archive", ids[:5])):
-        answer = await device.ask(type=kind, ids=chosen)
+        answer = await device.ask_again(type=kind, ids=chosen)
         assert (answer["type"], answer.get("changed")) == ("ok", len(chosen)), answer
 
 
@@ -819,7 +819,7 @@ async def _mark_a_lot(device: Device, nth: int) -> int:
         if step == 4:
             epoch = (device.cursor or "").partition(".")[0]
             which = {"up_to": f"{epoch}.{device.at}"}
-        answer = await device.ask(type=kind, **which)
+        answer = await device.ask_again(type=kind, **which)
         assert answer["type"] == "ok", answer
         changed += answer["changed"]
     return changed

@@ -10,6 +10,7 @@ import random
 import socket
 import struct
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, Self
@@ -121,7 +122,6 @@ class Proxy:
         self._filtered = filtered
         self._ways = {direction: Way() for direction in Direction.BOTH}
         self._listener: socket.socket | None = None
-        self._accepting: asyncio.Task[None] | None = None
         self._open: dict[asyncio.Task[None], list[asyncio.StreamWriter]] = {}
 
     @classmethod
@@ -178,10 +178,10 @@ class Proxy:
 
     def down(self) -> None:
         """Refuse new connections, close the open ones."""
-        if self._listener is not None and self._accepting is not None:
-            self._accepting.cancel()
+        if self._listener is not None:
+            asyncio.get_running_loop().remove_reader(self._listener)
             self._listener.close()
-            self._listener = self._accepting = None
+            self._listener = None
         self._end_all()
 
     def heal(self) -> None:
@@ -192,7 +192,7 @@ class Proxy:
             self._listener = socket.create_server((_HOST, self.port), backlog=512)
             self._listener.setblocking(False)
             self.port = self._listener.getsockname()[1]
-            self._accepting = asyncio.create_task(self._accept(self._listener))
+            asyncio.get_running_loop().add_reader(self._listener, self._accept, self._listener)
 
     def _of(self, direction: Direction) -> list[Way]:
         return [way for its, way in self._ways.items() if its in direction]
@@ -201,14 +201,19 @@ class Proxy:
         for task in self._open:
             task.cancel()
 
-    async def _accept(self, listener: socket.socket) -> None:
-        while True:
-            client, _ = await asyncio.get_running_loop().sock_accept(listener)
+    def _accept(self, listener: socket.socket) -> None:
+        with suppress(BlockingIOError, ConnectionError):  # the client has gone before it was accepted
+            client, _ = listener.accept()
+            client.setblocking(False)
             self.accepted += 1
             writers: list[asyncio.StreamWriter] = []
             task = asyncio.create_task(self._serve(client, writers))
             self._open[task] = writers
-            task.add_done_callback(self._open.pop)
+            task.add_done_callback(lambda task: self._ended(task, client))
+
+    def _ended(self, task: asyncio.Task[None], client: socket.socket) -> None:
+        if not self._open.pop(task):
+            client.close()  # cancelled before a stream owned it
 
     async def _serve(self, client: socket.socket, writers: list[asyncio.StreamWriter]) -> None:
         up, down = self._ways[Direction.TO_SERVER], self._ways[Direction.TO_CLIENT]
