@@ -83,6 +83,8 @@ notifications = Table(
     Column("expires_at", TIMESTAMP(timezone=True)),
     # JSON as it was sent, which no other PostgreSQL type preserves. NULL in rows of the previous release.
     Column("metadata_text", Text),
+    # The API key that sent it. NULL if another program wrote the record, and in rows of the previous release.
+    Column("key_id", Text),
     PrimaryKeyConstraint("user_id", "id"),
     postgresql_partition_by="RANGE (id)",
 )
@@ -109,4 +111,51 @@ api_keys = Table(
     Column("expires_at", TIMESTAMP(timezone=True)),
     Column("revoked_at", TIMESTAMP(timezone=True)),
     Column("last_used_at", TIMESTAMP(timezone=True)),
+    # Ids of users, and names of events, that the key is limited to begin with these.
+    Column("user_prefix", Text),
+    Column("event_prefix", Text),
+    # The key that a rotation made.
+    Column("replaced_by", Text),
+    # Set by every change: API processes use it to fetch recent changes.
+    Column("changed_at", TIMESTAMP(timezone=True), index=True),
+)
+
+# Only ever inserted into. The ids are UUIDv7, so that they are in the order of time.
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("at", TIMESTAMP(timezone=True), nullable=False),
+    Column("actor_kind", Text, nullable=False),
+    Column("actor", Text),
+    Column("action", Text, nullable=False),
+    Column("target", Text),
+    Column("detail", JSONB, nullable=False),
+    Column("address", Text),
+    Column("request_id", Text),
+)
+
+# Single tokens that were revoked before they expired, by their `jti`.
+revoked_tokens = Table(
+    "revoked_tokens",
+    metadata,
+    Column("token_id", Text, primary_key=True),
+    Column("revoked_at", TIMESTAMP(timezone=True), nullable=False, index=True),
+    Column("expires_at", TIMESTAMP(timezone=True), nullable=False),
+)
+
+# A keyed hash of each erased id, so that a late record does not bring the user back.
+erasures = Table(
+    "erasures",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("user_hash", LargeBinary, nullable=False, unique=True),
+    # While the erasure is running.
+    Column("user_id", Text),
+    Column("requested_at", TIMESTAMP(timezone=True), nullable=False),
+    # Rows, by kind.
+    Column("deleted", JSONB, nullable=False),
+    Column("finished_at", TIMESTAMP(timezone=True)),
+    # Until when records in Kafka may still hold the user's texts.
+    Column("kafka_until", TIMESTAMP(timezone=True)),
 )
