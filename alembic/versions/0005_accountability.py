@@ -13,10 +13,10 @@ from alembic import op
 revision = "0005"
 down_revision = "0004"
 
-# Runs with the rights of the role that migrates. Its search path is fixed, or a caller could have it find other
-# tables. Rows with ids from a clock that was ahead are in the DEFAULT partition, and would prevent the new one:
-# the lock ensures that nobody looks for them while they move. Rows are updated in place once or twice, and
-# autovacuum should not wait for a fifth of a month.
+# Runs with the rights of the role that migrates. Its search path is fixed, or a caller could have it find
+# other tables. Rows with ids from a clock that was ahead are in the DEFAULT partition, and would prevent the
+# new one: the lock ensures that nobody looks for them while they move. Rows are updated in place a few times,
+# and autovacuum should not wait for a fifth of a month.
 CREATE_PARTITION = """
 CREATE FUNCTION bellwire_create_partition(year integer, month integer) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = {schema}, pg_temp AS $body$

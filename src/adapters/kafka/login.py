@@ -9,8 +9,8 @@ ANONYMOUS: Login = {}
 
 
 def login(username: str, password: str, mechanism: str) -> Login:
-    """The options that log in with SASL; anonymous without a name. Nothing is encrypted: this is for a network
-    that only Bellwire and its producers can reach.
+    """The options that log in with SASL; anonymous without a name. Nothing is encrypted: this is for a
+    network that only Bellwire and its producers can reach.
     """
     if not username:
         return ANONYMOUS
