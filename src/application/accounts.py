@@ -38,6 +38,7 @@ class CreateUser:
         email: str | None = None,
         password: str | None = None,
         user_id: UserId | None = None,
+        party: str = "",
     ) -> User:
         user, secret = self._checked(name, email, password, user_id)
         if user.id in await self.users.known([user.id]):
@@ -45,7 +46,7 @@ class CreateUser:
         earlier = earlier_email(email) if email is not None else None
         if earlier not in {None, user.email} and await self.users.has_address(earlier):
             raise UserTaken
-        await self.users.add(user, await self.passwords.hash(secret) if secret is not None else None)
+        await self.users.add(user, await self.passwords.hash(secret, party) if secret is not None else None)
         return user
 
     def _checked(
@@ -88,15 +89,17 @@ class LogIn:
     tokens: Tokens
     clock: Clock
 
-    async def __call__(self, email: str, password: str) -> tuple[UserId, str, int]:
-        """The user, its token, and the token's lifetime in seconds."""
+    async def __call__(self, email: str, password: str, party: str = "") -> tuple[UserId, str, int]:
+        """The user, its token, and the token's lifetime in seconds. For the slow check parties take turns."""
         address = _canonical(self.forms.email, email)
         secret = _canonical(self.forms.password, password)
         # The earlier form first: addresses are no longer stored in it, so nobody can take over an account by
         # signing up with the canonical form of its address.
         found = await self.users.credentials(_distinct(earlier_email(email), address))
         matching = await self._matching(
-            _distinct(secret, password if is_password(password) else None), found[1] if found else None
+            _distinct(secret, password if is_password(password) else None),
+            found[1] if found else None,
+            party,
         )
         if found is None or matching is None or found[0].disabled_at is not None:
             raise NotAuthenticated("The e-mail address or the password is wrong.")
@@ -104,12 +107,12 @@ class LogIn:
         await self._renew(user, held, address or user.email, secret if matching != secret else None)
         return user.id, *self.tokens.mint(user.id, self.clock())
 
-    async def _matching(self, forms: Sequence[str], held: str | None) -> str | None:
+    async def _matching(self, forms: Sequence[str], held: str | None, party: str) -> str | None:
         """The form of the password that matches the hash. Unless one matches, the number of attempts depends
         only on what was typed, so that it does not reveal which accounts exist, nor how old they are.
         """
         for form in forms:
-            if await self.passwords.verify(form, held):
+            if await self.passwords.verify(form, held, party):
                 return form
         return None
 
