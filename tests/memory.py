@@ -514,7 +514,9 @@ class MemoryPasswords:
     async def hash(self, password: str, party: str = "") -> str:
         return f"hash of {password[::-1]}"
 
-    async def verify(self, password: str, password_hash: str | None, party: str = "") -> bool:
+    async def verify(
+        self, password: str, password_hash: str | None, party: str = "", *, first: bool = False
+    ) -> bool:
         return password_hash == await self.hash(password)
 
 

@@ -3,10 +3,11 @@
 import hashlib
 import hmac
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 from application.credentials import ApiKey, Claims
 from application.errors import NotAllowed, NotAuthenticated, Revoked, Unavailable
@@ -89,8 +90,12 @@ class LogIn:
     tokens: Tokens
     clock: Clock
 
-    async def __call__(self, email: str, password: str, party: str = "") -> tuple[UserId, str, int]:
-        """The user, its token, and the token's lifetime in seconds. For the slow check parties take turns."""
+    async def __call__(
+        self, email: str, password: str, party: str = "", *, first: bool = False
+    ) -> tuple[UserId, str, int]:
+        """The user, its token, and the token's lifetime in seconds. Parties take turns for the slow check; some
+        come first.
+        """
         address = _canonical(self.forms.email, email)
         secret = _canonical(self.forms.password, password)
         # The earlier form first: addresses are no longer stored in it, so nobody can take over an account by
@@ -99,7 +104,7 @@ class LogIn:
         matching = await self._matching(
             _distinct(secret, password if is_password(password) else None),
             found[1] if found else None,
-            party,
+            partial(self.passwords.verify, party=party, first=first),
         )
         if found is None or matching is None or found[0].disabled_at is not None:
             raise NotAuthenticated("The e-mail address or the password is wrong.")
@@ -107,12 +112,14 @@ class LogIn:
         await self._renew(user, held, address or user.email, secret if matching != secret else None)
         return user.id, *self.tokens.mint(user.id, self.clock())
 
-    async def _matching(self, forms: Sequence[str], held: str | None, party: str) -> str | None:
+    async def _matching(
+        self, forms: Sequence[str], held: str | None, verify: Callable[[str, str | None], Awaitable[bool]]
+    ) -> str | None:
         """The form of the password that matches the hash. Unless one matches, the number of attempts depends
         only on what was typed, so that it does not reveal which accounts exist, nor how old they are.
         """
         for form in forms:
-            if await self.passwords.verify(form, held, party):
+            if await verify(form, held):
                 return form
         return None
 

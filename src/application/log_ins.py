@@ -38,7 +38,8 @@ class LimitedLogIn:
     """Log in, unless too many attempts failed. Raises NotAuthenticated, Limited.
 
     An attempt is counted before the password is checked, as failed until it succeeded: so many attempts
-    together are no way around. Accounts that do not exist are counted in the same way as those that do.
+    together are no way around. From a known address it does not wait for others that do not come from one.
+    Accounts that do not exist are counted in the same way as those that do.
     """
 
     log_in: LogIn
@@ -52,7 +53,7 @@ class LimitedLogIn:
         account = self._account(email)
         known = await self.attempts.begin(account, address)
         try:
-            session = await self.log_in(email, password, address)
+            session = await self.log_in(email, password, address, first=known)
         except NotAuthenticated:
             raise
         except BaseException:

@@ -17,8 +17,8 @@ class Bench:
         self.begun: list[str] = []
         self.open = asyncio.Event()
 
-    async def work(self, party: str) -> None:
-        async with self.turns.of(party):
+    async def work(self, party: str, first: bool = False) -> None:
+        async with self.turns.of(party, first=first):
             self.begun.append(party)
             await self.open.wait()
 
@@ -98,6 +98,17 @@ async def test_a_cancelled_wait_that_was_not_noticed_yet_gets_no_turn() -> None:
 
     assert bench.begun == ["a", "b"]
     assert (bench.turns.waiting, bench.turns._free) == (0, 1)
+
+
+async def test_who_comes_first_waits_for_nobody_else_and_has_room() -> None:
+    bench = Bench(most=5)
+    tasks = await bench.start(*"abcdefgh")
+    tasks.append(asyncio.create_task(bench.work("known", first=True)))
+    await asyncio.sleep(0)
+
+    bench.open.set()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    assert bench.begun == ["a", "known", *"bcdef"]
 
 
 async def test_a_failure_gives_the_turn_back() -> None:

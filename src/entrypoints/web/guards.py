@@ -74,7 +74,11 @@ async def ticket_buyer(connection: Connection, _handler: BaseRouteHandler) -> No
 
 async def operator(connection: Connection, _handler: BaseRouteHandler) -> None:
     """Admit operator tokens, which commands make for themselves."""
-    part(connection, Access).operator(bearer_token(connection.headers))
+    try:
+        part(connection, Access).operator(bearer_token(connection.headers))
+    except NotAuthenticated:
+        count_failure(connection.scope, part(connection, Limits))
+        raise
 
 
 def bearer_token(headers: Mapping[str, str]) -> str:
