@@ -14,11 +14,13 @@ from litestar import Litestar
 from adapters.websocket.hub import Hub
 from application.credentials import Scope
 from application.errors import Unavailable
+from application.log_ins import LocalLogInAttempts
 from application.revoking import Revocations
 from application.streams import Frame
 from common import wire
 from domain.feed import FeedChange, Settled
 from domain.identifiers import UserId
+from domain.rates import Patience, Rate
 from entrypoints.app import create_app, state
 from entrypoints.live.sessions import Sessions
 from entrypoints.live.state import Streams
@@ -34,6 +36,7 @@ from tests.memory import (
     MemoryKeys,
     MemoryPasswords,
     MemoryQueue,
+    MemoryRates,
     MemoryTickets,
     MemoryUsers,
 )
@@ -112,6 +115,8 @@ class Memory:
     def __post_init__(self) -> None:
         self.live = Hub(self.clock)
         self.users = MemoryUsers(self.clock)
+        self.rates = MemoryRates(self.seconds)
+        self.attempts = LocalLogInAttempts(Patience(10), Rate(100, 600), self.seconds)
         self.feeds = MemoryFeeds(self.users)
         self.index = MemoryIndex(wire.render)
         self.announcer = MemoryAnnouncer(self.index, self.live, change_frame)
@@ -142,6 +147,8 @@ class Memory:
             (built.tickets, self.tickets),
             (built.passwords, self.passwords),
             (built.api_keys, self.api_keys),
+            (built.rates, self.rates),
+            (built.log_in_attempts, self.attempts),
             (built.maintenance, self.postgres),
             (built.redis_server, self.redis),
             (built.redis_announcer, Idle()),
@@ -168,6 +175,7 @@ def on_memory(timing: Timing | None = None, **settings: Any) -> tuple[Memory, Co
         _BUILT[key] = memory, container, create_app(container)
     memory, container, app = _BUILT[key]
     memory.clear()
+    container.limits().clear()
     container.catch_ups.reset()  # it remembers pages for a moment, of feeds that are gone now
     fresh = Revocations(container.users())
     container.revocations().__dict__ = fresh.__dict__

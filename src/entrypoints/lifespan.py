@@ -33,6 +33,7 @@ async def api(container: "ApiContainer") -> AsyncIterator[None]:
         stack.push_async_callback(_close_safely, queue.stop)
         await stack.enter_async_context(background(queue.run()))
         await stack.enter_async_context(background(container.live_frames().run()))
+        await stack.enter_async_context(background(container.limits().run()))
         revocations = container.revocations()
         await revocations.refresh()  # before the first request is answered
         await stack.enter_async_context(background(revocations.run()))

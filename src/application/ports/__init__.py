@@ -6,6 +6,7 @@ unless its docstring says otherwise, and returns within a bounded time.
 
 from application.ports.accounts import ApiKeys, Passwords, TextForms, Tickets, Tokens, Users
 from application.ports.feeds import DueMarks, FeedMarks, FeedReplay, Feeds, FeedViews, FeedWriter, Retention
+from application.ports.limits import LogInAttempts, Rates, Use
 from application.ports.live import Announcer, Connection, EventStream, Follower, LiveFeed, UnreadIndex
 from application.ports.machine import Chance, Clock, Jitter, Monotonic, NewId, NewToken, Render
 from application.ports.queue import (
@@ -35,17 +36,20 @@ __all__ = [
     "IdempotencyKeys",
     "Jitter",
     "LiveFeed",
+    "LogInAttempts",
     "Monotonic",
     "NewId",
     "NewToken",
     "NotificationQueue",
     "Passwords",
     "QueueReader",
+    "Rates",
     "Render",
     "Retention",
     "TextForms",
     "Tickets",
     "Tokens",
     "UnreadIndex",
+    "Use",
     "Users",
 ]

@@ -6,12 +6,15 @@ from litestar import Request, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 
-from application.accounts import CreateUser, IssueStreamTicket, LogIn
+from application.accounts import CreateUser, IssueStreamTicket
 from application.credentials import Claims
+from application.errors import Limited
+from application.log_ins import LimitedLogIn
 from application.revoking import DisableUser, EnableUser, RevokeTokens
 from domain.identifiers import UserId
 from entrypoints.http.schemas import CreatedUser, Credentials, NewUser, Session, StreamTicket
-from entrypoints.web import guards
+from entrypoints.web import guards, limits
+from entrypoints.web.client import client_network
 from entrypoints.web.schemas import problems as problem_responses
 
 _BODY_LIMIT = 8 * 1024
@@ -24,14 +27,20 @@ _BODY_LIMIT = 8 * 1024
     request_max_body_size=_BODY_LIMIT,
     tags=["users"],
     summary="Create a user",
-    responses=problem_responses(400, 401, 403, 409, 413, 422, 503),
+    responses=problem_responses(400, 401, 403, 409, 413, 422, 429, 503),
 )
-async def create_user(data: JSONBody[NewUser], create: NamedDependency[CreateUser]) -> CreatedUser:
+async def create_user(
+    request: Request[Any, Any, Any], data: JSONBody[NewUser], create: NamedDependency[CreateUser]
+) -> CreatedUser:
     """Needs an API key with the scope `users`, unless sign-up is open. A user without a password cannot log
     in but can be notified: your application mints tokens for it.
     """
     user = await create(
-        data.name, data.email, data.password, UserId(data.id) if data.id is not None else None
+        data.name,
+        data.email,
+        data.password,
+        UserId(data.id) if data.id is not None else None,
+        client_network(request.scope),
     )
     return CreatedUser(user.id, user.name, user.email, user.created_at)
 
@@ -42,21 +51,29 @@ async def create_user(data: JSONBody[NewUser], create: NamedDependency[CreateUse
     request_max_body_size=_BODY_LIMIT,
     tags=["users"],
     summary="Log in",
-    responses=problem_responses(400, 401, 413, 422, 503),
+    responses=problem_responses(400, 401, 413, 422, 429, 503),
 )
-async def log_in(data: JSONBody[Credentials], log_in: NamedDependency[LogIn]) -> Session:
-    """Exchange an e-mail address and a password for a user token."""
-    user, token, seconds = await log_in(data.email, data.password)
+async def log_in(
+    request: Request[Any, Any, Any], data: JSONBody[Credentials], log_in: NamedDependency[LimitedLogIn]
+) -> Session:
+    """Exchange an e-mail address and a password for a user token. After some failures each further one makes
+    the next attempt wait for longer; see `Retry-After`.
+    """
+    try:
+        user, token, seconds = await log_in(data.email, data.password, client_network(request.scope))
+    except Limited as limited:
+        limits.limited(request.scope, limited)
+        raise
     return Session(user_id=user, access_token=token, expires_in=seconds)
 
 
 @post(
     "/v1/stream-tickets",
-    guards=[guards.user],
+    guards=[guards.user, guards.ticket_buyer],
     security=guards.NEEDS_TOKEN,
     tags=["live stream"],
     summary="Get a stream ticket",
-    responses=problem_responses(400, 401, 503),
+    responses=problem_responses(400, 401, 429, 503),
 )
 async def create_ticket(
     request: Request[Any, Claims, Any], issue: NamedDependency[IssueStreamTicket]
@@ -71,7 +88,7 @@ _LOCKING: dict[str, Any] = {
     "guards": [guards.manager],
     "security": guards.NEEDS_KEY,
     "tags": ["users"],
-    "responses": problem_responses(401, 403, 404, 503),
+    "responses": problem_responses(401, 403, 404, 429, 503),
 }
 
 

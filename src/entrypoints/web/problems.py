@@ -13,6 +13,7 @@ from litestar.exceptions import HTTPException, SerializationException, Validatio
 from application.errors import (
     ApplicationError,
     KeyReused,
+    Limited,
     NotAllowed,
     NotAuthenticated,
     Refused,
@@ -36,6 +37,7 @@ _PROBLEMS: dict[type[Exception], tuple[int, str, str]] = {
     NotAllowed: (403, "not-allowed", "Not allowed"),
     KeyReused: (422, "key-reused", "Idempotency key reused"),
     Refused: (422, "refused", "The store refuses this data"),
+    Limited: (429, "too-many-requests", "Too many requests"),
     Unconfirmed: (503, "unconfirmed", "Outcome unknown"),
     Unavailable: (503, "unavailable", "Temporarily unavailable"),
 }
@@ -67,6 +69,8 @@ def describe(error: Exception) -> dict[str, Any]:
     body["detail"] = getattr(error, "detail", str(error))
     if isinstance(error, Invalid):
         body["errors"] = [{"field": item.field, "message": item.message} for item in error.errors]
+    if isinstance(error, Limited):
+        body["violated-policies"] = [error.limit]
     if isinstance(error, Unconfirmed) and error.notification_id is not None:
         body["id"] = error.notification_id
     return body
@@ -78,7 +82,7 @@ def core_problem(_request: Request[Any, Any, Any], error: Exception) -> Response
     headers = {}
     if isinstance(error, NotAuthenticated):
         headers["WWW-Authenticate"] = "Bearer"
-    if isinstance(error, Unavailable):
+    if isinstance(error, Unavailable | Limited):
         headers["Retry-After"] = str(error.retry_seconds)
     return _answer(body, headers)
 

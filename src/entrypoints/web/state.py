@@ -52,5 +52,11 @@ def part_of(app: Litestar, kind: type[T]) -> T:
     return found
 
 
+def found_in(app: Litestar, kind: type[T]) -> T | None:
+    """The part of this type, if the application has one."""
+    found: T | None = app.state.get(_key(kind))
+    return found
+
+
 def _key(kind: type) -> str:
     return f"{kind.__module__}.{kind.__qualname__}"
