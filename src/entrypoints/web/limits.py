@@ -3,7 +3,7 @@
 The headers are those of draft-ietf-httpapi-ratelimit-headers-11: structured fields (RFC 9651).
 """
 
-from collections.abc import Iterable, Mapping, MutableMapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from application.errors import Limited
@@ -13,8 +13,6 @@ from entrypoints.web.client import client_network
 
 _SCOPE_KEY: Final = "bellwire.allowances"
 _MOST_PROVED = 10_000
-
-Scope = MutableMapping[str, Any]
 
 
 class Proved:
@@ -89,23 +87,23 @@ def limited(scope: Any, error: Limited) -> None:
 
 def headers(scope: Mapping[str, Any]) -> list[tuple[bytes, bytes]]:
     """The headers that tell what was taken in a request."""
-    noted: dict[str, Allowance] | None = scope.get(_SCOPE_KEY)
+    noted: dict[Limiter, Allowance] | None = scope.get(_SCOPE_KEY)
     return told(noted.values()) if noted else []
 
 
 def told(allowances: Iterable[Allowance]) -> list[tuple[bytes, bytes]]:
     """The headers that tell of these allowances."""
-    policies = ", ".join([one.policy for one in allowances])
-    left = ", ".join([f'"{one.limit}";r={one.left};t={one.seconds}' for one in allowances])
+    policies = ", ".join([one.limiter.policy for one in allowances])
+    left = ", ".join([f'"{one.limiter.name}";r={one.left};t={one.seconds}' for one in allowances])
     return [(b"ratelimit-policy", policies.encode()), (b"ratelimit", left.encode())]
 
 
 def _note(scope: Any, allowance: Allowance) -> None:
     noted = scope.get(_SCOPE_KEY)
     if noted is None:
-        scope[_SCOPE_KEY] = {allowance.limit: allowance}
+        scope[_SCOPE_KEY] = {allowance.limiter: allowance}
     else:
-        noted[allowance.limit] = allowance
+        noted[allowance.limiter] = allowance
 
 
 def _note_refused(scope: Any, limited: Limited) -> None:
