@@ -61,7 +61,8 @@ async def publish(
     """Accepted once it is durable in Kafka. 503 `unconfirmed` means that the outcome is unknown: retry with
     the same `Idempotency-Key`.
     """
-    return Accepted(await publish_one(data.content(), await _idempotency(request, idempotency_key)))
+    idempotency = await _idempotency(request, idempotency_key)
+    return Accepted(await publish_one(request.auth, data.content(), idempotency))
 
 
 @post(
@@ -85,7 +86,7 @@ async def publish_batch(
     if len(data.items) > 1:
         spend(request.scope, part(request, Limits).publish, request.auth.id, len(data.items) - 1)
     idempotency = await _idempotency(request, idempotency_key)
-    outcomes = await publish_many([_content(item) for item in data.items], idempotency)
+    outcomes = await publish_many(request.auth, [_content(item) for item in data.items], idempotency)
     return BatchResults([_result(outcome) for outcome in outcomes])
 
 
