@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from math import ceil
 from typing import NamedTuple
 
 from application.errors import Limited, Unavailable
@@ -38,16 +37,6 @@ class Allowance(NamedTuple):
     behind: float
     """The seconds until everything is there again; if it was refused, until it may be tried again."""
     refused: bool = False
-
-    @property
-    def left(self) -> int:
-        """How many may be taken now."""
-        return 0 if self.refused else self.rate.left(self.behind, 0.0)
-
-    @property
-    def seconds(self) -> int:
-        """`behind` in whole seconds."""
-        return ceil(self.behind)
 
 
 class _Account:

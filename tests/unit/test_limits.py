@@ -85,7 +85,7 @@ def test_what_is_left_is_told() -> None:
     told = publish.take("key", 4)
 
     assert told is not None
-    assert (told.left, told.seconds) == (6, 24)
+    assert (told.rate.left(told.behind, 0), told.behind) == (6, 24)
     assert publish.policy == '"publish";q=10;w=60;bellwire-unit="notifications"'
 
 
