@@ -88,7 +88,7 @@ def limited(scope: Any, error: Limited) -> None:
 
 
 def headers(scope: Mapping[str, Any]) -> Sequence[tuple[bytes, bytes]]:
-    """The headers that tell what was taken in a request. They are on every answer, so making them is cheap."""
+    """The headers that tell what was taken in a request. Every answer has them, so making them is cheap."""
     noted: dict[Limiter, Allowance] | None = scope.get(_SCOPE_KEY)
     if noted is None:
         return ()
