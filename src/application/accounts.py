@@ -93,8 +93,8 @@ class LogIn:
     async def __call__(
         self, email: str, password: str, party: str = "", *, first: bool = False
     ) -> tuple[UserId, str, int]:
-        """The user, its token, and the token's lifetime in seconds. Parties take turns for the slow check; some
-        come first.
+        """The user, its token, and the token's lifetime in seconds. For the slow check parties take turns;
+        some come first.
         """
         address = _canonical(self.forms.email, email)
         secret = _canonical(self.forms.password, password)

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from math import ceil
 from typing import NamedTuple
 
 from application.errors import Limited, Unavailable
@@ -33,12 +32,11 @@ _MOST_BEHIND = 3
 class Allowance(NamedTuple):
     """What a party may still take of a limit."""
 
-    policy: str
-    """The limit and its rate, as in the header RateLimit-Policy."""
-    limit: str
-    left: int
-    seconds: int
-    """Until everything is there again; if nothing is left, until something is."""
+    limiter: "Limiter"
+    rate: Rate
+    behind: float
+    """The seconds until everything is there again; if it was refused, until it may be tried again."""
+    refused: bool = False
 
 
 class _Account:
@@ -78,6 +76,7 @@ class Limiter:
         self.name = name
         self.rate = rate
         self.policy = f'"{name}";q={rate.count};w={rate.seconds}{comment}' if rate else ""
+        """The limit and its rate, as in the header RateLimit-Policy."""
         self._rates = rates
         self._now = now
         self._settle = settle
@@ -92,19 +91,21 @@ class Limiter:
             return None
         now = self._now()
         account = self._accounts.get(party) or self._opened(party, now)
-        if wait := rate.wait(account.due, now, cost):
-            raise self._limited(wait)
-        account.due = rate.after(account.due, now, cost)
+        due = rate.after(account.due, now, cost)
+        # Most requests are far from the limit, and pass here: this is on the way of each.
+        if due - now > rate.seconds and (wait := rate.wait(account.due, now, cost)):
+            raise self._limited(rate, wait)
+        account.due = due
         account.unsettled += cost
         if account.unsettled >= self._share:
             self._settle(self, party)
-        return self._allowance(rate, account.due - now)
+        return Allowance(self, rate, due - now)
 
     def check(self, party: str) -> None:
         """Raise Limited if nothing is left for a party."""
         account = self._accounts.get(party)
         if self.rate and account and (wait := self.rate.wait(account.due, self._now())):
-            raise self._limited(wait)
+            raise self._limited(self.rate, wait)
 
     async def take_together(self, party: str, cost: int = 1) -> Allowance | None:
         """The same as `take`, but exact: all processes together."""
@@ -115,8 +116,8 @@ class Limiter:
         except Unavailable:
             return self.take(party, cost)
         if not allowed:
-            raise self._limited(min(seconds, self.rate.seconds))
-        return self._allowance(self.rate, seconds)
+            raise self._limited(self.rate, min(seconds, self.rate.seconds))
+        return Allowance(self, self.rate, seconds)
 
     def use(self, party: str) -> Use | None:
         """What a party took that the others do not know; they are going to be told."""
@@ -158,11 +159,8 @@ class Limiter:
         self._accounts[party] = account = _Account(now)
         return account
 
-    def _allowance(self, rate: Rate, behind: float) -> Allowance:
-        return Allowance(self.policy, self.name, rate.left(behind, 0.0), ceil(behind))
-
-    def _limited(self, wait: float) -> Limited:
-        return Limited(self.name, wait, Allowance(self.policy, self.name, 0, max(1, ceil(wait))))
+    def _limited(self, rate: Rate, wait: float) -> Limited:
+        return Limited(self.name, wait, Allowance(self, rate, wait, refused=True))
 
 
 class Limits:

@@ -1,6 +1,6 @@
 """The proxies in front of the service that are believed about their clients."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
 from typing import Final
 
@@ -20,6 +20,8 @@ class Proxies:
     """Whether the peer on a Unix socket is one."""
     header: str
     """Its name in lower case."""
+    strangers: set[str] = field(default_factory=set, compare=False)
+    """A peer that sent the header and is not one of them: the first, which was logged."""
 
     @classmethod
     def parse(cls, text: str, header: str) -> "Proxies":
@@ -36,9 +38,6 @@ class Proxies:
     def standard(self) -> bool:
         """Whether they use the header Forwarded (RFC 7239)."""
         return self.header == FORWARDED.lower()
-
-    def __bool__(self) -> bool:
-        return self.unix or bool(self.networks)
 
     def trusts(self, address: IPv4Address | IPv6Address | None, *, unix: bool = False) -> bool:
         """Whether the peer with this address is one, or the peer on a Unix socket."""

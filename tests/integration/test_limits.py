@@ -71,7 +71,7 @@ def limit_of(resting: Sequence[float]) -> float:
 
 async def test_guessed_passwords_and_log_ins_by_the_hundred_do_not_stop_a_user(product: Product) -> None:
     """Not even at the same address, if the user has logged in there before; nor a newcomer at another one."""
-    api = await start(product, limit_log_ins="off")
+    api = await start(product, limit_log_ins="off", limit_failed_log_ins="75/10m")
     async with (
         api.client() as producer,
         local_client(base_url=api.url, timeout=60) as client,

@@ -55,7 +55,9 @@ class TestRedisRates(contracts.RatesContract):
     ) -> None:
         await redis_server.client.set(f"{name}:limit:publish:ada", value)
 
-        assert await rates.take(Use("publish", "ada", HOURLY, 1)) == (True, pytest.approx(180, abs=5))
+        taken, behind = await rates.take(Use("publish", "ada", HOURLY, 1))
+        assert taken
+        assert behind == pytest.approx(180, abs=5)
         await redis_server.client.set(f"{name}:limit:publish:ada", value)
         assert await rates.settle([Use("publish", "ada", HOURLY, 1)]) == pytest.approx([180], abs=5)
 
@@ -63,7 +65,7 @@ class TestRedisRates(contracts.RatesContract):
         self, rates: RedisRates, redis_server: RedisServer, name: str
     ) -> None:
         for party in ("ada", "eve"):
-            await redis_server.client.lpush(f"{name}:limit:publish:{party}", "x")  # type: ignore[misc]
+            await redis_server.client.lpush(f"{name}:limit:publish:{party}", "x")
 
         assert (await rates.take(Use("publish", "ada", HOURLY, 1)))[0]
         uses = [Use("publish", party, HOURLY, 1) for party in ("bob", "eve")]
@@ -90,7 +92,7 @@ class TestRedisLogInAttempts(contracts.LogInAttemptsContract):
         async def passed(account: str, address: str) -> None:
             key = f"{name}:failures:{account}" + (f":{address}" if address else "")
             if await redis_server.client.exists(key):
-                await redis_server.client.hset(key, "u", "0")  # type: ignore[misc]
+                await redis_server.client.hset(key, "u", "0")
 
         return passed
 
@@ -123,8 +125,8 @@ class TestRedisLogInAttempts(contracts.LogInAttemptsContract):
     async def test_nonsense_in_redis_shuts_nobody_out(
         self, attempts: RedisLogInAttempts, redis_server: RedisServer, name: str, value: str
     ) -> None:
-        held = {"n": value, "u": value}
-        await redis_server.client.hset(f"{name}:failures:{VICTIM}", mapping=held)  # type: ignore[misc]
+        for field in ("n", "u"):
+            await redis_server.client.hset(f"{name}:failures:{VICTIM}", field, value)
         await redis_server.client.set(f"{name}:limit:failed-log-ins:{ELSEWHERE}", value)
 
         assert await self.fail(attempts) == 0
@@ -134,10 +136,10 @@ class TestRedisLogInAttempts(contracts.LogInAttemptsContract):
     ) -> None:
         parts = [f"log-ins:{VICTIM}", f"failures:{VICTIM}", f"failures:{VICTIM}:{HOME}"]
         for part in [*parts, f"limit:failed-log-ins:{HOME}"]:
-            await redis_server.client.lpush(f"{name}:{part}", "x")  # type: ignore[misc]
+            await redis_server.client.lpush(f"{name}:{part}", "x")
 
         await self.succeed(attempts, HOME)
-        await redis_server.client.lpush(f"{name}:{parts[2]}", "x")  # type: ignore[misc]
+        await redis_server.client.lpush(f"{name}:{parts[2]}", "x")
         await self.succeed(attempts, HOME)
 
     async def test_without_redis_a_process_counts_alone(self, nobody: RedisServer, name: str) -> None:

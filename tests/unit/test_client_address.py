@@ -16,7 +16,9 @@ OURS = "10.0.0.0/8 fd00::/8 192.0.2.7"
 
 
 def app_with(proxies: str, header: str) -> Litestar:
-    return Litestar([], state=application_state(Proxies.parse(proxies, header)), openapi_config=None)
+    return Litestar(
+        [], state=application_state(Proxies.parse(proxies, header)), openapi_config=None, logging_config=None
+    )
 
 
 TRUSTING = {header: app_with(OURS, header) for header in (XFF, FORWARDED)}
@@ -111,6 +113,19 @@ def test_of_forwarded_the_last_that_is_no_proxy_counts(value: str, client: str) 
     assert address(TRUSTING[FORWARDED], "10.0.0.1", (FORWARDED, value)) == client
 
 
+def test_a_proxy_that_was_forgotten_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    app = app_with("", XFF)
+    address(app, "203.0.113.9")
+    assert caplog.messages == []
+
+    for peer in ("203.0.113.9", "203.0.113.8"):
+        address(app, peer, (XFF, "6.6.6.6\n"))
+    (message,) = caplog.messages
+    assert message.startswith(
+        "203.0.113.9 sends the header x-forwarded-for and is not in BELLWIRE_TRUSTED_PROXIES"
+    )
+
+
 def test_of_a_header_that_comes_in_several_lines_the_last_one_was_added_last() -> None:
     lines = [(XFF, "6.6.6.6"), (XFF, "203.0.113.9"), (XFF, "10.0.0.2")]
 
@@ -192,4 +207,3 @@ def test_networks_are_separated_by_spaces_or_commas() -> None:
     found = Proxies.parse("10.0.0.0/8,fd00::/8 , 192.0.2.7 unix", XFF)
 
     assert (len(found.networks), found.unix) == (3, True)
-    assert not Proxies.parse("", XFF)

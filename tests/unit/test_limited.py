@@ -36,7 +36,9 @@ def told(response: httpx.Response) -> dict[str, dict[str, str]]:
         for item in response.headers[header].split(", "):
             assert ITEM.fullmatch(item), item
             name, *parameters = item.split(";")
-            found.setdefault(name.strip('"'), {}).update(one.split("=") for one in parameters)
+            values = found.setdefault(name.strip('"'), {})
+            for one in parameters:
+                values[one.partition("=")[0]] = one.partition("=")[2]
     return found
 
 
@@ -315,7 +317,7 @@ async def test_streams_with_invalid_credentials_are_counted() -> None:
 # --- all of them ---
 
 
-OFF = dict.fromkeys(
+OFF: dict[str, Any] = dict.fromkeys(
     (
         "limit_publish",
         "limit_requests",
@@ -349,7 +351,8 @@ async def test_without_limits_nothing_is_told() -> None:
 async def test_while_redis_is_away_each_process_counts_alone(
     setting: str, limit: str, asked: Callable[[Service], Any]
 ) -> None:
-    async with Service.run(**{setting: "5/m"}) as service:
+    chosen: dict[str, Any] = {setting: "5/m"}
+    async with Service.run(**chosen) as service:
         await service.add(ADA)
         service.memory.rates.away = True
         answers = [await asked(service) for _ in range(6)]

@@ -85,8 +85,8 @@ def test_what_is_left_is_told() -> None:
     told = publish.take("key", 4)
 
     assert told is not None
-    assert (told.limit, told.left, told.seconds) == ("publish", 6, 24)
-    assert told.policy == '"publish";q=10;w=60;bellwire-unit="notifications"'
+    assert (told.rate.left(told.behind, 0), told.behind) == (6, 24)
+    assert publish.policy == '"publish";q=10;w=60;bellwire-unit="notifications"'
 
 
 async def test_processes_that_take_turns_admit_the_count_and_a_tenth_more_for_each() -> None:

@@ -1,5 +1,6 @@
 """The client of a connection, and what the trusted proxies in front of the service say of it."""
 
+import logging
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
@@ -7,6 +8,8 @@ from typing import Any, TypeAlias
 
 from entrypoints.proxies import Proxies
 from entrypoints.web.state import found_in
+
+logger = logging.getLogger(__name__)
 
 Address: TypeAlias = IPv4Address | IPv6Address
 
@@ -30,9 +33,13 @@ def client_address(scope: Mapping[str, Any]) -> str:
     client = scope.get("client")
     peer = str(client[0]) if client and client[0] else ""
     proxies = _proxies(scope)
-    if proxies is None or not proxies.trusts(_parsed(peer), unix=not peer):
-        return str(_parsed(peer) or peer)
-    return _behind(peer, proxies, scope["headers"])
+    known = str(_parsed(peer) or peer)
+    if proxies is None:
+        return known
+    if not proxies.trusts(_parsed(peer), unix=not peer):
+        _suspect(known, proxies, scope["headers"])
+        return known
+    return _behind(known, proxies, scope["headers"])
 
 
 def client_network(scope: Mapping[str, Any]) -> str:
@@ -50,13 +57,25 @@ def network_of(address: str) -> str:
     return address
 
 
+def _suspect(peer: str, proxies: Proxies, headers: Iterable[tuple[bytes, bytes]]) -> None:
+    """Log once, if the peer looks like a proxy that was forgotten: all its clients would share limits."""
+    if not proxies.strangers and any(name == proxies.header.encode() for name, _ in headers):
+        proxies.strangers.add(peer)
+        logger.warning(
+            "%s sends the header %s and is not in BELLWIRE_TRUSTED_PROXIES: "
+            "if it is a proxy, all its clients share the limits of one address",
+            peer,
+            proxies.header,
+        )
+
+
 def _behind(peer: str, proxies: Proxies, headers: Iterable[tuple[bytes, bytes]]) -> str:
     """The last address before the trusted proxies. Each adds its peer on the right; what stands further left
     comes from somebody who is not trusted.
     """
     name = proxies.header.encode()
     value = ",".join(text.decode("latin-1") for field, text in headers if field == name)
-    known = str(_parsed(peer) or peer)
+    known = peer
     for hop, _ in zip(
         _forwarded(value) if proxies.standard else _listed(value), range(_MOST_HOPS), strict=False
     ):
@@ -117,5 +136,4 @@ def _parsed(text: str) -> Address | None:
 def _proxies(scope: Mapping[str, Any]) -> Proxies | None:
     """Those of the application that serves the connection."""
     app = scope.get("litestar_app")
-    found = found_in(app, Proxies) if app is not None else None
-    return found or None
+    return found_in(app, Proxies) if app is not None else None

@@ -3,7 +3,9 @@
 The headers are those of draft-ietf-httpapi-ratelimit-headers-11: structured fields (RFC 9651).
 """
 
-from collections.abc import Iterable, Mapping, MutableMapping
+from collections.abc import Mapping, Sequence
+from functools import cache
+from math import ceil
 from typing import Any, Final
 
 from application.errors import Limited
@@ -13,8 +15,6 @@ from entrypoints.web.client import client_network
 
 _SCOPE_KEY: Final = "bellwire.allowances"
 _MOST_PROVED = 10_000
-
-Scope = MutableMapping[str, Any]
 
 
 class Proved:
@@ -87,25 +87,35 @@ def limited(scope: Any, error: Limited) -> None:
     _note_refused(scope, error)
 
 
-def headers(scope: Mapping[str, Any]) -> list[tuple[bytes, bytes]]:
-    """The headers that tell what was taken in a request."""
-    noted: dict[str, Allowance] | None = scope.get(_SCOPE_KEY)
-    return told(noted.values()) if noted else []
+def headers(scope: Mapping[str, Any]) -> Sequence[tuple[bytes, bytes]]:
+    """The headers that tell what was taken in a request. Every answer has them, so making them is cheap."""
+    noted: dict[Limiter, Allowance] | None = scope.get(_SCOPE_KEY)
+    if noted is None:
+        return ()
+    if len(noted) == 1:
+        (allowance,) = noted.values()
+        return (_policy(allowance.limiter), (b"ratelimit", _told(allowance)))
+    policies = b", ".join([_policy(limiter)[1] for limiter in noted])
+    return ((b"ratelimit-policy", policies), (b"ratelimit", b", ".join(map(_told, noted.values()))))
 
 
-def told(allowances: Iterable[Allowance]) -> list[tuple[bytes, bytes]]:
-    """The headers that tell of these allowances."""
-    policies = ", ".join([one.policy for one in allowances])
-    left = ", ".join([f'"{one.limit}";r={one.left};t={one.seconds}' for one in allowances])
-    return [(b"ratelimit-policy", policies.encode()), (b"ratelimit", left.encode())]
+@cache
+def _policy(limiter: Limiter) -> tuple[bytes, bytes]:
+    return b"ratelimit-policy", limiter.policy.encode()
+
+
+def _told(allowance: Allowance) -> bytes:
+    limiter, rate, behind, refused = allowance
+    left = 0 if refused else rate.left(behind, 0.0)
+    return b'"%b";r=%d;t=%d' % (limiter.name.encode(), left, ceil(behind))
 
 
 def _note(scope: Any, allowance: Allowance) -> None:
     noted = scope.get(_SCOPE_KEY)
     if noted is None:
-        scope[_SCOPE_KEY] = {allowance.limit: allowance}
+        scope[_SCOPE_KEY] = {allowance.limiter: allowance}
     else:
-        noted[allowance.limit] = allowance
+        noted[allowance.limiter] = allowance
 
 
 def _note_refused(scope: Any, limited: Limited) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, TypeAlias, TypeVar
 
 from litestar import Litestar
@@ -58,5 +59,6 @@ def found_in(app: Litestar, kind: type[T]) -> T | None:
     return found
 
 
+@cache
 def _key(kind: type) -> str:
     return f"{kind.__module__}.{kind.__qualname__}"
