@@ -16,7 +16,7 @@ NOTIFICATION = "src/domain/notification.py"
 STATES = "src/domain/states.py"
 
 ACCOUNTS = "src/application/accounts.py"
-CREDENTIALS = "src/application/credentials.py"
+KEY_LIMITS = "src/application/credentials.py"
 DELIVERY = "src/application/delivery.py"
 FOLLOWING = "src/application/following.py"
 INBOX = "src/application/inbox.py"
@@ -322,7 +322,7 @@ PRODUCERS = (
     Mutant(
         name="api-key-touches-everybody",
         breaks="A key that is limited to a prefix touches users beyond it.",
-        file=CREDENTIALS,
+        file=KEY_LIMITS,
         old="if self.user_prefix is not None and not user.startswith(self.user_prefix):",
         new="if False:",
         tests=(f"{UNIT}/test_keys.py", f"{UNIT}/test_tenancy.py"),
