@@ -10,6 +10,7 @@ from aiokafka.errors import KafkaError
 
 from adapters.kafka import codec
 from adapters.kafka.headers import KEY
+from adapters.kafka.login import ANONYMOUS, Login
 from adapters.kafka.topics import METADATA_SECONDS
 from application.errors import Unavailable, Unconfirmed
 from application.ports import Monotonic
@@ -30,13 +31,14 @@ _LOOK_SECONDS = 1.0
 _REPLACE_SECONDS = 10.0
 
 
-def build_producer(bootstrap: str, client_id: str) -> AIOKafkaProducer:
+def build_producer(bootstrap: str, client_id: str, login: Login = ANONYMOUS) -> AIOKafkaProducer:
     """Build a producer that waits for all in-sync replicas. Must be called in a running event loop.
 
     Idempotence stays off: in aiokafka it can make a send hang while brokers are unavailable (#1101) and can
     wedge a partition for good (#1017). PostgreSQL's primary key removes duplicates.
     """
     return AIOKafkaProducer(
+        **login,
         bootstrap_servers=bootstrap,
         client_id=client_id,
         acks="all",
