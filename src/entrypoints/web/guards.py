@@ -61,8 +61,10 @@ async def owner(connection: Connection, _handler: BaseRouteHandler) -> None:
 
 
 async def reader(connection: Connection, handler: BaseRouteHandler) -> None:
-    """Admit the token of the user in the path, and API keys that may read feeds."""
-    if API_KEY_HEADER in connection.headers:
+    """Admit the token of the user in the path, and API keys that may read feeds. Of a request with both, the
+    token counts.
+    """
+    if API_KEY_HEADER in connection.headers and "authorization" not in connection.headers:
         await _admit_producer(connection, Scope.READ)
     else:
         await owner(connection, handler)
