@@ -517,11 +517,9 @@ def _bodies(world: World) -> list[dict[str, Any]]:
 def _expected(kind: str, path: str, who: str, user: str) -> set[int]:
     if kind == _PUBLIC:
         return {200, 400, 401, 422}
-    if kind == _PRODUCER:
-        return {403} if who.startswith("a key") else {401}
-    if kind == _READER and who.startswith("a key"):
+    if kind in {_PRODUCER, _READER} and who.startswith("a key"):
         return {403}
-    if kind == _OPERATOR or "token" not in who:
+    if kind in {_PRODUCER, _OPERATOR} or "token" not in who:
         return {401}
     if not user:
         return {201}

@@ -14,6 +14,7 @@ from application.keys import CreateApiKey, FindApiKey, ListApiKeys, RevokeApiKey
 from entrypoints.http.schemas import read_time
 from entrypoints.web import guards
 from entrypoints.web.schemas import problems
+from entrypoints.web.verbatim import VerbatimRequest
 
 _BODY_LIMIT = 8 * 1024
 _ONE_DAY = 86_400
@@ -101,13 +102,14 @@ class KeyPage(Struct):
 
 @post(
     "/v1/keys",
+    request_class=VerbatimRequest,
     request_max_body_size=_BODY_LIMIT,
     summary="Create an API key",
     responses=problems(400, 401, 403, 413, 422, 503),
     **_GUARDED,
 )
 async def create_key(
-    request: Request[Any, ApiKey, Any], data: JSONBody[NewKey], create_key: NamedDependency[CreateApiKey]
+    request: VerbatimRequest, data: JSONBody[NewKey], create_key: NamedDependency[CreateApiKey]
 ) -> Response[CreatedKey]:
     """The answer has the key itself, this once. The new key may do no more than the one that creates it."""
     key, text = await create_key(
@@ -148,13 +150,14 @@ async def show_key(
 
 @post(
     "/v1/keys/{key_id:str}/rotate",
+    request_class=VerbatimRequest,
     request_max_body_size=_BODY_LIMIT,
     summary="Rotate an API key",
     responses=problems(400, 401, 403, 404, 409, 413, 422, 503),
     **_GUARDED,
 )
 async def rotate_key(
-    request: Request[Any, ApiKey, Any],
+    request: VerbatimRequest,
     key_id: FromPath[str],
     data: JSONBody[Rotation],
     rotate_key: NamedDependency[RotateApiKey],

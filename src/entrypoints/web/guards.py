@@ -64,10 +64,10 @@ async def reader(connection: Connection, handler: BaseRouteHandler) -> None:
     """Admit the token of the user in the path, and API keys that may read feeds. Of a request with both, the
     token counts.
     """
-    if API_KEY_HEADER in connection.headers and "authorization" not in connection.headers:
-        await _admit_producer(connection, Scope.READ)
-    else:
+    if "authorization" in connection.headers or API_KEY_HEADER not in connection.headers:
         await owner(connection, handler)
+    else:
+        await _admit_producer(connection, Scope.READ)
 
 
 async def operator(connection: Connection, _handler: BaseRouteHandler) -> None:
