@@ -17,7 +17,7 @@ from litestar.middleware import DefineMiddleware
 from entrypoints import lifespan
 from entrypoints.container.api import ApiContainer
 from entrypoints.container.parts.base import build
-from entrypoints.http import accounts, inbox, openapi, publishing
+from entrypoints.http import accounts, inbox, keys, openapi, publishing
 from entrypoints.listening import authority
 from entrypoints.live import draining
 from entrypoints.live import page as stream_page
@@ -52,6 +52,7 @@ def create_app(container: ApiContainer) -> Litestar:
     settings = container.settings()
     handlers: list[Any] = [
         *accounts.HANDLERS,
+        *keys.HANDLERS,
         *publishing.HANDLERS,
         *inbox.HANDLERS,
         *health.HANDLERS,
@@ -172,6 +173,11 @@ def _dependencies(container: ApiContainer) -> dict[str, Provide]:
         "disable": dependency(container.disable_user),
         "enable": dependency(container.enable_user),
         "revoke": dependency(container.revoke_tokens),
+        "create_key": dependency(container.create_api_key),
+        "find_key": dependency(container.find_api_key),
+        "list_keys": dependency(container.list_api_keys),
+        "rotate_key": dependency(container.rotate_api_key),
+        "revoke_key": dependency(container.revoke_api_key),
         "publish_one": dependency(container.publish),
         "publish_many": dependency(container.publish_batch),
         "listing": dependency(container.list_notifications),

@@ -34,9 +34,11 @@ async def api(container: "ApiContainer") -> AsyncIterator[None]:
         await stack.enter_async_context(background(queue.run()))
         await stack.enter_async_context(background(container.live_frames().run()))
         await stack.enter_async_context(background(container.limits().run()))
-        revocations = container.revocations()
-        await revocations.refresh()  # before the first request is answered
+        revocations, known_keys = container.revocations(), container.known_keys()
+        # Before the first request is answered.
+        await asyncio.gather(revocations.refresh(), known_keys.refresh())
         await stack.enter_async_context(background(revocations.run()))
+        await stack.enter_async_context(background(known_keys.run()))
         container.tune_gc()()
         yield
 

@@ -7,7 +7,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 
 from application.accounts import CreateUser, IssueStreamTicket
-from application.credentials import Claims
+from application.credentials import ApiKey, Claims
 from application.errors import Limited
 from application.log_ins import LimitedLogIn
 from application.revoking import DisableUser, EnableUser, RevokeTokens
@@ -30,18 +30,16 @@ _BODY_LIMIT = 8 * 1024
     responses=problem_responses(400, 401, 403, 409, 413, 422, 429, 503),
 )
 async def create_user(
-    request: Request[Any, Any, Any], data: JSONBody[NewUser], create: NamedDependency[CreateUser]
+    request: Request[Any, ApiKey | None, Any],
+    data: JSONBody[NewUser],
+    create: NamedDependency[CreateUser],
 ) -> CreatedUser:
     """Needs an API key with the scope `users`, unless sign-up is open. A user without a password cannot log
     in but can be notified: your application mints tokens for it.
     """
-    user = await create(
-        data.name,
-        data.email,
-        data.password,
-        UserId(data.id) if data.id is not None else None,
-        client_network(request.scope),
-    )
+    user_id = UserId(data.id) if data.id is not None else None
+    key, party = request.scope.get("auth"), client_network(request.scope)
+    user = await create(data.name, data.email, data.password, user_id, party, key=key)
     return CreatedUser(user.id, user.name, user.email, user.created_at)
 
 

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 
-from application.credentials import Claims, Scope
+from application.credentials import ApiKey, Claims, Scope
 from application.errors import NotAllowed, NotAuthenticated
 from application.limits import Limits
 from entrypoints.web.client import client_network
@@ -24,6 +24,7 @@ API_KEY_HEADER = "x-api-key"
 # The guards below, as OpenAPI describes them.
 NEEDS_KEY: "list[dict[str, list[str]]]" = [{"apiKey": []}]
 NEEDS_KEY_UNLESS_OPEN: "list[dict[str, list[str]]]" = [{"apiKey": []}, {}]
+NEEDS_TOKEN_OR_KEY: "list[dict[str, list[str]]]" = [{"userToken": []}, {"apiKey": []}]
 NEEDS_TOKEN: "list[dict[str, list[str]]]" = [{"userToken": []}]
 NEEDS_OPERATOR: "list[dict[str, list[str]]]" = [{"operatorToken": []}]
 
@@ -49,6 +50,11 @@ async def manager(connection: Connection, _handler: BaseRouteHandler) -> None:
     await _admit_producer(connection, Scope.USERS)
 
 
+async def admin(connection: Connection, _handler: BaseRouteHandler) -> None:
+    """Admit API keys that may manage API keys."""
+    await _admit_producer(connection, Scope.ADMIN)
+
+
 async def user(connection: Connection, _handler: BaseRouteHandler) -> None:
     """Admit any user's token."""
     connection.scope["auth"] = _claims(connection)
@@ -70,6 +76,16 @@ async def marking(connection: Connection, _handler: BaseRouteHandler) -> None:
 async def ticket_buyer(connection: Connection, _handler: BaseRouteHandler) -> None:
     """Count a ticket for the address that asks for it."""
     spend(connection.scope, part(connection, Limits).tickets, client_network(connection.scope))
+
+
+async def reader(connection: Connection, handler: BaseRouteHandler) -> None:
+    """Admit the token of the user in the path, and API keys that may read feeds. Of a request with both, the
+    token counts.
+    """
+    if "authorization" in connection.headers or API_KEY_HEADER not in connection.headers:
+        await owner(connection, handler)
+    else:
+        await _admit_producer(connection, Scope.READ)
 
 
 async def operator(connection: Connection, _handler: BaseRouteHandler) -> None:
@@ -101,17 +117,28 @@ def _claims(connection: Connection) -> Claims:
 
 
 async def _admit_producer(connection: Connection, scope: str) -> None:
-    key = connection.headers.get(API_KEY_HEADER)
-    if not key:
+    """Check the key, and that it may touch the user in the path, if there is one. A user in the body is
+    checked by the use case.
+    """
+    text = connection.headers.get(API_KEY_HEADER)
+    if not text:
         count_failure(connection.scope, part(connection, Limits))
         raise NotAuthenticated("An X-API-Key header is required.")
+    key = await _authenticated(connection, text, scope)
+    if "user_id" in connection.path_params:
+        key.check(connection.path_params["user_id"])
+    connection.scope["auth"] = key
+
+
+async def _authenticated(connection: Connection, text: str, scope: str) -> ApiKey:
     limits, proved = part(connection, Limits), part(connection, Proved)
-    if key not in proved:  # looking it up may be a query
+    if text not in proved:  # looking it up may be a query
         check_failures(connection.scope, limits)
     try:
-        connection.scope["auth"] = await part(connection, Access).producer(key, scope)
+        key = await part(connection, Access).producer(text, scope)
     except NotAuthenticated:
-        proved.discard(key)
+        proved.discard(text)
         count_failure(connection.scope, limits)
         raise
-    proved.add(key)
+    proved.add(text)
+    return key

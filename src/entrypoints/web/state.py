@@ -9,7 +9,8 @@ from litestar import Litestar
 from litestar.connection import ASGIConnection
 from litestar.datastructures import State
 
-from application.accounts import AuthenticateOperator, AuthenticateProducer, AuthenticateUser
+from application.accounts import AuthenticateOperator, AuthenticateUser
+from application.keys import AuthenticateProducer
 
 T = TypeVar("T")
 
@@ -60,5 +61,5 @@ def found_in(app: Litestar, kind: type[T]) -> T | None:
 
 
 @cache
-def _key(kind: type) -> str:
+def _key(kind: Any) -> str:
     return f"{kind.__module__}.{kind.__qualname__}"
