@@ -7,9 +7,12 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
+from application.audit import THE_SERVICE, Action, ActorKind, By, Entry, audited, note
 from application.credentials import ApiKey, Claims
 from application.errors import NotAllowed, NotAuthenticated, Revoked, Unavailable
+from application.failed_log_ins import FailedLogIns
 from application.ports import ApiKeys, Clock, NewToken, Passwords, TextForms, Tickets, Tokens, Users
 from application.revoking import Revocations
 from domain.errors import FieldError, Invalid, UserTaken, gathered
@@ -38,6 +41,7 @@ class CreateUser:
         email: str | None = None,
         password: str | None = None,
         user_id: UserId | None = None,
+        by: By = THE_SERVICE,
     ) -> User:
         user, secret = self._checked(name, email, password, user_id)
         if user.id in await self.users.known([user.id]):
@@ -45,8 +49,16 @@ class CreateUser:
         earlier = earlier_email(email) if email is not None else None
         if earlier not in {None, user.email} and await self.users.has_address(earlier):
             raise UserTaken
-        await self.users.add(user, await self.passwords.hash(secret) if secret is not None else None)
+        await self._add(user, await self.passwords.hash(secret) if secret is not None else None, by)
         return user
+
+    async def _add(self, user: User, password_hash: str | None, by: By) -> None:
+        """Sign-ups without a key are not audited: anybody could fill the trail with them."""
+        if by.kind is ActorKind.USER:
+            await self.users.add(user, password_hash)
+        else:
+            entry = Entry(by, Action.USER_CREATED, user.id)
+            await audited(entry, partial(self.users.add, user, password_hash))
 
     def _checked(
         self, name: str, email: str | None, password: str | None, user_id: UserId | None
@@ -87,8 +99,9 @@ class LogIn:
     forms: TextForms
     tokens: Tokens
     clock: Clock
+    failures: FailedLogIns | None = None
 
-    async def __call__(self, email: str, password: str) -> tuple[UserId, str, int]:
+    async def __call__(self, email: str, password: str, by: By = THE_SERVICE) -> tuple[UserId, str, int]:
         """The user, its token, and the token's lifetime in seconds."""
         address = _canonical(self.forms.email, email)
         secret = _canonical(self.forms.password, password)
@@ -99,6 +112,8 @@ class LogIn:
             _distinct(secret, password if is_password(password) else None), found[1] if found else None
         )
         if found is None or matching is None or found[0].disabled_at is not None:
+            if self.failures is not None:
+                self.failures.add(found[0].id if found else None, by)
             raise NotAuthenticated("The e-mail address or the password is wrong.")
         user, held = found
         await self._renew(user, held, address or user.email, secret if matching != secret else None)
@@ -239,6 +254,7 @@ class CreateApiKey:
         expires_at: datetime | None = None,
         *,
         text: str | None = None,
+        by: By = THE_SERVICE,
     ) -> tuple[ApiKey, str]:
         text = text or new_key(self.environment, self.new_token)
         _, _, key_id, secret = text.split("_")
@@ -250,8 +266,24 @@ class CreateApiKey:
             created_at=self.clock(),
             expires_at=expires_at,
         )
-        await self.keys.add(key)
+        entry = Entry(by, Action.KEY_CREATED, key.id, {"name": name, "scopes": sorted(scopes)})
+        await audited(entry, partial(self.keys.add, key))
         return key, text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RevokeApiKey:
+    """Revoke an API key. Returns whether there was such a key in use."""
+
+    keys: ApiKeys
+    clock: Clock
+
+    async def __call__(self, key_id: str, by: By = THE_SERVICE) -> bool:
+        entry = Entry(by, Action.KEY_REVOKED, key_id)
+        revoked = await self.keys.revoke(key_id, self.clock(), entry)
+        if revoked:
+            note(entry)
+        return revoked
 
 
 def new_key(environment: str, new_token: NewToken) -> str:

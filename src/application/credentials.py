@@ -40,6 +40,7 @@ class Scope:
 
     PUBLISH = "publish"
     USERS = "users"
+    ADMIN = "admin"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,7 +17,7 @@ from litestar.middleware import DefineMiddleware
 from entrypoints import lifespan
 from entrypoints.container.api import ApiContainer
 from entrypoints.container.parts.base import build
-from entrypoints.http import accounts, inbox, openapi, publishing
+from entrypoints.http import accounts, audit, inbox, openapi, passwords, privacy, publishing
 from entrypoints.listening import authority
 from entrypoints.live import draining
 from entrypoints.live import page as stream_page
@@ -51,6 +51,9 @@ def create_app(container: ApiContainer) -> Litestar:
     settings = container.settings()
     handlers: list[Any] = [
         *accounts.HANDLERS,
+        *passwords.HANDLERS,
+        *privacy.HANDLERS,
+        *audit.HANDLERS,
         *publishing.HANDLERS,
         *inbox.HANDLERS,
         *health.HANDLERS,
@@ -136,6 +139,7 @@ def _streams(container: ApiContainer) -> Streams:
         workers=settings.workers,
         drain_seconds=settings.drain_seconds,
         drain_delay_seconds=settings.drain_delay_seconds,
+        audit=container.audit_trail(),
     )
 
 
@@ -169,6 +173,12 @@ def _dependencies(container: ApiContainer) -> dict[str, Provide]:
         "disable": dependency(container.disable_user),
         "enable": dependency(container.enable_user),
         "revoke": dependency(container.revoke_tokens),
+        "change_password": dependency(container.change_password),
+        "reset_password": dependency(container.reset_password),
+        "erase": dependency(container.erase_user),
+        "find_erasure": dependency(container.find_erasure),
+        "export": dependency(container.export_user),
+        "audit_trail": dependency(container.audit_trail),
         "publish_one": dependency(container.publish),
         "publish_many": dependency(container.publish_batch),
         "listing": dependency(container.list_notifications),
@@ -193,7 +203,7 @@ def _cors(origins: Iterable[str]) -> CORSConfig | None:
         return None
     return CORSConfig(
         allow_origins=sorted(origins),
-        allow_methods=["GET", "POST", "PATCH"],
+        allow_methods=["GET", "POST", "PATCH", "PUT"],
         allow_headers=["Authorization", "Content-Type", "If-None-Match", "Last-Event-ID", "X-Request-Id"],
         expose_headers=["ETag", "Retry-After", "X-Request-Id"],
         max_age=3600,

@@ -36,6 +36,9 @@ async def api(container: "ApiContainer") -> AsyncIterator[None]:
         revocations = container.revocations()
         await revocations.refresh()  # before the first request is answered
         await stack.enter_async_context(background(revocations.run()))
+        failed_log_ins = container.failed_log_ins()
+        stack.push_async_callback(_close_safely, failed_log_ins.write)
+        await stack.enter_async_context(background(failed_log_ins.run()))
         container.tune_gc()()
         yield
 

@@ -1,8 +1,12 @@
 """The topics, and how they are created."""
 
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from application.errors import Unavailable
@@ -57,3 +61,48 @@ async def ensure_topics(bootstrap: str, topics: Topics) -> None:
         raise Unavailable(f"Kafka could not create the topics: {error!r}") from error
     finally:
         await admin.close()
+
+
+async def longest_retention(bootstrap: str, topics: Topics) -> timedelta | None:
+    """How long the topics keep a record at most; None if the brokers do not say, or keep records forever.
+
+    A record is deleted with its segment, when the newest record in it is older than `retention.ms`; and a
+    segment takes records for up to `segment.ms`. Raises Unavailable.
+    """
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=10_000)
+    try:
+        await admin.start()
+        answers = await admin.describe_configs(
+            [
+                ConfigResource(ConfigResourceType.TOPIC, name, configs=dict.fromkeys(_KEEPS, ""))
+                for name in (topics.name, topics.dead_letters)
+            ]
+        )
+    except (KafkaError, AttributeError) as error:
+        raise Unavailable(f"Kafka did not say how long it keeps records: {error!r}") from error
+    finally:
+        await admin.close()
+    found = [_kept(dict(_values(entries))) for answer in answers for *_, entries in answer.resources]
+    if not found or None in found:
+        return None
+    return max(time for time in found if time is not None)
+
+
+_KEEPS = ("retention.ms", "segment.ms")
+_LONGEST_MS = 100 * 365 * 24 * 60 * 60 * 1000
+
+
+def _values(entries: Iterable[Sequence[Any]]) -> Iterator[tuple[str, str | None]]:
+    """The names and values of settings, the first two fields of an entry in every version of the answer."""
+    for name, value, *_ in entries:
+        yield name, value
+
+
+def _kept(config: Mapping[str, str | None]) -> timedelta | None:
+    try:
+        retention, segment = (int(config[name] or "") for name in _KEEPS)
+    except (KeyError, ValueError):
+        return None
+    if retention < 0 or retention + segment > _LONGEST_MS:
+        return None
+    return timedelta(milliseconds=retention + segment)

@@ -9,8 +9,10 @@ from sqlalchemy import RowMapping, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.postgres import tables
-from adapters.postgres.engine import transaction
+from adapters.postgres.audit import record
+from adapters.postgres.engine import driver_of, transaction
 from adapters.postgres.errors import retried
+from application.audit import Entry
 from application.credentials import ApiKey
 from application.errors import Unavailable
 
@@ -29,9 +31,10 @@ class PostgresApiKeys:
         self._remembered: dict[str, tuple[datetime, ApiKey]] = {}
 
     @retried
-    async def add(self, key: ApiKey) -> None:
+    async def add(self, key: ApiKey, entry: Entry | None = None) -> None:
         async with transaction(self._engine) as connection:
             await connection.execute(insert(tables.api_keys).values(_row(key)))
+            await record(await driver_of(connection), self._engine, entry)
 
     async def get(self, key_id: str) -> ApiKey | None:
         now = self._clock()
@@ -60,13 +63,15 @@ class PostgresApiKeys:
             return [_key(row) for row in (await connection.execute(query)).mappings()]
 
     @retried
-    async def revoke(self, key_id: str, at: datetime) -> bool:
+    async def revoke(self, key_id: str, at: datetime, entry: Entry | None = None) -> bool:
         keys = tables.api_keys
         async with transaction(self._engine) as connection:
             query = update(keys).where(keys.c.id == key_id, keys.c.revoked_at.is_(None))
-            result = await connection.execute(query.values(revoked_at=at))
+            revoked = (await connection.execute(query.values(revoked_at=at))).rowcount > 0
+            if revoked:
+                await record(await driver_of(connection), self._engine, entry)
         self._remembered.pop(key_id, None)
-        return result.rowcount > 0
+        return revoked
 
     @retried
     async def _read(self, key_id: str) -> tuple[ApiKey | None, datetime | None]:

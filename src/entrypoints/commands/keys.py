@@ -5,14 +5,16 @@ import sys
 from collections.abc import Sequence
 
 from application.credentials import ApiKey, Scope
-from entrypoints.commands.running import on_postgres
+from entrypoints.commands.running import by_account, on_postgres
 from entrypoints.container.accounts import AccountsContainer
 
 
 def create_key(parser: argparse.ArgumentParser) -> None:
     """Create a key and print it."""
     parser.add_argument("name")
-    parser.add_argument("--scope", action="append", choices=[Scope.PUBLISH, Scope.USERS], dest="scopes")
+    parser.add_argument(
+        "--scope", action="append", choices=[Scope.PUBLISH, Scope.USERS, Scope.ADMIN], dest="scopes"
+    )
     parser.set_defaults(run=_create)
 
 
@@ -31,7 +33,7 @@ def _create(arguments: argparse.Namespace) -> None:
     scopes = frozenset(arguments.scopes or [Scope.PUBLISH])
 
     async def create(container: AccountsContainer) -> str:
-        _, text = await container.create_api_key()(arguments.name, scopes)
+        _, text = await container.create_api_key()(arguments.name, scopes, by=by_account())
         return text
 
     print(on_postgres(AccountsContainer, create))
@@ -48,7 +50,7 @@ def _list(_arguments: argparse.Namespace) -> None:
 
 def _revoke(arguments: argparse.Namespace) -> int:
     async def revoke(container: AccountsContainer) -> bool:
-        return await container.api_keys().revoke(arguments.id, container.clock()())
+        return await container.revoke_api_key()(arguments.id, by_account())
 
     if on_postgres(AccountsContainer, revoke):
         return 0

@@ -23,6 +23,7 @@ from application.accounts import (
     LogIn,
 )
 from application.catching_up import CatchUps
+from application.failed_log_ins import FailedLogIns
 from application.inbox import (
     CountUnread,
     FetchUnread,
@@ -30,6 +31,7 @@ from application.inbox import (
     MarkNotifications,
     MarkRead,
 )
+from application.passwords import ChangePassword, ResetPassword
 from application.publishing import PublishBatch, PublishNotification
 from application.revoking import Revocations
 from common import wire
@@ -99,8 +101,23 @@ class ApiContainer(AccountsContainer, WithSignup, WithRedis, WithTokens, WithSer
 
     # --- use cases ---
     revocations: providers.Provider[Revocations] = providers.Singleton(Revocations, users=users)
+    failed_log_ins: providers.Singleton[FailedLogIns] = providers.Singleton(
+        FailedLogIns, AccountsContainer.audit_trail
+    )
     log_in: providers.Provider[LogIn] = providers.Singleton(
-        LogIn, users=users, passwords=passwords, forms=forms, tokens=tokens, clock=clock
+        LogIn,
+        users=users,
+        passwords=passwords,
+        forms=forms,
+        tokens=tokens,
+        clock=clock,
+        failures=failed_log_ins,
+    )
+    change_password: providers.Provider[ChangePassword] = providers.Singleton(
+        ChangePassword, users=users, passwords=passwords, forms=forms, tokens=tokens, clock=clock
+    )
+    reset_password: providers.Provider[ResetPassword] = providers.Singleton(
+        ResetPassword, users=users, passwords=passwords, forms=forms
     )
     authenticate_user: providers.Provider[AuthenticateUser] = providers.Singleton(
         AuthenticateUser, tokens=tokens, tickets=tickets, revocations=revocations, clock=clock

@@ -22,6 +22,7 @@ API_KEY_HEADER = "x-api-key"
 NEEDS_KEY: "list[dict[str, list[str]]]" = [{"apiKey": []}]
 NEEDS_KEY_UNLESS_OPEN: "list[dict[str, list[str]]]" = [{"apiKey": []}, {}]
 NEEDS_TOKEN: "list[dict[str, list[str]]]" = [{"userToken": []}]
+NEEDS_TOKEN_OR_KEY: "list[dict[str, list[str]]]" = [{"userToken": []}, {"apiKey": []}]
 NEEDS_OPERATOR: "list[dict[str, list[str]]]" = [{"operatorToken": []}]
 
 
@@ -52,6 +53,16 @@ async def owner(connection: Connection, _handler: BaseRouteHandler) -> None:
     if claims.user_id != connection.path_params["user_id"]:
         raise NotAllowed("This token belongs to another user.")
     connection.scope["auth"] = claims
+
+
+async def owner_or_manager(connection: Connection, handler: BaseRouteHandler) -> None:
+    """Admit the token of the user in the path, and API keys that may create and disable users."""
+    await (manager if API_KEY_HEADER in connection.headers else owner)(connection, handler)
+
+
+async def administrator(connection: Connection, _handler: BaseRouteHandler) -> None:
+    """Admit API keys that may administer the service."""
+    await _admit_producer(connection, Scope.ADMIN)
 
 
 async def operator(connection: Connection, _handler: BaseRouteHandler) -> None:

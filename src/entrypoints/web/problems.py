@@ -18,6 +18,7 @@ from application.errors import (
     Refused,
     Unavailable,
     Unconfirmed,
+    UnknownErasure,
 )
 from common import tracing, wire
 from domain.errors import DomainError, FieldError, Invalid, UnknownNotification, UnknownUser, UserTaken
@@ -31,6 +32,7 @@ _PROBLEMS: dict[type[Exception], tuple[int, str, str]] = {
     Invalid: (422, "invalid", "The input breaks a rule"),
     UnknownUser: (404, "unknown-user", "Unknown user"),
     UnknownNotification: (404, "unknown-notification", "Unknown notification"),
+    UnknownErasure: (404, "unknown-erasure", "Unknown erasure"),
     UserTaken: (409, "user-taken", "User exists"),
     NotAuthenticated: (401, "not-authenticated", "Not authenticated"),
     NotAllowed: (403, "not-allowed", "Not allowed"),
@@ -147,7 +149,10 @@ def unexpected_problem(request: Request[Any, Any, Any], error: Exception) -> Res
 
 def _answer(body: dict[str, Any], headers: Mapping[str, str] | None = None) -> Response[bytes]:
     return Response(
-        wire.encode(body), status_code=int(body["status"]), media_type=MEDIA_TYPE, headers=dict(headers or {})
+        wire.encode(body),
+        status_code=int(body["status"]),
+        media_type=MEDIA_TYPE,
+        headers={"Cache-Control": "no-store", **(headers or {})},
     )
 
 
