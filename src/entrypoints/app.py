@@ -178,7 +178,7 @@ def _dependencies(container: ApiContainer) -> dict[str, Provide]:
         "erase": dependency(container.erase_user),
         "find_erasure": dependency(container.find_erasure),
         "export": dependency(container.export_user),
-        "audit_trail": dependency(container.audit_trail),
+        "listing_audit": dependency(container.list_audit),
         "publish_one": dependency(container.publish),
         "publish_many": dependency(container.publish_batch),
         "listing": dependency(container.list_notifications),

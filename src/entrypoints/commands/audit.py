@@ -35,13 +35,13 @@ def _run(arguments: argparse.Namespace) -> None:
     )
 
     async def read(container: AccountsContainer) -> Sequence[Recorded]:
-        trail, found = container.audit_trail(), list[Recorded]()
-        while len(found) < arguments.limit:
-            wanted = min(_PAGE, arguments.limit - len(found))
-            page = await trail.page(search, wanted, found[-1].id if found else None)
+        found: list[Recorded] = []
+        more = True
+        while more and len(found) < arguments.limit:
+            page, more = await container.list_audit()(
+                search, min(_PAGE, arguments.limit - len(found)), found[-1].id if found else None
+            )
             found += page
-            if len(page) < wanted:
-                break
         return found
 
     entries = on_postgres(AccountsContainer, read)

@@ -6,6 +6,7 @@ from adapters.postgres.erasures import PostgresErasures
 from adapters.postgres.exports import PostgresExports
 from application import ports
 from application.accounts import CreateApiKey, RevokeApiKey
+from application.auditing import ListAudit
 from application.erasing import EraseUser, FindErasure
 from application.exporting import ExportUser
 from application.revoking import DisableUser, EnableUser, RevokeTokens
@@ -32,6 +33,7 @@ class AccountsContainer(WithPostgres):
     export_user: providers.Provider[ExportUser] = providers.Singleton(
         ExportUser, exports=exports, audit=WithPostgres.audit_trail
     )
+    list_audit: providers.Provider[ListAudit] = providers.Singleton(ListAudit, audit=WithPostgres.audit_trail)
     disable_user: providers.Provider[DisableUser] = providers.Singleton(DisableUser, users=WithPostgres.users)
     enable_user: providers.Provider[EnableUser] = providers.Singleton(EnableUser, users=WithPostgres.users)
     revoke_tokens: providers.Provider[RevokeTokens] = providers.Singleton(

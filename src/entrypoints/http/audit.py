@@ -10,7 +10,7 @@ from litestar.params import QueryParameter
 from msgspec import Meta, Struct
 
 from application.audit import Recorded, Search
-from application.ports import AuditTrail
+from application.auditing import ListAudit
 from domain.errors import FieldError, Invalid
 from entrypoints.http.schemas import read_time
 from entrypoints.web import guards
@@ -62,7 +62,7 @@ class AuditPage(Struct):
     responses=problems(400, 401, 403, 422, 503),
 )
 async def list_audit(  # noqa: PLR0917 - each is a part of the query
-    audit_trail: NamedDependency[AuditTrail],
+    listing_audit: NamedDependency[ListAudit],
     actor: Actor = None,
     action: ActionFilter = None,
     target: Target = None,
@@ -74,9 +74,8 @@ async def list_audit(  # noqa: PLR0917 - each is a part of the query
     search = Search(
         actor=actor, action=action, target=target, since=None if since is None else read_time("since", since)
     )
-    found = await audit_trail.page(search, limit + 1, _before(cursor))
-    more = len(found) > limit
-    return AuditPage([_entry(item) for item in found[:limit]], str(found[limit - 1].id) if more else None)
+    found, more = await listing_audit(search, limit, _before(cursor))
+    return AuditPage([_entry(item) for item in found], str(found[-1].id) if more else None)
 
 
 def _before(cursor: str | None) -> UUID | None:
