@@ -42,18 +42,21 @@ class PostgresExports:
         if not is_user_id(user):
             raise UnknownUser
         clock = asyncio.get_running_loop().time
-        end, more = clock() + self._seconds, True
+        end = clock() + self._seconds
         async with driver_snapshot(self._engine) as connection:
             row = await connection.fetchrow(_USER, user)
             if row is None:
                 raise UnknownUser
             known, feed = _read(row)
-            while more and clock() < end:
+            more = True
+            while more:
                 found = await connection.fetch(_NOTIFICATIONS, user, after or _FIRST_ID, self._page + 1)
                 items = tuple(map(read_notification, found[: self._page]))
                 more = len(found) > len(items)
                 after = items[-1].id if items else after
                 yield ExportPage(known, feed, items, more)
+                if clock() >= end:
+                    return
 
 
 def _read(row: Any) -> tuple[User, Feed]:
