@@ -1,4 +1,4 @@
-"""Erasing and exporting users on real servers: whatever dies, whoever writes meanwhile, whatever comes late."""
+"""Erasing and exporting users on real servers: whatever dies, and whatever is written or comes late."""
 
 import asyncio
 import json
@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
+from adapters.kafka.topics import Topics, longest_retention
 from adapters.postgres.api_keys import PostgresApiKeys
 from adapters.postgres.audit import PostgresAuditTrail
 from adapters.postgres.engine import driver
@@ -30,7 +31,7 @@ from application.audit import Action, ActorKind, By, Entry, Recorded, Search
 from application.credentials import ApiKey
 from application.erasing import ContinueErasures, EraseUser
 from application.erasures import Erasure
-from application.errors import UnknownErasure
+from application.errors import Unavailable, UnknownErasure
 from application.exporting import ExportUser
 from application.exports import Exported, ExportEnd
 from application.feeds import Appended
@@ -549,6 +550,14 @@ async def test_a_consumer_that_is_killed_while_it_erases_is_followed_by_another(
         deleted = (await client.get(f"/v1/erasures/{begun}")).json()["deleted"]
         assert deleted == {"users": 1, "notifications": 20_000}
         assert await stores.count() == 0
+
+
+async def test_how_long_kafka_keeps_records_is_asked_or_unknown(product: Product) -> None:
+    topics = Topics(product.settings.kafka_topic, 1, 1)
+    keeps = await longest_retention(product.settings.kafka_bootstrap, topics)
+    assert keeps is None or keeps >= timedelta(days=30)
+    with pytest.raises(Unavailable):
+        await longest_retention("127.0.0.1:1", topics)
 
 
 async def _begun(stores: Stores) -> bool:

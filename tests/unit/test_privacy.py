@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
+from adapters.kafka.topics import longest_of
 from adapters.security.forms import PrecisForms
 from adapters.security.hashes import keyed_user_hash
 from application.accounts import CreateApiKey, CreateUser, LogIn, RevokeApiKey
@@ -455,6 +456,27 @@ def test_the_hash_of_a_user_depends_on_the_secret_alone() -> None:
     one = keyed_user_hash("a" * 32, "t" * 32)
     assert one(ADA) == keyed_user_hash("a" * 32, "other")(ADA)
     assert len({one(ADA), one(BOB), keyed_user_hash("", "t" * 32)(ADA), keyed_user_hash("", "u")(ADA)}) == 4
+
+
+@pytest.mark.parametrize(
+    ("configs", "longest"),
+    [
+        ([("604800000", "604800000"), ("2592000000", "604800000")], timedelta(days=37)),
+        ([("604800000", "604800000"), ("-1", "604800000")], None),
+        ([("604800000", "604800000"), (None, "604800000")], None),
+        ([("9223372036854775807", "604800000")], None),
+        ([], None),
+    ],
+)
+def test_kafka_keeps_a_record_as_long_as_its_segment(
+    configs: list[tuple[str | None, str]], longest: timedelta | None
+) -> None:
+    given = [{"retention.ms": retention, "segment.ms": segment} for retention, segment in configs]
+    assert longest_of(given) == longest
+
+
+def test_a_topic_that_does_not_say_makes_it_unknown() -> None:
+    assert longest_of([{"retention.ms": "1"}]) is None
 
 
 def recorded(**changes: Any) -> Recorded:

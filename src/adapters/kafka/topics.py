@@ -1,5 +1,6 @@
-"""The topics, and how they are created."""
+"""The topics, how they are created, and how long they keep records."""
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -11,11 +12,14 @@ from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from application.errors import Unavailable
 
+logger = logging.getLogger(__name__)
+
 # The headers that say why a record failed must not make it too large for the dead-letter topic.
 DEAD_LETTER_BYTES = 2 * 1024 * 1024
 # The maximum age of a client's metadata. New partitions, and a topic that was deleted and created again, show
 # only there; by default clients refresh it every five minutes.
 METADATA_SECONDS = 10
+_FOREVER_MS = 100 * 365 * 24 * 60 * 60 * 1000
 _RETENTION_MS = 30 * 24 * 60 * 60 * 1000
 
 
@@ -66,43 +70,44 @@ async def ensure_topics(bootstrap: str, topics: Topics) -> None:
 async def longest_retention(bootstrap: str, topics: Topics) -> timedelta | None:
     """How long the topics keep a record at most; None if the brokers do not say, or keep records forever.
 
-    A record is deleted with its segment, when the newest record in it is older than `retention.ms`; and a
-    segment takes records for up to `segment.ms`. Raises Unavailable.
+    Raises Unavailable if no broker is in reach.
     """
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=10_000)
     try:
         await admin.start()
-        answers = await admin.describe_configs(
-            [
-                ConfigResource(ConfigResourceType.TOPIC, name, configs=dict.fromkeys(_KEEPS, ""))
-                for name in (topics.name, topics.dead_letters)
-            ]
-        )
+        return await _longest_retention(admin, topics)
     except (KafkaError, AttributeError) as error:
         raise Unavailable(f"Kafka did not say how long it keeps records: {error!r}") from error
     finally:
         await admin.close()
-    found = [_kept(dict(_values(entries))) for answer in answers for *_, entries in answer.resources]
-    if not found or None in found:
-        return None
-    return max(time for time in found if time is not None)
 
 
-_KEEPS = ("retention.ms", "segment.ms")
-_LONGEST_MS = 100 * 365 * 24 * 60 * 60 * 1000
-
-
-def _values(entries: Iterable[Sequence[Any]]) -> Iterator[tuple[str, str | None]]:
-    """The names and values of settings, the first two fields of an entry in every version of the answer."""
-    for name, value, *_ in entries:
-        yield name, value
-
-
-def _kept(config: Mapping[str, str | None]) -> timedelta | None:
+async def _longest_retention(admin: AIOKafkaAdminClient, topics: Topics) -> timedelta | None:
+    asked = [ConfigResource(ConfigResourceType.TOPIC, name) for name in (topics.name, topics.dead_letters)]
     try:
-        retention, segment = (int(config[name] or "") for name in _KEEPS)
+        answers = await admin.describe_configs(asked)
+    except KafkaError as error:  # it is in reach: it does not know this request
+        logger.warning("Kafka did not say how long it keeps records: %r", error)
+        return None
+    return longest_of([dict(_settings(entries)) for answer in answers for *_, entries in answer.resources])
+
+
+def longest_of(configs: Sequence[Mapping[str, str | None]]) -> timedelta | None:
+    """The longest time for which topics with these settings keep a record; None if one does not say.
+
+    A record is deleted with its segment, when the newest record in it is older than `retention.ms`; and a
+    segment takes records for up to `segment.ms`.
+    """
+    try:
+        times = [(int(config["retention.ms"] or ""), int(config["segment.ms"] or "")) for config in configs]
     except (KeyError, ValueError):
         return None
-    if retention < 0 or retention + segment > _LONGEST_MS:
+    if not times or any(retention < 0 or retention + segment > _FOREVER_MS for retention, segment in times):
         return None
-    return timedelta(milliseconds=retention + segment)
+    return max(timedelta(milliseconds=retention + segment) for retention, segment in times)
+
+
+def _settings(entries: Iterable[Sequence[Any]]) -> Iterator[tuple[str, str | None]]:
+    """The names and values of settings: the first two fields of an entry, in every version of the answer."""
+    for name, value, *_ in entries:
+        yield name, value
