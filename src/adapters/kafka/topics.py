@@ -10,6 +10,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
+from adapters.kafka.login import ANONYMOUS, Login
 from application.errors import Unavailable
 
 logger = logging.getLogger(__name__)
@@ -37,9 +38,9 @@ class Topics:
         return f"{self.name}.dlq"
 
 
-async def ensure_topics(bootstrap: str, topics: Topics) -> None:
+async def ensure_topics(bootstrap: str, topics: Topics, login: Login = ANONYMOUS) -> None:
     """Create the topics unless they exist. Raises Unavailable."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=10_000)
+    admin = AIOKafkaAdminClient(**login, bootstrap_servers=bootstrap, request_timeout_ms=10_000)
     try:
         await admin.start()
         response = await admin.create_topics(
