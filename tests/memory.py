@@ -13,7 +13,7 @@ from uuid import UUID
 
 from adapters.websocket.hub import Hub
 from application.audit import Entry, Recorded, Search
-from application.credentials import ApiKey, Claims, LatestRevocations, Revocation
+from application.credentials import ApiKey, Claims, LatestKeys, LatestRevocations, Revocation
 from application.erasures import Erasure
 from application.errors import (
     KeyReused,
@@ -688,31 +688,64 @@ class MemoryPasswords:
 
 
 class MemoryApiKeys(Reachable):
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock = lambda: NOW) -> None:
+        self._clock = clock
         self._held: dict[str, ApiKey] = {}
         self.audited: list[Entry] = []
+        self._changed: dict[str, datetime] = {}
+        self.asked = 0
+        """How often a key was looked up."""
 
     async def add(self, key: ApiKey, entry: Entry | None = None) -> None:
         self.reach()
         self.audited += [] if entry is None else [entry]
-        self._held[key.id] = key
+        self._set(key)
 
     async def get(self, key_id: str) -> ApiKey | None:
+        self.asked += 1
         self.reach()
         return self._held.get(key_id)
 
     async def all(self) -> Sequence[ApiKey]:
         self.reach()
-        return sorted(self._held.values(), key=lambda key: key.created_at)
+        return sorted(self._held.values(), key=lambda key: (key.created_at, key.id))
 
     async def revoke(self, key_id: str, at: datetime, entry: Entry | None = None) -> bool:
         self.reach()
         key = self._held.get(key_id)
         if key is None or key.revoked_at is not None:
             return False
-        self._held[key_id] = replace(key, revoked_at=at)
+        self._set(replace(key, revoked_at=at))
         self.audited += [] if entry is None else [entry]
         return True
+
+    async def replace(
+        self, key_id: str, successor: ApiKey, until: datetime, entry: Entry | None = None
+    ) -> bool:
+        self.reach()
+        key = self._held.get(key_id)
+        if key is None or key.replaced_by is not None or not key.usable(successor.created_at):
+            return False
+        end = until if key.expires_at is None else min(key.expires_at, until)
+        self._set(replace(key, replaced_by=successor.id, expires_at=end))
+        self._set(successor)
+        return True
+
+    async def changed(self, since: datetime | None) -> LatestKeys:
+        self.reach()
+        found = [self._held[key] for key, at in self._changed.items() if since is None or at >= since]
+        return LatestKeys(self._clock(), found)
+
+    async def note_uses(self, uses: Mapping[str, datetime]) -> None:
+        self.reach()
+        for key_id, at in uses.items():
+            key = self._held[key_id]
+            if key.last_used_at is None or at - key.last_used_at >= timedelta(minutes=1):
+                self._held[key_id] = replace(key, last_used_at=at)
+
+    def _set(self, key: ApiKey) -> None:
+        self._held[key.id] = key
+        self._changed[key.id] = self._clock()
 
 
 class MemoryDeadLetterBox(Reachable):

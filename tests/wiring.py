@@ -14,6 +14,7 @@ from litestar import Litestar
 from adapters.websocket.hub import Hub
 from application.credentials import Scope
 from application.errors import Unavailable
+from application.known_keys import KnownKeys
 from application.revoking import Revocations
 from application.streams import Frame
 from common import wire
@@ -180,6 +181,7 @@ def on_memory(timing: Timing | None = None, **settings: Any) -> tuple[Memory, Co
     container.catch_ups.reset()  # it remembers pages for a moment, of feeds that are gone now
     fresh = Revocations(container.users())
     container.revocations().__dict__ = fresh.__dict__
+    container.known_keys().__dict__ = KnownKeys(memory.api_keys, memory.seconds).__dict__
     container.stream_timing.reset_override()
     container.stream_timing.override(providers.Object(timing or Timing()))
     app.state.update(state(container))

@@ -17,7 +17,7 @@ from litestar.middleware import DefineMiddleware
 from entrypoints import lifespan
 from entrypoints.container.api import ApiContainer
 from entrypoints.container.parts.base import build
-from entrypoints.http import accounts, audit, inbox, openapi, passwords, privacy, publishing
+from entrypoints.http import accounts, audit, inbox, keys, openapi, passwords, privacy, publishing
 from entrypoints.listening import authority
 from entrypoints.live import draining
 from entrypoints.live import page as stream_page
@@ -54,6 +54,7 @@ def create_app(container: ApiContainer) -> Litestar:
         *passwords.HANDLERS,
         *privacy.HANDLERS,
         *audit.HANDLERS,
+        *keys.HANDLERS,
         *publishing.HANDLERS,
         *inbox.HANDLERS,
         *health.HANDLERS,
@@ -179,6 +180,11 @@ def _dependencies(container: ApiContainer) -> dict[str, Provide]:
         "find_erasure": dependency(container.find_erasure),
         "export": dependency(container.export_user),
         "listing_audit": dependency(container.list_audit),
+        "create_key": dependency(container.create_api_key),
+        "find_key": dependency(container.find_api_key),
+        "list_keys": dependency(container.list_api_keys),
+        "rotate_key": dependency(container.rotate_api_key),
+        "revoke_key": dependency(container.revoke_api_key),
         "publish_one": dependency(container.publish),
         "publish_many": dependency(container.publish_batch),
         "listing": dependency(container.list_notifications),

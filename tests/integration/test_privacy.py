@@ -385,7 +385,7 @@ async def test_a_password_is_replaced_once_and_revokes_what_was_issued(world: Wo
 
 
 async def test_what_is_done_and_its_entry_are_one_transaction(world: World) -> None:
-    keys = PostgresApiKeys(world.engine, lambda: NOW)
+    keys = PostgresApiKeys(world.engine)
     key = ApiKey(id="k2", name="shop", secret_hash=b"h", scopes=frozenset({"publish"}), created_at=NOW)
     calls: Mapping[str, Callable[[Entry], Awaitable[object]]] = {
         "add": lambda entry: world.users.add(a_user(UserId("cid")), None, entry),

@@ -16,9 +16,12 @@ NOTIFICATION = "src/domain/notification.py"
 STATES = "src/domain/states.py"
 
 ACCOUNTS = "src/application/accounts.py"
+KEY_LIMITS = "src/application/credentials.py"
 DELIVERY = "src/application/delivery.py"
 FOLLOWING = "src/application/following.py"
 INBOX = "src/application/inbox.py"
+API_KEYS = "src/application/keys.py"
+KNOWN_KEYS = "src/application/known_keys.py"
 PRUNING = "src/application/pruning.py"
 PUBLISHING = "src/application/publishing.py"
 RECONCILING = "src/application/reconciling.py"
@@ -287,26 +290,98 @@ PRODUCERS = (
     Mutant(
         name="api-key-scope-not-checked",
         breaks="Any API key may do everything.",
-        file=ACCOUNTS,
+        file=API_KEYS,
         old="if scope not in key.scopes:",
         new="if False:",
-        tests=(f"{UNIT}/test_accounts.py",),
+        tests=(f"{UNIT}/test_keys.py",),
     ),
     Mutant(
         name="api-key-secret-not-checked",
         breaks="The id of an API key is enough, whatever the secret.",
-        file=ACCOUNTS,
+        file=API_KEYS,
         old="or not hmac.compare_digest(key.secret_hash, hash_secret(parts[3]))",
         new="or not parts[3]",
-        tests=(f"{UNIT}/test_accounts.py",),
+        tests=(f"{UNIT}/test_keys.py",),
     ),
     Mutant(
         name="revoked-api-key-works",
         breaks="An API key that was revoked or has expired is still good.",
-        file=ACCOUNTS,
-        old="or not key.usable(self.clock())",
+        file=API_KEYS,
+        old="or not key.usable(now)",
         new="or False",
-        tests=(f"{UNIT}/test_accounts.py",),
+        tests=(f"{UNIT}/test_keys.py",),
+    ),
+    Mutant(
+        name="api-key-of-any-environment",
+        breaks="A key of another environment is looked up like one of this.",
+        file=API_KEYS,
+        old=" or parts[1] != self.environment:",
+        new=":",
+        tests=(f"{UNIT}/test_keys.py",),
+    ),
+    Mutant(
+        name="api-key-touches-everybody",
+        breaks="A key that is limited to a prefix touches users beyond it.",
+        file=KEY_LIMITS,
+        old="if self.user_prefix is not None and not user.startswith(self.user_prefix):",
+        new="if False:",
+        tests=(f"{UNIT}/test_keys.py", f"{UNIT}/test_tenancy.py"),
+    ),
+    Mutant(
+        name="path-not-checked-against-prefix",
+        breaks="A key that is limited to a prefix locks out and reads users beyond it.",
+        file=GUARDS,
+        old='key.check(connection.path_params["user_id"])',
+        new="pass",
+        tests=(f"{UNIT}/test_tenancy.py",),
+    ),
+    Mutant(
+        name="batch-not-checked-against-prefix",
+        breaks="A key that is limited to a prefix notifies users beyond it in a batch.",
+        file=PUBLISHING,
+        old="key.check(item.user_id, item.event)",
+        new="pass",
+        tests=(f"{UNIT}/test_tenancy.py",),
+    ),
+    Mutant(
+        name="admin-key-exceeds-itself",
+        breaks="A key that is limited to a prefix makes keys for other prefixes.",
+        file=API_KEYS,
+        old="if by is not None and not by.covers(key):",
+        new="if False:",
+        tests=(f"{UNIT}/test_keys.py",),
+    ),
+    Mutant(
+        name="unknown-keys-cost-lookups",
+        breaks="Every API key that nobody has costs a query.",
+        file=KNOWN_KEYS,
+        old="if self._lookups < 1:",
+        new="if False:",
+        tests=(f"{UNIT}/test_keys.py",),
+    ),
+    Mutant(
+        name="keys-trusted-for-ever",
+        breaks="With PostgreSQL away a revoked key stays valid.",
+        file=KNOWN_KEYS,
+        old="<= _TRUSTED_SECONDS:",
+        new="<= inf:",
+        tests=(f"{UNIT}/test_keys.py",),
+    ),
+    Mutant(
+        name="wrong-secret-sets-last-use",
+        breaks="Whoever knows the id of a key sets when it was last used.",
+        file=API_KEYS,
+        old=" = await self.known.find(parts[2]), self.clock()\n",
+        new=" = await self.known.find(parts[2]), self.clock()\n        self.known.note_use(parts[2], now)\n",
+        tests=(f"{UNIT}/test_keys.py",),
+    ),
+    Mutant(
+        name="sender-not-recorded",
+        breaks="A notification does not say which key sent it.",
+        file=QUEUE,
+        old="headers.append((KEY, draft.key_id.encode()))",
+        new="pass",
+        tests=(f"{KAFKA}::test_a_record_is_keyed_by_user_and_carries_the_trace",),
     ),
 )
 

@@ -16,7 +16,7 @@ import pytest
 from adapters.kafka.topics import longest_of
 from adapters.security.forms import PrecisForms
 from adapters.security.hashes import keyed_user_hash
-from application.accounts import CreateApiKey, CreateUser, LogIn, RevokeApiKey
+from application.accounts import CreateUser, LogIn
 from application.audit import Action, ActorKind, By, Entry, Recorded
 from application.credentials import Claims, Scope
 from application.delivery import MarkDue, StoreNotifications
@@ -25,6 +25,7 @@ from application.errors import NotAuthenticated, Unavailable, UnknownErasure
 from application.exporting import Busy, ExportUser
 from application.exports import Exported, ExportedUser, ExportEnd
 from application.failed_log_ins import FailedLogIns
+from application.keys import CreateApiKey, RevokeApiKey, RotateApiKey
 from application.passwords import ChangePassword, ResetPassword
 from application.revoking import DisableUser, Revocations
 from domain.errors import Invalid, UnknownUser, UserTaken
@@ -156,10 +157,10 @@ async def test_an_erased_id_is_used_again_only_after_forgetting(world: World) ->
     await world.erase(ADA, BY)
     await world.carry_on()
     with pytest.raises(UserTaken):
-        await world.create("Ada", None, None, ADA, BY)
+        await world.create("Ada", None, None, ADA, by=BY)
 
     await world.erase(ADA, BY, forget=True)
-    assert (await world.create("Ada", None, None, ADA, BY)).id == ADA
+    assert (await world.create("Ada", None, None, ADA, by=BY)).id == ADA
 
 
 async def test_late_records_are_dropped_and_neither_stored_nor_refused(world: World) -> None:
@@ -270,7 +271,7 @@ async def test_a_process_makes_two_exports_at_a_time_and_says_so_to_the_third(wo
 
 
 async def test_a_user_who_knows_its_password_changes_it_and_is_signed_out_elsewhere(world: World) -> None:
-    await world.create("Cid", "cid@example.com", "correct horse", UserId("cid"), BY)
+    await world.create("Cid", "cid@example.com", "correct horse", UserId("cid"), by=BY)
     _, old, _ = await world.log_in("cid@example.com", "correct horse")
     world.clock.advance(seconds=1)
 
@@ -296,7 +297,7 @@ async def test_a_user_who_knows_its_password_changes_it_and_is_signed_out_elsewh
     ],
 )
 async def test_a_wrong_password_changes_nothing(world: World, current: str, new: str, broken: str) -> None:
-    await world.create("Cid", "cid@example.com", "correct horse", UserId("cid"), BY)
+    await world.create("Cid", "cid@example.com", "correct horse", UserId("cid"), by=BY)
     before = len(world.users.audited)
 
     with pytest.raises(Invalid) as refused:
@@ -313,7 +314,7 @@ async def test_a_user_without_a_password_cannot_change_it(world: World) -> None:
 
 
 async def test_a_password_that_was_changed_meanwhile_is_not_changed_again(world: World) -> None:
-    await world.create("Cid", "cid@example.com", "correct horse", UserId("cid"), BY)
+    await world.create("Cid", "cid@example.com", "correct horse", UserId("cid"), by=BY)
     other = ChangePassword(
         users=world.users,
         passwords=_Racing(world),
@@ -337,7 +338,7 @@ class _Racing(MemoryPasswords):
 
 
 async def test_a_key_resets_a_password_without_knowing_it(world: World) -> None:
-    await world.create("Cid", "cid@example.com", None, UserId("cid"), BY)
+    await world.create("Cid", "cid@example.com", None, UserId("cid"), by=BY)
 
     await world.reset(UserId("cid"), BY, "battery staple")
 
@@ -358,19 +359,30 @@ async def test_what_changes_keys_and_users_is_recorded_and_logged(
     keys = MemoryApiKeys()
     create = CreateApiKey(keys=keys, clock=world.clock, new_token=lambda _: "ab", environment="test")
     revoke = RevokeApiKey(keys=keys, clock=world.clock)
-    await create("shop", frozenset({Scope.PUBLISH}), by=BY)
-    assert await revoke("ab", BY)
-    assert not await revoke("ab", BY)
+    await create("shop", frozenset({Scope.PUBLISH}), actor=BY)
+    rotate = RotateApiKey(keys=keys, clock=world.clock, new_token=lambda _: "cd", environment="test")
+    await rotate("ab", timedelta(hours=1), actor=BY)
+    assert await revoke("ab", actor=BY)
+    assert not await revoke("ab", actor=BY)
     await DisableUser(users=world.users)(ADA, BY)
 
+    made = {
+        "name": "shop",
+        "scopes": ["publish"],
+        "user_prefix": None,
+        "event_prefix": None,
+        "expires_at": None,
+    }
     assert keys.audited == [
-        Entry(BY, Action.KEY_CREATED, "ab", {"name": "shop", "scopes": ["publish"]}),
+        Entry(BY, Action.KEY_CREATED, "ab", made),
+        Entry(BY, Action.KEY_ROTATED, "ab", made | {"successor": "cd"}),
         Entry(BY, Action.KEY_REVOKED, "ab"),
     ]
     assert world.users.audited == [Entry(BY, Action.USER_DISABLED, ADA)]
     logged = [vars(record) for record in caplog.records if record.name == "bellwire.audit"]
     assert [(line["action"], line["target"], line["actor"], line["address"]) for line in logged] == [
         ("key.created", "ab", "k1", "192.0.2.1"),
+        ("key.rotated", "ab", "k1", "192.0.2.1"),
         ("key.revoked", "ab", "k1", "192.0.2.1"),
         ("user.disabled", "ada", "k1", "192.0.2.1"),
     ]
@@ -388,10 +400,10 @@ async def test_what_fails_is_not_logged(world: World, caplog: pytest.LogCaptureF
 
 
 async def test_a_sign_up_without_a_key_is_not_recorded(world: World) -> None:
-    await world.create("Cid", None, None, UserId("cid"), By(ActorKind.USER, None, "192.0.2.9"))
+    await world.create("Cid", None, None, UserId("cid"), by=By(ActorKind.USER, None, "192.0.2.9"))
     assert world.users.audited == []
 
-    await world.create("Dan", None, None, UserId("dan"), BY)
+    await world.create("Dan", None, None, UserId("dan"), by=BY)
     assert world.users.audited == [Entry(BY, Action.USER_CREATED, UserId("dan"))]
 
 
@@ -402,7 +414,7 @@ async def fail(world: World, email: str, address: str, times: int = 1) -> None:
 
 
 async def test_failed_log_ins_are_counted_by_account_and_address(world: World) -> None:
-    await world.create("Cid", "cid@example.com", "correct horse", UserId("cid"), BY)
+    await world.create("Cid", "cid@example.com", "correct horse", UserId("cid"), by=BY)
     await fail(world, "cid@example.com", "192.0.2.1", 3)
     await fail(world, "cid@example.com", "192.0.2.2", 2)
     assert world.audit.entries == []
@@ -579,6 +591,29 @@ async def test_an_export_is_refused_before_it_begins(service: Service) -> None:
     assert other.status_code == 403
 
 
+@pytest.mark.parametrize(
+    ("prefixes", "statuses"),
+    [
+        ({"user_prefix": "acme:"}, [403, 403, 403]),
+        ({"user_prefix": "ad"}, [200, 422, 202]),
+        ({"event_prefix": "billing."}, [403, 422, 202]),
+    ],
+)
+async def test_a_limited_key_reaches_only_what_it_may(
+    service: Service, prefixes: dict[str, str], statuses: list[int]
+) -> None:
+    _, text = await service.container.create_api_key()("tenant", frozenset({Scope.USERS}), **prefixes)
+    key, body = {"X-API-Key": text}, {"new_password": "battery staple"}
+
+    answers = [
+        await service.client.get("/v1/users/ada/export", headers=key),
+        await service.client.put("/v1/users/ada/password", json=body, headers=key),
+        await service.client.delete("/v1/users/ada", headers=key),
+    ]
+
+    assert [answer.status_code for answer in answers] == statuses
+
+
 async def test_a_password_over_http(service: Service) -> None:
     person = {"name": "Cid", "id": "cid", "email": "cid@example.com", "password": "correct horse"}
     await service.client.post("/v1/users", json=person, headers=service.producer)
@@ -621,6 +656,11 @@ async def test_the_trail_is_for_administrators(service: Service) -> None:
     _, key = await service.container.create_api_key()("admin", frozenset({Scope.ADMIN}))
     headers = {"X-API-Key": key}
 
+    _, limited = await service.container.create_api_key()(
+        "tenant", frozenset({Scope.ADMIN}), user_prefix="acme:"
+    )
+    refused = await service.client.get("/v1/audit", headers={"X-API-Key": limited})
+    assert (refused.status_code, refused.json()["type"]) == (403, "urn:bellwire:problem:not-allowed")
     listed = await service.client.get("/v1/audit", headers=headers)
     assert (listed.status_code, listed.json()) == (200, {"items": [], "next_cursor": None})
     assert listed.headers["Cache-Control"] == "no-store"

@@ -1,11 +1,11 @@
 """Users, their credentials, and the keys of producers."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
 from application.audit import Entry
-from application.credentials import ApiKey, Claims, LatestRevocations
+from application.credentials import ApiKey, Claims, LatestKeys, LatestRevocations
 from domain.identifiers import UserId
 from domain.user import User
 
@@ -138,14 +138,39 @@ class Tickets(Protocol):
 class ApiKeys(Protocol):
     """The producers' keys."""
 
-    async def add(self, key: ApiKey, entry: Entry | None = None) -> None: ...
-
-    async def get(self, key_id: str) -> ApiKey | None:
-        """The key with this id. The answer may be up to 30 s old."""
+    async def add(self, key: ApiKey, entry: Entry | None = None) -> None:
+        """Store a new key."""
         ...
 
-    async def all(self) -> Sequence[ApiKey]: ...
+    async def get(self, key_id: str) -> ApiKey | None:
+        """The key with this id, as it is stored now."""
+        ...
+
+    async def all(self) -> Sequence[ApiKey]:
+        """Every key, in the order in which they were created."""
+        ...
 
     async def revoke(self, key_id: str, at: datetime, entry: Entry | None = None) -> bool:
-        """Revoke a key. Returns whether there was such a key in use."""
+        """Revoke a key. Returns whether there was such a key that was not revoked."""
+        ...
+
+    async def replace(
+        self, key_id: str, successor: ApiKey, until: datetime, entry: Entry | None = None
+    ) -> bool:
+        """Store the successor of a key, which then expires at `until` unless it expires sooner.
+
+        Returns False and stores nothing if there is no such key, or if it was replaced, was revoked or has
+        expired when the successor was created.
+        """
+        ...
+
+    async def changed(self, since: datetime | None) -> LatestKeys:
+        """The current state of every key that was created, replaced or revoked at or after `since` (None: at
+        any time), by the store's clock. A change that was made before `since` and commits later is missed:
+        ask with an overlap.
+        """
+        ...
+
+    async def note_uses(self, uses: Mapping[str, datetime]) -> None:
+        """Store when keys were last used, unless a use less than a minute earlier is stored."""
         ...

@@ -13,13 +13,12 @@ import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import aclosing, contextmanager, suppress
 from datetime import datetime, timedelta
-from typing import Annotated, TypeAlias
-
-import msgspec
+from typing import TypeAlias
 
 from application.dead_letters import Pace, Plan, ReplayDeadLetters, Selection, Skip
 from application.letters import Position
 from application.ports import Monotonic
+from entrypoints.commands import times
 from entrypoints.commands.letter_texts import Summary, details, json_line, line
 from entrypoints.container.dead_letters import DeadLettersContainer
 from entrypoints.container.parts.base import build
@@ -30,8 +29,6 @@ _MAX_ATTEMPTS = 5
 _INTERRUPTED = 130
 _QUIET_SECONDS = 2.0
 _Work: TypeAlias = Callable[[DeadLettersContainer, argparse.Namespace], Awaitable[int]]
-_LONGEST_AGE = timedelta(days=36_525)
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 # --- the arguments ------------------------------------------------------------------------------------
@@ -90,18 +87,13 @@ def position(text: str) -> Position:
 
 def moment(text: str) -> datetime | timedelta:
     """A time, or an age. Raises ArgumentTypeError."""
-    if age := re.fullmatch(r"([0-9]{1,6})([smhdw])", text, re.ASCII):
-        past = timedelta(**{_UNITS[age[2]]: int(age[1])})
-        if past > _LONGEST_AGE:
-            raise argparse.ArgumentTypeError("must be an age of at most 100 years")
-        return past
-    try:
-        time: datetime = msgspec.convert(text, Annotated[datetime, msgspec.Meta(tz=True)])
-    except msgspec.ValidationError as error:
+    age = times.span(text)
+    found = times.time(text) if age is None else age
+    if found is None:
         raise argparse.ArgumentTypeError(
             "must be a time with a zone, such as 2026-11-22T10:00:00Z, or an age, such as 2h"
-        ) from error
-    return time
+        )
+    return found
 
 
 def rate(text: str) -> float:

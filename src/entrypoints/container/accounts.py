@@ -5,10 +5,10 @@ from dependency_injector import providers
 from adapters.postgres.erasures import PostgresErasures
 from adapters.postgres.exports import PostgresExports
 from application import ports
-from application.accounts import CreateApiKey, RevokeApiKey
 from application.auditing import ListAudit
 from application.erasing import EraseUser, FindErasure
 from application.exporting import ExportUser
+from application.keys import CreateApiKey, RevokeApiKey, RotateApiKey
 from application.revoking import DisableUser, EnableUser, RevokeTokens
 from entrypoints.container.parts.postgres import WithPostgres
 
@@ -18,6 +18,13 @@ class AccountsContainer(WithPostgres):
 
     create_api_key: providers.Provider[CreateApiKey] = providers.Singleton(
         CreateApiKey,
+        keys=WithPostgres.api_keys,
+        clock=WithPostgres.clock,
+        new_token=WithPostgres.new_token,
+        environment=WithPostgres.setting.environment,
+    )
+    rotate_api_key: providers.Provider[RotateApiKey] = providers.Singleton(
+        RotateApiKey,
         keys=WithPostgres.api_keys,
         clock=WithPostgres.clock,
         new_token=WithPostgres.new_token,

@@ -17,7 +17,6 @@ from adapters.websocket.hub import Hub
 from application import ports
 from application.accounts import (
     AuthenticateOperator,
-    AuthenticateProducer,
     AuthenticateUser,
     IssueStreamTicket,
     LogIn,
@@ -31,6 +30,8 @@ from application.inbox import (
     MarkNotifications,
     MarkRead,
 )
+from application.keys import AuthenticateProducer, FindApiKey, ListApiKeys
+from application.known_keys import KnownKeys
 from application.passwords import ChangePassword, ResetPassword
 from application.publishing import PublishBatch, PublishNotification
 from application.revoking import Revocations
@@ -130,9 +131,12 @@ class ApiContainer(AccountsContainer, WithSignup, WithRedis, WithTokens, WithKaf
     authenticate_operator: providers.Provider[AuthenticateOperator] = providers.Singleton(
         AuthenticateOperator, tokens=WithTokens.operator_tokens, clock=clock
     )
+    known_keys: providers.Provider[KnownKeys] = providers.Singleton(KnownKeys, api_keys, now)
     authenticate_producer: providers.Provider[AuthenticateProducer] = providers.Singleton(
-        AuthenticateProducer, keys=api_keys, clock=clock
+        AuthenticateProducer, known=known_keys, clock=clock, environment=setting.environment
     )
+    find_api_key: providers.Provider[FindApiKey] = providers.Singleton(FindApiKey, keys=api_keys)
+    list_api_keys: providers.Provider[ListApiKeys] = providers.Singleton(ListApiKeys, keys=api_keys)
     issue_ticket: providers.Provider[IssueStreamTicket] = providers.Singleton(
         IssueStreamTicket, tickets=tickets
     )

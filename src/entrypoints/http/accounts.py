@@ -7,7 +7,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 
 from application.accounts import CreateUser, IssueStreamTicket, LogIn
-from application.credentials import Claims
+from application.credentials import ApiKey, Claims
 from application.revoking import DisableUser, EnableUser, RevokeTokens
 from domain.identifiers import UserId
 from entrypoints.http.schemas import CreatedUser, Credentials, NewUser, Session, StreamTicket
@@ -29,18 +29,16 @@ _BODY_LIMIT = 8 * 1024
     responses=problem_responses(400, 401, 403, 409, 413, 422, 503),
 )
 async def create_user(
-    request: Request[Any, Any, Any], data: JSONBody[NewUser], create: NamedDependency[CreateUser]
+    request: Request[Any, ApiKey | None, Any],
+    data: JSONBody[NewUser],
+    create: NamedDependency[CreateUser],
 ) -> CreatedUser:
     """Needs an API key with the scope `users`, unless sign-up is open. A user without a password cannot log
     in but can be notified: your application mints tokens for it.
     """
-    user = await create(
-        data.name,
-        data.email,
-        data.password,
-        UserId(data.id) if data.id is not None else None,
-        by_of(request),
-    )
+    user_id = UserId(data.id) if data.id is not None else None
+    key = request.scope.get("auth")
+    user = await create(data.name, data.email, data.password, user_id, key=key, by=by_of(request))
     return CreatedUser(user.id, user.name, user.email, user.created_at)
 
 

@@ -12,8 +12,10 @@ from litestar.params import FromPath, QueryParameter
 from litestar.response import Stream
 from msgspec import Meta, Struct
 
+from application.credentials import ApiKey
 from application.erasing import EraseUser, FindErasure
 from application.erasures import Erasure
+from application.errors import NotAllowed
 from application.exporting import ExportUser
 from application.exports import Exported
 from common import wire
@@ -111,6 +113,8 @@ async def export_user(
     notification in any state, and one of type `end` with the counts. Without the last line the export was cut
     off: continue it with `after`. The user's own token is enough.
     """
+    if isinstance(request.auth, ApiKey) and request.auth.event_prefix is not None:
+        raise NotAllowed("An API key that is limited to events cannot export users.")
     items = export(UserId(user_id), by_of(request), _after(after))
     first = await anext(items)  # raises before anything is sent
     return Stream(_lines(first, items), media_type=_NDJSON)

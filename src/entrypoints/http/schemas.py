@@ -193,7 +193,7 @@ class Changed(Struct):
 
 
 def read_time(name: str, text: str) -> datetime:
-    """Read a time with a zone. Raises Invalid."""
+    """The time in a field of this name. Raises Invalid."""
     try:
         time: datetime = msgspec.convert(text, Timestamp)
     except msgspec.ValidationError as error:

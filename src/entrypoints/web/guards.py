@@ -21,8 +21,8 @@ API_KEY_HEADER = "x-api-key"
 # The guards below, as OpenAPI describes them.
 NEEDS_KEY: "list[dict[str, list[str]]]" = [{"apiKey": []}]
 NEEDS_KEY_UNLESS_OPEN: "list[dict[str, list[str]]]" = [{"apiKey": []}, {}]
-NEEDS_TOKEN: "list[dict[str, list[str]]]" = [{"userToken": []}]
 NEEDS_TOKEN_OR_KEY: "list[dict[str, list[str]]]" = [{"userToken": []}, {"apiKey": []}]
+NEEDS_TOKEN: "list[dict[str, list[str]]]" = [{"userToken": []}]
 NEEDS_OPERATOR: "list[dict[str, list[str]]]" = [{"operatorToken": []}]
 
 
@@ -42,6 +42,11 @@ async def manager(connection: Connection, _handler: BaseRouteHandler) -> None:
     await _admit_producer(connection, Scope.USERS)
 
 
+async def admin(connection: Connection, _handler: BaseRouteHandler) -> None:
+    """Admit API keys that may administer the service."""
+    await _admit_producer(connection, Scope.ADMIN)
+
+
 async def user(connection: Connection, _handler: BaseRouteHandler) -> None:
     """Admit any user's token."""
     connection.scope["auth"] = _claims(connection)
@@ -55,14 +60,24 @@ async def owner(connection: Connection, _handler: BaseRouteHandler) -> None:
     connection.scope["auth"] = claims
 
 
+async def reader(connection: Connection, handler: BaseRouteHandler) -> None:
+    """Admit the token of the user in the path, and API keys that may read feeds. Of a request with both, the
+    token counts.
+    """
+    if "authorization" in connection.headers or API_KEY_HEADER not in connection.headers:
+        await owner(connection, handler)
+    else:
+        await _admit_producer(connection, Scope.READ)
+
+
 async def owner_or_manager(connection: Connection, handler: BaseRouteHandler) -> None:
-    """Admit the token of the user in the path, and API keys that may create and disable users."""
-    await (manager if API_KEY_HEADER in connection.headers else owner)(connection, handler)
-
-
-async def administrator(connection: Connection, _handler: BaseRouteHandler) -> None:
-    """Admit API keys that may administer the service."""
-    await _admit_producer(connection, Scope.ADMIN)
+    """Admit the token of the user in the path, and API keys that may create and disable users. Of a request
+    with both, the token counts.
+    """
+    if "authorization" in connection.headers or API_KEY_HEADER not in connection.headers:
+        await owner(connection, handler)
+    else:
+        await manager(connection, handler)
 
 
 async def operator(connection: Connection, _handler: BaseRouteHandler) -> None:
@@ -83,7 +98,13 @@ def _claims(connection: Connection) -> Claims:
 
 
 async def _admit_producer(connection: Connection, scope: str) -> None:
-    key = connection.headers.get(API_KEY_HEADER)
-    if not key:
+    """Check the key, and that it may touch the user in the path, if there is one. A user in the body is
+    checked by the use case.
+    """
+    text = connection.headers.get(API_KEY_HEADER)
+    if not text:
         raise NotAuthenticated("An X-API-Key header is required.")
-    connection.scope["auth"] = await part(connection, Access).producer(key, scope)
+    key = await part(connection, Access).producer(text, scope)
+    if "user_id" in connection.path_params:
+        key.check(connection.path_params["user_id"])
+    connection.scope["auth"] = key

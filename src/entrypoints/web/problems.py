@@ -12,6 +12,7 @@ from litestar.exceptions import HTTPException, SerializationException, Validatio
 
 from application.errors import (
     ApplicationError,
+    KeyNotInUse,
     KeyReused,
     NotAllowed,
     NotAuthenticated,
@@ -19,6 +20,7 @@ from application.errors import (
     Unavailable,
     Unconfirmed,
     UnknownErasure,
+    UnknownKey,
 )
 from common import tracing, wire
 from domain.errors import DomainError, FieldError, Invalid, UnknownNotification, UnknownUser, UserTaken
@@ -36,6 +38,8 @@ _PROBLEMS: dict[type[Exception], tuple[int, str, str]] = {
     UserTaken: (409, "user-taken", "User exists"),
     NotAuthenticated: (401, "not-authenticated", "Not authenticated"),
     NotAllowed: (403, "not-allowed", "Not allowed"),
+    UnknownKey: (404, "unknown-key", "Unknown API key"),
+    KeyNotInUse: (409, "key-not-in-use", "API key not in use"),
     KeyReused: (422, "key-reused", "Idempotency key reused"),
     Refused: (422, "refused", "The store refuses this data"),
     Unconfirmed: (503, "unconfirmed", "Outcome unknown"),

@@ -8,7 +8,8 @@ from litestar import Litestar
 from litestar.connection import ASGIConnection
 from litestar.datastructures import State
 
-from application.accounts import AuthenticateOperator, AuthenticateProducer, AuthenticateUser
+from application.accounts import AuthenticateOperator, AuthenticateUser
+from application.keys import AuthenticateProducer
 
 T = TypeVar("T")
 

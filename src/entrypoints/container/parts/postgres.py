@@ -27,7 +27,7 @@ class WithPostgres(Base):
     )
     feeds: providers.Provider[ports.Feeds] = providers.Singleton(PostgresFeeds, engine)
     users: providers.Provider[ports.Users] = providers.Singleton(PostgresUsers, engine, Base.new_token)
-    api_keys: providers.Provider[ports.ApiKeys] = providers.Singleton(PostgresApiKeys, engine, Base.clock)
+    api_keys: providers.Provider[ports.ApiKeys] = providers.Singleton(PostgresApiKeys, engine)
     audit_trail: providers.Provider[ports.AuditTrail] = providers.Singleton(PostgresAuditTrail, engine)
     maintenance: providers.Provider[PostgresMaintenance] = providers.Singleton(
         PostgresMaintenance, engine, Base.clock
