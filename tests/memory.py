@@ -729,6 +729,7 @@ class MemoryApiKeys(Reachable):
         end = until if key.expires_at is None else min(key.expires_at, until)
         self._set(replace(key, replaced_by=successor.id, expires_at=end))
         self._set(successor)
+        self.audited += [] if entry is None else [entry]
         return True
 
     async def changed(self, since: datetime | None) -> LatestKeys:

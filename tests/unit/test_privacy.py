@@ -595,14 +595,15 @@ async def test_an_export_is_refused_before_it_begins(service: Service) -> None:
     ("prefixes", "statuses"),
     [
         ({"user_prefix": "acme:"}, [403, 403, 403]),
-        ({"user_prefix": "ad"}, [200, 422, 202]),
+        ({"user_prefix": "team-"}, [403, 403, 403]),
         ({"event_prefix": "billing."}, [403, 422, 202]),
     ],
 )
 async def test_a_limited_key_reaches_only_what_it_may(
     service: Service, prefixes: dict[str, str], statuses: list[int]
 ) -> None:
-    _, text = await service.container.create_api_key()("tenant", frozenset({Scope.USERS}), **prefixes)
+    given: Any = prefixes
+    _, text = await service.container.create_api_key()("tenant", frozenset({Scope.USERS}), **given)
     key, body = {"X-API-Key": text}, {"new_password": "battery staple"}
 
     answers = [
