@@ -431,10 +431,10 @@ async def test_failed_log_ins_are_counted_by_account_and_address(world: World) -
 async def test_an_attacker_fills_neither_the_trail_nor_memory_and_nothing_is_lost(world: World) -> None:
     for number in range(50):
         await fail(world, f"user{number}@example.com", f"192.0.2.{number}")
+    assert len(world.failures._counts) == 3
 
     await world.failures.write()
 
-    assert len(world.failures._counts) == 0
     assert [entry.detail["count"] for entry in world.audit.entries] == [1, 1, 48]
 
 
