@@ -6,8 +6,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
+from application.audit import THE_SERVICE, Action, ActorKind, By, Entry, audited
 from application.credentials import ApiKey, Claims
 from application.errors import NotAllowed, NotAuthenticated, Revoked, Unavailable
+from application.failed_log_ins import FailedLogIns
 from application.ports import Clock, Passwords, TextForms, Tickets, Tokens, Users
 from application.revoking import Revocations
 from domain.errors import FieldError, Invalid, UserTaken, gathered
@@ -39,6 +41,7 @@ class CreateUser:
         party: str = "",
         *,
         key: ApiKey | None = None,
+        by: By = THE_SERVICE,
     ) -> User:
         """`key` is the producer's, None where no key is needed."""
         new_id = self._new_id(key, user_id, email)
@@ -48,8 +51,17 @@ class CreateUser:
         earlier = earlier_email(email) if email is not None else None
         if earlier not in {None, user.email} and await self.users.has_address(earlier):
             raise UserTaken
-        await self.users.add(user, await self.passwords.hash(secret, party) if secret is not None else None)
+        hashed = await self.passwords.hash(secret, party) if secret is not None else None
+        await self._add(user, hashed, by)
         return user
+
+    async def _add(self, user: User, password_hash: str | None, by: By) -> None:
+        """Sign-ups without a key are not audited: anybody could fill the trail with them."""
+        if by.kind is ActorKind.USER:
+            await self.users.add(user, password_hash)
+        else:
+            entry = Entry(by, Action.USER_CREATED, user.id)
+            await audited(entry, partial(self.users.add, user, password_hash))
 
     def _new_id(self, key: ApiKey | None, chosen: UserId | None, email: str | None) -> UserId:
         """Raises NotAllowed if the key may not create this user."""
@@ -101,9 +113,10 @@ class LogIn:
     forms: TextForms
     tokens: Tokens
     clock: Clock
+    failures: FailedLogIns | None = None
 
     async def __call__(
-        self, email: str, password: str, party: str = "", *, first: bool = False
+        self, email: str, password: str, party: str = "", *, first: bool = False, by: By = THE_SERVICE
     ) -> tuple[UserId, str, int]:
         """The user, its token, and the token's lifetime in seconds. For the slow check parties take turns;
         some come first.
@@ -119,6 +132,8 @@ class LogIn:
             partial(self.passwords.verify, party=party, first=first),
         )
         if found is None or matching is None or found[0].disabled_at is not None:
+            if self.failures is not None:
+                self.failures.add(found[0].id if found else None, by)
             raise NotAuthenticated("The e-mail address or the password is wrong.")
         user, held = found
         await self._renew(user, held, address or user.email, secret if matching != secret else None)

@@ -13,6 +13,7 @@ ApplicationError
  ├── KeyReused            an idempotency key was used again with another body
  ├── Refused              the store will never take this data
  ├── Stuck                a process could work but makes no progress, and should be restarted
+ ├── UnknownErasure       there is no erasure with this id
  └── UnknownDeadLetter    there is no dead letter at this position
 """
 
@@ -93,6 +94,10 @@ class KeyReused(ApplicationError):
 
 class Stuck(ApplicationError):
     """The process makes no progress although there is work and every server is in reach. Restart it."""
+
+
+class UnknownErasure(ApplicationError):
+    """There is no such erasure."""
 
 
 class UnknownDeadLetter(ApplicationError):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from application.accounts import LogIn
+from application.audit import THE_SERVICE, By
 from application.errors import Limited, NotAuthenticated
 from application.limits import Limiter
 from application.ports import LogInAttempts, Monotonic, TextForms
@@ -47,13 +48,15 @@ class LimitedLogIn:
     limiter: Limiter
     forms: TextForms
 
-    async def __call__(self, email: str, password: str, address: str) -> tuple[UserId, str, int]:
+    async def __call__(
+        self, email: str, password: str, address: str, by: By = THE_SERVICE
+    ) -> tuple[UserId, str, int]:
         """The user, its token, and the token's lifetime in seconds."""
         self.limiter.take(address)
         account = self._account(email)
         known = await self.attempts.begin(account, address)
         try:
-            session = await self.log_in(email, password, address, first=known)
+            session = await self.log_in(email, password, address, first=known, by=by)
         except NotAuthenticated:
             raise
         except BaseException:

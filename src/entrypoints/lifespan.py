@@ -39,6 +39,9 @@ async def api(container: "ApiContainer") -> AsyncIterator[None]:
         await asyncio.gather(revocations.refresh(), known_keys.refresh())
         await stack.enter_async_context(background(revocations.run()))
         await stack.enter_async_context(background(known_keys.run()))
+        failed_log_ins = container.failed_log_ins()
+        stack.push_async_callback(_close_safely, failed_log_ins.write)
+        await stack.enter_async_context(background(failed_log_ins.run()))
         container.tune_gc()()
         yield
 

@@ -51,7 +51,7 @@ async def manager(connection: Connection, _handler: BaseRouteHandler) -> None:
 
 
 async def admin(connection: Connection, _handler: BaseRouteHandler) -> None:
-    """Admit API keys that may manage API keys."""
+    """Admit API keys that may administer the service."""
     await _admit_producer(connection, Scope.ADMIN)
 
 
@@ -86,6 +86,16 @@ async def reader(connection: Connection, handler: BaseRouteHandler) -> None:
         await owner(connection, handler)
     else:
         await _admit_producer(connection, Scope.READ)
+
+
+async def owner_or_manager(connection: Connection, handler: BaseRouteHandler) -> None:
+    """Admit the token of the user in the path, and API keys that may create and disable users. Of a request
+    with both, the token counts.
+    """
+    if "authorization" in connection.headers or API_KEY_HEADER not in connection.headers:
+        await owner(connection, handler)
+    else:
+        await manager(connection, handler)
 
 
 async def operator(connection: Connection, _handler: BaseRouteHandler) -> None:

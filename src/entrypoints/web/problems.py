@@ -20,6 +20,7 @@ from application.errors import (
     Refused,
     Unavailable,
     Unconfirmed,
+    UnknownErasure,
     UnknownKey,
 )
 from common import tracing, wire
@@ -34,6 +35,7 @@ _PROBLEMS: dict[type[Exception], tuple[int, str, str]] = {
     Invalid: (422, "invalid", "The input breaks a rule"),
     UnknownUser: (404, "unknown-user", "Unknown user"),
     UnknownNotification: (404, "unknown-notification", "Unknown notification"),
+    UnknownErasure: (404, "unknown-erasure", "Unknown erasure"),
     UserTaken: (409, "user-taken", "User exists"),
     NotAuthenticated: (401, "not-authenticated", "Not authenticated"),
     NotAllowed: (403, "not-allowed", "Not allowed"),
@@ -155,7 +157,10 @@ def unexpected_problem(request: Request[Any, Any, Any], error: Exception) -> Res
 
 def _answer(body: dict[str, Any], headers: Mapping[str, str] | None = None) -> Response[bytes]:
     return Response(
-        wire.encode(body), status_code=int(body["status"]), media_type=MEDIA_TYPE, headers=dict(headers or {})
+        wire.encode(body),
+        status_code=int(body["status"]),
+        media_type=MEDIA_TYPE,
+        headers={"Cache-Control": "no-store", **(headers or {})},
     )
 
 

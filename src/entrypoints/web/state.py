@@ -60,6 +60,10 @@ def found_in(app: Litestar, kind: type[T]) -> T | None:
     return found
 
 
+def _key(kind: type) -> str:
+    return _name(kind)
+
+
 @cache
-def _key(kind: Any) -> str:
+def _name(kind: Any) -> str:  # of a type; mypy says that types cannot be hashed
     return f"{kind.__module__}.{kind.__qualname__}"
