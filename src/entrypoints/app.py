@@ -12,7 +12,6 @@ from litestar.config.cors import CORSConfig
 from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.handlers import HTTPRouteHandler
-from litestar.middleware import DefineMiddleware
 
 from entrypoints import lifespan
 from entrypoints.container.api import ApiContainer
@@ -30,8 +29,9 @@ from entrypoints.logs import configure
 from entrypoints.settings import Settings
 from entrypoints.web import health, problems
 from entrypoints.web.head import answering_head
-from entrypoints.web.middleware import Observed
-from entrypoints.web.state import Access, Checks, application_state, part_of
+from entrypoints.web.json_request import JsonRequest
+from entrypoints.web.middleware import fronted
+from entrypoints.web.state import Access, Checks, Scraping, application_state, part_of
 from entrypoints.web.verbatim import VerbatimSchema
 
 logger = logging.getLogger(__name__)
@@ -69,13 +69,13 @@ def create_app(container: ApiContainer) -> Litestar:
         exception_handlers=problems.HANDLERS,
         lifespan=[partial(_lifespan, container)],
         cors_config=_cors(settings.origins),
-        middleware=[_observed(container)],
         openapi_config=openapi.config(),
         plugins=[VerbatimSchema()],
+        request_class=JsonRequest,
         state=state(container),
         logging_config=None,
     )
-    return answering_head(app)
+    return answering_head(_fronted(container, app))
 
 
 def _demo_page(key: str) -> HTTPRouteHandler:
@@ -116,7 +116,8 @@ def state(container: ApiContainer) -> State:
         operator=container.authenticate_operator(),
         open_signup=container.settings().open_signup,
     )
-    return application_state(access, streams, Checks(required, {"redis": container.redis_server().ping}))
+    checks = Checks(required, {"redis": container.redis_server().ping})
+    return application_state(access, streams, checks, Scraping(container.settings().metrics_token))
 
 
 def _streams(container: ApiContainer) -> Streams:
@@ -155,9 +156,9 @@ def _streaming(container: ApiContainer) -> Streaming:
     )
 
 
-def _observed(container: ApiContainer) -> DefineMiddleware:
-    log = container.settings().access_log
-    return DefineMiddleware(Observed, log=log, now=container.now(), new_token=container.new_token())
+def _fronted(container: ApiContainer, app: Litestar) -> Litestar:
+    log, hosts = container.settings().access_log, container.settings().hosts
+    return fronted(app, log=log, hosts=hosts, now=container.now(), new_token=container.new_token())
 
 
 def _dependencies(container: ApiContainer) -> dict[str, Provide]:

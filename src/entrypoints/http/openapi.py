@@ -49,6 +49,7 @@ def config() -> OpenAPIConfig:
                 "apiKey": SecurityScheme(type="apiKey", name="X-API-Key", security_scheme_in="header"),
                 "userToken": SecurityScheme(type="http", scheme="bearer", bearer_format="JWT"),
                 "ticket": SecurityScheme(type="apiKey", name="ticket", security_scheme_in="query"),
+                "metricsToken": SecurityScheme(type="http", scheme="bearer"),
                 "operatorToken": SecurityScheme(type="http", scheme="bearer", bearer_format="JWT"),
             }
         ),

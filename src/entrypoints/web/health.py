@@ -8,6 +8,8 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from application.errors import Unavailable
 from common import metrics as counters
+from entrypoints.web import guards
+from entrypoints.web.schemas import problems
 from entrypoints.web.state import Check, Checks, part
 
 _CHECK_SECONDS = 3.0
@@ -34,9 +36,19 @@ async def ready(request: Request[Any, Any, Any]) -> Response[dict[str, Any]]:
     )
 
 
-@get("/metrics", tags=["operation"], summary="Metrics for Prometheus", media_type="text/plain", security=[])
+@get(
+    "/metrics",
+    guards=[guards.scraper],
+    security=guards.NEEDS_METRICS_TOKEN,
+    tags=["operation"],
+    summary="Metrics for Prometheus",
+    media_type="text/plain",
+    responses=problems(401, 403),
+)
 async def metrics() -> Response[bytes]:
-    """Prometheus text format."""
+    """Prometheus text format. Needs `BELLWIRE_METRICS_TOKEN` as a bearer token; if none is set, only clients
+    on this machine may read it.
+    """
     counters.TASKS.set(len(asyncio.all_tasks()))
     return Response(generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 

@@ -58,6 +58,7 @@ _PROBLEMS = {
     404: "There is no such user or notification.",
     409: "The user already exists.",
     413: "The body is too large.",
+    415: "The body is not JSON, by its Content-Type.",
     422: "A field breaks a rule, or an Idempotency-Key was used again with another body.",
     429: "This user has too many streams open.",
     503: "A server behind the service is out of reach; see Retry-After.",
@@ -65,7 +66,7 @@ _PROBLEMS = {
 
 
 def problems(*statuses: int) -> dict[int, ResponseSpec]:
-    """Describe the errors of a path to OpenAPI."""
+    """Describe the errors of a path to OpenAPI. A path that limits a body (413) also checks its type (415)."""
     return {
         status: ResponseSpec(
             Problem,
@@ -73,5 +74,5 @@ def problems(*statuses: int) -> dict[int, ResponseSpec]:
             media_type="application/problem+json",
             generate_examples=False,
         )
-        for status in statuses
+        for status in (*statuses, *([415] if 413 in statuses else []))
     }
