@@ -26,9 +26,7 @@ _REFUSED = (
     r"\s\\\u0022'`<>\u0000-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f"
     r"\ufeff\ufff9-\ufffb"
 )
-ACTION_URL = re.compile(
-    rf"(?:https?://[^/?#@{_REFUSED}]+(?:[/?#][^{_REFUSED}]*)?|/(?!/)[^{_REFUSED}]*)"
-)
+ACTION_URL = re.compile(rf"(?:https?://[^/?#@{_REFUSED}]+(?:[/?#][^{_REFUSED}]*)?|/(?!/)[^{_REFUSED}]*)")
 ACTION_URL_RULE = (
     "must be an http(s) URL or a path from /, without credentials, quotes, angle brackets and control "
     "characters: escape them as %22, %27 and so on"

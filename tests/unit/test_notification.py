@@ -120,7 +120,10 @@ BAD: list[tuple[str, Any]] = [
     ("action_url", "https://ada@evil.example"),
     ("action_url", "https://bank.example:x@evil.example/"),
     ("action_url", "https://a/\u202egpj.exe"),
-    *[("action_url", f"/a{character}b") for character in "\"'`<>\x01\x1b\x7f\x85\u061c\u200f\u202a\u2069\u200b\ufeff"],
+    *[
+        ("action_url", f"/a{character}b")
+        for character in "\"'`<>\x01\x1b\x7f\x85\u061c\u200f\u202a\u2069\u200b\ufeff"
+    ],
     *[("action_url", f"https://a{character}b/") for character in "\"'`<>\x01\u200e\u2066\xad"],
     ("action_url", "posts/42"),
     ("action_url", "https://e.com/" + "a" * (2049 - 14)),

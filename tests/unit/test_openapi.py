@@ -54,7 +54,7 @@ def test_every_operation_says_what_it_does_and_who_may(method: str, path: str) -
 
     assert operation["summary"]
     assert operation["tags"]
-    public = path in {"/v1/sessions", "/health/live", "/health/ready", "/metrics"}
+    public = path in {"/v1/sessions", "/health/live", "/health/ready"}
     assert bool(operation.get("security")) is not public
 
 

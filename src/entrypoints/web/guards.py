@@ -70,7 +70,9 @@ async def scraper(connection: Connection, _handler: BaseRouteHandler) -> None:
         if not compare_digest(bearer_token(connection.headers).encode(), token.encode()):
             raise NotAuthenticated("This is not the token for metrics.")
     elif not _is_local(connection):
-        raise NotAllowed("Only clients on this machine may read metrics, unless BELLWIRE_METRICS_TOKEN is set.")
+        raise NotAllowed(
+            "Only clients on this machine may read metrics, unless BELLWIRE_METRICS_TOKEN is set."
+        )
 
 
 def _is_local(connection: Connection) -> bool:

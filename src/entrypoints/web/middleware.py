@@ -4,7 +4,6 @@ import logging
 import re
 
 from litestar import Litestar
-from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from application.ports import Monotonic, NewToken
