@@ -14,6 +14,7 @@ import pytest
 from websockets.frames import Close, Frame, Opcode
 
 from adapters.websocket.http import HEAD_BYTES, HEAD_FIELDS, HttpProtocol
+from common.security_headers import SECURITY_HEADERS
 from tests.product import eventually
 from tests.serving import END, GET, LONG, SHORT, UPGRADE, Peer, Served, echo, hasty, say_hello, served
 from tests.wiring import on_memory
@@ -60,6 +61,8 @@ def assert_problem(answer: tuple[bytes, bytes], status: int, kind: str) -> None:
     assert PROBLEM in head.lower()
     assert b"connection: close" in head.lower()
     assert b"content-length: %d" % len(body) in head.lower()
+    for name, value in SECURITY_HEADERS:
+        assert (name + b": " + value).lower() in head.lower()
     told = json.loads(body)
     assert (told["type"], told["status"]) == (f"urn:bellwire:problem:{kind}", status)
     assert told["title"]
@@ -86,17 +89,30 @@ VERSION = b"Sec-WebSocket-Version: 13\r\n"
         (KEY, KEY + KEY),
         (VERSION, b""),
         (VERSION, b"Sec-WebSocket-Version: 8\r\n"),
+        (VERSION, VERSION + b"Content-Length: 1000\r\n"),
+        (VERSION, VERSION + CHUNKED),
         (b"/ws", b"/caf\xe9"),
         (b"Connection: Upgrade", b"Connection: Upgrade, @"),
     ],
-    ids=["no key", "short key", "wild key", "two keys", "no version", "version", "address", "connection"],
+    ids=[
+        "no key",
+        "short key",
+        "wild key",
+        "two keys",
+        "no version",
+        "version",
+        "body",
+        "chunked",
+        "address",
+        "connection",
+    ],
 )
 async def test_a_malformed_handshake_is_answered_400_and_the_connection_ends(old: bytes, new: bytes) -> None:
     async with unhurried() as server:
         answer = await answers(server, altered(UPGRADE, old, new))
 
     assert_problem(answer, 400, "malformed")
-    if b"ersion" in old + new:
+    if b"ersion" in old + new and b"13" not in new:
         assert b"sec-websocket-version: 13" in answer[0].lower()
 
 
@@ -105,16 +121,14 @@ async def test_a_malformed_handshake_is_answered_400_and_the_connection_ends(old
     [
         (b"HTTP/1.1", b"HTTP/1.0", 426),
         (b"GET", b"POST", 405),
-        (VERSION, VERSION + b"Content-Length: 1000\r\n", 426),
-        (VERSION, VERSION + CHUNKED, 426),
         (b"Upgrade: websocket", b"Upgrade: h2c", 426),
     ],
-    ids=["HTTP/1.0", "POST", "body", "chunked", "h2c"],
+    ids=["HTTP/1.0", "POST", "h2c"],
 )
 async def test_what_only_looks_like_a_handshake_is_answered_as_any_request(
     old: bytes, new: bytes, status: int
 ) -> None:
-    """RFC 9110 §7.8. What has a body that does not come was never answered: nobody had been given it."""
+    """RFC 9110 §7.8."""
     request = altered(UPGRADE.replace(b"/ws", b"/ws/ada"), old, new)
     async with unhurried(app=None) as server, Peer.of(server) as peer:
         peer.writer.write(request)

@@ -66,7 +66,7 @@ _PROBLEMS = {
 
 
 def problems(*statuses: int) -> dict[int, ResponseSpec]:
-    """Describe the errors of a path to OpenAPI. A path that limits a body (413) also checks its type (415)."""
+    """Describe the errors of a path to OpenAPI. A path that limits a body (413) checks its type (415)."""
     return {
         status: ResponseSpec(
             Problem,
