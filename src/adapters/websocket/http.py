@@ -21,7 +21,7 @@ HEAD_BYTES = 32 * 1024
 HEAD_FIELDS = 100
 UNREAD_SECONDS = 30.0
 LINGER_SECONDS = 2.0
-LINGER_BYTES = 1024 * 1024
+LINGER_BYTES = 8 * 1024 * 1024
 
 
 class _HeadTooLarge(Exception):
@@ -45,6 +45,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     head_seconds = HEAD_SECONDS
     body_seconds = BODY_SECONDS
+    body_rate = BODY_RATE
     unread_seconds = UNREAD_SECONDS
     linger_seconds = LINGER_SECONDS
     shortage = descriptors.Shortage()
@@ -127,7 +128,7 @@ class HttpProtocol(HttpToolsProtocol):
         super().on_response_complete()
 
     def on_headers_complete(self) -> None:
-        self._pending = 0
+        self._pending = self._body_bytes = 0
         self._in_head = False
         if self._late is not None:
             self._late.cancel()
@@ -176,7 +177,7 @@ class HttpProtocol(HttpToolsProtocol):
             self._late = self.loop.call_later(self.head_seconds, self.transport.abort)
 
     def _expect_body(self) -> None:
-        self._body_since, self._body_bytes = self.loop.time(), 0
+        self._body_since = self.loop.time()
         self._slow = self.loop.call_later(self.body_seconds, self._check_body)
 
     def _check_body(self) -> None:
@@ -185,13 +186,14 @@ class HttpProtocol(HttpToolsProtocol):
         if not self._answering or self._ended:
             return
         if self.flow.read_paused or self.cycle.waiting_for_100_continue:
-            self._expect_body()  # the application keeps the client waiting
+            self._body_bytes = 0
+            self._expect_body()  # again: the application keeps the client waiting
             return
-        due = self._body_since + self.body_seconds + self._body_bytes / BODY_RATE
+        due = self._body_since + self.body_seconds + self._body_bytes / self.body_rate
         if due > self.loop.time():
             self._slow = self.loop.call_at(due, self._check_body)
         else:
-            limit = f"{self.body_seconds:g} s, and at {BODY_RATE / 1024:g} KiB a second from then on"
+            limit = f"{self.body_seconds:g} s, and at {self.body_rate / 1024:g} KiB a second from then on"
             self._refuse(408, f"The body of a request must arrive within {limit}.")
 
     def _parse(self, data: bytes) -> bytes:
