@@ -4,19 +4,18 @@ import logging
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-from litestar import Litestar, Response, get
+from litestar import Litestar
 from litestar.config.cors import CORSConfig
 from litestar.datastructures import State
 from litestar.di import Provide
-from litestar.handlers import HTTPRouteHandler
 
 from entrypoints import lifespan
 from entrypoints.container.api import ApiContainer
 from entrypoints.container.parts.base import build
 from entrypoints.http import accounts, inbox, openapi, publishing
+from entrypoints.http.demo import demo_page
 from entrypoints.listening import authority
 from entrypoints.live import draining
 from entrypoints.live import page as stream_page
@@ -36,8 +35,6 @@ from entrypoints.web.verbatim import VerbatimSchema
 
 logger = logging.getLogger(__name__)
 
-_DEMO_PAGE = Path(__file__).parent / "http" / "demo.html"
-
 
 def create() -> Litestar:
     """Build the application from the environment (for uvicorn's workers)."""
@@ -55,38 +52,27 @@ def create_app(container: ApiContainer) -> Litestar:
         *inbox.HANDLERS,
         *health.HANDLERS,
         *draining.HANDLERS,
-        *stream_page.HANDLERS,
         live_socket,
         no_socket,
         live_events,
-        openapi.files(),
     ]
+    if settings.schema:
+        handlers += stream_page.HANDLERS
     if settings.demo:
-        handlers.append(_demo_page(settings.demo_key))
+        handlers.append(demo_page(settings.demo_key))
     app = Litestar(
         handlers,
         dependencies=_dependencies(container),
         exception_handlers=problems.HANDLERS,
         lifespan=[partial(_lifespan, container)],
         cors_config=_cors(settings.origins),
-        openapi_config=openapi.config(),
+        openapi_config=openapi.config() if settings.schema else None,
         plugins=[VerbatimSchema()],
         request_class=JsonRequest,
         state=state(container),
         logging_config=None,
     )
     return answering_head(_fronted(container, app))
-
-
-def _demo_page(key: str) -> HTTPRouteHandler:
-    """The demo's page, which shows a feed live and the command that publishes to it."""
-    page = _DEMO_PAGE.read_bytes().replace(b"{{key}}", key.encode())
-
-    @get("/", include_in_schema=False, media_type="text/html")
-    async def demo_page() -> Response[bytes]:
-        return Response(page, headers={"Cache-Control": "no-store"})
-
-    return demo_page
 
 
 @asynccontextmanager

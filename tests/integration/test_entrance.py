@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 from websockets.frames import Close, Frame, Opcode
 
-from adapters.websocket.http import HEAD_BYTES, HEAD_FIELDS, HttpProtocol
+from adapters.websocket.ending import HEAD_BYTES, HEAD_FIELDS
+from adapters.websocket.http import HttpProtocol
 from common.security_headers import SECURITY_HEADERS
 from tests.product import eventually
 from tests.serving import END, GET, LONG, SHORT, UPGRADE, Peer, Served, echo, hasty, say_hello, served

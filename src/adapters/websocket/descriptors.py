@@ -15,6 +15,7 @@ RESERVE = 64
 """Descriptors that are left to connections to servers, and to clients that connect at the same moment. Of a
 small limit a quarter."""
 _AT_ONCE = 16
+"""How many connections give way for one, at most: looking through all of them for each takes long."""
 _LOG_SECONDS = 10.0
 
 
@@ -59,7 +60,7 @@ class Shortage:
             for one in connections
             if getattr(one, "waiting_since", None) is not None and one is not newcomer
         ]
-        chosen = nsmallest(_AT_ONCE, waiting, key=_waiting_since)
+        chosen = nsmallest(min(_AT_ONCE, 1 + len(waiting) // 8), waiting, key=_waiting_since)
         for one in chosen:
             one.give_way()
         metrics.CONNECTIONS_DROPPED.labels("waiting" if chosen else "new").inc(len(chosen) or 1)

@@ -5,11 +5,11 @@ from collections.abc import Iterable
 from typing import Any
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from websockets.datastructures import Headers
 from websockets.http11 import Request
 
 from adapters.websocket import descriptors, refusal
+from adapters.websocket.ending import HEAD_BYTES, HEAD_FIELDS, EndingProtocol
 
 ABORT = "bellwire.abort"
 """The key in an ASGI scope of a function that drops the connection: an unread response cannot be ended."""
@@ -17,11 +17,7 @@ HEAD_SECONDS = 10.0
 BODY_SECONDS = 10.0
 BODY_RATE = 16 * 1024.0
 """Bytes a second. A body may take BODY_SECONDS, and what it takes at this rate."""
-HEAD_BYTES = 32 * 1024
-HEAD_FIELDS = 100
 UNREAD_SECONDS = 30.0
-LINGER_SECONDS = 2.0
-LINGER_BYTES = 8 * 1024 * 1024
 
 
 class _HeadTooLarge(Exception):
@@ -32,7 +28,7 @@ class _HandshakeWithBody(Exception):
     """A WebSocket handshake announces a body."""
 
 
-class HttpProtocol(HttpToolsProtocol):
+class HttpProtocol(EndingProtocol):
     """Drops a connection that keeps it waiting, for the whole head of a request or for its response to be
     read. Answers malformed requests and those whose body does not arrive, and then ends the connection. When
     the descriptors of the process run out, drops those that have kept it waiting longest.
@@ -47,18 +43,11 @@ class HttpProtocol(HttpToolsProtocol):
     body_seconds = BODY_SECONDS
     body_rate = BODY_RATE
     unread_seconds = UNREAD_SECONDS
-    linger_seconds = LINGER_SECONDS
     shortage = descriptors.Shortage()
 
-    url = b""
-    waiting_since: float | None = None
-    """When it began to wait for its client, in seconds of the event loop; None while the client waits."""
     _late: asyncio.TimerHandle | None = None
     _slow: asyncio.TimerHandle | None = None
     _unread: asyncio.TimerHandle | None = None
-    _lingering: asyncio.TimerHandle | None = None
-    _ended = False
-    """Whether reading has ended: the request was malformed, or another protocol has the connection."""
     _pending = 0
     """How many bytes arrived since the last piece of a body or the last whole head. More than a head may have
     means an endless head, trailer or chunk extension.
@@ -66,7 +55,6 @@ class HttpProtocol(HttpToolsProtocol):
     _in_head = False
     _body_since = 0.0
     _body_bytes = 0
-    _discarded = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -76,14 +64,6 @@ class HttpProtocol(HttpToolsProtocol):
             headers = [*self.server_state.default_headers, (b"retry-after", b"1")]
             transport.write(refusal.answer(503, detail, headers))
             self.give_way()
-
-    def give_way(self) -> None:
-        """End the connection, because its descriptor is needed."""
-        self._ended, self.waiting_since = True, None
-        if self.flow.write_paused:
-            self.transport.abort()
-        else:
-            self.transport.close()
 
     def data_received(self, data: bytes) -> None:
         if self._ended:
@@ -165,12 +145,6 @@ class HttpProtocol(HttpToolsProtocol):
             if timer is not None:
                 timer.cancel()
 
-    @property
-    def _answering(self) -> bool:
-        """Whether a response is not complete yet."""
-        # None before the first request, despite its annotation.
-        return self.cycle is not None and not self.cycle.response_complete  # type: ignore[redundant-expr]
-
     def _expect_head(self) -> None:
         if self._late is None:
             self.waiting_since = self.loop.time()
@@ -251,59 +225,6 @@ class HttpProtocol(HttpToolsProtocol):
         # This and its parser refer to each other: without this they live until the next garbage collection.
         self.parser = None  # type: ignore[assignment]
         stream.begin(request, rest)
-
-    # --- malformed requests ---
-
-    def _refuse_head(self) -> None:
-        if len(self.url) > HEAD_BYTES // 2:
-            self._refuse(414, f"The head of a request may have {HEAD_BYTES} bytes; the address is too long.")
-        else:
-            limits = f"{HEAD_BYTES} bytes and {HEAD_FIELDS} fields"
-            self._refuse(431, f"The head of a request may have {limits}.")
-
-    def _refuse(self, status: int, detail: str) -> None:
-        """Answer a malformed request, or a broken rest, if it is its turn, and end the connection."""
-        if self._answering and not self._take_over():
-            self._end_when_answered()
-            return
-        self._ended = True
-        self.transport.write(refusal.answer(status, detail, self.server_state.default_headers))
-        self._linger()
-
-    def _take_over(self) -> bool:
-        """Take the only request from the application, if the broken rest belongs to it and it was not
-        answered. Return whether that was done.
-        """
-        cycle = self.cycle
-        if not cycle.more_body or cycle.response_started or self.pipeline:
-            return False
-        cycle.disconnected = True
-        cycle.message_event.set()
-        return True
-
-    def _end_when_answered(self) -> None:
-        """Stop reading. Earlier requests are answered, unless the broken rest belongs to them."""
-        self._ended = True
-        if self._answering and not self.cycle.more_body:
-            self.cycle.keep_alive = False
-        else:
-            self.transport.close()
-
-    def _discard(self, data: bytes) -> None:
-        """Ignore what follows the end, and soon do not even read it."""
-        self._discarded += len(data)
-        if self._discarded > LINGER_BYTES:
-            self.transport.pause_reading()
-
-    def _linger(self) -> None:
-        """Send EOF, and read for a while: closing with unread bytes would reset the connection, and the peer
-        would lose the response (RFC 9112 §9.6).
-        """
-        if self.transport.can_write_eof():
-            self.transport.write_eof()
-            self._lingering = self.loop.call_later(self.linger_seconds, self.transport.abort)
-        else:
-            self.transport.close()
 
 
 def _handshake(url: bytes, fields: Iterable[tuple[bytes, bytes]]) -> Request:

@@ -2,9 +2,10 @@
 
 import logging
 import re
+from typing import Any
 
 from litestar import Litestar
-from litestar.types import ASGIApp, Message, Receive, Scope, Send
+from litestar.types import ASGIApp, Receive, Scope, Send
 
 from application.ports import Monotonic, NewToken
 from common import metrics, tracing
@@ -45,7 +46,7 @@ class Observed:
         request_id = self._identify(dict(scope["headers"]))
         started = self._now()
 
-        async def observed_send(message: Message) -> None:
+        async def observed_send(message: Any) -> None:
             if message["type"] in _STARTS:
                 message["headers"] = [*secured(message["headers"]), (b"x-request-id", request_id)]
                 self._observe(scope, message["status"], self._now() - started)
