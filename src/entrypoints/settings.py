@@ -104,7 +104,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         for name, check in _CHECKS.items():
             try:
                 check(getattr(settings, name))
-            except addresses.Unusable as reason:
+            except (addresses.Unusable, ValueError) as reason:
                 raise InvalidSettings(f"{_PREFIX}{name.upper()}: {reason}") from None
         return settings
 

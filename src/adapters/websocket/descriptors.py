@@ -48,8 +48,8 @@ class Shortage:
         limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         if limit == resource.RLIM_INFINITY:
             return False
-        descriptor: int = transport.get_extra_info("socket").fileno()
-        return descriptor >= limit - min(RESERVE, limit // 4)
+        connection = transport.get_extra_info("socket")
+        return connection is not None and connection.fileno() >= limit - min(RESERVE, limit // 4)
 
     def make_room(self, connections: Iterable[Any], newcomer: Dispensable) -> bool:
         """End the connections that have waited longest for their client, but not the newest one. Return
