@@ -17,6 +17,7 @@ SECURITY_HEADERS: Headers = (*_FIXED, (_POLICY, b"default-src 'none'; frame-ance
 def secured(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
     """Return the headers with the security headers. A page keeps its own policy."""
     own = list(headers)
-    if any(name == _POLICY for name, _ in own):
-        return own + list(_FIXED)
-    return own + list(SECURITY_HEADERS)
+    for name, _ in own:
+        if name == _POLICY:
+            return [*own, *_FIXED]
+    return [*own, *SECURITY_HEADERS]

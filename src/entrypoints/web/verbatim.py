@@ -20,7 +20,7 @@ class VerbatimRequest(JsonRequest[ApiKey]):
     """
 
     async def json(self) -> Any:
-        check_media_type(self.headers.get("content-type", ""))
+        check_media_type(self.scope["headers"])
         data = self.route_handler.parsed_data_field
         body = (await self.body()).decode()  # msgspec does not check the encoding of raw parts
         try:
