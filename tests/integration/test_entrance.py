@@ -386,8 +386,11 @@ async def test_a_client_that_is_kept_waiting_is_not_refused_for_that() -> None:
         await asyncio.to_thread(released.wait, LONG)
         await reading(scope, receive, send)
 
+    class Fast(ImpatientHttp):
+        body_rate = 1e6
+
     _, container, _ = on_memory()
-    async with served(busy, container, http=ImpatientHttp) as server, Peer.of(server) as peer:
+    async with served(busy, container, http=Fast) as server, Peer.of(server) as peer:
         peer.writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 8000000\r\n\r\n")
         peer.writer.write(b"b" * 8_000_000)
         await asyncio.sleep(4 * SHORT)
