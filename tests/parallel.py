@@ -18,6 +18,7 @@ INTEGRATION: Final = "tests/integration/"
 HEAVY: Final = frozenset(
     {
         "tests/integration/test_broker_away.py",
+        "tests/integration/test_front_attacks.py",
         "tests/integration/test_soak.py",
         "tests/integration/test_stress.py",
     }

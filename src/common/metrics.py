@@ -8,6 +8,9 @@ from prometheus_client import Counter, Enum, Gauge, Histogram
 _FAST = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 HTTP = Histogram("bellwire_http_seconds", "HTTP requests", ["method", "route", "status"], buckets=_FAST)
+CONNECTIONS_DROPPED = Counter(
+    "bellwire_connections_dropped_total", "Connections dropped because descriptors ran out", ["kind"]
+)
 
 LIMITED = Counter("bellwire_limited_total", "Requests refused because of a limit", ["limit"])
 

@@ -18,8 +18,19 @@ ACTION_URL_LENGTH = 2_048
 
 EVENT = re.compile(r"[a-z0-9_.-]{1,100}")
 EVENT_RULE = "must be 1 to 100 of a-z 0-9 _ . -"
-# Users click on it: no other scheme, and no "//host", which only looks like a path.
-ACTION_URL = re.compile(r"(?:https?://[^\s/\\?#][^\s\\]*|/(?![/\\])[^\s\\]*)")
+# Users click on it, and applications put it into HTML: no other scheme; no "//host", which only looks like a
+# path; no credentials, which make "https://bank.example@evil.example" look like the bank; no quotes and angle
+# brackets, which RFC 3986 excludes, apart from the apostrophe; no controls; no bidirectional and invisible
+# characters, which make an address look like another (RFC 3987 §4.1).
+_REFUSED = (
+    r"\s\\\u0022'`<>\u0000-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f"
+    r"\ufeff\ufff9-\ufffb"
+)
+ACTION_URL = re.compile(rf"(?:https?://[^/?#@{_REFUSED}]+(?:[/?#][^{_REFUSED}]*)?|/(?!/)[^{_REFUSED}]*)")
+ACTION_URL_RULE = (
+    "must be an http(s) URL or a path from /, without credentials, quotes, angle brackets and control "
+    "characters: escape them as %22, %27 and so on"
+)
 # PostgreSQL stores neither; one such row would make it refuse a whole batch.
 UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 UNSTORABLE_RULE = "must not contain NUL or an unpaired surrogate"
@@ -149,7 +160,7 @@ def _broken_rules(content: Content) -> list[FieldError]:
     if content.title:  # an empty title means none
         errors += _broken_text_rules("title", content.title, 0, TITLE_LENGTH)
     if content.action_url is not None and not _is_action_url(content.action_url):
-        errors.append(FieldError("action_url", "must be an http(s) URL or a path from /"))
+        errors.append(FieldError("action_url", ACTION_URL_RULE))
     if content.expires_at is not None:
         errors += _broken_time_rules("expires_at", content.expires_at)
     if content.metadata.broken_rule is not None:

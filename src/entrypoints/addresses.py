@@ -95,6 +95,18 @@ def _check_redis_parameters(url: str) -> None:
         raise Unusable("has a parameter that redis-py does not know, or one with an invalid value") from None
 
 
+def listed(text: str) -> list[str]:
+    """The parts of a list that is separated by spaces or commas."""
+    return text.replace(",", " ").split()
+
+
+def hosts(names: str) -> None:
+    """Check names or addresses without a scheme or a port."""
+    for name in listed(names):
+        if not (_HOST.fullmatch(name) or _is_ipv6(name)):
+            raise Unusable(f"{name!r} must be a name or an address, without a scheme, port or path")
+
+
 def bootstrap(servers: str) -> None:
     """Check broker addresses: `host:port`, separated by commas."""
     for server in servers.split(","):

@@ -4,20 +4,18 @@ import logging
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-from litestar import Litestar, Response, get
+from litestar import Litestar
 from litestar.config.cors import CORSConfig
 from litestar.datastructures import State
 from litestar.di import Provide
-from litestar.handlers import HTTPRouteHandler
-from litestar.middleware import DefineMiddleware
 
 from entrypoints import lifespan
 from entrypoints.container.api import ApiContainer
 from entrypoints.container.parts.base import build
 from entrypoints.http import accounts, audit, inbox, keys, openapi, passwords, privacy, publishing
+from entrypoints.http.demo import demo_page
 from entrypoints.listening import authority
 from entrypoints.live import draining
 from entrypoints.live import page as stream_page
@@ -30,14 +28,13 @@ from entrypoints.logs import configure
 from entrypoints.settings import Settings
 from entrypoints.web import health, problems
 from entrypoints.web.head import answering_head
+from entrypoints.web.json_request import JsonRequest
 from entrypoints.web.limits import Proved
-from entrypoints.web.middleware import Observed
-from entrypoints.web.state import Access, Checks, application_state, part_of
+from entrypoints.web.middleware import fronted
+from entrypoints.web.state import Access, Checks, Scraping, application_state, part_of
 from entrypoints.web.verbatim import VerbatimSchema
 
 logger = logging.getLogger(__name__)
-
-_DEMO_PAGE = Path(__file__).parent / "http" / "demo.html"
 
 
 def create() -> Litestar:
@@ -60,38 +57,27 @@ def create_app(container: ApiContainer) -> Litestar:
         *inbox.HANDLERS,
         *health.HANDLERS,
         *draining.HANDLERS,
-        *stream_page.HANDLERS,
         live_socket,
         no_socket,
         live_events,
-        openapi.files(),
     ]
+    if settings.schema:
+        handlers += stream_page.HANDLERS
     if settings.demo:
-        handlers.append(_demo_page(settings.demo_key))
+        handlers.append(demo_page(settings.demo_key))
     app = Litestar(
         handlers,
         dependencies=_dependencies(container),
         exception_handlers=problems.HANDLERS,
         lifespan=[partial(_lifespan, container)],
         cors_config=_cors(settings.origins),
-        middleware=[_observed(container)],
-        openapi_config=openapi.config(),
+        openapi_config=openapi.config() if settings.schema else None,
         plugins=[VerbatimSchema()],
+        request_class=JsonRequest,
         state=state(container),
         logging_config=None,
     )
-    return answering_head(app)
-
-
-def _demo_page(key: str) -> HTTPRouteHandler:
-    """The demo's page, which shows a feed live and the command that publishes to it."""
-    page = _DEMO_PAGE.read_bytes().replace(b"{{key}}", key.encode())
-
-    @get("/", include_in_schema=False, media_type="text/html")
-    async def demo_page() -> Response[bytes]:
-        return Response(page, headers={"Cache-Control": "no-store"})
-
-    return demo_page
+    return answering_head(_fronted(container, app))
 
 
 @asynccontextmanager
@@ -122,8 +108,9 @@ def state(container: ApiContainer) -> State:
         open_signup=container.settings().open_signup,
     )
     checks = Checks(required, {"redis": container.redis_server().ping})
-    limits, proxies = container.limits(), container.settings().proxies
-    return application_state(access, streams, checks, limits, Proved(), proxies)
+    settings = container.settings()
+    limits, scraping = container.limits(), Scraping(settings.metrics_token)
+    return application_state(access, streams, checks, limits, Proved(), settings.proxies, scraping)
 
 
 def _streams(container: ApiContainer) -> Streams:
@@ -163,9 +150,9 @@ def _streaming(container: ApiContainer) -> Streaming:
     )
 
 
-def _observed(container: ApiContainer) -> DefineMiddleware:
-    log = container.settings().access_log
-    return DefineMiddleware(Observed, log=log, now=container.now(), new_token=container.new_token())
+def _fronted(container: ApiContainer, app: Litestar) -> Litestar:
+    log, hosts = container.settings().access_log, container.settings().hosts
+    return fronted(app, log=log, hosts=hosts, now=container.now(), new_token=container.new_token())
 
 
 def _dependencies(container: ApiContainer) -> dict[str, Provide]:

@@ -8,7 +8,7 @@ import msgspec
 
 from domain.rates import Rate
 from entrypoints import addresses
-from entrypoints.origins import normal_origin
+from entrypoints.origins import check_origins
 from entrypoints.proxies import Proxies
 
 _PREFIX = "BELLWIRE_"
@@ -20,6 +20,8 @@ _CHECKS: Mapping[str, Callable[[str], None]] = {
     "kafka_bootstrap": addresses.bootstrap,
     "kafka_topic": addresses.topic,
     "kafka_group": addresses.group,
+    "allowed_origins": check_origins,
+    "allowed_hosts": addresses.hosts,
 }
 
 _RATES = (
@@ -73,6 +75,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     environment: Annotated[str, msgspec.Meta(pattern="^[a-z0-9]{1,16}$")] = "live"
     open_signup: bool = False
     allowed_origins: str = ""
+    allowed_hosts: str = ""
+    metrics_token: Annotated[str, msgspec.Meta(pattern="^([!-~]{16,200})?$")] = ""
+    schema: bool = True
     sockets: Annotated[int, msgspec.Meta(ge=0)] = 10_000
     sockets_per_user: Annotated[int, msgspec.Meta(ge=0)] = 100
     drain_seconds: Annotated[int, msgspec.Meta(ge=0, le=300)] = 20
@@ -126,14 +131,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         for name, check in _CHECKS.items():
             try:
                 check(getattr(settings, name))
-            except addresses.Unusable as reason:
+            except (addresses.Unusable, ValueError) as reason:
                 raise InvalidSettings(f"{_PREFIX}{name.upper()}: {reason}") from None
         _check_limits(settings)
-        try:
-            origins = " ".join(sorted(map(normal_origin, settings.origins)))
-        except ValueError as error:
-            raise InvalidSettings(f"{_PREFIX}ALLOWED_ORIGINS: {error}") from error
-        return msgspec.structs.replace(settings, allowed_origins=origins)
+        return settings
 
     @classmethod
     def for_serving(cls) -> "Settings":
@@ -164,7 +165,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def origins(self) -> frozenset[str]:
         """The origins of pages, other than our own, that may open a stream."""
-        return frozenset(self.allowed_origins.replace(",", " ").split())
+        return frozenset(addresses.listed(self.allowed_origins))
+
+    @property
+    def hosts(self) -> frozenset[str]:
+        """The hosts, in lower case, by which clients may address the service; none means any."""
+        return frozenset(addresses.listed(self.allowed_hosts.lower()))
 
     @property
     def skipped_batches(self) -> frozenset[tuple[int, int]]:

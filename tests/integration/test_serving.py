@@ -19,6 +19,8 @@ from uvicorn.server import ServerState
 from websockets.asyncio.client import connect
 from websockets.frames import Close, Frame, Opcode
 
+from adapters.websocket.descriptors import Shortage
+from adapters.websocket.http import HttpProtocol
 from adapters.websocket.protocol import StreamProtocol
 from entrypoints.live.session import Session
 from entrypoints.logs import configure
@@ -41,6 +43,47 @@ from tests.serving import (
 from tests.wiring import on_memory
 
 NOT_UTF8 = b"caf\xe9"
+
+
+# --- too few descriptors ---------------------------------------------------------------------------------
+
+
+class Few(Shortage):
+    """Of a process whose descriptors run out when a test says so."""
+
+    out = False
+
+    def at(self, _transport: asyncio.Transport) -> bool:  # type: ignore[override]
+        return self.out
+
+
+async def test_a_connection_that_waits_gives_way_and_if_there_is_none_the_new_one() -> None:
+    released = threading.Event()
+
+    async def busy(_scope: Any, _receive: Any, send: Any) -> None:
+        await asyncio.to_thread(released.wait, LONG)
+        await say_hello(send)
+
+    class Crowded(HttpProtocol):
+        shortage = few = Few()
+
+    _, container, _ = on_memory()
+    async with served(busy, container, http=Crowded) as server, Peer.of(server) as one:
+        one.writer.write(GET + END)
+        await eventually(lambda: server.tasks == 1, "it is being served")
+        async with Peer.of(server) as slow:
+            slow.writer.write(GET)
+            await eventually(lambda: server.connections == 2, "it has begun")
+            Crowded.few.out = True
+            async with Peer.of(server) as other:
+                other.writer.write(GET + END)
+                assert await slow.is_dropped() == b""
+                await eventually(lambda: server.tasks == 2, "it is being served")
+                async with Peer.of(server) as late:
+                    assert (await late.is_dropped()).startswith(b"HTTP/1.1 503 ")
+                released.set()
+                assert b" 200 " in await other.head()
+                assert b" 200 " in await one.head()
 
 
 # --- heads that do not come -------------------------------------------------------------------------------

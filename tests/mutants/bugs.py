@@ -46,6 +46,8 @@ PASSWORDS = "src/adapters/security/passwords.py"
 TOKENS = "src/adapters/security/tokens.py"
 
 BOUNDS = "src/adapters/websocket/bounds.py"
+DESCRIPTORS = "src/adapters/websocket/descriptors.py"
+HTTP = "src/adapters/websocket/http.py"
 HUB = "src/adapters/websocket/hub.py"
 
 FLOODS = "src/entrypoints/consumer/floods.py"
@@ -54,6 +56,9 @@ WORKER = "src/entrypoints/consumer/worker.py"
 
 GUARDS = "src/entrypoints/web/guards.py"
 HEALTH = "src/entrypoints/web/health.py"
+HOSTS = "src/entrypoints/web/hosts.py"
+JSON_REQUEST = "src/entrypoints/web/json_request.py"
+MIDDLEWARE = "src/entrypoints/web/middleware.py"
 HELLO = "src/entrypoints/live/hello.py"
 PROTOCOL = "src/entrypoints/live/protocol.py"
 LIVENESS = "src/entrypoints/live/liveness.py"
@@ -899,4 +904,73 @@ PRIVACY = (
     ),
 )
 
-PLANTED: Final = (*CONSUMER, *PRODUCERS, *CREDENTIALS, *VIEWS_AND_MARKS, *INDEX, *STREAMS, *PRIVACY)
+# --- what stands before every route ---------------------------------------------------------------------
+
+FRONT: Final = (
+    Mutant(
+        name="heads-without-a-limit",
+        breaks="A head may have any number of fields.",
+        file=HTTP,
+        old="if len(self.headers) == HEAD_FIELDS:",
+        new="if False:",
+        tests=(f"{INTEGRATION}/test_entrance.py",),
+    ),
+    Mutant(
+        name="a-drip-moves-the-deadline",
+        breaks="A body of one byte now and then may take for ever.",
+        file=HTTP,
+        old="+ self._body_bytes / self.body_rate",
+        new="+ self._body_bytes",
+        tests=(f"{INTEGRATION}/test_entrance.py::test_a_body_that_drips_is_refused",),
+    ),
+    Mutant(
+        name="the-newest-gives-way",
+        breaks="When descriptors run out, whoever came first keeps everybody else out.",
+        file=DESCRIPTORS,
+        old="return connection.waiting_since or 0.0",
+        new="return -(connection.waiting_since or 0.0)",
+        tests=(f"{UNIT}/test_descriptors.py",),
+    ),
+    Mutant(
+        name="any-host",
+        breaks="Every Host is served, whatever BELLWIRE_ALLOWED_HOSTS lists.",
+        file=HOSTS,
+        old="if self._is_known(scope):",
+        new="if scope:",
+        tests=(f"{UNIT}/test_front.py",),
+    ),
+    Mutant(
+        name="forms-are-json",
+        breaks="A form that a page of another site submits is read as JSON.",
+        file=JSON_REQUEST,
+        old="and not _is_json(value):",
+        new="and not value:",
+        tests=(f"{UNIT}/test_front.py",),
+    ),
+    Mutant(
+        name="metrics-for-all",
+        breaks="Without a token, clients anywhere read the metrics.",
+        file=GUARDS,
+        old="elif not _is_local(connection):",
+        new="elif not connection:",
+        tests=(f"{UNIT}/test_front.py",),
+    ),
+    Mutant(
+        name="a-series-for-each-method",
+        breaks="Whoever invents methods fills the memory with time series.",
+        file=MIDDLEWARE,
+        old='method if method in _METHODS else "other"',
+        new="method",
+        tests=(f"{UNIT}/test_front.py",),
+    ),
+    Mutant(
+        name="links-with-credentials",
+        breaks="A link may say bank.example and lead to another host.",
+        file=NOTIFICATION,
+        old="https?://[^/?#@{",
+        new="https?://[^/?#{",
+        tests=(f"{UNIT}/test_notification.py",),
+    ),
+)
+
+PLANTED: Final = (*CONSUMER, *PRODUCERS, *CREDENTIALS, *VIEWS_AND_MARKS, *INDEX, *STREAMS, *PRIVACY, *FRONT)

@@ -47,6 +47,10 @@ GOOD: list[tuple[str, Any]] = [
     ("action_url", "/a//b"),
     ("action_url", "https://example.com"),
     ("action_url", "http://[::1]:80/ü?q=1"),
+    ("action_url", "https://example.com/@ada?to=b@c#d@e"),
+    ("action_url", "/@ada"),
+    ("action_url", "/%22%27"),
+    ("action_url", "https://例え.example/\u06a9\u200c\u0627"),
     ("action_url", "https://e.com/" + "a" * (2048 - 14)),
     ("expires_at", NOW),
     ("expires_at", EARLIEST),
@@ -113,6 +117,14 @@ BAD: list[tuple[str, Any]] = [
     ("action_url", "/\t/evil.example"),
     ("action_url", "/a\x00"),
     ("action_url", "/\ud800"),
+    ("action_url", "https://ada@evil.example"),
+    ("action_url", "https://bank.example:x@evil.example/"),
+    ("action_url", "https://a/\u202egpj.exe"),
+    *[
+        ("action_url", f"/a{character}b")
+        for character in "\"'`<>\x01\x1b\x7f\x85\u061c\u200f\u202a\u2069\u200b\ufeff"
+    ],
+    *[("action_url", f"https://a{character}b/") for character in "\"'`<>\x01\u200e\u2066\xad"],
     ("action_url", "posts/42"),
     ("action_url", "https://e.com/" + "a" * (2049 - 14)),
     ("expires_at", datetime(2030, 1, 1)),

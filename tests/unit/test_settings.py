@@ -87,6 +87,13 @@ def test_a_variable_sets_its_field(
         ("allowed_origins", "https://example.com:99999"),
         ("allowed_origins", "https://[::1"),
         ("allowed_origins", "https://ex\u2764mple.com"),
+        ("allowed_hosts", "https://example.com"),
+        ("allowed_hosts", "example.com:8000"),
+        ("allowed_hosts", "example.com/"),
+        ("allowed_hosts", "*.example.com"),
+        ("allowed_hosts", "ok.example, ::1"),
+        ("metrics_token", "short"),
+        ("metrics_token", "with a space in it"),
     ],
 )
 def test_a_value_that_cannot_be_used_is_refused_with_its_variable(
@@ -113,30 +120,52 @@ def test_origins_are_separated_by_commas_or_spaces() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "origin"),
+    "origin",
     [
-        ("https://example.com", "https://example.com"),
-        ("HTTPS://Example.COM/", "https://example.com"),
-        ("https://example.com:443", "https://example.com"),
-        ("http://example.com:80/", "http://example.com"),
-        ("http://example.com:443", "http://example.com:443"),
-        ("http://localhost:3000", "http://localhost:3000"),
-        ("https://b\u00fccher.example", "https://xn--bcher-kva.example"),
-        ("https://BU\u0308CHER.example", "https://xn--bcher-kva.example"),
-        ("https://XN--bcher-kva.example", "https://xn--bcher-kva.example"),
-        ("http://[::1]:8080", "http://[::1]:8080"),
-        ("capacitor://localhost", "capacitor://localhost"),
-        ("https://*.example.com", "https://*.example.com"),
-        ("*", "*"),
-        ("null", "null"),
+        "https://example.com",
+        "http://example.com:443",
+        "http://localhost:3000",
+        "https://xn--bcher-kva.example",
+        "http://[::1]:8080",
+        "capacitor://localhost",
+        "null",
     ],
 )
-def test_an_origin_is_compared_as_browsers_send_it(
-    monkeypatch: pytest.MonkeyPatch, given: str, origin: str
-) -> None:
-    monkeypatch.setenv("BELLWIRE_ALLOWED_ORIGINS", f"{given}, https://other.example")
+def test_an_origin_as_browsers_send_it_is_taken(monkeypatch: pytest.MonkeyPatch, origin: str) -> None:
+    monkeypatch.setenv("BELLWIRE_ALLOWED_ORIGINS", f"{origin}, https://other.example")
 
     assert Settings.from_env().origins == {origin, "https://other.example"}
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("https://example.com/", "write https://example.com$"),
+        ("https://Example.com", "write https://example.com$"),
+        ("HTTPS://example.com", "write https://example.com$"),
+        ("https://example.com:443", "write https://example.com$"),
+        ("http://example.com:80/", "write http://example.com$"),
+        ("https://b\u00fccher.example", "write https://xn--bcher-kva.example$"),
+        ("https://BU\u0308CHER.example", "write https://xn--bcher-kva.example$"),
+        ("example.com", "is not an origin"),
+        ("*", "no wildcard"),
+        ("https://*.example.com", "no wildcard"),
+    ],
+)
+def test_an_origin_that_would_never_match_prevents_the_start(
+    monkeypatch: pytest.MonkeyPatch, given: str, said: str
+) -> None:
+    monkeypatch.setenv("BELLWIRE_ALLOWED_ORIGINS", f"https://other.example {given}")
+
+    with pytest.raises(InvalidSettings, match=f"^BELLWIRE_ALLOWED_ORIGINS: .*{said}"):
+        Settings.from_env()
+
+
+def test_hosts_are_compared_in_lower_case(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BELLWIRE_ALLOWED_HOSTS", "Bell.Example, 10.0.0.1 [::1]")
+
+    assert Settings.from_env().hosts == {"bell.example", "10.0.0.1", "[::1]"}
+    assert Settings().hosts == frozenset()
 
 
 def test_the_example_lists_every_setting_once_with_its_default() -> None:

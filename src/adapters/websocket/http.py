@@ -5,29 +5,33 @@ from collections.abc import Iterable
 from typing import Any
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from websockets.datastructures import Headers
 from websockets.http11 import Request
 
-from adapters.websocket import refusal
+from adapters.websocket import descriptors, refusal
+from adapters.websocket.ending import HEAD_BYTES, HEAD_FIELDS, EndingProtocol
 
 ABORT = "bellwire.abort"
 """The key in an ASGI scope of a function that drops the connection: an unread response cannot be ended."""
 HEAD_SECONDS = 10.0
-BODY_SECONDS = 60.0
-HEAD_BYTES = 32 * 1024
-HEAD_FIELDS = 100
+BODY_SECONDS = 10.0
+BODY_RATE = 16 * 1024.0
+"""Bytes a second. A body may take BODY_SECONDS, and what it takes at this rate."""
 UNREAD_SECONDS = 30.0
-LINGER_SECONDS = 2.0
 
 
 class _HeadTooLarge(Exception):
     """The head of a request exceeds the limits."""
 
 
-class HttpProtocol(HttpToolsProtocol):
+class _HandshakeWithBody(Exception):
+    """A WebSocket handshake announces a body."""
+
+
+class HttpProtocol(EndingProtocol):
     """Drops a connection that keeps it waiting, for the whole head of a request or for its response to be
-    read. Answers malformed requests and those whose body does not arrive, and then ends the connection.
+    read. Answers malformed requests and those whose body does not arrive, and then ends the connection. When
+    the descriptors of the process run out, drops those that have kept it waiting longest.
 
     uvicorn waits forever for the first request, for the rest of any that has begun, and for a peer that does
     not read its response. So a client could use up the descriptors of the process by opening connections and
@@ -37,27 +41,33 @@ class HttpProtocol(HttpToolsProtocol):
 
     head_seconds = HEAD_SECONDS
     body_seconds = BODY_SECONDS
+    body_rate = BODY_RATE
     unread_seconds = UNREAD_SECONDS
-    linger_seconds = LINGER_SECONDS
+    shortage = descriptors.Shortage()
 
-    url = b""
     _late: asyncio.TimerHandle | None = None
     _slow: asyncio.TimerHandle | None = None
     _unread: asyncio.TimerHandle | None = None
-    _lingering: asyncio.TimerHandle | None = None
-    _ended = False
-    """Whether reading has ended: the request was malformed, or another protocol has the connection."""
     _pending = 0
     """How many bytes arrived since the last piece of a body or the last whole head. More than a head may have
     means an endless head, trailer or chunk extension.
     """
+    _in_head = False
+    _body_since = 0.0
+    _body_bytes = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._expect_head()
+        if self.shortage.at(transport) and not self.shortage.make_room(self.connections, self):
+            detail = "This process serves as many connections as it can."
+            headers = [*self.server_state.default_headers, (b"retry-after", b"1")]
+            transport.write(refusal.answer(503, detail, headers))
+            self.give_way()
 
     def data_received(self, data: bytes) -> None:
         if self._ended:
+            self._discard(data)
             return
         if not self._answering:
             self._expect_head()
@@ -68,9 +78,21 @@ class HttpProtocol(HttpToolsProtocol):
         if self._pending > HEAD_BYTES and not self._ended:
             self._refuse_head()
         if self._slow is None and self._answering and self.cycle.more_body and not self._ended:
-            self._slow = self.loop.call_later(self.body_seconds, self._refuse_slow)
+            self._expect_body()
+
+    def on_message_begin(self) -> None:
+        self._in_head = True
+        super().on_message_begin()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self._in_head:
+            return  # a trailer, which must not become a header unless a recipient knows it (RFC 9110 §6.5.1)
+        if len(self.headers) == HEAD_FIELDS:
+            raise _HeadTooLarge
+        super().on_header(name, value)
 
     def on_message_complete(self) -> None:
+        self.waiting_since = None
         if self._slow is not None:
             self._slow.cancel()
             self._slow = None
@@ -78,16 +100,24 @@ class HttpProtocol(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         self._pending = 0
+        self._body_bytes += len(body)
         super().on_body(body)
 
+    def on_response_complete(self) -> None:
+        self.waiting_since = self.loop.time()
+        super().on_response_complete()
+
     def on_headers_complete(self) -> None:
-        self._pending = 0
+        self._pending = self._body_bytes = 0
+        self._in_head = False
         if self._late is not None:
             self._late.cancel()
             self._late = None
         size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
-        if size > HEAD_BYTES or len(self.headers) > HEAD_FIELDS:
+        if size > HEAD_BYTES:
             raise _HeadTooLarge
+        if self.parser.should_upgrade() and self._get_upgrade() == b"websocket" and self._has_body():
+            raise _HandshakeWithBody
         extensions: Any = {ABORT: self.transport.abort}
         self.scope["extensions"] = extensions
         super().on_headers_complete()
@@ -99,11 +129,14 @@ class HttpProtocol(HttpToolsProtocol):
 
     def pause_writing(self) -> None:
         super().pause_writing()
+        self.waiting_since = self.loop.time()
         self._unread = self.loop.call_later(self.unread_seconds, self.transport.abort)
 
     def resume_writing(self) -> None:
         if self._unread is not None:
             self._unread.cancel()
+        if self._answering and not self.cycle.more_body:
+            self.waiting_since = None
         super().resume_writing()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -112,15 +145,30 @@ class HttpProtocol(HttpToolsProtocol):
             if timer is not None:
                 timer.cancel()
 
-    @property
-    def _answering(self) -> bool:
-        """Whether a response is not complete yet."""
-        # None before the first request, despite its annotation.
-        return self.cycle is not None and not self.cycle.response_complete  # type: ignore[redundant-expr]
-
     def _expect_head(self) -> None:
         if self._late is None:
+            self.waiting_since = self.loop.time()
             self._late = self.loop.call_later(self.head_seconds, self.transport.abort)
+
+    def _expect_body(self) -> None:
+        self._body_since = self.loop.time()
+        self._slow = self.loop.call_later(self.body_seconds, self._check_body)
+
+    def _check_body(self) -> None:
+        """Refuse a body that is later than it may be, or wait for as long as it may still take."""
+        self._slow = None
+        if not self._answering or self._ended:
+            return
+        if self.flow.read_paused or self.cycle.waiting_for_100_continue:
+            self._body_bytes = 0
+            self._expect_body()  # again: the application keeps the client waiting
+            return
+        due = self._body_since + self.body_seconds + self._body_bytes / self.body_rate
+        if due > self.loop.time():
+            self._slow = self.loop.call_at(due, self._check_body)
+        else:
+            limit = f"{self.body_seconds:g} s, and at {self.body_rate / 1024:g} KiB a second from then on"
+            self._refuse(408, f"The body of a request must arrive within {limit}.")
 
     def _parse(self, data: bytes) -> bytes:
         """Parse. Return the bytes that are not parsed yet."""
@@ -134,6 +182,8 @@ class HttpProtocol(HttpToolsProtocol):
         except httptools.HttpParserError as error:
             if isinstance(error.__context__, _HeadTooLarge):
                 self._refuse_head()
+            elif isinstance(error.__context__, _HandshakeWithBody):
+                self._refuse(400, "A WebSocket handshake has no body.")
             else:
                 self._refuse(400, "This is not an HTTP request that can be read.")
         return b""
@@ -142,13 +192,17 @@ class HttpProtocol(HttpToolsProtocol):
 
     def _should_upgrade(self) -> bool:
         """Whether a request is a handshake. Other requests for an upgrade are served without one (RFC 9110
-        §7.8): over HTTP/1.0, with another method, or with a body, which may never end.
+        §7.8): over HTTP/1.0, or with another method.
         """
-        if not super()._should_upgrade():
-            return False
+        return (
+            super()._should_upgrade()
+            and self.scope["method"] == "GET"
+            and self.scope["http_version"] == "1.1"
+        )
+
+    def _has_body(self) -> bool:
         fields = dict(self.headers)
-        bodiless = b"transfer-encoding" not in fields and fields.get(b"content-length", b"0") == b"0"
-        return bodiless and self.scope["method"] == "GET" and self.scope["http_version"] == "1.1"
+        return b"transfer-encoding" in fields or fields.get(b"content-length", b"0") != b"0"
 
     def _begin_stream(self, rest: bytes) -> None:
         """Hand the connection over, with a handshake that was parsed already and the bytes that followed
@@ -171,57 +225,6 @@ class HttpProtocol(HttpToolsProtocol):
         # This and its parser refer to each other: without this they live until the next garbage collection.
         self.parser = None  # type: ignore[assignment]
         stream.begin(request, rest)
-
-    # --- malformed requests ---
-
-    def _refuse_head(self) -> None:
-        if len(self.url) > HEAD_BYTES // 2:
-            self._refuse(414, f"The head of a request may have {HEAD_BYTES} bytes; the address is too long.")
-        else:
-            limits = f"{HEAD_BYTES} bytes and {HEAD_FIELDS} fields"
-            self._refuse(431, f"The head of a request may have {limits}.")
-
-    def _refuse_slow(self) -> None:
-        if self._answering and not self._ended:
-            self._refuse(408, f"The body of a request must have come within {self.body_seconds:g} s.")
-
-    def _refuse(self, status: int, detail: str) -> None:
-        """Answer a malformed request, or a broken rest, if it is its turn, and end the connection."""
-        if self._answering and not self._take_over():
-            self._end_when_answered()
-            return
-        self._ended = True
-        self.transport.write(refusal.answer(status, detail, self.server_state.default_headers))
-        self._linger()
-
-    def _take_over(self) -> bool:
-        """Take the only request from the application, if the broken rest belongs to it and it was not
-        answered. Return whether that was done.
-        """
-        cycle = self.cycle
-        if not cycle.more_body or cycle.response_started or self.pipeline:
-            return False
-        cycle.disconnected = True
-        cycle.message_event.set()
-        return True
-
-    def _end_when_answered(self) -> None:
-        """Stop reading. Earlier requests are answered, unless the broken rest belongs to them."""
-        self._ended = True
-        if self._answering and not self.cycle.more_body:
-            self.cycle.keep_alive = False
-        else:
-            self.transport.close()
-
-    def _linger(self) -> None:
-        """Send EOF, and read for a while: closing with unread bytes would reset the connection, and the peer
-        would lose the response (RFC 9112 §9.6).
-        """
-        if self.transport.can_write_eof():
-            self.transport.write_eof()
-            self._lingering = self.loop.call_later(self.linger_seconds, self.transport.abort)
-        else:
-            self.transport.close()
 
 
 def _handshake(url: bytes, fields: Iterable[tuple[bytes, bytes]]) -> Request:

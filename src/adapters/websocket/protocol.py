@@ -21,6 +21,7 @@ from adapters.websocket import refusal
 from adapters.websocket.transport import TransportConnection
 from adapters.websocket.waiting import Gate, Inbox
 from application.ports import Monotonic
+from common.security_headers import SECURITY_HEADERS
 
 logger = logging.getLogger(__name__)
 
@@ -200,6 +201,7 @@ class _Rfc6455(ServerProtocol):
                 ("Connection", "close"),
                 ("Content-Length", str(len(body))),
                 ("Content-Type", refusal.MEDIA_TYPE),
+                *((name.decode(), value.decode()) for name, value in SECURITY_HEADERS),
             ]
         )
         return Response(status.value, status.phrase, headers, body)

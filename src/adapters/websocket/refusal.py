@@ -3,6 +3,7 @@
 from http import HTTPStatus
 
 from common import wire
+from common.security_headers import SECURITY_HEADERS
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -15,6 +16,7 @@ _KINDS = {
     426: ("upgrade-required", "Upgrade Required"),
     431: ("head-too-large", "Head too large"),
     500: ("internal", "Internal error"),
+    503: ("unavailable", "Temporarily unavailable"),
 }
 
 
@@ -32,7 +34,7 @@ def answer(status: int, detail: str, headers: list[tuple[bytes, bytes]]) -> byte
     phrase = HTTPStatus(status).phrase
     head = [
         f"HTTP/1.1 {status} {phrase}".encode(),
-        *(name + b": " + value for name, value in headers),
+        *(name + b": " + value for name, value in (*headers, *SECURITY_HEADERS)),
         f"content-type: {MEDIA_TYPE}".encode(),
         f"content-length: {len(body)}".encode(),
         b"connection: close",

@@ -32,7 +32,8 @@ from entrypoints.serving import options
 from entrypoints.settings import Settings
 from entrypoints.web import health, problems
 from entrypoints.web.head import answering_head
-from entrypoints.web.state import Checks, application_state
+from entrypoints.web.middleware import fronted
+from entrypoints.web.state import Checks, Scraping, application_state
 
 logger = logging.getLogger(__name__)
 
@@ -106,9 +107,15 @@ def health_app(container: ConsumerContainer, worker: Worker) -> Litestar:
         exception_handlers=problems.HANDLERS,
         openapi_config=None,
         logging_config=None,
-        state=application_state(Checks(checks, {"redis": container.redis_server().ping})),
+        state=application_state(
+            Checks(checks, {"redis": container.redis_server().ping}),
+            Scraping(container.settings().metrics_token),
+        ),
     )
-    return answering_head(app)
+    log = container.settings().access_log
+    return answering_head(
+        fronted(app, log=log, hosts=frozenset(), now=container.now(), new_token=container.new_token())
+    )
 
 
 async def consume(container: ConsumerContainer) -> None:

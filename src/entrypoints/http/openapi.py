@@ -1,33 +1,24 @@
 """The OpenAPI document, and a page that shows it."""
 
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
-from litestar import Request
+from litestar import Request, Router
+from litestar.datastructures import ResponseHeader
 from litestar.openapi import OpenAPIConfig
-from litestar.openapi.plugins import JsonRenderPlugin, SwaggerRenderPlugin
+from litestar.openapi.plugins import JsonRenderPlugin, OpenAPIRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
-from litestar.static_files import create_static_files_router
 
+from entrypoints.http.page import page
 from entrypoints.version import app_version
 from entrypoints.web.locations import STREAM_DOCUMENT, STREAM_PAGE, to_root
+from entrypoints.web.pages import POLICY
 
-_FILES = "/schema/ui"
 
-
-class _Page(SwaggerRenderPlugin):
-    """Swagger UI with local files instead of a content delivery network: works without internet access."""
+class _Page(OpenAPIRenderPlugin):
+    """A page made of the document, without a script."""
 
     def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
-        files = _from(to_root(request.scope), _FILES)
-        page = SwaggerRenderPlugin(
-            favicon="<link rel='icon' href='data:,'>",
-            js_url=f"{files}/swagger-ui-bundle.js",
-            css_url=f"{files}/swagger-ui.css",
-            standalone_preset_js_url=f"{files}/swagger-ui-standalone-preset.js",
-        )
-        return page.render(request, _located(request, openapi_schema))
+        return page(_located(request, openapi_schema), to_root(request.scope)).encode()
 
 
 class _Document(JsonRenderPlugin):
@@ -41,28 +32,28 @@ def config() -> OpenAPIConfig:
         title="Bellwire",
         version=app_version(),
         description=_description("/"),
-        path="/schema",
+        openapi_router=_router(),
         use_handler_docstrings=True,
-        render_plugins=[_Page(), _Document()],
+        render_plugins=[_Page(path="/"), _Document()],
         components=Components(
             security_schemes={
                 "apiKey": SecurityScheme(type="apiKey", name="X-API-Key", security_scheme_in="header"),
                 "userToken": SecurityScheme(type="http", scheme="bearer", bearer_format="JWT"),
                 "ticket": SecurityScheme(type="apiKey", name="ticket", security_scheme_in="query"),
+                "metricsToken": SecurityScheme(type="http", scheme="bearer"),
                 "operatorToken": SecurityScheme(type="http", scheme="bearer", bearer_format="JWT"),
             }
         ),
     )
 
 
-def files() -> Any:
-    """The routes of the page's files, which come from the package swagger-ui-py. Raises RuntimeError."""
-    package = find_spec("swagger_ui")
-    if package is None or package.origin is None:
-        message = "swagger-ui-py is not installed"
-        raise RuntimeError(message)
-    static = Path(package.origin).parent / "static"
-    return create_static_files_router(_FILES, [static], include_in_schema=False)
+def _router() -> Router:
+    return Router(
+        "/schema",
+        route_handlers=[],
+        include_in_schema=False,
+        response_headers=[ResponseHeader(name="Content-Security-Policy", value=POLICY)],
+    )
 
 
 def _located(request: Request[Any, Any, Any], document: dict[str, Any]) -> dict[str, Any]:
@@ -74,10 +65,10 @@ def _located(request: Request[Any, Any, Any], document: dict[str, Any]) -> dict[
 
 
 def _description(root: str) -> str:
-    page, document = (_from(root, path) for path in (STREAM_PAGE, STREAM_DOCUMENT))
+    shown, document = (_from(root, path) for path in (STREAM_PAGE, STREAM_DOCUMENT))
     return (
         "Real-time notifications: publish, deliver live, keep per user, mark read. "
-        f"The live stream has [a page]({page}) and [a document]({document}) of its own."
+        f"The live stream has [a page]({shown}) and [a document]({document}) of its own."
     )
 
 

@@ -10,7 +10,7 @@ from msgspec import Meta, Raw, Struct
 from domain.errors import FieldError, Invalid
 from domain.identifiers import NotificationId, UserId
 from domain.metadata import NO_METADATA, Metadata
-from domain.notification import Content
+from domain.notification import ACTION_URL, Content
 from entrypoints.web.schemas import NotificationBody, Timestamp
 
 _NO_METADATA = Raw(NO_METADATA.text.encode())
@@ -42,7 +42,12 @@ class NewNotification(Struct, forbid_unknown_fields=True, omit_defaults=True):
         ),
     ] = msgspec.field(default_factory=lambda: _NO_METADATA)
     action_url: Annotated[
-        str | None, Meta(description="An http(s) URL or a path.", examples=["/posts/42"])
+        str | None,
+        Meta(
+            description="An http(s) URL or a path, without credentials and quotes.",
+            examples=["/posts/42"],
+            extra_json_schema={"extra": {"pattern": f"^{ACTION_URL.pattern}$"}},
+        ),
     ] = None
     # A string, because the framework would read numbers and strings of digits as seconds.
     expires_at: Annotated[

@@ -5,6 +5,8 @@ All are coroutines, even those that await nothing: Litestar would run them in a 
 """
 
 from collections.abc import Mapping
+from hmac import compare_digest
+from ipaddress import IPv6Address, ip_address
 from typing import Any, TypeAlias
 
 from litestar.connection import ASGIConnection
@@ -13,9 +15,9 @@ from litestar.handlers import BaseRouteHandler
 from application.credentials import ApiKey, Claims, Scope
 from application.errors import NotAllowed, NotAuthenticated
 from application.limits import Limits
-from entrypoints.web.client import client_network
+from entrypoints.web.client import client_address, client_network
 from entrypoints.web.limits import Proved, check_failures, count_failure, spend, spend_together
-from entrypoints.web.state import Access, part
+from entrypoints.web.state import Access, Scraping, part
 
 Connection: TypeAlias = ASGIConnection[Any, Any, Any, Any]
 
@@ -26,6 +28,7 @@ NEEDS_KEY: "list[dict[str, list[str]]]" = [{"apiKey": []}]
 NEEDS_KEY_UNLESS_OPEN: "list[dict[str, list[str]]]" = [{"apiKey": []}, {}]
 NEEDS_TOKEN_OR_KEY: "list[dict[str, list[str]]]" = [{"userToken": []}, {"apiKey": []}]
 NEEDS_TOKEN: "list[dict[str, list[str]]]" = [{"userToken": []}]
+NEEDS_METRICS_TOKEN: "list[dict[str, list[str]]]" = [{"metricsToken": []}, {}]
 NEEDS_OPERATOR: "list[dict[str, list[str]]]" = [{"operatorToken": []}]
 
 
@@ -105,6 +108,31 @@ async def operator(connection: Connection, _handler: BaseRouteHandler) -> None:
     except NotAuthenticated:
         count_failure(connection.scope, part(connection, Limits))
         raise
+
+
+async def scraper(connection: Connection, _handler: BaseRouteHandler) -> None:
+    """Admit the token for metrics. If none is set, admit clients on this machine."""
+    token = part(connection, Scraping).token
+    if token:
+        if not compare_digest(bearer_token(connection.headers).encode(), token.encode()):
+            raise NotAuthenticated("This is not the token for metrics.")
+    elif not _is_local(connection):
+        raise NotAllowed(
+            "Only clients on this machine may read metrics, unless BELLWIRE_METRICS_TOKEN is set."
+        )
+
+
+def _is_local(connection: Connection) -> bool:
+    """Whether the client is on this machine. What a proxy on this machine forwards is not."""
+    if "x-forwarded-for" in connection.headers or "forwarded" in connection.headers:
+        return False
+    address = client_address(connection.scope)
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return not address  # a Unix socket
+    mapped = parsed.ipv4_mapped if isinstance(parsed, IPv6Address) else None
+    return (mapped or parsed).is_loopback
 
 
 def bearer_token(headers: Mapping[str, str]) -> str:

@@ -61,6 +61,7 @@ _PROBLEMS = {
     404: "There is no such user, notification, key or erasure.",
     409: "The user already exists or its id was erased, or the key is not in use.",
     413: "The body is too large.",
+    415: "The body is not JSON, by its Content-Type.",
     422: "A field breaks a rule, or an Idempotency-Key was used again with another body.",
     429: "Too many requests for a limit, or too many streams of a user; see Retry-After.",
     503: "A server behind the service is out of reach; see Retry-After.",
@@ -68,7 +69,7 @@ _PROBLEMS = {
 
 
 def problems(*statuses: int) -> dict[int, ResponseSpec]:
-    """Describe the errors of a path to OpenAPI."""
+    """Describe the errors of a path to OpenAPI. A path that limits a body (413) checks its type (415)."""
     return {
         status: ResponseSpec(
             Problem,
@@ -76,5 +77,5 @@ def problems(*statuses: int) -> dict[int, ResponseSpec]:
             media_type="application/problem+json",
             generate_examples=False,
         )
-        for status in statuses
+        for status in (*statuses, *([415] if 413 in statuses else []))
     }

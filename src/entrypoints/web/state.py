@@ -27,6 +27,18 @@ class Checks:
     """Reported, but not needed to be ready."""
 
 
+@dataclass(frozen=True, slots=True)
+class Scraping:
+    """Who may read the metrics."""
+
+    token: str
+    """If it is empty: clients on this machine."""
+
+    def __repr__(self) -> str:
+        """Hide the token."""
+        return f"{type(self).__name__}(…)"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Access:
     """The checks of credentials."""

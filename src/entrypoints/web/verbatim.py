@@ -3,7 +3,6 @@
 from typing import Any
 
 import msgspec
-from litestar import Request
 from litestar.exceptions import SerializationException
 from litestar.openapi.spec import OpenAPIType, Schema
 from litestar.plugins import OpenAPISchemaPlugin
@@ -12,14 +11,16 @@ from litestar.typing import FieldDefinition
 from application.credentials import ApiKey
 from domain.errors import Invalid
 from entrypoints.web import problems
+from entrypoints.web.json_request import JsonRequest, check_media_type
 
 
-class VerbatimRequest(Request[Any, ApiKey, Any]):
+class VerbatimRequest(JsonRequest[ApiKey]):
     """Decodes a body directly to the type that its handler takes. Litestar's own request goes through Python
     objects, which do not keep what was written.
     """
 
     async def json(self) -> Any:
+        check_media_type(self.scope["headers"])
         data = self.route_handler.parsed_data_field
         body = (await self.body()).decode()  # msgspec does not check the encoding of raw parts
         try:
