@@ -30,6 +30,7 @@ from application.inbox import (
     MarkNotifications,
     MarkRead,
 )
+from application.pace import Pace
 from application.publishing import PublishBatch, PublishNotification
 from application.revoking import Revocations
 from common import wire
@@ -49,6 +50,10 @@ def _live_feed(adapter: Hub) -> ports.LiveFeed:
 
 def _queue(adapter: KafkaQueue) -> ports.NotificationQueue:
     return adapter
+
+
+def _pace(timing: Timing) -> Callable[[float], Pace]:
+    return partial(Pace, timing.commands_a_second, timing.commands_at_once)
 
 
 class ApiContainer(AccountsContainer, WithSignup, WithRedis, WithTokens, WithServer):
@@ -89,13 +94,13 @@ class ApiContainer(AccountsContainer, WithSignup, WithRedis, WithTokens, WithSer
         now=now,
         new_token=new_token,
     )
+    stream_timing: providers.Provider[Timing] = providers.Object(Timing())
     connect_socket: providers.Provider[Callable[..., ports.Connection]] = providers.Callable(
-        partial, connect_socket, now=now
+        partial, connect_socket, now=now, pace=providers.Callable(_pace, stream_timing)
     )
     connect_events: providers.Provider[Callable[..., ports.EventStream]] = providers.Callable(
         partial, EventsConnection, now=now
     )
-    stream_timing: providers.Provider[Timing] = providers.Object(Timing())
 
     # --- use cases ---
     revocations: providers.Provider[Revocations] = providers.Singleton(Revocations, users=users)

@@ -11,11 +11,12 @@ class Pace:
         self._most = self._left = burst
         self._at = now
 
-    def allows(self, now: float) -> bool:
-        """Take one, if there is one left."""
+    def left(self, now: float) -> int:
+        """How many frames may come now."""
         self._left = min(self._most, self._left + (now - self._at) * self._per_second)
         self._at = now
-        if self._left < 1.0:
-            return False
-        self._left -= 1.0
-        return True
+        return int(self._left)
+
+    def take(self, count: int) -> None:
+        """Count frames that came."""
+        self._left -= count
