@@ -160,7 +160,7 @@ class SocketConnection(AsgiConnection):
         event = await self._receive()
         if event["type"] != "websocket.receive":
             return None
-        if not self._pace.left(self._now()):
+        if not self._pace.left():
             raise TooFast
         self._pace.take(1)
         text: str | None = event.get("text")

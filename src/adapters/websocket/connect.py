@@ -10,12 +10,12 @@ from application.ports import Connection, Monotonic
 
 
 def connect(
-    scope: Any, receive: Any, send: Any, *, now: Monotonic, pace: Callable[[float], Pace]
+    scope: Any, receive: Any, send: Any, *, now: Monotonic, pace: Callable[[Monotonic], Pace]
 ) -> Connection:
     """Return the Connection of an accepted WebSocket. `now` returns monotonic seconds, `pace` how many frames
     the client may send from then on.
     """
     protocol: StreamProtocol | None = (scope.get("extensions") or {}).get(EXTENSION)
     if protocol is None:
-        return SocketConnection(receive, send, now, pace(now()))
-    return protocol.connection(now, pace(now()))
+        return SocketConnection(receive, send, now, pace(now))
+    return protocol.connection(now, pace(now))

@@ -16,6 +16,7 @@ from websockets.protocol import Protocol
 from websockets.typing import StatusLike
 
 from adapters.websocket import refusal
+from adapters.websocket.newcomers import newcomers_of
 from adapters.websocket.reading import CountingProtocol, ReadingProtocol
 from adapters.websocket.transport import TransportConnection
 from adapters.websocket.waiting import Gate, Inbox
@@ -62,6 +63,7 @@ class StreamProtocol(ReadingProtocol):
         self._end: asyncio.TimerHandle | None = None
         self._connection: TransportConnection | None = None
         self._unparsed = b""
+        self.newcomers = newcomers_of(server_state)
         self.close_timeout = self.answer_seconds
 
     def begin(self, request: Request, early: bytes) -> None:
@@ -78,7 +80,7 @@ class StreamProtocol(ReadingProtocol):
     def connection(self, now: Monotonic, pace: Pace) -> TransportConnection:
         """Return the live connection on this accepted socket, whose request is not needed any more."""
         del self.request, self.response
-        self.keep_to(pace, now)
+        self.keep_to(pace)
         self._connection = TransportConnection(self, now)
         return self._connection
 
@@ -109,6 +111,7 @@ class StreamProtocol(ReadingProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
+        self.is_known()
         if self._connection is not None:
             self._connection.wake()
         if self._end is not None:

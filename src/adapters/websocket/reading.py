@@ -9,8 +9,8 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.frames import Frame, Opcode
 from websockets.server import ServerProtocol
 
+from adapters.websocket.newcomers import Newcomers
 from application.pace import Pace
-from application.ports import Monotonic
 
 TOO_FAST: Final = "bellwire.too_fast"
 """The type of the event that follows the last frame of a peer that sends more than its pace allows."""
@@ -32,9 +32,13 @@ class ReadingProtocol(WebSocketsSansIOProtocol):
     """
 
     conn: "CountingProtocol"
+    newcomers: Newcomers | None = None
+    waiting_since: float | None = None
+    """When it began to wait to know its client, in seconds of the event loop. When descriptors run out, those
+    that have waited longest give way.
+    """
     _unparsed: bytes | memoryview
     _pace: Pace | None = None
-    _now: Monotonic
     _dropped = 0
     _tail = b""
 
@@ -43,10 +47,13 @@ class ReadingProtocol(WebSocketsSansIOProtocol):
         self.read_paused = True
         self._unparsed = early
         self.transport.pause_reading()
+        if self.newcomers is not None:
+            self.waiting_since = self.loop.time()
+            self.newcomers.join(self, self.client[0] if self.client else "")
 
-    def keep_to(self, pace: Pace, now: Monotonic) -> None:
+    def keep_to(self, pace: Pace) -> None:
         """Count every frame against this pace: messages, fragments and control frames."""
-        self._pace, self._now = pace, now
+        self._pace = pace
 
     async def receive(self) -> Any:
         self._read_on()
@@ -59,7 +66,19 @@ class ReadingProtocol(WebSocketsSansIOProtocol):
         accepted = self.handshake_complete and not self.conn.exceeded
         if self.read_paused and accepted and self.queue.empty():
             self.read_paused = False
+            self.is_known()
             self._continue()
+
+    def is_known(self) -> None:
+        """The application knows the client, or it has gone."""
+        if self.newcomers is not None:
+            self.newcomers.leave(self)
+            self.newcomers = None
+            self.__dict__.pop("waiting_since", None)
+
+    def give_way(self) -> None:
+        """End the connection, because others want its place."""
+        self.transport.close()
 
     def _continue(self) -> None:
         if self._unparsed:
@@ -92,7 +111,7 @@ class ReadingProtocol(WebSocketsSansIOProtocol):
     def _parse(self, data: bytes | memoryview) -> None:
         pace, conn = self._pace, self.conn
         if pace is not None:
-            conn.allowed = pace.left(self._now())
+            conn.allowed = pace.left()
         conn.receive_data(data)  # type: ignore[arg-type]
         if pace is not None:
             pace.take(len(conn.events))

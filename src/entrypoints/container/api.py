@@ -52,7 +52,7 @@ def _queue(adapter: KafkaQueue) -> ports.NotificationQueue:
     return adapter
 
 
-def _pace(timing: Timing) -> Callable[[float], Pace]:
+def _pace(timing: Timing) -> Callable[[ports.Monotonic], Pace]:
     return partial(Pace, timing.commands_a_second, timing.commands_at_once)
 
 

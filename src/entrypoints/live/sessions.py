@@ -164,6 +164,9 @@ class Sessions:
         except Unavailable as error:
             logger.debug("positions were not compared: %s", error)
             return
+        except Exception:
+            logger.exception("positions were not compared")
+            return
         late = [
             (session, standing)
             for session in sessions
