@@ -2,115 +2,26 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
-from time import monotonic
 from typing import Any
 
 import pytest
-from uvicorn.config import Config
 from uvicorn.server import ServerState
-from websockets.datastructures import Headers
 from websockets.frames import Close, Frame, Opcode
-from websockets.http11 import Request
 
 from adapters.websocket import reading
 from adapters.websocket.newcomers import Newcomers
-from adapters.websocket.protocol import StreamProtocol
 from adapters.websocket.reading import CLOSE_BYTES, DROPPED_BYTES, ends_with_close
 from adapters.websocket.transport import TransportConnection
 from application.pace import Pace
 from application.streams import TooFast
-
-HANDSHAKE = Headers(
-    [
-        ("Connection", "Upgrade"),
-        ("Upgrade", "websocket"),
-        ("Sec-WebSocket-Version", "13"),
-        ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
-    ]
-)
-PING = bytes.fromhex("898000000000")  # an empty one, masked: the cheapest frame to send
-BURST = 10
-
-
-def wire(opcode: Opcode, data: bytes = b"", *, fin: bool = True) -> bytes:
-    return Frame(opcode, data, fin).serialize(mask=True)
-
-
-def text(data: bytes) -> bytes:
-    return wire(Opcode.TEXT, data)
-
+from tests.sockets import BURST, PING, Socket, text, wire
 
 CLOSE = wire(Opcode.CLOSE, Close(1000, "").serialize())
 
 
-class Line(asyncio.Transport):
-    """A transport that gives what is sent only while it is read, as a kernel does."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.reading = True
-        self.closed = False
-        self.written = b""
-
-    def get_extra_info(self, name: str, default: Any = None) -> Any:
-        return ("192.0.2.1", 1) if name == "peername" else default
-
-    def write(self, data: Any) -> None:
-        self.written += data
-
-    def pause_reading(self) -> None:
-        self.reading = False
-
-    def resume_reading(self) -> None:
-        self.reading = True
-
-    def close(self) -> None:
-        self.closed = True
-
-    def abort(self) -> None:
-        self.closed = True
-
-    def is_closing(self) -> bool:
-        return self.closed
-
-    def get_write_buffer_size(self) -> int:
-        return 0
-
-
-async def _wait(_scope: Any, _receive: Any, _send: Any) -> None:
-    await asyncio.sleep(60)
-
-
-class Socket:
-    """A socket whose handshake has just arrived, at the server's end."""
-
-    def __init__(self, early: bytes = b"", state: ServerState | None = None) -> None:
-        config = Config(_wait, ws=StreamProtocol, ws_max_size=1 << 14, log_config=None, ws_ping_interval=None)
-        config.load()
-        self.line = Line()
-        self.protocol = StreamProtocol(config, state or ServerState(), {})
-        self.protocol.connection_made(self.line)
-        self.protocol.begin(Request("/ws/ada", HANDSHAKE), early)
-
-    @property
-    def parsed(self) -> int:
-        """How many frames were parsed and not received yet."""
-        return len(self.protocol.queue._events)  # type: ignore[attr-defined]
-
-    async def accept(self) -> TransportConnection:
-        assert (await self.protocol.receive())["type"] == "websocket.connect"
-        await self.protocol.send({"type": "websocket.accept", "subprotocol": None, "headers": []})
-        self.line.written = b""
-        return self.protocol.connection(monotonic, Pace(0, BURST, monotonic))
-
-
 @pytest.fixture(autouse=True)
-async def sockets_end() -> AsyncIterator[None]:
+def quiet() -> None:
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
-    yield
-    for task in asyncio.all_tasks() - {asyncio.current_task()}:
-        task.cancel()
 
 
 async def turns(count: int = 1) -> None:
