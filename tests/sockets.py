@@ -40,7 +40,7 @@ class Line(asyncio.Transport):
 
     def __init__(self) -> None:
         super().__init__()
-        self.reading = True
+        self._reading = True
         self.closed = False
         self.written = b""
 
@@ -51,10 +51,13 @@ class Line(asyncio.Transport):
         self.written += data
 
     def pause_reading(self) -> None:
-        self.reading = False
+        self._reading = False
+
+    def is_reading(self) -> bool:
+        return self._reading
 
     def resume_reading(self) -> None:
-        self.reading = True
+        self._reading = True
 
     def close(self) -> None:
         self.closed = True

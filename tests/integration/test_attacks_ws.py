@@ -170,6 +170,7 @@ def flood(api: Api, path: str, token: str, frames: bytes) -> int:
     sent, data = 0, frames * (120_000 // len(frames))
     with socket.create_connection((LOOPBACK, api.process.port)) as peer:
         peer.sendall(handshake(path, token))
+        peer.recv(1 << 10)
         peer.settimeout(0.5)
         end = time.monotonic() + SECONDS
         with suppress(OSError):

@@ -70,7 +70,7 @@ async def _connection(chance: Random) -> tuple[int, int]:
     await asyncio.sleep(0)
     data = _frames(chance, TOGETHER)
     while data and not socket.line.closed and not receiving.done():
-        if socket.line.reading:
+        if socket.line.is_reading():
             size = chance.choice([1, 7, 100, 5_000, 50_000])
             socket.protocol.data_received(data[:size])
             data = data[size:]

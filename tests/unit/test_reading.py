@@ -34,13 +34,13 @@ async def turns(count: int = 1) -> None:
 
 async def test_nothing_is_read_until_the_application_waits_for_a_message() -> None:
     socket = Socket()
-    assert not socket.line.reading
+    assert not socket.line.is_reading()
     connection = await socket.accept()
-    assert not socket.line.reading
+    assert not socket.line.is_reading()
 
     receiving = asyncio.create_task(connection.receive())
     await turns(2)
-    assert socket.line.reading
+    assert socket.line.is_reading()
     socket.protocol.data_received(text(b"hello"))
     assert await receiving == "hello"
 
@@ -64,7 +64,7 @@ async def test_of_a_client_that_is_refused_nothing_is_parsed() -> None:
     await turns(3)
 
     assert socket.line.written == told
-    assert socket.line.reading
+    assert socket.line.is_reading()
 
 
 # --- after a close ----------------------------------------------------------------------------------------
@@ -93,7 +93,7 @@ async def test_who_goes_on_sending_after_a_close_is_not_read_any_more() -> None:
     connection = await socket.accept()
     connection.close(4000, "drain", "bye")
     sent = 0
-    while socket.line.reading:
+    while socket.line.is_reading():
         socket.protocol.data_received(bytes(1 << 16))
         sent += 1 << 16
 
@@ -125,11 +125,11 @@ async def test_what_is_read_at_once_is_parsed_in_pieces_with_turns_for_others_be
     await turns(2)
     pings = 256_000 // len(PING)
     socket.protocol.data_received(PING * pings)
-    assert not socket.line.reading
+    assert not socket.line.is_reading()
 
     pong = len(Frame(Opcode.PONG, b"").serialize(mask=False))
     most, before, rounds = 0, 0, 0
-    while not socket.line.reading:
+    while not socket.line.is_reading():
         now = len(socket.line.written) // pong
         most, before, rounds = max(most, now - before), now, rounds + 1
         await turns()
@@ -153,7 +153,7 @@ async def test_messages_wait_unparsed_until_the_application_has_those_before() -
 
     received = [(await receiving)["text"], *[(await socket.protocol.receive())["text"] for _ in messages[1:]]]
     assert received == [message.decode() for message in messages]
-    assert socket.line.reading is (not socket.protocol.read_paused)
+    assert socket.line.is_reading() is (not socket.protocol.read_paused)
 
 
 # --- a pace -----------------------------------------------------------------------------------------------
@@ -184,9 +184,9 @@ async def test_every_frame_counts_in_the_pace_and_one_too_many_ends_reading(kind
     assert socket.line.written == (
         Frame(Opcode.PONG, b"").serialize(mask=False) * BURST if kind == "pings" else b""
     )
-    assert not socket.line.reading
+    assert not socket.line.is_reading()
     connection.close(4005, "too many", "bye")
-    assert socket.line.reading  # for the answer to the close
+    assert socket.line.is_reading()  # for the answer to the close
 
 
 async def test_a_close_counts_in_no_pace() -> None:
@@ -228,6 +228,10 @@ async def test_a_pace_fills_again_up_to_its_burst() -> None:
 class Ended(list[str]):
     """Who had to give way."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.started: list[str] = []
+
     def one(self, name: str) -> Any:
         return _Newcomer(name, self)
 
@@ -236,11 +240,14 @@ class _Newcomer:
     def __init__(self, name: str, ended: Ended) -> None:
         self._name, self._ended = name, ended
 
+    def start(self) -> None:
+        self._ended.started.append(self._name)
+
     def give_way(self) -> None:
         self._ended.append(self._name)
 
 
-def test_the_first_newcomer_of_an_address_gives_way_to_the_next_of_that_address() -> None:
+async def test_the_first_newcomer_of_an_address_gives_way_to_the_next_of_that_address() -> None:
     ended, newcomers = Ended(), Newcomers(most=100, most_of_address=2)
     newcomers.join(ended.one("honest"), "192.0.2.2")
     for number in range(4):
@@ -250,7 +257,7 @@ def test_the_first_newcomer_of_an_address_gives_way_to_the_next_of_that_address(
     assert len(newcomers) == 3
 
 
-def test_the_first_newcomer_of_all_gives_way_when_there_are_too_many() -> None:
+async def test_the_first_newcomer_of_all_gives_way_when_there_are_too_many() -> None:
     ended, newcomers = Ended(), Newcomers(most=3, most_of_address=2)
     known = ended.one("known")
     newcomers.join(known, "192.0.2.0")
@@ -263,11 +270,39 @@ def test_the_first_newcomer_of_all_gives_way_when_there_are_too_many() -> None:
     assert len(newcomers) == 3
 
 
+async def test_handshakes_start_a_few_at_a_time_of_each_address_in_turn_the_latest_first() -> None:
+    ended, newcomers = Ended(), Newcomers()
+    for number in range(100):
+        newcomers.join(ended.one(f"many {number}"), "192.0.2.1")
+    newcomers.join(ended.one("honest"), "192.0.2.2")
+    gone = ended.one("gone")
+    newcomers.join(gone, "192.0.2.3")
+    newcomers.leave(gone)
+    await turns(2)
+
+    assert ended.started == ["many 99", "honest", *(f"many {number}" for number in range(98, 92, -1))]
+    await turns(20)
+    assert len(ended.started) == 101
+    newcomers.join(gone, "192.0.2.3")
+    await turns(2)
+    assert ended.started[-1] == "gone"
+
+
+async def test_a_handshake_that_has_to_give_way_is_answered() -> None:
+    socket = Socket()
+    socket.protocol.give_way()
+    await turns(3)
+
+    assert socket.line.written.startswith(b"HTTP/1.1 503 ")
+    assert b"retry-after: 1\r\n" in socket.line.written.lower()
+    assert socket.line.closed
+    assert not socket.protocol.handshake_initiated
+
+
 async def test_a_socket_is_a_newcomer_until_its_client_is_known_or_it_has_gone() -> None:
     state = ServerState()
     known, refused, gone = (Socket(state=state) for _ in range(3))
     newcomers = known.protocol.newcomers
-    assert newcomers is not None
     assert len(newcomers) == 3
     receiving = asyncio.create_task((await known.accept()).receive())
     (await refused.accept()).close(4511, "who are you?", "bye")

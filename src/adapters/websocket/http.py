@@ -10,6 +10,7 @@ from websockets.datastructures import Headers
 from websockets.http11 import Request
 
 from adapters.websocket import refusal
+from adapters.websocket.reading import EARLY_BYTES
 
 ABORT = "bellwire.abort"
 """The key in an ASGI scope of a function that drops the connection: an unread response cannot be ended."""
@@ -161,6 +162,9 @@ class HttpProtocol(HttpToolsProtocol):
             request = _handshake(self.url, self.headers)
         except (httptools.HttpParserError, UnicodeDecodeError):
             self._refuse(400, "The address of this handshake cannot be read.")
+            return
+        if len(rest) > EARLY_BYTES:
+            self._refuse(400, f"More than {EARLY_BYTES} bytes follow this handshake before its answer.")
             return
         self._ended = True
         self.connections.discard(self)

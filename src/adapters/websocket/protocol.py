@@ -66,11 +66,6 @@ class StreamProtocol(ReadingProtocol):
         self.newcomers = newcomers_of(server_state)
         self.close_timeout = self.answer_seconds
 
-    def begin(self, request: Request, early: bytes) -> None:
-        """Answer a handshake. Bytes that follow it are read once the application asks for a message."""
-        self.hold(early)
-        self.handle_connect(request)
-
     def handle_connect(self, event: Request) -> None:
         super().handle_connect(event)
         if self.handshake_initiated and not self.close_sent:

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import Frame, Opcode
+from websockets.http11 import Request
 from websockets.server import ServerProtocol
 
 from adapters.websocket.newcomers import Newcomers
@@ -15,6 +16,8 @@ from application.pace import Pace
 TOO_FAST: Final = "bellwire.too_fast"
 """The type of the event that follows the last frame of a peer that sends more than its pace allows."""
 
+EARLY_BYTES = 16 * 1024
+"""How much may follow a handshake before its answer, for which a client should wait (RFC 6455 §4.1)."""
 PIECE_BYTES = 4 * 1024
 """How much is parsed in one turn of the event loop. A frame of 6 bytes takes some 10 µs."""
 CLOSE_BYTES = 6 + 125
@@ -32,7 +35,7 @@ class ReadingProtocol(WebSocketsSansIOProtocol):
     """
 
     conn: "CountingProtocol"
-    newcomers: Newcomers | None = None
+    newcomers: Newcomers
     waiting_since: float | None = None
     """When it began to wait to know its client, in seconds of the event loop. When descriptors run out, those
     that have waited longest give way.
@@ -42,14 +45,29 @@ class ReadingProtocol(WebSocketsSansIOProtocol):
     _dropped = 0
     _tail = b""
 
-    def hold(self, early: bytes) -> None:
-        """Read nothing for now. `early` came with the handshake, and is parsed first."""
+    def begin(self, request: Request, early: bytes) -> None:
+        """Answer a handshake in its turn. Bytes that follow it are parsed once reading begins."""
+        self.request = request
         self.read_paused = True
         self._unparsed = early
         self.transport.pause_reading()
-        if self.newcomers is not None:
-            self.waiting_since = self.loop.time()
-            self.newcomers.join(self, self.client[0] if self.client else "")
+        self.waiting_since = self.loop.time()
+        self.newcomers.join(self, self.client[0] if self.client else "")
+
+    def start(self) -> None:
+        """Hand the handshake to the application."""
+        if not self.transport.is_closing():
+            self.handle_connect(self.request)
+
+    def give_way(self) -> None:
+        """End the connection, because others want its place."""
+        if not self.handshake_initiated:
+            self.handshake_complete = self.close_sent = True
+            response = self.conn.reject(503, "Too many streams are opening at this moment; connect again.")
+            response.headers["Retry-After"] = "1"
+            self.conn.send_response(response)
+            self.transport.write(b"".join(self.conn.data_to_send()))
+        self.transport.close()
 
     def keep_to(self, pace: Pace) -> None:
         """Count every frame against this pace: messages, fragments and control frames."""
@@ -71,14 +89,9 @@ class ReadingProtocol(WebSocketsSansIOProtocol):
 
     def is_known(self) -> None:
         """The application knows the client, or it has gone."""
-        if self.newcomers is not None:
+        if self.waiting_since is not None:
             self.newcomers.leave(self)
-            self.newcomers = None
-            self.__dict__.pop("waiting_since", None)
-
-    def give_way(self) -> None:
-        """End the connection, because others want its place."""
-        self.transport.close()
+            self.waiting_since = None
 
     def _continue(self) -> None:
         if self._unparsed:

@@ -15,6 +15,7 @@ _KINDS = {
     426: ("upgrade-required", "Upgrade Required"),
     431: ("head-too-large", "Head too large"),
     500: ("internal", "Internal error"),
+    503: ("unavailable", "Temporarily unavailable"),
 }
 
 
