@@ -69,7 +69,7 @@ async def _connection(chance: Random) -> tuple[int, int]:
     receiving = asyncio.create_task(_receive(connection))
     await asyncio.sleep(0)
     data = _frames(chance, TOGETHER)
-    while data and not socket.line.closed and not receiving.done():
+    while data and not socket.line.is_closing() and not receiving.done():
         if socket.line.is_reading():
             size = chance.choice([1, 7, 100, 5_000, 50_000])
             socket.protocol.data_received(data[:size])
@@ -77,7 +77,7 @@ async def _connection(chance: Random) -> tuple[int, int]:
         await asyncio.sleep(0)
     for _ in range(50):  # what was fed is parsed in pieces
         await asyncio.sleep(0)
-    if not socket.line.closed and receiving.done():
+    if not socket.line.is_closing() and receiving.done():
         connection.close(4005, "too many", "bye")
     close, pace = socket.protocol.conn.close_sent, socket.protocol._pace
     await socket.end()

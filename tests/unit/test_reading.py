@@ -79,12 +79,12 @@ async def test_after_a_close_nothing_is_parsed_until_the_peer_answers_it() -> No
     told = socket.line.written
     for _ in range(3):
         socket.protocol.data_received((PING + text(b"late")) * 100)
-    assert (socket.line.written, socket.line.closed) == (told, False)
+    assert (socket.line.written, socket.line.is_closing()) == (told, False)
 
     socket.protocol.data_received(CLOSE[:3])
-    assert not socket.line.closed
+    assert not socket.line.is_closing()
     socket.protocol.data_received(CLOSE[3:])
-    assert socket.line.closed
+    assert socket.line.is_closing()
     assert await receiving is None
 
 
@@ -197,7 +197,7 @@ async def test_a_close_counts_in_no_pace() -> None:
     socket.protocol.data_received(PING * BURST + CLOSE)
 
     assert await receiving is None
-    assert socket.line.closed
+    assert socket.line.is_closing()
 
 
 async def _all(connection: TransportConnection) -> list[object]:
@@ -295,7 +295,7 @@ async def test_a_handshake_that_has_to_give_way_is_answered() -> None:
 
     assert socket.line.written.startswith(b"HTTP/1.1 503 ")
     assert b"retry-after: 1\r\n" in socket.line.written.lower()
-    assert socket.line.closed
+    assert socket.line.is_closing()
     assert not socket.protocol.handshake_initiated
 
 
@@ -313,7 +313,7 @@ async def test_a_socket_is_a_newcomer_until_its_client_is_known_or_it_has_gone()
     gone.protocol.connection_lost(None)
     assert len(newcomers) == 1
     refused.protocol.give_way()
-    assert refused.line.closed
+    assert refused.line.is_closing()
     refused.protocol.connection_lost(None)
     assert len(newcomers) == 0
     receiving.cancel()
