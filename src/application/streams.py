@@ -23,3 +23,7 @@ class Frame:
 
 class Lagging(Exception):
     """The client reads too slowly. It must resume by cursor."""
+
+
+class TooFast(Exception):
+    """The client sends more frames than its pace allows."""

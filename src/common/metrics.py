@@ -69,6 +69,13 @@ CATCH_UPS = Counter(
     ["reason", "outcome", "age"],
 )
 TURNED_AWAY = Counter("bellwire_turned_away_total", "Streams refused because too many others were opening")
+BACKGROUND_REPEATED = Counter(
+    "bellwire_background_repeated_total", "Times background work failed in a driver and began again"
+)
+NEWCOMERS_ENDED = Counter(
+    "bellwire_newcomers_ended_total",
+    "Sockets of unknown or refused clients that ended because of many others",
+)
 RESETS = Counter("bellwire_resets_total", "Resets sent to clients, by reason", ["reason"])
 GAPS = Counter("bellwire_gaps_total", "Gaps that did not close by themselves")
 DUPLICATES = Counter("bellwire_duplicates_total", "Frames dropped because the client already had them")

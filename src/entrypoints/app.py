@@ -86,7 +86,7 @@ async def _lifespan(container: ApiContainer, app: Litestar) -> AsyncIterator[Non
     streams = part_of(app, Streams)
     async with (
         lifespan.api(container),
-        lifespan.background(streams.sessions.run()),
+        lifespan.background(lifespan.repeated(streams.sessions.run)),
         lifespan.drained_first(streams.drain),
     ):
         logger.info("serving on http://%s", authority(settings.host, settings.port))

@@ -7,9 +7,12 @@ import signal
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from traceback import walk_tb
 from typing import TYPE_CHECKING, Any
 
 from application.errors import ApplicationError
+from common import metrics
 
 if TYPE_CHECKING:  # neither process imports the other's container
     from entrypoints.container.api import ApiContainer
@@ -19,6 +22,10 @@ logger = logging.getLogger(__name__)
 
 _PREPARE_EVERY_SECONDS = 60.0
 _PREPARE_AGAIN_SECONDS = 2.0
+_AGAIN_SECONDS = 1.0
+_CANCEL_SECONDS = 1.0
+_DRIVERS = frozenset({"aiokafka", "asyncpg", "hiredis", "redis", "sqlalchemy"})
+_BELOW_DRIVERS = frozenset({"asyncio", "uvloop"})
 _STOPPING = (signal.SIGTERM, signal.SIGINT)
 
 _defects: list[BaseException] = []
@@ -31,17 +38,14 @@ async def api(container: "ApiContainer") -> AsyncIterator[None]:
         await _stores(container, stack)
         queue = container.kafka_queue()
         stack.push_async_callback(_close_safely, queue.stop)
-        await stack.enter_async_context(background(queue.run()))
-        await stack.enter_async_context(background(container.live_frames().run()))
-        await stack.enter_async_context(background(container.limits().run()))
+        failed_log_ins = container.failed_log_ins()
+        stack.push_async_callback(_close_safely, failed_log_ins.write)
         revocations, known_keys = container.revocations(), container.known_keys()
         # Before the first request is answered.
         await asyncio.gather(revocations.refresh(), known_keys.refresh())
-        await stack.enter_async_context(background(revocations.run()))
-        await stack.enter_async_context(background(known_keys.run()))
-        failed_log_ins = container.failed_log_ins()
-        stack.push_async_callback(_close_safely, failed_log_ins.write)
-        await stack.enter_async_context(background(failed_log_ins.run()))
+        loops = (queue, container.live_frames(), container.limits(), revocations, known_keys, failed_log_ins)
+        for loop in loops:
+            await stack.enter_async_context(background(repeated(loop.run)))
         container.tune_gc()()
         yield
 
@@ -51,7 +55,7 @@ async def consumer(container: "ConsumerContainer") -> AsyncIterator[None]:
     """Run the background work of the consumer process, apart from its membership in the group."""
     async with AsyncExitStack() as stack:
         await _stores(container, stack)
-        await stack.enter_async_context(background(_prepare(container)))
+        await stack.enter_async_context(background(repeated(partial(_prepare, container))))
         container.tune_gc()()
         yield
 
@@ -59,7 +63,7 @@ async def consumer(container: "ConsumerContainer") -> AsyncIterator[None]:
 async def _stores(container: "ApiContainer | ConsumerContainer", stack: AsyncExitStack) -> None:
     stack.push_async_callback(_close_safely, container.maintenance().close)
     stack.push_async_callback(_close_safely, container.redis_server().close)
-    await stack.enter_async_context(background(container.redis_announcer().run()))
+    await stack.enter_async_context(background(repeated(container.redis_announcer().run)))
 
 
 async def _prepare(container: "ConsumerContainer") -> None:
@@ -84,8 +88,44 @@ async def background(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
     try:
         yield
     finally:
+        await _cancel(task)
+
+
+async def _cancel(task: "asyncio.Task[None]") -> None:
+    """Cancel a task until it ends. asyncio.wait_for, which drivers use, loses a cancellation that comes
+    together with what it waits for (https://github.com/python/cpython/issues/86296).
+    """
+    while not task.done():
         task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await asyncio.wait([task], timeout=_CANCEL_SECONDS)
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def repeated(
+    work: Callable[[], Coroutine[Any, Any, None]], *, again_seconds: float = _AGAIN_SECONDS
+) -> None:
+    """Run `work`, and again if it fails inside a driver. A driver whose connection ends at the wrong moment
+    may raise anything: that is a failure of infrastructure, which must not end the process.
+    """
+    while True:
+        try:
+            return await work()
+        except Exception as error:
+            if not _is_of_driver(error):
+                raise
+            metrics.BACKGROUND_REPEATED.inc()
+            logger.exception("background work failed in a driver and begins again")
+        await asyncio.sleep(again_seconds)
+
+
+def _is_of_driver(error: BaseException) -> bool:
+    """Whether the error was raised by a driver, or by what a driver called."""
+    packages = [
+        str(frame.f_globals.get("__name__")).partition(".")[0] for frame, _ in walk_tb(error.__traceback__)
+    ]
+    while packages and packages[-1] in _BELOW_DRIVERS:
+        packages.pop()
+    return bool(packages) and packages[-1] in _DRIVERS
 
 
 def _report(task: "asyncio.Task[None]") -> None:

@@ -8,6 +8,7 @@ import logging
 import threading
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
+from random import Random
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from websockets.frames import Close, Frame, Opcode
 
 from adapters.websocket.ending import HEAD_BYTES, HEAD_FIELDS
 from adapters.websocket.http import HttpProtocol
+from adapters.websocket.reading import EARLY_BYTES
 from common.security_headers import SECURITY_HEADERS
 from tests.product import eventually
 from tests.serving import END, GET, LONG, SHORT, UPGRADE, Peer, Served, echo, hasty, say_hello, served
@@ -175,6 +177,81 @@ async def test_what_is_no_frame_before_the_answer_to_a_handshake_is_a_close_behi
 
         ended = Close(1002, "incorrect masking").serialize()
         assert await peer.is_dropped() == Frame(Opcode.CLOSE, ended).serialize(mask=False)
+
+
+async def test_a_flood_right_behind_a_handshake_is_answered_400_and_never_kept() -> None:
+    async with unhurried() as server:
+        answer = await answers(server, UPGRADE + END + PING * (EARLY_BYTES // len(PING) + 1))
+
+    assert_problem(answer, 400, "malformed")
+
+
+async def test_mutilated_handshakes_are_answered_or_dropped_and_the_next_client_is_served() -> None:
+    """What remains of each must not fail when its connection is lost; see also `nothing_is_logged`."""
+    chance = Random(7)
+    async with unhurried(app=None) as server:
+        for _ in range(10):
+            statuses = await asyncio.gather(*(_status_of(server, _mutilated(chance)) for _ in range(30)))
+            assert set(statuses) <= {b"", b"101", b"400", b"403", b"404", b"405", b"426", b"431"}
+        await eventually(lambda: server.connections == 0 and server.tasks == 0, "all are forgotten")
+        async with Peer.of(server) as peer:
+            peer.writer.write(GET.replace(b"/", b"/health/live", 1) + END)
+            assert b" 200 " in await peer.head()
+
+
+async def _status_of(server: Served, sent: bytes) -> bytes:
+    """What a request is answered whose peer then sends no more, or goes at once."""
+    async with Peer.of(server) as peer:
+        peer.writer.write(sent)
+        if len(sent) % 4 == 0:
+            await peer.writer.drain()
+            return b""
+        peer.writer.write_eof()
+        return (await peer.is_dropped())[9:12]
+
+
+_LINES = [
+    b"Host: \xff",
+    b"Cookie: \xc3\x28",
+    b"Origin: \xff",
+    b"Authorization: Bearer \xff",
+    b"Connection: close",
+    b"Upgrade: h2c",
+    b"Upgrade: websocket",
+    b"Sec-WebSocket-Protocol: ,\xe9,",
+    b"Sec-WebSocket-Extensions: permessage-deflate; =",
+    b"Sec-WebSocket-Key: x",
+    b"Sec-WebSocket-Version: 99999999999999999999",
+    b"Expect: 100-continue",
+]
+_PATHS = [
+    b"/ws/%00",
+    b"/ws/%ff",
+    b"/ws/\xff",
+    b"*",
+    b"//",
+    b"/ws/ada?ticket=%ff",
+    b"/ws/" + b"a" * 3000,
+    b"?",
+]
+
+
+def _mutilated(chance: Random) -> bytes:
+    lines = UPGRADE.replace(b"/ws", b"/ws/ada").split(END)[:-1]
+    match chance.randrange(5):
+        case 0:
+            lines.insert(chance.randrange(1, len(lines)), chance.choice(_LINES))
+        case 1:
+            del lines[chance.randrange(1, len(lines))]
+        case 2:
+            lines[0] = lines[0].replace(b"/ws/ada", chance.choice(_PATHS))
+    request = bytearray(END.join([*lines, b"", b""]))
+    match chance.randrange(3):
+        case 0:
+            request[chance.randrange(len(request))] = chance.randrange(256)
+        case 1:
+            request += chance.choice([b"\0" * 100, PING * 9, b"\x81", GET + END, UNMASKED])
+    return bytes(request)
 
 
 async def test_a_handshake_that_the_application_answers_otherwise_is_no_line_in_the_log() -> None:

@@ -182,6 +182,7 @@ async def test_a_peer_that_has_stopped_reading_is_dropped(end: str) -> None:
     async def flood(_scope: Any, receive: Any, send: Any) -> None:
         await receive()
         await send({"type": "websocket.accept"})
+        listening = asyncio.create_task(receive())
         message = {"type": "websocket.send", "bytes": bytes(1 << 20)}
         try:
             while True:
@@ -190,6 +191,7 @@ async def test_a_peer_that_has_stopped_reading_is_dropped(end: str) -> None:
             stuck.append(True)
         if end != "return":
             await send(message)
+        listening.cancel()
 
     async with hasty(flood) as server, Peer.of(server) as peer:
         await peer.upgrade()

@@ -376,7 +376,7 @@ CLOSED: Mapping[str, tuple[bytes, int]] = {
     "more than 16 KiB": (text("x" * 16_385), 1009),
     "more than 16 KiB announced": (text("x" * 16_385)[:20], 1009),
     "more than 16 KiB in pieces": (
-        wire(Opcode.TEXT, b"[", fin=False) + wire(Opcode.CONT, b"x" * 64, fin=False) * 256,
+        wire(Opcode.TEXT, b"[", fin=False) + wire(Opcode.CONT, b"x" * 1024, fin=False) * 16,
         1009,
     ),
     "more than an exabyte": (b"\x81\xff" + (1 << 62).to_bytes(8) + bytes(4), 1009),

@@ -49,6 +49,9 @@ BOUNDS = "src/adapters/websocket/bounds.py"
 DESCRIPTORS = "src/adapters/websocket/descriptors.py"
 HTTP = "src/adapters/websocket/http.py"
 HUB = "src/adapters/websocket/hub.py"
+HTTP_FRONT = "src/adapters/websocket/http.py"
+NEWCOMERS = "src/adapters/websocket/newcomers.py"
+SOCKET_READING = "src/adapters/websocket/reading.py"
 
 FLOODS = "src/entrypoints/consumer/floods.py"
 PARTITIONS = "src/entrypoints/consumer/partitions.py"
@@ -60,6 +63,7 @@ HOSTS = "src/entrypoints/web/hosts.py"
 JSON_REQUEST = "src/entrypoints/web/json_request.py"
 MIDDLEWARE = "src/entrypoints/web/middleware.py"
 HELLO = "src/entrypoints/live/hello.py"
+LIFESPAN = "src/entrypoints/lifespan.py"
 PROTOCOL = "src/entrypoints/live/protocol.py"
 LIVENESS = "src/entrypoints/live/liveness.py"
 SESSION = "src/entrypoints/live/session.py"
@@ -712,6 +716,104 @@ STREAMS = (
         old="            self._keep(frame)\n            return _NOTHING\n",
         new="            return _NOTHING\n",
         tests=(f"{UNIT}/test_following.py",),
+    ),
+    Mutant(
+        name="strangers-are-read",
+        breaks="Frames are parsed before the client is known.",
+        file=SOCKET_READING,
+        old="self.read_paused = True\n        self._unparsed = early\n        self.transport.pause_reading()",
+        new="self._unparsed = early",
+        tests=(f"{UNIT}/test_reading.py",),
+    ),
+    Mutant(
+        name="parsed-after-close",
+        breaks="Whatever arrives after a close is parsed.",
+        file=SOCKET_READING,
+        old="        if self.close_sent:\n            self._drop(data)\n        elif",
+        new="        if",
+        tests=(f"{UNIT}/test_reading.py",),
+    ),
+    Mutant(
+        name="endless-after-close",
+        breaks="After a close everything is read that a peer sends.",
+        file=SOCKET_READING,
+        old="self._dropped > DROPPED_BYTES",
+        new="False",
+        tests=(f"{UNIT}/test_reading.py",),
+    ),
+    Mutant(
+        name="control-frames-are-free",
+        breaks="Pings and fragments count in no pace.",
+        file=SOCKET_READING,
+        old="if len(self.events) >= self.allowed and frame.opcode is not Opcode.CLOSE:",
+        new="if len(self.events) >= self.allowed and frame.opcode is Opcode.TEXT:",
+        tests=(f"{UNIT}/test_reading.py",),
+    ),
+    Mutant(
+        name="all-parsed-at-once",
+        breaks="All that was read in one callback is parsed in it.",
+        file=SOCKET_READING,
+        old="PIECE_BYTES = 4 * 1024",
+        new="PIECE_BYTES = 1 << 30",
+        tests=(f"{UNIT}/test_reading.py",),
+    ),
+    Mutant(
+        name="flood-behind-handshake",
+        breaks="As much as was read with a handshake is kept.",
+        file=HTTP_FRONT,
+        old="if len(rest) > EARLY_BYTES:",
+        new="if False:",
+        tests=(
+            f"{INTEGRATION}/test_entrance.py::test_a_flood_right_behind_a_handshake_is_answered_400_and_never_kept",
+        ),
+    ),
+    Mutant(
+        name="any-number-of-newcomers",
+        breaks="One address may have any number of sockets that prove nothing.",
+        file=NEWCOMERS,
+        old="if len(self._of[address]) >= self._most_of_address:",
+        new="if False:",
+        tests=(f"{UNIT}/test_reading.py",),
+    ),
+    Mutant(
+        name="any-number-of-addresses",
+        breaks="Many addresses together may have any number of them.",
+        file=NEWCOMERS,
+        old="elif len(self._all) >= self._most:",
+        new="elif False:",
+        tests=(f"{UNIT}/test_reading.py",),
+    ),
+    Mutant(
+        name="handshakes-start-at-once",
+        breaks="All handshakes that arrived start in one turn of the event loop.",
+        file=NEWCOMERS,
+        old="AT_ONCE = 8",
+        new="AT_ONCE = 1 << 30",
+        tests=(f"{UNIT}/test_reading.py",),
+    ),
+    Mutant(
+        name="driver-ends-the-process",
+        breaks="What a driver raises in background work ends the process.",
+        file=LIFESPAN,
+        old="            if not _is_of_driver(error):\n                raise\n",
+        new="            raise\n",
+        tests=(f"{UNIT}/test_draining.py",),
+    ),
+    Mutant(
+        name="defects-are-repeated",
+        breaks="A defect in background work is repeated for ever.",
+        file=LIFESPAN,
+        old="            if not _is_of_driver(error):\n                raise\n",
+        new="",
+        tests=(f"{UNIT}/test_draining.py",),
+    ),
+    Mutant(
+        name="lost-cancellation",
+        breaks="A task that loses its cancellation holds up the shutdown.",
+        file=LIFESPAN,
+        old="    while not task.done():\n        task.cancel()",
+        new="    if not task.done():\n        task.cancel()",
+        tests=(f"{UNIT}/test_draining.py",),
     ),
     Mutant(
         name="lost-carrier-ignored",

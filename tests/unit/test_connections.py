@@ -1,6 +1,7 @@
 """What stands between a session and the bytes on a socket."""
 
 import asyncio
+from functools import partial
 from time import monotonic
 from typing import Any
 
@@ -10,6 +11,7 @@ from adapters.websocket.asgi import AsgiConnection
 from adapters.websocket.connect import connect
 from adapters.websocket.transport import TransportConnection, framed
 from adapters.websocket.waiting import Gate, Inbox
+from application.pace import Pace
 from application.ports import Connection
 from application.streams import Lagging
 
@@ -291,7 +293,8 @@ class Peer:
         self.sent.append(event)
 
     def connect(self, scope: Any | None = None) -> Connection:
-        return connect(scope or {"extensions": {}}, self.said.get, self.send, now=monotonic)
+        pace = partial(Pace, 20, 100)
+        return connect(scope or {"extensions": {}}, self.said.get, self.send, now=monotonic, pace=pace)
 
 
 async def test_without_a_transport_of_ours_it_goes_the_way_of_asgi() -> None:

@@ -4,10 +4,14 @@ import asyncio
 import logging
 import multiprocessing
 import signal
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import suppress
+from functools import partial
+from typing import Any
 
+import asyncpg
 import pytest
+import redis.asyncio
 
 from domain.identifiers import UserId
 from entrypoints import lifespan
@@ -319,3 +323,78 @@ async def test_a_process_that_ends_for_a_defect_says_so(
     assert server == [signal.SIGTERM]
     assert "a background task failed" in caplog.text
     assert lifespan.exit_status() == 1
+
+
+# --- background work --------------------------------------------------------------------------------------
+
+
+async def test_background_work_that_fails_in_a_driver_begins_again(
+    server: list[int], caplog: pytest.LogCaptureFixture
+) -> None:
+    """The process once ended for what asyncpg raised on a connection that was ended under it."""
+    begun = asyncio.Event()
+    nothing: Any = None
+    failures: list[Callable[[], Awaitable[object]]] = [
+        partial(asyncpg.Connection._cleanup_stmts, _Ended()),
+        partial(asyncpg.Connection.execute, nothing, "SELECT 1"),
+        partial(redis.asyncio.Connection.disconnect, nothing),
+    ]
+
+    async def work() -> None:
+        if failures:
+            await failures.pop()()
+        begun.set()
+        await asyncio.Event().wait()
+
+    async with lifespan.background(lifespan.repeated(work, again_seconds=0)):
+        await asyncio.wait_for(begun.wait(), 5)
+
+    assert server == []
+    said = [record.getMessage() for record in caplog.records if record.exc_info]
+    assert said == ["background work failed in a driver and begins again"] * 3
+
+
+class _Ended:
+    """A connection of asyncpg that was ended between an answer and its receiver."""
+
+    _protocol = None
+
+    def __init__(self) -> None:
+        self._stmts_to_close = {object()}
+
+
+async def test_a_defect_of_ours_is_not_repeated(server: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lifespan, "_defects", [])
+    times = 0
+
+    async def fail() -> None:
+        nonlocal times
+        times += 1
+        raise AttributeError("'NoneType' object has no attribute 'close_statement'")
+
+    async with lifespan.background(lifespan.repeated(fail, again_seconds=0)):
+        await settled()
+
+    assert (times, server) == (1, [signal.SIGTERM])
+
+
+async def test_background_work_ends_also_when_a_cancellation_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """asyncio.wait_for may return what it waited for instead."""
+    monkeypatch.setattr(lifespan, "_CANCEL_SECONDS", 0.01)
+    lost = 0
+
+    async def work() -> None:
+        nonlocal lost
+        while True:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                lost += 1
+                if lost > 2:
+                    raise
+
+    async with asyncio.timeout(5):
+        async with lifespan.background(work()):
+            await settled()
+
+    assert lost == 3

@@ -163,6 +163,9 @@ class KafkaQueue:
             logger.warning("Kafka is out of reach: %s", error)
             await producer.stop()
             return
+        except Exception:  # a surprise of the driver: nobody else closes this one
+            await producer.stop()
+            raise
         old, self._producer = self._producer, producer
         self._failing_since, self._well_at = None, self._now()
         if old is not None:

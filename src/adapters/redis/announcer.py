@@ -83,7 +83,7 @@ class RedisAnnouncer:
             self._all_unannounced = False
             try:
                 await self._server.ask(self._forget_everything)
-            except Unavailable:
+            except Exception:  # also a surprise of the driver
                 self._all_unannounced = True
                 raise
         while self._unannounced:

@@ -64,6 +64,9 @@ class RedisLiveFrames:
                 self.connected = False
                 self._trouble.failed(answers.reason(error))
                 await self._server.judge(error, left)
+            except Exception:  # a surprise of the driver: frames may be lost all the same
+                self.connected = False
+                raise
             await asyncio.sleep(_RECONNECT_SECONDS)
 
     async def _receive(self, left: int) -> None:

@@ -7,8 +7,9 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from adapters.websocket.bounds import check_room
+from application.pace import Pace
 from application.ports import Monotonic
-from application.streams import Lagging
+from application.streams import Lagging, TooFast
 
 CLOSE_SECONDS = 30.0
 """How long a client may take to read its last frames and the close."""
@@ -133,7 +134,17 @@ class AsgiConnection(ABC):
 
 
 class SocketConnection(AsgiConnection):
-    """A Connection of an accepted ASGI WebSocket."""
+    """A Connection of an accepted ASGI WebSocket. It knows of no frames but messages."""
+
+    def __init__(
+        self,
+        receive: Callable[[], Awaitable[Any]],
+        send: Callable[[Any], Awaitable[None]],
+        now: Monotonic,
+        pace: Pace,
+    ) -> None:
+        super().__init__(receive, send, now)
+        self._pace = pace
 
     def ping(self) -> bool:
         self.send('{"type":"ping"}')
@@ -149,6 +160,9 @@ class SocketConnection(AsgiConnection):
         event = await self._receive()
         if event["type"] != "websocket.receive":
             return None
+        if not self._pace.left():
+            raise TooFast
+        self._pace.take(1)
         text: str | None = event.get("text")
         said: str | bytes = event["bytes"] if text is None else text
         return said

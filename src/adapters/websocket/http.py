@@ -10,6 +10,7 @@ from websockets.http11 import Request
 
 from adapters.websocket import descriptors, refusal
 from adapters.websocket.ending import HEAD_BYTES, HEAD_FIELDS, EndingProtocol
+from adapters.websocket.reading import EARLY_BYTES
 
 ABORT = "bellwire.abort"
 """The key in an ASGI scope of a function that drops the connection: an unread response cannot be ended."""
@@ -215,6 +216,9 @@ class HttpProtocol(EndingProtocol):
             request = _handshake(self.url, self.headers)
         except (httptools.HttpParserError, UnicodeDecodeError):
             self._refuse(400, "The address of this handshake cannot be read.")
+            return
+        if len(rest) > EARLY_BYTES:
+            self._refuse(400, f"More than {EARLY_BYTES} bytes follow this handshake before its answer.")
             return
         self._ended = True
         self.connections.discard(self)

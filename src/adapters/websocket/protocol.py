@@ -8,18 +8,19 @@ from typing import Any
 
 from uvicorn._types import ASGISendEvent
 from uvicorn.config import Config
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
 from websockets.datastructures import Headers
 from websockets.frames import CloseCode, Frame, Opcode
 from websockets.http11 import Request, Response
 from websockets.protocol import Protocol
-from websockets.server import ServerProtocol
 from websockets.typing import StatusLike
 
 from adapters.websocket import refusal
+from adapters.websocket.newcomers import newcomers_of
+from adapters.websocket.reading import CountingProtocol, ReadingProtocol
 from adapters.websocket.transport import TransportConnection
 from adapters.websocket.waiting import Gate, Inbox
+from application.pace import Pace
 from application.ports import Monotonic
 from common.security_headers import SECURITY_HEADERS
 
@@ -28,14 +29,18 @@ logger = logging.getLogger(__name__)
 EXTENSION = "bellwire.transport"
 """The key in an ASGI scope of a function that gives access to the transport below its socket."""
 CLOSE_SECONDS = 30.0
+ANSWER_SECONDS = 5.0
 
 
-class StreamProtocol(WebSocketsSansIOProtocol):
+class StreamProtocol(ReadingProtocol):
     """A WebSocket that closes in bounded time, does not fill the log, and takes little memory while nothing
     happens on it.
     """
 
     close_seconds = CLOSE_SECONDS
+    """How long a peer may take to read what was sent to it before the connection ends."""
+    answer_seconds = ANSWER_SECONDS
+    """How long it may take to answer a close."""
 
     def __init__(
         self,
@@ -58,13 +63,9 @@ class StreamProtocol(WebSocketsSansIOProtocol):
         self.writable.set()
         self._end: asyncio.TimerHandle | None = None
         self._connection: TransportConnection | None = None
-        self._early = b""
-
-    def begin(self, request: Request, early: bytes) -> None:
-        """Answer a handshake. Bytes that follow it are read once it is accepted."""
-        self._early = early
-        self.transport.pause_reading()
-        self.handle_connect(request)
+        self._unparsed = b""
+        self.newcomers = newcomers_of(server_state)
+        self.close_timeout = self.answer_seconds
 
     def handle_connect(self, event: Request) -> None:
         super().handle_connect(event)
@@ -72,9 +73,10 @@ class StreamProtocol(WebSocketsSansIOProtocol):
             extensions: Any = self.scope["extensions"]
             extensions[EXTENSION] = self
 
-    def connection(self, now: Monotonic) -> TransportConnection:
+    def connection(self, now: Monotonic, pace: Pace) -> TransportConnection:
         """Return the live connection on this accepted socket, whose request is not needed any more."""
         del self.request, self.response
+        self.keep_to(pace)
         self._connection = TransportConnection(self, now)
         return self._connection
 
@@ -89,9 +91,7 @@ class StreamProtocol(WebSocketsSansIOProtocol):
         self.conn.send_close(code, reason)
         self.transport.write(b"".join(self.conn.data_to_send()))
         self.close_sent = True
-        if self.read_paused:
-            self.read_paused = False
-            self.transport.resume_reading()
+        self.end_reading()
         self.close_timer = self.loop.call_later(self.close_timeout, self.transport.close)
         self._end_in_time()
 
@@ -107,6 +107,7 @@ class StreamProtocol(WebSocketsSansIOProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
+        self.is_known()
         if self._connection is not None:
             self._connection.wake()
         if self._end is not None:
@@ -126,29 +127,25 @@ class StreamProtocol(WebSocketsSansIOProtocol):
     def eof_received(self) -> None:
         self._end_in_time()
 
-    def data_received(self, data: bytes) -> None:
-        super().data_received(data)
+    def handle_events(self) -> None:
+        super().handle_events()
         self._end_if_closing()
+
+    def handle_parser_exception(self) -> None:
+        super().handle_parser_exception()
+        self._end_in_time()
 
     def shutdown(self) -> None:
         super().shutdown()
         self._end_in_time()
 
     async def send(self, message: ASGISendEvent) -> None:
-        answering = not self.handshake_complete
         await super().send(message)
         # uvicorn does not count a response from the application, and would log that there was none.
         self.handshake_complete = self.handshake_complete or self.close_sent
-        if answering and self.handshake_complete:
-            self._read_on()
+        if self.close_sent:
+            self.end_reading()
         self._end_if_closing()
-
-    def _read_on(self) -> None:
-        if not self.transport.is_closing():
-            self.transport.resume_reading()
-            early, self._early = self._early, b""
-            if early:
-                self.data_received(early)
 
     async def run_asgi(self) -> None:
         await super().run_asgi()
@@ -183,7 +180,7 @@ class StreamProtocol(WebSocketsSansIOProtocol):
             self._end = self.loop.call_later(self.close_seconds, self.transport.abort)
 
 
-class _Rfc6455(ServerProtocol):
+class _Rfc6455(CountingProtocol):
     """The rules of handshakes and frames."""
 
     def accept(self, request: Request) -> Response:

@@ -12,8 +12,9 @@ from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
 from adapters.websocket.bounds import check_room
+from adapters.websocket.reading import TOO_FAST
 from application.ports import Monotonic
-from application.streams import Lagging
+from application.streams import Lagging, TooFast
 
 _TEXT = 0x81  # the only and last fragment of a text message
 _TOGETHER = 64
@@ -106,6 +107,8 @@ class TransportConnection:
 
     async def receive(self) -> str | bytes | None:
         event = await self._protocol.receive()
+        if event["type"] == TOO_FAST:
+            raise TooFast
         if event["type"] != "websocket.receive":
             return None
         text: str | None = event.get("text")

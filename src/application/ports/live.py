@@ -107,7 +107,9 @@ class Connection(Protocol):
         ...
 
     async def receive(self) -> str | bytes | None:
-        """The next message from the client; None once it has gone or the connection was closed."""
+        """The next message from the client; None once it has gone or the connection was closed. Raises
+        TooFast, once what came before was received, if the client sends more frames than it may.
+        """
         ...
 
     def close(self, code: int, reason: str, bye: str) -> None:

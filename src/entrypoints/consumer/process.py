@@ -7,6 +7,7 @@ import signal
 import socket
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import uvicorn
@@ -142,9 +143,13 @@ async def _consume(container: ConsumerContainer, sockets: list[socket.socket]) -
     async with (
         lifespan.consumer(container),
         lifespan.background(server.serve(sockets)),
-        lifespan.background(make_due_marks(container.mark_due())),
-        lifespan.background(erase(container.continue_erasures())),
-        lifespan.background(reconcile(container.reconcile_index(), settings.reconcile_users_per_minute)),
+        lifespan.background(lifespan.repeated(partial(make_due_marks, container.mark_due()))),
+        lifespan.background(lifespan.repeated(partial(erase, container.continue_erasures()))),
+        lifespan.background(
+            lifespan.repeated(
+                partial(reconcile, container.reconcile_index(), settings.reconcile_users_per_minute)
+            )
+        ),
     ):
         await _join(container, worker)
         try:

@@ -35,6 +35,7 @@ from application.keys import AuthenticateProducer, FindApiKey, ListApiKeys
 from application.known_keys import KnownKeys
 from application.limits import Limits
 from application.log_ins import FAILED_LOG_INS, LimitedLogIn, LocalLogInAttempts
+from application.pace import Pace
 from application.passwords import ChangePassword, ResetPassword
 from application.publishing import PublishBatch, PublishNotification
 from application.revoking import Revocations
@@ -57,6 +58,10 @@ def _live_feed(adapter: Hub) -> ports.LiveFeed:
 
 def _queue(adapter: KafkaQueue) -> ports.NotificationQueue:
     return adapter
+
+
+def _pace(timing: Timing) -> Callable[[ports.Monotonic], Pace]:
+    return partial(Pace, timing.commands_a_second, timing.commands_at_once)
 
 
 class ApiContainer(AccountsContainer, WithSignup, WithRedis, WithTokens, WithKafka, WithServer):
@@ -120,13 +125,13 @@ class ApiContainer(AccountsContainer, WithSignup, WithRedis, WithTokens, WithKaf
         now=now,
         new_token=new_token,
     )
+    stream_timing: providers.Provider[Timing] = providers.Object(Timing())
     connect_socket: providers.Provider[Callable[..., ports.Connection]] = providers.Callable(
-        partial, connect_socket, now=now
+        partial, connect_socket, now=now, pace=providers.Callable(_pace, stream_timing)
     )
     connect_events: providers.Provider[Callable[..., ports.EventStream]] = providers.Callable(
         partial, EventsConnection, now=now
     )
-    stream_timing: providers.Provider[Timing] = providers.Object(Timing())
 
     # --- use cases ---
     revocations: providers.Provider[Revocations] = providers.Singleton(Revocations, users=users)

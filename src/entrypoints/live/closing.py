@@ -3,13 +3,14 @@
 import logging
 
 from application.errors import ApplicationError, NotAllowed, NotAuthenticated, Revoked, Unavailable
-from application.streams import Lagging
+from application.streams import Lagging, TooFast
 from domain.errors import DomainError, Invalid, UnknownUser
 from entrypoints.live.frames import (
     BAD_REQUEST,
     FORBIDDEN,
     INTERNAL,
     INVALID_TOKEN,
+    RATE_LIMITED,
     REVOKED,
     SLOW_READER,
     Close,
@@ -33,6 +34,8 @@ def close_for(error: BaseException) -> Close:
         return error
     if isinstance(error, Lagging):
         return Close(SLOW_READER, "the stream is read too slowly; resume by cursor")
+    if isinstance(error, TooFast):
+        return Close(RATE_LIMITED, "too many frames; slow down")
     for known, code in _CLOSE_CODES:
         if isinstance(error, known):
             return Close(code, str(error))

@@ -14,8 +14,6 @@ from domain.states import Mark
 from entrypoints.live import outgoing
 from entrypoints.live.frames import (
     INBOUND_BYTES,
-    RATE_LIMITED,
-    Close,
     Command,
     Marking,
     Pong,
@@ -23,7 +21,6 @@ from entrypoints.live.frames import (
     decode,
     ref_of,
 )
-from entrypoints.live.pace import Pace
 from entrypoints.live.streaming import Streaming
 
 _VIEW_BATCH: Final = 100
@@ -32,12 +29,10 @@ _VIEW_BATCH: Final = 100
 class Commands:
     """Carries out the commands of one client."""
 
-    __slots__ = ("_pace", "_with", "claims")
+    __slots__ = ("_with", "claims")
 
     def __init__(self, streaming: Streaming, claims: Claims) -> None:
-        timing = streaming.timing
         self._with = streaming
-        self._pace = Pace(timing.commands_a_second, timing.commands_at_once, streaming.now())
         self.claims = claims
         """The claims of the client's token. `refresh` replaces them by those of another token."""
 
@@ -46,13 +41,8 @@ class Commands:
         """How long the token is still valid."""
         return int((self.claims.expires_at - self._with.clock()).total_seconds())
 
-    async def handle(self, message: str | bytes, now: float) -> outgoing.Body | None:
-        """Carry out what the client sent at `now`, in monotonic seconds. Returns the answer, if there is one.
-
-        Raises Close if the client sends too many frames.
-        """
-        if not self._pace.allows(now):
-            raise Close(RATE_LIMITED, "too many frames; slow down")
+    async def handle(self, message: str | bytes) -> outgoing.Body | None:
+        """Carry out what the client sent. Returns the answer, if there is one."""
         if len(message if isinstance(message, bytes) else message.encode()) > INBOUND_BYTES:
             return outgoing.error(ref_of(message), "too_large", f"a frame has at most {INBOUND_BYTES} bytes")
         try:

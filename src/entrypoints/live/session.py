@@ -151,9 +151,8 @@ class Session:
         while (message := await self._connection.receive()) is not None:
             if self.following.state is CLOSED:
                 return
-            now = self._with.now()
-            self._liveness.heard(now)
-            answer = await self._commands.handle(message, now)
+            self._liveness.heard(self._with.now())
+            answer = await self._commands.handle(message)
             if answer is not None:
                 self._send(answer)
 

@@ -164,6 +164,9 @@ class Sessions:
         except Unavailable as error:
             logger.debug("positions were not compared: %s", error)
             return
+        except Exception:
+            logger.exception("positions were not compared")
+            return
         for session in sessions:
             if session.user not in standings:  # erased; a revocation may have been missed
                 session.close(Close(REVOKED, "the user no longer exists"))
