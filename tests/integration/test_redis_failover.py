@@ -358,7 +358,7 @@ async def test_a_claim_whose_answer_was_lost_finds_itself(pair: Pair, server: Re
 
 
 async def _claimed(pair: Pair, count: int) -> bool:
-    return len(await pair.primary.keys(f"{PREFIX}:idempotency:*")) == count
+    return len(await pair.primary.keys(f"{PREFIX}:claim:*")) == count
 
 
 async def test_a_redemption_whose_answer_was_lost_is_not_tried_again(pair: Pair, server: RedisServer) -> None:
@@ -477,7 +477,7 @@ async def test_why_a_login_fails_is_logged_once_and_reported_when_asked(
 @pytest.mark.parametrize(
     ("rights", "use"),
     [
-        (["~*", "&*", "+@all", "-getdel"], _ticket),
+        (["~*", "&*", "+@all", "-getrange"], _ticket),
         (["~other:*", "&*", "+@all"], _key),
         (["~*", "&*", "+@all", "-eval"], _announcement),
     ],
@@ -552,7 +552,9 @@ async def test_what_was_refused_is_forgotten_after_a_while_and_that_is_said(
 ) -> None:
     caplog.set_level(logging.INFO)
     server = RedisServer(
-        connect(await account("~*", "&*", "+@all", "-getdel"), now=monotonic), monotonic, refused_seconds=0.0
+        connect(await account("~*", "&*", "+@all", "-getrange"), now=monotonic),
+        monotonic,
+        refused_seconds=0.0,
     )
     try:
         with pytest.raises(Unavailable):

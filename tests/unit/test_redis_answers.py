@@ -77,7 +77,7 @@ def test_a_key_of_another_type_says_nothing_about_the_server() -> None:
     said = answer("WRONGTYPE Operation against a key holding the wrong kind of value")
 
     assert answers.is_about_one_key(said)
-    assert not (answers.ends(said) or answers.refuses(said) or answers.is_loss(said))
+    assert not any(judge(said) for judge in (answers.ends, answers.refuses, answers.is_loss))
 
 
 @pytest.mark.parametrize(
