@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from itertools import cycle
 from random import Random, uniform
@@ -14,6 +15,7 @@ import httpx
 import msgspec
 import pytest
 from redis.asyncio import Redis
+from redis.exceptions import ResponseError
 
 from adapters import clock as system
 from adapters.redis import tickets as ticket_rules
@@ -460,6 +462,7 @@ async def test_a_producer_has_so_many_new_keys_in_a_day(redis_server: RedisServe
 # --- the product ---
 
 CANARY = "canary-3b91"
+GARBAGE = [CANARY.encode(), b'{"id":"%b"}' % CANARY.encode(), b"\xff" * 40, b"", b"-1", b"9" * 30]
 
 
 async def test_whatever_is_in_redis_no_answer_is_500_and_no_text_of_it_is_shown(
@@ -513,28 +516,31 @@ async def _is_whole(client: httpx.AsyncClient, ids: Sequence[str]) -> bool:
 
 async def _write_garbage(redis: Redis, prefix: str, enough: asyncio.Event) -> None:
     random = Random(1)
-    values = [CANARY.encode(), b'{"id":"%b"}' % CANARY.encode(), b"\xff" * 40, b"", b"-1", b"9" * 30]
     frame = ("ada", "e1", 0, 2**40, f'{{"type":"{CANARY}"}}', (), None)
     channels = cycle([*(f"{prefix}:live:{number}" for number in range(CHANNELS)), f"{prefix}:live:control"])
     while not enough.is_set():  # redis-py may swallow a cancellation
         names = {f"{prefix}:{kind}:{user}" for kind in ("feed", "unread", "lease") for user in ("ada", "bob")}
         names |= {name.decode() for name in await redis.keys(f"{prefix}:*")} | {f"{prefix}:tickets:ada"}
         for name in names:
-            if ":claim:" in name or ":ticket:" in name:
-                await redis.set(name, random.choice(values))
-                continue
-            if random.random() < 0.7:
-                await redis.delete(name)
-                await random.choice(list(TYPES.values()))(redis, name)
-            elif ":feed:" in name and await redis.type(name) == b"hash":
-                await redis.hset(name, random.choice("evncmb"), random.choice(values))  # type: ignore[misc]
-            elif ":unread:" in name and await redis.type(name) == b"zset":
-                await redis.zadd(name, {random.choice(values): random.choice([0, 1])})
-        for data in (msgspec.msgpack.encode([frame]), random.choice(values), b"resync"):
+            with suppress(ResponseError):  # the service has replaced it
+                await _spoil(redis, name, random)
+        for data in (msgspec.msgpack.encode([frame]), random.choice(GARBAGE), b"resync"):
             await redis.publish(next(channels), data)
         for beat in await redis.pubsub_channels(f"{prefix}:live:node:*"):
             await redis.publish(beat.decode(), CANARY)
         await asyncio.sleep(0.005)
+
+
+async def _spoil(redis: Redis, name: str, random: Random) -> None:
+    if ":claim:" in name or ":ticket:" in name:
+        await redis.set(name, random.choice(GARBAGE))
+    elif random.random() < 0.7:
+        await redis.delete(name)
+        await random.choice(list(TYPES.values()))(redis, name)
+    elif ":feed:" in name and await redis.type(name) == b"hash":
+        await redis.hset(name, random.choice("evncmb"), random.choice(GARBAGE))  # type: ignore[misc]
+    elif ":unread:" in name and await redis.type(name) == b"zset":
+        await redis.zadd(name, {random.choice(GARBAGE): random.choice([0, 1])})
 
 
 async def _refused_by(api: Api) -> float:
