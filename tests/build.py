@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from time import monotonic
 from typing import Any
 
+from adapters.redis.macs import Macs
 from application.credentials import ApiKey, Scope
 from application.letters import DeadLetter, Position
 from domain.feed import Feed
@@ -15,6 +16,7 @@ from domain.notification import Content, Draft, Notification
 from domain.user import User
 
 ADA, BOB = UserId("ada"), UserId("bob")
+MACS = Macs("a secret of the tests, long enough", "test")
 # In the past, because token libraries compare "issued at" with the real clock; with microseconds.
 NOW = datetime(2026, 3, 14, 9, 26, 53, 589793, tzinfo=UTC)
 LATER = NOW + timedelta(minutes=1)

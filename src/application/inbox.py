@@ -5,8 +5,7 @@ from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from application.feeds import FeedPage
-from application.pages import RenderedPage
+from application.pages import RenderedPage, rendered
 from application.ports import Announcer, Clock, FeedMarks, FeedViews, Render, UnreadIndex
 from domain.errors import FieldError, Invalid
 from domain.feed import Cursor, Feed, Marked, Settled
@@ -35,10 +34,9 @@ class FetchUnread:
         if found.lease is not None:
             newest = await self._load(user, found.lease)
             if before is None:
-                return RenderedPage(
-                    newest.feed, newest.items[:limit], newest.more or len(newest.items) > limit
-                )
-        return rendered(await self.feeds.page(user, Status.UNREAD, limit=limit, before=before), self.render)
+                return newest.first(limit)
+        page = await self.feeds.page(user, Status.UNREAD, limit=limit, before=before)
+        return rendered(page, self.render).first(limit)
 
     async def _load(self, user: UserId, lease: str) -> RenderedPage:
         newest = rendered(await self.feeds.page(user, Status.UNREAD, limit=self.index.capacity), self.render)
@@ -66,7 +64,7 @@ class ListNotifications:
         if status is Status.UNREAD and event is None:
             return await self.fetch_unread(user, limit, before)
         page = await self.feeds.page(user, status, limit=limit, before=before, event=event)
-        return rendered(page, self.render)
+        return rendered(page, self.render).first(limit)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,8 +150,3 @@ class MarkRead:
         if marked.notifications:
             return marked.notifications[0]
         return await self.feeds.get(user, notification)
-
-
-def rendered(page: FeedPage, render: Render) -> RenderedPage:
-    """A page with its notifications rendered."""
-    return RenderedPage(page.feed, [render(item) for item in page.notifications], page.more)

@@ -1,14 +1,22 @@
 """Pages of a feed as they are sent, with rendered notifications."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NewType
 
+from application.feeds import FeedPage
 from domain.feed import Feed
 from domain.identifiers import NotificationId
+from domain.notification import Notification
 
 Rendered = NewType("Rendered", bytes)
 """A notification as JSON: the same bytes over HTTP, in a frame and in the index."""
+
+PAGE_BYTES = 1024 * 1024
+"""The most that the notifications of a page have together, unless one alone has more."""
+ITEM_BYTES = 256 * 1024
+"""A notification with more is not kept in the index. The rules of the domain allow about 60 KiB; rows of
+earlier releases can have more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +26,28 @@ class RenderedPage:
     feed: Feed
     items: Sequence[Rendered]
     more: bool
+
+    def first(self, limit: int) -> "RenderedPage":
+        """Its first `limit` notifications, or fewer if they have more than PAGE_BYTES; but at least one."""
+        fitting = bytes_so_far = 0
+        for item in self.items[:limit]:
+            bytes_so_far += len(item)
+            if bytes_so_far > PAGE_BYTES and fitting:
+                break
+            fitting += 1
+        return RenderedPage(self.feed, self.items[:fitting], self.more or fitting < len(self.items))
+
+
+def rendered(page: FeedPage, render: Callable[[Notification], Rendered]) -> RenderedPage:
+    """A page with its notifications rendered, up to the first that exceeds PAGE_BYTES."""
+    items: list[Rendered] = []
+    bytes_so_far = 0
+    for item in page.notifications:
+        if bytes_so_far > PAGE_BYTES:
+            return RenderedPage(page.feed, items, more=True)
+        items.append(render(item))
+        bytes_so_far += len(items[-1])
+    return RenderedPage(page.feed, items, page.more)
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,6 +58,12 @@ INDEX_MISMATCHES = Counter(
     "bellwire_index_mismatches_total", "Index entries that differed from PostgreSQL", ["kind"]
 )
 
+REDIS_REFUSED = Counter(
+    "bellwire_redis_refused_total",
+    "What was read from Redis and ignored because Bellwire did not write it with this secret",
+    ["kind"],
+)
+
 SOCKETS = Gauge("bellwire_sockets", "Open live sockets")
 FRAMES = Counter("bellwire_frames_total", "Frames sent to clients")
 LIVE_LATENCY = Histogram(

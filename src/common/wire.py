@@ -21,13 +21,18 @@ def _as_json(value: object) -> msgspec.Raw:
     """Encode metadata as it was sent."""
     if not isinstance(value, Metadata):
         raise NotImplementedError(type(value).__name__)
-    return msgspec.Raw(value.text.encode())
+    text = value.text.encode()
+    return msgspec.Raw(text if len(text) <= METADATA_BYTES else b"{}")
 
 
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 _encode = msgspec.json.Encoder(enc_hook=_as_json).encode
+METADATA_BYTES = 900 * 1024
+"""Metadata with more is left out: with it a notification alone could exceed what clients accept as a message.
+No release has accepted that much; rows that another program wrote may have it."""
 FRAME_BYTES = 512 * 1024
-"""The approximate limit of a frame. Many WebSocket libraries refuse messages above 1 MiB by default."""
+"""The limit of the notifications in a frame, unless one alone has more. Many WebSocket libraries refuse
+messages above 1 MiB by default."""
 _ID = slice(len('{"id":"'), len('{"id":"') + 36)
 
 

@@ -54,6 +54,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     migration_url: str = ""
     redis_url: str = "redis://127.0.0.1:6379/0"
     redis_prefix: str = "bellwire"
+    redis_secret: str = ""
+    idempotency_keys: Annotated[int, msgspec.Meta(ge=0)] = 2_000_000
     kafka_bootstrap: str = "127.0.0.1:9092"
     kafka_topic: str = "bellwire.notifications"
     kafka_partitions: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 12
@@ -144,6 +146,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             raise InvalidSettings(
                 f"{_PREFIX}TOKEN_SECRET: must have at least 32 bytes (openssl rand -hex 32)"
             )
+        if 0 < len(settings.redis_secret.encode()) < 32:
+            raise InvalidSettings(f"{_PREFIX}REDIS_SECRET: must be empty or have at least 32 bytes")
         return settings
 
     def as_owner(self) -> "Settings":
@@ -161,6 +165,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def proxies(self) -> Proxies:
         """The proxies that are believed about their clients. Raises ValueError."""
         return Proxies.parse(self.trusted_proxies, self.proxy_header)
+
+    @property
+    def index_secret(self) -> str:
+        """The secret with which Bellwire recognises what it wrote to Redis."""
+        return self.redis_secret or self.token_secret
 
     @property
     def origins(self) -> frozenset[str]:

@@ -18,6 +18,7 @@ from typing import Any, TypeVar, cast
 
 import pytest
 
+from adapters import clock as system
 from adapters.redis.announcer import RedisAnnouncer
 from adapters.redis.index import RedisUnreadIndex
 from adapters.redis.server import RedisServer, connect
@@ -32,7 +33,7 @@ from domain.feed import Added, Cursor, FeedChange, Marked, Settled
 from domain.identifiers import NotificationId
 from domain.notification import Draft
 from domain.states import Mark, Status
-from tests.build import ADA, TestClock, a_draft, a_feed, a_user, an_id
+from tests.build import ADA, MACS, TestClock, a_draft, a_feed, a_user, an_id
 from tests.memory import MemoryFeeds, MemoryUsers
 from tests.model.history import History
 from tests.states import USER_MARKS
@@ -170,10 +171,10 @@ class Life:
         prefix = f"model:{world.name}:{next(world.lives)}"
         self._keys = [f"{prefix}:{kind}:{ADA}" for kind in ("feed", "unread", "lease")]
         self._index = RedisUnreadIndex(
-            RedisServer(self.world.client, monotonic), prefix, CAPACITY, uniform, token_hex
+            RedisServer(self.world.client, monotonic), prefix, MACS, CAPACITY, uniform, token_hex
         )
         self._network = Unreliable(self.world.client, monotonic)
-        self._announcer = RedisAnnouncer(self._network, prefix, CAPACITY, uniform)
+        self._announcer = RedisAnnouncer(self._network, prefix, MACS, CAPACITY, uniform, clock=system.now)
         users = MemoryUsers()
         self._run(users.add(a_user(), None))
         self._feeds = MemoryFeeds(users)
@@ -431,8 +432,8 @@ async def test_what_cannot_be_told_while_everything_is_forgotten_is_told_after(
 ) -> None:
     prefix = f"model:{secrets.token_hex(4)}"
     network = Unreliable(redis_server.client, monotonic)
-    announcer = RedisAnnouncer(network, prefix, CAPACITY, uniform, remembered_feeds=0)
-    index = RedisUnreadIndex(redis_server, prefix, CAPACITY, uniform, token_hex)
+    announcer = RedisAnnouncer(network, prefix, MACS, CAPACITY, uniform, clock=system.now, remembered_feeds=0)
+    index = RedisUnreadIndex(redis_server, prefix, MACS, CAPACITY, uniform, token_hex)
     old, new = a_feed(version=1, unread=0), a_feed(version=2, unread=0)
     network.fate = Fate.LOST
     await announcer.announce([Settled(old)])

@@ -34,7 +34,7 @@ from domain.feed import Feed, FeedChange, Marked
 from domain.identifiers import NotificationId, UserId
 from domain.notification import Draft, Notification
 from domain.states import Mark
-from tests.build import a_content, a_user
+from tests.build import MACS, a_content, a_user
 from tests.model.history import History
 from tests.states import USER_MARKS
 from workbench.embedded import EmbeddedServers
@@ -222,8 +222,8 @@ async def town(
     yield Town(
         engine,
         feeds,
-        RedisUnreadIndex(RedisServer(client, monotonic), prefix, CAPACITY, uniform, token_hex),
-        RedisAnnouncer(server, prefix, CAPACITY, uniform),
+        RedisUnreadIndex(RedisServer(client, monotonic), prefix, MACS, CAPACITY, uniform, token_hex),
+        RedisAnnouncer(server, prefix, MACS, CAPACITY, uniform, clock=system.now),
         server,
         histories,
         random,

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
-from application.pages import RenderedPage
+from application.pages import Rendered, RenderedPage
 from common import metrics
 from domain.identifiers import UserId
 from domain.states import Mark
@@ -45,9 +45,11 @@ async def test_a_stale_and_a_wrong_entry_are_counted_and_repaired(container: Con
     redis, checked, stale, wrong = container.redis(), *counted()
     await container.feeds().mark(ADA, Mark.READ, [an_id(1)], LATER)  # and nobody is told
     key = f"{name}:unread:bob"
-    newest = bytes((await redis.zrange(key, -1, -1))[0])  # type: ignore[arg-type]
-    await redis.zrem(key, newest)
-    await redis.zadd(key, {newest.replace(b'"version":3', b'"version":2'): 0})
+    page = await container.fetch_unread()(BOB, 1)
+    stamp = container.macs().stamper(BOB, page.feed.epoch)
+    await redis.zrem(key, stamp(page.items[0]))
+    older = Rendered(page.items[0].replace(b'"version":3', b'"version":2'))
+    await redis.zadd(key, {stamp(older): 0})
 
     async with reconciling(container):
         await eventually(lambda: counted()[1:] == (stale + 1, wrong + 1), "both are counted")

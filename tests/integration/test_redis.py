@@ -27,7 +27,7 @@ from application.streams import Frame
 from domain.feed import Added, FeedChange, Settled
 from domain.identifiers import UserId
 from tests import contracts
-from tests.build import ADA, BOB, LATER, NOW, a_feed, a_notification, an_id
+from tests.build import ADA, BOB, LATER, MACS, NOW, a_feed, a_notification, an_id
 from tests.memory import following
 from workbench.embedded import EmbeddedServers
 
@@ -59,7 +59,7 @@ class Applied:
 
     async def apply(self, change: FeedChange) -> None:
         items = [contracts.body(item) for item in getattr(change, "notifications", None) or ()]
-        words = application(self.prefix, CAPACITY, [entry(change, items)], uniform)
+        words = application(self.prefix, CAPACITY, [entry(change, items, MACS)], uniform)
         await self.server.client.execute_command("EVAL", *words)  # type: ignore[no-untyped-call]
 
 
@@ -67,7 +67,7 @@ class TestRedisUnreadIndex(contracts.UnreadIndexContract):
     @pytest.fixture
     def under_test(self, redis_server: RedisServer, prefix: str) -> Applied:
         return Applied(
-            RedisUnreadIndex(redis_server, prefix, CAPACITY, uniform, token_hex), redis_server, prefix
+            RedisUnreadIndex(redis_server, prefix, MACS, CAPACITY, uniform, token_hex), redis_server, prefix
         )
 
     @pytest.mark.parametrize("lost", ["feed", "unread"])
@@ -117,7 +117,7 @@ class TestRedisUnreadIndex(contracts.UnreadIndexContract):
 
 
 async def test_without_its_server_the_index_only_misses(nobody: RedisServer) -> None:
-    index = RedisUnreadIndex(nobody, "test", CAPACITY, uniform, token_hex)
+    index = RedisUnreadIndex(nobody, "test", MACS, CAPACITY, uniform, token_hex)
 
     async with asyncio.timeout(5):
         assert await index.page(ADA, 10, None) == Missing(None)
@@ -128,7 +128,7 @@ async def test_without_its_server_the_index_only_misses(nobody: RedisServer) -> 
 
 
 async def test_a_server_that_is_away_costs_its_time_out_once(nobody: RedisServer) -> None:
-    index = RedisUnreadIndex(nobody, "test", CAPACITY, uniform, token_hex)
+    index = RedisUnreadIndex(nobody, "test", MACS, CAPACITY, uniform, token_hex)
     await index.page(ADA, 10, None)
 
     started = time.monotonic()
@@ -160,7 +160,7 @@ class Carried:
 async def receiving(server: RedisServer, prefix: str, hub: Hub) -> AsyncIterator[RedisLiveFrames]:
     """A process that receives frames, once its subscription stands."""
     frames = RedisLiveFrames(
-        server, prefix, deliver=hub.deliver, lost=hub.lost, now=monotonic, new_token=token_hex
+        server, prefix, MACS, deliver=hub.deliver, lost=hub.lost, now=monotonic, new_token=token_hex
     )
     running = asyncio.create_task(frames.run())
     try:
@@ -180,10 +180,13 @@ async def until(condition: Callable[[], bool], seconds: float = 20) -> None:
 @pytest.fixture
 async def carrier(redis_server: RedisServer, prefix: str) -> AsyncIterator[Carried]:
     hub = Hub(system.now)
-    announcer = RedisAnnouncer(redis_server, prefix, CAPACITY, uniform)
+    announcer = RedisAnnouncer(redis_server, prefix, MACS, CAPACITY, uniform, clock=system.now)
     async with receiving(redis_server, prefix, hub):
         yield Carried(
-            announcer, RedisUnreadIndex(redis_server, prefix, CAPACITY, uniform, token_hex), hub, redis_server
+            announcer,
+            RedisUnreadIndex(redis_server, prefix, MACS, CAPACITY, uniform, token_hex),
+            hub,
+            redis_server,
         )
 
 
@@ -282,7 +285,7 @@ async def test_beyond_what_it_remembers_everything_is_forgotten_and_all_are_told
 
 
 async def test_announcing_to_a_server_that_is_away_is_quick_and_never_fails(nobody: RedisServer) -> None:
-    announcer = RedisAnnouncer(nobody, "test", CAPACITY, uniform)
+    announcer = RedisAnnouncer(nobody, "test", MACS, CAPACITY, uniform, clock=system.now)
 
     async with asyncio.timeout(3):
         for version in range(1, 50):
@@ -354,14 +357,16 @@ async def test_a_frozen_server_is_noticed_and_the_subscription_made_again(
 class TestRedisIdempotencyKeys(contracts.IdempotencyKeysContract):
     @pytest.fixture
     def keys(self, redis_server: RedisServer, prefix: str) -> RedisIdempotencyKeys:
-        return RedisIdempotencyKeys(redis_server, prefix)
+        return RedisIdempotencyKeys(redis_server, prefix, MACS, 0)
 
     async def test_keys_are_kept_for_a_day(
         self, keys: RedisIdempotencyKeys, redis_server: RedisServer, prefix: str
     ) -> None:
         await keys.claim("producer", "secret key", "print", an_id())
 
-        (name,) = await redis_server.client.keys(f"{prefix}:*")
+        (counter,) = await redis_server.client.keys(f"{prefix}:claims:*")
+        (name,) = await redis_server.client.keys(f"{prefix}:claim:*")
+        assert 23 < await redis_server.client.ttl(counter) / 3600 <= 24
         assert 23 < await redis_server.client.ttl(name) / 3600 <= 24
         assert b"secret key" not in name
 
@@ -369,23 +374,26 @@ class TestRedisIdempotencyKeys(contracts.IdempotencyKeysContract):
 class TestRedisTickets(contracts.TicketsContract):
     @pytest.fixture
     def tickets(self, redis_server: RedisServer, prefix: str) -> RedisTickets:
-        return RedisTickets(redis_server, prefix, token_urlsafe)
+        return RedisTickets(redis_server, prefix, MACS, token_urlsafe)
 
     async def test_a_ticket_expires(
         self, tickets: RedisTickets, redis_server: RedisServer, prefix: str
     ) -> None:
-        await tickets.issue(self.CLAIMS)
+        ticket = await tickets.issue(self.CLAIMS)
 
-        (name,) = await redis_server.client.keys(f"{prefix}:*")
-        assert 0 < await redis_server.client.pttl(name) <= 30_000
+        names = await redis_server.client.keys(f"{prefix}:*")
+        assert len(names) == 2
+        for name in names:
+            assert 0 < await redis_server.client.pttl(name) <= 30_000
+            assert ticket.encode() not in name
 
 
 @pytest.mark.parametrize(
     "ask",
     [
-        lambda server: RedisIdempotencyKeys(server, "test").claim("p", "k", "f", an_id()),
-        lambda server: RedisTickets(server, "test", token_urlsafe).issue(Claims(ADA, LATER, NOW)),
-        lambda server: RedisTickets(server, "test", token_urlsafe).redeem("ticket"),
+        lambda server: RedisIdempotencyKeys(server, "test", MACS, 0).claim("p", "k", "f", an_id()),
+        lambda server: RedisTickets(server, "test", MACS, token_urlsafe).issue(Claims(ADA, LATER, NOW)),
+        lambda server: RedisTickets(server, "test", MACS, token_urlsafe).redeem("ticket"),
         lambda server: server.ping(),
     ],
 )

@@ -31,7 +31,7 @@ from application.errors import Unavailable
 from application.pages import Missing, RenderedPage
 from application.streams import Frame
 from domain.feed import Added
-from tests.build import ADA, BOB, LATER, NOW, a_feed, a_notification, an_id
+from tests.build import ADA, BOB, LATER, MACS, NOW, a_feed, a_notification, an_id
 from tests.memory import following
 from tests.product import eventually
 from workbench import embedded
@@ -131,7 +131,7 @@ def _url(pair: Pair, login: str = "") -> str:
 async def receiving(server: RedisServer, hub: Hub) -> AsyncIterator[RedisLiveFrames]:
     """A process that receives frames."""
     frames = RedisLiveFrames(
-        server, PREFIX, deliver=hub.deliver, lost=hub.lost, now=monotonic, new_token=token_hex
+        server, PREFIX, MACS, deliver=hub.deliver, lost=hub.lost, now=monotonic, new_token=token_hex
     )
     running = asyncio.create_task(frames.run())
     try:
@@ -148,17 +148,17 @@ async def busy(server: RedisServer) -> None:
 
 
 async def _ticket(server: RedisServer) -> None:
-    tickets = RedisTickets(server, PREFIX, token_urlsafe)
+    tickets = RedisTickets(server, PREFIX, MACS, token_urlsafe)
     await tickets.redeem(await tickets.issue(CLAIMS))
 
 
 async def _key(server: RedisServer) -> None:
-    await RedisIdempotencyKeys(server, PREFIX).claim("producer", "key", "print", an_id())
+    await RedisIdempotencyKeys(server, PREFIX, MACS, 0).claim("producer", "key", "print", an_id())
 
 
 async def _page(server: RedisServer) -> None:
     """Of a user of whom nothing is announced: that would void the lease."""
-    index = RedisUnreadIndex(server, PREFIX, CAPACITY, uniform, token_hex)
+    index = RedisUnreadIndex(server, PREFIX, MACS, CAPACITY, uniform, token_hex)
     found = await index.page(BOB, 1, None)
     if isinstance(found, Missing):
         assert found.lease is not None
@@ -168,7 +168,7 @@ async def _page(server: RedisServer) -> None:
 
 
 async def _announcement(server: RedisServer) -> None:
-    announcer = RedisAnnouncer(server, PREFIX, CAPACITY, uniform)
+    announcer = RedisAnnouncer(server, PREFIX, MACS, CAPACITY, uniform, clock=system.now)
     await announcer.announce([Added(a_feed(1, 1), (a_notification(1),))])
     assert not announcer._unannounced
 
@@ -256,7 +256,7 @@ async def test_after_idle_connections_were_closed_every_first_command_succeeds(
     pair: Pair, server: RedisServer
 ) -> None:
     """A redemption too, which is never tried again: it takes knowing beforehand that a connection is good."""
-    tickets = RedisTickets(server, PREFIX, token_urlsafe)
+    tickets = RedisTickets(server, PREFIX, MACS, token_urlsafe)
     issued = [await tickets.issue(CLAIMS) for _ in range(CONNECTIONS - 3)]
     await busy(server)
     await _time_out(pair, server)
@@ -348,7 +348,7 @@ async def _answers_lost(pair: Pair, done: Callable[[], Awaitable[bool]]) -> Asyn
 
 
 async def test_a_claim_whose_answer_was_lost_finds_itself(pair: Pair, server: RedisServer) -> None:
-    keys = RedisIdempotencyKeys(server, PREFIX)
+    keys = RedisIdempotencyKeys(server, PREFIX, MACS, 0)
     await keys.claim("producer", "another", "print", an_id(1))
 
     async with _answers_lost(pair, lambda: _claimed(pair, 2)):
@@ -358,12 +358,12 @@ async def test_a_claim_whose_answer_was_lost_finds_itself(pair: Pair, server: Re
 
 
 async def _claimed(pair: Pair, count: int) -> bool:
-    return len(await pair.primary.keys(f"{PREFIX}:idempotency:*")) == count
+    return len(await pair.primary.keys(f"{PREFIX}:claim:*")) == count
 
 
 async def test_a_redemption_whose_answer_was_lost_is_not_tried_again(pair: Pair, server: RedisServer) -> None:
     """The second would find the ticket used, and call it unknown."""
-    tickets = RedisTickets(server, PREFIX, token_urlsafe)
+    tickets = RedisTickets(server, PREFIX, MACS, token_urlsafe)
     ticket = await tickets.issue(CLAIMS)
 
     async with _answers_lost(pair, lambda: _used(pair)):
@@ -375,7 +375,7 @@ async def test_a_ticket_whose_answer_was_lost_is_not_the_one_that_is_given_out(
     pair: Pair, server: RedisServer
 ) -> None:
     """Stored once more after it was redeemed, it would admit twice."""
-    tickets = RedisTickets(server, PREFIX, token_urlsafe)
+    tickets = RedisTickets(server, PREFIX, MACS, token_urlsafe)
     await server.ping()
 
     async with _answers_lost(pair, lambda: _issued(pair, 1)):
@@ -392,7 +392,7 @@ async def _issued(pair: Pair, count: int) -> bool:
 
 async def test_a_page_whose_answer_was_lost_is_not_asked_for_again(pair: Pair, server: RedisServer) -> None:
     """Its lease could be taken a second time, by the first try."""
-    index = RedisUnreadIndex(server, PREFIX, CAPACITY, uniform, token_hex)
+    index = RedisUnreadIndex(server, PREFIX, MACS, CAPACITY, uniform, token_hex)
     await _page(server)
     before = await _evaluated(pair)
 
@@ -477,7 +477,7 @@ async def test_why_a_login_fails_is_logged_once_and_reported_when_asked(
 @pytest.mark.parametrize(
     ("rights", "use"),
     [
-        (["~*", "&*", "+@all", "-getdel"], _ticket),
+        (["~*", "&*", "+@all", "-getrange"], _ticket),
         (["~other:*", "&*", "+@all"], _key),
         (["~*", "&*", "+@all", "-eval"], _announcement),
     ],
@@ -513,7 +513,7 @@ async def test_an_account_with_the_rights_that_are_documented_may_do_everything(
     assert documented
     url = await account(*documented[1].replace("<prefix>", PREFIX).split())
     server = RedisServer(connect(url, now=monotonic), monotonic)
-    index = RedisUnreadIndex(server, PREFIX, CAPACITY, uniform, token_hex)
+    index = RedisUnreadIndex(server, PREFIX, MACS, CAPACITY, uniform, token_hex)
     try:
         async with receiving(server, Hub(system.now)) as frames:
             await eventually(lambda: frames.connected, "it stands")
@@ -521,7 +521,9 @@ async def test_an_account_with_the_rights_that_are_documented_may_do_everything(
                 await use(server)
             await index.sample(10)
             await index.entry(ADA)
-            await RedisAnnouncer(server, PREFIX, CAPACITY, uniform)._forget_everything()
+            await RedisAnnouncer(
+                server, PREFIX, MACS, CAPACITY, uniform, clock=system.now
+            )._forget_everything()
         await server.ping()
     finally:
         await server.close()
@@ -550,7 +552,9 @@ async def test_what_was_refused_is_forgotten_after_a_while_and_that_is_said(
 ) -> None:
     caplog.set_level(logging.INFO)
     server = RedisServer(
-        connect(await account("~*", "&*", "+@all", "-getdel"), now=monotonic), monotonic, refused_seconds=0.0
+        connect(await account("~*", "&*", "+@all", "-getrange"), now=monotonic),
+        monotonic,
+        refused_seconds=0.0,
     )
     try:
         with pytest.raises(Unavailable):

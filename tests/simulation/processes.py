@@ -35,6 +35,7 @@ from entrypoints.live.session import Session
 from entrypoints.live.sessions import Sessions
 from entrypoints.live.streaming import Hello, Streaming
 from entrypoints.timing import Timing
+from tests.build import MACS
 from tests.simulation.kafka import DEAD_LETTERS, SESSION_SECONDS, TOPIC, Consumer, Kafka, Producer, read
 from tests.simulation.loop import Process
 from tests.simulation.postgres import Postgres, SimulatedFeeds, SimulatedUsers
@@ -88,14 +89,14 @@ class ServiceProcess:
         self.feeds = SimulatedFeeds(service.postgres)
         self.redis_server = service.parts.redis_server(self.redis, self.world.loop.time)  # type: ignore[arg-type]
         self.announcer = service.parts.announcer(
-            self.redis_server, PREFIX, service.capacity, self.world.jitter
+            self.redis_server, PREFIX, MACS, service.capacity, self.world.jitter, clock=self.world.clock
         )
 
     def index(self) -> RedisUnreadIndex:
         """Its unread index."""
         world = self.world
         return RedisUnreadIndex(
-            self.redis_server, PREFIX, self.service.capacity, world.jitter, world.new_token
+            self.redis_server, PREFIX, MACS, self.service.capacity, world.jitter, world.new_token
         )
 
     def producer(self, _bootstrap: str, _client_id: str) -> Producer:
@@ -229,7 +230,7 @@ class ApiProcess(ServiceProcess):
         wired: dict[str, Any] = {
             "users": SimulatedUsers(service.postgres),
             "queue": self.queue,
-            "keys": RedisIdempotencyKeys(self.redis_server, PREFIX),
+            "keys": RedisIdempotencyKeys(self.redis_server, PREFIX, MACS, 0),
             "clock": world.clock,
             "new_id": clock.NotificationIds(world.time_ns, world.service_chance.getrandbits),
         }
@@ -260,6 +261,7 @@ class ApiProcess(ServiceProcess):
         frames = RedisLiveFrames(
             self.redis_server,
             PREFIX,
+            MACS,
             deliver=self.hub.deliver,
             lost=self.hub.lost,
             now=world.loop.time,

@@ -34,6 +34,7 @@ class Entry:
     version: int
     count: int
     complete: bool
+    code: str
     items: list[bytes]
     expires: float
 
@@ -122,7 +123,7 @@ class Redis:
             case "EVAL" if words[0] == scripts.APPLY:
                 self._about_to_write()
                 for change in msgspec.msgpack.decode(words[-1]):
-                    self._apply(words[3], words[4] / 1000, change)
+                    self._apply(words[3], words[5] / 1000, change)
                 return 0
             case "EVALSHA":
                 if words[0] not in self.scripts:
@@ -139,7 +140,7 @@ class Redis:
                 return self.entries.pop(_user(key), None) is not None
             case "HMGET":
                 entry = self.entry(_user(key))
-                return [None] * 4 if entry is None else _state(entry)
+                return [None] * 5 if entry is None else _state(entry)
             case "ZRANGE":
                 entry = self.entry(_user(key))
                 return [] if entry is None else entry.items[::-1]
@@ -159,7 +160,9 @@ class Redis:
                 return self._claim(keys[0], *arguments)
         raise AssertionError("this script is not simulated")
 
-    def _page(self, keys: Sequence[str], limit: int, highest: str, lease: str, lease_ms: int) -> Any:
+    def _page(
+        self, keys: Sequence[str], limit: int, highest: str, lease: str, lease_ms: int, _bytes: int
+    ) -> Any:
         user = _user(keys[0])
         entry = self.entry(user)
         if entry is not None:
@@ -167,13 +170,14 @@ class Redis:
             self.world.check(
                 fresh, f"I3: {user} is shown {entry.version}, but {self.told.get(user)} was told"
             )
-            head = [1, entry.epoch.encode(), str(entry.version).encode(), str(entry.count).encode()]
+            epoch, version, count, _, code = _state(entry)
+            head = [1, epoch, version, count, code]
             if limit == 0:
-                return head
+                return [*head, 0]
             below = None if highest == "+" else highest[1:].encode()
             items = [item for item in reversed(entry.items) if below is None or item < below][: limit + 1]
             if entry.complete or len(items) > limit:
-                return [*head, *items]
+                return [*head, int(len(items) > limit), *items[:limit]]
             if below is not None:
                 return [0, 0]
         if user in self.leases and self.leases[user][1] > self.world.loop.time():
@@ -185,7 +189,7 @@ class Redis:
     def _load(self, keys: Sequence[str], lease: str, *words: Any) -> int:
         self._about_to_write()
         user = _user(keys[0])
-        epoch, version, count, complete, milliseconds, *items = words
+        epoch, version, count, complete, code, milliseconds, *items = words
         held = self.leases.get(user)
         if self.rules.checks_leases and (
             held is None or held[0] != lease or held[1] <= self.world.loop.time()
@@ -193,12 +197,12 @@ class Redis:
             return 0
         self.leases.pop(user, None)
         expires = self.world.loop.time() + milliseconds / 1000
-        self.entries[user] = Entry(epoch, version, count, bool(complete), sorted(items), expires)
+        self.entries[user] = Entry(epoch, version, count, bool(complete), code, sorted(items), expires)
         self.world.note(f"Redis: the index holds {user} at {version}")
         return 1
 
     def _apply(self, capacity: int, seconds: float, change: Sequence[Any]) -> None:
-        user, epoch, prev, version, count, applicable, gone, new = change
+        user, epoch, prev, version, count, applicable, gone, new, code = change
         if self.rules.voids_leases:
             self.leases.pop(user, None)
         self.told[user] = max(self.told.get(user, 0), version)
@@ -212,17 +216,17 @@ class Redis:
             del self.entries[user]
             self.world.note(f"Redis: the index drops {user}, told of {version}")
             return
-        entry.version, entry.count = version, count
+        entry.version, entry.count, entry.code = version, count, code
         entry.expires = self.world.loop.time() + seconds
         if len(entry.items) > capacity:
             entry.items, entry.complete = entry.items[-capacity:], False
         self.world.note(f"Redis: the index holds {user} at {version}")
 
-    def _claim(self, key: str, value: str, milliseconds: int) -> bytes:
+    def _claim(self, key: str, value: bytes, milliseconds: int, *_limits: object) -> bytes:
         self._about_to_write()
         held = self.values.get(key)
         if held is None or held[1] <= self.world.loop.time():
-            held = self.values[key] = value.encode(), self.world.loop.time() + milliseconds / 1000
+            held = self.values[key] = value, self.world.loop.time() + milliseconds / 1000
         return held[0]
 
     def publish(self, term: int, channel: str, data: bytes) -> int:
@@ -257,9 +261,8 @@ def _changed(entry: Entry, gone: Sequence[str], new: Sequence[str]) -> bool:
 
 
 def _state(entry: Entry) -> list[bytes]:
-    return [
-        str(word).encode() for word in (entry.epoch, entry.version, entry.count, 1 if entry.complete else 0)
-    ]
+    words = entry.epoch, entry.version, entry.count, 1 if entry.complete else 0, entry.code
+    return [str(word).encode() for word in words]
 
 
 def _user(key: str) -> str:
@@ -361,7 +364,7 @@ class Pipeline:
     def execute_command(self, *command: Any) -> None:
         self._commands.append(command)
 
-    async def execute(self) -> list[Any]:
+    async def execute(self, raise_on_error: bool = True) -> list[Any]:
         words = " ".join(str(command[0]) for command in self._commands)
         operations = [self._client.sent(*command) for command in self._commands]
         if self._transaction:

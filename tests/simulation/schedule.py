@@ -14,6 +14,7 @@ from common import wire
 from domain.feed import Feed
 from domain.identifiers import UserId
 from domain.states import Status
+from tests.build import MACS
 from tests.simulation.actors import (
     LiveClient,
     Nemesis,
@@ -231,7 +232,7 @@ class _Stage:
         entry = self.service.redis.entry(feed.user_id)
         assert entry is not None
         truth: RenderedPage = self._truth(feed)
-        newest = [bytes(item) for item in reversed(truth.items)]
+        newest = list(map(MACS.stamper(feed.user_id, feed.epoch), reversed(truth.items)))
         held = newest[-len(entry.items) :] if entry.items else []
         return (
             (entry.epoch, entry.version, entry.count) == (feed.epoch, feed.version, feed.unread_count)

@@ -21,6 +21,7 @@ from adapters.websocket.hub import Hub
 from application.ports import IdempotencyKeys
 from domain.feed import FeedChange
 from tests import contracts
+from tests.build import MACS
 from tests.simulation.redis import PREFIX, Client, Redis, Rules
 from tests.simulation.world import World
 
@@ -47,13 +48,13 @@ class Applied:
 
     async def apply(self, change: FeedChange) -> None:
         items = [contracts.body(item) for item in getattr(change, "notifications", None) or ()]
-        self.redis.execute("EVAL", *application(PREFIX, CAPACITY, [entry(change, items)], uniform))
+        self.redis.execute("EVAL", *application(PREFIX, CAPACITY, [entry(change, items, MACS)], uniform))
 
 
 class TestSimulatedIndex(contracts.UnreadIndexContract):
     @pytest.fixture
     def under_test(self, redis: Redis, server: RedisServer) -> contracts.IndexUnderTest:
-        return Applied(RedisUnreadIndex(server, PREFIX, CAPACITY, uniform, token_hex), redis)
+        return Applied(RedisUnreadIndex(server, PREFIX, MACS, CAPACITY, uniform, token_hex), redis)
 
 
 @dataclass
@@ -78,14 +79,18 @@ class TestSimulatedAnnouncer(contracts.AnnouncerContract):
     async def carrier(self, redis: Redis, server: RedisServer) -> AsyncIterator[contracts.Carrier]:
         hub = Hub(system.now)
         frames = RedisLiveFrames(
-            server, PREFIX, deliver=hub.deliver, lost=hub.lost, now=monotonic, new_token=token_hex
+            server, PREFIX, MACS, deliver=hub.deliver, lost=hub.lost, now=monotonic, new_token=token_hex
         )
         running = asyncio.create_task(frames.run())
         while not frames.connected:  # noqa: ASYNC110 - in a moment
             await asyncio.sleep(0)
-        announcer = RedisAnnouncer(server, PREFIX, CAPACITY, uniform)
+        announcer = RedisAnnouncer(server, PREFIX, MACS, CAPACITY, uniform, clock=system.now)
         yield Carried(
-            announcer, RedisUnreadIndex(server, PREFIX, CAPACITY, uniform, token_hex), hub, redis, server
+            announcer,
+            RedisUnreadIndex(server, PREFIX, MACS, CAPACITY, uniform, token_hex),
+            hub,
+            redis,
+            server,
         )
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
@@ -94,4 +99,4 @@ class TestSimulatedAnnouncer(contracts.AnnouncerContract):
 class TestSimulatedKeys(contracts.IdempotencyKeysContract):
     @pytest.fixture
     def keys(self, server: RedisServer) -> IdempotencyKeys:
-        return RedisIdempotencyKeys(server, PREFIX)
+        return RedisIdempotencyKeys(server, PREFIX, MACS, 0)

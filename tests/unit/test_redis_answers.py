@@ -65,13 +65,19 @@ def test_answers_of_the_wrong_server_end_connections(line: str) -> None:
         "TRYAGAIN Multiple keys request during rehashing of slot",
         "MOVED 3999 127.0.0.1:6381",
         "NOSCRIPT No matching script.",
-        "WRONGTYPE Operation against a key holding the wrong kind of value",
         "SOMETHING new",
     ],
 )
 def test_answers_that_every_connection_would_get_end_none(line: str) -> None:
     assert answers.refuses(answer(line))
     assert not answers.is_loss(answer(line))
+
+
+def test_a_key_of_another_type_says_nothing_about_the_server() -> None:
+    said = answer("WRONGTYPE Operation against a key holding the wrong kind of value")
+
+    assert answers.is_about_one_key(said)
+    assert not any(judge(said) for judge in (answers.ends, answers.refuses, answers.is_loss))
 
 
 @pytest.mark.parametrize(

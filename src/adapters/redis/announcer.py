@@ -5,13 +5,12 @@ import logging
 from collections.abc import Sequence
 from zlib import crc32
 
-import msgspec
-
 from adapters.redis.index import Entry, application, entry
+from adapters.redis.macs import Macs
 from adapters.redis.server import RedisServer
 from application.errors import Unavailable
 from application.pages import Rendered
-from application.ports import Jitter
+from application.ports import Clock, Jitter
 from application.streams import Frame
 from common import metrics, wire
 from domain.feed import Feed, FeedChange, Settled
@@ -27,10 +26,14 @@ _HEAL_CHUNK = 1_000
 # With more feeds than this it is cheaper to have every stream compare itself than to remember them.
 _REMEMBERED_FEEDS = 100_000
 
-_encode = msgspec.msgpack.Encoder().encode
+# The frames of one announcement have at most this together: those beyond are sent as bare positions. Redis
+# drops subscribers that are too far behind (client-output-buffer-limit): by default 32 MiB, or 8 MiB for a
+# minute.
+_ANNOUNCED_CHARACTERS = 4 * 1024 * 1024
 
-RESYNC = b"resync"
-"""Sent on the control channel: every stream must compare itself with the store."""
+RESYNC = "resync"
+"""The order on the control channel that every stream must compare itself with the store. Its value is the
+time (Unix milliseconds), so that one that somebody repeats is ignored."""
 
 
 class RedisAnnouncer:
@@ -44,13 +47,17 @@ class RedisAnnouncer:
         self,
         server: RedisServer,
         prefix: str,
+        macs: Macs,
         capacity: int,
         jitter: Jitter,
         *,
+        clock: Clock,
         remembered_feeds: int = _REMEMBERED_FEEDS,
     ) -> None:
         self._server = server
         self._prefix = prefix
+        self._macs = macs
+        self._clock = clock
         self._capacity = capacity
         self._jitter = jitter
         self._remembered_feeds = remembered_feeds
@@ -117,10 +124,14 @@ class RedisAnnouncer:
     async def _send(self, changes: Sequence[FeedChange]) -> None:
         entries: list[Entry] = []
         channels: dict[str, list[tuple[object, ...]]] = {}
+        left = _ANNOUNCED_CHARACTERS
         for change in changes:
             items = _render_all(change)
-            entries.append(entry(change, items))
+            entries.append(entry(change, items, self._macs))
             frame = wire.frame(change, items)
+            left -= len(frame.text)
+            if left < 0:
+                frame = wire.frame(Settled(change.feed), ())
             channels.setdefault(channel(self._prefix, frame.user_id), []).append(_packed(frame))
         async with self._server.client.pipeline(transaction=False) as pipeline:
             for start in range(0, len(entries), _CHUNK):
@@ -129,7 +140,7 @@ class RedisAnnouncer:
                     "EVAL", *application(self._prefix, self._capacity, chunk, self._jitter)
                 )
             for name, frames in channels.items():
-                pipeline.execute_command("PUBLISH", name, _encode(frames))
+                pipeline.execute_command("PUBLISH", name, self._macs.message(frames))
             await pipeline.execute()
 
     def _remember(self, changes: Sequence[FeedChange]) -> None:
@@ -147,7 +158,8 @@ class RedisAnnouncer:
         for kind in ("lease", "feed", "unread"):
             async for key in client.scan_iter(match=f"{self._prefix}:{kind}:*", count=1_000):
                 await client.unlink(key)
-        await client.publish(control_channel(self._prefix), RESYNC)
+        at = int(self._clock().timestamp() * 1000)
+        await client.publish(control_channel(self._prefix), self._macs.value(RESYNC, b"%d" % at))
 
 
 def channel(prefix: str, user: UserId) -> str:

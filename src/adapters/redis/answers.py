@@ -33,7 +33,7 @@ ENDS: Final[Mapping[str, bool]] = {
     "CROSSSLOT": False,  # the same
     "NOSCRIPT": False,  # it lost a script, which is loaded again
     "EXECABORT": False,  # a transaction; another error tells the cause
-    "WRONGTYPE": False,  # a defect here, or another application's key
+    "WRONGTYPE": False,  # somebody else wrote this key; see is_about_one_key
     "ERR": False,  # a defect here, or a server too old
 }
 """Whether an error answer ends its connection, by code. Codes that are not listed do not."""
@@ -74,7 +74,12 @@ def is_loss(error: Exception) -> bool:
 
 def refuses(error: Exception) -> bool:
     """Whether the server is reachable and the right one, but refuses the command."""
-    return isinstance(error, ResponseError) and not ends(error)
+    return isinstance(error, ResponseError) and not ends(error) and not is_about_one_key(error)
+
+
+def is_about_one_key(error: Exception) -> bool:
+    """Whether it only says that a key has another type than it should. Nothing is wrong with the server."""
+    return code(error) == "WRONGTYPE"
 
 
 def reason(error: Exception) -> str:

@@ -4,31 +4,38 @@ import asyncio
 from collections import deque
 from collections.abc import Iterable, Sequence
 from hashlib import sha1
+from hmac import compare_digest
+from itertools import takewhile
+from operator import gt
 from typing import Any, NamedTuple
 
 import msgspec
 from redis.exceptions import NoScriptError
 
-from adapters.redis import scripts
+from adapters.redis import answers, scripts
+from adapters.redis.macs import Macs
 from adapters.redis.server import RedisServer
 from application.errors import Unavailable
-from application.pages import IndexEntry, Missing, Rendered, RenderedPage
+from application.pages import ITEM_BYTES, PAGE_BYTES, IndexEntry, Missing, Rendered, RenderedPage
 from application.ports import Jitter, NewToken
 from common import metrics
 from domain.feed import Added, Feed, FeedChange, Marked
-from domain.identifiers import NotificationId, UserId
+from domain.identifiers import NotificationId, UserId, is_user_id
 
 # Longer than a PostgreSQL statement may take: the rows loaded were read while the lease was valid.
 _LEASE_MS = 15_000
 # How long an entry lives that a crash between commit and announcement left stale.
 _TTL_MS = 10 * 60 * 1000
 
+# Stands for an entry whose keys have another type: it does not verify.
+_NOT_OURS = (b"", b"", b"", b"", b"")
+
 # How many keys one SCAN examines, and how many steps one sample may take.
 _SCAN_KEYS = 500
 _SCAN_STEPS = 20
 
-# user, epoch, prev, version, unread count, applicable, ids to remove, items to add
-Entry = tuple[str, str, int, int, int, bool, Sequence[str], Sequence[str]]
+# user, epoch, prev, version, unread count, applicable, ids to remove, items to add, code of the head
+Entry = tuple[str, str, int, int, int, bool, Sequence[str], Sequence[str], str]
 
 
 class _Held(msgspec.Struct):
@@ -51,13 +58,23 @@ class RedisUnreadIndex:
 
     Pages that are requested at the same time are read together: a command costs the client more than the
     script costs Redis.
+
+    An entry that does not verify was not written by Bellwire, or with another secret: it is dropped, and is a
+    miss.
     """
 
-    def __init__(
-        self, server: RedisServer, prefix: str, capacity: int, jitter: Jitter, new_token: NewToken
+    def __init__(  # noqa: PLR0917 - as the announcer
+        self,
+        server: RedisServer,
+        prefix: str,
+        macs: Macs,
+        capacity: int,
+        jitter: Jitter,
+        new_token: NewToken,
     ) -> None:
         self._server = server
         self._prefix = prefix
+        self._macs = macs
         self._jitter = jitter
         self._new_token = new_token
         self.capacity = capacity
@@ -72,7 +89,8 @@ class RedisUnreadIndex:
         lease = self._new_token(8)
         highest = "+" if before is None else f'({{"id":"{before}"'
         question = _Question(
-            (*self._keys(user), limit, highest, lease, _LEASE_MS), asyncio.get_running_loop().create_future()
+            (*self._keys(user), limit, highest, lease, _LEASE_MS, PAGE_BYTES),
+            asyncio.get_running_loop().create_future(),
         )
         self._ask_soon(question)
         try:
@@ -83,25 +101,31 @@ class RedisUnreadIndex:
         if not found[0]:
             metrics.INDEX.labels("miss").inc()
             return Missing(lease if found[1] else None)
+        _, epoch, version, count, code, more, *stamped = found
+        feed = self._feed(user, (epoch, version, count, code))
+        items = None if feed is None else self._macs.unstamped(user, epoch, stamped)
+        if feed is None or items is None or not _newest_first(items, before):
+            await self._refuse(user)
+            return Missing(None)
         metrics.INDEX.labels("hit").inc()
-        feed = Feed(user, found[1].decode(), int(found[2]), int(found[3]))
-        items = found[4:]
-        return RenderedPage(feed, items[:limit], more=len(items) > limit)
+        return RenderedPage(feed, items, more=bool(more))
 
     async def load(self, page: RenderedPage, lease: str) -> None:
         feed = page.feed
-        state: list[str | int] = [
+        kept = list(takewhile(_fits, page.items))
+        stamp = self._macs.stamper(feed.user_id, feed.epoch)
+        words: list[str | int | bytes] = [
             lease,
             feed.epoch,
             feed.version,
             feed.unread_count,
-            0 if page.more else 1,
+            0 if page.more or len(kept) < len(page.items) else 1,
+            self._macs.head(feed.user_id, feed.epoch, feed.version, feed.unread_count),
             _time_to_live(self._jitter),
+            *map(stamp, kept),
         ]
         try:
-            await self._server.ask(
-                lambda: self._load(keys=self._keys(feed.user_id), args=[*state, *page.items])
-            )
+            await self._server.ask(lambda: self._load(keys=self._keys(feed.user_id), args=words))
         except Unavailable:
             metrics.INDEX.labels("away").inc()
 
@@ -120,14 +144,18 @@ class RedisUnreadIndex:
             return None
         if state[0] is None:
             return None
-        epoch, version, count, complete = state[0].decode(), int(state[1]), int(state[2]), state[3] == b"1"
-        if complete and len(items) != count:  # Redis evicted a part of it, so it counts as missing
+        feed = self._feed(user, (*state[:3], state[4]))
+        found = None if feed is None else self._macs.unstamped(user, state[0], items)
+        if feed is None or found is None:
+            await self._refuse(user)
             return None
-        try:
-            held = tuple((item.id, item.version) for item in map(_read, items))
-        except msgspec.MsgspecError:  # not written by us: it holds nothing that it should
-            held = ()
-        return IndexEntry(Feed(user, epoch, version, count), held, complete)
+        complete = state[3] == b"1"
+        if (
+            complete and len(items) != feed.unread_count
+        ):  # Redis evicted a part of it, so it counts as missing
+            return None
+        held = tuple((item.id, item.version) for item in map(_read, found))
+        return IndexEntry(feed, held, complete)
 
     async def forget(self, user: UserId) -> None:
         feed, unread, _ = self._keys(user)
@@ -141,11 +169,35 @@ class RedisUnreadIndex:
         await self._server.ask(lambda: self._server.client.delete(*self._keys(user)))
 
     async def _entry(self, user: UserId) -> list[Any]:
+    def _feed(self, user: UserId, head: Sequence[Any]) -> Feed | None:
+        """The feed that the head of an entry names; None if it does not verify. Each part of the head is
+        bytes, or None if it is missing.
+        """
+        epoch, version, count, code = head
+        if None in {epoch, version, count, code}:
+            return None
+        if not compare_digest(self._macs.head(user, epoch, version, count).encode(), code):
+            return None
+        return Feed(user, epoch.decode(), int(version), int(count))
+
+    async def _refuse(self, user: UserId) -> None:
+        metrics.REDIS_REFUSED.labels("index").inc()
+        await self.forget(user)
+
+    async def _entry(self, user: UserId) -> tuple[Sequence[Any], Sequence[bytes]]:
         feed, unread, _ = self._keys(user)
         async with self._server.client.pipeline(transaction=True) as pipeline:
-            pipeline.execute_command("HMGET", feed, "e", "v", "n", "c")
-            pipeline.execute_command("ZRANGE", unread, "+", "-", "BYLEX", "REV")
-            return await pipeline.execute()
+            pipeline.execute_command("HMGET", feed, "e", "v", "n", "c", "m")
+            pipeline.execute_command(
+                "ZRANGE", unread, "+", "-", "BYLEX", "REV", "LIMIT", 0, self.capacity + 1
+            )
+            found = await pipeline.execute(raise_on_error=False)
+        for answer in found:
+            if isinstance(answer, Exception) and not answers.is_about_one_key(answer):
+                raise answer
+        if any(isinstance(answer, Exception) for answer in found):
+            return _NOT_OURS, ()
+        return found[0], found[1]
 
     async def _scan(self, count: int) -> None:
         """Continue the scan where the last sample ended, at most to its end."""
@@ -156,7 +208,8 @@ class RedisUnreadIndex:
             self._scan_at, keys = await self._server.ask(
                 lambda: self._server.client.scan(self._scan_at, match=f"{first}*", count=_SCAN_KEYS)
             )
-            self._scanned += [UserId(bytes(key).decode().removeprefix(first)) for key in keys]  # type: ignore[arg-type]
+            names = [bytes(key).decode(errors="replace").removeprefix(first) for key in keys]  # type: ignore[arg-type]
+            self._scanned += [UserId(name) for name in names if is_user_id(name)]
             if self._scan_at == 0:
                 return
 
@@ -208,26 +261,44 @@ def application(
 ) -> list[str | int | bytes]:
     """The EVAL arguments that apply changes to the index."""
     changes = msgspec.msgpack.encode(list(entries))
-    return [scripts.APPLY, 0, prefix, capacity, _time_to_live(jitter), changes]
+    return [scripts.APPLY, 0, prefix, capacity, PAGE_BYTES, _time_to_live(jitter), changes]
 
 
-def entry(change: FeedChange, items: Sequence[Rendered]) -> Entry:
-    """What a change means for the index: which notifications leave an entry and which enter.
+def entry(change: FeedChange, items: Sequence[Rendered], macs: Macs) -> Entry:
+    """What a change means for the index: which notifications leave an entry and which enter. A change that is
+    too much for an entry names none, so that the entry is dropped.
 
     Text, because MessagePack in Redis' Lua has no binary type.
     """
     feed = change.feed
     head = feed.user_id, feed.epoch
+    code = macs.head(feed.user_id, feed.epoch, feed.version, feed.unread_count)
+    gone: Sequence[str] = ()
     match change:
         case Added():
-            added = [body.decode() for body in items]
-            return *head, change.prev, feed.version, feed.unread_count, True, (), added
+            new = items
         case Marked(notifications=tuple() as marked):
             gone = [str(item.id) for item in marked]
-            unread = [body.decode() for item, body in zip(marked, items, strict=True) if item.unread]
-            return *head, change.prev, feed.version, feed.unread_count, True, gone, unread
+            new = [body for item, body in zip(marked, items, strict=True) if item.unread]
         case _:
-            return *head, feed.version, feed.version, feed.unread_count, False, (), ()
+            return *head, feed.version, feed.version, feed.unread_count, False, (), (), code
+    if sum(map(len, new)) > PAGE_BYTES or not all(map(_fits, new)):
+        return *head, feed.version, feed.version, feed.unread_count, False, (), (), code
+    stamped = [item.decode() for item in map(macs.stamper(feed.user_id, feed.epoch), new)]
+    return *head, change.prev, feed.version, feed.unread_count, True, gone, stamped, code
+
+
+def _fits(item: Rendered) -> bool:
+    return len(item) <= ITEM_BYTES
+
+
+def _newest_first(items: Sequence[Rendered], before: NotificationId | None) -> bool:
+    """Whether they come in the order of their ids, the first after `before`. Redis sorts them only if all
+    have the same score.
+    """
+    if before is not None and items and items[0] >= b'{"id":"%b"' % str(before).encode():
+        return False
+    return all(map(gt, items, items[1:]))
 
 
 def _time_to_live(jitter: Jitter) -> int:

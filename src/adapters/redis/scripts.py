@@ -1,9 +1,10 @@
 """Scripts that run inside Redis, so that they are atomic.
 
 Keys of a user, under one prefix:
-  feed:<user>    hash    e(poch), v(ersion), n (unread count), c(omplete: 0 if older ones were left out)
-  unread:<user>  zset    the newest unread notifications as JSON, all with score 0: they are ordered by their
-                         bytes, which begin with {"id":"<UUIDv7>", and therefore by time
+  feed:<user>    hash    e(poch), v(ersion), n (unread count), m (their code, see macs.py),
+                         c(omplete: 0 if older ones were left out), b(ytes of the notifications)
+  unread:<user>  zset    the newest unread notifications as JSON with their codes, all with score 0: they are
+                         ordered by their bytes, which begin with {"id":"<UUIDv7>", and therefore by time
   lease:<user>   string  a random token: its holder may load what it reads next from PostgreSQL
 
 The protocol; each simpler form fails in some interleaving:
@@ -14,20 +15,38 @@ The protocol; each simpler form fails in some interleaving:
 The keys are built in the scripts, so this needs one Redis (or a Sentinel set), not Redis Cluster.
 """
 
-# KEYS feed, unread, lease. ARGV limit, highest member ("+" for the first page), lease, lease ms.
+# A key that has another type than it should counts as missing and is deleted. Python checks the contents
+# (macs.py).
+
+# KEYS feed, unread, lease. ARGV limit, highest member ("+" for the first page), lease, lease ms, bytes.
 PAGE = """
-local feed = redis.call('HMGET', KEYS[1], 'e', 'v', 'n', 'c')
-local limit = tonumber(ARGV[1])
+local limit, most = tonumber(ARGV[1]), tonumber(ARGV[5])
+local feed, items = redis.pcall('HMGET', KEYS[1], 'e', 'v', 'n', 'c', 'm'), {}
+if feed[1] and limit > 0 then
+    items = redis.pcall('ZRANGE', KEYS[2], ARGV[2], '-', 'BYLEX', 'REV', 'LIMIT', 0, limit + 1)
+end
+local failure = feed.err or items.err
+if failure then
+    if not string.find(failure, 'WRONGTYPE', 1, true) then
+        return {err = failure}
+    end
+    redis.call('DEL', KEYS[1], KEYS[2])
+    feed, items = {}, {}
+end
 if feed[1] then
     if limit == 0 then
-        return {1, feed[1], feed[2], feed[3]}
+        return {1, feed[1], feed[2], feed[3], feed[5], 0}
     end
-    local items = redis.call('ZRANGE', KEYS[2], ARGV[2], '-', 'BYLEX', 'REV', 'LIMIT', 0, limit + 1)
+    local count, bytes = 0, 0
+    while count < limit and items[count + 1] and bytes + #items[count + 1] <= most do
+        count = count + 1
+        bytes = bytes + #items[count]
+    end
+    local complete, more = feed[4] == '1', count < #items
     -- Redis may evict one key of an entry and keep the other: what claims to be complete is counted.
-    local complete = feed[4] == '1'
     local whole = not complete or redis.call('ZCARD', KEYS[2]) == tonumber(feed[3])
-    if whole and (complete or #items > limit) then
-        return {1, feed[1], feed[2], feed[3], unpack(items)}
+    if whole and (complete or more) and (count > 0 or #items == 0) then
+        return {1, feed[1], feed[2], feed[3], feed[5], more and 1 or 0, unpack(items, 1, count)}
     end
     if whole and ARGV[2] ~= '+' then
         return {0, 0}
@@ -36,94 +55,166 @@ end
 if redis.call('SET', KEYS[3], ARGV[3], 'NX', 'PX', ARGV[4]) then
     return {0, 1}
 end
+-- One that would not expire in time was not taken by this script.
+local left = redis.call('PTTL', KEYS[3])
+if left < 0 or left > tonumber(ARGV[4]) then
+    redis.call('SET', KEYS[3], ARGV[3], 'PX', ARGV[4])
+    return {0, 1}
+end
 return {0, 0}
 """
 
-# KEYS feed, unread, lease. ARGV lease, epoch, version, unread count, complete, ms to live, items...
+# KEYS feed, unread, lease. ARGV lease, epoch, version, unread count, complete, code, ms to live, items...
 LOAD = """
-if redis.call('GET', KEYS[3]) ~= ARGV[1] then
+local held = redis.pcall('GET', KEYS[3])
+if type(held) == 'table' and not string.find(held.err, 'WRONGTYPE', 1, true) then
+    return held
+end
+if held ~= ARGV[1] then
     return 0
 end
 redis.call('DEL', KEYS[1], KEYS[2], KEYS[3])
-redis.call('HSET', KEYS[1], 'e', ARGV[2], 'v', ARGV[3], 'n', ARGV[4], 'c', ARGV[5])
-redis.call('PEXPIRE', KEYS[1], ARGV[6])
-for i = 7, #ARGV do
+local bytes = 0
+for i = 8, #ARGV do
     redis.call('ZADD', KEYS[2], 0, ARGV[i])
+    bytes = bytes + #ARGV[i]
 end
-redis.call('PEXPIRE', KEYS[2], ARGV[6])
+redis.call('HSET', KEYS[1], 'e', ARGV[2], 'v', ARGV[3], 'n', ARGV[4], 'c', ARGV[5], 'm', ARGV[6], 'b', bytes)
+redis.call('PEXPIRE', KEYS[1], ARGV[7])
+redis.call('PEXPIRE', KEYS[2], ARGV[7])
 return 1
 """
 
-# KEYS none. ARGV prefix, capacity, ms to live, changes as MessagePack:
-# [user, epoch, prev, version, unread count, applicable, ids to remove, items to add]...
+# KEYS none. ARGV prefix, capacity, bytes, ms to live, changes as MessagePack:
+# [user, epoch, prev, version, unread count, applicable, ids to remove, items to add, code]...
 APPLY = """
-local prefix, capacity, ttl = ARGV[1], tonumber(ARGV[2]), ARGV[3]
+local prefix, capacity, most, ttl = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
 
+-- Each returns how many bytes the entry has grown by.
 local function remove(unread, id)
     local first = '[{"id":"' .. id .. '"'
-    redis.call('ZREMRANGEBYLEX', unread, first, first .. '\\255')
+    local held = redis.call('ZRANGE', unread, first, first .. '\\255', 'BYLEX')
+    local bytes = 0
+    for _, item in ipairs(held) do
+        redis.call('ZREM', unread, item)
+        bytes = bytes - #item
+    end
+    return bytes
 end
 
--- False if the entry cannot tell where the item belongs.
+-- nil if the entry cannot tell where the item belongs.
 local function add(unread, item, complete)
     if not complete then
         local oldest = redis.call('ZRANGE', unread, 0, 0)[1]
         if not oldest then
-            return false
+            return nil
         end
         if item < oldest then
-            return true
+            return 0
         end
     end
-    redis.call('ZADD', unread, 0, item)
-    return true
+    return redis.call('ZADD', unread, 0, item) * #item
 end
 
-local function trim(feed, unread)
+-- Keeps the newest, up to the capacity and up to the first that exceeds the bytes.
+local function trim(feed, unread, bytes)
     local excess = redis.call('ZCARD', unread) - capacity
-    if excess > 0 then
-        redis.call('ZREMRANGEBYRANK', unread, 0, excess - 1)
+    while excess > 0 or bytes > most do
+        local oldest = redis.call('ZRANGE', unread, 0, 0)[1]
+        if not oldest or (excess <= 0 and bytes - #oldest <= most) then
+            break
+        end
+        redis.call('ZREM', unread, oldest)
         redis.call('HSET', feed, 'c', '0')
+        bytes = bytes - #oldest
+        excess = excess - 1
+    end
+    return bytes
+end
+
+local function apply(feed, unread, change)
+    local _, epoch, prev, version, count, applicable, gone, new, code = unpack(change)
+    local held = redis.call('HMGET', feed, 'e', 'v', 'c', 'n', 'b')
+    local at, complete, bytes = tonumber(held[2]), held[3] == '1', tonumber(held[5])
+    if not (held[1] or held[2]) or (held[1] == epoch and at and at >= version) then
+        return
+    end
+    -- Counted here too: past the capacity an entry is no longer complete, and then nobody could tell.
+    local whole = bytes and (not complete or redis.call('ZCARD', unread) == tonumber(held[4]))
+    local fits = applicable and held[1] == epoch and at == prev and whole
+    if fits then
+        for _, id in ipairs(gone) do
+            bytes = bytes + remove(unread, id)
+        end
+        for _, item in ipairs(new) do
+            local grown = fits and add(unread, item, complete)
+            fits, bytes = grown, bytes + (grown or 0)
+        end
+    end
+    if fits then
+        bytes = trim(feed, unread, bytes)
+        redis.call('HSET', feed, 'v', version, 'n', count, 'm', code, 'b', bytes)
+        redis.call('PEXPIRE', feed, ttl)
+        redis.call('PEXPIRE', unread, ttl)
+    else
+        redis.call('DEL', feed, unread)
     end
 end
 
-for _, change in ipairs(cmsgpack.unpack(ARGV[4])) do
-    local user, epoch, prev, version, count, applicable, gone, new = unpack(change)
-    local feed, unread = prefix .. ':feed:' .. user, prefix .. ':unread:' .. user
-    redis.call('DEL', prefix .. ':lease:' .. user)
-    local held = redis.call('HMGET', feed, 'e', 'v', 'c', 'n')
-    local at, complete = tonumber(held[2]), held[3] == '1'
-    if at and (held[1] ~= epoch or at < version) then
-        -- Counted here too: past the capacity an entry is no longer complete, and then nobody could tell.
-        local whole = not complete or redis.call('ZCARD', unread) == tonumber(held[4])
-        local fits = applicable and held[1] == epoch and at == prev and whole
-        if fits then
-            for _, id in ipairs(gone) do
-                remove(unread, id)
-            end
-            for _, item in ipairs(new) do
-                fits = fits and add(unread, item, complete)
-            end
+for _, change in ipairs(cmsgpack.unpack(ARGV[5])) do
+    local feed, unread = prefix .. ':feed:' .. change[1], prefix .. ':unread:' .. change[1]
+    redis.call('DEL', prefix .. ':lease:' .. change[1])
+    local done, failure = pcall(apply, feed, unread, change)
+    if not done then
+        local said = type(failure) == 'table' and failure.err or failure
+        if not string.find(said, 'WRONGTYPE', 1, true) then
+            error(failure, 0)
         end
-        if fits then
-            redis.call('HSET', feed, 'v', version, 'n', count)
-            trim(feed, unread)
-            redis.call('PEXPIRE', feed, ttl)
-            redis.call('PEXPIRE', unread, ttl)
-        else
-            redis.call('DEL', feed, unread)
-        end
+        redis.call('DEL', feed, unread)  -- of one user; the others' changes are applied
     end
 end
 return 0
 """
 
-# KEYS key. ARGV value, ms to live. The value that stands there, after storing this one if none did.
-CLAIM = """
-local held = redis.call('GET', KEYS[1])
-if held then
+# The most that is read of a value: a longer one is none of ours.
+_READ = "redis.pcall('GETRANGE', KEYS[1], 0, 255)"
+
+# KEYS key, counter. ARGV value, ms to live, most keys in that time, value to replace. The value that the key
+# has, after storing this one if it had none; nil if there would be too many.
+CLAIM = f"""
+local held = {_READ}
+if type(held) == 'table' then
+    if not string.find(held.err, 'WRONGTYPE', 1, true) then
+        return held
+    end
+    held = ARGV[4]
+end
+if held ~= '' and held ~= ARGV[4] then
     return held
+end
+local number, left = redis.pcall('INCR', KEYS[2]), redis.call('PTTL', KEYS[2])
+if type(number) == 'table' and not string.find(number.err, 'WRONGTYPE', 1, true)
+        and not string.find(number.err, 'not an integer', 1, true)
+        and not string.find(number.err, 'overflow', 1, true) then
+    return number
+end
+if type(number) == 'table' or left < 0 or left > tonumber(ARGV[2]) then
+    redis.call('SET', KEYS[2], 1, 'PX', ARGV[2])
+    number = 1
+end
+if number > tonumber(ARGV[3]) then
+    return false
 end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 return ARGV[1]
+"""
+
+# KEYS key. The value, which is there no longer; nil if there was none.
+TAKE = f"""
+local held = {_READ}
+redis.call('DEL', KEYS[1])
+if type(held) == 'table' then
+    return not string.find(held.err, 'WRONGTYPE', 1, true) and held
+end
+return held ~= '' and held
 """

@@ -203,7 +203,7 @@ class RedisServer:
         return answer
 
     def _given_up(self, error: Exception) -> Unavailable:
-        if answers.refuses(error):
+        if answers.refuses(error) or answers.is_about_one_key(error):
             return Unavailable("Redis refuses this. Try again shortly.")
         self._away.seen(answers.reason(error))
         self._away_until = self._now() + _REST_SECONDS

@@ -2,49 +2,72 @@
 
 from datetime import UTC, datetime
 
+import msgspec
+
+from adapters.redis import scripts
+from adapters.redis.macs import Macs
 from adapters.redis.server import RedisServer
 from application.credentials import Claims
-from application.errors import NotAuthenticated
+from application.errors import NotAuthenticated, Unavailable
 from application.ports import NewToken
+from common import metrics
 from domain.identifiers import UserId
+
+TICKETS_PER_USER = 1_000
+"""How many tickets a user can get within their lifetime. Each of 100 streams may need several."""
+
+# user, expires at, issued at (Unix seconds)
+_Stored = tuple[str, float, float]
+_write = msgspec.msgpack.Encoder().encode
+_read = msgspec.msgpack.Decoder(_Stored).decode
 
 
 class RedisTickets:
-    """Stream tickets in Redis."""
+    """Stream tickets in Redis, which does not hold the tickets themselves."""
 
     lifetime = 30
 
-    def __init__(self, server: RedisServer, prefix: str, new_token: NewToken) -> None:
+    def __init__(self, server: RedisServer, prefix: str, macs: Macs, new_token: NewToken) -> None:
         self._server = server
         self._new_token = new_token
         self._prefix = prefix
+        self._macs = macs
+        self._store = server.client.register_script(scripts.CLAIM)
+        self._take = server.client.register_script(scripts.TAKE)
 
     async def issue(self, claims: Claims) -> str:
-        value = f"{claims.user_id} {claims.expires_at.timestamp()} {claims.issued_at.timestamp()}"
+        value = _write((claims.user_id, claims.expires_at.timestamp(), claims.issued_at.timestamp()))
+        counter = f"{self._prefix}:tickets:{claims.user_id}"
 
-        async def store() -> str:
+        async def store() -> tuple[str, object]:
             # A new ticket at each attempt: if the first is stored late, it must not restore one that was
             # redeemed.
             ticket = self._new_token(24)
-            await self._server.client.set(self._key(ticket), value, ex=self.lifetime)
-            return ticket
+            name = self._key(ticket)
+            stored = self._macs.value(name, value)
+            words: list[bytes | int] = [stored, self.lifetime * 1000, TICKETS_PER_USER, b""]
+            return ticket, await self._store(keys=[name, counter], args=words)
 
-        return await self._server.ask(store)
+        ticket, stored = await self._server.ask(store)
+        if stored is None:
+            raise Unavailable("This user has too many unused stream tickets. Try again later.")
+        return ticket
 
     async def redeem(self, ticket: str) -> Claims:
+        name = self._key(ticket)
         # Not repeatable: if only the answer was lost, the ticket is used up and would be reported as unknown.
-        value: bytes | None = await self._server.ask(
-            lambda: self._server.client.getdel(self._key(ticket)),  # type: ignore[arg-type,return-value]
-            repeatable=False,
-        )
+        stored: bytes | None = await self._server.ask(lambda: self._take(keys=[name]), repeatable=False)
+        value = None if stored is None else self._macs.opened(name, stored)
         if value is None:
+            if stored is not None:
+                metrics.REDIS_REFUSED.labels("ticket").inc()
             raise NotAuthenticated("This stream ticket is unknown, used or too old.")
-        user, expires_at, issued_at = value.decode().split(" ")
+        user, expires_at, issued_at = _read(value)
         return Claims(
             UserId(user),
-            expires_at=datetime.fromtimestamp(float(expires_at), UTC),
-            issued_at=datetime.fromtimestamp(float(issued_at), UTC),
+            expires_at=datetime.fromtimestamp(expires_at, UTC),
+            issued_at=datetime.fromtimestamp(issued_at, UTC),
         )
 
     def _key(self, ticket: str) -> str:
-        return f"{self._prefix}:ticket:{ticket}"
+        return f"{self._prefix}:ticket:{self._macs.hidden('ticket', ticket)}"

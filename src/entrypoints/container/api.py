@@ -78,10 +78,14 @@ class ApiContainer(AccountsContainer, WithSignup, WithRedis, WithTokens, WithKaf
 
     # --- Redis ---
     idempotency_keys: providers.Provider[ports.IdempotencyKeys] = providers.Singleton(
-        RedisIdempotencyKeys, redis_server, setting.redis_prefix
+        RedisIdempotencyKeys, redis_server, setting.redis_prefix, WithRedis.macs, setting.idempotency_keys
     )
     tickets: providers.Provider[ports.Tickets] = providers.Singleton(
-        RedisTickets, redis_server, setting.redis_prefix, providers.Object(secrets.token_urlsafe)
+        RedisTickets,
+        redis_server,
+        setting.redis_prefix,
+        WithRedis.macs,
+        providers.Object(secrets.token_urlsafe),
     )
 
     # --- limits ---
@@ -120,6 +124,7 @@ class ApiContainer(AccountsContainer, WithSignup, WithRedis, WithTokens, WithKaf
         RedisLiveFrames,
         redis_server,
         setting.redis_prefix,
+        WithRedis.macs,
         deliver=hub.provided.deliver,
         lost=hub.provided.lost,
         now=now,

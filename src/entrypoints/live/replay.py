@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import zip_longest
 
 from application.feeds import FeedHistory
 from application.following import end_of
@@ -36,14 +35,20 @@ def _frames(page: FeedHistory, prev: int) -> Iterator[tuple[Feed, str]]:
     end = end_of(page)
     items: list[Rendered] = []
     size = 0
-    for item, following in zip_longest(page.notifications, page.notifications[1:]):
-        items.append(wire.render(item))
-        size += len(items[-1])
-        if following is None or size > wire.FRAME_BYTES:
-            upto = replace(page.feed, version=end if following is None else item.version)
+    version = prev
+    for item in page.notifications:
+        body = wire.render(item)
+        if items and size + len(body) > wire.FRAME_BYTES:
+            upto = replace(page.feed, version=version)
             yield upto, wire.notifications_frame(upto, prev, items, replay=True)
-            prev, items, size = upto.version, [], 0
-    if prev != end:
+            prev, items, size = version, [], 0
+        items.append(body)
+        size += len(body)
+        version = item.version
+    if items:
+        upto = replace(page.feed, version=end)
+        yield upto, wire.notifications_frame(upto, prev, items, replay=True)
+    elif prev != end:
         yield replace(page.feed, version=end), ""
 
 

@@ -5,6 +5,7 @@ from redis.asyncio import Redis
 
 from adapters.redis.announcer import RedisAnnouncer
 from adapters.redis.index import RedisUnreadIndex
+from adapters.redis.macs import Macs
 from adapters.redis.server import RedisServer, connect
 from application import ports
 from entrypoints.container.parts.base import Base
@@ -20,10 +21,14 @@ class WithRedis(Base):
 
     redis: providers.Provider[Redis] = providers.Singleton(connect, Base.setting.redis_url, now=Base.now)
     redis_server: providers.Provider[RedisServer] = providers.Singleton(RedisServer, redis, Base.now)
+    macs: providers.Provider[Macs] = providers.Singleton(
+        Macs, Base.setting.index_secret, Base.setting.redis_prefix
+    )
     index: providers.Provider[ports.UnreadIndex] = providers.Singleton(
         RedisUnreadIndex,
         redis_server,
         Base.setting.redis_prefix,
+        macs,
         Base.setting.index_capacity,
         Base.jitter,
         Base.new_token,
@@ -32,7 +37,9 @@ class WithRedis(Base):
         RedisAnnouncer,
         redis_server,
         Base.setting.redis_prefix,
+        macs,
         Base.setting.index_capacity,
         Base.jitter,
+        clock=Base.clock,
     )
     announcer: providers.Provider[ports.Announcer] = providers.Callable(_announcer, redis_announcer)
