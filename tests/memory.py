@@ -28,7 +28,7 @@ from application.exports import ExportPage
 from application.feeds import Appended, Dropped, FeedHistory, FeedPage, Pruned, Spot, Standing
 from application.letters import DeadLetter, Position, Progress
 from application.pages import IndexEntry, Missing, Rendered, RenderedPage
-from application.ports import Clock, LiveFeed, Render
+from application.ports import Clock, LiveFeed, Monotonic, Render, Use
 from application.streams import Frame
 from domain.errors import UnknownNotification, UnknownUser, UserTaken
 from domain.feed import Added, Feed, FeedChange, Marked, Settled
@@ -680,11 +680,39 @@ class MemoryTokens:
 
 
 class MemoryPasswords:
-    async def hash(self, password: str) -> str:
+    async def hash(self, password: str, party: str = "") -> str:
         return f"hash of {password[::-1]}"
 
-    async def verify(self, password: str, password_hash: str | None) -> bool:
+    async def verify(
+        self, password: str, password_hash: str | None, party: str = "", *, first: bool = False
+    ) -> bool:
         return password_hash == await self.hash(password)
+
+
+class MemoryRates(Reachable):
+    def __init__(self, now: Monotonic) -> None:
+        self._now = now
+        self._due: dict[tuple[str, str], float] = {}
+        self.settled: list[Use] = []
+
+    async def take(self, use: Use) -> tuple[bool, float]:
+        self.reach()
+        now, key = self._now(), (use.limit, use.party)
+        due = self._due.get(key, 0.0)
+        if wait := use.rate.wait(due, now, use.cost):
+            return False, wait
+        self._due[key] = use.rate.after(due, now, use.cost)
+        return True, self._due[key] - now
+
+    async def settle(self, uses: Sequence[Use]) -> Sequence[float]:
+        self.reach()
+        self.settled += uses
+        return [self._add(use) for use in uses]
+
+    def _add(self, use: Use) -> float:
+        now, key = self._now(), (use.limit, use.party)
+        self._due[key] = use.rate.after(self._due.get(key, 0.0), now, use.cost)
+        return self._due[key] - now
 
 
 class MemoryApiKeys(Reachable):

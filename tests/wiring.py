@@ -15,11 +15,13 @@ from adapters.websocket.hub import Hub
 from application.credentials import Scope
 from application.errors import Unavailable
 from application.known_keys import KnownKeys
+from application.log_ins import LocalLogInAttempts
 from application.revoking import Revocations
 from application.streams import Frame
 from common import wire
 from domain.feed import FeedChange, Settled
 from domain.identifiers import UserId
+from domain.rates import Patience, Rate
 from entrypoints.app import create_app, state
 from entrypoints.live.sessions import Sessions
 from entrypoints.live.state import Streams
@@ -38,6 +40,7 @@ from tests.memory import (
     MemoryKeys,
     MemoryPasswords,
     MemoryQueue,
+    MemoryRates,
     MemoryTickets,
     MemoryUsers,
 )
@@ -117,6 +120,8 @@ class Memory:
     def __post_init__(self) -> None:
         self.live = Hub(self.clock)
         self.users = MemoryUsers(self.clock)
+        self.rates = MemoryRates(self.seconds)
+        self.attempts = LocalLogInAttempts(Patience(10), Rate(100, 600), self.seconds)
         self.feeds = MemoryFeeds(self.users)
         self.erasures = MemoryErasures(self.users, self.feeds, self.clock)
         self.exports = MemoryExports(self.users, self.feeds)
@@ -152,6 +157,8 @@ class Memory:
             (built.tickets, self.tickets),
             (built.passwords, self.passwords),
             (built.api_keys, self.api_keys),
+            (built.rates, self.rates),
+            (built.log_in_attempts, self.attempts),
             (built.maintenance, self.postgres),
             (built.redis_server, self.redis),
             (built.redis_announcer, Idle()),
@@ -178,6 +185,7 @@ def on_memory(timing: Timing | None = None, **settings: Any) -> tuple[Memory, Co
         _BUILT[key] = memory, container, create_app(container)
     memory, container, app = _BUILT[key]
     memory.clear()
+    container.limits().clear()
     container.catch_ups.reset()  # it remembers pages for a moment, of feeds that are gone now
     fresh = Revocations(container.users())
     container.revocations().__dict__ = fresh.__dict__

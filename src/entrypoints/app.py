@@ -30,6 +30,7 @@ from entrypoints.logs import configure
 from entrypoints.settings import Settings
 from entrypoints.web import health, problems
 from entrypoints.web.head import answering_head
+from entrypoints.web.limits import Proved
 from entrypoints.web.middleware import Observed
 from entrypoints.web.state import Access, Checks, application_state, part_of
 from entrypoints.web.verbatim import VerbatimSchema
@@ -120,7 +121,9 @@ def state(container: ApiContainer) -> State:
         operator=container.authenticate_operator(),
         open_signup=container.settings().open_signup,
     )
-    return application_state(access, streams, Checks(required, {"redis": container.redis_server().ping}))
+    checks = Checks(required, {"redis": container.redis_server().ping})
+    limits, proxies = container.limits(), container.settings().proxies
+    return application_state(access, streams, checks, limits, Proved(), proxies)
 
 
 def _streams(container: ApiContainer) -> Streams:
@@ -169,7 +172,7 @@ def _dependencies(container: ApiContainer) -> dict[str, Provide]:
     """The use cases that handlers ask for by name."""
     return {
         "create": dependency(container.create_user),
-        "log_in": dependency(container.log_in),
+        "log_in": dependency(container.limited_log_in),
         "issue": dependency(container.issue_ticket),
         "disable": dependency(container.disable_user),
         "enable": dependency(container.enable_user),
@@ -211,6 +214,6 @@ def _cors(origins: Iterable[str]) -> CORSConfig | None:
         allow_origins=sorted(origins),
         allow_methods=["GET", "POST", "PATCH", "PUT"],
         allow_headers=["Authorization", "Content-Type", "If-None-Match", "Last-Event-ID", "X-Request-Id"],
-        expose_headers=["ETag", "Retry-After", "X-Request-Id"],
+        expose_headers=["ETag", "RateLimit", "RateLimit-Policy", "Retry-After", "X-Request-Id"],
         max_age=3600,
     )

@@ -249,9 +249,11 @@ class Counted(MemoryPasswords):
     def __init__(self) -> None:
         self.verified: list[tuple[str, str | None]] = []
 
-    async def verify(self, password: str, password_hash: str | None) -> bool:
+    async def verify(
+        self, password: str, password_hash: str | None, party: str = "", *, first: bool = False
+    ) -> bool:
         self.verified.append((password, password_hash))
-        return await super().verify(password, password_hash)
+        return await super().verify(password, password_hash, party, first=first)
 
 
 @pytest.fixture

@@ -330,7 +330,7 @@ class _Racing(MemoryPasswords):
     def __init__(self, world: World) -> None:
         self._world = world
 
-    async def hash(self, password: str) -> str:
+    async def hash(self, password: str, party: str = "") -> str:
         user, _ = self._world.users.held[UserId("cid")]
         if password == "battery staple":
             self._world.users.held[UserId("cid")] = user, "another"
@@ -410,7 +410,7 @@ async def test_a_sign_up_without_a_key_is_not_recorded(world: World) -> None:
 async def fail(world: World, email: str, address: str, times: int = 1) -> None:
     for _ in range(times):
         with pytest.raises(NotAuthenticated):
-            await world.log_in(email, "wrong horse", By(ActorKind.USER, None, address))
+            await world.log_in(email, "wrong horse", by=By(ActorKind.USER, None, address))
 
 
 async def test_failed_log_ins_are_counted_by_account_and_address(world: World) -> None:

@@ -8,6 +8,7 @@ from application.ports.accounts import ApiKeys, Passwords, TextForms, Tickets, T
 from application.ports.audit import AuditTrail
 from application.ports.erasures import Erasures, Exports
 from application.ports.feeds import DueMarks, FeedMarks, FeedReplay, Feeds, FeedViews, FeedWriter, Retention
+from application.ports.limits import LogInAttempts, Rates, Use
 from application.ports.live import Announcer, Connection, EventStream, Follower, LiveFeed, UnreadIndex
 from application.ports.machine import (
     Chance,
@@ -49,18 +50,21 @@ __all__ = [
     "IdempotencyKeys",
     "Jitter",
     "LiveFeed",
+    "LogInAttempts",
     "Monotonic",
     "NewId",
     "NewToken",
     "NotificationQueue",
     "Passwords",
     "QueueReader",
+    "Rates",
     "Render",
     "Retention",
     "TextForms",
     "Tickets",
     "Tokens",
     "UnreadIndex",
+    "Use",
     "UserHash",
     "Users",
 ]

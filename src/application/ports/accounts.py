@@ -109,11 +109,16 @@ class TextForms(Protocol):
 
 
 class Passwords(Protocol):
-    """Slow hashes, computed off the event loop and a few at a time."""
+    """Slow hashes, computed off the event loop and a few at a time. Parties take turns: one that asks for
+    many does not hold up the others. Those who come first wait for nobody else. Both raise Busy if too many
+    are waiting.
+    """
 
-    async def hash(self, password: str) -> str: ...
+    async def hash(self, password: str, party: str = "") -> str: ...
 
-    async def verify(self, password: str, password_hash: str | None) -> bool:
+    async def verify(
+        self, password: str, password_hash: str | None, party: str = "", *, first: bool = False
+    ) -> bool:
         """Whether the password has this hash. Without a hash it is False, after as long a time, so that the
         answer does not reveal which accounts exist.
         """

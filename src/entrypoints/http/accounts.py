@@ -6,13 +6,16 @@ from litestar import Request, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 
-from application.accounts import CreateUser, IssueStreamTicket, LogIn
+from application.accounts import CreateUser, IssueStreamTicket
 from application.credentials import ApiKey, Claims
+from application.errors import Limited
+from application.log_ins import LimitedLogIn
 from application.revoking import DisableUser, EnableUser, RevokeTokens
 from domain.identifiers import UserId
 from entrypoints.http.schemas import CreatedUser, Credentials, NewUser, Session, StreamTicket
-from entrypoints.web import guards
+from entrypoints.web import guards, limits
 from entrypoints.web.attribution import by_of
+from entrypoints.web.client import client_network
 from entrypoints.web.headers import NO_STORE
 from entrypoints.web.schemas import problems as problem_responses
 
@@ -26,7 +29,7 @@ _BODY_LIMIT = 8 * 1024
     request_max_body_size=_BODY_LIMIT,
     tags=["users"],
     summary="Create a user",
-    responses=problem_responses(400, 401, 403, 409, 413, 422, 503),
+    responses=problem_responses(400, 401, 403, 409, 413, 422, 429, 503),
 )
 async def create_user(
     request: Request[Any, ApiKey | None, Any],
@@ -37,8 +40,8 @@ async def create_user(
     in but can be notified: your application mints tokens for it.
     """
     user_id = UserId(data.id) if data.id is not None else None
-    key = request.scope.get("auth")
-    user = await create(data.name, data.email, data.password, user_id, key=key, by=by_of(request))
+    key, party = request.scope.get("auth"), client_network(request.scope)
+    user = await create(data.name, data.email, data.password, user_id, party, key=key, by=by_of(request))
     return CreatedUser(user.id, user.name, user.email, user.created_at)
 
 
@@ -49,24 +52,31 @@ async def create_user(
     tags=["users"],
     summary="Log in",
     cache_control=NO_STORE,
-    responses=problem_responses(400, 401, 413, 422, 503),
+    responses=problem_responses(400, 401, 413, 422, 429, 503),
 )
 async def log_in(
-    request: Request[Any, Any, Any], data: JSONBody[Credentials], log_in: NamedDependency[LogIn]
+    request: Request[Any, Any, Any], data: JSONBody[Credentials], log_in: NamedDependency[LimitedLogIn]
 ) -> Session:
-    """Exchange an e-mail address and a password for a user token."""
-    user, token, seconds = await log_in(data.email, data.password, by_of(request))
+    """Exchange an e-mail address and a password for a user token. After some failures each further one makes
+    the next attempt wait for longer; see `Retry-After`.
+    """
+    network = client_network(request.scope)
+    try:
+        user, token, seconds = await log_in(data.email, data.password, network, by_of(request))
+    except Limited as limited:
+        limits.limited(request.scope, limited)
+        raise
     return Session(user_id=user, access_token=token, expires_in=seconds)
 
 
 @post(
     "/v1/stream-tickets",
-    guards=[guards.user],
+    guards=[guards.user, guards.ticket_buyer],
     security=guards.NEEDS_TOKEN,
     tags=["live stream"],
     summary="Get a stream ticket",
     cache_control=NO_STORE,
-    responses=problem_responses(400, 401, 503),
+    responses=problem_responses(400, 401, 429, 503),
 )
 async def create_ticket(
     request: Request[Any, Claims, Any], issue: NamedDependency[IssueStreamTicket]
@@ -81,7 +91,7 @@ _LOCKING: dict[str, Any] = {
     "guards": [guards.manager],
     "security": guards.NEEDS_KEY,
     "tags": ["users"],
-    "responses": problem_responses(401, 403, 404, 503),
+    "responses": problem_responses(401, 403, 404, 429, 503),
 }
 
 

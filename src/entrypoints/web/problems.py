@@ -14,6 +14,7 @@ from application.errors import (
     ApplicationError,
     KeyNotInUse,
     KeyReused,
+    Limited,
     NotAllowed,
     NotAuthenticated,
     Refused,
@@ -42,6 +43,7 @@ _PROBLEMS: dict[type[Exception], tuple[int, str, str]] = {
     KeyNotInUse: (409, "key-not-in-use", "API key not in use"),
     KeyReused: (422, "key-reused", "Idempotency key reused"),
     Refused: (422, "refused", "The store refuses this data"),
+    Limited: (429, "too-many-requests", "Too many requests"),
     Unconfirmed: (503, "unconfirmed", "Outcome unknown"),
     Unavailable: (503, "unavailable", "Temporarily unavailable"),
 }
@@ -73,6 +75,8 @@ def describe(error: Exception) -> dict[str, Any]:
     body["detail"] = getattr(error, "detail", str(error))
     if isinstance(error, Invalid):
         body["errors"] = [{"field": item.field, "message": item.message} for item in error.errors]
+    if isinstance(error, Limited):
+        body["violated-policies"] = [error.limit]
     if isinstance(error, Unconfirmed) and error.notification_id is not None:
         body["id"] = error.notification_id
     return body
@@ -84,7 +88,7 @@ def core_problem(_request: Request[Any, Any, Any], error: Exception) -> Response
     headers = {}
     if isinstance(error, NotAuthenticated):
         headers["WWW-Authenticate"] = "Bearer"
-    if isinstance(error, Unavailable):
+    if isinstance(error, Unavailable | Limited):
         headers["Retry-After"] = str(error.retry_seconds)
     return _answer(body, headers)
 
