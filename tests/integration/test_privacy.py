@@ -212,9 +212,11 @@ async def test_it_is_not_finished_before_it_is_settled(world: World) -> None:
     begun = await slow.begin(ADA, ERASE, reusable=False)
 
     assert [one.settled for one in await slow.unfinished(5)] == [False]
-    assert not await slow.finish(begun.id, KEPT, ERASE)
     assert [one.settled for one in await world.erasures.unfinished(5)] == [True]
     assert not await world.erasures.finish(begun.id, KEPT, ERASE), "notifications are left"
+    assert await runner(slow)() == 0
+    assert not await slow.finish(begun.id, KEPT, ERASE)
+    assert await world.erasures.finish(begun.id, KEPT, ERASE)
 
 
 async def test_nothing_that_is_published_meanwhile_is_stored_refused_or_brings_the_user_back(

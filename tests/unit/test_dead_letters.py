@@ -33,7 +33,7 @@ from entrypoints.commands.dead_letters import moment, position, rate
 from entrypoints.commands.letter_texts import Summary, details, json_line, line
 from entrypoints.settings import Settings
 from tests.build import NOW, a_letter
-from tests.memory import MemoryDeadLetterBox
+from tests.memory import MemoryAudit, MemoryDeadLetterBox
 from tests.whole import build
 
 REASONS = {headers.ERROR_CODE: "malformed", headers.ERROR_MESSAGE: "no JSON"}
@@ -469,9 +469,10 @@ class Terminal(io.StringIO):
         return True
 
 
-async def replay(box: MemoryDeadLetterBox, *words: str) -> int:
+async def replay(box: MemoryDeadLetterBox, *words: str, audit: MemoryAudit | None = None) -> int:
     container = build(Settings())
     container.dead_letter_box.override(providers.Object(box))
+    container.write_entry.override(providers.Object((audit or MemoryAudit()).add))
     arguments = parsed("replay", "--rate", "1000", *words)
     return int(await arguments.work(container, arguments))
 
@@ -513,6 +514,21 @@ async def test_where_nothing_is_to_be_done_nobody_is_asked(
 
     assert await replay(box) == 0
     assert capsys.readouterr().err == "bellwire: 0 of 0 replayed\n"
+
+
+async def test_a_replay_is_recorded_or_not_begun(box: MemoryDeadLetterBox) -> None:
+    box.held = [a_letter("0:1")]
+    audit = MemoryAudit()
+    audit.away = True
+    with pytest.raises(Unavailable):
+        await replay(box, "--yes", audit=audit)
+    assert box.replayed == []
+
+    audit.away = False
+    await replay(box, "--yes", audit=audit)
+    (entry,) = audit.entries
+    assert (entry.action, entry.detail) == ("letters.replayed", {"letters": len(box.replayed)})
+    assert box.replayed
 
 
 async def test_a_replay_that_fails_says_where_it_stood(

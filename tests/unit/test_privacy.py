@@ -591,6 +591,47 @@ async def test_an_export_is_refused_before_it_begins(service: Service) -> None:
     assert other.status_code == 403
 
 
+async def test_an_export_that_nobody_reads_any_more_is_ended(service: Service) -> None:
+    began = asyncio.Event()
+    kept: list[object] = []
+
+    async def receive() -> Any:
+        if not kept:
+            kept.append("the request was read")
+            return {"type": "http.request", "body": b"", "more_body": False}
+        await began.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        if message["type"] == "http.response.body":
+            kept.append(message)
+            began.set()
+            await asyncio.Event().wait()
+
+    headers = [(name.lower().encode(), value.encode()) for name, value in service.producer.items()]
+    path = "/v1/users/ada/export"
+    scope: Any = {
+        "type": "http",
+        "method": "GET",
+        "path": path,
+        "raw_path": path.encode(),
+        "root_path": "",
+        "query_string": b"",
+        "headers": [(b"host", b"bellwire.test"), *headers],
+        "client": ("192.0.2.1", 1),
+        "server": ("bellwire.test", 80),
+        "scheme": "http",
+        "http_version": "1.1",
+        "extensions": {},
+        "state": {},
+    }
+    async with asyncio.timeout(10):
+        await service.app(scope, receive, send)
+
+    assert service.memory.exports.closed == 1
+    await asyncio.gather(*(anext(service.container.export_user()(ADA, BY)) for _ in range(2)))
+
+
 @pytest.mark.parametrize(
     ("prefixes", "statuses"),
     [

@@ -20,6 +20,7 @@ from application.dead_letters import Pace, Plan, ReplayDeadLetters, Selection, S
 from application.letters import Position
 from application.ports import Monotonic
 from entrypoints.commands import times
+from entrypoints.commands.account import by_account
 from entrypoints.commands.letter_texts import Summary, details, json_line, line
 from entrypoints.container.dead_letters import DeadLettersContainer
 from entrypoints.container.parts.base import build
@@ -207,25 +208,13 @@ async def _replay(container: DeadLettersContainer, arguments: argparse.Namespace
         _print_status("nothing was replayed")
         return 1
     if count:
-        await _record(container.settings(), topic, count)
+        # First, so that nothing is replayed that is not recorded.
+        entry = Entry(by_account(), Action.LETTERS_REPLAYED, topic, {"letters": count})
+        await audited(entry, container.write_entry())
     done, interrupted = await _send(replay, plan, arguments.rate, container.now())
     if done < count:
         return _INTERRUPTED if interrupted else 1
     return 0 if whole else 1
-
-
-async def _record(settings: Settings, topic: str, count: int) -> None:
-    """Write the replay into the audit trail before it begins. If this raises, nothing is replayed."""
-    # Here, because the other commands about dead letters do not need PostgreSQL.
-    from entrypoints.commands.running import by_account  # noqa: PLC0415
-    from entrypoints.container.parts.postgres import WithPostgres  # noqa: PLC0415
-
-    container = build(WithPostgres, settings)
-    entry = Entry(by_account(), Action.LETTERS_REPLAYED, topic, {"letters": count})
-    try:
-        await audited(entry, container.audit_trail().add)
-    finally:
-        await container.maintenance().close()
 
 
 def _report_left_alone(plan: Plan, chosen: Selection) -> bool:

@@ -8,7 +8,8 @@ from application.errors import Unavailable
 from common import wire
 from domain.errors import UserTaken
 from domain.identifiers import UserId
-from entrypoints.commands.running import by_account, on_postgres
+from entrypoints.commands.account import by_account
+from entrypoints.commands.running import on_postgres
 from entrypoints.container.demo import DemoContainer
 from entrypoints.settings import InvalidSettings
 

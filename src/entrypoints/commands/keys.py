@@ -9,7 +9,8 @@ from application.credentials import SCOPES, ApiKey, Scope
 from application.dead_letters import printable
 from application.errors import KeyNotInUse
 from entrypoints.commands import times
-from entrypoints.commands.running import by_account, on_postgres
+from entrypoints.commands.account import by_account
+from entrypoints.commands.running import on_postgres
 from entrypoints.container.accounts import AccountsContainer
 
 _OVERLAP = timedelta(hours=24)

@@ -9,7 +9,8 @@ from contextlib import aclosing
 from application.erasures import Erasure
 from common import wire
 from domain.identifiers import UserId
-from entrypoints.commands.running import by_account, on_postgres
+from entrypoints.commands.account import by_account
+from entrypoints.commands.running import on_postgres
 from entrypoints.container.accounts import AccountsContainer
 
 

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from litestar import Request, delete, get
+from litestar.background_tasks import BackgroundTask
 from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath, QueryParameter
@@ -117,16 +118,18 @@ async def export_user(
         raise NotAllowed("An API key that is limited to events cannot export users.")
     items = export(UserId(user_id), by_of(request), _after(after))
     first = await anext(items)  # raises before anything is sent
-    return Stream(_lines(first, items), media_type=_NDJSON)
+    # Also if the client goes away: the framework then leaves the generator to the garbage collector.
+    return Stream(_lines(first, items), media_type=_NDJSON, background=BackgroundTask(_close, items))
+
+
+async def _close(items: AsyncGenerator[Exported, None]) -> None:
+    await items.aclose()
 
 
 async def _lines(first: Exported, items: AsyncGenerator[Exported, None]) -> AsyncGenerator[bytes, None]:
-    try:
-        yield wire.export_line(first)
-        async for item in items:
-            yield wire.export_line(item)
-    finally:
-        await items.aclose()
+    yield wire.export_line(first)
+    async for item in items:
+        yield wire.export_line(item)
 
 
 def _after(given: str | None) -> NotificationId | None:
