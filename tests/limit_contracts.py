@@ -33,10 +33,10 @@ class RatesContract:
         assert outcomes[-1][1] == pytest.approx(180, abs=30)
 
     async def test_many_at_once_take_no_more(self, rates: Rates) -> None:
-        use = Use("publish", "ada", HOURLY, 1)
-        outcomes = await asyncio.gather(*(rates.take(use) for _ in range(50)))
+        use = Use("publish", "ada", HOURLY, 5)
+        outcomes = await asyncio.gather(*(rates.take(use) for _ in range(8)))
 
-        assert sum(taken for taken, _ in outcomes) == 20
+        assert sum(taken for taken, _ in outcomes) == 4
 
     async def test_parties_and_limits_are_counted_apart(self, rates: Rates) -> None:
         await rates.take(Use("publish", "ada", HOURLY, 20))
@@ -124,7 +124,7 @@ class LogInAttemptsContract:
         assert await self.fail(attempts) == 2
 
     async def test_many_attempts_together_are_no_way_around(self, attempts: LogInAttempts) -> None:
-        refused = await asyncio.gather(*(self.fail(attempts) for _ in range(20)))
+        refused = await asyncio.gather(*(self.fail(attempts) for _ in range(8)))
 
         assert sum(seconds == 0 for seconds in refused) == FREE
 

@@ -1,7 +1,8 @@
 """What is limited, over HTTP and on streams, and what a client is told; on ports in memory."""
 
 import re
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
@@ -15,6 +16,14 @@ from tests.wiring import Service, Socket
 BODY: dict[str, Any] = {"user_id": "ada", "event": "comment.created", "message": "hello"}
 PASSWORD = "correct horse"
 ITEM = re.compile(r'"[a-z-]+"(;[a-z-]+=([0-9]+|"[a-z]+"))+')
+
+
+@asynccontextmanager
+async def serving(**settings: Any) -> AsyncIterator[Service]:
+    """A service for which no time passes: under load a test may take longer than a limit needs to recover."""
+    async with Service.run(**settings) as service:
+        service.memory.seconds.stand_at(1_000.0)
+        yield service
 
 
 def refused(response: httpx.Response, limit: str) -> int:
@@ -77,7 +86,7 @@ async def create(service: Service, **fields: Any) -> httpx.Response:
 
 
 async def test_a_key_publishes_at_its_rate_and_is_told_what_is_left() -> None:
-    async with Service.run(limit_publish="3/m") as service:
+    async with serving(limit_publish="3/m") as service:
         await service.add(ADA)
         answers = [await publish(service) for _ in range(3)]
         assert [answer.status_code for answer in answers] == [202] * 3
@@ -95,12 +104,12 @@ async def test_a_key_publishes_at_its_rate_and_is_told_what_is_left() -> None:
         assert told(late)["publish"]["r"] == "0"
         assert told(late)["publish"]["t"] == "20"
         assert len(service.memory.queue.held) == 3
-        service.memory.seconds.advance(20)
+        service.memory.seconds.stand_at(1_020.0)
         assert (await publish(service)).status_code == 202
 
 
 async def test_keys_are_limited_apart() -> None:
-    async with Service.run(limit_publish="1/m") as service:
+    async with serving(limit_publish="1/m") as service:
         await service.add(ADA)
         _, other = await service.container.create_api_key()("another", frozenset({Scope.PUBLISH}))
         await publish(service)
@@ -110,7 +119,7 @@ async def test_keys_are_limited_apart() -> None:
 
 
 async def test_a_batch_costs_as_many_as_it_has_and_is_admitted_whole_or_not_at_all() -> None:
-    async with Service.run(limit_publish="10/m") as service:
+    async with serving(limit_publish="10/m") as service:
         await service.add(ADA)
         assert told(await batch(service, 6))["publish"]["r"] == "4"
 
@@ -119,7 +128,7 @@ async def test_a_batch_costs_as_many_as_it_has_and_is_admitted_whole_or_not_at_a
 
 
 async def test_items_that_are_refused_cost_too() -> None:
-    async with Service.run(limit_publish="10/m") as service:
+    async with serving(limit_publish="10/m") as service:
         assert (await batch(service, 10)).status_code == 202
         refused(await batch(service, 10), "publish")
 
@@ -128,7 +137,7 @@ async def test_items_that_are_refused_cost_too() -> None:
 
 
 async def test_a_user_is_limited_whatever_the_route_and_marks_twice() -> None:
-    async with Service.run(limit_requests="4/m", limit_marks="2/m") as service:
+    async with serving(limit_requests="4/m", limit_marks="2/m") as service:
         await service.add(ADA, BOB)
         first = await mark(service)
         assert {limit: values["r"] for limit, values in told(first).items()} == {
@@ -145,7 +154,7 @@ async def test_a_user_is_limited_whatever_the_route_and_marks_twice() -> None:
 
 
 async def test_tickets_are_limited_by_address() -> None:
-    async with Service.run(limit_tickets="2/m", trusted_proxies="127.0.0.1") as service:
+    async with serving(limit_tickets="2/m", trusted_proxies="127.0.0.1") as service:
         await service.add(ADA)
 
         async def ticket(address: str) -> httpx.Response:
@@ -189,7 +198,7 @@ async def test_openings_of_streams_are_refused_before_the_upgrade() -> None:
 
 async def test_a_building_full_of_browsers_that_reconnect_is_not_refused() -> None:
     """By default: 2,000 behind one address, three tabs each, a ticket and a stream for every one."""
-    async with Service.run() as service:
+    async with serving() as service:
         limits = service.container.limits()
         for _ in range(6_000):
             limits.tickets.take("192.0.2.1")
@@ -200,7 +209,7 @@ async def test_a_building_full_of_browsers_that_reconnect_is_not_refused() -> No
 
 
 async def test_sign_ups_without_a_key_are_limited_by_address_and_those_with_one_are_not() -> None:
-    async with Service.run(open_signup=True, limit_sign_ups="2/h", trusted_proxies="127.0.0.1") as service:
+    async with serving(open_signup=True, limit_sign_ups="2/h", trusted_proxies="127.0.0.1") as service:
 
         async def sign_up(address: str) -> httpx.Response:
             headers = {"X-Forwarded-For": address}
@@ -213,7 +222,7 @@ async def test_sign_ups_without_a_key_are_limited_by_address_and_those_with_one_
 
 
 async def test_two_hundred_wrong_passwords_and_then_the_right_one_are_refused_and_the_user_is_not() -> None:
-    async with Service.run(trusted_proxies="127.0.0.1") as service:
+    async with serving(trusted_proxies="127.0.0.1") as service:
         await create(service, id="ada", email="ada@example.com", password=PASSWORD)
         assert (await log_in(service, PASSWORD, at="192.0.2.55")).status_code == 200
 
@@ -227,14 +236,14 @@ async def test_two_hundred_wrong_passwords_and_then_the_right_one_are_refused_an
 
 
 async def test_how_an_address_is_written_does_not_make_it_another_account() -> None:
-    async with Service.run() as service:
+    async with serving() as service:
         for email in ["ada@example.com", "ADA@Example.COM", " ada@example.com "] * 4:
             last = await log_in(service, "wrong", email=email)
         refused(last, "failed-log-ins-of-account")
 
 
 async def test_accounts_that_do_not_exist_are_refused_in_the_same_way() -> None:
-    async with Service.run() as service:
+    async with serving() as service:
         await create(service, id="ada", email="ada@example.com", password=PASSWORD)
         for email in ("ada@example.com", "nobody@example.com", "no address", "\x00"):
             answers = [await log_in(service, "wrong", email=email) for _ in range(11)]
@@ -242,21 +251,21 @@ async def test_accounts_that_do_not_exist_are_refused_in_the_same_way() -> None:
 
 
 async def test_one_address_cannot_try_one_password_on_many_accounts() -> None:
-    async with Service.run() as service:
+    async with serving() as service:
         answers = [await log_in(service, "wrong", email=f"user-{n}@example.com") for n in range(101)]
         assert [answer.status_code for answer in answers] == [401] * 100 + [429]
         refused(answers[-1], "failed-log-ins")
 
 
 async def test_log_ins_are_limited_by_address_whether_or_not_they_succeed() -> None:
-    async with Service.run(limit_log_ins="3/m") as service:
+    async with serving(limit_log_ins="3/m") as service:
         await create(service, id="ada", email="ada@example.com", password=PASSWORD)
         assert [(await log_in(service, PASSWORD)).status_code for _ in range(3)] == [200] * 3
         refused(await log_in(service, PASSWORD), "log-ins")
 
 
 async def test_a_log_in_that_the_store_cannot_answer_does_not_count() -> None:
-    async with Service.run() as service:
+    async with serving() as service:
         await create(service, id="ada", email="ada@example.com", password=PASSWORD)
         service.memory.users.away = True
         for _ in range(50):
@@ -269,7 +278,7 @@ async def test_a_log_in_that_the_store_cannot_answer_does_not_count() -> None:
 
 
 async def test_unknown_keys_are_not_looked_up_without_end_and_a_valid_one_still_is() -> None:
-    async with Service.run(limit_failures="20/m") as service:
+    async with serving(limit_failures="20/m") as service:
         await service.add(ADA)
         await publish(service)
         looked_up = []
@@ -292,7 +301,7 @@ async def test_unknown_keys_are_not_looked_up_without_end_and_a_valid_one_still_
 async def test_tokens_that_are_not_valid_are_counted_and_a_valid_one_is_accepted(
     headers: dict[str, str],
 ) -> None:
-    async with Service.run(limit_failures="5/m") as service:
+    async with serving(limit_failures="5/m") as service:
         await service.add(ADA)
         answers = [await service.client.get("/v1/users/ada/unread-count", headers=headers) for _ in range(7)]
 
@@ -332,7 +341,7 @@ OFF: dict[str, Any] = dict.fromkeys(
 
 
 async def test_without_limits_nothing_is_told() -> None:
-    async with Service.run(**OFF) as service:
+    async with serving(**OFF) as service:
         await service.add(ADA)
         for answer in (await publish(service), await fetch(service), await mark(service)):
             assert not {"ratelimit", "ratelimit-policy"} & set(answer.headers)
@@ -352,7 +361,7 @@ async def test_while_redis_is_away_each_process_counts_alone(
     setting: str, limit: str, asked: Callable[[Service], Any]
 ) -> None:
     chosen: dict[str, Any] = {setting: "5/m"}
-    async with Service.run(**chosen) as service:
+    async with serving(**chosen) as service:
         await service.add(ADA)
         service.memory.rates.away = True
         answers = [await asked(service) for _ in range(6)]
@@ -362,7 +371,7 @@ async def test_while_redis_is_away_each_process_counts_alone(
 
 
 async def test_every_route_that_asks_for_credentials_says_that_it_can_refuse_too_many() -> None:
-    async with Service.run() as service:
+    async with serving() as service:
         document = (await service.client.get("/schema/openapi.json")).json()
     silent = [
         f"{method} {path}"
@@ -376,7 +385,7 @@ async def test_every_route_that_asks_for_credentials_says_that_it_can_refuse_too
 
 
 async def test_pages_of_other_origins_may_read_what_is_told() -> None:
-    async with Service.run(allowed_origins="https://app.example") as service:
+    async with serving(allowed_origins="https://app.example") as service:
         await service.add(ADA)
         headers = service.bearer() | {"Origin": "https://app.example"}
         answer = await service.client.get("/v1/users/ada/unread-count", headers=headers)
