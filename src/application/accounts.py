@@ -1,12 +1,15 @@
 """Accounts: users and their credentials."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
+from application.audit import THE_SERVICE, Action, ActorKind, By, Entry, audited
 from application.credentials import ApiKey, Claims
 from application.errors import NotAllowed, NotAuthenticated, Revoked, Unavailable
+from application.failed_log_ins import FailedLogIns
 from application.ports import Clock, Passwords, TextForms, Tickets, Tokens, Users
 from application.revoking import Revocations
 from domain.errors import FieldError, Invalid, UserTaken, gathered
@@ -35,8 +38,10 @@ class CreateUser:
         email: str | None = None,
         password: str | None = None,
         user_id: UserId | None = None,
+        party: str = "",
         *,
         key: ApiKey | None = None,
+        by: By = THE_SERVICE,
     ) -> User:
         """`key` is the producer's, None where no key is needed."""
         new_id = self._new_id(key, user_id, email)
@@ -46,8 +51,17 @@ class CreateUser:
         earlier = earlier_email(email) if email is not None else None
         if earlier not in {None, user.email} and await self.users.has_address(earlier):
             raise UserTaken
-        await self.users.add(user, await self.passwords.hash(secret) if secret is not None else None)
+        hashed = await self.passwords.hash(secret, party) if secret is not None else None
+        await self._add(user, hashed, by)
         return user
+
+    async def _add(self, user: User, password_hash: str | None, by: By) -> None:
+        """Sign-ups without a key are not audited: anybody could fill the trail with them."""
+        if by.kind is ActorKind.USER:
+            await self.users.add(user, password_hash)
+        else:
+            entry = Entry(by, Action.USER_CREATED, user.id)
+            await audited(entry, partial(self.users.add, user, password_hash))
 
     def _new_id(self, key: ApiKey | None, chosen: UserId | None, email: str | None) -> UserId:
         """Raises NotAllowed if the key may not create this user."""
@@ -99,29 +113,40 @@ class LogIn:
     forms: TextForms
     tokens: Tokens
     clock: Clock
+    failures: FailedLogIns | None = None
 
-    async def __call__(self, email: str, password: str) -> tuple[UserId, str, int]:
-        """The user, its token, and the token's lifetime in seconds."""
+    async def __call__(
+        self, email: str, password: str, party: str = "", *, first: bool = False, by: By = THE_SERVICE
+    ) -> tuple[UserId, str, int]:
+        """The user, its token, and the token's lifetime in seconds. For the slow check parties take turns;
+        some come first.
+        """
         address = _canonical(self.forms.email, email)
         secret = _canonical(self.forms.password, password)
         # The earlier form first: addresses are no longer stored in it, so nobody can take over an account by
         # signing up with the canonical form of its address.
         found = await self.users.credentials(_distinct(earlier_email(email), address))
         matching = await self._matching(
-            _distinct(secret, password if is_password(password) else None), found[1] if found else None
+            _distinct(secret, password if is_password(password) else None),
+            found[1] if found else None,
+            partial(self.passwords.verify, party=party, first=first),
         )
         if found is None or matching is None or found[0].disabled_at is not None:
+            if self.failures is not None:
+                self.failures.add(found[0].id if found else None, by)
             raise NotAuthenticated("The e-mail address or the password is wrong.")
         user, held = found
         await self._renew(user, held, address or user.email, secret if matching != secret else None)
         return user.id, *self.tokens.mint(user.id, self.clock())
 
-    async def _matching(self, forms: Sequence[str], held: str | None) -> str | None:
+    async def _matching(
+        self, forms: Sequence[str], held: str | None, verify: Callable[[str, str | None], Awaitable[bool]]
+    ) -> str | None:
         """The form of the password that matches the hash. Unless one matches, the number of attempts depends
         only on what was typed, so that it does not reveal which accounts exist, nor how old they are.
         """
         for form in forms:
-            if await self.passwords.verify(form, held):
+            if await verify(form, held):
                 return form
         return None
 

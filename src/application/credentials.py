@@ -73,6 +73,11 @@ class ApiKey:
         """Whether it is neither expired nor revoked."""
         return self.revoked_at is None and (self.expires_at is None or at < self.expires_at)
 
+    @property
+    def limited(self) -> bool:
+        """Whether it is limited to a prefix."""
+        return self.user_prefix is not None or self.event_prefix is not None
+
     def check(self, user: str, event: str | None = None) -> None:
         """Raise NotAllowed unless the key may touch this user, and publish this event.
 

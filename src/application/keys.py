@@ -5,7 +5,9 @@ import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 
+from application.audit import THE_SERVICE, Action, By, Entry, audited, note
 from application.credentials import SCOPES, ApiKey, Scope
 from application.errors import KeyNotInUse, NotAllowed, NotAuthenticated, UnknownKey
 from application.known_keys import KnownKeys
@@ -73,6 +75,7 @@ class CreateApiKey:
         event_prefix: str | None = None,
         by: ApiKey | None = None,
         text: str | None = None,
+        actor: By = THE_SERVICE,
     ) -> tuple[ApiKey, str]:
         text = text or new_key(self.environment, self.new_token)
         _, _, key_id, secret = text.split("_")
@@ -90,7 +93,8 @@ class CreateApiKey:
             raise Invalid(errors)
         if by is not None and not by.covers(key):
             raise NotAllowed("An API key cannot make one that may do more than itself.")
-        await self.keys.add(key)
+        entry = Entry(actor, Action.KEY_CREATED, key.id, _described(key))
+        await audited(entry, partial(self.keys.add, key))
         return key, text
 
 
@@ -115,6 +119,7 @@ class RotateApiKey:
         expires_at: datetime | None = None,
         *,
         by: ApiKey | None = None,
+        actor: By = THE_SERVICE,
     ) -> tuple[ApiKey, str]:
         if not timedelta(0) <= overlap <= LONGEST_OVERLAP:
             raise Invalid([FieldError("overlap", f"must be 0 to {LONGEST_OVERLAP.days} days")])
@@ -133,8 +138,10 @@ class RotateApiKey:
         )
         if errors := _broken_expiry(successor):
             raise Invalid(errors)
-        if not await self.keys.replace(key_id, successor, now + overlap):
+        entry = Entry(actor, Action.KEY_ROTATED, key_id, _described(successor) | {"successor": new_id})
+        if not await self.keys.replace(key_id, successor, now + overlap, entry):
             raise KeyNotInUse
+        note(entry)
         return successor, text
 
 
@@ -148,9 +155,13 @@ class RevokeApiKey:
     keys: ApiKeys
     clock: Clock
 
-    async def __call__(self, key_id: str, *, by: ApiKey | None = None) -> bool:
+    async def __call__(self, key_id: str, *, by: ApiKey | None = None, actor: By = THE_SERVICE) -> bool:
         await found(self.keys, key_id, by)
-        return await self.keys.revoke(key_id, self.clock())
+        entry = Entry(actor, Action.KEY_REVOKED, key_id)
+        revoked = await self.keys.revoke(key_id, self.clock(), entry)
+        if revoked:
+            note(entry)
+        return revoked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,6 +209,17 @@ def new_key(environment: str, new_token: NewToken) -> str:
 def hash_secret(secret: str) -> bytes:
     """A fast hash is enough: the secret is 256 random bits, beyond guessing."""
     return hashlib.sha256(secret.encode()).digest()
+
+
+def _described(key: ApiKey) -> dict[str, object]:
+    """What the audit trail says of a new key."""
+    return {
+        "name": key.name,
+        "scopes": sorted(key.scopes),
+        "user_prefix": key.user_prefix,
+        "event_prefix": key.event_prefix,
+        "expires_at": key.expires_at,
+    }
 
 
 def _broken_rules(key: ApiKey) -> list[FieldError]:

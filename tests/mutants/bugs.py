@@ -822,4 +822,81 @@ STREAMS = (
     ),
 )
 
-PLANTED: Final = (*CONSUMER, *PRODUCERS, *CREDENTIALS, *VIEWS_AND_MARKS, *INDEX, *STREAMS)
+# --- what is kept of users ---------------------------------------------------------------------------------
+
+PRIVACY = (
+    Mutant(
+        name="late-record-of-an-erased-user-is-kept",
+        breaks="A record for an erased user becomes a dead letter, which keeps its text.",
+        file=FEEDS,
+        old="draft for draft in strange if draft.content.user_id not in erased)",
+        new="draft for draft in strange)",
+        tests=(f"{INTEGRATION}/test_privacy.py",),
+    ),
+    Mutant(
+        name="erasure-ends-early",
+        breaks="An erasure is finished while notifications are left.",
+        file="src/adapters/postgres/erasures.py",
+        old="if user is None or await connection.fetchval(_ANY_LEFT, user):",
+        new="if user is None:",
+        tests=(f"{INTEGRATION}/test_privacy.py",),
+    ),
+    Mutant(
+        name="erased-user-is-known",
+        breaks="A process goes on accepting notifications for a user that another has erased.",
+        file="src/adapters/postgres/users.py",
+        old="self._seen.difference_update(erased)",
+        new="pass",
+        tests=(f"{INTEGRATION}/test_privacy.py",),
+    ),
+    Mutant(
+        name="export-of-many-moments",
+        breaks="An export shows each page as it is when it is read.",
+        file="src/adapters/postgres/engine.py",
+        old='isolation="repeatable_read", readonly=True',
+        new="readonly=True",
+        tests=(f"{INTEGRATION}/test_privacy.py",),
+    ),
+    Mutant(
+        name="erasing-stops-expiry",
+        breaks="An expired notification of a user who is being erased ends the consumer.",
+        file=DELIVERY,
+        old="with suppress(UnknownUser):",
+        new="with suppress():",
+        tests=(f"{UNIT}/test_privacy.py",),
+    ),
+    Mutant(
+        name="failed-log-ins-fill-memory",
+        breaks="Whoever fails to log in under many names fills the memory of the process.",
+        file="src/application/failed_log_ins.py",
+        old="or len(self._counts) < self._remembered",
+        new="or True",
+        tests=(f"{UNIT}/test_privacy.py",),
+    ),
+    Mutant(
+        name="any-password-is-current",
+        breaks="Whoever has a token sets a password without knowing the current one.",
+        file="src/application/passwords.py",
+        old="if held is None or not await self._matches(current, held):",
+        new="if held is None:",
+        tests=(f"{UNIT}/test_privacy.py",),
+    ),
+    Mutant(
+        name="stream-of-an-erased-user-goes-on",
+        breaks="A stream whose feed is gone goes on if its process missed the revocation.",
+        file=SESSIONS,
+        old="if session.user not in standings:",
+        new="if False:",
+        tests=(f"{UNIT}/test_sessions.py",),
+    ),
+    Mutant(
+        name="tenant-reads-the-trail",
+        breaks="A key that is limited to a prefix reads what all others did.",
+        file="src/entrypoints/http/audit.py",
+        old="if request.auth.limited:",
+        new="if False:",
+        tests=(f"{UNIT}/test_privacy.py",),
+    ),
+)
+
+PLANTED: Final = (*CONSUMER, *PRODUCERS, *CREDENTIALS, *VIEWS_AND_MARKS, *INDEX, *STREAMS, *PRIVACY)

@@ -8,8 +8,10 @@ from sqlalchemy import RowMapping, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.postgres import tables
-from adapters.postgres.engine import driver_transaction, transaction
+from adapters.postgres.audit import record
+from adapters.postgres.engine import driver_of, driver_transaction, transaction
 from adapters.postgres.errors import retried
+from application.audit import Entry
 from application.credentials import ApiKey, LatestKeys
 
 _KEYS = tables.api_keys
@@ -32,9 +34,10 @@ class PostgresApiKeys:
         self._engine = engine
 
     @retried
-    async def add(self, key: ApiKey) -> None:
+    async def add(self, key: ApiKey, entry: Entry | None = None) -> None:
         async with transaction(self._engine) as connection:
             await connection.execute(insert(_KEYS).values(_row(key)))
+            await record(await driver_of(connection), self._engine, entry)
 
     @retried
     async def get(self, key_id: str) -> ApiKey | None:
@@ -50,14 +53,18 @@ class PostgresApiKeys:
             return [_key(row) for row in (await connection.execute(query)).mappings()]
 
     @retried
-    async def revoke(self, key_id: str, at: datetime) -> bool:
+    async def revoke(self, key_id: str, at: datetime, entry: Entry | None = None) -> bool:
         async with transaction(self._engine) as connection:
             query = update(_KEYS).where(_KEYS.c.id == key_id, _KEYS.c.revoked_at.is_(None))
             result = await connection.execute(query.values(revoked_at=at, changed_at=_NOW))
+            if result.rowcount > 0:
+                await record(await driver_of(connection), self._engine, entry)
         return result.rowcount > 0
 
     @retried
-    async def replace(self, key_id: str, successor: ApiKey, until: datetime) -> bool:
+    async def replace(
+        self, key_id: str, successor: ApiKey, until: datetime, entry: Entry | None = None
+    ) -> bool:
         in_use = (
             (_KEYS.c.id == key_id)
             & _KEYS.c.revoked_at.is_(None)
@@ -74,6 +81,7 @@ class PostgresApiKeys:
             if result.rowcount == 0:
                 return False
             await connection.execute(insert(_KEYS).values(_row(successor)))
+            await record(await driver_of(connection), self._engine, entry)
         return True
 
     @retried

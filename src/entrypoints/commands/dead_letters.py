@@ -15,6 +15,7 @@ from contextlib import aclosing, contextmanager, suppress
 from datetime import datetime, timedelta
 from typing import TypeAlias
 
+from application.audit import Action, Entry, audited
 from application.dead_letters import Pace, Plan, ReplayDeadLetters, Selection, Skip
 from application.letters import Position
 from application.ports import Monotonic
@@ -205,10 +206,26 @@ async def _replay(container: DeadLettersContainer, arguments: argparse.Namespace
     ):
         _print_status("nothing was replayed")
         return 1
+    if count:
+        await _record(container.settings(), topic, count)
     done, interrupted = await _send(replay, plan, arguments.rate, container.now())
     if done < count:
         return _INTERRUPTED if interrupted else 1
     return 0 if whole else 1
+
+
+async def _record(settings: Settings, topic: str, count: int) -> None:
+    """Write the replay into the audit trail before it begins. If this raises, nothing is replayed."""
+    # Here, because the other commands about dead letters do not need PostgreSQL.
+    from entrypoints.commands.running import by_account  # noqa: PLC0415
+    from entrypoints.container.parts.postgres import WithPostgres  # noqa: PLC0415
+
+    container = build(WithPostgres, settings)
+    entry = Entry(by_account(), Action.LETTERS_REPLAYED, topic, {"letters": count})
+    try:
+        await audited(entry, container.audit_trail().add)
+    finally:
+        await container.maintenance().close()
 
 
 def _report_left_alone(plan: Plan, chosen: Selection) -> bool:

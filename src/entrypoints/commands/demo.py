@@ -8,7 +8,7 @@ from application.errors import Unavailable
 from common import wire
 from domain.errors import UserTaken
 from domain.identifiers import UserId
-from entrypoints.commands.running import on_postgres
+from entrypoints.commands.running import by_account, on_postgres
 from entrypoints.container.demo import DemoContainer
 from entrypoints.settings import InvalidSettings
 
@@ -36,7 +36,7 @@ async def demo_access_of(container: DemoContainer) -> dict[str, str]:
     if not container.settings().demo:
         raise Unavailable("The demo is off (BELLWIRE_DEMO).")
     with suppress(UserTaken):
-        await container.create_user()("Demo", DEMO_EMAIL, DEMO_PASSWORD, DEMO_USER)
+        await container.create_user()("Demo", DEMO_EMAIL, DEMO_PASSWORD, DEMO_USER, by=by_account())
     api_key = await _key(container)
     token, _ = container.tokens().mint(DEMO_USER, container.clock()())
     feed = await container.feeds().feed(DEMO_USER)
@@ -59,10 +59,12 @@ async def _key(container: DemoContainer) -> str:
     kept = next((key for key in demo if key.id == key_id), None)
     for key in demo:
         if key is not kept and key.revoked_at is None:
-            await keys.revoke(key.id, now)
+            await container.revoke_api_key()(key.id, actor=by_account())
     if kept is None:
         scopes = frozenset({Scope.PUBLISH, Scope.USERS})
-        return (await container.create_api_key()(_DEMO_KEY, scopes, text=given or None))[1]
+        return (await container.create_api_key()(_DEMO_KEY, scopes, text=given or None, actor=by_account()))[
+            1
+        ]
     if not kept.usable(now):
         raise InvalidSettings("BELLWIRE_DEMO_KEY: this key was revoked")
     return given

@@ -9,7 +9,7 @@ from application.credentials import SCOPES, ApiKey, Scope
 from application.dead_letters import printable
 from application.errors import KeyNotInUse
 from entrypoints.commands import times
-from entrypoints.commands.running import on_postgres
+from entrypoints.commands.running import by_account, on_postgres
 from entrypoints.container.accounts import AccountsContainer
 
 _OVERLAP = timedelta(hours=24)
@@ -98,6 +98,7 @@ def _create(arguments: argparse.Namespace) -> None:
             times.after(container.clock()(), arguments.expires),
             user_prefix=arguments.user_prefix,
             event_prefix=arguments.event_prefix,
+            actor=by_account(),
         )
 
     _print_new(arguments, *on_postgres(AccountsContainer, create))
@@ -122,7 +123,7 @@ def _rotate(arguments: argparse.Namespace) -> None:
 
 def _revoke(arguments: argparse.Namespace) -> int:
     async def revoke(container: AccountsContainer) -> None:
-        if not await container.revoke_api_key()(arguments.id):
+        if not await container.revoke_api_key()(arguments.id, actor=by_account()):
             raise KeyNotInUse("This API key was revoked before.")
 
     on_postgres(AccountsContainer, revoke)

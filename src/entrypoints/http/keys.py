@@ -13,6 +13,7 @@ from application.credentials import ApiKey
 from application.keys import CreateApiKey, FindApiKey, ListApiKeys, RevokeApiKey, RotateApiKey
 from entrypoints.http.schemas import read_time
 from entrypoints.web import guards
+from entrypoints.web.attribution import by_of
 from entrypoints.web.schemas import problems
 from entrypoints.web.verbatim import VerbatimRequest
 
@@ -119,6 +120,7 @@ async def create_key(
         user_prefix=data.user_prefix,
         event_prefix=data.event_prefix,
         by=request.auth,
+        actor=by_of(request),
     )
     return _created(key, text)
 
@@ -166,7 +168,9 @@ async def rotate_key(
     `overlap_seconds`.
     """
     overlap = timedelta(seconds=data.overlap_seconds)
-    key, text = await rotate_key(key_id, overlap, _expiry(data.expires_at), by=request.auth)
+    key, text = await rotate_key(
+        key_id, overlap, _expiry(data.expires_at), by=request.auth, actor=by_of(request)
+    )
     return _created(key, text)
 
 
@@ -181,7 +185,7 @@ async def revoke_key(
     request: Request[Any, ApiKey, Any], key_id: FromPath[str], revoke_key: NamedDependency[RevokeApiKey]
 ) -> None:
     """Every process refuses the key within 5 s. Revoking it again changes nothing."""
-    await revoke_key(key_id, by=request.auth)
+    await revoke_key(key_id, by=request.auth, actor=by_of(request))
 
 
 def _expiry(text: str | None) -> datetime | None:
