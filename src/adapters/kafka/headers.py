@@ -39,7 +39,7 @@ _OURS = _CARRIED | {LAST_OFFSET, GROUP, ERROR_CLASS, ERROR_CODE, ERROR_MESSAGE, 
 
 _TOPIC_NAME = re.compile(rb"[A-Za-z0-9._-]{1,249}")
 _INTEGER = re.compile(rb"-?[0-9]{1,19}")
-_KEY_ID = re.compile(rb"[0-9A-Za-z]{1,64}")
+_KEY_LENGTH = 64
 _INT32_MAX, _INT64_MAX = 2**31 - 1, 2**63 - 1
 
 UNKNOWN_USER = "unknown-user"
@@ -85,8 +85,10 @@ def key_id(headers: Headers) -> str | None:
     Only the API writes this header, but Kafka does not know that: a program that may write to the topic may
     claim any key.
     """
-    named = [value or b"" for name, value in headers if name == KEY]
-    return named[-1].decode() if named and _KEY_ID.fullmatch(named[-1]) is not None else None
+    for name, value in reversed(headers):
+        if name == KEY:
+            return value.decode() if value and len(value) <= _KEY_LENGTH and value.isalnum() else None
+    return None
 
 
 def origin_in(headers: Headers) -> Origin | None:
