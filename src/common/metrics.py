@@ -12,6 +12,8 @@ CONNECTIONS_DROPPED = Counter(
     "bellwire_connections_dropped_total", "Connections dropped because descriptors ran out", ["kind"]
 )
 
+LIMITED = Counter("bellwire_limited_total", "Requests refused because of a limit", ["limit"])
+
 PUBLISHED = Counter("bellwire_published_total", "Notifications handed to Kafka", ["outcome"])
 PUBLISH_ACK = Histogram(
     "bellwire_publish_ack_seconds", "Time until Kafka acknowledges a publish", buckets=_FAST
@@ -41,6 +43,9 @@ CONSUMER = Enum(
     "bellwire_consumer_state",
     "What the consumer is doing",
     states=["reading", "idle", "held", "behind", "broker_away"],
+)
+ERASED_RECORDS = Counter(
+    "bellwire_erased_records_total", "Kafka records dropped because their user was erased"
 )
 DEAD_LETTERS = Counter("bellwire_dead_letters_total", "Records sent to the dead-letter topic", ["error"])
 STRAYS = Gauge("bellwire_default_partition_rows", "Rows in the DEFAULT partition, which should be empty")

@@ -10,6 +10,7 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 from application.ports import Monotonic, NewToken
 from common import metrics, tracing
 from common.security_headers import secured
+from entrypoints.web import limits
 from entrypoints.web.hosts import KnownHosts
 
 logger = logging.getLogger("bellwire.access")
@@ -48,7 +49,11 @@ class Observed:
 
         async def observed_send(message: Any) -> None:
             if message["type"] in _STARTS:
-                message["headers"] = [*secured(message["headers"]), (b"x-request-id", request_id)]
+                message["headers"] = [
+                    *secured(message["headers"]),
+                    *limits.headers(scope),
+                    (b"x-request-id", request_id),
+                ]
                 self._observe(scope, message["status"], self._now() - started)
             await send(message)
 
