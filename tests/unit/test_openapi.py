@@ -194,7 +194,10 @@ def _hash(text: str) -> str:
 )
 async def test_the_descriptions_can_be_turned_off(path: str) -> None:
     async with Service.run(schema=False) as service:
-        assert (await service.client.get(path)).status_code == 404
+        answer = await service.client.get(path)
+
+    assert answer.status_code == 404
+    assert answer.json()["detail"] == "There is nothing at this path."
 
 
 async def test_answers_have_the_fields_that_the_schema_says() -> None:

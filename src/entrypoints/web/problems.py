@@ -56,9 +56,11 @@ _HTTP_KINDS = {
     413: "too-large",
     429: "too-many-streams",
 }
+_ALL_PATHS = "; /schema lists all paths"
+_ALL_METHODS = "; /schema lists those that it supports"
 _HTTP_DETAILS = {
-    404: "There is nothing at this path; /schema lists all paths.",
-    405: "This path does not support this method; /schema lists those that it supports.",
+    404: f"There is nothing at this path{_ALL_PATHS}.",
+    405: f"This path does not support this method{_ALL_METHODS}.",
     413: "The body is too large: 64 KiB for one notification, 1 MiB for a batch.",
 }
 
@@ -124,18 +126,21 @@ def malformed_problem(_request: Request[Any, Any, Any], error: Exception) -> Res
     )
 
 
-def http_problem(_request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
+def http_problem(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
     """Answer a request that the framework refuses."""
     if isinstance(error.__cause__, RecursionError | SerializationException | UnicodeDecodeError):
-        return malformed_problem(_request, error.__cause__)
+        return malformed_problem(request, error.__cause__)
     status = HTTPStatus(error.status_code)
+    detail = _HTTP_DETAILS.get(status, error.detail)
+    if request.app.openapi_config is None:
+        detail = detail.replace(_ALL_PATHS, "").replace(_ALL_METHODS, "")
     kind = _HTTP_KINDS.get(status, status.phrase.lower().replace(" ", "-"))
     return _answer(
         {
             "type": type_uri(kind),
             "title": status.phrase,
             "status": status,
-            "detail": _HTTP_DETAILS.get(status, error.detail),
+            "detail": detail,
         },
         error.headers,
     )
