@@ -51,7 +51,7 @@ def test_metadata_that_no_client_could_receive_is_left_out() -> None:
 
     body = wire.render(replace(a_notification(), metadata=Metadata(text)))
 
-    assert b'"metadata":{}' in body
+    assert b'"metadata":{}' in bytes(body)
     assert len(body) < 1_000
 
 
