@@ -141,6 +141,7 @@ async def test_what_somebody_else_wrote_into_the_index_is_dropped_and_read_again
     limit = 0 if "count" in what else 10
     assert isinstance(await index.page(ADA, limit, None), Missing)
     assert refused("index") == before + 1
+    await load(index, ADA, bodies(ADA, 1))
     await FORGERIES[what](redis, prefix)
     assert await index.entry(ADA) is None
     assert isinstance(await index.page(BOB, 10, None), RenderedPage)
@@ -428,7 +429,7 @@ async def test_a_user_has_so_many_tickets_at_a_time(
 async def test_an_idempotency_key_that_somebody_wrote_is_as_if_it_were_new(
     redis_server: RedisServer, prefix: str, what: str
 ) -> None:
-    redis = redis_server.client
+    redis: Any = redis_server.client
     keys = RedisIdempotencyKeys(redis_server, prefix, MACS, 0)
     await keys.claim("producer", "other", "print", an_id(9))
     (other,) = await redis.keys(f"{prefix}:claim:*")

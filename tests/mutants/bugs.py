@@ -35,6 +35,10 @@ STORE_ERRORS = "src/adapters/postgres/errors.py"
 ANNOUNCER = "src/adapters/redis/announcer.py"
 ANSWERS = "src/adapters/redis/answers.py"
 IDEMPOTENCY = "src/adapters/redis/idempotency.py"
+LIVE_FRAMES = "src/adapters/redis/live.py"
+MACS = "src/adapters/redis/macs.py"
+PAGES = "src/application/pages.py"
+REDIS_INDEX_ADAPTER = "src/adapters/redis/index.py"
 SCRIPTS = "src/adapters/redis/scripts.py"
 TICKETS = "src/adapters/redis/tickets.py"
 
@@ -80,6 +84,7 @@ READING = f"{INTEGRATION}/test_reading.py"
 STORED_FEEDS = f"{INTEGRATION}/test_postgres.py::TestPostgresFeeds"
 STORED_RETENTION = f"{INTEGRATION}/test_retention.py::TestPostgresRetention"
 REDIS_INDEX = f"{INTEGRATION}/test_redis.py::TestRedisUnreadIndex"
+TRUST = f"{INTEGRATION}/test_redis_trust.py"
 
 # --- from the queue into the feeds -------------------------------------------------------------------------
 
@@ -621,6 +626,62 @@ INDEX = (
         old="held[1] == epoch and at == prev and whole",
         new="held[1] == epoch and whole",
         tests=(f"{REDIS_INDEX}::test_a_gap_drops_the_entry",),
+    ),
+    Mutant(
+        name="forged-item-is-shown",
+        breaks="What somebody else wrote into the index is shown.",
+        file=MACS,
+        old='return found if _same("".join(expected).encode(), b"".join(given)) else None',
+        new="return found",
+        tests=(TRUST,),
+    ),
+    Mutant(
+        name="forged-head-is-shown",
+        breaks="The position and count that somebody else wrote into the index are shown.",
+        file=REDIS_INDEX_ADAPTER,
+        old="if not compare_digest(self._macs.head(user, epoch, version, count).encode(), code):",
+        new="if False:",
+        tests=(TRUST,),
+    ),
+    Mutant(
+        name="forged-value-is-believed",
+        breaks="A ticket that somebody wrote to Redis admits, and orders of anybody are followed.",
+        file=MACS,
+        old="return value if _same(_of(self._value, (key, value)).digest(), stored[:MAC_BYTES]) else None",
+        new="return value",
+        tests=(TRUST,),
+    ),
+    Mutant(
+        name="forged-frame-is-sent",
+        breaks="What somebody else publishes in Redis reaches the streams.",
+        file=LIVE_FRAMES,
+        old="elif not self._macs.verifies(data):",
+        new="elif not data:",
+        tests=(TRUST,),
+    ),
+    Mutant(
+        name="one-key-stops-announcements",
+        breaks="A key of another type keeps the changes of other users from being announced.",
+        file=SCRIPTS,
+        old="local done, failure = pcall(apply, feed, unread, change)",
+        new="local done, failure = true, apply(feed, unread, change)",
+        tests=(TRUST,),
+    ),
+    Mutant(
+        name="entry-of-any-size",
+        breaks="An entry of the index grows without bound in bytes.",
+        file=SCRIPTS,
+        old="while excess > 0 or bytes > most do",
+        new="while excess > 0 do",
+        tests=(TRUST,),
+    ),
+    Mutant(
+        name="page-of-any-size",
+        breaks="A page has any number of bytes.",
+        file=PAGES,
+        old="if bytes_so_far > PAGE_BYTES and fitting:",
+        new="if False:",
+        tests=(f"{UNIT}/test_pages.py",),
     ),
     Mutant(
         name="lease-not-voided",
