@@ -164,10 +164,6 @@ class RedisUnreadIndex:
         except Unavailable:
             metrics.INDEX.labels("away").inc()
 
-    async def erase(self, user: UserId) -> None:
-        # With the lease, so that nothing that was read before is loaded after it.
-        await self._server.ask(lambda: self._server.client.delete(*self._keys(user)))
-
     def _feed(self, user: UserId, head: Sequence[Any]) -> Feed | None:
         """The feed that the head of an entry names; None if it does not verify. Each part of the head is
         bytes, or None if it is missing.

@@ -106,7 +106,7 @@ class KeyPage(Struct):
     request_class=VerbatimRequest,
     request_max_body_size=_BODY_LIMIT,
     summary="Create an API key",
-    responses=problems(400, 401, 403, 413, 422, 503),
+    responses=problems(400, 401, 403, 413, 422, 429, 503),
     **_GUARDED,
 )
 async def create_key(
@@ -125,7 +125,7 @@ async def create_key(
     return _created(key, text)
 
 
-@get("/v1/keys", summary="List API keys", responses=problems(400, 401, 403, 422, 503), **_GUARDED)
+@get("/v1/keys", summary="List API keys", responses=problems(400, 401, 403, 422, 429, 503), **_GUARDED)
 async def list_keys(
     request: Request[Any, ApiKey, Any],
     list_keys: NamedDependency[ListApiKeys],
@@ -140,7 +140,7 @@ async def list_keys(
 @get(
     "/v1/keys/{key_id:str}",
     summary="Show an API key",
-    responses=problems(400, 401, 403, 404, 503),
+    responses=problems(400, 401, 403, 404, 429, 503),
     **_GUARDED,
 )
 async def show_key(
@@ -155,7 +155,7 @@ async def show_key(
     request_class=VerbatimRequest,
     request_max_body_size=_BODY_LIMIT,
     summary="Rotate an API key",
-    responses=problems(400, 401, 403, 404, 409, 413, 422, 503),
+    responses=problems(400, 401, 403, 404, 409, 413, 422, 429, 503),
     **_GUARDED,
 )
 async def rotate_key(
@@ -178,7 +178,7 @@ async def rotate_key(
     "/v1/keys/{key_id:str}/revoke",
     status_code=204,
     summary="Revoke an API key",
-    responses=problems(400, 401, 403, 404, 503),
+    responses=problems(400, 401, 403, 404, 429, 503),
     **_GUARDED,
 )
 async def revoke_key(

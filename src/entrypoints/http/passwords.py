@@ -45,7 +45,7 @@ class NewPassword(Struct, forbid_unknown_fields=True, omit_defaults=True):
     responses={
         200: ResponseSpec(Session, description="A new token, for the user's own request."),
         204: ResponseSpec(None, description="The password was reset with an API key."),
-        **problems(400, 401, 403, 404, 413, 422, 503),
+        **problems(400, 401, 403, 404, 413, 422, 429, 503),
     },
 )
 async def put_password(
