@@ -61,7 +61,7 @@ class AuditPage(Struct):
     tags=["operation"],
     summary="List the audit trail",
     cache_control=NO_STORE,
-    responses=problems(400, 401, 403, 422, 503),
+    responses=problems(400, 401, 403, 422, 429, 503),
 )
 async def list_audit(  # noqa: PLR0917 - each is a part of the query
     request: Request[Any, ApiKey, Any],

@@ -62,7 +62,7 @@ class ErasureBody(Struct):
     security=guards.NEEDS_KEY,
     tags=["users"],
     summary="Erase a user",
-    responses=problems(400, 401, 403, 404, 503),
+    responses=problems(400, 401, 403, 404, 429, 503),
 )
 async def erase_user(
     request: Request[Any, Any, Any],
@@ -83,7 +83,7 @@ async def erase_user(
     security=guards.NEEDS_KEY,
     tags=["users"],
     summary="Get an erasure",
-    responses=problems(401, 403, 404, 503),
+    responses=problems(401, 403, 404, 429, 503),
 )
 async def get_erasure(erasure_id: FromPath[UUID], find_erasure: NamedDependency[FindErasure]) -> ErasureBody:
     """How far it is."""
@@ -101,7 +101,7 @@ async def get_erasure(erasure_id: FromPath[UUID], find_erasure: NamedDependency[
         200: ResponseSpec(
             bytes, description="One JSON object per line.", media_type=_NDJSON, generate_examples=False
         ),
-        **problems(400, 401, 403, 404, 422, 503),
+        **problems(400, 401, 403, 404, 422, 429, 503),
     },
 )
 async def export_user(
