@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 from functools import partial
+from hashlib import sha256
 
 from application.audit import Action, By, Entry, audited, note
-from application.ports import Clock, Passwords, TextForms, Tokens, Users
+from application.ports import Clock, LogInAttempts, Passwords, TextForms, Tokens, Users
 from domain.errors import FieldError, Invalid
 from domain.identifiers import UserId
 from domain.user import check_password, is_password
@@ -22,7 +23,7 @@ class ChangePassword:
     """A user replaces its password, which it must know. All tokens issued until now become invalid. Returns a
     new one, and its lifetime in seconds.
 
-    Raises Invalid, also if the current password is wrong, and UnknownUser.
+    Raises Invalid, also if the current password is wrong, UnknownUser, and Limited after some wrong ones.
     """
 
     users: Users
@@ -30,12 +31,11 @@ class ChangePassword:
     forms: TextForms
     tokens: Tokens
     clock: Clock
+    attempts: LogInAttempts
 
     async def __call__(self, user: UserId, by: By, current: str, new: str) -> tuple[str, int]:
         secret = new_secret(self.forms, new)
-        _, held = await self.users.password(user)
-        if held is None or not await self._matches(current, held):
-            raise _wrong()
+        held = await self._checked(user, current, by.address or "")
         new_hash = await self.passwords.hash(secret)
         entry = Entry(by, Action.PASSWORD_CHANGED, user)
         at = await self.users.set_password(user, held, new_hash, entry)
@@ -44,6 +44,21 @@ class ChangePassword:
         note(entry)
         # By the store's clock, which may be ahead: a token from before the revocation would be invalid.
         return self.tokens.mint(user, max(at, self.clock()))
+
+    async def _checked(self, user: UserId, current: str, address: str) -> str:
+        """The hash of the current password. Attempts are counted as those to log in are."""
+        account = f"password {sha256(user.encode()).hexdigest()[:32]}"
+        known = await self.attempts.begin(account, address)
+        try:
+            _, held = await self.users.password(user)
+            matches = held is not None and await self._matches(current, held)
+        except BaseException:
+            await self.attempts.void(account, address, known=known)
+            raise
+        if held is None or not matches:
+            raise _wrong()
+        await self.attempts.succeeded(account, address, known=known)
+        return held
 
     async def _matches(self, typed: str, held: str) -> bool:
         """In the canonical form, or as it was typed, which is how earlier releases stored passwords."""

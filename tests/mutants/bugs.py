@@ -1046,7 +1046,7 @@ PRIVACY = (
         name="any-password-is-current",
         breaks="Whoever has a token sets a password without knowing the current one.",
         file="src/application/passwords.py",
-        old="if held is None or not await self._matches(current, held):",
+        old="if held is None or not matches:",
         new="if held is None:",
         tests=(f"{UNIT}/test_privacy.py",),
     ),

@@ -21,19 +21,21 @@ from application.audit import Action, ActorKind, By, Entry, Recorded
 from application.credentials import Claims, Scope
 from application.delivery import MarkDue, StoreNotifications
 from application.erasing import ContinueErasures, EraseUser
-from application.errors import NotAuthenticated, Unavailable, UnknownErasure
+from application.errors import Limited, NotAuthenticated, Unavailable, UnknownErasure
 from application.exporting import Busy, ExportUser
 from application.exports import Exported, ExportedUser, ExportEnd
 from application.failed_log_ins import FailedLogIns
 from application.keys import CreateApiKey, RevokeApiKey, RotateApiKey
+from application.log_ins import LocalLogInAttempts
 from application.passwords import ChangePassword, ResetPassword
 from application.revoking import DisableUser, Revocations
 from domain.errors import Invalid, UnknownUser, UserTaken
 from domain.identifiers import UserId
 from domain.notification import Notification
+from domain.rates import Patience
 from domain.states import Mark
 from entrypoints.commands.audit import _line, _print_csv
-from tests.build import ADA, BOB, NOW, TestClock, a_draft, a_user, an_id, drafts
+from tests.build import ADA, BOB, NOW, TestClock, TestSeconds, a_draft, a_user, an_id, drafts
 from tests.memory import (
     MemoryApiKeys,
     MemoryAudit,
@@ -82,7 +84,8 @@ class World:
         )
         self.export = ExportUser(exports=self.exports, audit=self.audit)
         common: Any = {"users": self.users, "passwords": self.passwords, "forms": PrecisForms()}
-        self.change = ChangePassword(tokens=self.tokens, clock=self.clock, **common)
+        self.attempts = LocalLogInAttempts(Patience(3), None, TestSeconds())
+        self.change = ChangePassword(tokens=self.tokens, clock=self.clock, attempts=self.attempts, **common)
         self.reset = ResetPassword(**common)
         self.failures = FailedLogIns(self.audit, entries=2, remembered=3)
         self.log_in = LogIn(tokens=self.tokens, clock=self.clock, failures=self.failures, **common)
@@ -308,6 +311,16 @@ async def test_a_wrong_password_changes_nothing(world: World, current: str, new:
     await world.log_in("cid@example.com", "correct horse")
 
 
+async def test_whoever_has_a_token_cannot_try_many_passwords(world: World) -> None:
+    await world.create("Cid", "cid@example.com", "correct horse", UserId("cid"), by=BY)
+    for _ in range(3):
+        with pytest.raises(Invalid):
+            await world.change(UserId("cid"), OWN, "wrong horse", "battery staple")
+
+    with pytest.raises(Limited):
+        await world.change(UserId("cid"), OWN, "correct horse", "battery staple")
+
+
 async def test_a_user_without_a_password_cannot_change_it(world: World) -> None:
     with pytest.raises(Invalid):
         await world.change(ADA, OWN, "correct horse", "battery staple")
@@ -321,6 +334,7 @@ async def test_a_password_that_was_changed_meanwhile_is_not_changed_again(world:
         forms=PrecisForms(),
         tokens=world.tokens,
         clock=world.clock,
+        attempts=world.attempts,
     )
     with pytest.raises(Invalid):
         await other(UserId("cid"), OWN, "correct horse", "battery staple")

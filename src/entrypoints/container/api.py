@@ -153,7 +153,13 @@ class ApiContainer(AccountsContainer, WithSignup, WithRedis, WithTokens, WithKaf
         failures=failed_log_ins,
     )
     change_password: providers.Provider[ChangePassword] = providers.Singleton(
-        ChangePassword, users=users, passwords=passwords, forms=forms, tokens=tokens, clock=clock
+        ChangePassword,
+        users=users,
+        passwords=passwords,
+        forms=forms,
+        tokens=tokens,
+        clock=clock,
+        attempts=log_in_attempts,
     )
     reset_password: providers.Provider[ResetPassword] = providers.Singleton(
         ResetPassword, users=users, passwords=passwords, forms=forms

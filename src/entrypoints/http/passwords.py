@@ -9,11 +9,12 @@ from litestar.params import FromPath, JSONBody
 from msgspec import Meta, Struct
 
 from application.credentials import Claims
+from application.errors import Limited
 from application.passwords import ChangePassword, ResetPassword
 from domain.errors import FieldError, Invalid
 from domain.identifiers import UserId
 from entrypoints.http.schemas import Session
-from entrypoints.web import guards
+from entrypoints.web import guards, limits
 from entrypoints.web.attribution import by_of
 from entrypoints.web.headers import NO_STORE
 from entrypoints.web.schemas import problems
@@ -64,7 +65,11 @@ async def put_password(
         return Response(None, status_code=204)
     if data.current_password is None:
         raise Invalid([FieldError("current_password", "is required")])
-    token, seconds = await change_password(user, by, data.current_password, data.new_password)
+    try:
+        token, seconds = await change_password(user, by, data.current_password, data.new_password)
+    except Limited as limited:
+        limits.limited(request.scope, limited)
+        raise
     return Response(Session(user_id=user, access_token=token, expires_in=seconds))
 
 
