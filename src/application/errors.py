@@ -8,9 +8,12 @@ ApplicationError
  ├── NotAuthenticated     the credentials are missing or not valid
  │    └── Revoked         ... because of a revocation
  ├── NotAllowed           the credentials are valid, but do not allow this
+ ├── UnknownKey           there is no such API key, or not for this caller
+ ├── KeyNotInUse          an API key that was revoked, has expired or was replaced cannot be rotated
  ├── KeyReused            an idempotency key was used again with another body
  ├── Refused              the store will never take this data
  ├── Stuck                a process could work but makes no progress, and should be restarted
+ ├── UnknownErasure       there is no erasure with this id
  └── UnknownDeadLetter    there is no dead letter at this position
 """
 
@@ -77,12 +80,24 @@ class NotAllowed(ApplicationError):
     """These credentials do not allow that."""
 
 
+class UnknownKey(ApplicationError):
+    """There is no such API key."""
+
+
+class KeyNotInUse(ApplicationError):
+    """The API key was revoked, has expired or was replaced before."""
+
+
 class KeyReused(ApplicationError):
     """The Idempotency-Key was used before, with another body."""
 
 
 class Stuck(ApplicationError):
     """The process makes no progress although there is work and every server is in reach. Restart it."""
+
+
+class UnknownErasure(ApplicationError):
+    """There is no such erasure."""
 
 
 class UnknownDeadLetter(ApplicationError):

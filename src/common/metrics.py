@@ -41,6 +41,9 @@ CONSUMER = Enum(
     "What the consumer is doing",
     states=["reading", "idle", "held", "behind", "broker_away"],
 )
+ERASED_RECORDS = Counter(
+    "bellwire_erased_records_total", "Kafka records dropped because their user was erased"
+)
 DEAD_LETTERS = Counter("bellwire_dead_letters_total", "Records sent to the dead-letter topic", ["error"])
 STRAYS = Gauge("bellwire_default_partition_rows", "Rows in the DEFAULT partition, which should be empty")
 

@@ -67,6 +67,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     workers: Positive = 1
     consumer_port: Port = 8001
     token_secret: str = ""
+    erasure_secret: Annotated[str, msgspec.Meta(pattern="^(.{32,})?$")] = ""
     token_audience: str = "bellwire"  # noqa: S105 - not a secret
     token_seconds: Annotated[int, msgspec.Meta(ge=1, le=315_360_000)] = 3600
     environment: Annotated[str, msgspec.Meta(pattern="^[a-z0-9]{1,16}$")] = "live"

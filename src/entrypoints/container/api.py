@@ -18,12 +18,12 @@ from adapters.websocket.hub import Hub
 from application import ports
 from application.accounts import (
     AuthenticateOperator,
-    AuthenticateProducer,
     AuthenticateUser,
     IssueStreamTicket,
     LogIn,
 )
 from application.catching_up import CatchUps
+from application.failed_log_ins import FailedLogIns
 from application.inbox import (
     CountUnread,
     FetchUnread,
@@ -31,8 +31,11 @@ from application.inbox import (
     MarkNotifications,
     MarkRead,
 )
+from application.keys import AuthenticateProducer, FindApiKey, ListApiKeys
+from application.known_keys import KnownKeys
 from application.limits import Limits
-from application.log_ins import FAILED_LOG_INS, LimitedLogIn, LocalLogInAttempts
+from application.log_ins import FAILED_LOG_INS, LimitedChangePassword, LimitedLogIn, LocalLogInAttempts
+from application.passwords import ChangePassword, ResetPassword
 from application.publishing import PublishBatch, PublishNotification
 from application.revoking import Revocations
 from common import wire
@@ -82,16 +85,16 @@ class ApiContainer(AccountsContainer, WithSignup, WithRedis, WithTokens, WithKaf
     )
     limits: providers.Provider[Limits] = providers.Singleton(Limits, setting.limits, rates, now)
     patience: providers.Provider[Patience] = providers.Singleton(Patience, setting.limit_account_failures)
-    failed_log_ins = setting.limits[FAILED_LOG_INS]
+    failure_rate = setting.limits[FAILED_LOG_INS]
     local_log_in_attempts: providers.Provider[LocalLogInAttempts] = providers.Singleton(
-        LocalLogInAttempts, patience, failed_log_ins, now
+        LocalLogInAttempts, patience, failure_rate, now
     )
     log_in_attempts: providers.Provider[ports.LogInAttempts] = providers.Singleton(
         RedisLogInAttempts,
         redis_server,
         setting.redis_prefix,
         patience,
-        failed_log_ins,
+        failure_rate,
         local_log_in_attempts,
     )
 
@@ -127,8 +130,26 @@ class ApiContainer(AccountsContainer, WithSignup, WithRedis, WithTokens, WithKaf
 
     # --- use cases ---
     revocations: providers.Provider[Revocations] = providers.Singleton(Revocations, users=users)
+    failed_log_ins: providers.Singleton[FailedLogIns] = providers.Singleton(
+        FailedLogIns, AccountsContainer.audit_trail
+    )
     log_in: providers.Provider[LogIn] = providers.Singleton(
-        LogIn, users=users, passwords=passwords, forms=forms, tokens=tokens, clock=clock
+        LogIn,
+        users=users,
+        passwords=passwords,
+        forms=forms,
+        tokens=tokens,
+        clock=clock,
+        failures=failed_log_ins,
+    )
+    change_password: providers.Provider[ChangePassword] = providers.Singleton(
+        ChangePassword, users=users, passwords=passwords, forms=forms, tokens=tokens, clock=clock
+    )
+    reset_password: providers.Provider[ResetPassword] = providers.Singleton(
+        ResetPassword, users=users, passwords=passwords, forms=forms
+    )
+    limited_change_password: providers.Provider[LimitedChangePassword] = providers.Singleton(
+        LimitedChangePassword, change=change_password, attempts=log_in_attempts
     )
     limited_log_in: providers.Provider[LimitedLogIn] = providers.Singleton(
         LimitedLogIn,
@@ -143,9 +164,12 @@ class ApiContainer(AccountsContainer, WithSignup, WithRedis, WithTokens, WithKaf
     authenticate_operator: providers.Provider[AuthenticateOperator] = providers.Singleton(
         AuthenticateOperator, tokens=WithTokens.operator_tokens, clock=clock
     )
+    known_keys: providers.Provider[KnownKeys] = providers.Singleton(KnownKeys, api_keys, now)
     authenticate_producer: providers.Provider[AuthenticateProducer] = providers.Singleton(
-        AuthenticateProducer, keys=api_keys, clock=clock
+        AuthenticateProducer, known=known_keys, clock=clock, environment=setting.environment
     )
+    find_api_key: providers.Provider[FindApiKey] = providers.Singleton(FindApiKey, keys=api_keys)
+    list_api_keys: providers.Provider[ListApiKeys] = providers.Singleton(ListApiKeys, keys=api_keys)
     issue_ticket: providers.Provider[IssueStreamTicket] = providers.Singleton(
         IssueStreamTicket, tickets=tickets
     )

@@ -7,14 +7,16 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 
 from application.accounts import CreateUser, IssueStreamTicket
-from application.credentials import Claims
+from application.credentials import ApiKey, Claims
 from application.errors import Limited
 from application.log_ins import LimitedLogIn
 from application.revoking import DisableUser, EnableUser, RevokeTokens
 from domain.identifiers import UserId
 from entrypoints.http.schemas import CreatedUser, Credentials, NewUser, Session, StreamTicket
 from entrypoints.web import guards, limits
+from entrypoints.web.attribution import by_of
 from entrypoints.web.client import client_network
+from entrypoints.web.headers import NO_STORE
 from entrypoints.web.schemas import problems as problem_responses
 
 _BODY_LIMIT = 8 * 1024
@@ -30,18 +32,16 @@ _BODY_LIMIT = 8 * 1024
     responses=problem_responses(400, 401, 403, 409, 413, 422, 429, 503),
 )
 async def create_user(
-    request: Request[Any, Any, Any], data: JSONBody[NewUser], create: NamedDependency[CreateUser]
+    request: Request[Any, ApiKey | None, Any],
+    data: JSONBody[NewUser],
+    create: NamedDependency[CreateUser],
 ) -> CreatedUser:
     """Needs an API key with the scope `users`, unless sign-up is open. A user without a password cannot log
     in but can be notified: your application mints tokens for it.
     """
-    user = await create(
-        data.name,
-        data.email,
-        data.password,
-        UserId(data.id) if data.id is not None else None,
-        client_network(request.scope),
-    )
+    user_id = UserId(data.id) if data.id is not None else None
+    key, party = request.scope.get("auth"), client_network(request.scope)
+    user = await create(data.name, data.email, data.password, user_id, party, key=key, by=by_of(request))
     return CreatedUser(user.id, user.name, user.email, user.created_at)
 
 
@@ -51,6 +51,7 @@ async def create_user(
     request_max_body_size=_BODY_LIMIT,
     tags=["users"],
     summary="Log in",
+    cache_control=NO_STORE,
     responses=problem_responses(400, 401, 413, 422, 429, 503),
 )
 async def log_in(
@@ -59,8 +60,9 @@ async def log_in(
     """Exchange an e-mail address and a password for a user token. After some failures each further one makes
     the next attempt wait for longer; see `Retry-After`.
     """
+    network = client_network(request.scope)
     try:
-        user, token, seconds = await log_in(data.email, data.password, client_network(request.scope))
+        user, token, seconds = await log_in(data.email, data.password, network, by_of(request))
     except Limited as limited:
         limits.limited(request.scope, limited)
         raise
@@ -73,6 +75,7 @@ async def log_in(
     security=guards.NEEDS_TOKEN,
     tags=["live stream"],
     summary="Get a stream ticket",
+    cache_control=NO_STORE,
     responses=problem_responses(400, 401, 429, 503),
 )
 async def create_ticket(
@@ -93,23 +96,29 @@ _LOCKING: dict[str, Any] = {
 
 
 @post("/v1/users/{user_id:str}/disable", summary="Disable a user", **_LOCKING)
-async def disable_user(user_id: FromPath[str], disable: NamedDependency[DisableUser]) -> None:
+async def disable_user(
+    request: Request[Any, Any, Any], user_id: FromPath[str], disable: NamedDependency[DisableUser]
+) -> None:
     """Within 5 s every token of the user is refused, including those issued later, and the user's streams are
     closed. Notifications for the user are still stored.
     """
-    await disable(UserId(user_id))
+    await disable(UserId(user_id), by_of(request))
 
 
 @post("/v1/users/{user_id:str}/enable", summary="Enable a user", **_LOCKING)
-async def enable_user(user_id: FromPath[str], enable: NamedDependency[EnableUser]) -> None:
+async def enable_user(
+    request: Request[Any, Any, Any], user_id: FromPath[str], enable: NamedDependency[EnableUser]
+) -> None:
     """Enable a disabled user. Tokens issued from now on are accepted; earlier ones stay invalid."""
-    await enable(UserId(user_id))
+    await enable(UserId(user_id), by_of(request))
 
 
 @post("/v1/users/{user_id:str}/revoke-tokens", summary="Sign a user out everywhere", **_LOCKING)
-async def revoke_tokens(user_id: FromPath[str], revoke: NamedDependency[RevokeTokens]) -> None:
+async def revoke_tokens(
+    request: Request[Any, Any, Any], user_id: FromPath[str], revoke: NamedDependency[RevokeTokens]
+) -> None:
     """Within 5 s every token issued until now is refused, and streams opened with one are closed."""
-    await revoke(UserId(user_id))
+    await revoke(UserId(user_id), by_of(request))
 
 
 HANDLERS = [create_user, log_in, create_ticket, disable_user, enable_user, revoke_tokens]

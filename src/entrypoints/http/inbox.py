@@ -36,8 +36,8 @@ PageCursor = Annotated[str | None, QueryParameter(description="`next_cursor` of 
 
 @get(
     ["/v1/users/{user_id:str}/notifications", "/notifications/{user_id:str}"],
-    guards=[guards.owner],
-    security=guards.NEEDS_TOKEN,
+    guards=[guards.reader],
+    security=guards.NEEDS_TOKEN_OR_KEY,
     tags=["inbox"],
     summary="List notifications",
     responses={
@@ -55,7 +55,7 @@ async def list_notifications(  # noqa: PLR0917 - each is a part of the query
     cursor: PageCursor = None,
 ) -> Response[bytes]:
     """Unread notifications, unless `status` names another view; newest first. Answers 304 to an
-    `If-None-Match` with the `ETag` of an unchanged feed.
+    `If-None-Match` with the `ETag` of an unchanged feed. An API key needs the scope `read`.
     """
     if event is not None and EVENT.fullmatch(event) is None:
         raise Invalid([FieldError("event", EVENT_RULE)])
@@ -69,14 +69,16 @@ async def list_notifications(  # noqa: PLR0917 - each is a part of the query
 
 @get(
     "/v1/users/{user_id:str}/unread-count",
-    guards=[guards.owner],
-    security=guards.NEEDS_TOKEN,
+    guards=[guards.reader],
+    security=guards.NEEDS_TOKEN_OR_KEY,
     tags=["inbox"],
     summary="Count unread notifications",
     responses=problems(400, 401, 403, 404, 429, 503),
 )
 async def count_unread(user_id: FromPath[str], count: NamedDependency[CountUnread]) -> UnreadCount:
-    """The number of unread notifications, and the position of the feed at which it is exact."""
+    """The number of unread notifications, and the position of the feed at which it is exact. An API key needs
+    the scope `read`.
+    """
     feed = await count(UserId(user_id))
     return UnreadCount(feed.unread_count, str(feed.cursor))
 

@@ -8,7 +8,6 @@ from litestar import post
 from litestar.di import NamedDependency
 from litestar.params import HeaderParameter, JSONBody
 
-from application.errors import Unconfirmed
 from application.limits import Limits
 from application.publishing import Idempotency, PublishBatch, PublishNotification
 from domain.errors import DomainError, FieldError, Invalid
@@ -107,7 +106,7 @@ def _content(item: msgspec.Raw) -> Content | DomainError:
         return Invalid([problems.field_error(str(error))])
 
 
-def _result(outcome: NotificationId | DomainError | Unconfirmed) -> BatchResult:
+def _result(outcome: NotificationId | Exception) -> BatchResult:
     if isinstance(outcome, Exception):
         return BatchResult(error=problems.describe(outcome))
     return BatchResult(id=outcome)

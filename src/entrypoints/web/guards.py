@@ -14,7 +14,7 @@ from application.credentials import Claims, Scope
 from application.errors import NotAllowed, NotAuthenticated
 from application.limits import Limits
 from entrypoints.web.client import client_network
-from entrypoints.web.limits import Proved, check_failures, count_failure, spend, spend_together
+from entrypoints.web.limits import count_failure, spend, spend_together
 from entrypoints.web.state import Access, part
 
 Connection: TypeAlias = ASGIConnection[Any, Any, Any, Any]
@@ -24,6 +24,7 @@ API_KEY_HEADER = "x-api-key"
 # The guards below, as OpenAPI describes them.
 NEEDS_KEY: "list[dict[str, list[str]]]" = [{"apiKey": []}]
 NEEDS_KEY_UNLESS_OPEN: "list[dict[str, list[str]]]" = [{"apiKey": []}, {}]
+NEEDS_TOKEN_OR_KEY: "list[dict[str, list[str]]]" = [{"userToken": []}, {"apiKey": []}]
 NEEDS_TOKEN: "list[dict[str, list[str]]]" = [{"userToken": []}]
 NEEDS_OPERATOR: "list[dict[str, list[str]]]" = [{"operatorToken": []}]
 
@@ -49,6 +50,11 @@ async def manager(connection: Connection, _handler: BaseRouteHandler) -> None:
     await _admit_producer(connection, Scope.USERS)
 
 
+async def admin(connection: Connection, _handler: BaseRouteHandler) -> None:
+    """Admit API keys that may administer the service."""
+    await _admit_producer(connection, Scope.ADMIN)
+
+
 async def user(connection: Connection, _handler: BaseRouteHandler) -> None:
     """Admit any user's token."""
     connection.scope["auth"] = _claims(connection)
@@ -70,6 +76,26 @@ async def marking(connection: Connection, _handler: BaseRouteHandler) -> None:
 async def ticket_buyer(connection: Connection, _handler: BaseRouteHandler) -> None:
     """Count a ticket for the address that asks for it."""
     spend(connection.scope, part(connection, Limits).tickets, client_network(connection.scope))
+
+
+async def reader(connection: Connection, handler: BaseRouteHandler) -> None:
+    """Admit the token of the user in the path, and API keys that may read feeds. Of a request with both, the
+    token counts.
+    """
+    if "authorization" in connection.headers or API_KEY_HEADER not in connection.headers:
+        await owner(connection, handler)
+    else:
+        await _admit_producer(connection, Scope.READ)
+
+
+async def owner_or_manager(connection: Connection, handler: BaseRouteHandler) -> None:
+    """Admit the token of the user in the path, and API keys that may create and disable users. Of a request
+    with both, the token counts.
+    """
+    if "authorization" in connection.headers or API_KEY_HEADER not in connection.headers:
+        await owner(connection, handler)
+    else:
+        await manager(connection, handler)
 
 
 async def operator(connection: Connection, _handler: BaseRouteHandler) -> None:
@@ -101,17 +127,18 @@ def _claims(connection: Connection) -> Claims:
 
 
 async def _admit_producer(connection: Connection, scope: str) -> None:
-    key = connection.headers.get(API_KEY_HEADER)
-    if not key:
+    """Check the key, and that it may touch the user in the path, if there is one. A user in the body is
+    checked by the use case.
+    """
+    text = connection.headers.get(API_KEY_HEADER)
+    if not text:
         count_failure(connection.scope, part(connection, Limits))
         raise NotAuthenticated("An X-API-Key header is required.")
-    limits, proved = part(connection, Limits), part(connection, Proved)
-    if key not in proved:  # looking it up may be a query
-        check_failures(connection.scope, limits)
     try:
-        connection.scope["auth"] = await part(connection, Access).producer(key, scope)
+        key = await part(connection, Access).producer(text, scope)
     except NotAuthenticated:
-        proved.discard(key)
-        count_failure(connection.scope, limits)
+        count_failure(connection.scope, part(connection, Limits))
         raise
-    proved.add(key)
+    if "user_id" in connection.path_params:
+        key.check(connection.path_params["user_id"])
+    connection.scope["auth"] = key

@@ -12,6 +12,7 @@ from litestar.exceptions import HTTPException, SerializationException, Validatio
 
 from application.errors import (
     ApplicationError,
+    KeyNotInUse,
     KeyReused,
     Limited,
     NotAllowed,
@@ -19,6 +20,8 @@ from application.errors import (
     Refused,
     Unavailable,
     Unconfirmed,
+    UnknownErasure,
+    UnknownKey,
 )
 from common import tracing, wire
 from domain.errors import DomainError, FieldError, Invalid, UnknownNotification, UnknownUser, UserTaken
@@ -32,9 +35,12 @@ _PROBLEMS: dict[type[Exception], tuple[int, str, str]] = {
     Invalid: (422, "invalid", "The input breaks a rule"),
     UnknownUser: (404, "unknown-user", "Unknown user"),
     UnknownNotification: (404, "unknown-notification", "Unknown notification"),
+    UnknownErasure: (404, "unknown-erasure", "Unknown erasure"),
     UserTaken: (409, "user-taken", "User exists"),
     NotAuthenticated: (401, "not-authenticated", "Not authenticated"),
     NotAllowed: (403, "not-allowed", "Not allowed"),
+    UnknownKey: (404, "unknown-key", "Unknown API key"),
+    KeyNotInUse: (409, "key-not-in-use", "API key not in use"),
     KeyReused: (422, "key-reused", "Idempotency key reused"),
     Refused: (422, "refused", "The store refuses this data"),
     Limited: (429, "too-many-requests", "Too many requests"),
@@ -151,7 +157,10 @@ def unexpected_problem(request: Request[Any, Any, Any], error: Exception) -> Res
 
 def _answer(body: dict[str, Any], headers: Mapping[str, str] | None = None) -> Response[bytes]:
     return Response(
-        wire.encode(body), status_code=int(body["status"]), media_type=MEDIA_TYPE, headers=dict(headers or {})
+        wire.encode(body),
+        status_code=int(body["status"]),
+        media_type=MEDIA_TYPE,
+        headers={"Cache-Control": "no-store", **(headers or {})},
     )
 
 

@@ -9,7 +9,8 @@ from litestar import Litestar
 from litestar.connection import ASGIConnection
 from litestar.datastructures import State
 
-from application.accounts import AuthenticateOperator, AuthenticateProducer, AuthenticateUser
+from application.accounts import AuthenticateOperator, AuthenticateUser
+from application.keys import AuthenticateProducer
 
 T = TypeVar("T")
 
@@ -59,6 +60,10 @@ def found_in(app: Litestar, kind: type[T]) -> T | None:
     return found
 
 
-@cache
 def _key(kind: type) -> str:
+    return _name(kind)
+
+
+@cache
+def _name(kind: Any) -> str:  # of a type; mypy says that types cannot be hashed
     return f"{kind.__module__}.{kind.__qualname__}"
