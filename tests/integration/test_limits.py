@@ -161,7 +161,8 @@ async def test_unknown_keys_by_the_thousand_do_not_stop_a_producer(product: Prod
 
     assert statuses == [202] * 20
     assert max(seconds) < limit_of(resting)
-    assert refusals == {401: 100, 429: 500}
+    assert set(refusals) == {401, 429}
+    assert 100 <= refusals[401] <= 120  # one comes back every 3 s
 
 
 async def test_a_limit_holds_for_two_processes_together(product: Product) -> None:

@@ -40,7 +40,7 @@ class Access:
 
 def application_state(*parts: object) -> State:
     """The state of an application, which holds one part of each type."""
-    return State({_key(type(part)): part for part in parts})  # type: ignore[arg-type] # classes are hashable
+    return State({_key(type(part)): part for part in parts})
 
 
 def part(connection: "ASGIConnection[Any, Any, Any, Any]", kind: type[T]) -> T:
@@ -50,13 +50,13 @@ def part(connection: "ASGIConnection[Any, Any, Any, Any]", kind: type[T]) -> T:
 
 def part_of(app: Litestar, kind: type[T]) -> T:
     """The part of this type, in the application."""
-    found: T = app.state[_key(kind)]  # type: ignore[arg-type] # as above
+    found: T = app.state[_key(kind)]
     return found
 
 
 def found_in(app: Litestar, kind: type[T]) -> T | None:
     """The part of this type, if the application has one."""
-    found: T | None = app.state.get(_key(kind))  # type: ignore[arg-type] # as above
+    found: T | None = app.state.get(_key(kind))
     return found
 
 
