@@ -101,12 +101,6 @@ class Limiter:
             self._settle(self, party)
         return Allowance(self, rate, due - now)
 
-    def check(self, party: str) -> None:
-        """Raise Limited if nothing is left for a party."""
-        account = self._accounts.get(party)
-        if self.rate and account and (wait := self.rate.wait(account.due, self._now())):
-            raise self._limited(self.rate, wait)
-
     async def take_together(self, party: str, cost: int = 1) -> Allowance | None:
         """The same as `take`, but exact: all processes together."""
         if self.rate is None:

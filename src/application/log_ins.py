@@ -9,6 +9,7 @@ from application.accounts import LogIn
 from application.audit import THE_SERVICE, By
 from application.errors import Limited, NotAuthenticated
 from application.limits import Limiter
+from application.passwords import ChangePassword
 from application.ports import LogInAttempts, Monotonic, TextForms
 from domain.errors import Invalid
 from domain.identifiers import UserId
@@ -69,7 +70,35 @@ class LimitedLogIn:
         """The name of an account, whether it exists or not, from which its address cannot be read."""
         with suppress(Invalid):
             email = self.forms.email(email)
-        return hashlib.sha256(email.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+        return _hashed(email)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitedChangePassword:
+    """Change a password, unless too many attempts failed: who has a user's token must not be able to guess
+    its password with it. Counted as log-ins are, but apart from them. Raises Invalid, UnknownUser, Limited.
+    """
+
+    change: ChangePassword
+    attempts: LogInAttempts
+
+    async def __call__(self, user: UserId, by: By, current: str, new: str, address: str) -> tuple[str, int]:
+        """A new token, and its lifetime in seconds."""
+        account = _hashed(f"user {user}")
+        known = await self.attempts.begin(account, address)
+        try:
+            token = await self.change(user, by, current, new)
+        except Invalid:
+            raise
+        except BaseException:
+            await self.attempts.void(account, address, known=known)
+            raise
+        await self.attempts.succeeded(account, address, known=known)
+        return token
+
+
+def _hashed(account: str) -> str:
+    return hashlib.sha256(account.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
 class _Failures:

@@ -29,7 +29,6 @@ from entrypoints.settings import Settings
 from entrypoints.web import health, problems
 from entrypoints.web.head import answering_head
 from entrypoints.web.json_request import JsonRequest
-from entrypoints.web.limits import Proved
 from entrypoints.web.middleware import fronted
 from entrypoints.web.state import Access, Checks, Scraping, application_state, part_of
 from entrypoints.web.verbatim import VerbatimSchema
@@ -110,7 +109,7 @@ def state(container: ApiContainer) -> State:
     checks = Checks(required, {"redis": container.redis_server().ping})
     settings = container.settings()
     limits, scraping = container.limits(), Scraping(settings.metrics_token)
-    return application_state(access, streams, checks, limits, Proved(), settings.proxies, scraping)
+    return application_state(access, streams, checks, limits, settings.proxies, scraping)
 
 
 def _streams(container: ApiContainer) -> Streams:
@@ -164,7 +163,7 @@ def _dependencies(container: ApiContainer) -> dict[str, Provide]:
         "disable": dependency(container.disable_user),
         "enable": dependency(container.enable_user),
         "revoke": dependency(container.revoke_tokens),
-        "change_password": dependency(container.change_password),
+        "change_password": dependency(container.limited_change_password),
         "reset_password": dependency(container.reset_password),
         "erase": dependency(container.erase_user),
         "find_erasure": dependency(container.find_erasure),

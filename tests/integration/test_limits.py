@@ -142,7 +142,7 @@ async def test_sign_ups_by_the_hundred_are_refused_and_a_new_user_is_not(product
 
 
 async def test_unknown_keys_by_the_thousand_do_not_stop_a_producer(product: Product) -> None:
-    """From the same address: what was valid here is looked up whatever else comes from there."""
+    """Not even from the same address: only credentials that are not valid are refused."""
     api = await start(product, limit_failures="100/5m")
     async with api.client() as client, crowd(api) as stranger:
         await create_users(client, ["ada"])
@@ -162,8 +162,7 @@ async def test_unknown_keys_by_the_thousand_do_not_stop_a_producer(product: Prod
     assert statuses == [202] * 20
     assert max(seconds) < limit_of(resting)
     assert set(refusals) == {401, 429}
-    # As many as were looked up already when the limit was reached come on top.
-    assert refusals[401] <= 100 + 20
+    assert 100 <= refusals[401] <= 120  # one comes back every 3 s
 
 
 async def test_a_limit_holds_for_two_processes_together(product: Product) -> None:

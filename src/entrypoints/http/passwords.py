@@ -10,12 +10,14 @@ from msgspec import Meta, Struct
 
 from application.credentials import Claims
 from application.errors import Limited
-from application.passwords import ChangePassword, ResetPassword
+from application.log_ins import LimitedChangePassword
+from application.passwords import ResetPassword
 from domain.errors import FieldError, Invalid
 from domain.identifiers import UserId
 from entrypoints.http.schemas import Session
 from entrypoints.web import guards, limits
 from entrypoints.web.attribution import by_of
+from entrypoints.web.client import client_network
 from entrypoints.web.headers import NO_STORE
 from entrypoints.web.schemas import problems
 
@@ -53,7 +55,7 @@ async def put_password(
     request: Request[Any, Any, Any],
     user_id: FromPath[str],
     data: JSONBody[NewPassword],
-    change_password: NamedDependency[ChangePassword],
+    change_password: NamedDependency[LimitedChangePassword],
     reset_password: NamedDependency[ResetPassword],
 ) -> Response[Session | None]:
     """With the user's own token and the current password, or with an API key and without it. All tokens that
@@ -65,8 +67,9 @@ async def put_password(
         return Response(None, status_code=204)
     if data.current_password is None:
         raise Invalid([FieldError("current_password", "is required")])
+    address = client_network(request.scope)
     try:
-        token, seconds = await change_password(user, by, data.current_password, data.new_password)
+        token, seconds = await change_password(user, by, data.current_password, data.new_password, address)
     except Limited as limited:
         limits.limited(request.scope, limited)
         raise

@@ -12,11 +12,11 @@ from typing import Any, TypeAlias
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 
-from application.credentials import ApiKey, Claims, Scope
+from application.credentials import Claims, Scope
 from application.errors import NotAllowed, NotAuthenticated
 from application.limits import Limits
 from entrypoints.web.client import client_address, client_network
-from entrypoints.web.limits import Proved, check_failures, count_failure, spend, spend_together
+from entrypoints.web.limits import count_failure, spend, spend_together
 from entrypoints.web.state import Access, Scraping, part
 
 Connection: TypeAlias = ASGIConnection[Any, Any, Any, Any]
@@ -162,21 +162,11 @@ async def _admit_producer(connection: Connection, scope: str) -> None:
     if not text:
         count_failure(connection.scope, part(connection, Limits))
         raise NotAuthenticated("An X-API-Key header is required.")
-    key = await _authenticated(connection, text, scope)
-    if "user_id" in connection.path_params:
-        key.check(connection.path_params["user_id"])
-    connection.scope["auth"] = key
-
-
-async def _authenticated(connection: Connection, text: str, scope: str) -> ApiKey:
-    limits, proved = part(connection, Limits), part(connection, Proved)
-    if text not in proved:  # looking it up may be a query
-        check_failures(connection.scope, limits)
     try:
         key = await part(connection, Access).producer(text, scope)
     except NotAuthenticated:
-        proved.discard(text)
-        count_failure(connection.scope, limits)
+        count_failure(connection.scope, part(connection, Limits))
         raise
-    proved.add(text)
-    return key
+    if "user_id" in connection.path_params:
+        key.check(connection.path_params["user_id"])
+    connection.scope["auth"] = key

@@ -14,28 +14,6 @@ from common import metrics
 from entrypoints.web.client import client_network
 
 _SCOPE_KEY: Final = "bellwire.allowances"
-_MOST_PROVED = 10_000
-
-
-class Proved:
-    """API keys that were valid in this process: they are looked up whatever else comes from their address."""
-
-    def __init__(self, most: int = _MOST_PROVED) -> None:
-        self._most = most
-        self._keys: set[str] = set()
-
-    def __contains__(self, key: str) -> bool:
-        return key in self._keys
-
-    def add(self, key: str) -> None:
-        """Remember a key."""
-        if len(self._keys) >= self._most:
-            self._keys.clear()
-        self._keys.add(key)
-
-    def discard(self, key: str) -> None:
-        """Forget a key that is no longer valid."""
-        self._keys.discard(key)
 
 
 def spend(scope: Any, limiter: Limiter, party: str, cost: int = 1) -> None:
@@ -68,15 +46,6 @@ def count_failure(scope: Mapping[str, Any], limits: Limits) -> None:
     """
     try:
         limits.failures.take(client_network(scope))
-    except Limited as limited:
-        _note_refused(scope, limited)
-        raise
-
-
-def check_failures(scope: Mapping[str, Any], limits: Limits) -> None:
-    """Raise Limited if too many credentials from this address were not valid."""
-    try:
-        limits.failures.check(client_network(scope))
     except Limited as limited:
         _note_refused(scope, limited)
         raise
