@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import json
 from collections.abc import Callable, MutableSequence, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -117,7 +118,8 @@ class Follower:
                     text = await self._socket.recv()
                 frame = msgspec.json.decode(text)
                 if frame["type"] == "ping":
-                    await self.send(type="pong")
+                    with suppress(ConnectionClosed):  # what came before the close is still to be read
+                        await self.send(type="pong")
                 self.take(frame)
 
     # --- what a frame means ---
