@@ -34,6 +34,7 @@ from tests.memory import (
     MemoryKeys,
     MemoryPasswords,
     MemoryQueue,
+    MemoryRevokedTokens,
     MemoryTickets,
     MemoryUsers,
 )
@@ -41,6 +42,7 @@ from tests.stream_schema import broken_rules
 from tests.whole import Container, build
 
 SECRET = "s" * 32
+OPERATOR_SECRET = "o" * 32
 HOST = "bellwire.test"
 
 Json = dict[str, Any]
@@ -112,6 +114,7 @@ class Memory:
     def __post_init__(self) -> None:
         self.live = Hub(self.clock)
         self.users = MemoryUsers(self.clock)
+        self.revoked_tokens = MemoryRevokedTokens(self.clock)
         self.feeds = MemoryFeeds(self.users)
         self.index = MemoryIndex(wire.render)
         self.announcer = MemoryAnnouncer(self.index, self.live, change_frame)
@@ -124,7 +127,7 @@ class Memory:
 
     def container(self, **settings: Any) -> Container:
         """The real container with these ports in it. Tokens are real: they need no server."""
-        built = build(Settings(token_secret=SECRET, **settings))
+        built = build(Settings(**{"token_secret": SECRET, "operator_secret": OPERATOR_SECRET, **settings}))
         for provider, value in (
             (built.clock, self.clock),
             # A serving process collects garbage seldom; here it is how what was not closed is noticed.
@@ -132,6 +135,7 @@ class Memory:
             (built.now, self.seconds),
             (built.new_id, self.ids),
             (built.users, self.users),
+            (built.revoked_tokens, self.revoked_tokens),
             (built.feeds, self.feeds),
             (built.retention, self.feeds),
             (built.index, self.index),
@@ -169,7 +173,7 @@ def on_memory(timing: Timing | None = None, **settings: Any) -> tuple[Memory, Co
     memory, container, app = _BUILT[key]
     memory.clear()
     container.catch_ups.reset()  # it remembers pages for a moment, of feeds that are gone now
-    fresh = Revocations(container.users())
+    fresh = Revocations(container.users(), container.revoked_tokens())
     container.revocations().__dict__ = fresh.__dict__
     container.stream_timing.reset_override()
     container.stream_timing.override(providers.Object(timing or Timing()))

@@ -4,7 +4,8 @@ ApplicationError
  ├── Unavailable          a server behind the service is out of reach; the caller may try again
  │    └── Unconfirmed     ... and whether the notification was accepted is unknown
  ├── NotAuthenticated     the credentials are missing or not valid
- │    └── Revoked         ... because of a revocation
+ │    ├── Revoked         ... because of a revocation
+ │    └── UnknownKey      ... or its key has not been read yet
  ├── NotAllowed           the credentials are valid, but do not allow this
  ├── KeyReused            an idempotency key was used again with another body
  ├── Refused              the store will never take this data
@@ -48,6 +49,10 @@ class Refused(ApplicationError):
 
 class NotAuthenticated(ApplicationError):
     """Valid credentials are required."""
+
+
+class UnknownKey(NotAuthenticated):
+    """The token names a key (kid) that is not known."""
 
 
 class Revoked(NotAuthenticated):

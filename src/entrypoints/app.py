@@ -169,6 +169,8 @@ def _dependencies(container: ApiContainer) -> dict[str, Provide]:
         "disable": dependency(container.disable_user),
         "enable": dependency(container.enable_user),
         "revoke": dependency(container.revoke_tokens),
+        "revoke_one": dependency(container.revoke_token),
+        "end": dependency(container.end_session),
         "publish_one": dependency(container.publish),
         "publish_many": dependency(container.publish_batch),
         "listing": dependency(container.list_notifications),

@@ -33,6 +33,10 @@ async def api(container: "ApiContainer") -> AsyncIterator[None]:
         stack.push_async_callback(_close_safely, queue.stop)
         await stack.enter_async_context(background(queue.run()))
         await stack.enter_async_context(background(container.live_frames().run()))
+        keys = container.public_keys()
+        if keys is not None:
+            await keys.renew()  # before the first request is answered
+            await stack.enter_async_context(background(keys.run()))
         revocations = container.revocations()
         await revocations.refresh()  # before the first request is answered
         await stack.enter_async_context(background(revocations.run()))

@@ -25,7 +25,14 @@ from application.revoking import DisableUser, EnableUser, Revocations, RevokeTok
 from domain.errors import Invalid, UnknownUser, UserTaken
 from domain.identifiers import UserId
 from tests.build import ADA, BOB, LATER, NOW, TestClock, a_user
-from tests.memory import MemoryApiKeys, MemoryPasswords, MemoryTickets, MemoryTokens, MemoryUsers
+from tests.memory import (
+    MemoryApiKeys,
+    MemoryPasswords,
+    MemoryRevokedTokens,
+    MemoryTickets,
+    MemoryTokens,
+    MemoryUsers,
+)
 
 PUBLISH = frozenset({Scope.PUBLISH})
 
@@ -40,7 +47,8 @@ class Accounts:
 
     def __post_init__(self) -> None:
         self.users = MemoryUsers(self.clock)
-        self.revocations = Revocations(self.users)
+        self.revoked_tokens = MemoryRevokedTokens(self.clock)
+        self.revocations = Revocations(self.users, self.revoked_tokens)
         self.create = CreateUser(
             users=self.users,
             passwords=self.passwords,
@@ -166,7 +174,7 @@ async def test_the_right_password_gives_a_token_that_speaks_for_the_user(account
     user, token, seconds = await accounts.log_in(" ADA@example.com", "correct horse")
 
     assert user == ADA
-    assert accounts.authenticate.token(token).user_id == ADA
+    assert (await accounts.authenticate.token(token)).user_id == ADA
     assert seconds == 3600
 
 
@@ -175,7 +183,7 @@ async def test_a_token_expires(accounts: Accounts) -> None:
     accounts.clock.advance(seconds=seconds)
 
     with pytest.raises(NotAuthenticated):
-        accounts.authenticate.token(token)
+        await accounts.authenticate.token(token)
 
 
 @pytest.mark.parametrize(
@@ -423,7 +431,7 @@ async def test_a_disabled_account_comes_into_no_other_form(accounts: Accounts) -
 
 
 async def test_a_ticket_stands_for_the_token_it_was_issued_for_once(accounts: Accounts) -> None:
-    claims = accounts.authenticate.token(accounts.tokens.mint(ADA, NOW)[0])
+    claims = await accounts.authenticate.token(accounts.tokens.mint(ADA, NOW)[0])
 
     ticket, seconds = await accounts.issue(claims)
 
@@ -463,14 +471,14 @@ async def test_revoked_tokens_are_those_issued_before(two: Accounts) -> None:
     bobs, _ = two.tokens.mint(BOB, NOW)
     two.clock.at += MOMENT
     await two.revoke_tokens(ADA)
-    assert two.authenticate.token(old).user_id == ADA  # until the next look
+    assert (await two.authenticate.token(old)).user_id == ADA  # until the next look
 
     await two.revocations.refresh()
 
     with pytest.raises(Revoked):
-        two.authenticate.token(old)
-    assert two.authenticate.token(two.tokens.mint(ADA, two.clock())[0]).user_id == ADA
-    assert two.authenticate.token(bobs).user_id == BOB
+        await two.authenticate.token(old)
+    assert (await two.authenticate.token(two.tokens.mint(ADA, two.clock())[0])).user_id == ADA
+    assert (await two.authenticate.token(bobs)).user_id == BOB
 
 
 async def test_a_disabled_user_has_no_good_token_until_enabled(two: Accounts) -> None:
@@ -481,7 +489,7 @@ async def test_a_disabled_user_has_no_good_token_until_enabled(two: Accounts) ->
     meanwhile, _ = two.tokens.mint(ADA, two.clock())
     for token in (before, meanwhile):
         with pytest.raises(Revoked):
-            two.authenticate.token(token)
+            await two.authenticate.token(token)
 
     two.clock.at += MOMENT
     await two.enable(ADA)
@@ -489,8 +497,8 @@ async def test_a_disabled_user_has_no_good_token_until_enabled(two: Accounts) ->
 
     for token in (before, meanwhile):
         with pytest.raises(Revoked):
-            two.authenticate.token(token)
-    assert two.authenticate.token(two.tokens.mint(ADA, two.clock())[0]).user_id == ADA
+            await two.authenticate.token(token)
+    assert (await two.authenticate.token(two.tokens.mint(ADA, two.clock())[0])).user_id == ADA
 
 
 async def test_a_ticket_dies_with_its_token(two: Accounts) -> None:
@@ -512,7 +520,7 @@ async def test_an_expired_token_says_so_and_not_that_it_was_revoked(two: Account
     two.clock.advance(seconds=seconds)
 
     with pytest.raises(NotAuthenticated) as caught:
-        two.authenticate.token(token)
+        await two.authenticate.token(token)
 
     assert not isinstance(caught.value, Revoked)
 
@@ -533,7 +541,7 @@ async def test_what_was_revoked_before_the_process_began_is_known(two: Accounts)
     two.clock.advance(seconds=1)
     await two.revoke_tokens(ADA)
     two.clock.advance(days=400)
-    later = Revocations(two.users)
+    later = Revocations(two.users, two.revoked_tokens)
 
     await later.refresh()
 
@@ -597,7 +605,7 @@ async def test_with_the_store_away_what_is_known_stays_and_the_rest_comes_later(
 
 
 async def test_the_store_is_asked_again_and_again(two: Accounts) -> None:
-    revocations = Revocations(two.users, every_seconds=0.001)
+    revocations = Revocations(two.users, two.revoked_tokens, every_seconds=0.001)
     running = asyncio.create_task(revocations.run())
     try:
         for user in (ADA, BOB):

@@ -501,7 +501,7 @@ async def test_of_those_that_come_at_once_no_more_are_let_in_than_there_is_room_
             return await redeem(ticket)
 
         service.memory.tickets.redeem = slow  # type: ignore[method-assign]
-        claims = service.container.authenticate_user().token(service.token())
+        claims = await service.container.authenticate_user().token(service.token())
         async with AsyncExitStack() as stack:
             sockets = []
             for _ in range(3):
@@ -573,7 +573,7 @@ class TestDrain:
             return await redeem(ticket)
 
         service.memory.tickets.redeem = slow  # type: ignore[method-assign]
-        claims = service.container.authenticate_user().token(service.token())
+        claims = await service.container.authenticate_user().token(service.token())
         ticket, _ = await service.container.issue_ticket()(claims)
         async with service.socket(query=f"ticket={ticket}") as socket:
             await socket.event()

@@ -20,7 +20,8 @@ class RedisTickets:
         self._prefix = prefix
 
     async def issue(self, claims: Claims) -> str:
-        value = f"{claims.user_id} {claims.expires_at.timestamp()} {claims.issued_at.timestamp()}"
+        times = f"{claims.expires_at.timestamp()} {claims.issued_at.timestamp()}"
+        value = f"{claims.user_id} {times} {claims.token_id}"
 
         async def store() -> str:
             # A new ticket at each attempt: if the first is stored late, it must not restore one that was
@@ -39,11 +40,12 @@ class RedisTickets:
         )
         if value is None:
             raise NotAuthenticated("This stream ticket is unknown, used or too old.")
-        user, expires_at, issued_at = value.decode().split(" ")
+        user, expires_at, issued_at, token_id = value.decode().split(" ")
         return Claims(
             UserId(user),
             expires_at=datetime.fromtimestamp(float(expires_at), UTC),
             issued_at=datetime.fromtimestamp(float(issued_at), UTC),
+            token_id=token_id,
         )
 
     def _key(self, ticket: str) -> str:

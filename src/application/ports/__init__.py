@@ -4,7 +4,15 @@ Every method of a port that reaches a server raises `Unavailable` when that serv
 unless its docstring says otherwise, and returns within a bounded time.
 """
 
-from application.ports.accounts import ApiKeys, Passwords, TextForms, Tickets, Tokens, Users
+from application.ports.accounts import (
+    ApiKeys,
+    Passwords,
+    RevokedTokens,
+    TextForms,
+    Tickets,
+    Tokens,
+    Users,
+)
 from application.ports.feeds import DueMarks, FeedMarks, FeedReplay, Feeds, FeedViews, FeedWriter, Retention
 from application.ports.live import Announcer, Connection, EventStream, Follower, LiveFeed, UnreadIndex
 from application.ports.machine import Chance, Clock, Jitter, Monotonic, NewId, NewToken, Render
@@ -43,6 +51,7 @@ __all__ = [
     "QueueReader",
     "Render",
     "Retention",
+    "RevokedTokens",
     "TextForms",
     "Tickets",
     "Tokens",

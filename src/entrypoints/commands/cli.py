@@ -30,6 +30,7 @@ COMMANDS = {
     "disable-user": ("disable a user: no log-in, no valid token", "users:disable_user"),
     "enable-user": ("enable a disabled user", "users:enable_user"),
     "revoke-tokens": ("sign a user out everywhere", "users:revoke_tokens"),
+    "revoke-token": ("revoke a single token", "sessions:revoke_token"),
     "token": ("mint a token for a user", "token:token"),
 }
 

@@ -31,13 +31,13 @@ from application.inbox import (
     MarkRead,
 )
 from application.publishing import PublishBatch, PublishNotification
-from application.revoking import Revocations
+from application.revoking import EndSession, Revocations
 from common import wire
 from entrypoints.container.accounts import AccountsContainer
 from entrypoints.container.parts.redis import WithRedis
 from entrypoints.container.parts.server import WithServer
 from entrypoints.container.parts.signup import WithSignup
-from entrypoints.container.parts.tokens import WithTokens
+from entrypoints.container.sessions import SessionsContainer
 from entrypoints.timing import Timing
 
 # These adapters do more than their port: the process also runs or stops them. Use cases see only the port.
@@ -51,13 +51,13 @@ def _queue(adapter: KafkaQueue) -> ports.NotificationQueue:
     return adapter
 
 
-class ApiContainer(AccountsContainer, WithSignup, WithRedis, WithTokens, WithServer):
+class ApiContainer(AccountsContainer, SessionsContainer, WithSignup, WithRedis, WithServer):
     """For `bellwire api`."""
 
     clock, setting = AccountsContainer.clock, AccountsContainer.setting
     users, feeds, api_keys = AccountsContainer.users, AccountsContainer.feeds, AccountsContainer.api_keys
     redis_server, index, announcer = WithRedis.redis_server, WithRedis.index, WithRedis.announcer
-    passwords, forms, tokens = WithSignup.passwords, WithSignup.forms, WithTokens.tokens
+    passwords, forms, tokens = WithSignup.passwords, WithSignup.forms, SessionsContainer.tokens
 
     now, chance, new_token = AccountsContainer.now, AccountsContainer.chance, AccountsContainer.new_token
     new_id: providers.Provider[ports.NewId] = providers.Singleton(system.NotificationIds)
@@ -98,7 +98,12 @@ class ApiContainer(AccountsContainer, WithSignup, WithRedis, WithTokens, WithSer
     stream_timing: providers.Provider[Timing] = providers.Object(Timing())
 
     # --- use cases ---
-    revocations: providers.Provider[Revocations] = providers.Singleton(Revocations, users=users)
+    revocations: providers.Provider[Revocations] = providers.Singleton(
+        Revocations, users=users, tokens=SessionsContainer.revoked_tokens
+    )
+    end_session: providers.Provider[EndSession] = providers.Singleton(
+        EndSession, revoked_tokens=SessionsContainer.revoked_tokens, revocations=revocations
+    )
     log_in: providers.Provider[LogIn] = providers.Singleton(
         LogIn, users=users, passwords=passwords, forms=forms, tokens=tokens, clock=clock
     )
@@ -106,7 +111,7 @@ class ApiContainer(AccountsContainer, WithSignup, WithRedis, WithTokens, WithSer
         AuthenticateUser, tokens=tokens, tickets=tickets, revocations=revocations, clock=clock
     )
     authenticate_operator: providers.Provider[AuthenticateOperator] = providers.Singleton(
-        AuthenticateOperator, tokens=WithTokens.operator_tokens, clock=clock
+        AuthenticateOperator, tokens=SessionsContainer.operator_tokens, clock=clock
     )
     authenticate_producer: providers.Provider[AuthenticateProducer] = providers.Singleton(
         AuthenticateProducer, keys=api_keys, clock=clock

@@ -1,0 +1,113 @@
+"""Public keys of issuers, read from a web server."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from datetime import timedelta
+from pathlib import Path
+from time import monotonic
+
+import pytest
+
+from adapters.security import reading
+from adapters.security.public_keys import PublicKeys
+from adapters.security.reading import reader_of
+from adapters.security.tokens import JwtTokens
+from application.errors import UnknownKey
+from tests.build import NOW
+from tests.tokens import OTHER_RSA, SECRET, SET, by_key, jwk, key_set
+
+
+@asynccontextmanager
+async def web_server(answers: Sequence[bytes] | None) -> AsyncIterator[tuple[str, list[bytes]]]:
+    """A server that gives these bytes as an answer, or says nothing at all; and the requests that it got."""
+    asked: list[bytes] = []
+    serving: list[asyncio.Task[None] | None] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        serving.append(asyncio.current_task())
+        asked.append(await reader.readuntil(b"\r\n\r\n"))
+        for answer in answers or ():
+            writer.write(answer)
+            await asyncio.sleep(0)
+        if answers is None:
+            await reader.read()
+        writer.close()
+        with suppress(OSError):
+            await writer.wait_closed()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    try:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/keys?x=1", asked
+    finally:
+        server.close()
+        await asyncio.gather(*filter(None, serving), return_exceptions=True)
+
+
+def answer(body: bytes, head: str = "HTTP/1.1 200 OK") -> bytes:
+    return f"{head}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+def chunked(body: bytes) -> list[bytes]:
+    parts = [body[at : at + 100] for at in range(0, len(body), 100)]
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    return [head, *(b"%x\r\n%s\r\n" % (len(each), each) for each in parts), b"0\r\n\r\n"]
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [[answer(SET)], chunked(SET), [b"HTTP/1.0 200 OK\r\n\r\n", SET[:50], SET[50:]]],
+    ids=["at once", "chunked", "until the end"],
+)
+async def test_a_set_is_read_from_a_web_server(sent: list[bytes]) -> None:
+    async with web_server(sent) as (url, asked):
+        assert await reader_of(url)() == SET
+
+    assert asked[0].startswith(b"GET /keys?x=1 HTTP/1.1\r\n")
+
+
+async def test_redirects_are_not_followed() -> None:
+    async with web_server([answer(SET)]) as (elsewhere, asked):
+        head = f"HTTP/1.1 302 Found\r\nLocation: {elsewhere}"
+        async with web_server([answer(b"", head)]) as (url, _):
+            with pytest.raises(ValueError, match="302"):
+                await reader_of(url)()
+
+    assert asked == []
+
+
+@pytest.mark.parametrize(
+    ("sent", "reason"),
+    [
+        ([], "no answer"),
+        ([b"SSH-2.0-server\r\n"], "not HTTP"),
+        ([answer(SET, "HTTP/1.1 500 Broken")], "500"),
+        ([answer(b" " * 300_000 + SET)], "262144"),
+        ([b"HTTP/1.1 200 OK\r\n" + b"x: y\r\n" * 100_000], "262144"),
+    ],
+)
+async def test_what_is_no_answer_is_refused(sent: list[bytes], reason: str) -> None:
+    async with web_server(sent) as (url, _):
+        with pytest.raises(ValueError, match=reason):
+            await reader_of(url)()
+
+
+async def test_a_server_that_says_nothing_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "_SECONDS", 0.05)
+    async with web_server(None) as (url, _):
+        with pytest.raises(TimeoutError):
+            await reader_of(url)()
+
+
+async def test_addresses_in_a_token_are_never_asked(tmp_path: Path) -> None:
+    file = tmp_path / "keys.json"
+    file.write_bytes(SET)
+    async with web_server([answer(key_set(jwk(OTHER_RSA, "theirs")))]) as (url, asked):
+        keys = PublicKeys(reader_of(str(file)), monotonic, pause_seconds=0)
+        tokens = JwtTokens(SECRET, "bellwire", timedelta(hours=1), keys=keys)
+        for header in ({"jku": url}, {"x5u": url}, {"jku": url, "jwk": jwk(OTHER_RSA, "theirs")}):
+            await tokens.renew_keys()
+            with pytest.raises(UnknownKey):
+                tokens.verify(by_key(OTHER_RSA, "RS256", "theirs", header), NOW)
+
+    assert asked == []
