@@ -417,6 +417,7 @@ async def world(product: Product, api: Api, stores: Stores) -> World:
 
 _MARK = "/v1/users/{user_id}/notifications/"
 _PUBLIC, _PRODUCER, _USER, _STREAM, _OPERATOR = "public", "producer", "user", "stream", "operator"
+_LOG_OUT = "log-out"
 
 # What is sent where. A new operation has to find its place here.
 OPERATIONS: Mapping[tuple[str, str], str] = {
@@ -430,6 +431,8 @@ OPERATIONS: Mapping[tuple[str, str], str] = {
     ("post", "/v1/users"): _PRODUCER,
     ("post", "/createUser"): _PRODUCER,
     **{("post", "/v1/users/{user_id}/" + word): _PRODUCER for word in ("disable", "enable", "revoke-tokens")},
+    ("post", "/v1/revoked-tokens"): _PRODUCER,
+    ("post", "/v1/sessions/end"): _LOG_OUT,
     ("post", "/v1/stream-tickets"): _USER,
     ("get", "/sse/{user_id}"): _STREAM,
     ("post", "/drain"): _OPERATOR,
@@ -447,6 +450,7 @@ SCOPES = {
     "/v1/notifications/batch": Scope.PUBLISH,
     "/v1/users": Scope.USERS,
     "/createUser": Scope.USERS,
+    "/v1/revoked-tokens": Scope.USERS,
     **{"/v1/users/{user_id}/" + word: Scope.USERS for word in ("disable", "enable", "revoke-tokens")},
 }
 
@@ -467,6 +471,8 @@ async def test_with_the_ids_of_another_nothing_is_seen_and_nothing_changed(
                 if path in SCOPES and who == f"a key to {SCOPES[path]}":
                     continue  # may do so, to anybody
                 for user in ("ada", "bob") if "{user_id}" in path else ("",):
+                    if kind == _LOG_OUT and who == "Bob's token":
+                        continue  # his own, and he still needs it
                     if kind == _STREAM and (who, user) == ("Bob's token", "bob"):
                         continue  # his own, and without an end
                     for body in _bodies(world):
@@ -513,7 +519,7 @@ def _expected(kind: str, path: str, who: str, user: str) -> set[int]:
     if kind == _OPERATOR or "token" not in who:
         return {401}
     if not user:
-        return {201}
+        return {204 if kind == _LOG_OUT else 201}
     if user != "bob" or who != "Bob's token":
         return {403}
     return {404} if "{notification_id}" in path else {200, 400, 422}

@@ -1,21 +1,30 @@
 """Public keys of issuers, read from a web server."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
 from time import monotonic
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 from adapters.security import reading
 from adapters.security.public_keys import PublicKeys
 from adapters.security.reading import reader_of
 from adapters.security.tokens import JwtTokens
 from application.errors import UnknownKey
+from application.revoking import claims_of
+from entrypoints.settings import Settings
 from tests.build import NOW
-from tests.tokens import OTHER_RSA, SECRET, SET, by_key, jwk, key_set
+from tests.product import Product, create_users
+from tests.tokens import EC, OTHER_RSA, RSA, SECRET, SET, by_key, jwk, key_set
 
 
 @asynccontextmanager
@@ -111,3 +120,89 @@ async def test_addresses_in_a_token_are_never_asked(tmp_path: Path) -> None:
                 tokens.verify(by_key(OTHER_RSA, "RS256", "theirs", header), NOW)
 
     assert asked == []
+
+
+async def test_keys_rotate_at_a_web_server() -> None:
+    async with asyncio.timeout(30), rotating() as (url, sets):
+        keys = PublicKeys(reader_of(url), monotonic, pause_seconds=0)
+        tokens = JwtTokens(SECRET, "bellwire", timedelta(hours=1), keys=keys)
+        old, new = by_key(RSA, "RS256", "old"), by_key(EC, "ES256", "new")
+        for held, good, bad in (
+            ([jwk(RSA, "old")], [old], [new]),
+            ([jwk(RSA, "old"), jwk(EC, "new")], [old, new], []),
+            ([jwk(EC, "new")], [new], [old]),
+            ([], [new], [old]),  # no set: the last one stays
+        ):
+            sets[:] = [key_set(*held)]
+            await tokens.renew_keys()
+            for token in good:
+                assert (await claims_of(token, tokens, lambda: NOW)).user_id == "ada"
+            for token in bad:
+                with pytest.raises(UnknownKey):
+                    await claims_of(token, tokens, lambda: NOW)
+
+
+@asynccontextmanager
+async def rotating() -> AsyncIterator[tuple[str, list[bytes]]]:
+    """A server with a set that can be replaced."""
+    sets = [b""]
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer(sets[0]))
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/", sets
+
+
+async def test_a_server_whose_certificate_nobody_trusts_is_not_believed(tmp_path: Path) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(self_signed(tmp_path))
+    server = await asyncio.start_server(lambda _reader, writer: writer.close(), "127.0.0.1", 0, ssl=context)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        with pytest.raises(ssl.SSLCertVerificationError):
+            await reader_of(f"https://127.0.0.1:{port}/")()
+
+
+def self_signed(folder: Path) -> Path:
+    """A certificate for this machine that no authority signed, and its key, in a file."""
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    made = (
+        x509.CertificateBuilder(name, name, EC.public_key(), 1)
+        .not_valid_before(datetime.now(UTC) - timedelta(days=1))
+        .not_valid_after(datetime.now(UTC) + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .sign(EC, SHA256())
+    )
+    file = folder / "server.pem"
+    key = EC.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    file.write_bytes(key + made.public_bytes(Encoding.PEM))
+    return file
+
+
+async def test_a_process_accepts_the_tokens_of_an_issuer_with_public_keys(
+    tmp_path: Path, environment: dict[str, str], settings: Settings
+) -> None:
+    file = tmp_path / "keys.json"
+    file.write_bytes(SET)
+    product = Product(tmp_path, environment, settings, {"api": {"BELLWIRE_TOKEN_JWKS": str(file)}})
+    now = datetime.now(UTC).timestamp()
+    good = by_key(RSA, "RS256", "rsa", iat=now, exp=now + 60)
+    wrong = by_key(OTHER_RSA, "RS256", "rsa", iat=now, exp=now + 60)
+    unknown = by_key(RSA, "RS256", "else", iat=now, exp=now + 60)
+    try:
+        await product.prepare()
+        api = await product.api()
+        async with api.client("ada") as client:
+            await create_users(client, ["ada"])
+            for token, status in ((good, 200), (wrong, 401), (unknown, 401)):
+                bearer = {"Authorization": f"Bearer {token}"}
+                answered = await client.get("/notifications/ada", headers=bearer)
+                assert answered.status_code == status
+            assert (await client.get("/notifications/ada")).status_code == 200  # the shared secret
+    finally:
+        await product.stop()

@@ -11,6 +11,7 @@ import pytest
 
 from adapters.security.forms import PrecisForms
 from application.accounts import (
+    AuthenticateOperator,
     AuthenticateProducer,
     AuthenticateUser,
     CreateApiKey,
@@ -19,9 +20,17 @@ from application.accounts import (
     LogIn,
     hash_secret,
 )
-from application.credentials import Claims, LatestRevocations, Scope
-from application.errors import NotAllowed, NotAuthenticated, Revoked, Unavailable
-from application.revoking import DisableUser, EnableUser, Revocations, RevokeTokens
+from application.credentials import Claims, LatestRevocations, RevokedToken, Scope, token_id
+from application.errors import NotAllowed, NotAuthenticated, Revoked, Unavailable, UnknownKey
+from application.revoking import (
+    DisableUser,
+    EnableUser,
+    EndSession,
+    Revocations,
+    RevokeToken,
+    RevokeTokens,
+    claims_of,
+)
 from domain.errors import Invalid, UnknownUser, UserTaken
 from domain.identifiers import UserId
 from tests.build import ADA, BOB, LATER, NOW, TestClock, a_user
@@ -69,6 +78,13 @@ class Accounts:
         self.disable = DisableUser(users=self.users)
         self.enable = EnableUser(users=self.users)
         self.revoke_tokens = RevokeTokens(users=self.users)
+        self.end = EndSession(revoked_tokens=self.revoked_tokens, revocations=self.revocations)
+        self.revoke_token = RevokeToken(
+            revoked_tokens=self.revoked_tokens,
+            tokens=self.tokens,
+            clock=self.clock,
+            longest=timedelta(days=1),
+        )
         self.issue = IssueStreamTicket(tickets=self.tickets)
         self.create_key = CreateApiKey(
             keys=self.keys, clock=self.clock, new_token=token_hex, environment="test"
@@ -713,3 +729,146 @@ async def test_a_key_is_good_until_it_expires(accounts: Accounts, at: datetime, 
     else:
         with pytest.raises(NotAuthenticated):
             await accounts.producer(text, Scope.PUBLISH)
+
+
+# --- single tokens ---
+
+
+async def test_who_logs_out_loses_that_token_immediately_and_no_other(two: Accounts) -> None:
+    (one, _), (other, _) = two.tokens.mint(ADA, NOW), two.tokens.mint(ADA, NOW)
+    ticket, _ = await two.issue(await two.authenticate.token(one))
+
+    await two.end(await two.authenticate.token(one))
+
+    with pytest.raises(Revoked):
+        await two.authenticate.token(one)
+    with pytest.raises(Revoked):
+        await two.authenticate.ticket(ticket)
+    assert (await two.authenticate.token(other)).user_id == ADA
+
+
+async def test_a_token_that_was_revoked_elsewhere_is_refused_after_the_next_look(two: Accounts) -> None:
+    token, _ = two.tokens.mint(ADA, NOW)
+
+    assert await two.revoke_token(token) == ADA
+    assert (await two.authenticate.token(token)).user_id == ADA
+    await two.revocations.refresh()
+
+    with pytest.raises(Revoked):
+        await two.authenticate.token(token)
+
+
+async def test_a_token_is_revoked_by_its_jti_for_one_user(two: Accounts) -> None:
+    expires_at = NOW + timedelta(hours=1)
+    await two.revoke_token.by_jti(ADA, "7", expires_at)
+    await two.revocations.refresh()
+
+    for user, jti, revoked in ((ADA, "7", True), (BOB, "7", False), (ADA, "8", False)):
+        held = Claims(user, expires_at, NOW, token_id(user, jti))
+        assert two.revocations.is_revoked(held) == revoked
+
+
+@pytest.mark.parametrize("given", [None, NOW + timedelta(days=400)])
+async def test_a_revocation_is_kept_no_longer_than_any_token_is_valid(
+    two: Accounts, given: datetime | None
+) -> None:
+    await two.revoke_token.by_jti(ADA, "7", given)
+
+    (token,) = (await two.revoked_tokens.latest(None)).tokens
+    assert token.expires_at == NOW + timedelta(days=1)
+
+
+@pytest.mark.parametrize("jti", ["", "x" * 257])
+async def test_a_jti_that_none_has_is_refused(two: Accounts, jti: str) -> None:
+    with pytest.raises(Invalid):
+        await two.revoke_token.by_jti(ADA, jti, None)
+
+
+async def test_what_is_no_token_cannot_be_revoked_nor_one_that_the_caller_must_not_touch(
+    two: Accounts,
+) -> None:
+    def refuse(user: UserId) -> None:
+        raise NotAllowed(f"not {user}")
+
+    with pytest.raises(Invalid):
+        await two.revoke_token("no token")
+    with pytest.raises(NotAllowed, match="not ada"):
+        await two.revoke_token(two.tokens.mint(ADA, NOW)[0], refuse)
+
+    assert two.revoked_tokens.held == {}
+
+
+async def test_revoked_tokens_are_forgotten_when_they_have_expired(two: Accounts) -> None:
+    for hours in (1, 3):
+        await two.revoked_tokens.add(RevokedToken(str(hours), NOW + timedelta(hours=hours)))
+    await two.revocations.refresh()
+    two.clock.advance(hours=2)
+    await two.revocations.refresh()
+
+    await two.revocations.prune()
+
+    assert set(two.revoked_tokens.held) == set(two.revocations._revoked_tokens) == {"3"}
+
+
+async def test_with_the_store_away_nothing_that_is_revoked_is_forgotten(two: Accounts) -> None:
+    await two.revoked_tokens.add(RevokedToken("one", NOW + timedelta(hours=1)))
+    await two.revocations.refresh()
+    two.revoked_tokens.away = True
+
+    await two.revocations.refresh()
+    await two.revocations.prune()
+
+    assert two.revocations.is_revoked(Claims(ADA, LATER, NOW, "one"))
+
+
+async def test_a_process_keeps_a_bounded_number_of_revoked_tokens(
+    two: Accounts, caplog: pytest.LogCaptureFixture
+) -> None:
+    revocations = Revocations(two.users, two.revoked_tokens, most_tokens=10)
+    for minute in range(25):
+        await two.revoked_tokens.add(RevokedToken(str(minute), NOW + timedelta(minutes=minute)))
+        await revocations.refresh()
+
+    kept = revocations._revoked_tokens
+    assert len(kept) <= 10
+    assert "24" in kept
+    assert "1" not in kept
+    assert "more than a process can hold" in caplog.text
+
+
+class Rotated(MemoryTokens):
+    """Knows the key of a token only when it has been read again."""
+
+    def __init__(self, *, helps: bool) -> None:
+        super().__init__()
+        self.helps = helps
+        self.asked = 0
+
+    def verify(self, token: str, at: datetime) -> Claims:
+        if not self.asked or not self.helps:
+            raise UnknownKey
+        return super().verify(token, at)
+
+    async def renew_keys(self) -> bool:
+        self.asked += 1
+        return self.helps
+
+
+async def test_keys_are_read_again_for_a_token_of_an_unknown_one() -> None:
+    tokens = Rotated(helps=True)
+
+    assert (await claims_of(tokens.mint(ADA, NOW)[0], tokens, lambda: NOW)).user_id == ADA
+
+
+async def test_a_key_that_stays_unknown_is_refused_after_one_look() -> None:
+    tokens = Rotated(helps=False)
+
+    with pytest.raises(UnknownKey):
+        await claims_of(tokens.mint(ADA, NOW)[0], tokens, lambda: NOW)
+
+    assert tokens.asked == 1
+
+
+async def test_without_a_secret_nobody_is_an_operator() -> None:
+    with pytest.raises(NotAuthenticated, match="BELLWIRE_OPERATOR_SECRET"):
+        AuthenticateOperator(tokens=None, clock=lambda: NOW)("token")

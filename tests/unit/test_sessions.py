@@ -489,6 +489,31 @@ async def test_streams_of_a_user_who_is_locked_out_end_and_no_other_begins(servi
     assert (code, code_again, bye["resume"]) == (4513, 4513, False)
 
 
+async def test_streams_of_a_token_that_was_logged_out_end_and_others_do_not(service: Service) -> None:
+    headers = service.bearer()
+    service.memory.clock.advance(seconds=1)
+    newer = service.token()
+    async with (
+        service.socket(headers=headers) as one,
+        service.socket(headers=service.bearer()) as other,
+        service.socket(headers=headers) as refreshed,
+    ):
+        for socket in (one, other, refreshed):
+            await socket.frame("welcome")
+        refreshed.send(type="refresh", token=newer, ref="new")
+        assert (await refreshed.frame("ok"))["ref"] == "new"
+        await service.client.post("/v1/sessions/end", headers=headers)
+
+        bye, code = await farewell(one)
+        for socket in (other, refreshed):
+            old = headers["Authorization"].removeprefix("Bearer ")
+            socket.send(type="refresh", token=old, ref="old")
+            refused = await socket.frame("error")
+            assert (refused["code"], refused["ref"]) == ("refused", "old")
+
+    assert (code, bye["resume"]) == (4513, False)
+
+
 async def test_of_those_that_come_at_once_no_more_are_let_in_than_there_is_room_for() -> None:
     """They pass the handshake together, while their tickets are looked up."""
     async with Service.run(live=True, sockets=2) as service:

@@ -104,23 +104,25 @@ class JwtTokens:
         if len(token) > _MOST_CHARACTERS:
             raise NotAuthenticated(f"This token has more than {_MOST_CHARACTERS} characters.")
         try:
-            header = jwt.get_unverified_header(token)
-            payload = self._payload(token, header)
+            decoded = self._decoded(token)
+            header, payload = decoded["header"], decoded["payload"]
             _check_type(header, payload)
             return self._claims(token, payload, at)
         except (jwt.PyJWTError, OverflowError, OSError, ValueError, TypeError, RecursionError) as error:
             raise NotAuthenticated("This token is not valid.") from error
 
-    def _payload(self, token: str, header: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The claims of a token that is signed as it should be. The algorithm in its header decides only
-        whether it can be the secrets' or the public keys'.
+    def _decoded(self, token: str) -> Mapping[str, Any]:
+        """The header and the payload of a token that is signed as it should be. The algorithm in its header
+        decides only whether it can be the secrets' or the public keys'.
         """
-        if header["alg"] == _HMAC or self._keys is None:
-            return self._of_secrets(token)
-        key = self._keys.find(header.get("kid"))
-        if key is None:
-            raise UnknownKey
-        return self._checked(token, key.key, key.algorithm)
+        if self._keys is not None:
+            header = jwt.get_unverified_header(token)
+            if header["alg"] != _HMAC:
+                key = self._keys.find(header.get("kid"))
+                if key is None:
+                    raise UnknownKey
+                return self._checked(token, key.key, key.algorithm)
+        return self._of_secrets(token)
 
     def _of_secrets(self, token: str) -> Mapping[str, Any]:
         *others, last = self._secrets
@@ -132,7 +134,7 @@ class JwtTokens:
         return self._checked(token, last, _HMAC)
 
     def _checked(self, token: str, key: Any, algorithm: str) -> Mapping[str, Any]:
-        payload: Mapping[str, Any] = jwt.decode(
+        return jwt.decode_complete(
             token,
             key,
             algorithms=[algorithm],
@@ -140,7 +142,6 @@ class JwtTokens:
             issuer=self._issuer or None,
             options={**_LEFT_TO_US, "require": [self._claim, "iat", "exp"]},
         )
-        return payload
 
     def _claims(self, token: str, payload: Mapping[str, Any], at: datetime) -> Claims:
         user, issued, expires = payload[self._claim], _time(payload["iat"]), _time(payload["exp"])
