@@ -101,6 +101,22 @@ async def test_what_is_no_answer_is_refused(sent: list[bytes], reason: str) -> N
             await reader_of(url)()
 
 
+async def test_an_answer_without_end_is_cut_off_by_its_size() -> None:
+    async def serve(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        with suppress(ConnectionError):
+            while True:
+                writer.write(b" " * 65_536)
+                await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        with pytest.raises(ValueError, match="262144"):
+            await reader_of(f"http://127.0.0.1:{port}/")()
+
+
 async def test_a_server_that_says_nothing_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reading, "_SECONDS", 0.05)
     async with web_server(None) as (url, _):

@@ -278,7 +278,22 @@ def test_a_key_that_cannot_verify_is_left_out(unusable: Any, caplog: pytest.LogC
 
     assert list(keys) == ["ec"]
     assert [record.levelname for record in caplog.records] == ["WARNING"]
-    assert "not used" in caplog.text
+    assert "key 1 of the set is not used" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("secret", "reason"),
+    [
+        ({"kty": "oct", "kid": "x", "k": "eA"}, "its kty is not RSA, EC or OKP"),
+        (RSAAlgorithm.to_jwk(RSA, as_dict=True) | {"kid": "x"}, "it is a private key"),
+    ],
+)
+def test_a_secret_in_a_set_is_reported(
+    secret: dict[str, Any], reason: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    read_key_set(key_set(jwk(EC, "ec"), secret))
+
+    assert reason in caplog.text
 
 
 @pytest.mark.parametrize(
