@@ -90,6 +90,7 @@ async def test_redirects_are_not_followed() -> None:
     [
         ([], "no answer"),
         ([b"SSH-2.0-server\r\n"], "not HTTP"),
+        ([b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n"], "101|not HTTP"),
         ([answer(SET, "HTTP/1.1 500 Broken")], "500"),
         ([answer(b" " * 300_000 + SET)], "262144"),
         ([b"HTTP/1.1 200 OK\r\n" + b"x: y\r\n" * 100_000], "262144"),

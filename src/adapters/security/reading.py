@@ -70,8 +70,8 @@ async def _answer(reader: asyncio.StreamReader) -> bytes:
             break
         try:
             parser.feed_data(chunk)
-        except httptools.HttpParserError as error:
-            raise ValueError(f"the answer is not HTTP: {error}") from error
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            raise ValueError(f"the answer is not HTTP: {error!r}") from error
     if read == 0 or (status := parser.get_status_code()) != 200:
         raise ValueError(f"the answer is {status}, not 200" if read else "there is no answer")
     return _bounded(bytes(answer.body) if read <= _MOST_BYTES else b" " * read)
