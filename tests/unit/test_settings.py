@@ -188,6 +188,7 @@ OTHER = "fvG3zAqS0mXhWc2kLr8PnB5yTeJdU7iO"
         ("fvG3zAqS" * 4, "can be guessed"),
         ("fvG3zAqS0mX" * 3, "can be guessed"),
         ("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaabcdefg", "can be guessed"),
+        (f"{'a' * 40}qxwzrtypmk", "can be guessed"),
         ("12345678901234567890123456789012", "placeholder"),
         ("changeme-changeme-changeme-changeme", "placeholder"),
         ("Change_Me-please-before-going-to-production", "placeholder"),
