@@ -120,7 +120,7 @@ async def test_an_answer_without_end_is_cut_off_by_its_size() -> None:
 
 async def test_a_server_that_says_nothing_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reading, "_SECONDS", 0.05)
-    async with web_server(None) as (url, _):
+    async with web_server(None) as (url, _), asyncio.timeout(20):  # which would end the test, not the reading
         with pytest.raises(TimeoutError):
             await reader_of(url)()
 
