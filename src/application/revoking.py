@@ -6,10 +6,12 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import count
 
+from application.audit import THE_SERVICE, Action, By, Entry, audited
 from application.credentials import Claims, Revocation, RevokedToken, token_id
-from application.errors import NotAuthenticated, Unavailable, UnknownKey
+from application.errors import NotAuthenticated, Unavailable, UnknownSigningKey
 from application.ports import Clock, RevokedTokens, Tokens, Users
 from domain.errors import FieldError, Invalid
 from domain.identifiers import UserId
@@ -34,8 +36,8 @@ class DisableUser:
 
     users: Users
 
-    async def __call__(self, user: UserId) -> None:
-        await self.users.disable(user)
+    async def __call__(self, user: UserId, by: By = THE_SERVICE) -> None:
+        await audited(Entry(by, Action.USER_DISABLED, user), partial(self.users.disable, user))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,8 +48,8 @@ class EnableUser:
 
     users: Users
 
-    async def __call__(self, user: UserId) -> None:
-        await self.users.enable(user)
+    async def __call__(self, user: UserId, by: By = THE_SERVICE) -> None:
+        await audited(Entry(by, Action.USER_ENABLED, user), partial(self.users.enable, user))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,15 +58,15 @@ class RevokeTokens:
 
     users: Users
 
-    async def __call__(self, user: UserId) -> None:
-        await self.users.revoke_tokens(user)
+    async def __call__(self, user: UserId, by: By = THE_SERVICE) -> None:
+        await audited(Entry(by, Action.TOKENS_REVOKED, user), partial(self.users.revoke_tokens, user))
 
 
 async def claims_of(token: str, tokens: Tokens, clock: Clock) -> Claims:
     """The claims of a token. If its key is not known, the keys are read again. Raises NotAuthenticated."""
     try:
         return tokens.verify(token, clock())
-    except UnknownKey:
+    except UnknownSigningKey:
         if not await tokens.renew_keys():
             raise
         return tokens.verify(token, clock())

@@ -19,7 +19,7 @@ from adapters.security import reading
 from adapters.security.public_keys import PublicKeys
 from adapters.security.reading import reader_of
 from adapters.security.tokens import JwtTokens
-from application.errors import UnknownKey
+from application.errors import UnknownSigningKey
 from application.revoking import claims_of
 from entrypoints.settings import Settings
 from tests.build import NOW
@@ -133,7 +133,7 @@ async def test_addresses_in_a_token_are_never_asked(tmp_path: Path) -> None:
         tokens = JwtTokens(SECRET, "bellwire", timedelta(hours=1), keys=keys)
         for header in ({"jku": url}, {"x5u": url}, {"jku": url, "jwk": jwk(OTHER_RSA, "theirs")}):
             await tokens.renew_keys()
-            with pytest.raises(UnknownKey):
+            with pytest.raises(UnknownSigningKey):
                 tokens.verify(by_key(OTHER_RSA, "RS256", "theirs", header), NOW)
 
     assert asked == []
@@ -155,7 +155,7 @@ async def test_keys_rotate_at_a_web_server() -> None:
             for token in good:
                 assert (await claims_of(token, tokens, lambda: NOW)).user_id == "ada"
             for token in bad:
-                with pytest.raises(UnknownKey):
+                with pytest.raises(UnknownSigningKey):
                     await claims_of(token, tokens, lambda: NOW)
 
 

@@ -15,7 +15,7 @@ from jwt.algorithms import RSAAlgorithm
 from adapters.security.public_keys import PublicKeys, read_key_set
 from adapters.security.reading import reader_of
 from adapters.security.tokens import JwtTokens
-from application.errors import NotAuthenticated, UnknownKey
+from application.errors import NotAuthenticated, UnknownSigningKey
 from domain.identifiers import UserId
 from tests.build import ADA, NOW
 from tests.tokens import (
@@ -206,7 +206,9 @@ async def test_what_is_wrong_in_any_way_is_refused(name: str) -> None:
     with pytest.raises(NotAuthenticated) as caught:
         tokens.verify(BAD[name](), NOW)
 
-    assert isinstance(caught.value, UnknownKey) == (name in {"an unknown kid", "no kid"} or "path" in name)
+    assert isinstance(caught.value, UnknownSigningKey) == (
+        name in {"an unknown kid", "no kid"} or "path" in name
+    )
     assert tokens._verified == {}
 
 
@@ -216,7 +218,7 @@ async def test_without_keys_there_are_no_other_algorithms() -> None:
     with pytest.raises(NotAuthenticated) as caught:
         tokens.verify(by_key(RSA, "RS256", "rsa"), NOW)
 
-    assert not isinstance(caught.value, UnknownKey)
+    assert not isinstance(caught.value, UnknownSigningKey)
     assert not await tokens.renew_keys()
 
 
@@ -327,7 +329,7 @@ async def test_a_new_key_is_found_when_a_token_names_it_and_an_old_one_is_gone()
     shelf.text = key_set(jwk(EC, "new"))
     seconds.now += 30
 
-    with pytest.raises(UnknownKey):
+    with pytest.raises(UnknownSigningKey):
         tokens.verify(new, NOW)
     assert await tokens.renew_keys()
 

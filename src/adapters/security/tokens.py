@@ -11,7 +11,7 @@ from jwt.types import Options
 
 from adapters.security.public_keys import PublicKeys
 from application.credentials import Claims, token_id
-from application.errors import NotAuthenticated, UnknownKey
+from application.errors import NotAuthenticated, UnknownSigningKey
 from domain.identifiers import UserId, is_user_id
 
 _HMAC = "HS256"
@@ -120,7 +120,7 @@ class JwtTokens:
             if header["alg"] != _HMAC:
                 key = self._keys.find(header.get("kid"))
                 if key is None:
-                    raise UnknownKey
+                    raise UnknownSigningKey
                 return self._checked(token, key.key, key.algorithm)
         return self._of_secrets(token)
 
