@@ -477,7 +477,7 @@ CREDENTIALS = (
         name="anyone-chooses-an-id",
         breaks="Anyone who signs up can be the user to whom an application is about to send.",
         file=USER_ROUTES,
-        old='if data.id is not None and request.scope.get("auth") is None:',
+        old="if user_id is not None and key is None:",
         new="if False:",
         tests=(f"{UNIT}/test_http.py",),
     ),
