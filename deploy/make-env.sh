@@ -6,6 +6,7 @@ set -eu
 
 echo "# Made by deploy/make-env.sh, for docker compose alone."
 echo "BELLWIRE_TOKEN_SECRET=$(openssl rand -hex 32)"
+echo "BELLWIRE_OPERATOR_SECRET=$(openssl rand -hex 32)"
 for name in POSTGRES OWNER SERVICE REDIS KAFKA; do
     echo "${name}_PASSWORD=$(openssl rand -hex 24)"
 done

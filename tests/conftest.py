@@ -347,6 +347,7 @@ def installation(servers: EmbeddedServers, postgres_url: str, name: str) -> dict
         # ... and a record for up to a fifth of this.
         "BELLWIRE_KAFKA_FETCH_WAIT_MS": "20",
         "BELLWIRE_TOKEN_SECRET": secrets.token_hex(32),
+        "BELLWIRE_OPERATOR_SECRET": secrets.token_hex(32),
         "BELLWIRE_LOG_FORMAT": "text",
     }
 

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 import pytest
 
-from application.credentials import ApiKey, Claims, Revocation
+from application.credentials import ApiKey, Claims, Revocation, RevokedToken
 from application.errors import KeyReused, NotAuthenticated
 from application.feeds import Appended, FeedHistory, Spot, Standing
 from application.pages import IndexEntry, Missing, Rendered, RenderedPage
@@ -29,6 +29,7 @@ from application.ports import (
     NotificationQueue,
     Passwords,
     Retention,
+    RevokedTokens,
     TextForms,
     Tickets,
     Tokens,
@@ -1700,10 +1701,56 @@ class IdempotencyKeysContract:
         assert len(set(won)) == 1
 
 
+class RevokedTokensContract:
+    """Needs `revoked_tokens`."""
+
+    FAR = datetime(2999, 1, 1, tzinfo=UTC)
+    PAST = datetime(2020, 1, 1, tzinfo=UTC)
+
+    @staticmethod
+    async def found(revoked_tokens: RevokedTokens, since: datetime | None = None) -> dict[str, datetime]:
+        tokens = (await revoked_tokens.latest(since)).tokens
+        by_id = {token.token_id: token.expires_at for token in tokens}
+        assert len(by_id) == len(tokens)
+        return by_id
+
+    async def test_nothing_is_revoked_at_first(self, revoked_tokens: RevokedTokens) -> None:
+        assert await self.found(revoked_tokens) == {}
+
+    async def test_what_was_revoked_is_known_until_it_expires(self, revoked_tokens: RevokedTokens) -> None:
+        await revoked_tokens.add(RevokedToken("good", self.FAR))
+        await revoked_tokens.add(RevokedToken("gone", self.PAST))
+
+        assert await self.found(revoked_tokens) == {"good": self.FAR}
+
+    async def test_of_two_expiries_the_later_counts(self, revoked_tokens: RevokedTokens) -> None:
+        for expires_at in (self.PAST, self.FAR, self.PAST, self.FAR - timedelta(days=1)):
+            await revoked_tokens.add(RevokedToken("one", expires_at))
+
+        assert await self.found(revoked_tokens) == {"one": self.FAR}
+
+    async def test_only_what_is_new_is_returned(self, revoked_tokens: RevokedTokens) -> None:
+        await revoked_tokens.add(RevokedToken("one", self.FAR))
+        since = (await revoked_tokens.latest(None)).as_of
+
+        assert await self.found(revoked_tokens, since + timedelta(seconds=60)) == {}
+        assert await self.found(revoked_tokens, since - timedelta(seconds=60)) == {"one": self.FAR}
+
+    async def test_what_expired_is_forgotten_and_the_rest_is_not(self, revoked_tokens: RevokedTokens) -> None:
+        for number in range(3):
+            await revoked_tokens.add(RevokedToken(f"gone {number}", self.PAST))
+        await revoked_tokens.add(RevokedToken("good", self.FAR))
+
+        pruned = [await revoked_tokens.prune() for _ in range(4)]
+
+        assert (sum(pruned), pruned[-1]) == (3, 0)
+        assert await self.found(revoked_tokens) == {"good": self.FAR}
+
+
 class TicketsContract:
     """Needs `tickets`."""
 
-    CLAIMS = Claims(UserId("A.b_c:d@e-9"), LATER, NOW)
+    CLAIMS = Claims(UserId("A.b_c:d@e-9"), LATER, NOW, "0123456789abcdef0123456789abcdef")
 
     async def test_a_ticket_admits_whom_it_was_issued_for(self, tickets: Tickets) -> None:
         assert await tickets.redeem(await tickets.issue(self.CLAIMS)) == self.CLAIMS

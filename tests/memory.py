@@ -13,7 +13,15 @@ from uuid import UUID
 
 from adapters.websocket.hub import Hub
 from application.audit import Entry, Recorded, Search
-from application.credentials import ApiKey, Claims, LatestKeys, LatestRevocations, Revocation
+from application.credentials import (
+    ApiKey,
+    Claims,
+    LatestKeys,
+    LatestRevocations,
+    LatestRevokedTokens,
+    Revocation,
+    RevokedToken,
+)
 from application.erasures import Erasure
 from application.errors import (
     KeyReused,
@@ -662,6 +670,36 @@ class MemoryTickets(Reachable):
         return self._held.pop(ticket)
 
 
+class MemoryRevokedTokens(Reachable):
+    def __init__(self, clock: Clock = lambda: NOW) -> None:
+        self._clock = clock
+        self.held: dict[str, tuple[datetime, datetime]] = {}
+        """When each was revoked, and when it expires."""
+
+    async def add(self, token: RevokedToken) -> None:
+        self.reach()
+        known = self.held.get(token.token_id)
+        if known is None or known[1] < token.expires_at:
+            self.held[token.token_id] = self._clock(), token.expires_at
+
+    async def latest(self, since: datetime | None) -> LatestRevokedTokens:
+        self.reach()
+        now = self._clock()
+        found = [
+            RevokedToken(token, expires_at)
+            for token, (at, expires_at) in self.held.items()
+            if (since is None or at >= since) and expires_at > now
+        ]
+        return LatestRevokedTokens(now, found)
+
+    async def prune(self) -> int:
+        self.reach()
+        expired = [token for token, (_, expires_at) in self.held.items() if expires_at < self._clock()]
+        for token in expired:
+            del self.held[token]
+        return len(expired)
+
+
 class MemoryTokens:
     def __init__(self, lifetime: timedelta = timedelta(hours=1)) -> None:
         self._lifetime = lifetime
@@ -669,7 +707,7 @@ class MemoryTokens:
 
     def mint(self, user: UserId, at: datetime) -> tuple[str, int]:
         token = f"token-{len(self._minted) + 1}"
-        self._minted[token] = Claims(user, (at + self._lifetime).replace(microsecond=0), at)
+        self._minted[token] = Claims(user, (at + self._lifetime).replace(microsecond=0), at, token)
         return token, int(self._lifetime.total_seconds())
 
     def verify(self, token: str, at: datetime) -> Claims:
@@ -677,6 +715,9 @@ class MemoryTokens:
         if claims is None or claims.expires_at <= at:
             raise NotAuthenticated
         return claims
+
+    async def renew_keys(self) -> bool:
+        return False
 
 
 class MemoryPasswords:

@@ -7,6 +7,7 @@ from entrypoints.container.dead_letters import DeadLettersContainer
 from entrypoints.container.demo import DemoContainer
 from entrypoints.container.parts import base
 from entrypoints.container.pruning import PruningContainer
+from entrypoints.container.sessions import SessionsContainer
 from entrypoints.container.setup import SetupContainer
 from entrypoints.settings import Settings
 
@@ -17,6 +18,7 @@ PROCESSES: list[type[base.Base]] = [
     DeadLettersContainer,
     DemoContainer,
     PruningContainer,
+    SessionsContainer,
     SetupContainer,
 ]
 

@@ -41,6 +41,7 @@ from tests.memory import (
     MemoryPasswords,
     MemoryQueue,
     MemoryRates,
+    MemoryRevokedTokens,
     MemoryTickets,
     MemoryUsers,
 )
@@ -48,6 +49,7 @@ from tests.stream_schema import broken_rules
 from tests.whole import Container, build
 
 SECRET = "s" * 32
+OPERATOR_SECRET = "o" * 32
 HOST = "bellwire.test"
 
 Json = dict[str, Any]
@@ -120,6 +122,7 @@ class Memory:
     def __post_init__(self) -> None:
         self.live = Hub(self.clock)
         self.users = MemoryUsers(self.clock)
+        self.revoked_tokens = MemoryRevokedTokens(self.clock)
         self.rates = MemoryRates(self.seconds)
         self.attempts = LocalLogInAttempts(Patience(10), Rate(100, 600), self.seconds)
         self.feeds = MemoryFeeds(self.users)
@@ -136,7 +139,7 @@ class Memory:
 
     def container(self, **settings: Any) -> Container:
         """The real container with these ports in it. Tokens are real: they need no server."""
-        built = build(Settings(token_secret=SECRET, **settings))
+        built = build(Settings(**{"token_secret": SECRET, "operator_secret": OPERATOR_SECRET, **settings}))
         for provider, value in (
             (built.clock, self.clock),
             # A serving process collects garbage seldom; here it is how what was not closed is noticed.
@@ -144,6 +147,7 @@ class Memory:
             (built.now, self.seconds),
             (built.new_id, self.ids),
             (built.users, self.users),
+            (built.revoked_tokens, self.revoked_tokens),
             (built.feeds, self.feeds),
             (built.retention, self.feeds),
             (built.audit_trail, self.audit),
@@ -187,7 +191,7 @@ def on_memory(timing: Timing | None = None, **settings: Any) -> tuple[Memory, Co
     memory.clear()
     container.limits().clear()
     container.catch_ups.reset()  # it remembers pages for a moment, of feeds that are gone now
-    fresh = Revocations(container.users())
+    fresh = Revocations(container.users(), container.revoked_tokens())
     container.revocations().__dict__ = fresh.__dict__
     container.known_keys().__dict__ = KnownKeys(memory.api_keys, memory.seconds).__dict__
     container.stream_timing.reset_override()

@@ -11,7 +11,7 @@ from application.credentials import ApiKey, Claims
 from application.errors import NotAllowed, NotAuthenticated, Revoked, Unavailable
 from application.failed_log_ins import FailedLogIns
 from application.ports import Clock, Passwords, TextForms, Tickets, Tokens, Users
-from application.revoking import Revocations
+from application.revoking import Revocations, claims_of
 from domain.errors import FieldError, Invalid, UserTaken, gathered
 from domain.identifiers import UserId
 from domain.user import User, check_password, earlier_email, is_password
@@ -188,9 +188,9 @@ class AuthenticateUser:
     revocations: Revocations
     clock: Clock
 
-    def token(self, token: str) -> Claims:
+    async def token(self, token: str) -> Claims:
         """The claims of a token."""
-        return self._not_revoked(self.tokens.verify(token, self.clock()))
+        return self._not_revoked(await claims_of(token, self.tokens, self.clock))
 
     async def ticket(self, ticket: str) -> Claims:
         """The claims of the token for which a stream ticket was issued. Uses up the ticket."""
@@ -204,15 +204,21 @@ class AuthenticateUser:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuthenticateOperator:
-    """Check an operator token. It is made with the token secret, and valid only for operating this process.
+    """Check an operator token. It is made with a secret of its own: whoever may issue users' tokens must not
+    be able to operate the service.
 
     Raises NotAuthenticated.
     """
 
-    tokens: Tokens
+    tokens: Tokens | None
+    """None if no secret is set."""
     clock: Clock
 
     def __call__(self, token: str) -> None:
+        if self.tokens is None:
+            raise NotAuthenticated(
+                "This process has no BELLWIRE_OPERATOR_SECRET, so nobody operates it by HTTP."
+            )
         self.tokens.verify(token, self.clock())
 
 

@@ -1,5 +1,6 @@
 """The contents of user tokens and API keys."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,6 +17,16 @@ class Claims:
     user_id: UserId
     expires_at: datetime
     issued_at: datetime
+    """The earliest time at which it can have been issued: the clocks of some issuers are ahead."""
+    token_id: str = ""
+    """Of this one token, in the form of `token_id`."""
+
+
+def token_id(user: str, jti: str) -> str:
+    """The identity of a token with a `jti` (RFC 7519 §4.1.7): 32 hexadecimal digits. The user is part of it,
+    so that nobody can revoke another user's token, whatever identifiers an issuer chooses.
+    """
+    return hashlib.sha256(f"{user} {jti}".encode()).hexdigest()[:32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +46,24 @@ class LatestRevocations:
 
     as_of: datetime
     revocations: Sequence[Revocation]
+
+
+@dataclass(frozen=True, slots=True)
+class RevokedToken:
+    """A single token that is invalid before it expires."""
+
+    token_id: str
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class LatestRevokedTokens:
+    """Revoked tokens that have not expired. They are complete up to `as_of`, except those of open
+    transactions.
+    """
+
+    as_of: datetime
+    tokens: Sequence[RevokedToken]
 
 
 class Scope:

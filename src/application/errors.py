@@ -6,7 +6,8 @@ ApplicationError
  │    └── Busy            ... because too many others are waiting for it
  ├── Limited              too much was asked in too short a time; the caller may try again later
  ├── NotAuthenticated     the credentials are missing or not valid
- │    └── Revoked         ... because of a revocation
+ │    ├── Revoked         ... because of a revocation
+ │    └── UnknownSigningKey ... or its key has not been read yet
  ├── NotAllowed           the credentials are valid, but do not allow this
  ├── UnknownKey           there is no such API key, or not for this caller
  ├── KeyNotInUse          an API key that was revoked, has expired or was replaced cannot be rotated
@@ -70,6 +71,10 @@ class Refused(ApplicationError):
 
 class NotAuthenticated(ApplicationError):
     """Valid credentials are required."""
+
+
+class UnknownSigningKey(NotAuthenticated):
+    """The token names a key (kid) that is not known."""
 
 
 class Revoked(NotAuthenticated):

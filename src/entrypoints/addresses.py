@@ -143,3 +143,26 @@ def _is_ipv6(host: str) -> bool:
     except ValueError:
         return False
     return host.startswith("[") and host.endswith("]")
+
+
+def key_set(where: str) -> None:
+    """Check where a JWK Set is: a path, or an https URL; http only on this machine."""
+    if "://" not in where:
+        return
+    try:
+        url = urlsplit(where)
+        usable = bool(url.hostname) and url.port != 0
+    except ValueError:
+        usable = False
+    if not usable or not where.isascii() or "@" in url.netloc or url.fragment:
+        raise Unusable("is neither a path nor a URL such as https://example.com/jwks.json")
+    if url.scheme != "https" and not (url.scheme == "http" and is_loopback(url.hostname or "")):
+        raise Unusable("must begin with https:// (http:// only for this machine)")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches the host."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

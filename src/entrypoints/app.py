@@ -163,6 +163,8 @@ def _dependencies(container: ApiContainer) -> dict[str, Provide]:
         "disable": dependency(container.disable_user),
         "enable": dependency(container.enable_user),
         "revoke": dependency(container.revoke_tokens),
+        "revoke_one": dependency(container.revoke_token),
+        "end": dependency(container.end_session),
         "change_password": dependency(container.limited_change_password),
         "reset_password": dependency(container.reset_password),
         "erase": dependency(container.erase_user),

@@ -40,6 +40,10 @@ async def api(container: "ApiContainer") -> AsyncIterator[None]:
         stack.push_async_callback(_close_safely, queue.stop)
         failed_log_ins = container.failed_log_ins()
         stack.push_async_callback(_close_safely, failed_log_ins.write)
+        public_keys = container.public_keys()
+        if public_keys is not None:
+            await public_keys.renew()  # before the first request is answered
+            await stack.enter_async_context(background(repeated(public_keys.run)))
         revocations, known_keys = container.revocations(), container.known_keys()
         # Before the first request is answered.
         await asyncio.gather(revocations.refresh(), known_keys.refresh())

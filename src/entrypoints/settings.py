@@ -10,6 +10,7 @@ from domain.rates import Rate
 from entrypoints import addresses
 from entrypoints.origins import check_origins
 from entrypoints.proxies import Proxies
+from entrypoints.strength import check_secret
 
 _PREFIX = "BELLWIRE_"
 _CHECKS: Mapping[str, Callable[[str], None]] = {
@@ -22,7 +23,9 @@ _CHECKS: Mapping[str, Callable[[str], None]] = {
     "kafka_group": addresses.group,
     "allowed_origins": check_origins,
     "allowed_hosts": addresses.hosts,
+    "token_jwks": addresses.key_set,
 }
+_RESERVED_CLAIMS = {"aud", "exp", "iat", "iss", "jti", "nbf", "minted_by"}
 
 _RATES = (
     "limit_publish",
@@ -74,6 +77,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     erasure_secret: Annotated[str, msgspec.Meta(pattern="^(.{32,})?$")] = ""
     token_audience: str = "bellwire"  # noqa: S105 - not a secret
     token_seconds: Annotated[int, msgspec.Meta(ge=1, le=315_360_000)] = 3600
+    token_secret_previous: str = ""
+    token_jwks: str = ""
+    token_issuer: str = ""
+    token_claim: Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9_.:/-]{1,200}$")] = "sub"  # noqa: S105
+    token_max_seconds: Annotated[int, msgspec.Meta(ge=1, le=315_360_000)] = 315_360_000
+    token_skew_seconds: Annotated[int, msgspec.Meta(ge=0, le=300)] = 60
+    operator_secret: str = ""
     environment: Annotated[str, msgspec.Meta(pattern="^[a-z0-9]{1,16}$")] = "live"
     open_signup: bool = False
     allowed_origins: str = ""
@@ -142,13 +152,41 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def for_serving(cls) -> "Settings":
         """Read the environment and require what a serving process needs. Raises InvalidSettings."""
         settings = cls.from_env()
-        if len(settings.token_secret.encode()) < 32:
+        settings.check_secrets()
+        settings.check_tokens()
+        if settings.demo and not addresses.is_loopback(settings.host):
             raise InvalidSettings(
-                f"{_PREFIX}TOKEN_SECRET: must have at least 32 bytes (openssl rand -hex 32)"
+                f"{_PREFIX}DEMO: anyone who can reach the demo can use it, so it runs only on this machine: "
+                f"set {_PREFIX}HOST to 127.0.0.1 instead of {settings.host}, or switch the demo off"
             )
         if 0 < len(settings.redis_secret.encode()) < 32:
             raise InvalidSettings(f"{_PREFIX}REDIS_SECRET: must be empty or have at least 32 bytes")
         return settings
+
+    def check_secrets(self) -> None:
+        """Raise InvalidSettings if a secret can be guessed, or serves for two purposes."""
+        for name in ("token_secret", "token_secret_previous", "operator_secret"):
+            secret = getattr(self, name)
+            if not secret and name != "token_secret":
+                continue
+            try:
+                check_secret(secret)
+            except ValueError as error:
+                raise InvalidSettings(f"{_PREFIX}{name.upper()}: {error}") from None
+        if self.operator_secret in {self.token_secret, self.token_secret_previous} - {""}:
+            raise InvalidSettings(
+                f"{_PREFIX}OPERATOR_SECRET: must not be that of users' tokens: whoever issues those could "
+                "operate the service"
+            )
+
+    def check_tokens(self) -> None:
+        """Raise InvalidSettings if no token could be valid, or the file with public keys cannot be found."""
+        if self.token_seconds > self.token_max_seconds:
+            raise InvalidSettings(f"{_PREFIX}TOKEN_SECONDS: is more than {_PREFIX}TOKEN_MAX_SECONDS")
+        if self.token_claim in _RESERVED_CLAIMS:
+            raise InvalidSettings(f"{_PREFIX}TOKEN_CLAIM: {self.token_claim} has another meaning")
+        if self.token_jwks and "://" not in self.token_jwks and not os.path.isfile(self.token_jwks):  # noqa: PTH113 - pathlib takes long to import
+            raise InvalidSettings(f"{_PREFIX}TOKEN_JWKS: there is no file {self.token_jwks}")
 
     def as_owner(self) -> "Settings":
         """These settings with the PostgreSQL role that owns the tables."""

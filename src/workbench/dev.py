@@ -219,6 +219,9 @@ class Development:
             "BELLWIRE_TOKEN_SECRET": data_folder.kept(
                 self._folder / "secret", lambda: secrets.token_urlsafe(48)
             ),
+            "BELLWIRE_OPERATOR_SECRET": data_folder.kept(
+                self._folder / "operator-secret", lambda: secrets.token_urlsafe(48)
+            ),
             "BELLWIRE_DEMO_KEY": data_folder.kept(
                 self._folder / f"key-{stage}", lambda: new_key(stage, secrets.token_hex)
             ),

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import re
+import secrets
 import signal
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -338,10 +339,10 @@ async def test_the_command_says_what_is_left_when_it_has_waited_enough(
 async def test_the_command_needs_the_secret_of_the_process(product: Product) -> None:
     api = await product.api()
 
-    status, said, complaint = await drain(product, "--url", api.url, token_secret="o" * 32)
+    status, said, complaint = await drain(product, "--url", api.url, operator_secret=secrets.token_hex(32))
 
     assert (status, said) == (1, [])
-    assert "BELLWIRE_TOKEN_SECRET" in complaint
+    assert "BELLWIRE_OPERATOR_SECRET" in complaint
     async with api.client() as client:
         assert await readiness(client) == (200, "ok")
 

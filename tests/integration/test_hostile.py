@@ -417,6 +417,7 @@ async def world(product: Product, api: Api, stores: Stores) -> World:
 
 _MARK = "/v1/users/{user_id}/notifications/"
 _PUBLIC, _PRODUCER, _USER, _STREAM, _OPERATOR = "public", "producer", "user", "stream", "operator"
+_LOG_OUT = "log-out"
 _READER = "the user or a producer"
 
 # What is sent where. A new operation has to find its place here.
@@ -431,6 +432,8 @@ OPERATIONS: Mapping[tuple[str, str], str] = {
     ("post", "/v1/users"): _PRODUCER,
     ("post", "/createUser"): _PRODUCER,
     **{("post", "/v1/users/{user_id}/" + word): _PRODUCER for word in ("disable", "enable", "revoke-tokens")},
+    ("post", "/v1/revoked-tokens"): _PRODUCER,
+    ("post", "/v1/sessions/end"): _LOG_OUT,
     ("post", "/v1/keys"): _PRODUCER,
     ("get", "/v1/keys"): _PRODUCER,
     ("get", "/v1/keys/{key_id}"): _PRODUCER,
@@ -453,6 +456,7 @@ SCOPES = {
     "/v1/notifications/batch": Scope.PUBLISH,
     "/v1/users": Scope.USERS,
     "/createUser": Scope.USERS,
+    "/v1/revoked-tokens": Scope.USERS,
     **{"/v1/users/{user_id}/" + word: Scope.USERS for word in ("disable", "enable", "revoke-tokens")},
     "/v1/users/{user_id}/notifications": Scope.READ,
     "/notifications/{user_id}": Scope.READ,
@@ -476,6 +480,8 @@ async def test_with_the_ids_of_another_nothing_is_seen_and_nothing_changed(
                 if path in SCOPES and who == f"a key to {SCOPES[path]}":
                     continue  # may do so, to anybody
                 for user in ("ada", "bob") if "{user_id}" in path else ("",):
+                    if kind == _LOG_OUT and "token" in who:
+                        continue  # ends that token, and nothing of anybody else's
                     if kind == _STREAM and (who, user) == ("Bob's token", "bob"):
                         continue  # his own, and without an end
                     for body in _bodies(world):

@@ -21,7 +21,7 @@ NOWHERE = {
     "BELLWIRE_POSTGRES_URL": "postgresql://bellwire@127.0.0.1:1/bellwire",
     "BELLWIRE_REDIS_URL": "redis://127.0.0.1:1/0",
     "BELLWIRE_KAFKA_BOOTSTRAP": "127.0.0.1:1",
-    "BELLWIRE_TOKEN_SECRET": "s" * 32,
+    "BELLWIRE_TOKEN_SECRET": "only-for-a-test-of-the-addresses",
     "BELLWIRE_LOG_FORMAT": "text",
 }
 

@@ -19,9 +19,10 @@ from adapters.postgres.engine import create_engine, driver
 from adapters.postgres.feeds import PostgresFeeds
 from adapters.postgres.maintenance import PostgresMaintenance
 from adapters.postgres.mark import by_ids, up_to
+from adapters.postgres.revoked_tokens import PostgresRevokedTokens
 from adapters.postgres.users import _REVOCATIONS, PostgresUsers
 from application.catching_up import CatchUps
-from application.credentials import ApiKey, Claims
+from application.credentials import ApiKey, Claims, RevokedToken
 from application.errors import Refused, Unavailable
 from application.feeds import FeedHistory, Standing
 from application.revoking import Revocations
@@ -61,6 +62,18 @@ class TestPostgresFeeds(contracts.FeedsContract):
 
 class TestPostgresUsers(contracts.UsersContract):
     pass
+
+
+class TestPostgresRevokedTokens(contracts.RevokedTokensContract):
+    @pytest.fixture
+    def revoked_tokens(self, engine: AsyncEngine) -> PostgresRevokedTokens:
+        return PostgresRevokedTokens(engine, page=2)
+
+    async def test_many_are_read_in_pages(self, revoked_tokens: PostgresRevokedTokens) -> None:
+        for number in range(7):
+            await revoked_tokens.add(RevokedToken(str(number), self.FAR))
+
+        assert set(await self.found(revoked_tokens)) == set("0123456")
 
 
 class TestPostgresApiKeys(contracts.ApiKeysContract):
@@ -406,7 +419,7 @@ async def test_of_two_revocations_at_once_the_later_one_has_the_later_time(
 async def test_a_revocation_not_committed_yet_is_seen_with_the_overlap(
     users: PostgresUsers, engine: AsyncEngine
 ) -> None:
-    revocations = Revocations(users)
+    revocations = Revocations(users, PostgresRevokedTokens(engine))
     adas, bobs = (Claims(user, LATER, NOW) for user in (ADA, BOB))
     for user in (ADA, BOB):
         await users.add(a_user(user), None)

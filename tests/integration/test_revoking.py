@@ -1,12 +1,18 @@
 """Users who are locked out: noticed by every API process, whatever server is away."""
 
 import asyncio
+import json
 import sys
+import time
 from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
+import jwt
 import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
 
 from entrypoints.settings import Settings
 from tests.integration.conftest import Run
@@ -34,12 +40,18 @@ async def change(client: httpx.AsyncClient, user: str, what: str) -> None:
     assert response.status_code == 204, response.text
 
 
-async def bellwire(environment: Mapping[str, str], *words: str) -> tuple[int, str]:
-    """Run a command; return its exit status and what it complained of."""
+async def bellwire(environment: Mapping[str, str], *words: str, said: str = "") -> tuple[int, str]:
+    """Run a command and say something to it; return its exit status and what it complained of."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "bellwire", *words, env=environment, stderr=asyncio.subprocess.PIPE
+        sys.executable,
+        "-m",
+        "bellwire",
+        *words,
+        env=environment,
+        stdin=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
     )
-    _, complaint = await process.communicate()
+    _, complaint = await process.communicate(said.encode())
     return process.returncode or 0, complaint.decode()
 
 
@@ -95,6 +107,57 @@ async def test_the_commands_do_the_same(product: Product) -> None:
             await eventually(lambda: _are(200, "ada", newest), "it is good", LATEST_SECONDS)
     for command in ("disable-user", "enable-user", "revoke-tokens"):
         assert await bellwire(environment, command, "nobody") == (1, "bellwire: There is no such user.\n")
+
+
+async def test_a_token_that_is_logged_out_is_refused_by_every_process(product: Product, run: Run) -> None:
+    one, other = await asyncio.gather(product.api(), product.api())
+    async with one.client("ada") as here, other.client("ada") as newer:
+        await create_users(here, ["ada"])
+        bearer = here.headers["Authorization"]
+        async with (
+            local_client(base_url=other.url, headers={"Authorization": bearer}) as there,
+            connect(
+                f"{other.url.replace('http', 'ws', 1)}/ws/ada", additional_headers={"Authorization": bearer}
+            ) as stream,
+        ):
+            assert json.loads(await stream.recv())["type"] == "welcome"
+            assert await status(there, "ada") == 200
+
+            assert (await here.post("/v1/sessions/end")).status_code == 204
+
+            assert await status(here, "ada") == 401
+            took = await timed(lambda: _are(401, "ada", there), "it is refused", LATEST_SECONDS)
+            run.note(seconds_until_refused_elsewhere=took)
+            with suppress(ConnectionClosed):
+                async with asyncio.timeout(LATEST_SECONDS):
+                    async for _ in stream:
+                        pass
+            assert stream.close_code == 4513
+        assert await status(newer, "ada") == 200
+
+
+async def test_the_command_revokes_a_single_token(product: Product) -> None:
+    api = await product.api()
+    environment = product._environment
+    now = time.time()
+    claims = {"sub": "ada", "aud": "bellwire", "iat": now, "exp": now + 600, "jti": "one"}
+    by_jti = jwt.encode(claims, environment["BELLWIRE_TOKEN_SECRET"], "HS256")
+    async with (
+        api.client("ada") as one,
+        local_client(base_url=api.url, headers={"Authorization": f"Bearer {by_jti}"}) as other,
+    ):
+        await create_users(one, ["ada"])
+        token = one.headers["Authorization"].removeprefix("Bearer ")
+        assert [await status(one, "ada"), await status(other, "ada")] == [200, 200]
+
+        assert await bellwire(environment, "revoke-token", said=f"{token}\n") == (0, "")
+        by_name = ["--user", "ada", "--jti", "one", "--expires-at", "2100-01-01T00:00:00Z"]
+        assert await bellwire(environment, "revoke-token", *by_name) == (0, "")
+
+        await eventually(lambda: _are(401, "ada", one, other), "they are refused", LATEST_SECONDS)
+    status_code, complaint = await bellwire(environment, "revoke-token", said="no token")
+    assert (status_code, complaint) == (1, "bellwire: token This token is not valid.\n")
+    assert (await bellwire(environment, "revoke-token", "--jti", "one"))[0] == 2
 
 
 @pytest.fixture

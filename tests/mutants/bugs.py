@@ -26,6 +26,7 @@ KNOWN_KEYS = "src/application/known_keys.py"
 PRUNING = "src/application/pruning.py"
 PUBLISHING = "src/application/publishing.py"
 RECONCILING = "src/application/reconciling.py"
+REVOKING = "src/application/revoking.py"
 
 FEEDS = "src/adapters/postgres/feeds.py"
 MARK = "src/adapters/postgres/mark.py"
@@ -48,6 +49,7 @@ QUEUE = "src/adapters/kafka/queue.py"
 READER = "src/adapters/kafka/reader.py"
 
 PASSWORDS = "src/adapters/security/passwords.py"
+PUBLIC_KEYS = "src/adapters/security/public_keys.py"
 TOKENS = "src/adapters/security/tokens.py"
 
 BOUNDS = "src/adapters/websocket/bounds.py"
@@ -62,6 +64,9 @@ FLOODS = "src/entrypoints/consumer/floods.py"
 PARTITIONS = "src/entrypoints/consumer/partitions.py"
 WORKER = "src/entrypoints/consumer/worker.py"
 
+TOKENS_PART = "src/entrypoints/container/parts/tokens.py"
+STRENGTH = "src/entrypoints/strength.py"
+USER_ROUTES = "src/entrypoints/http/accounts.py"
 GUARDS = "src/entrypoints/web/guards.py"
 HEALTH = "src/entrypoints/web/health.py"
 HOSTS = "src/entrypoints/web/hosts.py"
@@ -431,8 +436,8 @@ CREDENTIALS = (
         name="any-audience",
         breaks="A token that was made for something else with the same secret is accepted.",
         file=TOKENS,
-        old='"verify_exp": False}',
-        new='"verify_exp": False, "verify_aud": False}',
+        old="options={**_LEFT_TO_US,",
+        new='options={**_LEFT_TO_US, "verify_aud": False,',
         tests=(f"{UNIT}/test_credentials.py",),
     ),
     Mutant(
@@ -442,6 +447,62 @@ CREDENTIALS = (
         old="if claims.expires_at <= at:",
         new="if False:",
         tests=(f"{UNIT}/test_credentials.py",),
+    ),
+    Mutant(
+        name="token-chooses-its-algorithm",
+        breaks="A token decides how it is verified, not the key.",
+        file=TOKENS,
+        old="return self._checked(token, key.key, key.algorithm)",
+        new='return self._checked(token, key.key, header["alg"])',
+        tests=(f"{UNIT}/test_tokens.py",),
+    ),
+    Mutant(
+        name="token-from-a-clock-ahead",
+        breaks="Signing out everywhere misses tokens of an issuer whose clock is ahead.",
+        file=TOKENS,
+        old="issued_at=issued if ours else issued - self._skew,",
+        new="issued_at=issued,",
+        tests=(f"{UNIT}/test_credentials.py", f"{UNIT}/test_http.py"),
+    ),
+    Mutant(
+        name="logged-out-token-works",
+        breaks="A token that was logged out is good until it expires.",
+        file=REVOKING,
+        old=") or claims.token_id in self._revoked_tokens",
+        new=")",
+        tests=(f"{UNIT}/test_accounts.py",),
+    ),
+    Mutant(
+        name="keys-fetched-for-every-token",
+        breaks="Anyone can make the service fetch the keys all the time.",
+        file=PUBLIC_KEYS,
+        old="self._now() - self._tried_at < self._pause_seconds",
+        new="False",
+        tests=(f"{UNIT}/test_tokens.py",),
+    ),
+    Mutant(
+        name="user-tokens-operate",
+        breaks="Whoever mints users' tokens can operate the service.",
+        file=TOKENS_PART,
+        old="_operator_tokens, Base.setting.operator_secret,",
+        new="_operator_tokens, Base.setting.token_secret,",
+        tests=(f"{UNIT}/test_draining.py",),
+    ),
+    Mutant(
+        name="anyone-chooses-an-id",
+        breaks="Anyone who signs up can be the user to whom an application is about to send.",
+        file=USER_ROUTES,
+        old="if user_id is not None and key is None:",
+        new="if False:",
+        tests=(f"{UNIT}/test_http.py",),
+    ),
+    Mutant(
+        name="weak-secret",
+        breaks="A process starts with a secret that can be guessed.",
+        file=STRENGTH,
+        old="if any(word in plain for word in _PLACEHOLDERS):",
+        new="if False:",
+        tests=(f"{UNIT}/test_settings.py",),
     ),
     Mutant(
         name="any-password",

@@ -250,7 +250,10 @@ class ApiProcess(ServiceProcess):
             live_feed=self.hub,
             catch_ups=CatchUps(self.feeds, world.loop.time),
             mark_notifications=self.mark_notifications,
-            revocations=Revocations(SimulatedUsers(service.postgres)),  # type: ignore[arg-type] # never asked
+            revocations=Revocations(  # never asked
+                SimulatedUsers(service.postgres),  # type: ignore[arg-type]
+                tokens=None,  # type: ignore[arg-type]
+            ),
             clock=world.clock,
             now=world.loop.time,
             chance=world.service_chance,

@@ -9,14 +9,35 @@ from datetime import datetime, timedelta
 import pytest
 
 from adapters.security.forms import PrecisForms
-from application.accounts import AuthenticateUser, CreateUser, IssueStreamTicket, LogIn
-from application.credentials import Claims, LatestRevocations
-from application.errors import NotAuthenticated, Revoked, Unavailable
-from application.revoking import DisableUser, EnableUser, Revocations, RevokeTokens
+from application.accounts import (
+    AuthenticateOperator,
+    AuthenticateUser,
+    CreateUser,
+    IssueStreamTicket,
+    LogIn,
+)
+from application.credentials import Claims, LatestRevocations, RevokedToken, token_id
+from application.errors import NotAllowed, NotAuthenticated, Revoked, Unavailable, UnknownSigningKey
+from application.revoking import (
+    DisableUser,
+    EnableUser,
+    EndSession,
+    Revocations,
+    RevokeToken,
+    RevokeTokens,
+    claims_of,
+)
 from domain.errors import Invalid, UnknownUser, UserTaken
 from domain.identifiers import UserId
-from tests.build import ADA, BOB, NOW, TestClock, a_user
-from tests.memory import MemoryApiKeys, MemoryPasswords, MemoryTickets, MemoryTokens, MemoryUsers
+from tests.build import ADA, BOB, LATER, NOW, TestClock, a_user
+from tests.memory import (
+    MemoryApiKeys,
+    MemoryPasswords,
+    MemoryRevokedTokens,
+    MemoryTickets,
+    MemoryTokens,
+    MemoryUsers,
+)
 
 
 @dataclass
@@ -29,7 +50,8 @@ class Accounts:
 
     def __post_init__(self) -> None:
         self.users = MemoryUsers(self.clock)
-        self.revocations = Revocations(self.users)
+        self.revoked_tokens = MemoryRevokedTokens(self.clock)
+        self.revocations = Revocations(self.users, self.revoked_tokens)
         self.create = CreateUser(
             users=self.users,
             passwords=self.passwords,
@@ -50,6 +72,13 @@ class Accounts:
         self.disable = DisableUser(users=self.users)
         self.enable = EnableUser(users=self.users)
         self.revoke_tokens = RevokeTokens(users=self.users)
+        self.end = EndSession(revoked_tokens=self.revoked_tokens, revocations=self.revocations)
+        self.revoke_token = RevokeToken(
+            revoked_tokens=self.revoked_tokens,
+            tokens=self.tokens,
+            clock=self.clock,
+            longest=timedelta(days=1),
+        )
         self.issue = IssueStreamTicket(tickets=self.tickets)
 
 
@@ -151,7 +180,7 @@ async def test_the_right_password_gives_a_token_that_speaks_for_the_user(account
     user, token, seconds = await accounts.log_in(" ADA@example.com", "correct horse")
 
     assert user == ADA
-    assert accounts.authenticate.token(token).user_id == ADA
+    assert (await accounts.authenticate.token(token)).user_id == ADA
     assert seconds == 3600
 
 
@@ -160,7 +189,7 @@ async def test_a_token_expires(accounts: Accounts) -> None:
     accounts.clock.advance(seconds=seconds)
 
     with pytest.raises(NotAuthenticated):
-        accounts.authenticate.token(token)
+        await accounts.authenticate.token(token)
 
 
 @pytest.mark.parametrize(
@@ -410,7 +439,7 @@ async def test_a_disabled_account_comes_into_no_other_form(accounts: Accounts) -
 
 
 async def test_a_ticket_stands_for_the_token_it_was_issued_for_once(accounts: Accounts) -> None:
-    claims = accounts.authenticate.token(accounts.tokens.mint(ADA, NOW)[0])
+    claims = await accounts.authenticate.token(accounts.tokens.mint(ADA, NOW)[0])
 
     ticket, seconds = await accounts.issue(claims)
 
@@ -450,14 +479,14 @@ async def test_revoked_tokens_are_those_issued_before(two: Accounts) -> None:
     bobs, _ = two.tokens.mint(BOB, NOW)
     two.clock.at += MOMENT
     await two.revoke_tokens(ADA)
-    assert two.authenticate.token(old).user_id == ADA  # until the next look
+    assert (await two.authenticate.token(old)).user_id == ADA  # until the next look
 
     await two.revocations.refresh()
 
     with pytest.raises(Revoked):
-        two.authenticate.token(old)
-    assert two.authenticate.token(two.tokens.mint(ADA, two.clock())[0]).user_id == ADA
-    assert two.authenticate.token(bobs).user_id == BOB
+        await two.authenticate.token(old)
+    assert (await two.authenticate.token(two.tokens.mint(ADA, two.clock())[0])).user_id == ADA
+    assert (await two.authenticate.token(bobs)).user_id == BOB
 
 
 async def test_a_disabled_user_has_no_good_token_until_enabled(two: Accounts) -> None:
@@ -468,7 +497,7 @@ async def test_a_disabled_user_has_no_good_token_until_enabled(two: Accounts) ->
     meanwhile, _ = two.tokens.mint(ADA, two.clock())
     for token in (before, meanwhile):
         with pytest.raises(Revoked):
-            two.authenticate.token(token)
+            await two.authenticate.token(token)
 
     two.clock.at += MOMENT
     await two.enable(ADA)
@@ -476,8 +505,8 @@ async def test_a_disabled_user_has_no_good_token_until_enabled(two: Accounts) ->
 
     for token in (before, meanwhile):
         with pytest.raises(Revoked):
-            two.authenticate.token(token)
-    assert two.authenticate.token(two.tokens.mint(ADA, two.clock())[0]).user_id == ADA
+            await two.authenticate.token(token)
+    assert (await two.authenticate.token(two.tokens.mint(ADA, two.clock())[0])).user_id == ADA
 
 
 async def test_a_ticket_dies_with_its_token(two: Accounts) -> None:
@@ -499,7 +528,7 @@ async def test_an_expired_token_says_so_and_not_that_it_was_revoked(two: Account
     two.clock.advance(seconds=seconds)
 
     with pytest.raises(NotAuthenticated) as caught:
-        two.authenticate.token(token)
+        await two.authenticate.token(token)
 
     assert not isinstance(caught.value, Revoked)
 
@@ -520,7 +549,7 @@ async def test_what_was_revoked_before_the_process_began_is_known(two: Accounts)
     two.clock.advance(seconds=1)
     await two.revoke_tokens(ADA)
     two.clock.advance(days=400)
-    later = Revocations(two.users)
+    later = Revocations(two.users, two.revoked_tokens)
 
     await later.refresh()
 
@@ -588,7 +617,7 @@ def _of_revoking(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 
 async def test_the_store_is_asked_again_and_again(two: Accounts) -> None:
-    revocations = Revocations(two.users, every_seconds=0.001)
+    revocations = Revocations(two.users, two.revoked_tokens, every_seconds=0.001)
     running = asyncio.create_task(revocations.run())
     try:
         for user in (ADA, BOB):
@@ -607,3 +636,146 @@ async def test_nobody_who_does_not_exist_can_be_locked_out(two: Accounts, change
 
     with pytest.raises(UnknownUser):
         await use_case(UserId("nobody"))
+
+
+# --- single tokens ---
+
+
+async def test_who_logs_out_loses_that_token_immediately_and_no_other(two: Accounts) -> None:
+    (one, _), (other, _) = two.tokens.mint(ADA, NOW), two.tokens.mint(ADA, NOW)
+    ticket, _ = await two.issue(await two.authenticate.token(one))
+
+    await two.end(await two.authenticate.token(one))
+
+    with pytest.raises(Revoked):
+        await two.authenticate.token(one)
+    with pytest.raises(Revoked):
+        await two.authenticate.ticket(ticket)
+    assert (await two.authenticate.token(other)).user_id == ADA
+
+
+async def test_a_token_that_was_revoked_elsewhere_is_refused_after_the_next_look(two: Accounts) -> None:
+    token, _ = two.tokens.mint(ADA, NOW)
+
+    assert await two.revoke_token(token) == ADA
+    assert (await two.authenticate.token(token)).user_id == ADA
+    await two.revocations.refresh()
+
+    with pytest.raises(Revoked):
+        await two.authenticate.token(token)
+
+
+async def test_a_token_is_revoked_by_its_jti_for_one_user(two: Accounts) -> None:
+    expires_at = NOW + timedelta(hours=1)
+    await two.revoke_token.by_jti(ADA, "7", expires_at)
+    await two.revocations.refresh()
+
+    for user, jti, revoked in ((ADA, "7", True), (BOB, "7", False), (ADA, "8", False)):
+        held = Claims(user, expires_at, NOW, token_id(user, jti))
+        assert two.revocations.is_revoked(held) == revoked
+
+
+@pytest.mark.parametrize("given", [None, NOW + timedelta(days=400)])
+async def test_a_revocation_is_kept_no_longer_than_any_token_is_valid(
+    two: Accounts, given: datetime | None
+) -> None:
+    await two.revoke_token.by_jti(ADA, "7", given)
+
+    (token,) = (await two.revoked_tokens.latest(None)).tokens
+    assert token.expires_at == NOW + timedelta(days=1)
+
+
+@pytest.mark.parametrize("jti", ["", "x" * 257])
+async def test_a_jti_that_none_has_is_refused(two: Accounts, jti: str) -> None:
+    with pytest.raises(Invalid):
+        await two.revoke_token.by_jti(ADA, jti, None)
+
+
+async def test_what_is_no_token_cannot_be_revoked_nor_one_that_the_caller_must_not_touch(
+    two: Accounts,
+) -> None:
+    def refuse(user: UserId) -> None:
+        raise NotAllowed(f"not {user}")
+
+    with pytest.raises(Invalid):
+        await two.revoke_token("no token")
+    with pytest.raises(NotAllowed, match="not ada"):
+        await two.revoke_token(two.tokens.mint(ADA, NOW)[0], refuse)
+
+    assert two.revoked_tokens.held == {}
+
+
+async def test_revoked_tokens_are_forgotten_when_they_have_expired(two: Accounts) -> None:
+    for hours in (1, 3):
+        await two.revoked_tokens.add(RevokedToken(str(hours), NOW + timedelta(hours=hours)))
+    await two.revocations.refresh()
+    two.clock.advance(hours=2)
+    await two.revocations.refresh()
+
+    await two.revocations.prune()
+
+    assert set(two.revoked_tokens.held) == set(two.revocations._revoked_tokens) == {"3"}
+
+
+async def test_with_the_store_away_nothing_that_is_revoked_is_forgotten(two: Accounts) -> None:
+    await two.revoked_tokens.add(RevokedToken("one", NOW + timedelta(hours=1)))
+    await two.revocations.refresh()
+    two.revoked_tokens.away = True
+
+    await two.revocations.refresh()
+    await two.revocations.prune()
+
+    assert two.revocations.is_revoked(Claims(ADA, LATER, NOW, "one"))
+
+
+async def test_a_process_keeps_a_bounded_number_of_revoked_tokens(
+    two: Accounts, caplog: pytest.LogCaptureFixture
+) -> None:
+    revocations = Revocations(two.users, two.revoked_tokens, most_tokens=10)
+    for minute in range(25):
+        await two.revoked_tokens.add(RevokedToken(str(minute), NOW + timedelta(minutes=minute)))
+        await revocations.refresh()
+
+    kept = revocations._revoked_tokens
+    assert len(kept) <= 10
+    assert "24" in kept
+    assert "1" not in kept
+    assert "more than a process can hold" in caplog.text
+
+
+class Rotated(MemoryTokens):
+    """Knows the key of a token only when it has been read again."""
+
+    def __init__(self, *, helps: bool) -> None:
+        super().__init__()
+        self.helps = helps
+        self.asked = 0
+
+    def verify(self, token: str, at: datetime) -> Claims:
+        if not self.asked or not self.helps:
+            raise UnknownSigningKey
+        return super().verify(token, at)
+
+    async def renew_keys(self) -> bool:
+        self.asked += 1
+        return self.helps
+
+
+async def test_keys_are_read_again_for_a_token_of_an_unknown_one() -> None:
+    tokens = Rotated(helps=True)
+
+    assert (await claims_of(tokens.mint(ADA, NOW)[0], tokens, lambda: NOW)).user_id == ADA
+
+
+async def test_a_key_that_stays_unknown_is_refused_after_one_look() -> None:
+    tokens = Rotated(helps=False)
+
+    with pytest.raises(UnknownSigningKey):
+        await claims_of(tokens.mint(ADA, NOW)[0], tokens, lambda: NOW)
+
+    assert tokens.asked == 1
+
+
+async def test_without_a_secret_nobody_is_an_operator() -> None:
+    with pytest.raises(NotAuthenticated, match="BELLWIRE_OPERATOR_SECRET"):
+        AuthenticateOperator(tokens=None, clock=lambda: NOW)("token")

@@ -89,7 +89,7 @@ COMMANDS = [
 
 @pytest.fixture(autouse=True)
 def enough_of_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("BELLWIRE_TOKEN_SECRET", "s" * 32)
+    monkeypatch.setenv("BELLWIRE_TOKEN_SECRET", "only-for-a-test-of-the-addresses")
 
 
 def pairs(values: dict[str, list[str]]) -> list[tuple[str, str]]:

@@ -8,21 +8,22 @@ from entrypoints.container.parts.base import build as build_process
 from entrypoints.settings import Settings
 from tests.memory import MemoryUsers
 from tests.whole import PROCESSES, Container, build
-from tests.wiring import SECRET
+from tests.wiring import OPERATOR_SECRET, SECRET
 
+EVERYTHING = Settings(token_secret=SECRET, operator_secret=OPERATOR_SECRET, token_jwks="keys.json")
 PROVIDERS = sorted(set(Container.providers) - {"settings", "__self__"})
 
 
 @pytest.mark.parametrize("name", PROVIDERS)
 async def test_every_provider_builds_without_connecting(name: str) -> None:
-    container = build(Settings(token_secret=SECRET))
+    container = build(EVERYTHING)
 
     assert getattr(container, name)() is not None
 
 
 @pytest.mark.parametrize("process", PROCESSES)
 async def test_each_process_has_what_its_providers_need(process: type[Base]) -> None:
-    container = build_process(process, Settings(token_secret=SECRET))
+    container = build_process(process, EVERYTHING)
 
     for name in set(process.providers) - {"__self__"}:
         assert getattr(container, name)() is not None

@@ -1,7 +1,5 @@
 """User tokens as JWT, passwords as argon2id, and the forms of texts by PRECIS."""
 
-import base64
-import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -21,26 +19,7 @@ from application.ports import Passwords, TextForms, Tokens
 from domain.errors import Invalid
 from tests import contracts
 from tests.build import ADA, NOW
-
-SECRET = "0123456789abcdef0123456789abcdef"
-GOOD: dict[str, Any] = {
-    "sub": "ada",
-    "aud": "bellwire",
-    "iat": int(NOW.timestamp()),
-    "exp": int(NOW.timestamp()) + 60,
-}
-
-
-def signed(
-    payload: dict[str, Any] | None = None, *, key: str = SECRET, algorithm: str = "HS256", **changes: Any
-) -> str:
-    """A token as the host application may mint one."""
-    fields = (GOOD if payload is None else payload) | changes
-    return jwt.encode({name: value for name, value in fields.items() if value is not ...}, key, algorithm)
-
-
-def part(value: object) -> str:
-    return base64.urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"=").decode()
+from tests.tokens import GOOD, SECRET, part, signed
 
 
 @pytest.fixture
@@ -62,10 +41,17 @@ def test_a_token_minted_elsewhere_with_the_secret_is_good(tokens: JwtTokens) -> 
 
 
 @pytest.mark.parametrize("issued", [1_773_480_413, 1_773_480_413.25])
-def test_a_host_may_say_in_whole_seconds_or_better_when_it_issued_a_token(
-    tokens: JwtTokens, issued: float
-) -> None:
+def test_a_host_may_say_in_whole_seconds_or_better_when_it_issued_a_token(issued: float) -> None:
+    tokens = JwtTokens(SECRET, "bellwire", timedelta(hours=1), skew=timedelta(0))
+
     assert tokens.verify(signed(iat=issued), NOW).issued_at.timestamp() == issued
+
+
+def test_a_token_of_another_issuer_counts_as_issued_before_its_time(tokens: JwtTokens) -> None:
+    """Its clock may have been a minute ahead when the user was signed out everywhere."""
+    claims = tokens.verify(signed(), NOW)
+
+    assert claims.issued_at.timestamp() == GOOD["iat"] - 60
 
 
 def test_claims_of_the_hosts_own_do_no_harm(tokens: JwtTokens) -> None:
@@ -130,7 +116,7 @@ def test_a_token_that_is_not_right_in_every_way_is_refused(
 
 
 def test_a_token_of_a_clock_that_is_a_little_ahead_is_good(tokens: JwtTokens) -> None:
-    ahead = datetime.now(UTC) + timedelta(seconds=30)
+    ahead = NOW + timedelta(seconds=30)
 
     assert tokens.verify(signed(iat=ahead, exp=ahead + timedelta(hours=1)), NOW).user_id == ADA
 
@@ -169,6 +155,11 @@ def test_a_short_secret_is_refused(length: int, good: bool) -> None:
     else:
         with pytest.raises(ValueError, match="32 bytes"):
             JwtTokens("x" * length, "bellwire", timedelta(hours=1))
+
+
+def test_a_secret_before_this_one_must_be_long_too() -> None:
+    with pytest.raises(ValueError, match="32 bytes"):
+        JwtTokens(SECRET, "bellwire", timedelta(hours=1), previous="x" * 31)
 
 
 class TestArgon2Passwords(contracts.PasswordsContract):

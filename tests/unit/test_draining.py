@@ -40,7 +40,9 @@ def streams(service: Service) -> Sessions:
 
 
 def operator(service: Service) -> dict[str, str]:
-    token, _ = service.container.operator_tokens().mint(UserId("operator"), service.memory.clock())
+    tokens = service.container.operator_tokens()
+    assert tokens is not None
+    token, _ = tokens.mint(UserId("operator"), service.memory.clock())
     return {"Authorization": f"Bearer {token}"}
 
 
@@ -136,7 +138,7 @@ async def test_the_operator_drains_and_is_told_how_far_it_is(service: Service) -
 
 @pytest.mark.parametrize("who", ["nobody", "user", "producer", "late operator", "operator elsewhere"])
 async def test_nobody_else_drains(service: Service, who: str) -> None:
-    elsewhere = Settings(token_secret=SECRET[::-1].replace("s", "t"))
+    elsewhere = Settings(token_secret=SECRET, operator_secret="p" * 32)
     headers: dict[str, Callable[[], dict[str, str]]] = {
         "nobody": dict,
         "user": service.bearer,
@@ -158,7 +160,9 @@ async def test_nobody_else_drains(service: Service, who: str) -> None:
 def _minted(settings: Settings, service: Service) -> str:
     from tests.whole import build
 
-    return build(settings).operator_tokens().mint(UserId("operator"), service.memory.clock())[0]
+    tokens = build(settings).operator_tokens()
+    assert tokens is not None
+    return tokens.mint(UserId("operator"), service.memory.clock())[0]
 
 
 async def test_an_operators_token_is_no_users(service: Service) -> None:

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import httpx
+import jwt
 import pytest
 
 from adapters.kafka.codec import decode
@@ -17,7 +18,7 @@ from domain.identifiers import UserId
 from domain.states import Mark
 from tests.build import ADA, BOB, LATER, NOW, a_draft, an_id, drafts
 from tests.documents import NASTY
-from tests.wiring import Service
+from tests.wiring import SECRET, Service
 
 BODY: dict[str, Any] = {"user_id": "ada", "event": "comment.created", "message": "hello"}
 PUBLIC = {
@@ -119,9 +120,13 @@ async def test_a_users_token_is_no_producers_key_and_the_other_way_round(serving
         if (method, path) in PUBLIC or path in BOTH:
             continue
         wrong = serving.bearer() if "otification" in path and "/ada" not in path else serving.producer
-        if path in {"/v1/users", "/createUser", "/v1/audit", *BY_KEY} or path.startswith(
-            ("/v1/keys", "/v1/erasures")
-        ):
+        if path in {
+            "/v1/users",
+            "/createUser",
+            "/v1/audit",
+            "/v1/revoked-tokens",
+            *BY_KEY,
+        } or path.startswith(("/v1/keys", "/v1/erasures")):
             wrong = serving.bearer()
         if method == "GET" and path in READABLE:
             continue  # by either
@@ -186,6 +191,88 @@ async def test_a_user_who_is_enabled_again_needs_a_new_token(service: Service) -
     assert again.status_code == 200
 
 
+async def test_who_logs_out_needs_a_new_token(service: Service) -> None:
+    bearer, other = service.bearer(), service.bearer(BOB)
+    service.memory.clock.advance(seconds=1)
+    newer = service.bearer()
+
+    done = await service.client.post("/v1/sessions/end", headers=bearer)
+
+    assert (done.status_code, done.content) == (204, b"")
+    told = problem(await service.client.get("/notifications/ada", headers=bearer), 401, "not-authenticated")
+    assert "revoked" in told["detail"]
+    problem(await service.client.post("/v1/stream-tickets", headers=bearer), 401, "not-authenticated")
+    problem(await service.client.post("/v1/sessions/end", headers=bearer), 401, "not-authenticated")
+    assert (await service.client.get("/notifications/ada", headers=newer)).status_code == 200
+    assert (await service.client.get("/notifications/bob", headers=other)).status_code == 200
+
+
+@pytest.mark.parametrize("by", ["token", "jti", "jti and time"])
+async def test_a_producer_revokes_a_single_token(service: Service, by: str) -> None:
+    now = service.memory.clock().timestamp()
+    claims = {"sub": "ada", "aud": "bellwire", "iat": now, "exp": now + 600}
+    one, other = (jwt.encode(claims | {"jti": jti}, SECRET, "HS256") for jti in ("one", "other"))
+    expires_at = {"expires_at": LATER.isoformat()} if "time" in by else {}
+    body = {"token": one} if by == "token" else {"user_id": "ada", "jti": "one"} | expires_at
+
+    done = await service.client.post("/v1/revoked-tokens", json=body, headers=service.producer)
+    await service.container.revocations().refresh()
+
+    assert (done.status_code, done.content) == (204, b"")
+    for token, status in ((one, 401), (other, 200)):
+        bearer = {"Authorization": f"Bearer {token}"}
+        assert (await service.client.get("/notifications/ada", headers=bearer)).status_code == status
+
+
+@pytest.mark.parametrize(
+    ("body", "fields"),
+    [
+        ({}, ["user_id", "jti"]),
+        ({"jti": "x"}, ["user_id"]),
+        ({"user_id": "ada", "jti": ""}, ["jti"]),
+        ({"user_id": "ada", "jti": "x" * 257}, ["jti"]),
+        ({"user_id": "ada", "jti": "x", "expires_at": "soon"}, ["expires_at"]),
+        ({"token": "x"}, ["token"]),
+        ({"token": "x", "why": "x"}, ["why"]),
+    ],
+)
+async def test_a_token_that_cannot_be_revoked_is_refused(
+    service: Service, body: dict[str, Any], fields: list[str]
+) -> None:
+    response = await service.client.post("/v1/revoked-tokens", json=body, headers=service.producer)
+
+    assert broken(problem(response, 422, "invalid")) == fields
+    assert service.memory.revoked_tokens.held == {}
+
+
+async def test_a_key_to_publish_revokes_no_token(service: Service) -> None:
+    _, key = await service.container.create_api_key()("narrow", frozenset({Scope.PUBLISH}))
+    body = {"token": service.token()}
+
+    response = await service.client.post("/v1/revoked-tokens", json=body, headers={"X-API-Key": key})
+
+    problem(response, 403, "not-allowed")
+
+
+async def test_where_everybody_is_signed_out_so_is_a_token_of_a_clock_that_is_ahead(
+    service: Service,
+) -> None:
+    """The token is issued before, but says that it is issued up to a minute later."""
+    now = service.memory.clock().timestamp()
+    claims = {"sub": "ada", "aud": "bellwire", "iat": now + 59.9, "exp": now + 600}
+    bearer = {"Authorization": f"Bearer {jwt.encode(claims, SECRET, 'HS256')}"}
+    assert (await service.client.get("/notifications/ada", headers=bearer)).status_code == 200
+
+    await service.client.post("/v1/users/ada/revoke-tokens", headers=service.producer)
+    await service.container.revocations().refresh()
+
+    for seconds in (0, 61, 300):  # also when its time has come
+        service.memory.clock.advance(seconds=seconds)
+        problem(await service.client.get("/notifications/ada", headers=bearer), 401, "not-authenticated")
+    again = await service.client.get("/notifications/ada", headers=service.bearer())
+    assert again.status_code == 200
+
+
 async def test_what_is_published_to_a_disabled_user_is_accepted(service: Service) -> None:
     await service.client.post("/v1/users/ada/disable", headers=service.producer)
 
@@ -232,6 +319,22 @@ async def test_where_sign_up_is_open_a_wrong_key_is_still_wrong() -> None:
 
     assert free.status_code == 201
     problem(wrong, 401, "not-authenticated")
+
+
+@pytest.mark.parametrize("path", ["/v1/users", "/createUser"])
+async def test_who_signs_up_without_a_key_cannot_choose_an_id(path: str) -> None:
+    """Or it would be the user to whom an application is about to send."""
+    async with Service.run(open_signup=True) as service:
+        chosen = await service.client.post(path, json={"name": "x", "id": "victim-1"})
+        keyed = await service.client.post(
+            path, json={"name": "x", "id": "victim-1"}, headers=service.producer
+        )
+        free = await service.client.post(path, json={"name": "x", "id": None})
+
+    assert "API key" in problem(chosen, 403, "not-allowed")["detail"]
+    assert (keyed.status_code, keyed.json()["id"]) == (201, "victim-1")
+    assert free.status_code == 201
+    assert free.json()["id"].startswith("u-")
 
 
 # --- publishing ---

@@ -93,7 +93,7 @@ async def test_two_sessions_have_two_names(service: Service) -> None:
 
 
 async def test_a_ticket_opens_one_session(service: Service) -> None:
-    claims = service.container.authenticate_user().token(service.token())
+    claims = await service.container.authenticate_user().token(service.token())
     ticket, _ = await service.container.issue_ticket()(claims)
 
     async with service.socket(query=f"ticket={ticket}") as socket:

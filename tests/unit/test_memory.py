@@ -14,6 +14,7 @@ from application.ports import (
     NotificationQueue,
     Passwords,
     Retention,
+    RevokedTokens,
     Tickets,
     Tokens,
     Users,
@@ -30,6 +31,7 @@ from tests.memory import (
     MemoryKeys,
     MemoryPasswords,
     MemoryQueue,
+    MemoryRevokedTokens,
     MemoryTickets,
     MemoryTokens,
     MemoryUsers,
@@ -62,6 +64,12 @@ class TestMemoryUsers(contracts.UsersContract):
     @pytest.fixture
     def users(self) -> Users:
         return MemoryUsers()
+
+
+class TestMemoryRevokedTokens(contracts.RevokedTokensContract):
+    @pytest.fixture
+    def revoked_tokens(self) -> RevokedTokens:
+        return MemoryRevokedTokens()
 
 
 @dataclass

@@ -43,6 +43,7 @@ from tests.memory import (
     MemoryExports,
     MemoryFeeds,
     MemoryPasswords,
+    MemoryRevokedTokens,
     MemoryTokens,
     MemoryUsers,
 )
@@ -197,7 +198,7 @@ async def test_an_expired_notification_of_an_erased_user_stops_nothing(world: Wo
 
 
 async def test_an_erasure_revokes_the_tokens_until_then(world: World) -> None:
-    revocations = Revocations(world.users)
+    revocations = Revocations(world.users, MemoryRevokedTokens(world.clock))
     token, _ = world.tokens.mint(ADA, world.clock())
     claims: Claims = world.tokens.verify(token, world.clock())
     world.clock.advance(seconds=1)
@@ -280,7 +281,7 @@ async def test_a_user_who_knows_its_password_changes_it_and_is_signed_out_elsewh
 
     token, seconds = await world.change(UserId("cid"), OWN, "correct horse", "battery staple")
 
-    revocations = Revocations(world.users)
+    revocations = Revocations(world.users, MemoryRevokedTokens(world.clock))
     await revocations.refresh()
     assert seconds == 3600
     assert revocations.is_revoked(world.tokens.verify(old, world.clock()))
@@ -725,7 +726,9 @@ async def test_the_trail_is_for_administrators(service: Service) -> None:
 
 
 async def test_a_drain_is_recorded_once_and_does_not_need_the_store(service: Service) -> None:
-    token, _ = service.container.operator_tokens().mint(UserId("operator"), service.memory.clock())
+    tokens = service.container.operator_tokens()
+    assert tokens is not None
+    token, _ = tokens.mint(UserId("operator"), service.memory.clock())
     headers = {"Authorization": f"Bearer {token}"}
     service.memory.audit.away = True
     assert (await service.client.post("/drain", headers=headers)).status_code == 200

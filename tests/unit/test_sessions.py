@@ -489,6 +489,31 @@ async def test_streams_of_a_user_who_is_locked_out_end_and_no_other_begins(servi
     assert (code, code_again, bye["resume"]) == (4513, 4513, False)
 
 
+async def test_streams_of_a_token_that_was_logged_out_end_and_others_do_not(service: Service) -> None:
+    headers = service.bearer()
+    service.memory.clock.advance(seconds=1)
+    newer = service.token()
+    async with (
+        service.socket(headers=headers) as one,
+        service.socket(headers=service.bearer()) as other,
+        service.socket(headers=headers) as refreshed,
+    ):
+        for socket in (one, other, refreshed):
+            await socket.frame("welcome")
+        refreshed.send(type="refresh", token=newer, ref="new")
+        assert (await refreshed.frame("ok"))["ref"] == "new"
+        await service.client.post("/v1/sessions/end", headers=headers)
+
+        bye, code = await farewell(one)
+        for socket in (other, refreshed):
+            old = headers["Authorization"].removeprefix("Bearer ")
+            socket.send(type="refresh", token=old, ref="old")
+            refused = await socket.frame("error")
+            assert (refused["code"], refused["ref"]) == ("refused", "old")
+
+    assert (code, bye["resume"]) == (4513, False)
+
+
 @timed(check=0.02)
 async def test_a_stream_whose_feed_is_gone_ends_although_no_revocation_was_seen(service: Service) -> None:
     async with service.socket(headers=service.bearer()) as socket:
@@ -512,7 +537,7 @@ async def test_of_those_that_come_at_once_no_more_are_let_in_than_there_is_room_
             return await redeem(ticket)
 
         service.memory.tickets.redeem = slow  # type: ignore[method-assign]
-        claims = service.container.authenticate_user().token(service.token())
+        claims = await service.container.authenticate_user().token(service.token())
         async with AsyncExitStack() as stack:
             sockets = []
             for _ in range(3):
@@ -584,7 +609,7 @@ class TestDrain:
             return await redeem(ticket)
 
         service.memory.tickets.redeem = slow  # type: ignore[method-assign]
-        claims = service.container.authenticate_user().token(service.token())
+        claims = await service.container.authenticate_user().token(service.token())
         ticket, _ = await service.container.issue_ticket()(claims)
         async with service.socket(query=f"ticket={ticket}") as socket:
             await socket.event()

@@ -1,11 +1,16 @@
 """Settings from the environment."""
 
+import os
 import re
+import secrets
+import subprocess
+import sys
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from entrypoints.commands import cli
 from entrypoints.settings import InvalidSettings, Settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -66,6 +71,23 @@ def test_a_variable_sets_its_field(
         ("kafka_replication", "-3"),
         ("kafka_session_seconds", "soon"),
         ("token_seconds", "0"),
+        ("token_seconds", "315360001"),
+        ("token_seconds", "9" * 40),
+        ("token_seconds", "9" * 5000),
+        ("token_seconds", "1e400"),
+        ("token_max_seconds", "0"),
+        ("token_max_seconds", "9" * 40),
+        ("token_skew_seconds", "301"),
+        ("token_claim", "a b"),
+        ("token_jwks", "http://example.com/keys"),
+        ("token_jwks", "http://127.0.0.1.example.com/keys"),
+        ("token_jwks", "file:///etc/passwd"),
+        ("token_jwks", "ftp://example.com/keys"),
+        ("token_jwks", "https://"),
+        ("token_jwks", "https://ada:secret@example.com/keys"),
+        ("token_jwks", "https://example.com:port/keys"),
+        ("token_jwks", "https://[::1/keys"),
+        ("token_jwks", "https://example.com/keys#x"),
         ("batch_records", "0"),
         ("index_capacity", "99"),
         ("index_capacity", "5001"),
@@ -176,3 +198,185 @@ def test_the_example_lists_every_setting_once_with_its_default() -> None:
     assert sorted(names) == sorted(FIELDS)
     given = {match[1].lower(): match[2] for match in listed if match[2]}
     assert msgspec.convert(given, Settings, strict=False) == Settings()
+
+
+# --- what a serving process refuses ---
+
+RANDOM = "f7c3bc1d808e04732adf679965ccc34ca7ae3441b2c8e0d91f5a6b7c8d9e0f1a"
+OTHER = "fvG3zAqS0mXhWc2kLr8PnB5yTeJdU7iO"
+
+
+@pytest.mark.usefixtures("serving")
+@pytest.mark.parametrize("name", ["token_secret", "token_secret_previous", "operator_secret"])
+@pytest.mark.parametrize(
+    ("secret", "reason"),
+    [
+        ("x" * 31, "32 bytes"),
+        ("s" * 32, "can be guessed"),
+        ("ab" * 32, "can be guessed"),
+        ("fvG3zAqS" * 4, "can be guessed"),
+        ("fvG3zAqS0mX" * 3, "can be guessed"),
+        ("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaabcdefg", "can be guessed"),
+        (f"{'a' * 40}qxwzrtypmk", "can be guessed"),
+        ("12345678901234567890123456789012", "placeholder"),
+        ("changeme-changeme-changeme-changeme", "placeholder"),
+        ("Change_Me-please-before-going-to-production", "placeholder"),
+        ("your-256-bit-secret-your-256-bit-secret", "placeholder"),
+        ("a-string-secret-at-least-256-bits-long", "placeholder"),
+        ("this is my super secret key for bellwire", "placeholder"),
+        ("openssl rand -hex 32 is what I was told", "placeholder"),
+        (" " * 40, "space"),
+        (f"{OTHER} ", "space"),
+        (f"\t{OTHER}", "space"),
+        (f"{OTHER}\n", "space"),
+    ],
+)
+def test_a_secret_that_can_be_guessed_is_refused_and_not_quoted(
+    monkeypatch: pytest.MonkeyPatch, name: str, secret: str, reason: str
+) -> None:
+    monkeypatch.setenv(f"BELLWIRE_{name.upper()}", secret)
+
+    with pytest.raises(InvalidSettings, match=rf"^BELLWIRE_{name.upper()}: .*{reason}") as refused:
+        Settings.for_serving()
+
+    assert secret.strip() == "" or secret.strip() not in str(refused.value)
+
+
+@pytest.fixture
+def serving(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The environment of a process that can serve."""
+    monkeypatch.setenv("BELLWIRE_TOKEN_SECRET", RANDOM)
+
+
+@pytest.mark.usefixtures("serving")
+def test_a_random_secret_is_good(monkeypatch: pytest.MonkeyPatch) -> None:
+    for _ in range(200):
+        for secret in (secrets.token_hex(32), secrets.token_hex(16), secrets.token_urlsafe(32)):
+            monkeypatch.setenv("BELLWIRE_TOKEN_SECRET", secret)
+            assert Settings.for_serving().token_secret == secret
+
+
+@pytest.mark.usefixtures("serving")
+@pytest.mark.parametrize("name", ["token_secret", "token_secret_previous"])
+def test_users_tokens_and_operators_need_different_secrets(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(f"BELLWIRE_{name.upper()}", OTHER)
+    monkeypatch.setenv("BELLWIRE_OPERATOR_SECRET", OTHER)
+
+    with pytest.raises(InvalidSettings, match=r"^BELLWIRE_OPERATOR_SECRET: "):
+        Settings.for_serving()
+
+
+@pytest.mark.usefixtures("serving")
+@pytest.mark.parametrize(
+    ("host", "good"),
+    [
+        ("127.0.0.1", True),
+        ("127.8.8.8", True),
+        ("localhost", True),
+        ("::1", True),
+        ("0.0.0.0", False),
+        ("::", False),
+        ("10.0.0.1", False),
+        ("::ffff:10.0.0.1", False),
+        ("localhost.example.com", False),
+    ],
+)
+def test_a_demo_is_only_for_this_machine(monkeypatch: pytest.MonkeyPatch, host: str, good: bool) -> None:
+    monkeypatch.setenv("BELLWIRE_DEMO", "true")
+    monkeypatch.setenv("BELLWIRE_HOST", host)
+
+    if good:
+        assert Settings.for_serving().demo
+    else:
+        with pytest.raises(InvalidSettings, match=r"^BELLWIRE_DEMO: .*BELLWIRE_HOST"):
+            Settings.for_serving()
+
+
+@pytest.mark.usefixtures("serving")
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [
+        ({"token_max_seconds": "60", "token_seconds": "61"}, "token_seconds"),
+        ({"token_claim": "exp"}, "token_claim"),
+        ({"token_claim": "minted_by"}, "token_claim"),
+        ({"token_jwks": "/no/such/file"}, "token_jwks"),
+        ({"token_jwks": "/"}, "token_jwks"),
+    ],
+)
+def test_settings_with_which_no_token_is_good_are_refused(
+    monkeypatch: pytest.MonkeyPatch, values: dict[str, str], named: str
+) -> None:
+    for name, value in values.items():
+        monkeypatch.setenv(f"BELLWIRE_{name.upper()}", value)
+
+    with pytest.raises(InvalidSettings, match=rf"^BELLWIRE_{named.upper()}: "):
+        Settings.for_serving()
+
+
+@pytest.mark.usefixtures("serving")
+@pytest.mark.parametrize(
+    "where", ["https://example.com/keys", "http://[::1]:9/keys", "http://localhost/k?x=1"]
+)
+def test_public_keys_come_from_the_web_by_https(monkeypatch: pytest.MonkeyPatch, where: str) -> None:
+    monkeypatch.setenv("BELLWIRE_TOKEN_JWKS", where)
+
+    assert Settings.for_serving().token_jwks == where
+
+
+@pytest.mark.usefixtures("serving")
+@pytest.mark.parametrize("command", ["api", "consumer", "drain", "token ada", "keys"])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("TOKEN_SECRET", "s" * 32),
+        ("TOKEN_SECRET_PREVIOUS", "changeme" * 4),
+        ("OPERATOR_SECRET", " " * 32),
+        ("TOKEN_SECONDS", "9" * 40),
+        ("TOKEN_JWKS", "http://example.com/keys"),
+        ("DEMO", "true"),
+    ],
+)
+def test_a_command_says_what_is_wrong_in_one_line(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    command: str,
+    name: str,
+    value: str,
+) -> None:
+    monkeypatch.setenv("BELLWIRE_HOST", "0.0.0.0")
+    monkeypatch.setenv(f"BELLWIRE_{name}", value)
+
+    assert cli.main(command.split()) == 2
+
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert re.fullmatch(rf"bellwire: BELLWIRE_{name}: .+\n", err)
+
+
+@pytest.mark.usefixtures("serving")
+def test_a_process_without_the_operators_secret_cannot_be_drained_by_command(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert cli.main(["drain"]) == 2
+
+    assert capsys.readouterr().err.startswith("bellwire: BELLWIRE_OPERATOR_SECRET: ")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("TOKEN_SECRET", "changeme-changeme-changeme-changeme"), ("DEMO", "true")]
+)
+def test_a_real_process_does_not_start(name: str, value: str) -> None:
+    given = {"BELLWIRE_TOKEN_SECRET": RANDOM, "BELLWIRE_HOST": "0.0.0.0", f"BELLWIRE_{name}": value}
+    done = subprocess.run(
+        [sys.executable, "-m", "bellwire", "api"],
+        env={**os.environ, **given, "PYTHONPATH": str(ROOT / "src")},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert re.fullmatch(rf"bellwire: BELLWIRE_{name}: .+\n", done.stderr)

@@ -16,8 +16,8 @@ from domain.identifiers import UserId
 TICKETS_PER_USER = 1_000
 """How many tickets a user can get within their lifetime. Each of 100 streams may need several."""
 
-# user, expires at, issued at (Unix seconds)
-_Stored = tuple[str, float, float]
+# user, expires at, issued at (Unix seconds), id of the token
+_Stored = tuple[str, float, float, str]
 _write = msgspec.msgpack.Encoder().encode
 _read = msgspec.msgpack.Decoder(_Stored).decode
 
@@ -36,7 +36,8 @@ class RedisTickets:
         self._take = server.client.register_script(scripts.TAKE)
 
     async def issue(self, claims: Claims) -> str:
-        value = _write((claims.user_id, claims.expires_at.timestamp(), claims.issued_at.timestamp()))
+        expires, issued = claims.expires_at.timestamp(), claims.issued_at.timestamp()
+        value = _write((claims.user_id, expires, issued, claims.token_id))
         counter = f"{self._prefix}:tickets:{claims.user_id}"
 
         async def store() -> tuple[str, object]:
@@ -62,11 +63,12 @@ class RedisTickets:
             if stored is not None:
                 metrics.REDIS_REFUSED.labels("ticket").inc()
             raise NotAuthenticated("This stream ticket is unknown, used or too old.")
-        user, expires_at, issued_at = _read(value)
+        user, expires_at, issued_at, token_id = _read(value)
         return Claims(
             UserId(user),
             expires_at=datetime.fromtimestamp(expires_at, UTC),
             issued_at=datetime.fromtimestamp(issued_at, UTC),
+            token_id=token_id,
         )
 
     def _key(self, ticket: str) -> str:

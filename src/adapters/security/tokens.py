@@ -1,36 +1,71 @@
 """JwtTokens."""
 
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import jwt
+from jwt.types import Options
 
-from application.credentials import Claims
-from application.errors import NotAuthenticated
+from adapters.security.public_keys import PublicKeys
+from application.credentials import Claims, token_id
+from application.errors import NotAuthenticated, UnknownSigningKey
 from domain.identifiers import UserId, is_user_id
 
-_ALGORITHM = "HS256"
+_HMAC = "HS256"
 _REMEMBERED = 10_000
 SECRET_BYTES = 32
-# Issuers have clocks of their own: a token issued slightly in the future is valid (RFC 7519, section 4.1.5).
-_LEEWAY_SECONDS = 60
+_MOST_CHARACTERS = 8 * 1024
+_LONGEST = timedelta(days=3650)
+_SKEW = timedelta(seconds=60)
+_MINTED_BY = ("minted_by", "bellwire")
+# Where issuers say that a token only gets other tokens.
+_PURPOSES = ("typ", "type", "token_type", "token_use")
+# What PyJWT would compare with its own clock is compared with ours.
+_LEFT_TO_US: Options = {"verify_exp": False, "verify_iat": False, "verify_nbf": False, "verify_sub": False}
 
 
 class JwtTokens:
-    """User tokens as JWT (RFC 7519). Anyone with the secret can issue them: the host application does so for
-    its users, with `sub`, `iat`, `exp` and the audience. A token without `iat` is refused, because it cannot
-    be compared with a revocation.
+    """User tokens as JWT (RFC 7519). The host application issues them for its users: with a shared secret
+    (HS256), or with a private key whose public part is among `keys` (RS256, ES256, EdDSA). A token never
+    chooses how it is verified: the secrets are used for HS256 only, each public key for its one algorithm.
+
+    A token has the user's id, `aud`, `iat` and `exp`. Without `iat` it is refused, because it could not be
+    compared with a revocation.
     """
 
     def __init__(
-        self, secret: str, audience: str, lifetime: timedelta, *, remembered: int = _REMEMBERED
+        self,
+        secret: str,
+        audience: str,
+        lifetime: timedelta,
+        *,
+        previous: str = "",
+        keys: PublicKeys | None = None,
+        issuer: str = "",
+        claim: str = "sub",
+        longest: timedelta = _LONGEST,
+        skew: timedelta = _SKEW,
+        remembered: int = _REMEMBERED,
     ) -> None:
-        """The outcome of `remembered` verifications is kept."""
-        if len(secret.encode()) < SECRET_BYTES:
+        """Tokens of the `previous` secret are still accepted. `claim` holds the user's id. Tokens that are
+        valid for more than `longest` are refused. Clocks of issuers may be ahead by up to `skew`. The outcome
+        of `remembered` verifications is kept.
+        """
+        self._secrets: Sequence[str] = [each for each in (secret, previous) if each]
+        if not secret or any(len(each.encode()) < SECRET_BYTES for each in self._secrets):
             message = f"the token secret must have at least {SECRET_BYTES} bytes"
             raise ValueError(message)
-        self._secret = secret
         self._audience = audience
         self._lifetime = lifetime
+        self._keys = keys
+        self._keys_version = 0
+        self._issuer = issuer
+        self._claim = claim
+        self._longest = longest
+        self._skew = skew
         self._remembered = remembered
         self._verified: dict[str, Claims] = {}
 
@@ -38,16 +73,25 @@ class JwtTokens:
         # With a fraction, as a NumericDate may have (RFC 7519, section 2): a token issued right after a
         # revocation must not count among those revoked.
         issued = at.timestamp()
-        claims = {"sub": user, "aud": self._audience, "iat": issued, "exp": at + self._lifetime}
-        return jwt.encode(claims, self._secret, _ALGORITHM), int(self._lifetime.total_seconds())
+        claims = {"sub": user, self._claim: user, "aud": self._audience, "iat": issued}
+        claims |= {"exp": at + self._lifetime, _MINTED_BY[0]: _MINTED_BY[1]}
+        if self._issuer:
+            claims["iss"] = self._issuer
+        return jwt.encode(claims, self._secrets[0], _HMAC), int(self._lifetime.total_seconds())
+
+    async def renew_keys(self) -> bool:
+        return self._keys is not None and await self._keys.renew()
 
     def verify(self, token: str, at: datetime) -> Claims:
         """Verify a token. That costs more than the rest of a request, so results are cached until they
-        expire.
+        expire, or the keys change.
         """
+        if self._keys is not None and self._keys.version != self._keys_version:
+            self._verified.clear()
+            self._keys_version = self._keys.version
         claims = self._verified.get(token)
         if claims is None:
-            claims = self._decode(token)
+            claims = self._decode(token, at)
             if len(self._verified) >= self._remembered:
                 self._verified.clear()
             self._verified[token] = claims
@@ -56,23 +100,86 @@ class JwtTokens:
             raise NotAuthenticated("This token has expired.")
         return claims
 
-    def _decode(self, token: str) -> Claims:
+    def _decode(self, token: str, at: datetime) -> Claims:
+        if len(token) > _MOST_CHARACTERS:
+            raise NotAuthenticated(f"This token has more than {_MOST_CHARACTERS} characters.")
         try:
-            payload = jwt.decode(
-                token,
-                self._secret,
-                algorithms=[_ALGORITHM],
-                audience=self._audience,
-                leeway=_LEEWAY_SECONDS,
-                options={"require": ["sub", "iat", "exp"], "verify_exp": False},
-            )
-            claims = Claims(
-                UserId(str(payload["sub"])),
-                expires_at=datetime.fromtimestamp(payload["exp"], UTC),
-                issued_at=datetime.fromtimestamp(payload["iat"], UTC),
-            )
-        except (jwt.InvalidTokenError, OverflowError, OSError, ValueError, TypeError) as error:
+            decoded = self._decoded(token)
+            header, payload = decoded["header"], decoded["payload"]
+            _check_type(header, payload)
+            return self._claims(token, payload, at)
+        except (jwt.PyJWTError, OverflowError, OSError, ValueError, TypeError, RecursionError) as error:
             raise NotAuthenticated("This token is not valid.") from error
-        if not is_user_id(claims.user_id):  # a ticket for it could not be stored or read again
-            raise NotAuthenticated("This token is not valid: its sub is not a user id.")
-        return claims
+
+    def _decoded(self, token: str) -> Mapping[str, Any]:
+        """The header and the payload of a token that is signed as it should be. The algorithm in its header
+        decides only whether it can be the secrets' or the public keys'.
+        """
+        if self._keys is not None:
+            header = jwt.get_unverified_header(token)
+            if header["alg"] != _HMAC:
+                key = self._keys.find(header.get("kid"))
+                if key is None:
+                    raise UnknownSigningKey
+                return self._checked(token, key.key, key.algorithm)
+        return self._of_secrets(token)
+
+    def _of_secrets(self, token: str) -> Mapping[str, Any]:
+        *others, last = self._secrets
+        for secret in others:
+            try:
+                return self._checked(token, secret, _HMAC)
+            except jwt.InvalidSignatureError:
+                continue
+        return self._checked(token, last, _HMAC)
+
+    def _checked(self, token: str, key: Any, algorithm: str) -> Mapping[str, Any]:
+        return jwt.decode_complete(
+            token,
+            key,
+            algorithms=[algorithm],
+            audience=self._audience,
+            issuer=self._issuer or None,
+            options={**_LEFT_TO_US, "require": [self._claim, "iat", "exp"]},
+        )
+
+    def _claims(self, token: str, payload: Mapping[str, Any], at: datetime) -> Claims:
+        user, issued, expires = payload[self._claim], _time(payload["iat"]), _time(payload["exp"])
+        if not isinstance(user, str) or not is_user_id(user):  # a ticket for it could not be read again
+            raise NotAuthenticated(f"This token is not valid: its {self._claim} is not a user id.")
+        if max(issued, _time(payload.get("nbf", payload["iat"]))) > at + self._skew:
+            raise NotAuthenticated("This token is not valid yet.")
+        if expires - issued > self._longest:
+            raise NotAuthenticated("This token is not valid: exp is too long after iat.")
+        # Another issuer's clock may have been ahead, and a revocation must not miss its tokens.
+        ours = payload.get(_MINTED_BY[0]) == _MINTED_BY[1]
+        return Claims(
+            UserId(user),
+            expires_at=expires,
+            issued_at=issued if ours else issued - self._skew,
+            token_id=_token_id(user, token, payload),
+        )
+
+
+def _check_type(header: Mapping[str, Any], payload: Mapping[str, Any]) -> None:
+    typ = str(header.get("typ", "JWT")).lower().removeprefix("application/")
+    if typ.endswith("+jwt") and typ != "at+jwt":  # such as logout+jwt (RFC 8725 §3.11)
+        raise NotAuthenticated("This token is not valid: its typ is that of another kind.")
+    if any(str(payload.get(name)).lower() == "refresh" for name in _PURPOSES):
+        raise NotAuthenticated("This token is not valid: it is a refresh token.")
+
+
+def _time(value: Any) -> datetime:
+    """The time of a NumericDate. Raises ValueError, TypeError, OverflowError, OSError."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise TypeError("not a NumericDate")
+    return datetime.fromtimestamp(value, UTC)
+
+
+def _token_id(user: str, token: str, payload: Mapping[str, Any]) -> str:
+    """A token without a `jti` has its signed text as its identity: the signature may be spelled in several
+    ways, and ECDSA has several for one text.
+    """
+    if payload.get("jti"):
+        return token_id(user, payload["jti"])
+    return hashlib.sha256(token.rpartition(".")[0].encode()).hexdigest()[:32]

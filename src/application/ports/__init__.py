@@ -4,7 +4,15 @@ Every method of a port that reaches a server raises `Unavailable` when that serv
 unless its docstring says otherwise, and returns within a bounded time.
 """
 
-from application.ports.accounts import ApiKeys, Passwords, TextForms, Tickets, Tokens, Users
+from application.ports.accounts import (
+    ApiKeys,
+    Passwords,
+    RevokedTokens,
+    TextForms,
+    Tickets,
+    Tokens,
+    Users,
+)
 from application.ports.audit import AuditTrail
 from application.ports.erasures import Erasures, Exports
 from application.ports.feeds import DueMarks, FeedMarks, FeedReplay, Feeds, FeedViews, FeedWriter, Retention
@@ -60,6 +68,7 @@ __all__ = [
     "Rates",
     "Render",
     "Retention",
+    "RevokedTokens",
     "TextForms",
     "Tickets",
     "Tokens",

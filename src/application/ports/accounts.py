@@ -5,7 +5,14 @@ from datetime import datetime
 from typing import Protocol
 
 from application.audit import Entry
-from application.credentials import ApiKey, Claims, LatestKeys, LatestRevocations
+from application.credentials import (
+    ApiKey,
+    Claims,
+    LatestKeys,
+    LatestRevocations,
+    LatestRevokedTokens,
+    RevokedToken,
+)
 from domain.identifiers import UserId
 from domain.user import User
 
@@ -88,7 +95,31 @@ class Tokens(Protocol):
         ...
 
     def verify(self, token: str, at: datetime) -> Claims:
-        """The claims of a token. Raises NotAuthenticated."""
+        """The claims of a token. Raises NotAuthenticated; if `renew_keys` may help, UnknownSigningKey."""
+        ...
+
+    async def renew_keys(self) -> bool:
+        """Read the issuers' public keys again, unless that was tried a moment ago. Returns whether they
+        changed. Never raises; the keys stay if it fails.
+        """
+        ...
+
+
+class RevokedTokens(Protocol):
+    """Single tokens that were revoked. Times are those of the store's clock."""
+
+    async def add(self, token: RevokedToken) -> None:
+        """Revoke a token. If it is revoked already, the later expiry counts."""
+        ...
+
+    async def latest(self, since: datetime | None) -> LatestRevokedTokens:
+        """What was revoked at or after `since` (None: at any time) and has not expired. What is revoked
+        before `since` and commits later is missed: ask with an overlap.
+        """
+        ...
+
+    async def prune(self) -> int:
+        """Forget tokens that have expired. Returns how many."""
         ...
 
 

@@ -28,6 +28,7 @@ COMMANDS = {
     "enable-user": ("enable a disabled user", "users:enable_user"),
     "users": ("erase or export a user", "users:users"),
     "revoke-tokens": ("sign a user out everywhere", "users:revoke_tokens"),
+    "revoke-token": ("revoke a single token", "sessions:revoke_token"),
     "audit": ("print the audit trail", "audit:audit"),
     "token": ("mint a token for a user", "token:token"),
 }

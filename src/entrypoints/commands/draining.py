@@ -15,7 +15,7 @@ from domain.identifiers import UserId
 from entrypoints.container.parts.base import build
 from entrypoints.container.parts.tokens import WithTokens
 from entrypoints.listening import authority
-from entrypoints.settings import Settings
+from entrypoints.settings import InvalidSettings, Settings
 from entrypoints.web.drain import PATH, Draining
 
 _LOOK_SECONDS = 0.5
@@ -43,9 +43,12 @@ def drain(parser: argparse.ArgumentParser) -> None:
 def _run(arguments: argparse.Namespace) -> int:
     settings = Settings.for_serving()
     container = build(WithTokens, settings)
+    tokens = container.operator_tokens()
+    if tokens is None:
+        raise InvalidSettings("BELLWIRE_OPERATOR_SECRET: is needed, the same as in the process to drain")
 
     def token() -> str:
-        return container.operator_tokens().mint(_OPERATOR, container.clock()())[0]
+        return tokens.mint(_OPERATOR, container.clock()())[0]
 
     usual = settings.drain_delay_seconds + settings.drain_seconds + _MARGIN_SECONDS
     wait = usual if arguments.wait is None else arguments.wait
@@ -94,7 +97,9 @@ def _headers(token: str) -> dict[str, str]:
 
 def _reason(status: int, body: bytes) -> str:
     if status == HTTPStatus.UNAUTHORIZED:
-        return "it has another BELLWIRE_TOKEN_SECRET or BELLWIRE_TOKEN_AUDIENCE, or its clock is far off"
+        return (
+            "it has no or another BELLWIRE_OPERATOR_SECRET, another BELLWIRE_TOKEN_AUDIENCE, or another time"
+        )
     try:
         return str(_read_problem(body)["detail"])
     except (msgspec.MsgspecError, KeyError):

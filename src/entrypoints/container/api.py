@@ -38,7 +38,7 @@ from application.log_ins import FAILED_LOG_INS, LimitedChangePassword, LimitedLo
 from application.pace import Pace
 from application.passwords import ChangePassword, ResetPassword
 from application.publishing import PublishBatch, PublishNotification
-from application.revoking import Revocations
+from application.revoking import EndSession, Revocations
 from common import wire
 from domain.rates import Patience
 from entrypoints.container.accounts import AccountsContainer
@@ -46,7 +46,7 @@ from entrypoints.container.parts.kafka import WithKafka
 from entrypoints.container.parts.redis import WithRedis
 from entrypoints.container.parts.server import WithServer
 from entrypoints.container.parts.signup import WithSignup
-from entrypoints.container.parts.tokens import WithTokens
+from entrypoints.container.sessions import SessionsContainer
 from entrypoints.timing import Timing
 
 # These adapters do more than their port: the process also runs or stops them. Use cases see only the port.
@@ -64,13 +64,13 @@ def _pace(timing: Timing) -> Callable[[ports.Monotonic], Pace]:
     return partial(Pace, timing.commands_a_second, timing.commands_at_once)
 
 
-class ApiContainer(AccountsContainer, WithSignup, WithRedis, WithTokens, WithKafka, WithServer):
+class ApiContainer(AccountsContainer, SessionsContainer, WithSignup, WithRedis, WithKafka, WithServer):
     """For `bellwire api`."""
 
     clock, setting = AccountsContainer.clock, AccountsContainer.setting
     users, feeds, api_keys = AccountsContainer.users, AccountsContainer.feeds, AccountsContainer.api_keys
     redis_server, index, announcer = WithRedis.redis_server, WithRedis.index, WithRedis.announcer
-    passwords, forms, tokens = WithSignup.passwords, WithSignup.forms, WithTokens.tokens
+    passwords, forms, tokens = WithSignup.passwords, WithSignup.forms, SessionsContainer.tokens
 
     now, chance, new_token = AccountsContainer.now, AccountsContainer.chance, AccountsContainer.new_token
     new_id: providers.Provider[ports.NewId] = providers.Singleton(system.NotificationIds)
@@ -139,7 +139,12 @@ class ApiContainer(AccountsContainer, WithSignup, WithRedis, WithTokens, WithKaf
     )
 
     # --- use cases ---
-    revocations: providers.Provider[Revocations] = providers.Singleton(Revocations, users=users)
+    revocations: providers.Provider[Revocations] = providers.Singleton(
+        Revocations, users=users, tokens=SessionsContainer.revoked_tokens
+    )
+    end_session: providers.Provider[EndSession] = providers.Singleton(
+        EndSession, revoked_tokens=SessionsContainer.revoked_tokens, revocations=revocations
+    )
     failed_log_ins: providers.Singleton[FailedLogIns] = providers.Singleton(
         FailedLogIns, AccountsContainer.audit_trail
     )
@@ -178,7 +183,7 @@ class ApiContainer(AccountsContainer, WithSignup, WithRedis, WithTokens, WithKaf
         AuthenticateUser, tokens=tokens, tickets=tickets, revocations=revocations, clock=clock
     )
     authenticate_operator: providers.Provider[AuthenticateOperator] = providers.Singleton(
-        AuthenticateOperator, tokens=WithTokens.operator_tokens, clock=clock
+        AuthenticateOperator, tokens=SessionsContainer.operator_tokens, clock=clock
     )
     known_keys: providers.Provider[KnownKeys] = providers.Singleton(KnownKeys, api_keys, now)
     authenticate_producer: providers.Provider[AuthenticateProducer] = providers.Singleton(

@@ -8,11 +8,18 @@ from litestar.params import FromPath, JSONBody
 
 from application.accounts import CreateUser, IssueStreamTicket
 from application.credentials import ApiKey, Claims
-from application.errors import Limited
+from application.errors import Limited, NotAllowed
 from application.log_ins import LimitedLogIn
-from application.revoking import DisableUser, EnableUser, RevokeTokens
+from application.revoking import DisableUser, EnableUser, EndSession, RevokeToken, RevokeTokens
 from domain.identifiers import UserId
-from entrypoints.http.schemas import CreatedUser, Credentials, NewUser, Session, StreamTicket
+from entrypoints.http.schemas import (
+    CreatedUser,
+    Credentials,
+    NewUser,
+    RevokedToken,
+    Session,
+    StreamTicket,
+)
 from entrypoints.web import guards, limits
 from entrypoints.web.attribution import by_of
 from entrypoints.web.client import client_network
@@ -37,10 +44,13 @@ async def create_user(
     create: NamedDependency[CreateUser],
 ) -> CreatedUser:
     """Needs an API key with the scope `users`, unless sign-up is open. A user without a password cannot log
-    in but can be notified: your application mints tokens for it.
+    in but can be notified: your application mints tokens for it. Without a key, an `id` cannot be chosen.
     """
     user_id = UserId(data.id) if data.id is not None else None
     key, party = request.scope.get("auth"), client_network(request.scope)
+    if user_id is not None and key is None:
+        # Otherwise anyone could be the user to whom an application is about to send.
+        raise NotAllowed("Without an API key an id cannot be chosen: leave it out, and one is generated.")
     user = await create(data.name, data.email, data.password, user_id, party, key=key, by=by_of(request))
     return CreatedUser(user.id, user.name, user.email, user.created_at)
 
@@ -86,6 +96,48 @@ async def create_ticket(
     return StreamTicket(ticket, seconds)
 
 
+@post(
+    "/v1/sessions/end",
+    status_code=204,
+    guards=[guards.user],
+    security=guards.NEEDS_TOKEN,
+    tags=["users"],
+    summary="Log out",
+    responses=problem_responses(401, 503),
+)
+async def end_session(request: Request[Any, Claims, Any], end: NamedDependency[EndSession]) -> None:
+    """Revoke the token of this request. Within 5 s every process refuses it, and streams opened with it are
+    closed. Other tokens of the user stay valid.
+    """
+    await end(request.auth)
+
+
+@post(
+    "/v1/revoked-tokens",
+    status_code=204,
+    guards=[guards.manager],
+    security=guards.NEEDS_KEY,
+    request_max_body_size=_BODY_LIMIT,
+    tags=["users"],
+    summary="Revoke a single token",
+    responses=problem_responses(400, 401, 403, 413, 422, 503),
+)
+async def revoke_token(
+    request: Request[Any, ApiKey, Any],
+    data: JSONBody[RevokedToken],
+    revoke_one: NamedDependency[RevokeToken],
+) -> None:
+    """Send the `token`, or the `user_id` and `jti` in it. Within 5 s every process refuses it, and streams
+    opened with it are closed.
+    """
+    if data.token is not None:
+        await revoke_one(data.token, request.auth.check)
+    else:
+        user, jti = data.identity()
+        request.auth.check(user)
+        await revoke_one.by_jti(user, jti, data.expiry())
+
+
 _LOCKING: dict[str, Any] = {
     "status_code": 204,
     "guards": [guards.manager],
@@ -121,4 +173,13 @@ async def revoke_tokens(
     await revoke(UserId(user_id), by_of(request))
 
 
-HANDLERS = [create_user, log_in, create_ticket, disable_user, enable_user, revoke_tokens]
+HANDLERS = [
+    create_user,
+    log_in,
+    end_session,
+    revoke_token,
+    create_ticket,
+    disable_user,
+    enable_user,
+    revoke_tokens,
+]

@@ -124,7 +124,7 @@ class NewUser(Struct, forbid_unknown_fields=True, omit_defaults=True):
         str | None,
         Meta(
             description="The id in your own system: 1 to 128 of A-Z a-z 0-9 . _ : @ -, not . or .. alone. "
-            "Generated if missing.",
+            "Generated if missing. Only with an API key.",
             examples=["u-ada"],
         ),
     ] = None
@@ -153,6 +153,39 @@ class Session(Struct):
     access_token: str
     expires_in: Annotated[int, Meta(description="Seconds.")]
     token_type: str = "Bearer"  # noqa: S105 - RFC 6750's name of it
+
+
+class RevokedToken(Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """A token to revoke: either itself, or its `user_id` and `jti`."""
+
+    token: Annotated[str | None, Meta(description="The token.")] = None
+    user_id: Annotated[str | None, Meta(description="The user that it is for.", examples=["demo"])] = None
+    jti: Annotated[str | None, Meta(description="Its `jti`, 1 to 256 characters.", examples=["7c0f2a"])] = (
+        None
+    )
+    expires_at: Annotated[
+        str | None,
+        Meta(
+            description="When it expires (RFC 3339, with a time zone), so that it can be forgotten then. If "
+            "missing, it is kept as long as any token can be valid.",
+            examples=["2100-01-01T00:00:00Z"],
+            extra_json_schema={"extra": {"format": "date-time"}},
+        ),
+    ] = None
+
+    def identity(self) -> tuple[UserId, str]:
+        """The user and the `jti`. Raises Invalid."""
+        given = {"user_id": self.user_id, "jti": self.jti}
+        missing = [
+            FieldError(name, "is required without a token") for name, text in given.items() if not text
+        ]
+        if missing or self.user_id is None or self.jti is None:
+            raise Invalid(missing)
+        return UserId(self.user_id), self.jti
+
+    def expiry(self) -> datetime | None:
+        """When it expires. Raises Invalid."""
+        return None if self.expires_at is None else read_time("expires_at", self.expires_at)
 
 
 class StreamTicket(Struct):

@@ -66,15 +66,16 @@ class Commands:
 
     async def _answer(self, command: Command) -> outgoing.Body | None:
         try:
-            answer = self._refresh(command) if isinstance(command, Refresh) else await self._mark(command)
+            work = self._refresh(command) if isinstance(command, Refresh) else self._mark(command)
+            answer = await work
         except (DomainError, NotAuthenticated) as error:
             return outgoing.error(command.ref, "refused", error.detail)
         except Unavailable as error:
             return outgoing.error(command.ref, "unavailable", error.detail, temporary=True)
         return None if command.ref is None else outgoing.ok(command.ref, answer)
 
-    def _refresh(self, command: Refresh) -> Mapping[str, int]:
-        claims = self._with.authenticate.token(command.token)
+    async def _refresh(self, command: Refresh) -> Mapping[str, int]:
+        claims = await self._with.authenticate.token(command.token)
         if claims.user_id != self.claims.user_id:
             raise NotAuthenticated("This token belongs to another user.")
         self.claims = claims

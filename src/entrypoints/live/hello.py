@@ -31,7 +31,7 @@ async def read_hello(request: Request, user: UserId, authenticate: AuthenticateU
     if "ticket" in query:
         claims = await authenticate.ticket(query["ticket"])
     else:
-        claims = authenticate.token(bearer_token(request.headers))
+        claims = await authenticate.token(bearer_token(request.headers))
     if claims.user_id != user:
         raise NotAllowed("These credentials belong to another user.")
     view = query.get("view", "manual")

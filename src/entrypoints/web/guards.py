@@ -60,12 +60,12 @@ async def admin(connection: Connection, _handler: BaseRouteHandler) -> None:
 
 async def user(connection: Connection, _handler: BaseRouteHandler) -> None:
     """Admit any user's token."""
-    connection.scope["auth"] = _claims(connection)
+    connection.scope["auth"] = await _claims(connection)
 
 
 async def owner(connection: Connection, _handler: BaseRouteHandler) -> None:
     """Admit the token of the user in the path."""
-    claims = _claims(connection)
+    claims = await _claims(connection)
     if claims.user_id != connection.path_params["user_id"]:
         raise NotAllowed("This token belongs to another user.")
     connection.scope["auth"] = claims
@@ -143,10 +143,10 @@ def bearer_token(headers: Mapping[str, str]) -> str:
     return token.strip()
 
 
-def _claims(connection: Connection) -> Claims:
+async def _claims(connection: Connection) -> Claims:
     limits = part(connection, Limits)
     try:
-        claims = part(connection, Access).user.token(bearer_token(connection.headers))
+        claims = await part(connection, Access).user.token(bearer_token(connection.headers))
     except NotAuthenticated:
         count_failure(connection.scope, limits)
         raise

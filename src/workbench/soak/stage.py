@@ -141,6 +141,7 @@ def _product(servers: EmbeddedServers, ways: Mapping[tuple[str, str], Proxy], lo
         "BELLWIRE_KAFKA_SESSION_SECONDS": "6",
         "BELLWIRE_KAFKA_FETCH_WAIT_MS": "20",
         "BELLWIRE_TOKEN_SECRET": secrets.token_hex(32),
+        "BELLWIRE_OPERATOR_SECRET": secrets.token_hex(32),
         "BELLWIRE_LOG_FORMAT": "text",
         "PYTHONUNBUFFERED": "1",
     }
