@@ -49,13 +49,17 @@ class Busy(Unavailable):
     """Too many are waiting for this already. Try again shortly."""
 
 
+# What floating-point numbers may be off by: 6.0000001 s are 6 s.
+_ROUNDING = 1e-6
+
+
 class Limited(ApplicationError):
     """Too many requests. Try again later."""
 
     def __init__(self, limit: str, seconds: float, allowance: object = None) -> None:
         """`limit` is the name of the limit, `seconds` how long to wait."""
         self.limit = limit
-        self.retry_seconds = max(1, ceil(seconds))
+        self.retry_seconds = max(1, ceil(seconds - _ROUNDING))
         self.allowance = allowance
         """What is left; see application.limits."""
         super().__init__(f"Too many requests for the limit {limit!r}. Try again in {self.retry_seconds} s.")

@@ -76,7 +76,7 @@ def _policy(limiter: Limiter) -> tuple[bytes, bytes]:
 def _told(allowance: Allowance) -> bytes:
     limiter, rate, behind, refused = allowance
     left = 0 if refused else rate.left(behind, 0.0)
-    return b'"%b";r=%d;t=%d' % (limiter.name.encode(), left, ceil(behind))
+    return b'"%b";r=%d;t=%d' % (limiter.name.encode(), left, ceil(behind - 1e-6))
 
 
 def _note(scope: Any, allowance: Allowance) -> None:
