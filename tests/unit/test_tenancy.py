@@ -48,6 +48,7 @@ IN_BODY: Mapping[tuple[str, str], Callable[[str], Any]] = {
     ("POST", "/createNotification"): lambda user: {"user_id": user, **MESSAGE},
     ("POST", "/v1/notifications/batch"): lambda user: {"items": [{"user_id": user, **MESSAGE}]},
     ("PUT", "/v1/users/{user_id}/password"): lambda _: {"new_password": "battery staple"},
+    ("POST", "/v1/revoked-tokens"): lambda user: {"user_id": user, "jti": "one"},
     ("POST", "/v1/users"): lambda user: {"name": "Ada", "id": user},
     ("POST", "/createUser"): lambda user: {"name": "Ada", "id": user},
 }

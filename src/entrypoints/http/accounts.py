@@ -103,7 +103,7 @@ async def create_ticket(
     security=guards.NEEDS_TOKEN,
     tags=["users"],
     summary="Log out",
-    responses=problem_responses(401, 503),
+    responses=problem_responses(401, 429, 503),
 )
 async def end_session(request: Request[Any, Claims, Any], end: NamedDependency[EndSession]) -> None:
     """Revoke the token of this request. Within 5 s every process refuses it, and streams opened with it are
@@ -120,7 +120,7 @@ async def end_session(request: Request[Any, Claims, Any], end: NamedDependency[E
     request_max_body_size=_BODY_LIMIT,
     tags=["users"],
     summary="Revoke a single token",
-    responses=problem_responses(400, 401, 403, 413, 422, 503),
+    responses=problem_responses(400, 401, 403, 413, 422, 429, 503),
 )
 async def revoke_token(
     request: Request[Any, ApiKey, Any],
