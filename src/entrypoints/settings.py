@@ -37,6 +37,7 @@ _RATES = (
     "limit_log_ins",
     "limit_failed_log_ins",
     "limit_failures",
+    "limit_refused",
 )
 
 _API_KEY = "^(bw_[a-z0-9]{1,16}_[0-9a-f]{12}_[0-9a-f]{64})?$"
@@ -112,6 +113,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     limit_failed_log_ins: str = "100/10m"
     limit_account_failures: Annotated[int, msgspec.Meta(ge=0, le=1000)] = 10
     limit_failures: str = "6000/5m"
+    limit_refused: str = "10000/h"
     trusted_proxies: str = ""
     proxy_header: Literal["X-Forwarded-For", "Forwarded"] = "X-Forwarded-For"
     access_log: bool = False
