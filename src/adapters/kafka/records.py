@@ -154,19 +154,19 @@ def unpack(
     """
     batches = _Batches(data, offset, highwater)
     # aiokafka's own: it verifies checksums, and leaves out aborted records and the markers of transactions.
-    unpacking = PartitionRecords(partition, batches, aborted, offset, None, None, True, READ_COMMITTED)
+    unpacked = PartitionRecords(partition, batches, aborted, offset, None, None, True, READ_COMMITTED)
     records: list[Any] = []
     try:
         batches.check_first()
-        for record in unpacking:
+        for record in unpacked:
             records.append(record)
             if len(records) == most:
                 break
     # Codecs and malformed structures raise any exception; it is reported, and nothing was skipped.
     except Exception as error:
-        if unpacking.next_fetch_offset == offset:
+        if unpacked.next_fetch_offset == offset:
             raise Unreadable(offset, *batches.given_up(offset), repr(error)) from error
-    return Found(records, unpacking.next_fetch_offset, highwater, batches.odd)
+    return Found(records, unpacked.next_fetch_offset, highwater, batches.odd)
 
 
 class _Batches:
