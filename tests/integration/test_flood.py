@@ -8,10 +8,12 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 import pytest
 from aiokafka import AIOKafkaProducer
 
+from application.credentials import Scope
 from entrypoints.settings import Settings
 from tests.integration.conftest import Run
 from tests.load import Load, all_stored, assert_stored_once
 from tests.product import Api, Product, Stores, create_users, eventually
+from tests.whole import build
 from workbench.local_client import local_client
 from workbench.soak.product import Service
 from workbench.soak.stores import Topic
@@ -247,8 +249,11 @@ async def test_a_release_that_can_store_nothing_stops_and_goes_on_once_it_can(
 
 
 async def _another_key(product: Product) -> str:
-    async with build(product.settings) as container:
+    container = build(product.settings)
+    try:
         return (await container.create_api_key()("hostile", frozenset({Scope.PUBLISH})))[1]
+    finally:
+        await container.maintenance().close()
 
 
 async def _publish(api: Api, key: str) -> int:
