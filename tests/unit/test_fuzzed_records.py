@@ -1,4 +1,4 @@
-"""A hundred thousand records, most of them broken, through the parsers that producers' records go through."""
+"""Forty thousand records, most of them broken, through the parsers that producers' records go through."""
 
 import gc
 import logging
@@ -20,7 +20,7 @@ from tests.build import NOW
 from tests.raw_records import CODECS, Headers, a_batch, signed
 
 PARTITION = TopicPartition("topic", 0)
-RECORDS, TOGETHER = 100_000, 250
+RECORDS, TOGETHER = 40_000, 100
 CODES = {"draft", "malformed", "invalid", "tombstone"}
 """All that a record may be. A `defect` is one."""
 
@@ -86,8 +86,8 @@ def test_fuzzed_batches_are_read_or_unreadable_and_nothing_else() -> None:
 
 def _read(count: int, chance: Random, ends: Counter[str]) -> None:
     """Read so many records out of batches of every codec, decode them, and make dead letters of the bad."""
-    for number in range(count // TOGETHER):
-        batch = a_batch(*chance.choices(_kinds(), k=TOGETHER), codec=list(CODECS)[number % len(CODECS)])
+    for _ in range(count // TOGETHER):
+        batch = chance.choice(_batches())
         found = unpack(batch, PARTITION, 0, highwater=TOGETHER, most=TOGETHER)
         assert len(found.records) == TOGETHER
         for record in found.records:
@@ -130,6 +130,14 @@ _with_place = _Placed
 
 
 @cache
+def _batches() -> list[bytes]:
+    chance = Random(14)
+    return [
+        a_batch(*chance.choices(_kinds(), k=TOGETHER), codec=codec) for codec in CODECS for _ in range(40)
+    ]
+
+
+@cache
 def _kinds() -> list[tuple[bytes | None, bytes | None, Headers]]:
     chance = Random(13)
     return [(_altered(chance, b"ada"), _value(chance), _headers(chance)) for _ in range(3_000)]
@@ -147,7 +155,7 @@ def _value(chance: Random) -> bytes | None:
 
 
 def _headers(chance: Random) -> Headers:
-    chosen = chance.sample(HEADERS, chance.randrange(len(HEADERS)))
+    chosen = chance.sample(HEADERS, chance.choice([0, 0, 1, 2, 8]))
     return [(name, value and _altered(chance, value)) for name, value in chosen]
 
 

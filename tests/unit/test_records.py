@@ -211,9 +211,7 @@ def test_a_batch_that_unpacks_to_too_much_cannot_be_read_and_takes_no_memory(cod
     if first:
         assert values(found(a_batch(b"a") + bomb)) == [b"a"]
     else:
-        with pytest.raises(
-            Unreadable, match=f"offsets 0 to 0 cannot be read: .*more than {MOST_BYTES} bytes"
-        ):
+        with pytest.raises(Unreadable, match=f"offsets 0 to 0 cannot be read: .*more than {MOST_BYTES} "):
             found(bomb)
         with pytest.raises(CorruptRecordException, match="more than"):
             list(DefaultRecordBatch(bomb))
@@ -239,4 +237,4 @@ def test_a_batch_of_too_many_records_cannot_be_read() -> None:
 @pytest.mark.parametrize("data", [b"", b"\x82SNAPPY\0" + bytes(8), b"\x82SNAPPY\0" + bytes(12), b"\xff" * 20])
 def test_what_is_not_snappy_raises_and_does_not_go_on_forever(data: bytes) -> None:
     with suppress(Exception):
-        assert snappy_decode(data) in {b""}
+        assert snappy_decode(data) == b""
