@@ -58,7 +58,7 @@ async def log_in(data: JSONBody[Credentials], log_in: NamedDependency[LogIn]) ->
     summary="Get a stream ticket",
     responses=problem_responses(400, 401, 503),
 )
-async def create_ticket(
+async def create_stream_ticket(
     request: Request[Any, Claims, Any], issue: NamedDependency[IssueStreamTicket]
 ) -> StreamTicket:
     """A single-use ticket for a stream that a browser opens: `/ws/{user_id}?ticket=…`."""
@@ -95,4 +95,4 @@ async def revoke_tokens(user_id: FromPath[str], revoke: NamedDependency[RevokeTo
     await revoke(UserId(user_id))
 
 
-HANDLERS = [create_user, log_in, create_ticket, disable_user, enable_user, revoke_tokens]
+HANDLERS = [create_user, log_in, create_stream_ticket, disable_user, enable_user, revoke_tokens]

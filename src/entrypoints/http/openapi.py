@@ -10,6 +10,7 @@ from litestar.openapi.plugins import JsonRenderPlugin, SwaggerRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 from litestar.static_files import create_static_files_router
 
+from entrypoints.http import contract
 from entrypoints.version import app_version
 from entrypoints.web.locations import STREAM_DOCUMENT, STREAM_PAGE, to_root
 
@@ -27,12 +28,12 @@ class _Page(SwaggerRenderPlugin):
             css_url=f"{files}/swagger-ui.css",
             standalone_preset_js_url=f"{files}/swagger-ui-standalone-preset.js",
         )
-        return page.render(request, _located(request, openapi_schema))
+        return page.render(request, _located(request, contract.document(request.app, aliases=True)))
 
 
 class _Document(JsonRenderPlugin):
     def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
-        return super().render(request, _located(request, openapi_schema))
+        return super().render(request, _located(request, contract.document(request.app)))
 
 
 def config() -> OpenAPIConfig:
@@ -43,6 +44,7 @@ def config() -> OpenAPIConfig:
         description=_description("/"),
         path="/schema",
         use_handler_docstrings=True,
+        operation_id_creator=contract.operation_id,
         render_plugins=[_Page(), _Document()],
         components=Components(
             security_schemes={

@@ -53,6 +53,7 @@ class _Described(Operation):
     "/sse/{user_id:str}",
     security=[*NEEDS_TOKEN, {"ticket": []}],
     tags=["inbox"],
+    operation_id="followNotifications",
     summary="Follow the feed live",
     operation_class=_Described,
     responses={

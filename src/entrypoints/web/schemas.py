@@ -51,15 +51,19 @@ class Problem(Struct, omit_defaults=True):
     request_id: str | None = None
 
 
-_PROBLEMS = {
+PROBLEM_TEXTS = {
     400: "The body is not JSON, or nests too deeply.",
     401: "Valid credentials are required.",
     403: "These credentials do not allow that.",
     404: "There is no such user or notification.",
-    409: "The user already exists.",
+    409: "The user already exists; for a drain: several workers share the port.",
+    408: "The body did not arrive in time.",
     413: "The body is too large.",
+    414: "The head of the request is too large, mostly because of the URL.",
     422: "A field breaks a rule, or an Idempotency-Key was used again with another body.",
     429: "This user has too many streams open.",
+    431: "The head of the request is too large.",
+    500: "A defect of the service; `request_id` finds it in the log.",
     503: "A server behind the service is out of reach; see Retry-After.",
 }
 
@@ -69,7 +73,7 @@ def problems(*statuses: int) -> dict[int, ResponseSpec]:
     return {
         status: ResponseSpec(
             Problem,
-            description=_PROBLEMS[status],
+            description=PROBLEM_TEXTS[status],
             media_type="application/problem+json",
             generate_examples=False,
         )

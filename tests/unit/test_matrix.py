@@ -1,0 +1,414 @@
+"""Every route, stream and frame with every kind of wrong credential: the guard decides who comes in.
+
+The cells are generated from the routes of the application. A route that has neither a guard that is known here
+nor a place among the public ones fails.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, get_args
+
+import jwt
+import pytest
+
+from application.credentials import Scope
+from entrypoints.app import create_app
+from entrypoints.live.asyncapi import tag
+from entrypoints.live.frames import ClientFrame, Marking, Pong, Refresh
+from entrypoints.settings import Settings
+from entrypoints.web import guards
+from tests.build import ADA, BOB, NOW, a_draft, an_id
+from tests.routes import Route, routes
+from tests.whole import build
+from tests.wiring import SECRET, Service, Socket
+
+Headers = dict[str, str]
+
+PUBLIC = {
+    "POST /v1/sessions",
+    "GET /health/live",
+    "GET /health/ready",
+    "GET /metrics",
+    "GET /",  # the page of the demo
+    "GET /ws/{user_id:str}",  # says that it is a WebSocket
+    # What the API is.
+    "GET /schema",
+    "GET /schema/asyncapi.json",
+    "GET /schema/oauth2-redirect.html",
+    "GET /schema/openapi.json",
+    "GET /schema/stream",
+    "GET /schema/swagger",
+    "GET /schema/{path:str}",
+    "GET /schema/ui/{file_path:path}",
+    "HEAD /schema/ui/{file_path:path}",
+}
+# They check credentials themselves, because a browser needs another answer than a guard gives.
+STREAMS = {"WS /ws/{user_id:str}", "GET /sse/{user_id:str}"}
+SCOPES = sorted(value for name, value in vars(Scope).items() if name.isupper())
+EXPIRED = timedelta(hours=2)
+
+
+@dataclass(frozen=True)
+class Door:
+    """What a guard lets in."""
+
+    takes: str
+    scope: str | None = None
+    own: bool = False
+    """Whether only the user in the path is let in."""
+
+
+DOORS: dict[Any, Door] = {
+    guards.publisher: Door("key", Scope.PUBLISH),
+    guards.registrar: Door("key", Scope.USERS),
+    guards.manager: Door("key", Scope.USERS),
+    guards.user: Door("token"),
+    guards.owner: Door("token", own=True),
+    guards.operator: Door("operator"),
+}
+ROUTES = routes(create_app(build(Settings(token_secret=SECRET, demo=True))))
+GUARDED = [route for route in ROUTES if route.guards]
+
+
+@pytest.fixture
+async def service() -> AsyncIterator[Service]:
+    async with Service.run() as service:
+        await service.add(ADA, BOB)
+        yield service
+
+
+@pytest.fixture
+async def live() -> AsyncIterator[Service]:
+    async with Service.run(live=True) as service:
+        await service.add(ADA, BOB)
+        yield service
+
+
+def test_every_route_has_a_known_guard_or_is_public() -> None:
+    unknown = [
+        str(route)
+        for route in ROUTES
+        if str(route) not in PUBLIC | STREAMS and (len(route.guards) != 1 or route.guards[0] not in DOORS)
+    ]
+
+    assert unknown == []
+
+
+def test_what_is_listed_as_public_is_there_and_has_no_guard() -> None:
+    assert {str(route) for route in ROUTES if not route.guards} == PUBLIC | STREAMS
+
+
+def test_the_guard_and_the_document_say_the_same() -> None:
+    named = {"key": "apiKey", "token": "userToken", "operator": "operatorToken"}
+    for route in GUARDED:
+        security = route.handler.resolve_security()  # type: ignore[attr-defined]
+        assert security, route
+        assert next(iter(security[0])) == named[DOORS[route.guards[0]].takes], route
+
+
+# --- tokens and keys ---
+
+
+def forged(**changes: Any) -> str:
+    """A token with the right secret, and some claims changed, or left out if None."""
+    claims = {"sub": ADA, "aud": "bellwire", "iat": NOW, "exp": NOW + timedelta(hours=1)} | changes
+    return jwt.encode({name: value for name, value in claims.items() if value is not None}, SECRET, "HS256")
+
+
+def unsigned() -> str:
+    return jwt.encode(
+        {"sub": ADA, "aud": "bellwire", "iat": NOW, "exp": NOW + timedelta(hours=1)}, "", "none"
+    )
+
+
+def bearer(token: str) -> Headers:
+    return {"Authorization": f"Bearer {token}"}
+
+
+WRONG_TOKENS: dict[str, Callable[[], str]] = {
+    "none-alg": unsigned,
+    "another secret": lambda: jwt.encode(
+        {"sub": ADA, "aud": "bellwire", "iat": NOW, "exp": NOW + timedelta(hours=1)}, "x" * 32, "HS256"
+    ),
+    "another algorithm": lambda: jwt.encode(
+        {"sub": ADA, "aud": "bellwire", "iat": NOW, "exp": NOW + timedelta(hours=1)}, SECRET * 2, "HS512"
+    ),
+    "expired": lambda: forged(iat=NOW - EXPIRED, exp=NOW - timedelta(seconds=1)),
+    "another audience": lambda: forged(aud="other"),
+    "no audience": lambda: forged(aud=None),
+    "no end": lambda: forged(exp=None),
+    "no start": lambda: forged(iat=None),
+    "from the future": lambda: forged(iat=NOW.replace(year=2100), exp=NOW.replace(year=2101)),
+    "nobody": lambda: forged(sub=None),
+    "no user id": lambda: forged(sub="a/b"),
+    "an operator's": lambda: build(Settings(token_secret=SECRET)).operator_tokens().mint(ADA, NOW)[0],
+    "no token": lambda: "x",
+}
+
+
+def test_the_claims_that_the_cells_change_are_good_unchanged() -> None:
+    build(Settings(token_secret=SECRET)).tokens().verify(forged(), NOW)
+
+
+async def a_key(service: Service, *scopes: str, lifetime: timedelta | None = None) -> str:
+    expires = None if lifetime is None else NOW + lifetime
+    return (await service.container.create_api_key()("key", frozenset(scopes), expires))[1]
+
+
+async def wrong_keys(service: Service) -> dict[str, str]:
+    good = await a_key(service, *SCOPES)
+    label, environment, key_id, secret = good.split("_")
+    revoked = await a_key(service, *SCOPES)
+    await service.memory.api_keys.revoke(revoked.split("_")[2], NOW)
+    return {
+        "unknown": f"{label}_{environment}_{'0' * len(key_id)}_{secret}",
+        "another secret": f"{label}_{environment}_{key_id}_{'0' * len(secret)}",
+        "no secret": f"{label}_{environment}_{key_id}_",
+        "another label": f"xx_{environment}_{key_id}_{secret}",
+        "cut": good[: len(good) // 2],
+        "expired": await a_key(service, *SCOPES, lifetime=-timedelta(seconds=1)),
+        "revoked": revoked,
+        "a token": service.token(),
+    }
+
+
+# --- routes ---
+
+Cells = dict[str, tuple[Headers, int]]
+
+
+async def cells(service: Service, door: Door) -> Cells:
+    """What to send, and the status that it gets, by the name of the credential."""
+    good = await a_key(service, *SCOPES)
+    made: Cells = {
+        "none": ({}, 401),
+        "basic": ({"Authorization": "Basic YTpi"}, 401),
+        "empty": ({"Authorization": "Bearer ", "X-API-Key": ""}, 401),
+    }
+    if door.takes == "key":
+        made["wrong type"] = (service.bearer(), 401)
+        made["as a token"] = (bearer(good), 401)
+        made |= {name: ({"X-API-Key": key}, 401) for name, key in (await wrong_keys(service)).items()}
+        for scope in set(SCOPES) - {door.scope}:
+            made[f"scope {scope}"] = ({"X-API-Key": await a_key(service, scope)}, 403)
+        made["no scope"] = ({"X-API-Key": await a_key(service)}, 403)
+        return made
+    made["wrong type"] = ({"X-API-Key": good}, 401)
+    made["a key as a token"] = (bearer(good), 401)
+    made |= {name: (bearer(wrong()), 401) for name, wrong in WRONG_TOKENS.items()}
+    if door.takes == "operator":
+        del made["an operator's"]
+        made["a user's"] = (service.bearer(), 401)
+    if door.own:
+        made["other user"] = (service.bearer(BOB), 403)
+    return made
+
+
+async def good(service: Service, door: Door) -> Headers:
+    match door.takes:
+        case "key":
+            return {"X-API-Key": await a_key(service, door.scope or "")}
+        case "operator":
+            return bearer(service.container.operator_tokens().mint(ADA, service.memory.clock())[0])
+    return service.bearer()
+
+
+@pytest.mark.parametrize("route", GUARDED, ids=str)
+async def test_a_route_refuses_every_wrong_credential(service: Service, route: Route) -> None:
+    expected = await cells(service, DOORS[route.guards[0]])
+
+    answers = {
+        name: (await service.client.request(route.method, route.path(), json={}, headers=headers)).status_code
+        for name, (headers, _) in expected.items()
+    }
+
+    assert answers == {name: status for name, (_, status) in expected.items()}
+
+
+@pytest.mark.parametrize("route", GUARDED, ids=str)
+async def test_a_route_admits_the_right_credential(live: Service, route: Route) -> None:
+    headers = await good(live, DOORS[route.guards[0]])
+
+    response = await live.client.request(route.method, route.path(), json={}, headers=headers)
+
+    assert response.status_code not in {401, 403, 405, 500}, response.text
+
+
+@pytest.mark.parametrize(
+    "route", [route for route in GUARDED if DOORS[route.guards[0]].takes == "token"], ids=str
+)
+@pytest.mark.parametrize("how", ["disable", "revoke-tokens"])
+async def test_a_route_refuses_a_revoked_token(service: Service, route: Route, how: str) -> None:
+    revoked = service.bearer()
+    await revoke(service, how)
+
+    response = await service.client.request(route.method, route.path(), json={}, headers=revoked)
+
+    assert response.status_code == 401
+
+
+async def revoke(service: Service, how: str) -> None:
+    service.memory.clock.advance(seconds=1)
+    done = await service.client.post(f"/v1/users/ada/{how}", headers=service.producer)
+    assert done.status_code == 204
+    await service.container.revocations().refresh()
+
+
+async def test_open_sign_up_admits_those_without_a_key_and_nobody_with_a_wrong_one() -> None:
+    async with Service.run(open_signup=True) as service:
+        for route in GUARDED:
+            if route.guards != [guards.registrar]:
+                continue
+            without = await service.client.request(route.method, route.path(), json={})
+            wrong = [
+                await service.client.request(route.method, route.path(), json={}, headers={"X-API-Key": key})
+                for key in (await wrong_keys(service)).values()
+            ]
+            assert without.status_code == 422
+            assert {response.status_code for response in wrong} == {401}
+
+
+# --- streams ---
+
+
+async def stream_cells(service: Service) -> dict[str, tuple[Mapping[str, Any], int, int]]:
+    """How to connect, the close code, and the status over server-sent events."""
+    key = await a_key(service, *SCOPES)
+    used = await a_ticket(service)
+    await service.memory.tickets.redeem(used)
+    cells: dict[str, tuple[Mapping[str, Any], int, int]] = {
+        "none": ({}, 4511, 401),
+        "wrong type": ({"headers": {"X-API-Key": key}}, 4511, 401),
+        "a key as a token": ({"headers": bearer(key)}, 4511, 401),
+        "a key as a ticket": ({"query": f"ticket={key}"}, 4511, 401),
+        "a token as a ticket": ({"query": f"ticket={service.token()}"}, 4511, 401),
+        "no ticket": ({"query": "ticket="}, 4511, 401),
+        "a used ticket": ({"query": f"ticket={used}"}, 4511, 401),
+        "other user": ({"headers": service.bearer(BOB)}, 4515, 403),
+        "other user's ticket": ({"query": f"ticket={await a_ticket(service, BOB)}"}, 4515, 403),
+        "other origin": (
+            {"headers": service.bearer() | {"Origin": "https://elsewhere.test"}},
+            4515,
+            403,
+        ),
+    }
+    wrong = {name: ({"headers": bearer(token())}, 4511, 401) for name, token in WRONG_TOKENS.items()}
+    return cells | wrong
+
+
+async def a_ticket(service: Service, user: Any = ADA) -> str:
+    return await service.memory.tickets.issue(service.container.tokens().verify(service.token(user), NOW))
+
+
+async def test_a_socket_refuses_every_wrong_credential(live: Service) -> None:
+    expected = await stream_cells(live)
+
+    codes = {name: await close_code(live, how) for name, (how, _, _) in expected.items()}
+
+    assert codes == {name: code for name, (_, code, _) in expected.items()}
+
+
+async def test_an_event_stream_refuses_every_wrong_credential(live: Service) -> None:
+    expected = await stream_cells(live)
+
+    statuses = {name: await status(live, how) for name, (how, _, _) in expected.items()}
+
+    assert statuses == {name: code for name, (_, _, code) in expected.items()}
+
+
+@pytest.mark.parametrize("how", ["disable", "revoke-tokens"])
+async def test_a_stream_refuses_what_was_revoked(live: Service, how: str) -> None:
+    ways: list[Mapping[str, Any]] = [
+        {"headers": live.bearer()},
+        {"query": f"ticket={await a_ticket(live)}"},
+    ]
+    again: list[Mapping[str, Any]] = [{"query": f"ticket={await a_ticket(live)}"}, {"headers": live.bearer()}]
+    await revoke(live, how)
+
+    assert [await close_code(live, way) for way in ways] == [4513, 4513]
+    assert [await status(live, way) for way in again] == [401, 401]
+
+
+async def close_code(service: Service, how: Mapping[str, Any]) -> int:
+    async with service.socket(**how) as socket:
+        return await socket.closed()
+
+
+async def status(service: Service, how: Mapping[str, Any]) -> int:
+    async with service.events(**how) as events:
+        return (await events.start())[0]
+
+
+# --- frames ---
+
+FRAMES = {tag(frame): frame for frame in get_args(ClientFrame)}
+MARKS = [name for name, frame in FRAMES.items() if issubclass(frame, Marking)]
+
+
+def test_every_frame_has_its_cells() -> None:
+    assert set(FRAMES) == {*MARKS, tag(Refresh), tag(Pong)}
+
+
+async def test_no_wrong_token_renews_a_session(live: Service) -> None:
+    key = await a_key(live, *SCOPES)
+    wrong = {name: token() for name, token in WRONG_TOKENS.items()}
+    wrong |= {"other user": live.token(BOB), "a key": key, "a ticket": await a_ticket(live)}
+    async with live.socket(headers=live.bearer()) as socket:
+        await socket.frame("welcome")
+        for name, token in wrong.items():
+            socket.send(type="refresh", token=token, ref=name)
+            answer = await socket.frame()
+            assert (answer["type"], answer.get("code"), answer["ref"]) == ("error", "refused", name)
+        socket.send(type="refresh", token=live.token(), ref="good")
+        assert (await socket.frame())["type"] == "ok"
+
+
+@pytest.mark.parametrize("command", MARKS)
+async def test_a_mark_reaches_no_other_feed(live: Service, command: str) -> None:
+    await live.memory.feeds.append([a_draft(1, BOB), a_draft(2, ADA)])
+    before = await live.memory.feeds.get(BOB, an_id(1))
+    cursors = {user: str((await live.memory.feeds.feed(user)).cursor) for user in (ADA, BOB)}
+    async with live.socket(headers=live.bearer()) as socket:
+        await socket.frame("welcome")
+        socket.send(type=command, ids=[str(an_id(1))], ref="ids")
+        named = await socket.frame()
+        socket.send(type=command, up_to=cursors[BOB], ref="up_to")
+        counted = await socket.frame()
+
+    assert (named["type"], named["changed"]) == ("ok", 0)
+    assert counted["ref"] == "up_to"
+    assert await live.memory.feeds.get(BOB, an_id(1)) == before
+    assert str((await live.memory.feeds.feed(BOB)).cursor) == cursors[BOB]
+
+
+async def ended(service: Service) -> None:
+    service.memory.clock.advance(hours=1)
+
+
+async def locked_out(service: Service) -> None:
+    await revoke(service, "revoke-tokens")
+
+
+async def disabled(service: Service) -> None:
+    await revoke(service, "disable")
+
+
+@pytest.mark.parametrize("frame", FRAMES)
+@pytest.mark.parametrize(("loses", "code"), [(ended, 4004), (locked_out, 4513), (disabled, 4513)])
+async def test_no_frame_keeps_a_session_that_has_lost_its_right(
+    live: Service, frame: str, loses: Callable[[Service], Awaitable[None]], code: int
+) -> None:
+    token = live.token()
+    async with live.socket(headers=bearer(token)) as socket:
+        await socket.frame("welcome")
+        await loses(live)
+        send_one(socket, frame, token)
+        await live.sessions._tick()
+
+        assert await socket.closed() == code
+
+
+def send_one(socket: Socket, frame: str, token: str) -> None:
+    body: dict[str, Any] = {"ids": []} if frame in MARKS else {"token": token} if frame == "refresh" else {}
+    socket.send(type=frame, **body)
