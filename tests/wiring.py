@@ -25,6 +25,7 @@ from entrypoints.live.state import Streams
 from entrypoints.settings import Settings
 from entrypoints.timing import Timing
 from entrypoints.web.state import part_of
+from tests.answers import broken_promises
 from tests.build import ADA, CountedIds, TestClock, TestSeconds, a_user
 from tests.memory import (
     MemoryAnnouncer,
@@ -196,9 +197,16 @@ class Service:
         memory, container, app = on_memory(timing, **settings)
         _, key = await container.create_api_key()("producer", frozenset({Scope.PUBLISH, Scope.USERS}))
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)  # type: ignore[arg-type]
+
+        async def check(response: httpx.Response) -> None:
+            await response.aread()
+            assert broken_promises(app, response) == [], response.text
+
         async with (
             running(app) if live else nullcontext(),
-            httpx.AsyncClient(transport=transport, base_url=f"http://{HOST}") as client,
+            httpx.AsyncClient(
+                transport=transport, base_url=f"http://{HOST}", event_hooks={"response": [check]}
+            ) as client,
         ):
             yield cls(app, container, memory, client, key)
 

@@ -1,7 +1,7 @@
 """Every route, stream and frame with every kind of wrong credential: the guard decides who comes in.
 
-The cells are generated from the routes of the application. A route that has neither a guard that is known here
-nor a place among the public ones fails.
+The cells are generated from the routes of the application. A route fails that has neither a guard known here
+nor a place among the public ones.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping

@@ -32,6 +32,7 @@ PROBLEM_MEDIA = "application/problem+json"
 _ALWAYS = (414, 431, 500)
 _WITH_BODY = (400, 408, 413, 422)
 _HEADERS = {401: "WWW-Authenticate", 429: "Retry-After", 503: "Retry-After"}
+_SOMETIMES = {429}  # a user with too many streams has to close one
 _PARAMETERS = {"user_id": rules.USER_ID}
 _NOISE = {"deprecated": False, "allowEmptyValue": False, "allowReserved": False}
 
@@ -156,7 +157,9 @@ def _response(status: int) -> Json:
         "content": {PROBLEM_MEDIA: {"schema": {"$ref": f"#/components/schemas/{Problem.__name__}"}}},
     }
     if status in _HEADERS:
-        answer["headers"] = {_HEADERS[status]: {"schema": {"type": "string"}, "required": True}}
+        answer["headers"] = {
+            _HEADERS[status]: {"schema": {"type": "string"}, "required": status not in _SOMETIMES}
+        }
     return answer
 
 
@@ -206,10 +209,10 @@ def _simplified(value: Any) -> Any:
 
 
 def _nullable(schema: Json) -> Json:
+    kinds: list[Json] = schema.get("anyOf") or schema.get("allOf") or []
     rest = {name: part for name, part in schema.items() if name not in {"anyOf", "allOf"}}
-    match schema.get("anyOf"), schema.get("allOf"):
-        case [{"type": str(kind), **others}, {"type": "null"}], None:
-            return {"type": [kind, "null"], **others, **rest}
-        case None, [{**only}]:
-            return {**only, **rest}
+    if len(kinds) == 1:
+        return kinds[0] | rest
+    if len(kinds) == 2 and kinds[1] == {"type": "null"} and isinstance(kinds[0].get("type"), str):
+        return kinds[0] | {"type": [kinds[0]["type"], "null"]} | rest
     return schema

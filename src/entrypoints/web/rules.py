@@ -38,9 +38,9 @@ IDEMPOTENCY_KEY = {"minLength": 1, "maxLength": 255}
 # Rules that JSON Schema cannot express.
 VISIBLE_WORDS = "At least one visible character, no NUL."
 METADATA_WORDS = (
-    f"Your own JSON object: up to {METADATA_BYTES // 1024} KiB of UTF-8 without the whitespace between tokens, "
-    f"{METADATA_DEPTH} levels deep. No NUL and no unpaired surrogate in a string; numbers with a fraction or an "
-    "exponent within the range of a 64-bit float. It is returned as it was sent."
+    f"Your own JSON object. Up to {METADATA_BYTES // 1024} KiB of UTF-8 without the whitespace between "
+    f"tokens, and {METADATA_DEPTH} levels. No NUL and no unpaired surrogate in a string; numbers with a "
+    "fraction or an exponent within the range of a 64-bit float. It is returned as it was sent."
 )
 EMAIL_WORDS = (
     f"For logging in. Up to {EMAIL_LENGTH} characters in canonical form (RFC 8265, IDNA). Equivalent "
