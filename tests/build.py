@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from time import monotonic
 from typing import Any
 
+from application.credentials import ApiKey, Scope
 from application.letters import DeadLetter, Position
 from domain.feed import Feed
 from domain.identifiers import NotificationId, UserId, uuid7
@@ -102,6 +103,18 @@ def a_feed(version: int = 1, unread: int = 1, user: UserId = ADA, epoch: str = "
 def a_user(user: UserId = ADA, **changes: Any) -> User:
     fields: dict[str, Any] = {"id": user, "name": "Ada Lovelace", "email": None, "created_at": NOW}
     return User(**fields | changes)
+
+
+def an_api_key(**changes: Any) -> ApiKey:
+    """A key that may publish for everybody."""
+    fields: dict[str, Any] = {
+        "id": "0123456789ab",
+        "name": "producer",
+        "secret_hash": b"hash",
+        "scopes": frozenset({Scope.PUBLISH}),
+        "created_at": NOW,
+    }
+    return ApiKey(**fields | changes)
 
 
 def a_letter(position: str = "0:1", **changes: Any) -> DeadLetter:

@@ -1641,6 +1641,7 @@ class QueueContract:
         draft = a_draft(
             title="Title", message=AWKWARD_TEXT, metadata=AWKWARD_METADATA, action_url="/a", expires_at=LATER
         )
+        draft = replace(draft, key_id="0123456789ab")
 
         await queue.put(draft)
 

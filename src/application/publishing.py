@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
+from application.credentials import ApiKey
 from application.errors import Unavailable, Unconfirmed
 from application.ports import Clock, IdempotencyKeys, NewId, NotificationQueue, Users
 from domain.errors import DomainError, FieldError, Invalid, UnknownUser
@@ -33,7 +34,9 @@ class PublishNotification:
     clock: Clock
     new_id: NewId
 
-    async def __call__(self, content: Content, idempotency: Idempotency | None = None) -> NotificationId:
+    async def __call__(
+        self, key: ApiKey, content: Content, idempotency: Idempotency | None = None
+    ) -> NotificationId:
         now = self.clock()
         if content.expires_at is not None and content.expires_at <= now:
             raise Invalid([FieldError("expires_at", "must be in the future")])
@@ -42,7 +45,7 @@ class PublishNotification:
         notification_id = self.new_id()
         if idempotency is not None:
             notification_id = await _claim(self.keys, idempotency, notification_id)
-        await self.queue.put(Draft(notification_id, now, content))
+        await self.queue.put(Draft(notification_id, now, content, key.id))
         return notification_id
 
 
@@ -60,7 +63,7 @@ class PublishBatch:
     new_id: NewId
 
     async def __call__(
-        self, items: Sequence[Content | DomainError], idempotency: Idempotency | None = None
+        self, key: ApiKey, items: Sequence[Content | DomainError], idempotency: Idempotency | None = None
     ) -> "Sequence[NotificationId | DomainError | Unconfirmed]":
         now = self.clock()
         first = self.new_id()
@@ -79,7 +82,7 @@ class PublishBatch:
             elif item.user_id in unknown:
                 results.append(UnknownUser())
             else:
-                drafts[position] = Draft(nth_id(first, position), now, item)
+                drafts[position] = Draft(nth_id(first, position), now, item, key.id)
                 results.append(drafts[position].id)
         outcomes = await self.queue.put_all(list(drafts.values()))
         for position, outcome in zip(drafts, outcomes, strict=True):

@@ -65,6 +65,8 @@ class Draft:
     id: NotificationId
     created_at: datetime
     content: Content
+    key_id: str | None = None
+    """The API key that sent it; None if another program wrote the record."""
 
     def __post_init__(self) -> None:
         if errors := _broken_time_rules("created_at", self.created_at):

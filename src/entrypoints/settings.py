@@ -12,6 +12,7 @@ from entrypoints.origins import normal_origin
 _PREFIX = "BELLWIRE_"
 _CHECKS: Mapping[str, Callable[[str], None]] = {
     "postgres_url": addresses.postgres_url,
+    "migration_url": lambda url: addresses.postgres_url(url) if url else None,
     "redis_url": addresses.redis_url,
     "redis_prefix": addresses.prefix,
     "kafka_bootstrap": addresses.bootstrap,
@@ -34,6 +35,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     postgres_url: str = "postgresql+asyncpg://bellwire@127.0.0.1/bellwire"
     postgres_pool: Positive = 10
+    migration_url: str = ""
     redis_url: str = "redis://127.0.0.1:6379/0"
     redis_prefix: str = "bellwire"
     kafka_bootstrap: str = "127.0.0.1:9092"
@@ -41,6 +43,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     kafka_partitions: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 12
     kafka_replication: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 1
     kafka_group: str = "bellwire"
+    kafka_username: str = ""
+    kafka_password: str = ""
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
     kafka_session_seconds: Annotated[int, msgspec.Meta(ge=1, le=86_400)] = 30
     kafka_fetch_wait_ms: Annotated[int, msgspec.Meta(ge=1, le=30_000)] = 100
     host: str = "127.0.0.1"
@@ -86,7 +91,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         except msgspec.ValidationError as error:
             message, _, path = str(error).partition(" - at `$.")
             raise InvalidSettings(f"{_PREFIX}{path.rstrip('`').upper()}: {message}") from error
-        settings = msgspec.structs.replace(settings, postgres_url=_for_asyncpg(settings.postgres_url))
+        settings = msgspec.structs.replace(
+            settings,
+            postgres_url=_for_asyncpg(settings.postgres_url),
+            migration_url=_for_asyncpg(settings.migration_url),
+        )
         for name, check in _CHECKS.items():
             try:
                 check(getattr(settings, name))
@@ -107,6 +116,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
                 f"{_PREFIX}TOKEN_SECRET: must have at least 32 bytes (openssl rand -hex 32)"
             )
         return settings
+
+    def as_owner(self) -> "Settings":
+        """These settings with the PostgreSQL role that owns the tables."""
+        return msgspec.structs.replace(self, postgres_url=self.migration_url or self.postgres_url)
 
     @property
     def origins(self) -> frozenset[str]:

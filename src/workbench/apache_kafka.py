@@ -8,6 +8,7 @@ import base64
 import secrets
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
@@ -28,12 +29,20 @@ class ApacheKafkaServer(KafkaServer):
     durable: ClassVar[bool] = True
 
     def __init__(
-        self, folder: Path, *, home: Path, advertised: int | None = None, ledger: Ledger | None = None
+        self,
+        folder: Path,
+        *,
+        home: Path,
+        advertised: int | None = None,
+        passwords: Mapping[str, str] | None = None,
+        ledger: Ledger | None = None,
     ) -> None:
         """`home` has the jars in `libs`; `advertised` is the port given to clients, such as a proxy's
-        (default: the broker's own). Raises MissingServer.
+        (default: the broker's own). With `passwords` by user, clients may also log in with PLAIN, on
+        `login_port`. Raises MissingServer.
         """
         require(home)
+        self.home = home
         self._java = [_java(), *_HEAP, *_QUICK, "-cp", f"{home}/libs/*"]
         self._frozen = False
         self._data = folder / "apache-kafka"
@@ -45,6 +54,10 @@ class ApacheKafkaServer(KafkaServer):
         settings = properties(port, _another_port(port), self._data) | {
             "advertised.listeners": f"PLAINTEXT://{LOOPBACK}:{advertised or port}"
         }
+        self.login_port = 0
+        if passwords:
+            self.login_port = free_port()
+            settings = with_login(settings, self.login_port, passwords)
         self._properties.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
 
     def start(self) -> None:
@@ -102,6 +115,24 @@ def _another_port(taken: int) -> int:
     while (port := free_port()) == taken:
         pass
     return port
+
+
+def with_login(settings: Mapping[str, str], port: int, passwords: Mapping[str, str]) -> dict[str, str]:
+    """The settings with another listener, on which clients must log in."""
+    users = " ".join(f'user_{name}="{password}"' for name, password in passwords.items())
+    listener = f",CLIENTS://{LOOPBACK}:{port}"
+    return {
+        **settings,
+        "listeners": settings["listeners"] + listener,
+        "advertised.listeners": settings["advertised.listeners"] + listener,
+        "listener.security.protocol.map": settings["listener.security.protocol.map"]
+        + ",CLIENTS:SASL_PLAINTEXT",
+        "inter.broker.listener.name": "PLAINTEXT",
+        "sasl.enabled.mechanisms": "PLAIN",
+        "listener.name.clients.plain.sasl.jaas.config": (
+            f"org.apache.kafka.common.security.plain.PlainLoginModule required {users};"
+        ),
+    }
 
 
 def properties(port: int, controller_port: int, data: Path) -> dict[str, str]:

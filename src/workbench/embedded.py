@@ -158,19 +158,21 @@ class PostgresServer(Server):
 class RedisServer(Server):
     """Redis (or Valkey) without persistence: it starts empty, as the index may."""
 
-    def __init__(self, folder: Path, *, ledger: Ledger | None = None) -> None:
+    def __init__(self, folder: Path, *, arguments: Sequence[str] = (), ledger: Ledger | None = None) -> None:
+        """`arguments` are further ones of its command line."""
         self.port = free_port()
-        arguments = {"--bind": LOOPBACK, "--port": str(self.port), "--dir": str(folder)}
+        own = {"--bind": LOOPBACK, "--port": str(self.port), "--dir": str(folder)}
         persistence = {"--save": "", "--appendonly": "no"}
-        words = [word for pair in (arguments | persistence).items() for word in pair]
-        super().__init__("Redis", [programs.redis_program(), *words], log=folder / "redis.log", ledger=ledger)
+        words = [word for pair in (own | persistence).items() for word in pair]
+        command = [programs.redis_program(), *words, *arguments]
+        super().__init__("Redis", command, log=folder / "redis.log", ledger=ledger)
 
     @property
     def url(self) -> str:
         return f"redis://{LOOPBACK}:{self.port}/0"
 
     def answers(self) -> bool:
-        return _exchange(self.port, b"PING\r\n").startswith(b"+PONG")
+        return _exchange(self.port, b"PING\r\n").startswith((b"+PONG", b"-NOAUTH"))
 
 
 class KafkaServer(Server):

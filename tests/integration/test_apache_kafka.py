@@ -2,13 +2,21 @@
 
 import asyncio
 from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
 from adapters.kafka.topics import Topics, ensure_topics
-from workbench.embedded import EmbeddedServers, KafkaServer
+from application.errors import Unavailable
+from tests.conftest import as_read
+from tests.product import Product, create_users, eventually
+from tests.whole import build
+from workbench.apache_kafka import ApacheKafkaServer
+from workbench.embedded import LOOPBACK, EmbeddedServers, KafkaServer
+from workbench.programs import KAFKA_BOOTSTRAP
 
 
 @pytest.fixture
@@ -73,3 +81,55 @@ async def test_a_topic_that_nobody_made_is_not_made_by_writing_to_it(broker: Kaf
         await consumer._client.fetch_all_metadata()
 
     assert name not in await _topics(broker)
+
+
+@pytest.fixture(scope="module")
+def guarded(servers: EmbeddedServers) -> Iterator[ApacheKafkaServer]:
+    """A broker on which clients log in, as in docker-compose.yml."""
+    if not isinstance(servers.kafka, ApacheKafkaServer):
+        pytest.skip("only Apache Kafka that was started here: --servers kafka")
+    with TemporaryDirectory(prefix="bellwire-tests-") as folder:
+        made = ApacheKafkaServer(Path(folder), home=servers.kafka.home, passwords={"bellwire": "secret"})
+        made.start()
+        yield made
+        made.stop()
+
+
+@pytest.fixture
+def logging_in(environment: dict[str, str], guarded: ApacheKafkaServer) -> dict[str, str]:
+    return environment | {
+        KAFKA_BOOTSTRAP: f"{LOOPBACK}:{guarded.login_port}",
+        "BELLWIRE_KAFKA_USERNAME": "bellwire",
+        "BELLWIRE_KAFKA_PASSWORD": "secret",
+        "BELLWIRE_KAFKA_SASL_MECHANISM": "PLAIN",
+    }
+
+
+async def test_every_client_logs_in(logging_in: dict[str, str], tmp_path: Path) -> None:
+    product = Product(tmp_path, logging_in, as_read(logging_in))
+    try:
+        await product.prepare()
+        api = await product.api()
+        await product.consumer()
+        async with api.client("ada") as client:
+            await create_users(client, ["ada"])
+            body = {"user_id": "ada", "event": "a.b", "message": "logged in"}
+            async with api.follow("ada") as device:
+                assert (await client.post("/v1/notifications", json=body)).status_code == 202
+                await eventually(lambda: device.items, "it comes live")
+    finally:
+        await product.stop()
+
+
+async def test_a_wrong_password_is_named(
+    logging_in: dict[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = as_read(logging_in | {"BELLWIRE_KAFKA_PASSWORD": "wrong"})
+    container = build(settings)
+    try:
+        with pytest.raises(Unavailable, match="Kafka could not create the topics"):
+            await container.ensure_topics()(settings.kafka_bootstrap, container.topics())
+        assert "Authentication failed: Invalid username or password" in caplog.text
+        assert not await container.broker_answers()()
+    finally:
+        await container.maintenance().close()

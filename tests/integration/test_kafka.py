@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from time import monotonic
 from typing import Any
 
@@ -148,14 +149,14 @@ async def test_a_record_is_keyed_by_user_and_carries_the_trace(
     trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
     token = tracing.traceparent.set(trace)
     try:
-        await queue.put(a_draft())
+        await queue.put(replace(a_draft(), key_id="0123456789ab"))
     finally:
         tracing.traceparent.reset(token)
 
     (record,) = await read(topics.name, 1)
 
     assert record.key == b"ada"
-    assert record.headers == (("traceparent", trace.encode()),)
+    assert record.headers == (("traceparent", trace.encode()), ("bellwire-key", b"0123456789ab"))
 
 
 async def test_topics_are_made_once(servers: EmbeddedServers, topics: Topics, queue: KafkaQueue) -> None:

@@ -148,7 +148,9 @@ def test_a_token_made_as_the_readme_says_is_taken(checkout: Checkout) -> None:
     assert '"unread_count"' in listed
 
 
-@pytest.mark.parametrize("block", [pytest.param(block, id=block.place) for block in blocks("sql")])
+@pytest.mark.parametrize(
+    "block", [pytest.param(block, id=block.place) for block in blocks("sql") if not block.remark]
+)
 def test_a_block_of_sql_runs(checkout: Checkout, block: Block) -> None:
     """In a transaction that is rolled back, with the role that operations.md speaks of."""
     url = urlsplit(checkout.paste('printf %s "$BELLWIRE_POSTGRES_URL"'))

@@ -479,6 +479,23 @@ async def test_when_a_key_was_used_is_noted_once_a_minute(engine: AsyncEngine) -
     assert noted == [NOW, NOW, NOW + timedelta(seconds=80)]
 
 
+async def test_a_notification_keeps_the_key_that_sent_it(
+    engine: AsyncEngine, feeds: PostgresFeeds, users: PostgresUsers
+) -> None:
+    await users.add(a_user(ADA), None)
+    sent = [
+        replace(a_draft(1), key_id="0123456789ab"),
+        a_draft(2),
+        replace(a_draft(3), key_id="ba9876543210"),
+    ]
+
+    await feeds.append(sent)
+
+    async with driver(engine) as connection:
+        rows = await connection.fetch("SELECT id, key_id FROM notifications ORDER BY id")
+    assert [tuple(row) for row in rows] == [(draft.id, draft.key_id) for draft in sent]
+
+
 async def test_another_users_feed_is_not_locked(engine: AsyncEngine, users: PostgresUsers) -> None:
     for user in (ADA, BOB):
         await users.add(a_user(user), None)

@@ -20,11 +20,14 @@ from domain.identifiers import NotificationId, UserId
 from domain.notification import Content
 from domain.states import Mark, Status
 from entrypoints.live.streaming import Hello
+from tests.build import an_api_key
 from tests.simulation.loop import Process
 from tests.simulation.postgres import REFUSED
 from tests.simulation.processes import ApiProcess, ConsumerProcess, Service, Socket
 from tests.simulation.world import Disconnected
 from tests.states import COMMANDS, USER_MARKS
+
+SENDER = an_api_key()
 
 STRANGER = UserId("nobody")
 _MARKS = [Mark.READ, *USER_MARKS]
@@ -120,12 +123,12 @@ class Producer:
     async def _one(self) -> None:
         content = self._content()
         key = self._idempotency()
-        await self._insist(lambda api: api.publish(content, key), [content])
+        await self._insist(lambda api: api.publish(SENDER, content, key), [content])
 
     async def _batch(self) -> None:
         contents = [self._content() for _ in range(self._world.source.randrange(1, 5))]
         key = self._idempotency()
-        await self._insist(lambda api: api.publish_batch(contents, key), contents)
+        await self._insist(lambda api: api.publish_batch(SENDER, contents, key), contents)
 
     async def _insist(self, publish: Callable[[ApiProcess], Any], contents: Sequence[Content]) -> None:
         for _ in range(self._world.source.randrange(1, 5)):

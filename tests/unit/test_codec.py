@@ -1,7 +1,7 @@
 """Notifications as Kafka records: every record is a draft or a reason, never a crash."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -76,6 +76,23 @@ def test_a_record_has_no_more_fields_than_it_needs() -> None:
         "id": str(an_id()),
         "created_at": "2026-03-14T09:26:53.589793Z",
     }
+
+
+def test_the_key_that_sent_a_record_comes_from_its_header() -> None:
+    value = encode(replace(a_draft(), key_id="0123456789ab"))
+
+    assert decode(Record(value, (("bellwire-key", b"0123456789ab"),))) == replace(
+        a_draft(), key_id="0123456789ab"
+    )
+    assert decode(Record(value)).key_id is None
+    assert "key" not in value.decode()  # consumers of the previous release refuse unknown fields
+
+
+@pytest.mark.parametrize(
+    "written", [None, b"", b"a" * 65, b"a-b", b"a b", b"a\n", "é".encode(), b"\xff", b"\0"]
+)
+def test_a_key_that_cannot_be_one_is_no_key(written: bytes | None) -> None:
+    assert decode(record({"bellwire-key": written})).key_id is None
 
 
 # --- anybody else's ---

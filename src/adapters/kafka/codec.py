@@ -11,7 +11,7 @@ from uuid import UUID
 
 import msgspec
 
-from adapters.kafka.headers import Headers, Origin, Source, Timestamp, origin
+from adapters.kafka.headers import Headers, Origin, Source, Timestamp, key_id, origin
 from application.records import Undecodable
 from domain.errors import Invalid
 from domain.identifiers import ENTROPY_BITS, NotificationId, UserId, uuid7
@@ -107,7 +107,8 @@ def _draft(source: Source, record: _Record, content: Content, attributes: Mappin
     event_time = _event_time(attributes)
     created_at = record.created_at or event_time or time_of(first.timestamp)
     event = _event_name(attributes) if event_time else None
-    return Draft(NotificationId(record.id or _derived_id(first, event, created_at)), created_at, content)
+    notification = NotificationId(record.id or _derived_id(first, event, created_at))
+    return Draft(notification, created_at, content, key_id(source.headers))
 
 
 def _raw(metadata: Metadata) -> msgspec.Raw:

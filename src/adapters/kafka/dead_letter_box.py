@@ -11,6 +11,7 @@ from aiokafka.errors import KafkaError
 from adapters.kafka import headers, records
 from adapters.kafka.codec import addressee, time_of
 from adapters.kafka.dead_letters import build_producer
+from adapters.kafka.login import ANONYMOUS, Login
 from adapters.kafka.records import Unreadable, UnreadableBatch
 from adapters.kafka.topics import DEAD_LETTER_BYTES, Topics
 from application.dead_letters import UNREADABLE
@@ -28,9 +29,15 @@ class KafkaDeadLetterBox:
     """Reads up to the end that the topic has when the read begins, and commits nothing."""
 
     def __init__(
-        self, bootstrap: str, topics: Topics, *, deadline_seconds: float = _DEADLINE_SECONDS
+        self,
+        bootstrap: str,
+        topics: Topics,
+        login: Login = ANONYMOUS,
+        *,
+        deadline_seconds: float = _DEADLINE_SECONDS,
     ) -> None:
         self._bootstrap = bootstrap
+        self._login = login
         self._deadline_seconds = deadline_seconds
         self._topics = topics
         self._partitions: Collection[int] = frozenset()
@@ -45,6 +52,7 @@ class KafkaDeadLetterBox:
     async def start(self) -> None:
         """Connect. Raises Unavailable, also if the topic does not exist. It must be stopped even then."""
         self._consumer = AIOKafkaConsumer(
+            **self._login,
             bootstrap_servers=self._bootstrap,
             client_id=_CLIENT_ID,
             group_id=None,
@@ -108,7 +116,7 @@ class KafkaDeadLetterBox:
 
     async def _connected_producer(self) -> AIOKafkaProducer:
         if self._producer is None:
-            self._producer = build_producer(self._bootstrap, _CLIENT_ID)
+            self._producer = build_producer(self._bootstrap, _CLIENT_ID, self._login)
             await self._producer.start()
         return self._producer
 

@@ -11,6 +11,7 @@ from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
 from adapters.kafka import headers
+from adapters.kafka.login import ANONYMOUS, Login
 from adapters.kafka.records import UnreadableBatch
 from adapters.kafka.topics import DEAD_LETTER_BYTES, METADATA_SECONDS
 from application.dead_letters import printable
@@ -27,11 +28,12 @@ _DEADLINE_SECONDS = 10.0
 _REQUEST_BYTES = 128 * 1024 * 1024
 
 
-def build_producer(bootstrap: str, client_id: str) -> AIOKafkaProducer:
+def build_producer(bootstrap: str, client_id: str, login: Login = ANONYMOUS) -> AIOKafkaProducer:
     """Build a producer that leaves the size limit to the topic, without idempotence like the queue's. Must be
     called in a running event loop.
     """
     return AIOKafkaProducer(
+        **login,
         bootstrap_servers=bootstrap,
         client_id=client_id,
         acks="all",

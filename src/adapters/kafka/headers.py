@@ -1,4 +1,5 @@
-"""The headers of a dead letter, and of a record that is replayed from one.
+"""The header that names the sender of a record, those of a dead letter, and of a record that is replayed from
+one.
 
 The headers of a replayed record hold its origin and its failures, so that it is the same notification again
 and its failures are counted on. Any producer can write these headers too: malformed ones, and those that name
@@ -16,6 +17,9 @@ import msgspec
 
 Timestamp = Annotated[datetime, msgspec.Meta(tz=True)]
 Headers = Sequence[tuple[str, bytes | None]]
+
+KEY = "bellwire-key"
+"""The id of the API key that sent the record."""
 
 TOPIC = "dlq-original-topic"
 PARTITION = "dlq-original-partition"
@@ -35,6 +39,7 @@ _OURS = _CARRIED | {LAST_OFFSET, GROUP, ERROR_CLASS, ERROR_CODE, ERROR_MESSAGE, 
 
 _TOPIC_NAME = re.compile(rb"[A-Za-z0-9._-]{1,249}")
 _INTEGER = re.compile(rb"-?[0-9]{1,19}")
+_KEY_ID = re.compile(rb"[0-9A-Za-z]{1,64}")
 _INT32_MAX, _INT64_MAX = 2**31 - 1, 2**63 - 1
 
 UNKNOWN_USER = "unknown-user"
@@ -72,6 +77,16 @@ def origin(source: Source) -> Origin:
     if replayed is not None and replayed.topic == source.topic:
         return replayed
     return Origin(source.topic, source.partition, source.offset, source.timestamp)
+
+
+def key_id(headers: Headers) -> str | None:
+    """The API key that sent a record, as its last header says; None if that is malformed.
+
+    Only the API writes this header, but Kafka does not know that: a program that may write to the topic may
+    claim any key.
+    """
+    named = [value or b"" for name, value in headers if name == KEY]
+    return named[-1].decode() if named and _KEY_ID.fullmatch(named[-1]) is not None else None
 
 
 def origin_in(headers: Headers) -> Origin | None:

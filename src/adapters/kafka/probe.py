@@ -5,12 +5,14 @@ import asyncio
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
 
+from adapters.kafka.login import ANONYMOUS, Login
+
 _ANSWER_SECONDS = 3.0
 
 
-async def broker_answers(bootstrap: str) -> bool:
+async def broker_answers(bootstrap: str, login: Login = ANONYMOUS) -> bool:
     """Whether a new connection reaches a broker."""
-    client = AIOKafkaClient(bootstrap_servers=bootstrap)
+    client = AIOKafkaClient(**login, bootstrap_servers=bootstrap)
     try:
         async with asyncio.timeout(_ANSWER_SECONDS):
             await client.bootstrap()

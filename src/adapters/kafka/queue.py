@@ -9,6 +9,8 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from adapters.kafka import codec
+from adapters.kafka.headers import KEY
+from adapters.kafka.login import ANONYMOUS, Login
 from adapters.kafka.topics import METADATA_SECONDS
 from application.errors import Unavailable, Unconfirmed
 from application.ports import Monotonic
@@ -29,13 +31,14 @@ _LOOK_SECONDS = 1.0
 _REPLACE_SECONDS = 10.0
 
 
-def build_producer(bootstrap: str, client_id: str) -> AIOKafkaProducer:
+def build_producer(bootstrap: str, client_id: str, login: Login = ANONYMOUS) -> AIOKafkaProducer:
     """Build a producer that waits for all in-sync replicas. Must be called in a running event loop.
 
     Idempotence stays off: in aiokafka it can make a send hang while brokers are unavailable (#1101) and can
     wedge a partition for good (#1017). PostgreSQL's primary key removes duplicates.
     """
     return AIOKafkaProducer(
+        **login,
         bootstrap_servers=bootstrap,
         client_id=client_id,
         acks="all",
@@ -170,12 +173,21 @@ class KafkaQueue:
             abandoning.add_done_callback(self._abandoned.discard)
 
     async def _send(self, producer: AIOKafkaProducer, draft: Draft) -> "asyncio.Future[object]":
-        trace = tracing.traceparent.get()
-        headers = [("traceparent", trace.encode())] if trace else None
         future: asyncio.Future[object] = await producer.send(
-            self._topic, codec.encode(draft), key=draft.content.user_id.encode(), headers=headers
+            self._topic, codec.encode(draft), key=draft.content.user_id.encode(), headers=_headers(draft)
         )
         return future
+
+
+def _headers(draft: Draft) -> list[tuple[str, bytes]]:
+    """The trace and the sender. Not fields of the value: earlier consumers refuse fields that they do not
+    know.
+    """
+    trace = tracing.traceparent.get()
+    headers = [("traceparent", trace.encode())] if trace else []
+    if draft.key_id is not None:
+        headers.append((KEY, draft.key_id.encode()))
+    return headers
 
 
 async def _abandon(producer: AIOKafkaProducer) -> None:

@@ -11,6 +11,7 @@ from aiokafka.errors import CorruptRecordException, IllegalStateError, KafkaErro
 
 from adapters.kafka import records
 from adapters.kafka.entries import entry, make_part
+from adapters.kafka.login import ANONYMOUS, Login
 from adapters.kafka.records import Found, Unreadable, UnreadableBatch
 from adapters.kafka.topics import METADATA_SECONDS
 from application.dead_letters import UNREADABLE
@@ -53,6 +54,11 @@ def _options(
     }
 
 
+def build_consumer(*topics: str, login: Login = ANONYMOUS, **options: Any) -> AIOKafkaConsumer:
+    """Build a client. Must be called in a running event loop."""
+    return AIOKafkaConsumer(*topics, **login, **options)
+
+
 class KafkaQueueReader:
     """A member of the consumer group."""
 
@@ -67,7 +73,7 @@ class KafkaQueueReader:
         batch_records: int,
         clock: Clock,
         skipped: Collection[tuple[int, int]] = (),
-        consumer: Callable[..., AIOKafkaConsumer] = AIOKafkaConsumer,
+        consumer: Callable[..., AIOKafkaConsumer] = build_consumer,
         read: Callable[..., Awaitable[Found]] = records.read,
         max_bytes: int = records.MAX_BYTES,
     ) -> None:

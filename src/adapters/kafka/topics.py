@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
+from adapters.kafka.login import ANONYMOUS, Login
 from application.errors import Unavailable
 
 # The headers that say why a record failed must not make it too large for the dead-letter topic.
@@ -29,9 +30,9 @@ class Topics:
         return f"{self.name}.dlq"
 
 
-async def ensure_topics(bootstrap: str, topics: Topics) -> None:
+async def ensure_topics(bootstrap: str, topics: Topics, login: Login = ANONYMOUS) -> None:
     """Create the topics unless they exist. Raises Unavailable."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=10_000)
+    admin = AIOKafkaAdminClient(**login, bootstrap_servers=bootstrap, request_timeout_ms=10_000)
     try:
         await admin.start()
         response = await admin.create_topics(

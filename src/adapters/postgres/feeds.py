@@ -41,11 +41,13 @@ WITH grown AS (
     WHERE feeds.user_id = growth.user_id
 )
 INSERT INTO notifications
-    (user_id, id, version, event, title, message, metadata_text, action_url, created_at, expires_at, metadata)
+    (user_id, id, version, event, title, message, metadata_text, action_url, created_at, expires_at, key_id,
+    metadata)
 SELECT *, metadata_text::jsonb FROM unnest(
     $3::text[], $4::uuid[], $5::bigint[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[],
-    $11::timestamptz[], $12::timestamptz[]
-) AS added (user_id, id, version, event, title, message, metadata_text, action_url, created_at, expires_at)
+    $11::timestamptz[], $12::timestamptz[], $13::text[]
+) AS added
+    (user_id, id, version, event, title, message, metadata_text, action_url, created_at, expires_at, key_id)
 """
 # The feed and some of its notifications in one statement: one snapshot, so that the version and the count are
 # true for exactly these rows. A feed without such rows gives one row of NULLs.
@@ -106,7 +108,7 @@ class PostgresFeeds:
             present = {(row["user_id"], row["id"]) for row in await _present(connection, wanted)}
             added = _number(feeds, [by_key[key] for key in wanted if key not in present])
             if added:
-                await connection.execute(_INSERT, *_columns(added))
+                await connection.execute(_INSERT, *_columns(added, by_key))
         return Appended(
             added=tuple(added),
             # As they were before this batch: a follower at that version can apply what was added.
@@ -216,7 +218,9 @@ def _number(feeds: Mapping[str, Feed], drafts: Iterable[Draft]) -> list[Added]:
     ]
 
 
-def _columns(added: Iterable[Added]) -> list[list[Any]]:
+def _columns(
+    added: Iterable[Added], drafts: Mapping[tuple[UserId, NotificationId], Draft]
+) -> list[list[Any]]:
     """The arguments of _INSERT."""
     changes = list(added)
     rows = [item for change in changes for item in change.notifications]
@@ -233,4 +237,5 @@ def _columns(added: Iterable[Added]) -> list[list[Any]]:
         [row.action_url for row in rows],
         [row.created_at for row in rows],
         [row.expires_at for row in rows],
+        [drafts[row.user_id, row.id].key_id for row in rows],
     ]

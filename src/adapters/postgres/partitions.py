@@ -18,6 +18,9 @@ from adapters.postgres.errors import retried
 
 MONTHS_AHEAD = 3
 LOCK_PARTITIONS = "SELECT pg_advisory_xact_lock(hashtext('bellwire partitions'))"
+# A function of the database, which runs with the rights of the role that migrated it (migration 0005): the
+# service's own role need not be able to create tables.
+_CREATE = text("SELECT bellwire_create_partition(:year, :month)")
 _MONTHLY = re.compile(r"notifications_([0-9]{4})_([0-9]{2})")
 
 
@@ -25,32 +28,6 @@ def bound(year: int, month: int) -> UUID:
     """The lowest UUID whose time is in this month."""
     milliseconds = int(datetime(year, month, 1, tzinfo=UTC).timestamp() * 1000)
     return UUID(int=milliseconds << 80)
-
-
-def create_statements(year: int, month: int) -> list[str]:
-    """The DDL of one partition."""
-    name = f"notifications_{year}_{month:02}"
-    first, last = bound(year, month), bound(*_after(year, month))
-    month_of_it = f"id >= '{first}' AND id < '{last}'"
-    return [
-        f"CREATE TABLE {name} (LIKE notifications)",
-        # Rows with ids from a clock that was ahead are in the DEFAULT partition, and would prevent this one.
-        # The lock ensures that nobody looks for them while they move.
-        "LOCK TABLE notifications_default IN ACCESS EXCLUSIVE MODE",
-        f"INSERT INTO {name} SELECT * FROM notifications_default WHERE {month_of_it}",  # noqa: S608 - ours
-        f"DELETE FROM notifications_default WHERE {month_of_it}",  # noqa: S608 - ours
-        f"ALTER TABLE notifications ATTACH PARTITION {name} FOR VALUES FROM ('{first}') TO ('{last}')",
-        *index_statements(name),
-    ]
-
-
-def index_statements(partition: str) -> list[str]:
-    """The DDL of what a partition does not inherit."""
-    # Rows are updated in place once or twice, and autovacuum should not wait for a fifth of a month.
-    return [
-        f"CREATE UNIQUE INDEX IF NOT EXISTS {partition}_version_key ON {partition} (user_id, version)",
-        f"ALTER TABLE {partition} SET (autovacuum_vacuum_scale_factor = 0.02, fillfactor = 90)",
-    ]
 
 
 @retried
@@ -65,8 +42,7 @@ async def ensure_partitions(engine: AsyncEngine, now: datetime) -> None:
             name = f"notifications_{year}_{month:02}"
             exists = await connection.scalar(text("SELECT to_regclass(:name)"), {"name": name})
             if exists is None:
-                for statement in create_statements(year, month):
-                    await connection.execute(text(statement))
+                await connection.execute(_CREATE, {"year": year, "month": month})
 
 
 async def past_partitions(connection: Any, before: datetime) -> Sequence[str]:

@@ -27,7 +27,7 @@ def _run(arguments: argparse.Namespace) -> int:
         finally:
             await container.redis_server().close()
 
-    kept = on_postgres(PruningContainer, work)
+    kept = on_postgres(PruningContainer, work, as_owner=True)
     for name in kept:
         print(f"bellwire: {name} is in use or not empty; run this again", file=sys.stderr)
     return 1 if kept else 0

@@ -12,11 +12,15 @@ C = TypeVar("C", bound=WithPostgres)
 T = TypeVar("T")
 
 
-def on_postgres(kind: type[C], work: Callable[[C], Awaitable[T]]) -> T:
-    """Run `work` with a container of this kind, then close its connections to PostgreSQL."""
+def on_postgres(kind: type[C], work: Callable[[C], Awaitable[T]], *, as_owner: bool = False) -> T:
+    """Run `work` with a container of this kind, then close its connections to PostgreSQL.
+
+    `as_owner` is for work that needs the role that owns the tables.
+    """
 
     async def working() -> T:
-        container = build(kind, Settings.for_serving())
+        settings = Settings.for_serving()
+        container = build(kind, settings.as_owner() if as_owner else settings)
         try:
             return await work(container)
         finally:

@@ -16,13 +16,16 @@ def migrate(parser: argparse.ArgumentParser) -> None:
 
 def bring_up_to_date(settings: Settings, revision: str = "head") -> None:
     """Create what is missing in the database and in Kafka. Raises Unavailable."""
-    container = build(SetupContainer, settings)
-    container.migrate_database()(settings.postgres_url, revision)
-    asyncio.run(_prepare(container))
+    owner = settings.as_owner()
+    container = build(SetupContainer, owner)
+    container.migrate_database()(owner.postgres_url, revision)
+    asyncio.run(_prepare(container, container.service_role()(settings.postgres_url, owner.postgres_url)))
 
 
-async def _prepare(container: SetupContainer) -> None:
+async def _prepare(container: SetupContainer, service_role: str | None) -> None:
     try:
+        if service_role is not None:
+            await container.grant()(service_role)
         await container.maintenance().prepare()
         await container.ensure_topics()(container.settings().kafka_bootstrap, container.topics())
     finally:

@@ -7,7 +7,7 @@ from functools import partial
 from dependency_injector import providers
 
 from adapters import clock as system
-from adapters.kafka.queue import KafkaQueue
+from adapters.kafka.queue import KafkaQueue, build_producer
 from adapters.redis.idempotency import RedisIdempotencyKeys
 from adapters.redis.live import RedisLiveFrames
 from adapters.redis.tickets import RedisTickets
@@ -34,6 +34,7 @@ from application.publishing import PublishBatch, PublishNotification
 from application.revoking import Revocations
 from common import wire
 from entrypoints.container.accounts import AccountsContainer
+from entrypoints.container.parts.kafka import WithKafka
 from entrypoints.container.parts.redis import WithRedis
 from entrypoints.container.parts.server import WithServer
 from entrypoints.container.parts.signup import WithSignup
@@ -51,7 +52,7 @@ def _queue(adapter: KafkaQueue) -> ports.NotificationQueue:
     return adapter
 
 
-class ApiContainer(AccountsContainer, WithSignup, WithRedis, WithTokens, WithServer):
+class ApiContainer(AccountsContainer, WithSignup, WithRedis, WithTokens, WithKafka, WithServer):
     """For `bellwire api`."""
 
     clock, setting = AccountsContainer.clock, AccountsContainer.setting
@@ -73,7 +74,11 @@ class ApiContainer(AccountsContainer, WithSignup, WithRedis, WithTokens, WithSer
 
     # --- Kafka ---
     kafka_queue: providers.Provider[KafkaQueue] = providers.Singleton(
-        KafkaQueue, setting.kafka_bootstrap, setting.kafka_topic, now
+        KafkaQueue,
+        setting.kafka_bootstrap,
+        setting.kafka_topic,
+        now,
+        producer=providers.Callable(partial, build_producer, login=WithKafka.kafka_login),
     )
     queue: providers.Provider[ports.NotificationQueue] = providers.Callable(_queue, kafka_queue)
 

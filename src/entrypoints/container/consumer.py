@@ -5,9 +5,9 @@ from functools import partial
 
 from dependency_injector import providers
 
-from adapters.kafka.dead_letters import KafkaDeadLetters
+from adapters.kafka.dead_letters import KafkaDeadLetters, build_producer
 from adapters.kafka.probe import broker_answers
-from adapters.kafka.reader import KafkaQueueReader
+from adapters.kafka.reader import KafkaQueueReader, build_consumer
 from application import ports
 from application.delivery import MarkDue, StoreNotifications
 from application.reconciling import ReconcileIndex
@@ -35,6 +35,7 @@ class ConsumerContainer(WithPostgres, WithRedis, WithTopics, WithServer):
         batch_records=setting.batch_records,
         clock=clock,
         skipped=setting.skipped_batches,
+        consumer=providers.Callable(partial, build_consumer, login=WithTopics.kafka_login),
     )
     dead_letters: providers.Provider[ports.DeadLetters] = providers.Singleton(
         KafkaDeadLetters,
@@ -43,9 +44,10 @@ class ConsumerContainer(WithPostgres, WithRedis, WithTopics, WithServer):
         setting.kafka_group,
         version=app_version(),
         clock=clock,
+        producer=providers.Callable(partial, build_producer, login=WithTopics.kafka_login),
     )
     broker_answers: providers.Provider[Callable[[], Awaitable[bool]]] = providers.Callable(
-        partial, broker_answers, setting.kafka_bootstrap
+        partial, broker_answers, setting.kafka_bootstrap, WithTopics.kafka_login
     )
 
     # --- use cases ---

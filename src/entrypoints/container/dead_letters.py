@@ -17,7 +17,7 @@ class DeadLettersContainer(WithTopics):
     """For `bellwire dlq`."""
 
     kafka_dead_letter_box: providers.Provider[KafkaDeadLetterBox] = providers.Singleton(
-        KafkaDeadLetterBox, WithTopics.setting.kafka_bootstrap, WithTopics.topics
+        KafkaDeadLetterBox, WithTopics.setting.kafka_bootstrap, WithTopics.topics, WithTopics.kafka_login
     )
     dead_letter_box: providers.Provider[ports.DeadLetterBox] = providers.Callable(
         _dead_letter_box, kafka_dead_letter_box

@@ -59,7 +59,8 @@ async def publish_notification(
     """Accepted once it is durable in Kafka. 503 `unconfirmed` means that the outcome is unknown: retry with
     the same `Idempotency-Key`.
     """
-    return Accepted(await publish_one(data.content(), await _idempotency(request, idempotency_key)))
+    idempotency = await _idempotency(request, idempotency_key)
+    return Accepted(await publish_one(request.auth, data.content(), idempotency))
 
 
 @post(
@@ -81,7 +82,7 @@ async def publish_batch(
 ) -> BatchResults:
     """Each item is accepted or refused on its own, in order."""
     idempotency = await _idempotency(request, idempotency_key)
-    outcomes = await publish_many([_content(item) for item in data.items], idempotency)
+    outcomes = await publish_many(request.auth, [_content(item) for item in data.items], idempotency)
     return BatchResults([_result(outcome) for outcome in outcomes])
 
 

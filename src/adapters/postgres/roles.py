@@ -1,0 +1,41 @@
+"""The rights of the role that the service uses: rows, but no tables.
+
+The migrations run as another role, which owns everything. Granting again changes nothing.
+"""
+
+from sqlalchemy import text
+from sqlalchemy.engine import make_url
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from adapters.postgres import tables
+from adapters.postgres.engine import transaction
+from adapters.postgres.errors import retried
+
+_ROWS = "SELECT, INSERT, UPDATE, DELETE"
+# Nobody who takes over the service can rewrite what it did.
+_APPEND_ONLY = {tables.audit.name: "SELECT, INSERT"}
+_LOOK = "SELECT"
+
+
+def service_role(service_url: str, owner_url: str) -> str | None:
+    """The service's role if it is another than that of the migrations."""
+    role = make_url(service_url).username
+    return role if role and role != make_url(owner_url).username else None
+
+
+@retried
+async def grant(engine: AsyncEngine, role: str) -> None:
+    """Give a role what the service needs, in one transaction."""
+    async with transaction(engine) as connection:
+        for statement in statements(connection.dialect.identifier_preparer.quote(role)):
+            await connection.execute(text(statement))
+
+
+def statements(role: str) -> list[str]:
+    """The grants for a quoted role."""
+    rights = {name: _APPEND_ONLY.get(name, _ROWS) for name in tables.metadata.tables}
+    rights |= {"notifications_default": _LOOK, "alembic_version": _LOOK}
+    return [
+        *(f"GRANT {granted} ON {table} TO {role}" for table, granted in rights.items()),
+        f"GRANT EXECUTE ON FUNCTION bellwire_create_partition TO {role}",
+    ]
