@@ -21,6 +21,7 @@ from entrypoints.live.frames import BAD_REQUEST, REVOKED, TOKEN_EXPIRED, TOO_MAN
 from entrypoints.live.protocol import Bye
 from entrypoints.live.session import Session
 from entrypoints.live.state import Streams
+from entrypoints.web import rules
 from entrypoints.web.guards import NEEDS_TOKEN
 from entrypoints.web.schemas import problems
 from entrypoints.web.state import part
@@ -28,16 +29,18 @@ from entrypoints.web.state import part
 _decode_bye = msgspec.json.Decoder(Bye).decode
 
 _TEXT = Schema(type=OpenAPIType.STRING)
+# Empty means none.
+_CURSOR = Schema(type=OpenAPIType.STRING, pattern=f"^$|{rules.CURSOR['pattern']}")
 _QUERY = [
     Parameter("ticket", "query", schema=_TEXT, description="Instead of a token, for browsers: single use."),
-    Parameter("cursor", "query", schema=_TEXT, description="Resume after this position."),
+    Parameter("cursor", "query", schema=_CURSOR, description="Resume after this position."),
     Parameter(
         "view",
         "query",
         schema=Schema(type=OpenAPIType.STRING, enum=["manual", "auto"], default="manual"),
         description="`auto`: what is sent live is marked read immediately.",
     ),
-    Parameter("Last-Event-ID", "header", schema=_TEXT, description="Like `cursor`; takes precedence."),
+    Parameter("Last-Event-ID", "header", schema=_CURSOR, description="Like `cursor`; takes precedence."),
 ]
 
 
