@@ -412,3 +412,26 @@ async def test_no_frame_keeps_a_session_that_has_lost_its_right(
 def send_one(socket: Socket, frame: str, token: str) -> None:
     body: dict[str, Any] = {"ids": []} if frame in MARKS else {"token": token} if frame == "refresh" else {}
     socket.send(type=frame, **body)
+
+
+# --- methods ---
+
+# The page of the demo is not served here, and files know no other methods.
+TEMPLATES = sorted(
+    {route.template for route in ROUTES if not route.template.startswith("/schema/ui")} - {"/"}
+)
+
+
+@pytest.mark.parametrize("template", TEMPLATES)
+async def test_a_path_names_its_methods(service: Service, template: str) -> None:
+    of_path = [route for route in ROUTES if route.template == template and route.method != "WS"]
+    path, methods = of_path[0].path(), {route.method for route in of_path}
+
+    refused = await service.client.request("TRACE", path)
+    options = await service.client.request("OPTIONS", path)
+
+    assert refused.status_code == 405
+    assert refused.json()["type"] == "urn:bellwire:problem:method-not-allowed"
+    for response in (refused, options):
+        assert methods <= set(response.headers["Allow"].split(", ")), response.headers
+    assert (options.status_code, options.content) == (204, b"")
