@@ -133,10 +133,11 @@ def _complete(one: _Described) -> None:
         )
         parameter["schema"].pop("description", None)  # the parameter has it
     responses = one.operation["responses"]
-    # Litestar expects its own errors of every operation with a parameter.
-    declared = {status for status, answer in responses.items() if _is_problem(answer)}
-    false = {"400"} - declared
-    always = {str(status) for status in (*_ALWAYS, *(_WITH_BODY if "requestBody" in one.operation else ()))}
+    has_body = "requestBody" in one.operation
+    # Only a body can be malformed; and Litestar expects its own 400 of every operation with a parameter.
+    false = set() if has_body else {"400"}
+    declared = {status for status, answer in responses.items() if _is_problem(answer)} - false
+    always = {str(status) for status in (*_ALWAYS, *(_WITH_BODY if has_body else ()))}
     answers = {status: answer for status, answer in responses.items() if status not in declared | false}
     answers |= {status: {"$ref": f"#/components/responses/Problem{status}"} for status in declared | always}
     one.operation["responses"] = dict(sorted(answers.items()))
