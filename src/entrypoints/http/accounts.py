@@ -56,7 +56,7 @@ async def log_in(data: JSONBody[Credentials], log_in: NamedDependency[LogIn]) ->
     security=guards.NEEDS_TOKEN,
     tags=["live stream"],
     summary="Get a stream ticket",
-    responses=problem_responses(401, 503),
+    responses=problem_responses(400, 401, 503),
 )
 async def create_stream_ticket(
     request: Request[Any, Claims, Any], issue: NamedDependency[IssueStreamTicket]

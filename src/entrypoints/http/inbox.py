@@ -55,7 +55,7 @@ PageCursor = Annotated[
     responses={
         200: ResponseSpec(NotificationPage, description="A page, newest first.", generate_examples=False),
         304: ResponseSpec(None, description="The feed has not changed.", generate_examples=False),
-        **problems(401, 403, 404, 422, 503),
+        **problems(400, 401, 403, 404, 422, 503),
     },
 )
 async def list_notifications(  # noqa: PLR0917 - each is a part of the query
@@ -86,7 +86,7 @@ async def list_notifications(  # noqa: PLR0917 - each is a part of the query
     security=guards.NEEDS_TOKEN,
     tags=["inbox"],
     summary="Count unread notifications",
-    responses=problems(401, 403, 404, 503),
+    responses=problems(400, 401, 403, 404, 503),
 )
 async def count_unread(user_id: FromPath[str], count: NamedDependency[CountUnread]) -> UnreadCount:
     """The number of unread notifications, and the position of the feed at which it is exact."""
@@ -107,7 +107,7 @@ async def count_unread(user_id: FromPath[str], count: NamedDependency[CountUnrea
         200: ResponseSpec(
             NotificationBody, description="The notification, now read.", generate_examples=False
         ),
-        **problems(401, 403, 404, 503),
+        **problems(400, 401, 403, 404, 503),
     },
 )
 async def mark_notification_read(

@@ -66,7 +66,7 @@ class _Described(Operation):
             description="Frames as events, until either side ends the stream.",
             generate_examples=False,
         ),
-        **problems(401, 403, 404, 422, 429, 503),
+        **problems(400, 401, 403, 404, 422, 429, 503),
     },
 )
 async def live_events(user_id: FromPath[str], request: Request[Any, Any, Any]) -> ASGIApp:
