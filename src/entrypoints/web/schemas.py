@@ -56,15 +56,16 @@ PROBLEM_TEXTS = {
     401: "Valid credentials are required.",
     403: "These credentials do not allow that.",
     404: "There is no such user or notification.",
-    409: "The user already exists; for a drain: several workers share the port.",
-    408: "The body did not arrive in time.",
+    409: "The user already exists.",
     413: "The body is too large.",
-    414: "The head of the request is too large, mostly because of the URL.",
     422: "A field breaks a rule, or an Idempotency-Key was used again with another body.",
     429: "This user has too many streams open.",
+    503: "A server behind the service is out of reach; see Retry-After.",
+    # Those below may answer any operation.
+    408: "The body did not arrive in time.",
+    414: "The head of the request is too large, mostly because of the URL.",
     431: "The head of the request is too large.",
     500: "A defect of the service; `request_id` finds it in the log.",
-    503: "A server behind the service is out of reach; see Retry-After.",
 }
 
 
