@@ -1,4 +1,4 @@
-# One image for every process: the command selects it (api, consumer, migrate, create-key, …).
+# One image for every process: the command selects it (api, consumer, migrate, keys, …).
 
 FROM python:3.13-slim AS builder
 

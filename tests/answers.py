@@ -44,7 +44,7 @@ def _broken_body(document: Json, promised: Mapping[str, Any], response: httpx.Re
     kind = response.headers["Content-Type"].partition(";")[0]
     if kind not in content:
         return [f"{kind} is not promised"]
-    if not kind.endswith("json"):
+    if not kind.endswith(("/json", "+json")):
         return []
     schema = {**content[kind]["schema"], "components": document["components"]}
     return [

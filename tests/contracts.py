@@ -1990,5 +1990,74 @@ class ApiKeysContract:
     async def test_what_is_no_key_cannot_be_revoked(self, keys: ApiKeys) -> None:
         assert not await keys.revoke("unknown", NOW)
 
+    async def test_the_limits_of_a_key_come_back(self, keys: ApiKeys) -> None:
+        limited = replace(self.KEY, user_prefix="acme:", event_prefix="billing.", last_used_at=NOW)
+        await keys.add(limited)
+
+        assert await keys.get(limited.id) == limited
+
+    async def test_a_replaced_key_names_its_successor_and_ends(self, keys: ApiKeys) -> None:
+        successor = replace(self.KEY, id="next", expires_at=None)
+        await keys.add(self.KEY)
+
+        assert await keys.replace(self.KEY.id, successor, NOW + timedelta(seconds=1))
+
+        replaced = replace(self.KEY, replaced_by="next", expires_at=NOW + timedelta(seconds=1))
+        assert await keys.get(self.KEY.id) == replaced
+        assert await keys.get("next") == successor
+
+    @pytest.mark.parametrize(("ends", "then"), [(None, LATER), (NOW + timedelta(seconds=1), None)])
+    async def test_a_replaced_key_lives_no_longer_than_it_would_have(
+        self, keys: ApiKeys, ends: datetime | None, then: datetime | None
+    ) -> None:
+        await keys.add(replace(self.KEY, expires_at=ends))
+
+        await keys.replace(self.KEY.id, replace(self.KEY, id="next"), LATER)
+
+        found = await keys.get(self.KEY.id)
+        assert found is not None
+        assert found.expires_at == (then or ends)
+
+    @pytest.mark.parametrize("change", ["unknown", "replaced", "revoked", "expired"])
+    async def test_a_key_that_is_not_in_use_is_not_replaced(self, keys: ApiKeys, change: str) -> None:
+        await keys.add(self.KEY)
+        if change == "replaced":
+            await keys.replace(self.KEY.id, replace(self.KEY, id="first"), LATER)
+        if change == "revoked":
+            await keys.revoke(self.KEY.id, NOW)
+        at = LATER if change == "expired" else NOW
+        held = await keys.get(self.KEY.id)
+
+        wanted = "unknown" if change == "unknown" else self.KEY.id
+        assert not await keys.replace(wanted, replace(self.KEY, id="next", created_at=at), LATER)
+
+        assert await keys.get("next") is None
+        assert await keys.get(self.KEY.id) == held
+
+    async def test_every_key_is_new_at_first_and_then_those_that_changed(self, keys: ApiKeys) -> None:
+        await keys.add(self.KEY)
+        first = await keys.changed(None)
+        second = await keys.changed(first.as_of)
+        await keys.revoke(self.KEY.id, NOW)
+        await keys.add(replace(self.KEY, id="other"))
+        third = await keys.changed(first.as_of)
+
+        assert list(first.keys) == [self.KEY]
+        assert {key.id for key in second.keys} <= {self.KEY.id}
+        assert {key.id: key.revoked_at for key in third.keys} == {self.KEY.id: NOW, "other": None}
+
+    async def test_a_use_is_stored_once_a_minute(self, keys: ApiKeys) -> None:
+        await keys.add(self.KEY)
+        await keys.add(replace(self.KEY, id="other"))
+        stored = []
+        for seconds in (0, 59, 60):
+            await keys.note_uses({self.KEY.id: NOW + timedelta(seconds=seconds)})
+            found = await keys.get(self.KEY.id)
+            assert found is not None
+            stored.append(found.last_used_at)
+
+        assert stored == [NOW, NOW, NOW + timedelta(seconds=60)]
+        assert await keys.get("other") == replace(self.KEY, id="other")
+
 
 __all__ = [name for name in globals() if name.endswith("Contract")]

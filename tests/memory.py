@@ -12,7 +12,9 @@ from json import loads
 from uuid import UUID
 
 from adapters.websocket.hub import Hub
-from application.credentials import ApiKey, Claims, LatestRevocations, Revocation
+from application.audit import Entry, Recorded, Search
+from application.credentials import ApiKey, Claims, LatestKeys, LatestRevocations, Revocation
+from application.erasures import Erasure
 from application.errors import (
     KeyReused,
     NotAuthenticated,
@@ -20,11 +22,13 @@ from application.errors import (
     Unavailable,
     Unconfirmed,
     UnknownDeadLetter,
+    UnknownErasure,
 )
+from application.exports import ExportPage
 from application.feeds import Appended, Dropped, FeedHistory, FeedPage, Pruned, Spot, Standing
 from application.letters import DeadLetter, Position, Progress
 from application.pages import IndexEntry, Missing, Rendered, RenderedPage
-from application.ports import Clock, LiveFeed, Render
+from application.ports import Clock, LiveFeed, Monotonic, Render, Use
 from application.streams import Frame
 from domain.errors import UnknownNotification, UnknownUser, UserTaken
 from domain.feed import Added, Feed, FeedChange, Marked, Settled
@@ -50,12 +54,15 @@ class MemoryUsers(Reachable):
         self._clock = clock
         self.held: dict[UserId, tuple[User, str | None]] = {}
         self._revoked: dict[UserId, datetime] = {}
+        self.erased: set[UserId] = set()
+        self.audited: list[Entry] = []
 
-    async def add(self, user: User, password_hash: str | None) -> None:
+    async def add(self, user: User, password_hash: str | None, entry: Entry | None = None) -> None:
         self.reach()
         emails = {known.email for known, _ in self.held.values()} - {None}
-        if user.id in self.held or user.email in emails:
+        if user.id in self.held or user.id in self.erased or user.email in emails:
             raise UserTaken
+        self._note(entry)
         self.held[user.id] = user, password_hash
         if user.disabled_at is not None:
             self._revoked[user.id] = self._clock()
@@ -78,6 +85,20 @@ class MemoryUsers(Reachable):
                     return user, password_hash
         return None
 
+    async def password(self, user: UserId) -> tuple[User, str | None]:
+        await self.get(user)
+        return self.held[user]
+
+    async def set_password(
+        self, user: UserId, held: str | None, new_hash: str, entry: Entry | None = None
+    ) -> datetime | None:
+        known, now = await self.password(user)
+        if held not in {None, now}:
+            return None
+        self.held[user] = known, new_hash
+        await self.revoke_tokens(user, entry)
+        return self._revoked[user]
+
     async def renew(self, user: User, password_hash: str, email: str, new_hash: str) -> None:
         self.reach()
         if any(known.email == email and known.id != user.id for known, _ in self.held.values()):
@@ -90,29 +111,40 @@ class MemoryUsers(Reachable):
         self.reach()
         return any(known.email == email for known, _ in self.held.values())
 
-    async def disable(self, user: UserId) -> None:
+    async def disable(self, user: UserId, entry: Entry | None = None) -> None:
         known = await self.get(user)
-        await self.revoke_tokens(user)
+        await self.revoke_tokens(user, entry)
         self._set(replace(known, disabled_at=known.disabled_at or self._clock()))
 
-    async def enable(self, user: UserId) -> None:
+    async def enable(self, user: UserId, entry: Entry | None = None) -> None:
         known = await self.get(user)
+        self._note(entry)
         if known.disabled_at is not None:
             await self.revoke_tokens(user)
             self._set(replace(known, disabled_at=None))
 
-    async def revoke_tokens(self, user: UserId) -> None:
+    async def revoke_tokens(self, user: UserId, entry: Entry | None = None) -> None:
         await self.get(user)
+        self._note(entry)
         self._revoked[user] = self._clock()
 
     async def revocations(self, since: datetime | None) -> LatestRevocations:
         self.reach()
         found = [
-            Revocation(user, at, disabled=self.held[user][0].disabled_at is not None)
+            Revocation(user, at, disabled=user in self.held and self.held[user][0].disabled_at is not None)
             for user, at in self._revoked.items()
             if since is None or at >= since
         ]
         return LatestRevocations(self._clock(), found)
+
+    def erase(self, user: UserId) -> None:
+        self._revoked[user] = self._clock()
+        self.erased.add(user)
+        del self.held[user]
+
+    def _note(self, entry: Entry | None) -> None:
+        if entry is not None:
+            self.audited.append(entry)
 
     def _set(self, user: User) -> None:
         self.held[user.id] = user, self.held[user.id][1]
@@ -134,10 +166,11 @@ class MemoryFeeds(Reachable):
         added: dict[UserId, list[Notification]] = {}
         present: dict[UserId, Settled] = {}
         unknown: dict[tuple[UserId, NotificationId], Draft] = {}
+        erased: dict[tuple[UserId, NotificationId], Draft] = {}
         for draft in drafts:
             user = draft.content.user_id
             if user not in self._users.held:
-                unknown.setdefault((user, draft.id), draft)
+                (erased if user in self._users.erased else unknown).setdefault((user, draft.id), draft)
                 continue
             feed = before.setdefault(user, self._feed(user))
             mine = added.setdefault(user, [])
@@ -148,7 +181,7 @@ class MemoryFeeds(Reachable):
                 continue
             mine.append(draft.stored(feed.version + len(mine) + 1))
         changes = tuple(self._grow(before[user], items) for user, items in added.items() if items)
-        return Appended(changes, tuple(present.values()), tuple(unknown.values()))
+        return Appended(changes, tuple(present.values()), tuple(unknown.values()), tuple(erased.values()))
 
     async def mark(self, user: UserId, mark: Mark, ids: Sequence[NotificationId], at: datetime) -> Marked:
         return self._mark(user, mark, at, lambda item: item.id in ids)
@@ -215,6 +248,29 @@ class MemoryFeeds(Reachable):
         feeds = [self._forget(user, [spot.id for spot in due if spot.user_id == user]) for user, _ in due]
         return Pruned(list(dict.fromkeys(feeds)), len(due), due[-1] if due else None)
 
+    async def forget_audit(self, before: datetime, limit: int) -> int:
+        """Nothing: the trail is elsewhere."""
+        self.reach()
+        return 0
+
+    def begin_erasure(self, user: UserId) -> None:
+        """The feed goes first."""
+        self._users.erase(user)
+        self._feeds.pop(user, None)
+
+    def erase_some(self, user: UserId, limit: int) -> list[NotificationId]:
+        held = self._held.get(user, {})
+        gone = sorted(held)[:limit]
+        for item in gone:
+            del held[item]
+        return gone
+
+    def holds(self, user: UserId) -> bool:
+        return bool(self._held.get(user))
+
+    def everything(self, user: UserId) -> list[Notification]:
+        return self._in_order(user)
+
     async def drop(self, before: datetime) -> Dropped:
         """There is nothing to drop: it keeps no months apart."""
         self.reach()
@@ -270,6 +326,114 @@ class MemoryFeeds(Reachable):
         held |= {item.id: item for item in changed}
         unread = sum(item.unread for item in held.values())
         self._feeds[feed.user_id] = replace(feed, version=feed.version + len(changed), unread_count=unread)
+
+
+class MemoryErasures(Reachable):
+    """Erasures of users in memory. Everything is settled unless `settling` is set."""
+
+    def __init__(self, users: MemoryUsers, feeds: MemoryFeeds, clock: Clock = lambda: NOW) -> None:
+        self._users = users
+        self._feeds = feeds
+        self._clock = clock
+        self._held: dict[UUID, Erasure] = {}
+        self._of: dict[UserId, UUID] = {}
+        self._reusable: set[UUID] = set()
+        self.settling = False
+
+    async def begin(self, user: UserId, entry: Entry, *, reusable: bool) -> Erasure:
+        self.reach()
+        if user not in self._users.held and user not in self._of:
+            raise UnknownUser
+        if user in self._users.held:
+            self._feeds.begin_erasure(user)
+            made = UUID(int=len(self._held) + 1)
+            self._held[made] = Erasure(
+                id=made, requested_at=self._clock(), deleted={"users": 1}, user_id=user
+            )
+            self._of[user] = made
+        if reusable:
+            self._reusable.add(self._of[user])
+            self._free(user)
+        self._users.audited.append(entry)
+        return self._held[self._of[user]]
+
+    async def get(self, erasure: UUID) -> Erasure:
+        self.reach()
+        if erasure not in self._held:
+            raise UnknownErasure
+        return self._held[erasure]
+
+    async def unfinished(self, limit: int) -> Sequence[Erasure]:
+        self.reach()
+        waiting = [one for one in self._held.values() if one.finished_at is None]
+        return [replace(one, settled=not self.settling) for one in waiting[:limit]]
+
+    async def delete_some(
+        self, erasure: UUID, after: NotificationId | None, limit: int
+    ) -> NotificationId | None:
+        self.reach()
+        one = self._held[erasure]
+        assert one.user_id is not None
+        gone = self._feeds.erase_some(one.user_id, limit)
+        if gone:
+            total = one.deleted.get("notifications", 0) + len(gone)
+            self._held[erasure] = replace(one, deleted={**one.deleted, "notifications": total})
+        return gone[-1] if gone else None
+
+    async def finish(self, erasure: UUID, kafka_keeps: timedelta | None, entry: Entry) -> bool:
+        self.reach()
+        one = self._held[erasure]
+        if one.user_id is None or self.settling or self._feeds.holds(one.user_id):
+            return False
+        now = self._clock()
+        until = None if kafka_keeps is None else now + kafka_keeps
+        self._held[erasure] = replace(one, user_id=None, finished_at=now, kafka_until=until)
+        self._users.audited.append(entry)
+        self._free(one.user_id)
+        return True
+
+    def _free(self, user: UserId) -> None:
+        erasure = self._of[user]
+        if erasure in self._reusable and self._held[erasure].finished_at is not None:
+            self._users.erased.discard(user)
+
+
+class MemoryExports(Reachable):
+    def __init__(self, users: MemoryUsers, feeds: MemoryFeeds, *, page: int = 2) -> None:
+        self._users = users
+        self._feeds = feeds
+        self._page = page
+        self.breaks_after: list[int] = []
+        """After how many pages each of the next snapshots ends, by being out of reach."""
+        self.closed = 0
+
+    async def pages(self, user: UserId, after: NotificationId | None) -> AsyncGenerator[ExportPage, None]:
+        self.reach()
+        known, feed = await self._users.get(user), await self._feeds.feed(user)
+        items = [item for item in self._feeds.everything(user) if after is None or item.id > after]
+        left = self.breaks_after.pop(0) if self.breaks_after else None
+        try:
+            for start in range(0, max(len(items), 1), self._page):
+                if left == 0:
+                    raise Unavailable
+                left = None if left is None else left - 1
+                chunk = tuple(items[start : start + self._page])
+                yield ExportPage(known, feed, chunk, start + self._page < len(items))
+        finally:
+            self.closed += 1
+
+
+class MemoryAudit(Reachable):
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+
+    async def add(self, entry: Entry) -> None:
+        self.reach()
+        self.entries.append(entry)
+
+    async def page(self, search: Search, limit: int, before: UUID | None = None) -> Sequence[Recorded]:
+        self.reach()
+        return []
 
 
 @dataclass
@@ -330,6 +494,11 @@ class MemoryIndex(Reachable):
     async def forget(self, user: UserId) -> None:
         if not self.away:
             self.drop(user)
+
+    async def erase(self, user: UserId) -> None:
+        self.reach()
+        self.drop(user)
+        self._leases.pop(user, None)
 
     def drop(self, user: UserId) -> None:
         """What it may do at any time."""
@@ -511,36 +680,101 @@ class MemoryTokens:
 
 
 class MemoryPasswords:
-    async def hash(self, password: str) -> str:
+    async def hash(self, password: str, party: str = "") -> str:
         return f"hash of {password[::-1]}"
 
-    async def verify(self, password: str, password_hash: str | None) -> bool:
+    async def verify(
+        self, password: str, password_hash: str | None, party: str = "", *, first: bool = False
+    ) -> bool:
         return password_hash == await self.hash(password)
 
 
-class MemoryApiKeys(Reachable):
-    def __init__(self) -> None:
-        self._held: dict[str, ApiKey] = {}
+class MemoryRates(Reachable):
+    def __init__(self, now: Monotonic) -> None:
+        self._now = now
+        self._due: dict[tuple[str, str], float] = {}
+        self.settled: list[Use] = []
 
-    async def add(self, key: ApiKey) -> None:
+    async def take(self, use: Use) -> tuple[bool, float]:
         self.reach()
-        self._held[key.id] = key
+        now, key = self._now(), (use.limit, use.party)
+        due = self._due.get(key, 0.0)
+        if wait := use.rate.wait(due, now, use.cost):
+            return False, wait
+        self._due[key] = use.rate.after(due, now, use.cost)
+        return True, self._due[key] - now
+
+    async def settle(self, uses: Sequence[Use]) -> Sequence[float]:
+        self.reach()
+        self.settled += uses
+        return [self._add(use) for use in uses]
+
+    def _add(self, use: Use) -> float:
+        now, key = self._now(), (use.limit, use.party)
+        self._due[key] = use.rate.after(self._due.get(key, 0.0), now, use.cost)
+        return self._due[key] - now
+
+
+class MemoryApiKeys(Reachable):
+    def __init__(self, clock: Clock = lambda: NOW) -> None:
+        self._clock = clock
+        self._held: dict[str, ApiKey] = {}
+        self.audited: list[Entry] = []
+        self._changed: dict[str, datetime] = {}
+        self.asked = 0
+        """How often a key was looked up."""
+
+    async def add(self, key: ApiKey, entry: Entry | None = None) -> None:
+        self.reach()
+        self.audited += [] if entry is None else [entry]
+        self._set(key)
 
     async def get(self, key_id: str) -> ApiKey | None:
+        self.asked += 1
         self.reach()
         return self._held.get(key_id)
 
     async def all(self) -> Sequence[ApiKey]:
         self.reach()
-        return sorted(self._held.values(), key=lambda key: key.created_at)
+        return sorted(self._held.values(), key=lambda key: (key.created_at, key.id))
 
-    async def revoke(self, key_id: str, at: datetime) -> bool:
+    async def revoke(self, key_id: str, at: datetime, entry: Entry | None = None) -> bool:
         self.reach()
         key = self._held.get(key_id)
         if key is None or key.revoked_at is not None:
             return False
-        self._held[key_id] = replace(key, revoked_at=at)
+        self._set(replace(key, revoked_at=at))
+        self.audited += [] if entry is None else [entry]
         return True
+
+    async def replace(
+        self, key_id: str, successor: ApiKey, until: datetime, entry: Entry | None = None
+    ) -> bool:
+        self.reach()
+        key = self._held.get(key_id)
+        if key is None or key.replaced_by is not None or not key.usable(successor.created_at):
+            return False
+        end = until if key.expires_at is None else min(key.expires_at, until)
+        self._set(replace(key, replaced_by=successor.id, expires_at=end))
+        self._set(successor)
+        self.audited += [] if entry is None else [entry]
+        return True
+
+    async def changed(self, since: datetime | None) -> LatestKeys:
+        self.reach()
+        found = [self._held[key] for key, at in self._changed.items() if since is None or at >= since]
+        return LatestKeys(self._clock(), found)
+
+    async def note_uses(self, uses: Mapping[str, datetime]) -> None:
+        self.reach()
+        for key_id, at in uses.items():
+            key = self._held[key_id]
+            if key.last_used_at is None or at - key.last_used_at >= timedelta(minutes=1):
+                self._held[key_id] = replace(key, last_used_at=at)
+
+    def _set(self, key: ApiKey) -> None:
+        self._held[key.id] = key
+        self._changed[key.id] = self._clock()
 
 
 class MemoryDeadLetterBox(Reachable):

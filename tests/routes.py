@@ -12,7 +12,14 @@ from litestar.routes import ASGIRoute, HTTPRoute, WebSocketRoute
 from tests.build import an_id
 
 # What the parameters of paths are filled in with. A new kind of parameter needs a line here.
-SAMPLES = {"user_id": "ada", "notification_id": str(an_id()), "file_path": "swagger-ui.css", "path": "x"}
+SAMPLES = {
+    "user_id": "ada",
+    "notification_id": str(an_id()),
+    "erasure_id": str(an_id()),
+    "key_id": "0a1b2c3d4e5f",
+    "file_path": "swagger-ui.css",
+    "path": "x",
+}
 _PARAMETER = re.compile(r"\{(\w+):\w+\}")
 
 

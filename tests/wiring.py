@@ -14,11 +14,14 @@ from litestar import Litestar
 from adapters.websocket.hub import Hub
 from application.credentials import Scope
 from application.errors import Unavailable
+from application.known_keys import KnownKeys
+from application.log_ins import LocalLogInAttempts
 from application.revoking import Revocations
 from application.streams import Frame
 from common import wire
 from domain.feed import FeedChange, Settled
 from domain.identifiers import UserId
+from domain.rates import Patience, Rate
 from entrypoints.app import create_app, state
 from entrypoints.live.sessions import Sessions
 from entrypoints.live.state import Streams
@@ -30,11 +33,15 @@ from tests.build import ADA, CountedIds, TestClock, TestSeconds, a_user
 from tests.memory import (
     MemoryAnnouncer,
     MemoryApiKeys,
+    MemoryAudit,
+    MemoryErasures,
+    MemoryExports,
     MemoryFeeds,
     MemoryIndex,
     MemoryKeys,
     MemoryPasswords,
     MemoryQueue,
+    MemoryRates,
     MemoryTickets,
     MemoryUsers,
 )
@@ -106,6 +113,7 @@ class Memory:
     tickets: MemoryTickets = field(default_factory=MemoryTickets)
     passwords: MemoryPasswords = field(default_factory=MemoryPasswords)
     api_keys: MemoryApiKeys = field(default_factory=MemoryApiKeys)
+    audit: MemoryAudit = field(default_factory=MemoryAudit)
     postgres: Idle = field(default_factory=Idle)
     redis: Idle = field(default_factory=Idle)
     kafka: Idle = field(default_factory=Idle)
@@ -113,7 +121,11 @@ class Memory:
     def __post_init__(self) -> None:
         self.live = Hub(self.clock)
         self.users = MemoryUsers(self.clock)
+        self.rates = MemoryRates(self.seconds)
+        self.attempts = LocalLogInAttempts(Patience(10), Rate(100, 600), self.seconds)
         self.feeds = MemoryFeeds(self.users)
+        self.erasures = MemoryErasures(self.users, self.feeds, self.clock)
+        self.exports = MemoryExports(self.users, self.feeds)
         self.index = MemoryIndex(wire.render)
         self.announcer = MemoryAnnouncer(self.index, self.live, change_frame)
 
@@ -135,6 +147,9 @@ class Memory:
             (built.users, self.users),
             (built.feeds, self.feeds),
             (built.retention, self.feeds),
+            (built.audit_trail, self.audit),
+            (built.erasures, self.erasures),
+            (built.exports, self.exports),
             (built.index, self.index),
             (built.announcer, self.announcer),
             (built.live_feed, self.live),
@@ -143,6 +158,8 @@ class Memory:
             (built.tickets, self.tickets),
             (built.passwords, self.passwords),
             (built.api_keys, self.api_keys),
+            (built.rates, self.rates),
+            (built.log_in_attempts, self.attempts),
             (built.maintenance, self.postgres),
             (built.redis_server, self.redis),
             (built.redis_announcer, Idle()),
@@ -169,9 +186,11 @@ def on_memory(timing: Timing | None = None, **settings: Any) -> tuple[Memory, Co
         _BUILT[key] = memory, container, create_app(container)
     memory, container, app = _BUILT[key]
     memory.clear()
+    container.limits().clear()
     container.catch_ups.reset()  # it remembers pages for a moment, of feeds that are gone now
     fresh = Revocations(container.users())
     container.revocations().__dict__ = fresh.__dict__
+    container.known_keys().__dict__ = KnownKeys(memory.api_keys, memory.seconds).__dict__
     container.stream_timing.reset_override()
     container.stream_timing.override(providers.Object(timing or Timing()))
     app.state.update(state(container))

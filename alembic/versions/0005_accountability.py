@@ -77,14 +77,21 @@ def upgrade() -> None:
     op.create_table(
         "erasures",
         sa.Column("id", sa.Uuid(), nullable=False),
-        sa.Column("user_hash", sa.LargeBinary(), nullable=False),
+        sa.Column("user_hash", sa.LargeBinary()),
         sa.Column("user_id", sa.Text()),
         sa.Column("requested_at", sa.TIMESTAMP(timezone=True), nullable=False),
         sa.Column("deleted", JSONB(), nullable=False),
         sa.Column("finished_at", sa.TIMESTAMP(timezone=True)),
         sa.Column("kafka_until", sa.TIMESTAMP(timezone=True)),
+        sa.Column("reusable", sa.Boolean(), nullable=False),
         sa.PrimaryKeyConstraint("id", name="erasures_pk"),
         sa.UniqueConstraint("user_hash", name="erasures_user_hash_key"),
+    )
+    op.create_index(
+        "erasures_unfinished_idx",
+        "erasures",
+        ["requested_at"],
+        postgresql_where=sa.text("finished_at IS NULL"),
     )
     op.execute(LOWEST_ID)
     schema = op.get_bind().scalar(sa.text("SELECT quote_ident(current_schema())"))

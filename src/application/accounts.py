@@ -1,16 +1,16 @@
-"""Accounts: users and the producers' keys."""
+"""Accounts: users and their credentials."""
 
-import hashlib
-import hmac
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from functools import partial
 
+from application.audit import THE_SERVICE, Action, ActorKind, By, Entry, audited
 from application.credentials import ApiKey, Claims
 from application.errors import NotAllowed, NotAuthenticated, Revoked, Unavailable
-from application.ports import ApiKeys, Clock, NewToken, Passwords, TextForms, Tickets, Tokens, Users
+from application.failed_log_ins import FailedLogIns
+from application.ports import Clock, Passwords, TextForms, Tickets, Tokens, Users
 from application.revoking import Revocations
 from domain.errors import FieldError, Invalid, UserTaken, gathered
 from domain.identifiers import UserId
@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 class CreateUser:
     """Create a user and open its feed. A user without a password cannot log in but can be notified.
 
-    Raises Invalid, UserTaken.
+    Raises Invalid, UserTaken, NotAllowed.
     """
 
     users: Users
@@ -38,18 +38,44 @@ class CreateUser:
         email: str | None = None,
         password: str | None = None,
         user_id: UserId | None = None,
+        party: str = "",
+        *,
+        key: ApiKey | None = None,
+        by: By = THE_SERVICE,
     ) -> User:
-        user, secret = self._checked(name, email, password, user_id)
+        """`key` is the producer's, None where no key is needed."""
+        new_id = self._new_id(key, user_id, email)
+        user, secret = self._checked(name, email, password, new_id)
         if user.id in await self.users.known([user.id]):
             raise UserTaken  # before the costly hash
         earlier = earlier_email(email) if email is not None else None
         if earlier not in {None, user.email} and await self.users.has_address(earlier):
             raise UserTaken
-        await self.users.add(user, await self.passwords.hash(secret) if secret is not None else None)
+        hashed = await self.passwords.hash(secret, party) if secret is not None else None
+        await self._add(user, hashed, by)
+        return user
+
+    async def _add(self, user: User, password_hash: str | None, by: By) -> None:
+        """Sign-ups without a key are not audited: anybody could fill the trail with them."""
+        if by.kind is ActorKind.USER:
+            await self.users.add(user, password_hash)
+        else:
+            entry = Entry(by, Action.USER_CREATED, user.id)
+            await audited(entry, partial(self.users.add, user, password_hash))
+
+    def _new_id(self, key: ApiKey | None, chosen: UserId | None, email: str | None) -> UserId:
+        """Raises NotAllowed if the key may not create this user."""
+        if key is None or key.user_prefix is None:
+            return chosen if chosen is not None else self.new_user_id()
+        if email is not None:
+            # They are unique in the whole service: the answer would reveal users beyond the prefix.
+            raise NotAllowed("An API key that is limited to a prefix cannot give users e-mail addresses.")
+        user = chosen if chosen is not None else UserId(key.user_prefix + self.new_user_id())
+        key.check(user)
         return user
 
     def _checked(
-        self, name: str, email: str | None, password: str | None, user_id: UserId | None
+        self, name: str, email: str | None, password: str | None, user_id: UserId
     ) -> tuple[User, str | None]:
         broken: list[FieldError] = []
         address = secret = None
@@ -64,7 +90,7 @@ class CreateUser:
             broken.append(FieldError("email", "is required to log in with a password"))
         with gathered(broken):
             user = User(
-                id=user_id if user_id is not None else self.new_user_id(),
+                id=user_id,
                 name=name,
                 email=address,
                 created_at=self.clock(),
@@ -87,29 +113,40 @@ class LogIn:
     forms: TextForms
     tokens: Tokens
     clock: Clock
+    failures: FailedLogIns | None = None
 
-    async def __call__(self, email: str, password: str) -> tuple[UserId, str, int]:
-        """The user, its token, and the token's lifetime in seconds."""
+    async def __call__(
+        self, email: str, password: str, party: str = "", *, first: bool = False, by: By = THE_SERVICE
+    ) -> tuple[UserId, str, int]:
+        """The user, its token, and the token's lifetime in seconds. For the slow check parties take turns;
+        some come first.
+        """
         address = _canonical(self.forms.email, email)
         secret = _canonical(self.forms.password, password)
         # The earlier form first: addresses are no longer stored in it, so nobody can take over an account by
         # signing up with the canonical form of its address.
         found = await self.users.credentials(_distinct(earlier_email(email), address))
         matching = await self._matching(
-            _distinct(secret, password if is_password(password) else None), found[1] if found else None
+            _distinct(secret, password if is_password(password) else None),
+            found[1] if found else None,
+            partial(self.passwords.verify, party=party, first=first),
         )
         if found is None or matching is None or found[0].disabled_at is not None:
+            if self.failures is not None:
+                self.failures.add(found[0].id if found else None, by)
             raise NotAuthenticated("The e-mail address or the password is wrong.")
         user, held = found
         await self._renew(user, held, address or user.email, secret if matching != secret else None)
         return user.id, *self.tokens.mint(user.id, self.clock())
 
-    async def _matching(self, forms: Sequence[str], held: str | None) -> str | None:
+    async def _matching(
+        self, forms: Sequence[str], held: str | None, verify: Callable[[str, str | None], Awaitable[bool]]
+    ) -> str | None:
         """The form of the password that matches the hash. Unless one matches, the number of attempts depends
         only on what was typed, so that it does not reveal which accounts exist, nor how old they are.
         """
         for form in forms:
-            if await self.passwords.verify(form, held):
+            if await verify(form, held):
                 return form
         return None
 
@@ -189,76 +226,3 @@ class IssueStreamTicket:
 
     async def __call__(self, claims: Claims) -> tuple[str, int]:
         return await self.tickets.issue(claims), self.tickets.lifetime
-
-
-KEY_PREFIX = "bw"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AuthenticateProducer:
-    """Check an API key `bw_<environment>_<id>_<secret>` and return it.
-
-    Raises NotAuthenticated, and NotAllowed if the key lacks the scope.
-    """
-
-    keys: ApiKeys
-    clock: Clock
-
-    async def __call__(self, text: str, scope: str) -> ApiKey:
-        parts = text.split("_")
-        if len(parts) != 4 or parts[0] != KEY_PREFIX:
-            raise NotAuthenticated("This is not an API key of this service.")
-        key = await self.keys.get(parts[2])
-        if (
-            key is None
-            or not hmac.compare_digest(key.secret_hash, hash_secret(parts[3]))
-            or not key.usable(self.clock())
-        ):
-            raise NotAuthenticated("This API key is unknown, expired or revoked.")
-        if scope not in key.scopes:
-            raise NotAllowed(f"This API key lacks the scope {scope!r}.")
-        return key
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CreateApiKey:
-    """Create an API key. Returns it and its text, which cannot be read again later.
-
-    `text` is a key generated elsewhere, `bw_<environment>_<id>_<secret>`; by default a new one is generated.
-    """
-
-    keys: ApiKeys
-    clock: Clock
-    new_token: NewToken
-    environment: str
-
-    async def __call__(
-        self,
-        name: str,
-        scopes: frozenset[str],
-        expires_at: datetime | None = None,
-        *,
-        text: str | None = None,
-    ) -> tuple[ApiKey, str]:
-        text = text or new_key(self.environment, self.new_token)
-        _, _, key_id, secret = text.split("_")
-        key = ApiKey(
-            id=key_id,
-            name=name,
-            secret_hash=hash_secret(secret),
-            scopes=scopes,
-            created_at=self.clock(),
-            expires_at=expires_at,
-        )
-        await self.keys.add(key)
-        return key, text
-
-
-def new_key(environment: str, new_token: NewToken) -> str:
-    """The text of a new API key: a label, a public id of 48 random bits, a secret of 256."""
-    return f"{KEY_PREFIX}_{environment}_{new_token(6)}_{new_token(32)}"
-
-
-def hash_secret(secret: str) -> bytes:
-    """A fast hash is enough: the secret is 256 random bits, beyond guessing."""
-    return hashlib.sha256(secret.encode()).digest()

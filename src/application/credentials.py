@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from application.errors import NotAllowed
 from domain.identifiers import UserId
+from domain.prefixes import within
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,11 @@ class Scope:
 
     PUBLISH = "publish"
     USERS = "users"
+    READ = "read"
+    ADMIN = "admin"
+
+
+SCOPES = frozenset({Scope.PUBLISH, Scope.USERS, Scope.READ, Scope.ADMIN})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +60,47 @@ class ApiKey:
     created_at: datetime
     expires_at: datetime | None = None
     revoked_at: datetime | None = None
+    user_prefix: str | None = None
+    """Ids of the only users that it may touch begin with this."""
+    event_prefix: str | None = None
+    """The only events that it may publish begin with this."""
+    replaced_by: str | None = None
+    """The id of the key that a rotation made."""
+    last_used_at: datetime | None = None
+    """To about a minute."""
 
     def usable(self, at: datetime) -> bool:
         """Whether it is neither expired nor revoked."""
         return self.revoked_at is None and (self.expires_at is None or at < self.expires_at)
+
+    @property
+    def limited(self) -> bool:
+        """Whether it is limited to a prefix."""
+        return self.user_prefix is not None or self.event_prefix is not None
+
+    def check(self, user: str, event: str | None = None) -> None:
+        """Raise NotAllowed unless the key may touch this user, and publish this event.
+
+        Everything that touches a user on behalf of a key passes here before it looks the user up, so that the
+        answer for an id beyond the prefix is the same whether or not there is such a user.
+        """
+        if self.user_prefix is not None and not user.startswith(self.user_prefix):
+            raise NotAllowed(f"This API key is limited to users whose ids begin with {self.user_prefix!r}.")
+        if self.event_prefix is not None and event is not None and not event.startswith(self.event_prefix):
+            raise NotAllowed(f"This API key is limited to events that begin with {self.event_prefix!r}.")
+
+    def covers(self, other: "ApiKey") -> bool:
+        """Whether it may do everything that the other may. Only then may it see, make or change the other."""
+        return (
+            other.scopes <= self.scopes
+            and within(other.user_prefix, self.user_prefix)
+            and within(other.event_prefix, self.event_prefix)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class LatestKeys:
+    """Keys that changed. They are complete up to `as_of`, except for changes in open transactions."""
+
+    as_of: datetime
+    keys: Sequence[ApiKey]

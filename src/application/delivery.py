@@ -1,13 +1,14 @@
 """Delivery: from the queue into the feeds, and out to their followers."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from application.errors import Refused
 from application.feeds import Appended
 from application.ports import Announcer, Clock, DueMarks, FeedWriter
-from domain.errors import Invalid
+from domain.errors import Invalid, UnknownUser
 from domain.feed import FeedChange, Marked
 from domain.identifiers import NotificationId, UserId
 from domain.notification import Draft
@@ -69,6 +70,7 @@ class StoreNotifications:
                 first.appended.added + second.appended.added,
                 first.appended.present + second.appended.present,
                 first.appended.unknown + second.appended.unknown,
+                first.appended.erased + second.appended.erased,
             ),
             first.refused + second.refused,
         )
@@ -104,7 +106,8 @@ class MarkDue:
         changes: list[Marked] = []
         try:
             for user, ids in due.items():
-                changes.append(await self.feeds.mark(user, mark, ids, now))
+                with suppress(UnknownUser):  # the user is being erased
+                    changes.append(await self.feeds.mark(user, mark, ids, now))
         finally:
             # Also if the store fails halfway: notifications that are marked are not due again.
             if changes:

@@ -19,6 +19,8 @@ class Appended:
     """Feeds of drafts that were already stored: nothing changed, but streams may have missed them."""
     unknown: tuple[Draft, ...] = ()
     """Drafts for unknown users."""
+    erased: tuple[Draft, ...] = ()
+    """Drafts for users who were erased: to be dropped, because a dead letter would keep their text."""
 
 
 @dataclass(frozen=True, slots=True)

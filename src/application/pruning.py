@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from application.feeds import Dropped, Pruned
 from application.ports import Announcer, Clock, Retention
@@ -10,6 +10,7 @@ from domain.errors import FieldError, Invalid
 from domain.feed import Settled
 
 PRUNE_BATCH = 1_000
+AUDIT_DAYS = 400
 _PASSES = 3
 """How many passes it makes, because old notifications may be stored in the meantime."""
 
@@ -52,6 +53,21 @@ class PruneFeeds:
                 await self.announcer.announce([Settled(feed) for feed in pruned.feeds])
             yield pruned
             after = pruned.last
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PruneAudit:
+    """Delete entries of the audit trail that are older than `AUDIT_DAYS` days. Raises Unavailable."""
+
+    retention: Retention
+    clock: Clock
+
+    async def __call__(self) -> int:
+        """Returns how many were deleted."""
+        before, total = self.clock() - timedelta(days=AUDIT_DAYS), 0
+        while deleted := await self.retention.forget_audit(before, PRUNE_BATCH):
+            total += deleted
+        return total
 
 
 def first_kept(now: datetime, keep_months: int) -> datetime:

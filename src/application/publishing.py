@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from application.credentials import ApiKey
-from application.errors import Unavailable, Unconfirmed
+from application.errors import NotAllowed, Unavailable, Unconfirmed
 from application.ports import Clock, IdempotencyKeys, NewId, NotificationQueue, Users
 from domain.errors import DomainError, FieldError, Invalid, UnknownUser
 from domain.identifiers import NotificationId, UserId
@@ -25,7 +25,7 @@ class Idempotency:
 class PublishNotification:
     """Accept a notification: it is durable in the queue when this returns its id.
 
-    Raises UnknownUser, KeyReused, and Unconfirmed when the outcome is not known in time.
+    Raises NotAllowed, UnknownUser, KeyReused, and Unconfirmed when the outcome is not known in time.
     """
 
     users: Users
@@ -37,6 +37,7 @@ class PublishNotification:
     async def __call__(
         self, key: ApiKey, content: Content, idempotency: Idempotency | None = None
     ) -> NotificationId:
+        key.check(content.user_id, content.event)
         now = self.clock()
         if content.expires_at is not None and content.expires_at <= now:
             raise Invalid([FieldError("expires_at", "must be in the future")])
@@ -64,18 +65,19 @@ class PublishBatch:
 
     async def __call__(
         self, key: ApiKey, items: Sequence[Content | DomainError], idempotency: Idempotency | None = None
-    ) -> "Sequence[NotificationId | DomainError | Unconfirmed]":
+    ) -> "Sequence[NotificationId | DomainError | NotAllowed | Unconfirmed]":
         now = self.clock()
+        permitted = [_permitted(key, item) for item in items]
         first = self.new_id()
         if idempotency is not None:
             first = await _claim(self.keys, idempotency, first)
         unknown = await unknown_users(
-            self.users, list({item.user_id for item in items if isinstance(item, Content)})
+            self.users, list({item.user_id for item in permitted if isinstance(item, Content)})
         )
-        results: list[NotificationId | DomainError | Unconfirmed] = []
+        results: list[NotificationId | DomainError | NotAllowed | Unconfirmed] = []
         drafts: dict[int, Draft] = {}
-        for position, item in enumerate(items):
-            if isinstance(item, DomainError):
+        for position, item in enumerate(permitted):
+            if isinstance(item, Exception):
                 results.append(item)
             elif item.expires_at is not None and item.expires_at <= now:
                 results.append(Invalid([FieldError("expires_at", "must be in the future")]))
@@ -89,6 +91,16 @@ class PublishBatch:
             if outcome is not None:
                 results[position] = outcome
         return results
+
+
+def _permitted(key: ApiKey, item: Content | DomainError) -> Content | DomainError | NotAllowed:
+    """The item, or the error that it is beyond the limits of the key."""
+    if isinstance(item, Content):
+        try:
+            key.check(item.user_id, item.event)
+        except NotAllowed as error:
+            return error
+    return item
 
 
 def nth_id(first: NotificationId, position: int) -> NotificationId:

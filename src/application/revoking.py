@@ -5,7 +5,9 @@ from asyncio import sleep
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
+from application.audit import THE_SERVICE, Action, By, Entry, audited
 from application.credentials import Claims, Revocation
 from application.errors import Unavailable
 from application.ports import Users
@@ -28,8 +30,8 @@ class DisableUser:
 
     users: Users
 
-    async def __call__(self, user: UserId) -> None:
-        await self.users.disable(user)
+    async def __call__(self, user: UserId, by: By = THE_SERVICE) -> None:
+        await audited(Entry(by, Action.USER_DISABLED, user), partial(self.users.disable, user))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,8 +42,8 @@ class EnableUser:
 
     users: Users
 
-    async def __call__(self, user: UserId) -> None:
-        await self.users.enable(user)
+    async def __call__(self, user: UserId, by: By = THE_SERVICE) -> None:
+        await audited(Entry(by, Action.USER_ENABLED, user), partial(self.users.enable, user))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,8 +52,8 @@ class RevokeTokens:
 
     users: Users
 
-    async def __call__(self, user: UserId) -> None:
-        await self.users.revoke_tokens(user)
+    async def __call__(self, user: UserId, by: By = THE_SERVICE) -> None:
+        await audited(Entry(by, Action.TOKENS_REVOKED, user), partial(self.users.revoke_tokens, user))
 
 
 class Revocations:

@@ -9,6 +9,8 @@ _FAST = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5
 
 HTTP = Histogram("bellwire_http_seconds", "HTTP requests", ["method", "route", "status"], buckets=_FAST)
 
+LIMITED = Counter("bellwire_limited_total", "Requests refused because of a limit", ["limit"])
+
 PUBLISHED = Counter("bellwire_published_total", "Notifications handed to Kafka", ["outcome"])
 PUBLISH_ACK = Histogram(
     "bellwire_publish_ack_seconds", "Time until Kafka acknowledges a publish", buckets=_FAST
@@ -38,6 +40,9 @@ CONSUMER = Enum(
     "bellwire_consumer_state",
     "What the consumer is doing",
     states=["reading", "idle", "held", "behind", "broker_away"],
+)
+ERASED_RECORDS = Counter(
+    "bellwire_erased_records_total", "Kafka records dropped because their user was erased"
 )
 DEAD_LETTERS = Counter("bellwire_dead_letters_total", "Records sent to the dead-letter topic", ["error"])
 STRAYS = Gauge("bellwire_default_partition_rows", "Rows in the DEFAULT partition, which should be empty")

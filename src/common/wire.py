@@ -5,9 +5,11 @@ bytes.
 """
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import msgspec
 
+from application.exports import Exported, ExportedUser, ExportEnd
 from application.pages import Rendered
 from application.streams import Frame
 from domain.feed import Added, Cursor, Feed, FeedChange, Marked
@@ -22,6 +24,7 @@ def _as_json(value: object) -> msgspec.Raw:
     return msgspec.Raw(value.text.encode())
 
 
+_decode = msgspec.json.Decoder(dict[str, Any]).decode
 _encode = msgspec.json.Encoder(enc_hook=_as_json).encode
 FRAME_BYTES = 512 * 1024
 """The approximate limit of a frame. Many WebSocket libraries refuse messages above 1 MiB by default."""
@@ -41,6 +44,25 @@ def identifier(item: Rendered) -> str:
 def encode(value: object) -> bytes:
     """Encode any other object that leaves the service."""
     return _encode(value)
+
+
+def decode(text: str) -> dict[str, Any]:
+    """Decode an object of the service's own."""
+    found: dict[str, Any] = _decode(text)
+    return found
+
+
+def export_line(item: Exported) -> bytes:
+    """Encode a line of an export, as application/x-ndjson."""
+    match item:
+        case ExportedUser(user, feed):
+            line: dict[str, object] = {"type": "user", "user": user, "cursor": str(feed.cursor)}
+        case Notification():
+            return b'{"type":"notification","notification":%b}\n' % render(item)
+        case ExportEnd():
+            counts = {"users": item.users, "notifications": item.notifications}
+            line = {"type": "end", "counts": counts, "snapshots": item.snapshots}
+    return _encode(line) + b"\n"
 
 
 def text(value: object) -> str:

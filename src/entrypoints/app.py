@@ -17,7 +17,7 @@ from litestar.middleware import DefineMiddleware
 from entrypoints import lifespan
 from entrypoints.container.api import ApiContainer
 from entrypoints.container.parts.base import build
-from entrypoints.http import accounts, inbox, openapi, publishing
+from entrypoints.http import accounts, audit, inbox, keys, openapi, passwords, privacy, publishing
 from entrypoints.listening import authority
 from entrypoints.live import draining
 from entrypoints.live import page as stream_page
@@ -30,6 +30,7 @@ from entrypoints.logs import configure
 from entrypoints.settings import Settings
 from entrypoints.web import health, problems
 from entrypoints.web.head import answering_head
+from entrypoints.web.limits import Proved
 from entrypoints.web.middleware import Observed
 from entrypoints.web.state import Access, Checks, application_state, part_of
 from entrypoints.web.verbatim import VerbatimSchema
@@ -51,6 +52,10 @@ def create_app(container: ApiContainer) -> Litestar:
     settings = container.settings()
     handlers: list[Any] = [
         *accounts.HANDLERS,
+        *passwords.HANDLERS,
+        *privacy.HANDLERS,
+        *audit.HANDLERS,
+        *keys.HANDLERS,
         *publishing.HANDLERS,
         *inbox.HANDLERS,
         *health.HANDLERS,
@@ -116,7 +121,9 @@ def state(container: ApiContainer) -> State:
         operator=container.authenticate_operator(),
         open_signup=container.settings().open_signup,
     )
-    return application_state(access, streams, Checks(required, {"redis": container.redis_server().ping}))
+    checks = Checks(required, {"redis": container.redis_server().ping})
+    limits, proxies = container.limits(), container.settings().proxies
+    return application_state(access, streams, checks, limits, Proved(), proxies)
 
 
 def _streams(container: ApiContainer) -> Streams:
@@ -136,6 +143,7 @@ def _streams(container: ApiContainer) -> Streams:
         workers=settings.workers,
         drain_seconds=settings.drain_seconds,
         drain_delay_seconds=settings.drain_delay_seconds,
+        audit=container.audit_trail(),
     )
 
 
@@ -164,11 +172,22 @@ def _dependencies(container: ApiContainer) -> dict[str, Provide]:
     """The use cases that handlers ask for by name."""
     return {
         "create": dependency(container.create_user),
-        "log_in": dependency(container.log_in),
+        "log_in": dependency(container.limited_log_in),
         "issue": dependency(container.issue_ticket),
         "disable": dependency(container.disable_user),
         "enable": dependency(container.enable_user),
         "revoke": dependency(container.revoke_tokens),
+        "change_password": dependency(container.change_password),
+        "reset_password": dependency(container.reset_password),
+        "erase": dependency(container.erase_user),
+        "find_erasure": dependency(container.find_erasure),
+        "export": dependency(container.export_user),
+        "listing_audit": dependency(container.list_audit),
+        "create_key": dependency(container.create_api_key),
+        "find_key": dependency(container.find_api_key),
+        "list_keys": dependency(container.list_api_keys),
+        "rotate_key": dependency(container.rotate_api_key),
+        "revoke_key": dependency(container.revoke_api_key),
         "publish_one": dependency(container.publish),
         "publish_many": dependency(container.publish_batch),
         "listing": dependency(container.list_notifications),
@@ -193,8 +212,8 @@ def _cors(origins: Iterable[str]) -> CORSConfig | None:
         return None
     return CORSConfig(
         allow_origins=sorted(origins),
-        allow_methods=["GET", "POST", "PATCH"],
+        allow_methods=["GET", "POST", "PATCH", "PUT"],
         allow_headers=["Authorization", "Content-Type", "If-None-Match", "Last-Event-ID", "X-Request-Id"],
-        expose_headers=["ETag", "Retry-After", "X-Request-Id"],
+        expose_headers=["ETag", "RateLimit", "RateLimit-Policy", "Retry-After", "X-Request-Id"],
         max_age=3600,
     )

@@ -33,9 +33,15 @@ async def api(container: "ApiContainer") -> AsyncIterator[None]:
         stack.push_async_callback(_close_safely, queue.stop)
         await stack.enter_async_context(background(queue.run()))
         await stack.enter_async_context(background(container.live_frames().run()))
-        revocations = container.revocations()
-        await revocations.refresh()  # before the first request is answered
+        await stack.enter_async_context(background(container.limits().run()))
+        revocations, known_keys = container.revocations(), container.known_keys()
+        # Before the first request is answered.
+        await asyncio.gather(revocations.refresh(), known_keys.refresh())
         await stack.enter_async_context(background(revocations.run()))
+        await stack.enter_async_context(background(known_keys.run()))
+        failed_log_ins = container.failed_log_ins()
+        stack.push_async_callback(_close_safely, failed_log_ins.write)
+        await stack.enter_async_context(background(failed_log_ins.run()))
         container.tune_gc()()
         yield
 

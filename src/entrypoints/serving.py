@@ -34,6 +34,8 @@ def options(container: WithServer) -> dict[str, Any]:
         "log_config": None,
         "access_log": False,
         "server_header": False,
+        # uvicorn would believe what any process on this machine says: see entrypoints.web.client.
+        "proxy_headers": False,
         "timeout_graceful_shutdown": 8,
     }
 

@@ -6,8 +6,10 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from domain.rates import Rate
 from entrypoints import addresses
 from entrypoints.origins import normal_origin
+from entrypoints.proxies import Proxies
 
 _PREFIX = "BELLWIRE_"
 _CHECKS: Mapping[str, Callable[[str], None]] = {
@@ -19,6 +21,18 @@ _CHECKS: Mapping[str, Callable[[str], None]] = {
     "kafka_topic": addresses.topic,
     "kafka_group": addresses.group,
 }
+
+_RATES = (
+    "limit_publish",
+    "limit_requests",
+    "limit_marks",
+    "limit_tickets",
+    "limit_openings",
+    "limit_sign_ups",
+    "limit_log_ins",
+    "limit_failed_log_ins",
+    "limit_failures",
+)
 
 _API_KEY = "^(bw_[a-z0-9]{1,16}_[0-9a-f]{12}_[0-9a-f]{64})?$"
 
@@ -53,6 +67,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     workers: Positive = 1
     consumer_port: Port = 8001
     token_secret: str = ""
+    erasure_secret: Annotated[str, msgspec.Meta(pattern="^(.{32,})?$")] = ""
     token_audience: str = "bellwire"  # noqa: S105 - not a secret
     token_seconds: Annotated[int, msgspec.Meta(ge=1, le=315_360_000)] = 3600
     environment: Annotated[str, msgspec.Meta(pattern="^[a-z0-9]{1,16}$")] = "live"
@@ -70,6 +85,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     reconcile_users_per_minute: Annotated[int, msgspec.Meta(ge=0, le=60_000)] = 60
     demo: bool = False
     demo_key: Annotated[str, msgspec.Meta(pattern=_API_KEY)] = ""
+    limit_publish: str = "300000/10s"
+    limit_requests: str = "6000/m"
+    limit_marks: str = "3000/m"
+    limit_tickets: str = "30000/5m"
+    limit_openings: str = "30000/5m"
+    limit_sign_ups: str = "300/h"
+    limit_log_ins: str = "300/m"
+    limit_failed_log_ins: str = "100/10m"
+    limit_account_failures: Annotated[int, msgspec.Meta(ge=0, le=1000)] = 10
+    limit_failures: str = "6000/5m"
+    trusted_proxies: str = ""
+    proxy_header: Literal["X-Forwarded-For", "Forwarded"] = "X-Forwarded-For"
     access_log: bool = False
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["json", "text"] = "json"
@@ -101,6 +128,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
                 check(getattr(settings, name))
             except addresses.Unusable as reason:
                 raise InvalidSettings(f"{_PREFIX}{name.upper()}: {reason}") from None
+        _check_limits(settings)
         try:
             origins = " ".join(sorted(map(normal_origin, settings.origins)))
         except ValueError as error:
@@ -122,6 +150,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.structs.replace(self, postgres_url=self.migration_url or self.postgres_url)
 
     @property
+    def limits(self) -> Mapping[str, Rate | None]:
+        """The rates, by the names of the limits; None for no limit."""
+        return {
+            name.removeprefix("limit_").replace("_", "-"): Rate.parse(getattr(self, name)) for name in _RATES
+        }
+
+    @property
+    def proxies(self) -> Proxies:
+        """The proxies that are believed about their clients. Raises ValueError."""
+        return Proxies.parse(self.trusted_proxies, self.proxy_header)
+
+    @property
     def origins(self) -> frozenset[str]:
         """The origins of pages, other than our own, that may open a stream."""
         return frozenset(self.allowed_origins.replace(",", " ").split())
@@ -138,3 +178,16 @@ def _for_asyncpg(url: str) -> str:
         if url.startswith(scheme):
             return "postgresql+asyncpg://" + url.removeprefix(scheme)
     return url
+
+
+def _check_limits(settings: Settings) -> None:
+    """Raise InvalidSettings if a rate or the proxies cannot be read."""
+    for name in _RATES:
+        try:
+            Rate.parse(getattr(settings, name))
+        except ValueError as error:
+            raise InvalidSettings(f"{_PREFIX}{name.upper()}: {error}") from None
+    try:
+        _ = settings.proxies
+    except ValueError as error:
+        raise InvalidSettings(f"{_PREFIX}TRUSTED_PROXIES: {error}") from None

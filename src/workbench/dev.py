@@ -17,7 +17,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Self, TextIO
 
-from application.accounts import new_key
+from application.keys import new_key
 from entrypoints.settings import InvalidSettings
 from workbench import data_folder
 from workbench.embedded import (
@@ -214,12 +214,13 @@ class Development:
         return port
 
     def _environment(self, servers: EmbeddedServers, port: int, consumer_port: int) -> dict[str, str]:
+        stage = self._settings.environment.get("BELLWIRE_ENVIRONMENT") or "live"
         defaults = {
             "BELLWIRE_TOKEN_SECRET": data_folder.kept(
                 self._folder / "secret", lambda: secrets.token_urlsafe(48)
             ),
             "BELLWIRE_DEMO_KEY": data_folder.kept(
-                self._folder / "key", lambda: new_key("dev", secrets.token_hex)
+                self._folder / f"key-{stage}", lambda: new_key(stage, secrets.token_hex)
             ),
             "BELLWIRE_OPEN_SIGNUP": "true",
             "BELLWIRE_DEMO": "true",

@@ -30,7 +30,7 @@ async def engine(shared_url: str) -> AsyncIterator[AsyncEngine]:
     """Connections to an empty database."""
     engine = create_engine(shared_url, pool_size=10, application="tests", jitter=uniform)
     async with engine.begin() as connection:
-        await connection.execute(text("TRUNCATE users, feeds, notifications, api_keys"))
+        await connection.execute(text("TRUNCATE users, feeds, notifications, api_keys, audit, erasures"))
     yield engine
     await engine.dispose()
 

@@ -21,6 +21,7 @@ from adapters.kafka.codec import decode
 from adapters.kafka.dead_letter_box import KafkaDeadLetterBox
 from adapters.kafka.dead_letters import MESSAGE_BYTES
 from adapters.kafka.topics import DEAD_LETTER_BYTES, Topics
+from application.audit import Search
 from application.errors import Unavailable, UnknownDeadLetter
 from application.letters import DeadLetter, Position
 from domain.identifiers import UserId
@@ -325,6 +326,8 @@ async def test_once_the_user_exists_a_replay_stores_what_would_have_been_stored_
 
     assert (first.status, first.err) == (0, "bellwire: 1 of 1 replayed\n")
     assert (again.status, again.err) == (0, "bellwire: 1 of 1 replayed\n")
+    recorded = await world.container.audit_trail().page(Search(action="letters.replayed"), 5)
+    assert [(entry.actor_kind, entry.detail) for entry in recorded] == [("cli", {"letters": 1})] * 2
     assert (stored.id, stored.created_at) == (expected.id, expected.created_at)
     assert [notification.message for notification in both] == ["m", "after all"]
 

@@ -408,7 +408,7 @@ async def world(product: Product, api: Api, stores: Stores) -> World:
     try:
         keys = {
             str(scope): (await container.create_api_key()(f"only {scope}", frozenset({scope})))[1]
-            for scope in (Scope.PUBLISH, Scope.USERS)
+            for scope in (Scope.PUBLISH, Scope.USERS, Scope.READ)
         }
     finally:
         await container.maintenance().close()
@@ -417,6 +417,7 @@ async def world(product: Product, api: Api, stores: Stores) -> World:
 
 _MARK = "/v1/users/{user_id}/notifications/"
 _PUBLIC, _PRODUCER, _USER, _STREAM, _OPERATOR = "public", "producer", "user", "stream", "operator"
+_READER = "the user or a producer"
 
 # What is sent where. A new operation has to find its place here.
 OPERATIONS: Mapping[tuple[str, str], str] = {
@@ -430,12 +431,17 @@ OPERATIONS: Mapping[tuple[str, str], str] = {
     ("post", "/v1/users"): _PRODUCER,
     ("post", "/createUser"): _PRODUCER,
     **{("post", "/v1/users/{user_id}/" + word): _PRODUCER for word in ("disable", "enable", "revoke-tokens")},
+    ("post", "/v1/keys"): _PRODUCER,
+    ("get", "/v1/keys"): _PRODUCER,
+    ("get", "/v1/keys/{key_id}"): _PRODUCER,
+    ("post", "/v1/keys/{key_id}/rotate"): _PRODUCER,
+    ("post", "/v1/keys/{key_id}/revoke"): _PRODUCER,
     ("post", "/v1/stream-tickets"): _USER,
     ("get", "/sse/{user_id}"): _STREAM,
     ("post", "/drain"): _OPERATOR,
-    ("get", "/v1/users/{user_id}/notifications"): _USER,
-    ("get", "/notifications/{user_id}"): _USER,
-    ("get", "/v1/users/{user_id}/unread-count"): _USER,
+    ("get", "/v1/users/{user_id}/notifications"): _READER,
+    ("get", "/notifications/{user_id}"): _READER,
+    ("get", "/v1/users/{user_id}/unread-count"): _READER,
     ("patch", "/v1/users/{user_id}/notifications/{notification_id}/read"): _USER,
     ("patch", "/notifications/{user_id}/{notification_id}/read"): _USER,
     **{("post", _MARK + word): _USER for word in ("read", "unread", "archive", "unarchive")},
@@ -448,6 +454,9 @@ SCOPES = {
     "/v1/users": Scope.USERS,
     "/createUser": Scope.USERS,
     **{"/v1/users/{user_id}/" + word: Scope.USERS for word in ("disable", "enable", "revoke-tokens")},
+    "/v1/users/{user_id}/notifications": Scope.READ,
+    "/notifications/{user_id}": Scope.READ,
+    "/v1/users/{user_id}/unread-count": Scope.READ,
 }
 
 
@@ -471,7 +480,7 @@ async def test_with_the_ids_of_another_nothing_is_seen_and_nothing_changed(
                         continue  # his own, and without an end
                     for body in _bodies(world):
                         for identifier in world.ids if "{notification_id}" in path else [""]:
-                            address = path.format(user_id=user, notification_id=identifier)
+                            address = path.format(user_id=user, notification_id=identifier, key_id="0a1b2c")
                             query, content = (body, None) if method == "get" else ({}, body)
                             response = await client.request(
                                 method, address, headers=credentials, params=query, json=content
@@ -508,9 +517,9 @@ def _bodies(world: World) -> list[dict[str, Any]]:
 def _expected(kind: str, path: str, who: str, user: str) -> set[int]:
     if kind == _PUBLIC:
         return {200, 400, 401, 422}
-    if kind == _PRODUCER:
-        return {403} if who.startswith("a key") else {401}
-    if kind == _OPERATOR or "token" not in who:
+    if kind in {_PRODUCER, _READER} and who.startswith("a key"):
+        return {403}
+    if kind in {_PRODUCER, _OPERATOR} or "token" not in who:
         return {401}
     if not user:
         return {201}

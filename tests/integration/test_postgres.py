@@ -66,7 +66,7 @@ class TestPostgresUsers(contracts.UsersContract):
 class TestPostgresApiKeys(contracts.ApiKeysContract):
     @pytest.fixture
     def keys(self, engine: AsyncEngine) -> PostgresApiKeys:
-        return PostgresApiKeys(engine, TestClock())
+        return PostgresApiKeys(engine)
 
 
 # --- data that it will never take ---
@@ -153,9 +153,9 @@ async def test_of_a_mark_that_comes_with_a_time_the_last_one_stays(
         lambda engine: PostgresUsers(engine, token_hex).enable(ADA),
         lambda engine: PostgresUsers(engine, token_hex).revoke_tokens(ADA),
         lambda engine: PostgresUsers(engine, token_hex).revocations(None),
-        lambda engine: PostgresApiKeys(engine, TestClock()).get("key"),
-        lambda engine: PostgresApiKeys(engine, TestClock()).all(),
-        lambda engine: PostgresApiKeys(engine, TestClock()).revoke("key", NOW),
+        lambda engine: PostgresApiKeys(engine).get("key"),
+        lambda engine: PostgresApiKeys(engine).all(),
+        lambda engine: PostgresApiKeys(engine).revoke("key", NOW),
         lambda engine: PostgresMaintenance(engine, TestClock()).ping(),
         lambda engine: PostgresMaintenance(engine, TestClock()).prepare(),
     ],
@@ -435,48 +435,19 @@ async def test_who_was_seen_is_known_when_there_are_too_many_to_remember(
     assert await users.known([ADA, BOB]) == {ADA, BOB}
 
 
-async def test_a_key_is_remembered_for_half_a_minute(engine: AsyncEngine) -> None:
-    clock = TestClock()
-    here, elsewhere = PostgresApiKeys(engine, clock), PostgresApiKeys(engine, clock)
-    key = ApiKey(id="k", name="k", secret_hash=b"h", scopes=frozenset(), created_at=NOW)
-    await here.add(key)
-    await here.get("k")
-    await elsewhere.revoke("k", NOW)
+async def test_what_the_previous_release_did_to_keys_is_noticed(engine: AsyncEngine) -> None:
+    keys, created = PostgresApiKeys(engine), "INSERT INTO api_keys VALUES ($1, 'k', 'h', '{publish}', now())"
+    await keys.add(ApiKey(id="ours", name="k", secret_hash=b"h", scopes=frozenset(), created_at=NOW))
+    before = (await keys.changed(None)).as_of
+    async with driver(engine) as connection:
+        await connection.execute(created, "theirs")
+        await connection.execute("UPDATE api_keys SET revoked_at = now() WHERE id = 'ours'")
 
-    clock.advance(seconds=29)
-    assert await here.get("k") == key
-    clock.advance(seconds=1)
-    assert await here.get("k") == replace(key, revoked_at=NOW)
+    found = {key.id: key.revoked_at for key in (await keys.changed(before)).keys}
 
-
-async def test_with_the_server_away_a_key_is_trusted_for_ten_minutes(postgres_url: str) -> None:
-    clock, engine = TestClock(), create_engine(postgres_url, pool_size=1, application="tests", jitter=uniform)
-    keys = PostgresApiKeys(engine, clock)
-    key = ApiKey(id="k", name="k", secret_hash=b"h", scopes=frozenset(), created_at=NOW)
-    await keys.add(key)
-    await keys.get("k")
-    await engine.dispose()
-    keys._engine = create_engine(NOWHERE, pool_size=1, application="tests", jitter=uniform)
-
-    clock.advance(minutes=9, seconds=59)
-    assert await keys.get("k") == key
-    clock.advance(seconds=1)
-    with pytest.raises(Unavailable):
-        await keys.get("k")
-
-
-async def test_when_a_key_was_used_is_noted_once_a_minute(engine: AsyncEngine) -> None:
-    clock = TestClock()
-    key = ApiKey(id="k", name="k", secret_hash=b"h", scopes=frozenset(), created_at=NOW)
-    await PostgresApiKeys(engine, clock).add(key)
-    noted = []
-    for seconds in (0, 40, 40):
-        clock.advance(seconds=seconds)
-        await PostgresApiKeys(engine, clock).get("k")
-        async with driver(engine) as connection:
-            noted.append(await connection.fetchval("SELECT last_used_at FROM api_keys"))
-
-    assert noted == [NOW, NOW, NOW + timedelta(seconds=80)]
+    assert found.keys() == {"ours", "theirs"}
+    assert found["theirs"] is None
+    assert found["ours"] is not None
 
 
 async def test_a_notification_keeps_the_key_that_sent_it(

@@ -65,7 +65,7 @@ EVERY_USER_OF_THE_POOL: dict[str, Ask] = {
     "known users": lambda engine: PostgresUsers(engine, token_hex).known([ADA]),
     "revoke": lambda engine: PostgresUsers(engine, token_hex).revoke_tokens(ADA),
     "revocations": lambda engine: PostgresUsers(engine, token_hex).revocations(None),
-    "get a key": lambda engine: PostgresApiKeys(engine, TestClock()).get("key"),
+    "get a key": lambda engine: PostgresApiKeys(engine).get("key"),
     "ping": lambda engine: PostgresMaintenance(engine, TestClock()).ping(),
     "prepare": lambda engine: PostgresMaintenance(engine, TestClock()).prepare(),
 }
@@ -812,7 +812,7 @@ async def test_a_migration_under_traffic_fails_nothing_and_loses_nothing(
         await work.more(20)
         await asyncio.to_thread(in_thread, step)
         assert (await users.get(names[0])).id == names[0]
-        assert not await PostgresApiKeys(fresh, TestClock()).all()
+        assert not await PostgresApiKeys(fresh).all()
     await work.more(20)
     work.stopping = True
     await asyncio.gather(*running_work)

@@ -178,7 +178,7 @@ async def test_while_it_is_read_only_what_only_reads_goes_on(
     two: AsyncEngine, server: PostgresServer, shared_url: str, read: str
 ) -> None:
     key = ApiKey(id="key", name="k", secret_hash=b"h", scopes=frozenset(), created_at=NOW)
-    await PostgresApiKeys(two, TestClock()).add(key)
+    await PostgresApiKeys(two).add(key)
     await PostgresMaintenance(two, TestClock()).prepare()
     with read_only(server, shared_url, "for everybody at once") as turn:
         turn("on")
@@ -187,7 +187,7 @@ async def test_while_it_is_read_only_what_only_reads_goes_on(
         await EVERY_USER_OF_THE_POOL[read](two)
 
         if read == "get a key":
-            assert await PostgresApiKeys(two, TestClock()).get("key") == key
+            assert await PostgresApiKeys(two).get("key") == key
         turn("off")
         await eventually(lambda: is_well(two), "it can be written")
 

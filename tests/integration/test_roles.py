@@ -29,7 +29,7 @@ from adapters.postgres.retention import PostgresRetention
 from adapters.postgres.users import PostgresUsers
 from entrypoints.commands.setup import bring_up_to_date
 from tests import contracts
-from tests.build import ADA, LATER, NOW, TestClock, a_user, drafts
+from tests.build import ADA, LATER, NOW, a_user, drafts
 from tests.conftest import as_read, in_thread, installation
 from tests.crowd import publish
 from tests.product import Product, create_users, eventually
@@ -109,7 +109,7 @@ class TestUsersOfTheService(contracts.UsersContract):
 class TestApiKeysOfTheService(contracts.ApiKeysContract):
     @pytest.fixture
     def keys(self, engine: AsyncEngine) -> PostgresApiKeys:
-        return PostgresApiKeys(engine, TestClock())
+        return PostgresApiKeys(engine)
 
 
 FORBIDDEN = {

@@ -16,9 +16,12 @@ NOTIFICATION = "src/domain/notification.py"
 STATES = "src/domain/states.py"
 
 ACCOUNTS = "src/application/accounts.py"
+KEY_LIMITS = "src/application/credentials.py"
 DELIVERY = "src/application/delivery.py"
 FOLLOWING = "src/application/following.py"
 INBOX = "src/application/inbox.py"
+API_KEYS = "src/application/keys.py"
+KNOWN_KEYS = "src/application/known_keys.py"
 PRUNING = "src/application/pruning.py"
 PUBLISHING = "src/application/publishing.py"
 RECONCILING = "src/application/reconciling.py"
@@ -287,26 +290,98 @@ PRODUCERS = (
     Mutant(
         name="api-key-scope-not-checked",
         breaks="Any API key may do everything.",
-        file=ACCOUNTS,
+        file=API_KEYS,
         old="if scope not in key.scopes:",
         new="if False:",
-        tests=(f"{UNIT}/test_accounts.py",),
+        tests=(f"{UNIT}/test_keys.py",),
     ),
     Mutant(
         name="api-key-secret-not-checked",
         breaks="The id of an API key is enough, whatever the secret.",
-        file=ACCOUNTS,
+        file=API_KEYS,
         old="or not hmac.compare_digest(key.secret_hash, hash_secret(parts[3]))",
         new="or not parts[3]",
-        tests=(f"{UNIT}/test_accounts.py",),
+        tests=(f"{UNIT}/test_keys.py",),
     ),
     Mutant(
         name="revoked-api-key-works",
         breaks="An API key that was revoked or has expired is still good.",
-        file=ACCOUNTS,
-        old="or not key.usable(self.clock())",
+        file=API_KEYS,
+        old="or not key.usable(now)",
         new="or False",
-        tests=(f"{UNIT}/test_accounts.py",),
+        tests=(f"{UNIT}/test_keys.py",),
+    ),
+    Mutant(
+        name="api-key-of-any-environment",
+        breaks="A key of another environment is looked up like one of this.",
+        file=API_KEYS,
+        old=" or parts[1] != self.environment:",
+        new=":",
+        tests=(f"{UNIT}/test_keys.py",),
+    ),
+    Mutant(
+        name="api-key-touches-everybody",
+        breaks="A key that is limited to a prefix touches users beyond it.",
+        file=KEY_LIMITS,
+        old="if self.user_prefix is not None and not user.startswith(self.user_prefix):",
+        new="if False:",
+        tests=(f"{UNIT}/test_keys.py", f"{UNIT}/test_tenancy.py"),
+    ),
+    Mutant(
+        name="path-not-checked-against-prefix",
+        breaks="A key that is limited to a prefix locks out and reads users beyond it.",
+        file=GUARDS,
+        old='key.check(connection.path_params["user_id"])',
+        new="pass",
+        tests=(f"{UNIT}/test_tenancy.py",),
+    ),
+    Mutant(
+        name="batch-not-checked-against-prefix",
+        breaks="A key that is limited to a prefix notifies users beyond it in a batch.",
+        file=PUBLISHING,
+        old="key.check(item.user_id, item.event)",
+        new="pass",
+        tests=(f"{UNIT}/test_tenancy.py",),
+    ),
+    Mutant(
+        name="admin-key-exceeds-itself",
+        breaks="A key that is limited to a prefix makes keys for other prefixes.",
+        file=API_KEYS,
+        old="if by is not None and not by.covers(key):",
+        new="if False:",
+        tests=(f"{UNIT}/test_keys.py",),
+    ),
+    Mutant(
+        name="unknown-keys-cost-lookups",
+        breaks="Every API key that nobody has costs a query.",
+        file=KNOWN_KEYS,
+        old="if self._lookups < 1:",
+        new="if False:",
+        tests=(f"{UNIT}/test_keys.py",),
+    ),
+    Mutant(
+        name="keys-trusted-for-ever",
+        breaks="With PostgreSQL away a revoked key stays valid.",
+        file=KNOWN_KEYS,
+        old="<= _TRUSTED_SECONDS:",
+        new="<= inf:",
+        tests=(f"{UNIT}/test_keys.py",),
+    ),
+    Mutant(
+        name="wrong-secret-sets-last-use",
+        breaks="Whoever knows the id of a key sets when it was last used.",
+        file=API_KEYS,
+        old=" = await self.known.find(parts[2]), self.clock()\n",
+        new=" = await self.known.find(parts[2]), self.clock()\n        self.known.note_use(parts[2], now)\n",
+        tests=(f"{UNIT}/test_keys.py",),
+    ),
+    Mutant(
+        name="sender-not-recorded",
+        breaks="A notification does not say which key sent it.",
+        file=QUEUE,
+        old="headers.append((KEY, draft.key_id.encode()))",
+        new="pass",
+        tests=(f"{KAFKA}::test_a_record_is_keyed_by_user_and_carries_the_trace",),
     ),
 )
 
@@ -747,4 +822,81 @@ STREAMS = (
     ),
 )
 
-PLANTED: Final = (*CONSUMER, *PRODUCERS, *CREDENTIALS, *VIEWS_AND_MARKS, *INDEX, *STREAMS)
+# --- what is kept of users ---------------------------------------------------------------------------------
+
+PRIVACY = (
+    Mutant(
+        name="late-record-of-an-erased-user-is-kept",
+        breaks="A record for an erased user becomes a dead letter, which keeps its text.",
+        file=FEEDS,
+        old="draft for draft in strange if draft.content.user_id not in erased)",
+        new="draft for draft in strange)",
+        tests=(f"{INTEGRATION}/test_privacy.py",),
+    ),
+    Mutant(
+        name="erasure-ends-early",
+        breaks="An erasure is finished while notifications are left.",
+        file="src/adapters/postgres/erasures.py",
+        old="if user is None or await connection.fetchval(_ANY_LEFT, user):",
+        new="if user is None:",
+        tests=(f"{INTEGRATION}/test_privacy.py",),
+    ),
+    Mutant(
+        name="erased-user-is-known",
+        breaks="A process goes on accepting notifications for a user that another has erased.",
+        file="src/adapters/postgres/users.py",
+        old="self._seen.difference_update(erased)",
+        new="pass",
+        tests=(f"{INTEGRATION}/test_privacy.py",),
+    ),
+    Mutant(
+        name="export-of-many-moments",
+        breaks="An export shows each page as it is when it is read.",
+        file="src/adapters/postgres/engine.py",
+        old='isolation="repeatable_read", readonly=True',
+        new="readonly=True",
+        tests=(f"{INTEGRATION}/test_privacy.py",),
+    ),
+    Mutant(
+        name="erasing-stops-expiry",
+        breaks="An expired notification of a user who is being erased ends the consumer.",
+        file=DELIVERY,
+        old="with suppress(UnknownUser):",
+        new="with suppress():",
+        tests=(f"{UNIT}/test_privacy.py",),
+    ),
+    Mutant(
+        name="failed-log-ins-fill-memory",
+        breaks="Whoever fails to log in under many names fills the memory of the process.",
+        file="src/application/failed_log_ins.py",
+        old="or len(self._counts) < self._remembered",
+        new="or True",
+        tests=(f"{UNIT}/test_privacy.py",),
+    ),
+    Mutant(
+        name="any-password-is-current",
+        breaks="Whoever has a token sets a password without knowing the current one.",
+        file="src/application/passwords.py",
+        old="if held is None or not await self._matches(current, held):",
+        new="if held is None:",
+        tests=(f"{UNIT}/test_privacy.py",),
+    ),
+    Mutant(
+        name="stream-of-an-erased-user-goes-on",
+        breaks="A stream whose feed is gone goes on if its process missed the revocation.",
+        file=SESSIONS,
+        old="if session.user not in standings:",
+        new="if False:",
+        tests=(f"{UNIT}/test_sessions.py",),
+    ),
+    Mutant(
+        name="tenant-reads-the-trail",
+        breaks="A key that is limited to a prefix reads what all others did.",
+        file="src/entrypoints/http/audit.py",
+        old="if request.auth.limited:",
+        new="if False:",
+        tests=(f"{UNIT}/test_privacy.py",),
+    ),
+)
+
+PLANTED: Final = (*CONSUMER, *PRODUCERS, *CREDENTIALS, *VIEWS_AND_MARKS, *INDEX, *STREAMS, *PRIVACY)

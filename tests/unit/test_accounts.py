@@ -3,31 +3,20 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from secrets import token_hex
 
 import pytest
 
 from adapters.security.forms import PrecisForms
-from application.accounts import (
-    AuthenticateProducer,
-    AuthenticateUser,
-    CreateApiKey,
-    CreateUser,
-    IssueStreamTicket,
-    LogIn,
-    hash_secret,
-)
-from application.credentials import Claims, LatestRevocations, Scope
-from application.errors import NotAllowed, NotAuthenticated, Revoked, Unavailable
+from application.accounts import AuthenticateUser, CreateUser, IssueStreamTicket, LogIn
+from application.credentials import Claims, LatestRevocations
+from application.errors import NotAuthenticated, Revoked, Unavailable
 from application.revoking import DisableUser, EnableUser, Revocations, RevokeTokens
 from domain.errors import Invalid, UnknownUser, UserTaken
 from domain.identifiers import UserId
-from tests.build import ADA, BOB, LATER, NOW, TestClock, a_user
+from tests.build import ADA, BOB, NOW, TestClock, a_user
 from tests.memory import MemoryApiKeys, MemoryPasswords, MemoryTickets, MemoryTokens, MemoryUsers
-
-PUBLISH = frozenset({Scope.PUBLISH})
 
 
 @dataclass
@@ -62,10 +51,6 @@ class Accounts:
         self.enable = EnableUser(users=self.users)
         self.revoke_tokens = RevokeTokens(users=self.users)
         self.issue = IssueStreamTicket(tickets=self.tickets)
-        self.create_key = CreateApiKey(
-            keys=self.keys, clock=self.clock, new_token=token_hex, environment="test"
-        )
-        self.producer = AuthenticateProducer(keys=self.keys, clock=self.clock)
 
 
 @pytest.fixture
@@ -264,9 +249,11 @@ class Counted(MemoryPasswords):
     def __init__(self) -> None:
         self.verified: list[tuple[str, str | None]] = []
 
-    async def verify(self, password: str, password_hash: str | None) -> bool:
+    async def verify(
+        self, password: str, password_hash: str | None, party: str = "", *, first: bool = False
+    ) -> bool:
         self.verified.append((password, password_hash))
-        return await super().verify(password, password_hash)
+        return await super().verify(password, password_hash, party, first=first)
 
 
 @pytest.fixture
@@ -587,13 +574,17 @@ async def test_with_the_store_away_what_is_known_stays_and_the_rest_comes_later(
         two.clock.advance(minutes=10)
         await two.revocations.refresh()
     assert (two.revocations.is_revoked(adas), two.revocations.is_revoked(bobs)) == (True, False)
-    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert _of_revoking(caplog) == ["WARNING"]
 
     two.users.away = False
     for _ in range(2):
         await two.revocations.refresh()
     assert two.revocations.is_revoked(bobs)
-    assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
+    assert _of_revoking(caplog) == ["WARNING", "INFO"]
+
+
+def _of_revoking(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.levelname for record in caplog.records if record.name == "application.revoking"]
 
 
 async def test_the_store_is_asked_again_and_again(two: Accounts) -> None:
@@ -616,92 +607,3 @@ async def test_nobody_who_does_not_exist_can_be_locked_out(two: Accounts, change
 
     with pytest.raises(UnknownUser):
         await use_case(UserId("nobody"))
-
-
-# --- keys ---
-
-
-async def test_a_key_admits_its_producer(accounts: Accounts) -> None:
-    key, text = await accounts.create_key("Billing", PUBLISH)
-
-    assert await accounts.producer(text, Scope.PUBLISH) == key
-    assert text.startswith(f"bw_test_{key.id}_")
-    assert (key.name, key.scopes, key.created_at) == ("Billing", PUBLISH, NOW)
-
-
-async def test_the_secret_is_kept_nowhere(accounts: Accounts) -> None:
-    key, text = await accounts.create_key("Billing", PUBLISH)
-    secret = text.rpartition("_")[2]
-
-    assert len(secret) == 64
-    assert secret not in repr(accounts.keys._held)
-    assert key.secret_hash == hash_secret(secret)
-
-
-async def test_no_two_keys_are_alike(accounts: Accounts) -> None:
-    made = [(await accounts.create_key("k", PUBLISH))[1] for _ in range(5)]
-
-    assert len(set(made)) == 5
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "bw",
-        "___",
-        "{secret}",
-        "bw_{id}_{secret}",
-        "xx_test_{id}_{secret}",
-        "BW_test_{id}_{secret}",
-        "bw_test_{id}_",
-        "bw_test_{id}_{secret}0",
-        "bw_test_{id}_{secret}_",
-        "bw_test_{id}_0000000000000000000000000000000000000000000000000000000000000000",
-        "bw_test_{id}_é",
-        "bw_test_unknown_{secret}",
-        "bw_test__{secret}",
-        "bw_test_\x00_{secret}",
-    ],
-)
-async def test_what_is_no_key_admits_nobody(accounts: Accounts, text: str) -> None:
-    key, made = await accounts.create_key("Billing", PUBLISH)
-
-    with pytest.raises(NotAuthenticated):
-        await accounts.producer(text.format(id=key.id, secret=made.rpartition("_")[2]), Scope.PUBLISH)
-
-
-async def test_a_key_reaches_what_its_scopes_say(accounts: Accounts) -> None:
-    _, text = await accounts.create_key("Billing", PUBLISH)
-
-    with pytest.raises(NotAllowed, match="users"):
-        await accounts.producer(text, Scope.USERS)
-
-
-async def test_a_wrong_secret_learns_nothing_about_scopes(accounts: Accounts) -> None:
-    key, _ = await accounts.create_key("Billing", PUBLISH)
-
-    with pytest.raises(NotAuthenticated):
-        await accounts.producer(f"bw_test_{key.id}_{'0' * 64}", Scope.USERS)
-
-
-async def test_a_revoked_key_admits_nobody(accounts: Accounts) -> None:
-    key, text = await accounts.create_key("Billing", PUBLISH)
-    await accounts.keys.revoke(key.id, NOW)
-
-    with pytest.raises(NotAuthenticated):
-        await accounts.producer(text, Scope.PUBLISH)
-
-
-@pytest.mark.parametrize(("at", "usable"), [(LATER - timedelta(microseconds=1), True), (LATER, False)])
-async def test_a_key_is_good_until_it_expires(accounts: Accounts, at: datetime, usable: bool) -> None:
-    key, text = await accounts.create_key("Billing", PUBLISH, LATER)
-    accounts.clock.at = at
-
-    assert key.usable(at) is usable
-    assert replace(key, revoked_at=NOW).usable(at) is False
-    if usable:
-        assert await accounts.producer(text, Scope.PUBLISH) == key
-    else:
-        with pytest.raises(NotAuthenticated):
-            await accounts.producer(text, Scope.PUBLISH)

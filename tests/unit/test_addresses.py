@@ -81,8 +81,9 @@ BAD = {
 }  # fmt: skip
 COMMANDS = [
     "api", "consumer", "migrate", "prune --keep-months 6", "demo-access", "create-key a", "keys",
-    "revoke-key a", "dlq list", "dlq show 0:1", "dlq replay --dry-run", "disable-user a", "enable-user a",
-    "revoke-tokens a", "token a", "drain",
+    "keys create a", "keys list", "keys rotate a", "keys revoke a", "revoke-key a", "dlq list",
+    "dlq show 0:1", "dlq replay --dry-run", "disable-user a", "enable-user a", "revoke-tokens a",
+    "token a", "drain",
 ]  # fmt: skip
 
 

@@ -5,14 +5,14 @@ from secrets import token_hex
 
 import pytest
 
-from application.accounts import new_key
 from application.errors import Unavailable
+from application.keys import new_key
 from entrypoints.commands.demo import DEMO_USER
 from entrypoints.commands.demo import demo_access_of as demo_access
 from entrypoints.settings import InvalidSettings
 from tests.wiring import Service
 
-KEY = new_key("dev", token_hex)
+KEY = new_key("live", token_hex)
 
 
 @pytest.fixture

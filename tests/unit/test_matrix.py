@@ -5,7 +5,7 @@ nor a place among the public ones.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, get_args
 
@@ -177,29 +177,25 @@ def test_the_claims_that_the_cells_change_are_good_unchanged() -> None:
     build(Settings(token_secret=SECRET)).tokens().verify(forged(), NOW)
 
 
-async def a_key(
-    service: Service, *scopes: str, lifetime: timedelta | None = None, prefix: str | None = None
-) -> str:
-    """A key that may touch all users, or those with a prefix."""
-    expires = None if lifetime is None else NOW + lifetime
-    return (await service.container.create_api_key()("key", frozenset(scopes), expires, user_prefix=prefix))[
-        1
-    ]
+async def a_key(service: Service, *scopes: str, **changes: Any) -> str:
+    """The text of a key, which may have changed since it was made."""
+    key, text = await service.container.create_api_key()("key", frozenset({*scopes, Scope.READ}))
+    await service.memory.api_keys.add(replace(key, scopes=frozenset(scopes), **changes))
+    return text
 
 
 async def wrong_keys(service: Service) -> dict[str, str]:
     good = await a_key(service, *SCOPES)
     label, environment, key_id, secret = good.split("_")
-    revoked = await a_key(service, *SCOPES)
-    await service.memory.api_keys.revoke(revoked.split("_")[2], NOW)
     return {
         "unknown": f"{label}_{environment}_{'0' * len(key_id)}_{secret}",
         "another secret": f"{label}_{environment}_{key_id}_{'0' * len(secret)}",
         "no secret": f"{label}_{environment}_{key_id}_",
         "another label": f"xx_{environment}_{key_id}_{secret}",
+        "another environment": f"{label}_test_{key_id}_{secret}",
         "cut": good[: len(good) // 2],
-        "expired": await a_key(service, *SCOPES, lifetime=-timedelta(seconds=1)),
-        "revoked": revoked,
+        "expired": await a_key(service, *SCOPES, expires_at=NOW - timedelta(seconds=1)),
+        "revoked": await a_key(service, *SCOPES, revoked_at=NOW),
         "a token": service.token(),
     }
 
@@ -243,7 +239,7 @@ async def key_cells(service: Service, route: Route, scope: str) -> Cells:
         made[f"missing scope, has {other}"] = ({"X-API-Key": await a_key(service, other)}, 403)
     made["missing scope, has none"] = ({"X-API-Key": await a_key(service)}, 403)
     if route.is_users:
-        made["other prefix"] = ({"X-API-Key": await a_key(service, *SCOPES, prefix="other:")}, 403)
+        made["other prefix"] = ({"X-API-Key": await a_key(service, *SCOPES, user_prefix="other:")}, 403)
     return made
 
 
@@ -313,6 +309,48 @@ async def test_open_sign_up_admits_those_without_a_key_and_nobody_with_a_wrong_o
             ]
             assert without.status_code == 422
             assert {response.status_code for response in wrong} == {401}
+
+
+# --- prefixes, where the user is not in the path ---
+
+# What a key that is limited to users of `other:` and events of `other.` sends about ada, and what it gets. A route
+# for keys without a user in its path needs a line here.
+ABOUT_ADA = {"user_id": "ada", "event": "other.x", "message": "m"}
+BEYOND: dict[str, tuple[Any, int]] = {
+    "POST /v1/notifications": (ABOUT_ADA, 403),
+    "POST /createNotification": (ABOUT_ADA, 403),
+    "POST /v1/notifications/batch": ({"items": [ABOUT_ADA]}, 202),  # the item is refused
+    "POST /v1/users": ({"id": "ada", "name": "x"}, 403),
+    "POST /createUser": ({"id": "ada", "name": "x"}, 403),
+    "POST /v1/revoked-tokens": ({"user_id": "ada", "jti": "x"}, 403),
+    "GET /v1/erasures/{erasure_id:uuid}": (None, 404),
+    "GET /v1/audit": (None, 403),
+    "POST /v1/keys": ({"name": "x", "scopes": ["publish"], "user_prefix": "wide:"}, 403),
+    "GET /v1/keys": (None, 200),  # lists those that may do no more
+    "GET /v1/keys/{key_id:str}": (None, 404),
+    "POST /v1/keys/{key_id:str}/rotate": ({}, 404),
+    "POST /v1/keys/{key_id:str}/revoke": (None, 404),
+}
+FOR_KEYS = [route for route in GUARDED if door(route).key is not None and not route.is_users]
+
+
+def test_every_route_for_keys_says_what_a_prefix_keeps_from_it() -> None:
+    assert set(map(str, FOR_KEYS)) == set(BEYOND)
+
+
+@pytest.mark.parametrize("route", FOR_KEYS, ids=str)
+async def test_a_prefix_keeps_other_users_from_a_key(service: Service, route: Route) -> None:
+    body, expected = BEYOND[str(route)]
+    wide = (await a_key(service, *SCOPES)).split("_")[2]
+    narrow = await a_key(service, *SCOPES, user_prefix="other:", event_prefix="other.")
+
+    response = await service.client.request(
+        route.method, route.path(key_id=wide), json=body, headers={"X-API-Key": narrow}
+    )
+
+    assert response.status_code == expected, response.text
+    assert wide not in response.text
+    assert service.memory.queue.held == []
 
 
 # --- streams ---

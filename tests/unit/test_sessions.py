@@ -489,6 +489,17 @@ async def test_streams_of_a_user_who_is_locked_out_end_and_no_other_begins(servi
     assert (code, code_again, bye["resume"]) == (4513, 4513, False)
 
 
+@timed(check=0.02)
+async def test_a_stream_whose_feed_is_gone_ends_although_no_revocation_was_seen(service: Service) -> None:
+    async with service.socket(headers=service.bearer()) as socket:
+        await socket.frame("welcome")
+        del service.memory.users.held[ADA]
+
+        bye, code = await farewell(socket)
+
+    assert (code, bye["resume"]) == (4513, False)
+
+
 async def test_of_those_that_come_at_once_no_more_are_let_in_than_there_is_room_for() -> None:
     """They pass the handshake together, while their tickets are looked up."""
     async with Service.run(live=True, sockets=2) as service:

@@ -1,108 +1,109 @@
 """PostgresApiKeys."""
 
-from collections.abc import Callable, Sequence
-from contextlib import suppress
-from datetime import datetime, timedelta
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import RowMapping, insert, select, update
+from sqlalchemy import RowMapping, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.postgres import tables
-from adapters.postgres.engine import transaction
+from adapters.postgres.audit import record
+from adapters.postgres.engine import driver_of, driver_transaction, transaction
 from adapters.postgres.errors import retried
-from application.credentials import ApiKey
-from application.errors import Unavailable
+from application.audit import Entry
+from application.credentials import ApiKey, LatestKeys
 
-_REMEMBERED_FOR = timedelta(seconds=30)
-# While PostgreSQL is unavailable, producers whose key was valid recently may go on publishing.
-_TRUSTED_FOR = timedelta(minutes=10)
-_USED_EVERY = timedelta(minutes=1)
+_KEYS = tables.api_keys
+_FIELDS = [name for name in ApiKey.__dataclass_fields__ if name != "scopes"]
+# Not now(): that is when the transaction began.
+_NOW = func.clock_timestamp()
+_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+_NOTE_USES = """
+UPDATE api_keys SET last_used_at = used.at
+FROM unnest($1::text[], $2::timestamptz[]) AS used (id, at)
+WHERE api_keys.id = used.id
+    AND (api_keys.last_used_at IS NULL OR api_keys.last_used_at <= used.at - interval '1 minute')
+"""
 
 
 class PostgresApiKeys:
-    """API keys in PostgreSQL, cached for 30 s: a revoked key is refused everywhere within that time."""
+    """API keys in PostgreSQL."""
 
-    def __init__(self, engine: AsyncEngine, clock: Callable[[], datetime]) -> None:
+    def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
-        self._clock = clock
-        self._remembered: dict[str, tuple[datetime, ApiKey]] = {}
 
     @retried
-    async def add(self, key: ApiKey) -> None:
+    async def add(self, key: ApiKey, entry: Entry | None = None) -> None:
         async with transaction(self._engine) as connection:
-            await connection.execute(insert(tables.api_keys).values(_row(key)))
+            await connection.execute(insert(_KEYS).values(_row(key)))
+            await record(await driver_of(connection), self._engine, entry)
 
+    @retried
     async def get(self, key_id: str) -> ApiKey | None:
-        now = self._clock()
-        remembered = self._remembered.get(key_id)
-        if remembered and now - remembered[0] < _REMEMBERED_FOR:
-            return remembered[1]
-        try:
-            key, used_at = await self._read(key_id)
-        except Unavailable:
-            if remembered and now - remembered[0] < _TRUSTED_FOR:
-                return remembered[1]
-            raise
-        if key is None:
-            self._remembered.pop(key_id, None)
-            return None
-        self._remembered[key_id] = (now, key)
-        if used_at is None or now - used_at > _USED_EVERY:
-            with suppress(Unavailable):  # no reason to refuse a producer: the store may be read-only
-                await self._note_use(key_id, now)
-        return key
+        async with transaction(self._engine) as connection:
+            query = select(_KEYS).where(_KEYS.c.id == key_id)
+            row = (await connection.execute(query)).mappings().one_or_none()
+        return None if row is None else _key(row)
 
     @retried
     async def all(self) -> Sequence[ApiKey]:
         async with transaction(self._engine) as connection:
-            query = select(tables.api_keys).order_by(tables.api_keys.c.created_at)
+            query = select(_KEYS).order_by(_KEYS.c.created_at, _KEYS.c.id)
             return [_key(row) for row in (await connection.execute(query)).mappings()]
 
     @retried
-    async def revoke(self, key_id: str, at: datetime) -> bool:
-        keys = tables.api_keys
+    async def revoke(self, key_id: str, at: datetime, entry: Entry | None = None) -> bool:
         async with transaction(self._engine) as connection:
-            query = update(keys).where(keys.c.id == key_id, keys.c.revoked_at.is_(None))
-            result = await connection.execute(query.values(revoked_at=at))
-        self._remembered.pop(key_id, None)
+            query = update(_KEYS).where(_KEYS.c.id == key_id, _KEYS.c.revoked_at.is_(None))
+            result = await connection.execute(query.values(revoked_at=at, changed_at=_NOW))
+            if result.rowcount > 0:
+                await record(await driver_of(connection), self._engine, entry)
         return result.rowcount > 0
 
     @retried
-    async def _read(self, key_id: str) -> tuple[ApiKey | None, datetime | None]:
-        """Return the key, and when it was last used."""
-        keys = tables.api_keys
+    async def replace(
+        self, key_id: str, successor: ApiKey, until: datetime, entry: Entry | None = None
+    ) -> bool:
+        in_use = (
+            (_KEYS.c.id == key_id)
+            & _KEYS.c.revoked_at.is_(None)
+            & _KEYS.c.replaced_by.is_(None)
+            & or_(_KEYS.c.expires_at.is_(None), _KEYS.c.expires_at > successor.created_at)
+        )
+        values = {
+            "replaced_by": successor.id,
+            "expires_at": func.least(_KEYS.c.expires_at, until),
+            "changed_at": _NOW,
+        }
         async with transaction(self._engine) as connection:
-            query = select(keys).where(keys.c.id == key_id)
-            row = (await connection.execute(query)).mappings().one_or_none()
-        return (None, None) if row is None else (_key(row), row["last_used_at"])
+            result = await connection.execute(update(_KEYS).where(in_use).values(values))
+            if result.rowcount == 0:
+                return False
+            await connection.execute(insert(_KEYS).values(_row(successor)))
+            await record(await driver_of(connection), self._engine, entry)
+        return True
 
     @retried
-    async def _note_use(self, key_id: str, now: datetime) -> None:
-        keys = tables.api_keys
+    async def changed(self, since: datetime | None) -> LatestKeys:
+        after = since or _LONG_AGO
+        # The previous release, which may still be running, sets no `changed_at`. Keys are few.
+        recently = or_(*(_KEYS.c[name] >= after for name in ("changed_at", "created_at", "revoked_at")))
         async with transaction(self._engine) as connection:
-            await connection.execute(update(keys).where(keys.c.id == key_id).values(last_used_at=now))
+            as_of = (await connection.execute(select(func.now()))).scalar_one()
+            rows = (await connection.execute(select(_KEYS).where(recently))).mappings().all()
+        return LatestKeys(as_of, [_key(row) for row in rows])
+
+    @retried
+    async def note_uses(self, uses: Mapping[str, datetime]) -> None:
+        async with driver_transaction(self._engine) as connection:
+            await connection.execute(_NOTE_USES, list(uses), list(uses.values()))
 
 
 def _row(key: ApiKey) -> dict[str, Any]:
-    return {
-        "id": key.id,
-        "name": key.name,
-        "secret_hash": key.secret_hash,
-        "scopes": sorted(key.scopes),
-        "created_at": key.created_at,
-        "expires_at": key.expires_at,
-        "revoked_at": key.revoked_at,
-    }
+    fields = {name: getattr(key, name) for name in _FIELDS}
+    return fields | {"scopes": sorted(key.scopes), "changed_at": _NOW}
 
 
 def _key(row: RowMapping) -> ApiKey:
-    return ApiKey(
-        id=row["id"],
-        name=row["name"],
-        secret_hash=row["secret_hash"],
-        scopes=frozenset(row["scopes"]),
-        created_at=row["created_at"],
-        expires_at=row["expires_at"],
-        revoked_at=row["revoked_at"],
-    )
+    return ApiKey(**{name: row[name] for name in _FIELDS}, scopes=frozenset(row["scopes"]))

@@ -5,6 +5,7 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any
 
 import asyncpg
@@ -19,8 +20,9 @@ from adapters.once import Once
 from adapters.postgres.errors import FAILURES, JITTER, translated, unreachable
 from adapters.postgres.hosts import Hosts
 from adapters.postgres.states import READ_ONLY, Fate, driver_error, fate, reason, sqlstate
-from application.ports import Jitter
+from application.ports import Jitter, UserHash
 from common import metrics
+from domain.identifiers import UserId
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +30,7 @@ _STATEMENT_SECONDS = 10
 _POOL_WAIT_SECONDS = 2
 
 _WATCH = "bellwire_watch"
+_USER_HASH = "bellwire_user_hash"
 _ENDED = (Fate.ENDS, Fate.ENDS_WITH_PEERS)
 _WRITES = "SELECT current_setting('transaction_read_only'), pg_is_in_recovery()"
 
@@ -66,17 +69,24 @@ class Limits:
 
 
 def create_engine(
-    url: str, *, pool_size: int, application: str, jitter: Jitter, limits: Limits | None = None
+    url: str,
+    *,
+    pool_size: int,
+    application: str,
+    jitter: Jitter,
+    limits: Limits | None = None,
+    user_hash: UserHash | None = None,
 ) -> AsyncEngine:
     """Build an engine; nothing connects before the first use.
 
-    Waiting for a connection is bounded: a caller that waits longer gets Unavailable.
+    Waiting for a connection is bounded: a caller that waits longer gets Unavailable. `user_hash` names users
+    in rows that outlive them; by default without a key.
     """
     limits = limits or Limits()
     watch = _Watch(limits)
     engine = create_async_engine(
         url,
-        execution_options={_WATCH: watch, JITTER: jitter},
+        execution_options={_WATCH: watch, JITTER: jitter, _USER_HASH: user_hash or _unkeyed},
         json_deserializer=msgspec.json.decode,
         pool_size=pool_size,
         max_overflow=0,
@@ -94,6 +104,16 @@ def create_engine(
     if isinstance(pool, QueuePool):
         metrics.POOL_IN_USE.set_function(pool.checkedout)
     return engine
+
+
+def hash_of(engine: AsyncEngine, user: UserId) -> bytes:
+    """The keyed hash of a user's id."""
+    user_hash: UserHash = engine.get_execution_options()[_USER_HASH]
+    return user_hash(user)
+
+
+def _unkeyed(user: UserId) -> bytes:
+    return sha256(user.encode()).digest()
 
 
 class _Connection(asyncpg.Connection):  # type: ignore[misc] # which is not typed
@@ -263,6 +283,12 @@ async def transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
         yield connection
 
 
+async def driver_of(connection: AsyncConnection) -> "asyncpg.Connection[Any]":
+    """The driver's own connection, in the same transaction."""
+    raw: asyncpg.Connection[Any] = (await connection.get_raw_connection()).driver_connection
+    return raw
+
+
 @asynccontextmanager
 async def driver(engine: AsyncEngine) -> AsyncIterator["asyncpg.Connection[Any]"]:
     """Lend the driver's own connection from the pool. Frequent statements bypass SQLAlchemy, and asyncpg
@@ -284,6 +310,16 @@ async def driver_transaction(engine: AsyncEngine) -> AsyncIterator["asyncpg.Conn
         async with _committed(begun):
             yield raw
     _watch_of(engine).writes.well()
+
+
+@asynccontextmanager
+async def driver_snapshot(engine: AsyncEngine) -> AsyncIterator["asyncpg.Connection[Any]"]:
+    """Lend the driver's own connection for one transaction that reads everything as of one moment."""
+    async with _connection(engine) as (_, raw):
+        begun = raw.transaction(isolation="repeatable_read", readonly=True)
+        await begun.start()
+        async with _committed(begun):
+            yield raw
 
 
 @asynccontextmanager

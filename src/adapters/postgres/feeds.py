@@ -11,6 +11,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.postgres.engine import driver, driver_transaction
+from adapters.postgres.erasures import erased_among
 from adapters.postgres.errors import retried
 from adapters.postgres.mark import mark_ids, mark_up_to
 from adapters.postgres.rows import columns, read_notification, where
@@ -109,11 +110,15 @@ class PostgresFeeds:
             added = _number(feeds, [by_key[key] for key in wanted if key not in present])
             if added:
                 await connection.execute(_INSERT, *_columns(added, by_key))
+            # After the locks: an erasure that took a feed away meanwhile is seen.
+            strange = [draft for key, draft in by_key.items() if key[0] not in feeds]
+            erased = await erased_among(connection, self._engine, {one.content.user_id for one in strange})
         return Appended(
             added=tuple(added),
             # As they were before this batch: a follower at that version can apply what was added.
             present=tuple(Settled(feeds[user]) for user in sorted({user for user, _ in present})),
-            unknown=tuple(draft for key, draft in by_key.items() if key[0] not in feeds),
+            unknown=tuple(draft for draft in strange if draft.content.user_id not in erased),
+            erased=tuple(draft for draft in strange if draft.content.user_id in erased),
         )
 
     @retried

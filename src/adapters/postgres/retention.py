@@ -42,6 +42,11 @@ RETURNING feeds.user_id, feeds.epoch, feeds.version, feeds.unread_count, total.s
 # only.
 _DROP_LIMITS = ("SET LOCAL lock_timeout = '2s'", "SET LOCAL statement_timeout = '3s'")
 
+# By the primary key: the ids are in the order of time.
+_OLD_AUDIT = """
+DELETE FROM audit WHERE id IN (SELECT id FROM audit WHERE at < $1 ORDER BY id LIMIT $2)
+"""
+
 
 class PostgresRetention:
     """Retention in PostgreSQL."""
@@ -71,6 +76,11 @@ class PostgresRetention:
         return Dropped(dropped, kept)
 
     @retried
+    async def forget_audit(self, before: datetime, limit: int) -> int:
+        async with driver(self._engine) as connection:
+            return _size(await connection.execute(_OLD_AUDIT, before, limit))
+
+    @retried
     async def _past(self, before: datetime) -> Sequence[str]:
         async with driver(self._engine) as connection:
             return await past_partitions(connection, before)
@@ -98,6 +108,11 @@ class PostgresRetention:
                 return False
             await connection.execute(text(f"DROP TABLE {name}"))
         return True
+
+
+def _size(status: str) -> int:
+    """The number in the status of a statement, such as `DELETE 3`."""
+    return int(status.rpartition(" ")[2])
 
 
 _ANY = "SELECT 1 FROM {name} LIMIT 1"

@@ -3,6 +3,7 @@
 from sqlalchemy import (
     TIMESTAMP,
     BigInteger,
+    Boolean,
     Column,
     ForeignKey,
     Index,
@@ -149,7 +150,8 @@ erasures = Table(
     "erasures",
     metadata,
     Column("id", Uuid, primary_key=True),
-    Column("user_hash", LargeBinary, nullable=False, unique=True),
+    # NULL once the id is in use again.
+    Column("user_hash", LargeBinary, unique=True),
     # While the erasure is running.
     Column("user_id", Text),
     Column("requested_at", TIMESTAMP(timezone=True), nullable=False),
@@ -158,4 +160,11 @@ erasures = Table(
     Column("finished_at", TIMESTAMP(timezone=True)),
     # Until when records in Kafka may still hold the user's texts.
     Column("kafka_until", TIMESTAMP(timezone=True)),
+    # Whether the id may be used again.
+    Column("reusable", Boolean, nullable=False),
+)
+Index(
+    "erasures_unfinished_idx",
+    erasures.c.requested_at,
+    postgresql_where=text("finished_at IS NULL"),
 )

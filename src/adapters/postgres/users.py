@@ -1,15 +1,18 @@
 """PostgresUsers."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import case, func, insert, null, select, update
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from adapters.postgres import tables
-from adapters.postgres.engine import driver, transaction
+from adapters.postgres.audit import record
+from adapters.postgres.engine import driver, driver_of, transaction
+from adapters.postgres.erasures import erased_among, is_free
 from adapters.postgres.errors import Taken, retried
+from application.audit import Entry
 from application.credentials import LatestRevocations, Revocation
 from application.ports import NewToken
 from domain.errors import UnknownUser, UserTaken
@@ -34,6 +37,12 @@ _REVOCATIONS = """
     LIMIT $3
 """
 
+_BEING_ERASED = """
+    SELECT user_id, requested_at FROM erasures WHERE finished_at IS NULL AND user_id IS NOT NULL
+"""
+# Erasures are unfinished for 10 s at least, and callers ask with an overlap of 60 s.
+_LONGEST_UNSEEN = timedelta(seconds=68)
+
 
 class PostgresUsers:
     """Users in PostgreSQL. Remembers the ids that exist, so that publishing asks once per user."""
@@ -53,7 +62,7 @@ class PostgresUsers:
         self._seen: set[UserId] = set()
 
     @retried
-    async def add(self, user: User, password_hash: str | None) -> None:
+    async def add(self, user: User, password_hash: str | None, entry: Entry | None = None) -> None:
         row = {
             "id": user.id,
             "name": user.name,
@@ -68,6 +77,8 @@ class PostgresUsers:
                 await connection.execute(insert(tables.users).values(row))
                 feed = {"user_id": user.id, "epoch": self._new_token(4)}
                 await connection.execute(insert(tables.feeds).values(feed))
+                await self._check_erased(connection, user.id)
+                await record(await driver_of(connection), self._engine, entry)
         except Taken:
             raise UserTaken from None
 
@@ -121,17 +132,45 @@ class PostgresUsers:
             query = select(tables.users.c.id).where(tables.users.c.email == email)
             return (await connection.scalars(query)).one_or_none() is not None
 
-    async def disable(self, user: UserId) -> None:
-        since = func.coalesce(tables.users.c.disabled_at, _NOW)
-        await self._change(user, disabled_at=since, tokens_revoked_at=_NOW)
+    @retried
+    async def password(self, user: UserId) -> tuple[User, str | None]:
+        if not is_user_id(user):
+            raise UnknownUser
+        async with transaction(self._engine) as connection:
+            query = select(*_COLUMNS, tables.users.c.password_hash).where(tables.users.c.id == user)
+            row = (await connection.execute(query)).mappings().one_or_none()
+        if row is None:
+            raise UnknownUser
+        fields = dict(row)
+        password_hash: str | None = fields.pop("password_hash")
+        return User(**fields), password_hash
 
-    async def enable(self, user: UserId) -> None:
+    @retried
+    async def set_password(
+        self, user: UserId, held: str | None, new_hash: str, entry: Entry | None = None
+    ) -> datetime | None:
+        users = tables.users.c
+        chosen = users.id == user if held is None else (users.id == user) & (users.password_hash == held)
+        query = update(tables.users).where(chosen).values(password_hash=new_hash, tokens_revoked_at=_NOW)
+        async with transaction(self._engine) as connection:
+            at: datetime | None = await connection.scalar(query.returning(users.tokens_revoked_at))
+            if at is not None:
+                await record(await driver_of(connection), self._engine, entry)
+        if at is None and held is None:
+            raise UnknownUser
+        return at
+
+    async def disable(self, user: UserId, entry: Entry | None = None) -> None:
+        since = func.coalesce(tables.users.c.disabled_at, _NOW)
+        await self._change(user, entry, disabled_at=since, tokens_revoked_at=_NOW)
+
+    async def enable(self, user: UserId, entry: Entry | None = None) -> None:
         disabled, revoked_at = tables.users.c.disabled_at.is_not(None), tables.users.c.tokens_revoked_at
         until_now = case((disabled, _NOW), else_=revoked_at)
-        await self._change(user, disabled_at=null(), tokens_revoked_at=until_now)
+        await self._change(user, entry, disabled_at=null(), tokens_revoked_at=until_now)
 
-    async def revoke_tokens(self, user: UserId) -> None:
-        await self._change(user, tokens_revoked_at=_NOW)
+    async def revoke_tokens(self, user: UserId, entry: Entry | None = None) -> None:
+        await self._change(user, entry, tokens_revoked_at=_NOW)
 
     async def revocations(self, since: datetime | None) -> LatestRevocations:
         as_of, page = await self._revocations(since or _LONG_AGO, "")
@@ -139,7 +178,38 @@ class PostgresUsers:
         while len(page) == self._revocations_page:
             _, page = await self._revocations(page[-1].at, page[-1].user_id)
             found += page
-        return LatestRevocations(as_of, found)
+        erased = await self._erased()
+        self._forget(since, as_of, [revocation.user_id for revocation in erased])
+        return LatestRevocations(as_of, [*found, *erased])
+
+    def _forget(self, since: datetime | None, as_of: datetime, erased: Sequence[UserId]) -> None:
+        """Forget erased users. Erasures that were begun and finished since the last time are not seen: after
+        too long, forget everybody.
+        """
+        self._seen.difference_update(erased)
+        if since is not None and as_of - since > _LONGEST_UNSEEN:
+            self._seen.clear()
+
+    @retried
+    async def _erased(self) -> Sequence[Revocation]:
+        """Users who are being erased. Only their earlier tokens: the id may be used again."""
+        async with driver(self._engine) as connection:
+            rows = await connection.fetch(_BEING_ERASED)
+        return [Revocation(UserId(found), at, disabled=False) for found, at in rows]
+
+    async def _check_erased(self, connection: AsyncConnection, user: UserId) -> None:
+        """Raise UserTaken if the id was erased and cannot be used again. If it can, invalidate the tokens
+        from before: those of the second in which it is created are valid, because their time may be a whole
+        second.
+        """
+        raw = await driver_of(connection)
+        if not await erased_among(raw, self._engine, [user]):
+            return
+        if not await is_free(raw, self._engine, user):
+            raise UserTaken("A user with this id was erased; the id cannot be used again.")
+        since = func.date_trunc("second", _NOW)
+        query = update(tables.users).where(tables.users.c.id == user).values(tokens_revoked_at=since)
+        await connection.execute(query)
 
     @retried
     async def _existing(self, users: frozenset[UserId]) -> set[UserId]:
@@ -148,14 +218,14 @@ class PostgresUsers:
             return {UserId(found) for found in await connection.scalars(query)}
 
     @retried
-    async def _change(self, user: UserId, **values: Any) -> None:
+    async def _change(self, user: UserId, entry: Entry | None, **values: Any) -> None:
         if not is_user_id(user):
             raise UnknownUser
         async with transaction(self._engine) as connection:
             query = update(tables.users).where(tables.users.c.id == user).values(values)
-            changed = await connection.execute(query)
-        if changed.rowcount == 0:
-            raise UnknownUser
+            if (await connection.execute(query)).rowcount == 0:
+                raise UnknownUser
+            await record(await driver_of(connection), self._engine, entry)
 
     @retried
     async def _revocations(self, after: datetime, user: str) -> tuple[datetime, Sequence[Revocation]]:

@@ -136,6 +136,10 @@ class RedisUnreadIndex:
         except Unavailable:
             metrics.INDEX.labels("away").inc()
 
+    async def erase(self, user: UserId) -> None:
+        # With the lease, so that nothing that was read before is loaded after it.
+        await self._server.ask(lambda: self._server.client.delete(*self._keys(user)))
+
     async def _entry(self, user: UserId) -> list[Any]:
         feed, unread, _ = self._keys(user)
         async with self._server.client.pipeline(transaction=True) as pipeline:

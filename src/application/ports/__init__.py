@@ -5,9 +5,21 @@ unless its docstring says otherwise, and returns within a bounded time.
 """
 
 from application.ports.accounts import ApiKeys, Passwords, TextForms, Tickets, Tokens, Users
+from application.ports.audit import AuditTrail
+from application.ports.erasures import Erasures, Exports
 from application.ports.feeds import DueMarks, FeedMarks, FeedReplay, Feeds, FeedViews, FeedWriter, Retention
+from application.ports.limits import LogInAttempts, Rates, Use
 from application.ports.live import Announcer, Connection, EventStream, Follower, LiveFeed, UnreadIndex
-from application.ports.machine import Chance, Clock, Jitter, Monotonic, NewId, NewToken, Render
+from application.ports.machine import (
+    Chance,
+    Clock,
+    Jitter,
+    Monotonic,
+    NewId,
+    NewToken,
+    Render,
+    UserHash,
+)
 from application.ports.queue import (
     DeadLetterBox,
     DeadLetters,
@@ -19,13 +31,16 @@ from application.ports.queue import (
 __all__ = [
     "Announcer",
     "ApiKeys",
+    "AuditTrail",
     "Chance",
     "Clock",
     "Connection",
     "DeadLetterBox",
     "DeadLetters",
     "DueMarks",
+    "Erasures",
     "EventStream",
+    "Exports",
     "FeedMarks",
     "FeedReplay",
     "FeedViews",
@@ -35,17 +50,21 @@ __all__ = [
     "IdempotencyKeys",
     "Jitter",
     "LiveFeed",
+    "LogInAttempts",
     "Monotonic",
     "NewId",
     "NewToken",
     "NotificationQueue",
     "Passwords",
     "QueueReader",
+    "Rates",
     "Render",
     "Retention",
     "TextForms",
     "Tickets",
     "Tokens",
     "UnreadIndex",
+    "Use",
+    "UserHash",
     "Users",
 ]

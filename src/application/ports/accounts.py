@@ -1,10 +1,11 @@
 """Users, their credentials, and the keys of producers."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
-from application.credentials import ApiKey, Claims, LatestRevocations
+from application.audit import Entry
+from application.credentials import ApiKey, Claims, LatestKeys, LatestRevocations
 from domain.identifiers import UserId
 from domain.user import User
 
@@ -14,8 +15,10 @@ class Users(Protocol):
     one clock must order what they do.
     """
 
-    async def add(self, user: User, password_hash: str | None) -> None:
-        """Store a user and open its feed. Raises UserTaken."""
+    async def add(self, user: User, password_hash: str | None, entry: Entry | None = None) -> None:
+        """Store a user and open its feed. Raises UserTaken, also if the id was erased and cannot be used
+        again.
+        """
         ...
 
     async def get(self, user: UserId) -> User:
@@ -23,11 +26,23 @@ class Users(Protocol):
         ...
 
     async def known(self, users: Sequence[UserId]) -> frozenset[UserId]:
-        """Which of these exist. May answer from memory: users are never removed."""
+        """Which of these exist. May answer from memory; an erased user is forgotten with `revocations`."""
         ...
 
     async def credentials(self, emails: Sequence[str]) -> tuple[User, str] | None:
         """The user with a password who has the first of these addresses that is taken, and the hash."""
+        ...
+
+    async def password(self, user: UserId) -> tuple[User, str | None]:
+        """The user and its hash. Raises UnknownUser."""
+        ...
+
+    async def set_password(
+        self, user: UserId, held: str | None, new_hash: str, entry: Entry | None = None
+    ) -> datetime | None:
+        """Replace the hash and invalidate the tokens issued until now. Returns that time; None, and nothing
+        changes, if the hash is no longer `held` (None: whatever it is). Raises UnknownUser.
+        """
         ...
 
     async def renew(self, user: User, password_hash: str, email: str, new_hash: str) -> None:
@@ -41,26 +56,26 @@ class Users(Protocol):
         """Whether a user has this address, in exactly this form."""
         ...
 
-    async def disable(self, user: UserId) -> None:
+    async def disable(self, user: UserId, entry: Entry | None = None) -> None:
         """Invalidate all tokens of the user, including those issued before it is enabled again. A user who is
         disabled already keeps the first time. Raises UnknownUser.
         """
         ...
 
-    async def enable(self, user: UserId) -> None:
+    async def enable(self, user: UserId, entry: Entry | None = None) -> None:
         """Let a disabled user in again; tokens issued until now stay invalid. Does nothing if the user is not
         disabled. Raises UnknownUser.
         """
         ...
 
-    async def revoke_tokens(self, user: UserId) -> None:
+    async def revoke_tokens(self, user: UserId, entry: Entry | None = None) -> None:
         """Invalidate the tokens issued until now. Raises UnknownUser."""
         ...
 
     async def revocations(self, since: datetime | None) -> LatestRevocations:
         """The current state of every user who was disabled or enabled, or whose tokens were revoked, at or
-        after `since` (None: at any time). A change that was made before `since` and commits later is missed:
-        ask with an overlap.
+        after `since` (None: at any time), and of those who are being erased. A change that was made before
+        `since` and commits later is missed: ask with an overlap.
         """
         ...
 
@@ -94,11 +109,16 @@ class TextForms(Protocol):
 
 
 class Passwords(Protocol):
-    """Slow hashes, computed off the event loop and a few at a time."""
+    """Slow hashes, computed off the event loop and a few at a time. Parties take turns: one that asks for
+    many does not hold up the others. Those who come first wait for nobody else. Both raise Busy if too many
+    are waiting.
+    """
 
-    async def hash(self, password: str) -> str: ...
+    async def hash(self, password: str, party: str = "") -> str: ...
 
-    async def verify(self, password: str, password_hash: str | None) -> bool:
+    async def verify(
+        self, password: str, password_hash: str | None, party: str = "", *, first: bool = False
+    ) -> bool:
         """Whether the password has this hash. Without a hash it is False, after as long a time, so that the
         answer does not reveal which accounts exist.
         """
@@ -123,14 +143,39 @@ class Tickets(Protocol):
 class ApiKeys(Protocol):
     """The producers' keys."""
 
-    async def add(self, key: ApiKey) -> None: ...
-
-    async def get(self, key_id: str) -> ApiKey | None:
-        """The key with this id. The answer may be up to 30 s old."""
+    async def add(self, key: ApiKey, entry: Entry | None = None) -> None:
+        """Store a new key."""
         ...
 
-    async def all(self) -> Sequence[ApiKey]: ...
+    async def get(self, key_id: str) -> ApiKey | None:
+        """The key with this id, as it is stored now."""
+        ...
 
-    async def revoke(self, key_id: str, at: datetime) -> bool:
-        """Revoke a key. Returns whether there was such a key in use."""
+    async def all(self) -> Sequence[ApiKey]:
+        """Every key, in the order in which they were created."""
+        ...
+
+    async def revoke(self, key_id: str, at: datetime, entry: Entry | None = None) -> bool:
+        """Revoke a key. Returns whether there was such a key that was not revoked."""
+        ...
+
+    async def replace(
+        self, key_id: str, successor: ApiKey, until: datetime, entry: Entry | None = None
+    ) -> bool:
+        """Store the successor of a key, which then expires at `until` unless it expires sooner.
+
+        Returns False and stores nothing if there is no such key, or if it was replaced, was revoked or has
+        expired when the successor was created.
+        """
+        ...
+
+    async def changed(self, since: datetime | None) -> LatestKeys:
+        """The current state of every key that was created, replaced or revoked at or after `since` (None: at
+        any time), by the store's clock. A change that was made before `since` and commits later is missed:
+        ask with an overlap.
+        """
+        ...
+
+    async def note_uses(self, uses: Mapping[str, datetime]) -> None:
+        """Store when keys were last used, unless a use less than a minute earlier is stored."""
         ...

@@ -17,7 +17,7 @@ class FeedWriter(Protocol):
     async def append(self, drafts: Sequence[Draft]) -> Appended:
         """Store drafts. Each feed takes its next versions in the order of the drafts.
 
-        A draft changes nothing if its feed holds its id already, or if its user is unknown.
+        A draft changes nothing if its feed holds its id already, or if its user is unknown or erased.
         Raises Refused if the store will never take one of the drafts; then none is stored.
         """
         ...
@@ -106,6 +106,10 @@ class Retention(Protocol):
         One transaction. Each feed that loses some takes one more version, which becomes its horizon, and its
         unread count is corrected.
         """
+        ...
+
+    async def forget_audit(self, before: datetime, limit: int) -> int:
+        """Delete up to `limit` entries of the audit trail from before this time. Returns how many."""
         ...
 
     async def drop(self, before: datetime) -> Dropped:

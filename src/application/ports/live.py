@@ -37,6 +37,10 @@ class UnreadIndex(Protocol):
         """Drop the entry of this feed."""
         ...
 
+    async def erase(self, user: UserId) -> None:
+        """Drop everything that is kept of this user. Unlike the others it raises Unavailable."""
+        ...
+
     @property
     def capacity(self) -> int:
         """How many notifications of a feed it keeps at most."""

@@ -6,7 +6,7 @@ from random import Random  # noqa: TID251 - as a type
 from typing import TypeAlias
 
 from application.pages import Rendered
-from domain.identifiers import NotificationId
+from domain.identifiers import NotificationId, UserId
 from domain.notification import Notification
 
 Clock: TypeAlias = Callable[[], datetime]
@@ -20,4 +20,7 @@ Jitter: TypeAlias = Callable[[float, float], float]
 NewToken: TypeAlias = Callable[[int], str]
 """A text made of so many random bytes, fit to be a secret."""
 NewId: TypeAlias = Callable[[], NotificationId]
+UserHash: TypeAlias = Callable[[UserId], bytes]
+"""A keyed hash of a user id: the same id always has the same one, and without the key nobody can tell whose
+it is."""
 Render: TypeAlias = Callable[[Notification], Rendered]

@@ -20,16 +20,15 @@ COMMANDS = {
     "openapi": ("print the OpenAPI document", "openapi:openapi"),
     "asyncapi": ("print the AsyncAPI document of the live stream", "asyncapi:asyncapi"),
     "demo-access": ("create the demo user and an API key, and print them as JSON", "demo:demo_access"),
-    "create-key": (
-        "create an API key for a producer, and print it: it is not shown again",
-        "keys:create_key",
-    ),
-    "keys": ("list API keys", "keys:keys"),
-    "revoke-key": ("revoke an API key", "keys:revoke_key"),
+    "keys": ("create, list, rotate and revoke the API keys of producers", "keys:keys"),
+    "create-key": ("the same as keys create", "keys:create_key"),
+    "revoke-key": ("the same as keys revoke", "keys:revoke_key"),
     "dlq": ("list, show and replay dead letters", "dead_letters:dlq"),
     "disable-user": ("disable a user: no log-in, no valid token", "users:disable_user"),
     "enable-user": ("enable a disabled user", "users:enable_user"),
+    "users": ("erase or export a user", "users:users"),
     "revoke-tokens": ("sign a user out everywhere", "users:revoke_tokens"),
+    "audit": ("print the audit trail", "audit:audit"),
     "token": ("mint a token for a user", "token:token"),
 }
 

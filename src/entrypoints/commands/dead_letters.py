@@ -13,13 +13,13 @@ import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import aclosing, contextmanager, suppress
 from datetime import datetime, timedelta
-from typing import Annotated, TypeAlias
+from typing import TypeAlias
 
-import msgspec
-
+from application.audit import Action, Entry, audited
 from application.dead_letters import Pace, Plan, ReplayDeadLetters, Selection, Skip
 from application.letters import Position
 from application.ports import Monotonic
+from entrypoints.commands import times
 from entrypoints.commands.letter_texts import Summary, details, json_line, line
 from entrypoints.container.dead_letters import DeadLettersContainer
 from entrypoints.container.parts.base import build
@@ -30,8 +30,6 @@ _MAX_ATTEMPTS = 5
 _INTERRUPTED = 130
 _QUIET_SECONDS = 2.0
 _Work: TypeAlias = Callable[[DeadLettersContainer, argparse.Namespace], Awaitable[int]]
-_LONGEST_AGE = timedelta(days=36_525)
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 # --- the arguments ------------------------------------------------------------------------------------
@@ -90,18 +88,13 @@ def position(text: str) -> Position:
 
 def moment(text: str) -> datetime | timedelta:
     """A time, or an age. Raises ArgumentTypeError."""
-    if age := re.fullmatch(r"([0-9]{1,6})([smhdw])", text, re.ASCII):
-        past = timedelta(**{_UNITS[age[2]]: int(age[1])})
-        if past > _LONGEST_AGE:
-            raise argparse.ArgumentTypeError("must be an age of at most 100 years")
-        return past
-    try:
-        time: datetime = msgspec.convert(text, Annotated[datetime, msgspec.Meta(tz=True)])
-    except msgspec.ValidationError as error:
+    age = times.span(text)
+    found = times.time(text) if age is None else age
+    if found is None:
         raise argparse.ArgumentTypeError(
             "must be a time with a zone, such as 2026-11-22T10:00:00Z, or an age, such as 2h"
-        ) from error
-    return time
+        )
+    return found
 
 
 def rate(text: str) -> float:
@@ -213,10 +206,26 @@ async def _replay(container: DeadLettersContainer, arguments: argparse.Namespace
     ):
         _print_status("nothing was replayed")
         return 1
+    if count:
+        await _record(container.settings(), topic, count)
     done, interrupted = await _send(replay, plan, arguments.rate, container.now())
     if done < count:
         return _INTERRUPTED if interrupted else 1
     return 0 if whole else 1
+
+
+async def _record(settings: Settings, topic: str, count: int) -> None:
+    """Write the replay into the audit trail before it begins. If this raises, nothing is replayed."""
+    # Here, because the other commands about dead letters do not need PostgreSQL.
+    from entrypoints.commands.running import by_account  # noqa: PLC0415
+    from entrypoints.container.parts.postgres import WithPostgres  # noqa: PLC0415
+
+    container = build(WithPostgres, settings)
+    entry = Entry(by_account(), Action.LETTERS_REPLAYED, topic, {"letters": count})
+    try:
+        await audited(entry, container.audit_trail().add)
+    finally:
+        await container.maintenance().close()
 
 
 def _report_left_alone(plan: Plan, chosen: Selection) -> bool:

@@ -8,7 +8,7 @@ from application.errors import Unavailable
 from common import wire
 from domain.errors import UserTaken
 from domain.identifiers import UserId
-from entrypoints.commands.running import on_postgres
+from entrypoints.commands.running import by_account, on_postgres
 from entrypoints.container.demo import DemoContainer
 from entrypoints.settings import InvalidSettings
 
@@ -31,12 +31,12 @@ async def demo_access_of(container: DemoContainer) -> dict[str, str]:
     """The demo user with a token, the position of its feed, and a producer's key.
 
     The key is BELLWIRE_DEMO_KEY, or a new one; other keys of the demo are revoked. Raises Unavailable, and
-    InvalidSettings if BELLWIRE_DEMO_KEY was revoked.
+    InvalidSettings if BELLWIRE_DEMO_KEY was revoked or is of another environment.
     """
     if not container.settings().demo:
         raise Unavailable("The demo is off (BELLWIRE_DEMO).")
     with suppress(UserTaken):
-        await container.create_user()("Demo", DEMO_EMAIL, DEMO_PASSWORD, DEMO_USER)
+        await container.create_user()("Demo", DEMO_EMAIL, DEMO_PASSWORD, DEMO_USER, by=by_account())
     api_key = await _key(container)
     token, _ = container.tokens().mint(DEMO_USER, container.clock()())
     feed = await container.feeds().feed(DEMO_USER)
@@ -52,14 +52,19 @@ async def demo_access_of(container: DemoContainer) -> dict[str, str]:
 
 async def _key(container: DemoContainer) -> str:
     given, keys, now = container.settings().demo_key, container.api_keys(), container.clock()()
+    _, environment, key_id = given.split("_")[:3] if given else ("", "", "")
+    if given and environment != container.settings().environment:
+        raise InvalidSettings("BELLWIRE_DEMO_KEY: its second part must be BELLWIRE_ENVIRONMENT")
     demo = [key for key in await keys.all() if key.name == _DEMO_KEY]
-    kept = next((key for key in demo if given.split("_")[2:3] == [key.id]), None)
+    kept = next((key for key in demo if key.id == key_id), None)
     for key in demo:
         if key is not kept and key.revoked_at is None:
-            await keys.revoke(key.id, now)
+            await container.revoke_api_key()(key.id, actor=by_account())
     if kept is None:
         scopes = frozenset({Scope.PUBLISH, Scope.USERS})
-        return (await container.create_api_key()(_DEMO_KEY, scopes, text=given or None))[1]
+        return (await container.create_api_key()(_DEMO_KEY, scopes, text=given or None, actor=by_account()))[
+            1
+        ]
     if not kept.usable(now):
         raise InvalidSettings("BELLWIRE_DEMO_KEY: this key was revoked")
     return given

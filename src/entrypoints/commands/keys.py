@@ -1,24 +1,53 @@
-"""`bellwire create-key`, `keys` and `revoke-key`: the API keys of producers."""
+"""`bellwire keys`: the API keys of producers. `create-key` and `revoke-key` are its earlier names."""
 
 import argparse
-import sys
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime, timedelta
 
-from application.credentials import ApiKey, Scope
-from entrypoints.commands.running import on_postgres
+from application.credentials import SCOPES, ApiKey, Scope
+from application.dead_letters import printable
+from application.errors import KeyNotInUse
+from entrypoints.commands import times
+from entrypoints.commands.running import by_account, on_postgres
 from entrypoints.container.accounts import AccountsContainer
+
+_OVERLAP = timedelta(hours=24)
+
+
+def keys(parser: argparse.ArgumentParser) -> None:
+    """Manage keys; without a word of its own, list them."""
+    parser.set_defaults(run=_list, as_json=False)
+    commands = parser.add_subparsers(metavar="COMMAND")
+
+    def command(name: str, about: str, add_arguments: Callable[[argparse.ArgumentParser], None]) -> None:
+        add_arguments(commands.add_parser(name, help=about, description=about))
+
+    command("create", "create a key, and print it: it is not shown again", create_key)
+    command("list", "list all keys", _add_list)
+    command(
+        "rotate", "make the successor of a key, which stays valid for some time, and print it", _add_rotate
+    )
+    command("revoke", "revoke a key: it is refused within 5 s", revoke_key)
 
 
 def create_key(parser: argparse.ArgumentParser) -> None:
     """Create a key and print it."""
     parser.add_argument("name")
-    parser.add_argument("--scope", action="append", choices=[Scope.PUBLISH, Scope.USERS], dest="scopes")
+    parser.add_argument(
+        "--scope",
+        action="append",
+        choices=sorted(SCOPES),
+        dest="scopes",
+        help="may be repeated; default publish",
+    )
+    parser.add_argument(
+        "--user-prefix", metavar="PREFIX", help="limit it to users with such ids, as in acme:"
+    )
+    parser.add_argument("--event-prefix", metavar="PREFIX", help="limit it to such events, as in billing.")
+    _add_expiry(parser)
+    _add_json(parser)
     parser.set_defaults(run=_create)
-
-
-def keys(parser: argparse.ArgumentParser) -> None:
-    """List all keys."""
-    parser.set_defaults(run=_list)
 
 
 def revoke_key(parser: argparse.ArgumentParser) -> None:
@@ -27,30 +56,122 @@ def revoke_key(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=_revoke)
 
 
+def _add_list(parser: argparse.ArgumentParser) -> None:
+    _add_json(parser)
+    parser.set_defaults(run=_list)
+
+
+def _add_rotate(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("id")
+    parser.add_argument(
+        "--overlap",
+        type=times.overlap,
+        default=_OVERLAP,
+        metavar="SPAN",
+        help="how long the old key stays valid: 0s to 30d, default 24h",
+    )
+    _add_expiry(parser)
+    _add_json(parser)
+    parser.set_defaults(run=_rotate)
+
+
+def _add_expiry(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--expires",
+        type=times.expiry,
+        metavar="TIME",
+        help="a span such as 90d, a date, or a time with a zone",
+    )
+
+
+def _add_json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--json", action="store_true", dest="as_json", help="print JSON, one object on each line"
+    )
+
+
 def _create(arguments: argparse.Namespace) -> None:
-    scopes = frozenset(arguments.scopes or [Scope.PUBLISH])
+    async def create(container: AccountsContainer) -> tuple[ApiKey, str]:
+        return await container.create_api_key()(
+            arguments.name,
+            frozenset(arguments.scopes or [Scope.PUBLISH]),
+            times.after(container.clock()(), arguments.expires),
+            user_prefix=arguments.user_prefix,
+            event_prefix=arguments.event_prefix,
+            actor=by_account(),
+        )
 
-    async def create(container: AccountsContainer) -> str:
-        _, text = await container.create_api_key()(arguments.name, scopes)
-        return text
-
-    print(on_postgres(AccountsContainer, create))
+    _print_new(arguments, *on_postgres(AccountsContainer, create))
 
 
-def _list(_arguments: argparse.Namespace) -> None:
-    async def every(container: AccountsContainer) -> Sequence[ApiKey]:
-        return await container.api_keys().all()
+def _list(arguments: argparse.Namespace) -> None:
+    async def every(container: AccountsContainer) -> tuple[Sequence[ApiKey], datetime]:
+        return await container.api_keys().all(), container.clock()()
 
-    for key in on_postgres(AccountsContainer, every):
-        state = "revoked" if key.revoked_at else "in use"
-        print(f"{key.id}  {state:8} {key.created_at:%Y-%m-%d}  {','.join(sorted(key.scopes)):15} {key.name}")
+    found, now = on_postgres(AccountsContainer, every)
+    for key in found:
+        print(json.dumps(_entry(key, now)) if arguments.as_json else _line(key, now))
+
+
+def _rotate(arguments: argparse.Namespace) -> None:
+    async def rotate(container: AccountsContainer) -> tuple[ApiKey, str]:
+        expires_at = times.after(container.clock()(), arguments.expires)
+        return await container.rotate_api_key()(arguments.id, arguments.overlap, expires_at)
+
+    _print_new(arguments, *on_postgres(AccountsContainer, rotate))
 
 
 def _revoke(arguments: argparse.Namespace) -> int:
-    async def revoke(container: AccountsContainer) -> bool:
-        return await container.api_keys().revoke(arguments.id, container.clock()())
+    async def revoke(container: AccountsContainer) -> None:
+        if not await container.revoke_api_key()(arguments.id, actor=by_account()):
+            raise KeyNotInUse("This API key was revoked before.")
 
-    if on_postgres(AccountsContainer, revoke):
-        return 0
-    print("bellwire: no such key in use", file=sys.stderr)
-    return 1
+    on_postgres(AccountsContainer, revoke)
+    return 0
+
+
+def _print_new(arguments: argparse.Namespace, key: ApiKey, text: str) -> None:
+    print(json.dumps({**_entry(key, key.created_at), "key": text}) if arguments.as_json else text)
+
+
+def _state(key: ApiKey, now: datetime) -> str:
+    if key.revoked_at is not None:
+        return "revoked"
+    if not key.usable(now):
+        return "expired"
+    return "replaced" if key.replaced_by else "in use"
+
+
+def _entry(key: ApiKey, now: datetime) -> dict[str, object]:
+    return {
+        "id": key.id,
+        "state": _state(key, now),
+        "name": key.name,
+        "scopes": sorted(key.scopes),
+        "user_prefix": key.user_prefix,
+        "event_prefix": key.event_prefix,
+        "created_at": key.created_at.isoformat(),
+        "expires_at": key.expires_at and key.expires_at.isoformat(),
+        "revoked_at": key.revoked_at and key.revoked_at.isoformat(),
+        "replaced_by": key.replaced_by,
+        "last_used_at": key.last_used_at and key.last_used_at.isoformat(),
+    }
+
+
+def _line(key: ApiKey, now: datetime) -> str:
+    details = ", ".join([printable(key.name), *_details(key)])
+    scopes = ",".join(sorted(key.scopes))
+    return f"{key.id}  {_state(key, now):8} {key.created_at:%Y-%m-%d}  {scopes:15} {details}"
+
+
+def _details(key: ApiKey) -> Iterator[str]:
+    if key.user_prefix is not None:
+        yield f"users {key.user_prefix}"
+    if key.event_prefix is not None:
+        yield f"events {key.event_prefix}"
+    if key.expires_at is not None:
+        yield f"expires {key.expires_at:%Y-%m-%dT%H:%M:%SZ}"
+    if key.replaced_by is not None:
+        yield f"replaced by {key.replaced_by}"
+    if key.last_used_at is not None:
+        yield f"last used {key.last_used_at:%Y-%m-%dT%H:%M:%SZ}"

@@ -47,4 +47,6 @@ async def _prune(container: PruningContainer, keep_months: int) -> list[str]:
             kept = list(done.kept)
             for name in done.dropped:
                 print(f"{name} dropped", flush=True)
+    if old := await container.prune_audit()():
+        print(f"{old} entries of the audit trail deleted", flush=True)
     return kept

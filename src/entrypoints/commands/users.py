@@ -1,9 +1,15 @@
-"""`bellwire disable-user`, `enable-user` and `revoke-tokens`: who may log in."""
+"""`bellwire disable-user`, `enable-user` and `revoke-tokens`: who may log in. `bellwire users erase` and
+`export`: what is kept of a user.
+"""
 
 import argparse
+import sys
+from contextlib import aclosing
 
+from application.erasures import Erasure
+from common import wire
 from domain.identifiers import UserId
-from entrypoints.commands.running import on_postgres
+from entrypoints.commands.running import by_account, on_postgres
 from entrypoints.container.accounts import AccountsContainer
 
 
@@ -26,12 +32,61 @@ def revoke_tokens(parser: argparse.ArgumentParser) -> None:
 
 
 def _disable(arguments: argparse.Namespace) -> None:
-    on_postgres(AccountsContainer, lambda container: container.disable_user()(UserId(arguments.id)))
+    on_postgres(
+        AccountsContainer, lambda container: container.disable_user()(UserId(arguments.id), by_account())
+    )
 
 
 def _enable(arguments: argparse.Namespace) -> None:
-    on_postgres(AccountsContainer, lambda container: container.enable_user()(UserId(arguments.id)))
+    on_postgres(
+        AccountsContainer, lambda container: container.enable_user()(UserId(arguments.id), by_account())
+    )
 
 
 def _revoke_tokens(arguments: argparse.Namespace) -> None:
-    on_postgres(AccountsContainer, lambda container: container.revoke_tokens()(UserId(arguments.id)))
+    on_postgres(
+        AccountsContainer, lambda container: container.revoke_tokens()(UserId(arguments.id), by_account())
+    )
+
+
+def users(parser: argparse.ArgumentParser) -> None:
+    """The commands below `bellwire users`."""
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    erase = commands.add_parser("erase", help="erase a user and everything that is kept of it, for good")
+    erase.add_argument("id")
+    erase.add_argument("--forget", action="store_true", help="let the id be used again")
+    erase.add_argument("--yes", action="store_true", help="do not ask")
+    erase.set_defaults(run=_erase)
+    export = commands.add_parser("export", help="print everything that is kept of a user, as JSON lines")
+    export.add_argument("id")
+    export.set_defaults(run=_export)
+
+
+def _erase(arguments: argparse.Namespace) -> int:
+    if not arguments.yes and not _agreed(f"Erase {arguments.id} for good?"):
+        print("bellwire: nothing was erased; confirm with --yes", file=sys.stderr)
+        return 1
+
+    async def erase(container: AccountsContainer) -> Erasure:
+        return await container.erase_user()(UserId(arguments.id), by_account(), forget=arguments.forget)
+
+    print(on_postgres(AccountsContainer, erase).id)
+    return 0
+
+
+def _export(arguments: argparse.Namespace) -> None:
+    async def export(container: AccountsContainer) -> None:
+        async with aclosing(container.export_user()(UserId(arguments.id), by_account())) as items:
+            async for item in items:
+                sys.stdout.buffer.write(wire.export_line(item))
+        sys.stdout.flush()
+
+    on_postgres(AccountsContainer, export)
+
+
+def _agreed(question: str) -> bool:
+    """Ask for confirmation at a terminal. Scripts must say --yes: this cannot be undone."""
+    if not sys.stdin.isatty():
+        return False
+    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in {"y", "yes"}

@@ -13,6 +13,7 @@ import uvicorn
 from litestar import Litestar
 
 from application.delivery import MarkDue
+from application.erasing import ContinueErasures
 from application.errors import Unavailable
 from application.reconciling import Reconciled
 from common import metrics
@@ -36,6 +37,7 @@ from entrypoints.web.state import Checks, application_state
 logger = logging.getLogger(__name__)
 
 _MARK_DUE_EVERY_SECONDS = 1.0
+_ERASE_EVERY_SECONDS = 1.0
 _REACH_AGAIN_SECONDS = 1.0
 _RECONCILE_EVERY_SECONDS = 10.0
 
@@ -48,6 +50,16 @@ async def make_due_marks(mark_due: MarkDue) -> None:
             await mark_due()
         except Unavailable as error:
             logger.warning("expired notifications were not retracted: %s", error)
+
+
+async def erase(continue_erasures: ContinueErasures) -> None:
+    """Continue the erasures of users, until cancelled."""
+    while True:
+        await asyncio.sleep(_ERASE_EVERY_SECONDS)
+        try:
+            await continue_erasures()
+        except Unavailable as error:
+            logger.warning("erasures wait: %s", error)
 
 
 async def reconcile(
@@ -124,6 +136,7 @@ async def _consume(container: ConsumerContainer, sockets: list[socket.socket]) -
         lifespan.consumer(container),
         lifespan.background(server.serve(sockets)),
         lifespan.background(make_due_marks(container.mark_due())),
+        lifespan.background(erase(container.continue_erasures())),
         lifespan.background(reconcile(container.reconcile_index(), settings.reconcile_users_per_minute)),
     ):
         await _join(container, worker)

@@ -210,6 +210,7 @@ class Worker:
         await self._partitions.commit()
         self._partitions.holds.succeeded(offsets)
         self.turns += 1
+        metrics.ERASED_RECORDS.inc(len(stored.appended.erased))
         metrics.CONSUMED.labels("stored").inc(
             sum(len(change.notifications) for change in stored.appended.added)
         )

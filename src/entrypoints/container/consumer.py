@@ -8,8 +8,11 @@ from dependency_injector import providers
 from adapters.kafka.dead_letters import KafkaDeadLetters, build_producer
 from adapters.kafka.probe import broker_answers
 from adapters.kafka.reader import KafkaQueueReader, build_consumer
+from adapters.kafka.topics import longest_retention
+from adapters.postgres.erasures import PostgresErasures
 from application import ports
 from application.delivery import MarkDue, StoreNotifications
+from application.erasing import ContinueErasures
 from application.reconciling import ReconcileIndex
 from entrypoints.container.parts.kafka import WithTopics
 from entrypoints.container.parts.postgres import WithPostgres
@@ -59,4 +62,13 @@ class ConsumerContainer(WithPostgres, WithRedis, WithTopics, WithServer):
     )
     reconcile_index: providers.Provider[ReconcileIndex] = providers.Singleton(
         ReconcileIndex, index=WithRedis.index, feeds=feeds, announcer=announcer
+    )
+    erasures: providers.Provider[ports.Erasures] = providers.Singleton(PostgresErasures, WithPostgres.engine)
+    continue_erasures: providers.Provider[ContinueErasures] = providers.Singleton(
+        ContinueErasures,
+        erasures=erasures,
+        index=WithRedis.index,
+        kafka_keeps=providers.Callable(
+            partial, longest_retention, setting.kafka_bootstrap, WithTopics.topics
+        ),
     )

@@ -4,7 +4,7 @@ from dependency_injector import providers
 
 from adapters.postgres.retention import PostgresRetention
 from application import ports
-from application.pruning import PruneFeeds
+from application.pruning import PruneAudit, PruneFeeds
 from entrypoints.container.parts.postgres import WithPostgres
 from entrypoints.container.parts.redis import WithRedis
 
@@ -17,4 +17,7 @@ class PruningContainer(WithPostgres, WithRedis):
     )
     prune: providers.Provider[PruneFeeds] = providers.Singleton(
         PruneFeeds, retention=retention, announcer=WithRedis.announcer, clock=WithPostgres.clock
+    )
+    prune_audit: providers.Provider[PruneAudit] = providers.Singleton(
+        PruneAudit, retention=retention, clock=WithPostgres.clock
     )

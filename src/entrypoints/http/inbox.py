@@ -48,14 +48,14 @@ PageCursor = Annotated[
 
 @get(
     ["/v1/users/{user_id:str}/notifications", "/notifications/{user_id:str}"],
-    guards=[guards.owner],
-    security=guards.NEEDS_TOKEN,
+    guards=[guards.reader],
+    security=guards.NEEDS_TOKEN_OR_KEY,
     tags=["inbox"],
     summary="List notifications",
     responses={
         200: ResponseSpec(NotificationPage, description="A page, newest first.", generate_examples=False),
         304: ResponseSpec(None, description="The feed has not changed.", generate_examples=False),
-        **problems(400, 401, 403, 404, 422, 503),
+        **problems(400, 401, 403, 404, 422, 429, 503),
     },
 )
 async def list_notifications(  # noqa: PLR0917 - each is a part of the query
@@ -68,7 +68,7 @@ async def list_notifications(  # noqa: PLR0917 - each is a part of the query
     cursor: PageCursor = None,
 ) -> Response[bytes]:
     """Unread notifications, unless `status` names another view; newest first. Answers 304 to an
-    `If-None-Match` with the `ETag` of an unchanged feed.
+    `If-None-Match` with the `ETag` of an unchanged feed. An API key needs the scope `read`.
     """
     if event is not None and EVENT.fullmatch(event) is None:
         raise Invalid([FieldError("event", EVENT_RULE)])
@@ -82,14 +82,16 @@ async def list_notifications(  # noqa: PLR0917 - each is a part of the query
 
 @get(
     "/v1/users/{user_id:str}/unread-count",
-    guards=[guards.owner],
-    security=guards.NEEDS_TOKEN,
+    guards=[guards.reader],
+    security=guards.NEEDS_TOKEN_OR_KEY,
     tags=["inbox"],
     summary="Count unread notifications",
-    responses=problems(400, 401, 403, 404, 503),
+    responses=problems(400, 401, 403, 404, 429, 503),
 )
 async def count_unread(user_id: FromPath[str], count: NamedDependency[CountUnread]) -> UnreadCount:
-    """The number of unread notifications, and the position of the feed at which it is exact."""
+    """The number of unread notifications, and the position of the feed at which it is exact. An API key needs
+    the scope `read`.
+    """
     feed = await count(UserId(user_id))
     return UnreadCount(feed.unread_count, str(feed.cursor))
 
@@ -99,7 +101,7 @@ async def count_unread(user_id: FromPath[str], count: NamedDependency[CountUnrea
         "/v1/users/{user_id:str}/notifications/{notification_id:uuid}/read",
         "/notifications/{user_id:str}/{notification_id:uuid}/read",
     ],
-    guards=[guards.owner],
+    guards=[guards.owner, guards.marking],
     security=guards.NEEDS_TOKEN,
     tags=["inbox"],
     summary="Mark one read",
@@ -107,7 +109,7 @@ async def count_unread(user_id: FromPath[str], count: NamedDependency[CountUnrea
         200: ResponseSpec(
             NotificationBody, description="The notification, now read.", generate_examples=False
         ),
-        **problems(400, 401, 403, 404, 503),
+        **problems(400, 401, 403, 404, 429, 503),
     },
 )
 async def mark_notification_read(
@@ -125,12 +127,12 @@ def _marking(path: str, mark: Mark) -> post:
         name=f"mark-{mark}",
         operation_id=_OPERATIONS[mark],
         status_code=200,
-        guards=[guards.owner],
+        guards=[guards.owner, guards.marking],
         security=guards.NEEDS_TOKEN,
         request_max_body_size=_BODY_LIMIT,
         tags=["inbox"],
         summary=f"Mark many {mark}",
-        responses=problems(400, 401, 403, 404, 413, 422, 503),
+        responses=problems(400, 401, 403, 404, 413, 422, 429, 503),
     )
 
 

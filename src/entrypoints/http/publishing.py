@@ -8,7 +8,7 @@ from litestar import post
 from litestar.di import NamedDependency
 from litestar.params import HeaderParameter, JSONBody
 
-from application.errors import Unconfirmed
+from application.limits import Limits
 from application.publishing import Idempotency, PublishBatch, PublishNotification
 from domain.errors import DomainError, FieldError, Invalid
 from domain.identifiers import NotificationId
@@ -22,7 +22,9 @@ from entrypoints.http.schemas import (
     read_item,
 )
 from entrypoints.web import guards, problems, rules
+from entrypoints.web.limits import spend
 from entrypoints.web.schemas import problems as problem_responses
+from entrypoints.web.state import part
 from entrypoints.web.verbatim import VerbatimRequest
 
 _BODY_LIMIT = 64 * 1024
@@ -48,7 +50,7 @@ IdempotencyKey = Annotated[
     request_max_body_size=_BODY_LIMIT,
     tags=["publishing"],
     summary="Publish a notification",
-    responses=problem_responses(400, 401, 403, 404, 413, 422, 503),
+    responses=problem_responses(400, 401, 403, 404, 413, 422, 429, 503),
 )
 async def publish_notification(
     request: VerbatimRequest,
@@ -72,7 +74,7 @@ async def publish_notification(
     request_max_body_size=_BATCH_BODY_LIMIT,
     tags=["publishing"],
     summary="Publish many notifications",
-    responses=problem_responses(400, 401, 403, 413, 422, 503),
+    responses=problem_responses(400, 401, 403, 413, 422, 429, 503),
 )
 async def publish_batch(
     request: VerbatimRequest,
@@ -80,7 +82,9 @@ async def publish_batch(
     publish_many: NamedDependency[PublishBatch],
     idempotency_key: IdempotencyKey = None,
 ) -> BatchResults:
-    """Each item is accepted or refused on its own, in order."""
+    """Each item is accepted or refused on its own, in order. The limit of the key counts every item."""
+    if len(data.items) > 1:
+        spend(request.scope, part(request, Limits).publish, request.auth.id, len(data.items) - 1)
     idempotency = await _idempotency(request, idempotency_key)
     outcomes = await publish_many(request.auth, [_content(item) for item in data.items], idempotency)
     return BatchResults([_result(outcome) for outcome in outcomes])
@@ -103,7 +107,7 @@ def _content(item: msgspec.Raw) -> Content | DomainError:
         return Invalid([problems.field_error(str(error))])
 
 
-def _result(outcome: NotificationId | DomainError | Unconfirmed) -> BatchResult:
+def _result(outcome: NotificationId | Exception) -> BatchResult:
     if isinstance(outcome, Exception):
         return BatchResult(error=problems.describe(outcome))
     return BatchResult(id=outcome)

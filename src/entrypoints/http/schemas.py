@@ -62,7 +62,7 @@ class NewNotification(Struct, forbid_unknown_fields=True, omit_defaults=True):
             title=self.title,
             metadata=Metadata.of(bytes(self.metadata).decode()),
             action_url=self.action_url,
-            expires_at=None if self.expires_at is None else _time("expires_at", self.expires_at),
+            expires_at=None if self.expires_at is None else read_time("expires_at", self.expires_at),
         )
 
 
@@ -195,7 +195,8 @@ class Changed(Struct):
     cursor: str
 
 
-def _time(name: str, text: str) -> datetime:
+def read_time(name: str, text: str) -> datetime:
+    """The time in a field of this name. Raises Invalid."""
     try:
         time: datetime = msgspec.convert(text, Timestamp)
     except msgspec.ValidationError as error:

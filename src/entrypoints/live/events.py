@@ -13,6 +13,7 @@ from litestar.params import FromPath
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from application.errors import NotAuthenticated, Revoked, Unavailable
+from application.limits import Limits
 from application.ports import EventStream
 from domain.errors import UnknownUser
 from domain.identifiers import UserId
@@ -22,7 +23,9 @@ from entrypoints.live.protocol import Bye
 from entrypoints.live.session import Session
 from entrypoints.live.state import Streams
 from entrypoints.web import rules
+from entrypoints.web.client import client_network
 from entrypoints.web.guards import NEEDS_TOKEN
+from entrypoints.web.limits import count_failure, spend
 from entrypoints.web.schemas import problems
 from entrypoints.web.state import part
 
@@ -73,10 +76,16 @@ async def live_events(user_id: FromPath[str], request: Request[Any, Any, Any]) -
     """The live stream as server-sent events, described with the WebSocket at `/schema/stream`."""
     streams = part(request, Streams)
     sessions = streams.sessions
+    limits = part(request, Limits)
+    spend(request.scope, limits.openings, client_network(request.scope))
     sessions.check_room()
     asked = hello.Request(request.scope)
     hello.check_origin(asked, streams.origins)
-    wanted = await hello.read_hello(asked, UserId(user_id), streams.authenticate)
+    try:
+        wanted = await hello.read_hello(asked, UserId(user_id), streams.authenticate)
+    except NotAuthenticated:
+        count_failure(request.scope, limits)
+        raise
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a session until it ends. Answer with a problem if it ends before it has begun."""

@@ -11,7 +11,7 @@ from application.errors import Unavailable
 from application.feeds import Standing
 from common import metrics
 from domain.identifiers import UserId
-from entrypoints.live.frames import DRAIN, INTERNAL, TOO_MANY, Close
+from entrypoints.live.frames import DRAIN, INTERNAL, REVOKED, TOO_MANY, Close
 from entrypoints.live.session import Session
 from entrypoints.live.streaming import Streaming
 
@@ -164,6 +164,9 @@ class Sessions:
         except Unavailable as error:
             logger.debug("positions were not compared: %s", error)
             return
+        for session in sessions:
+            if session.user not in standings:  # erased; a revocation may have been missed
+                session.close(Close(REVOKED, "the user no longer exists"))
         late = [
             (session, standing)
             for session in sessions

@@ -1,6 +1,7 @@
 """The live stream over WebSocket: `/ws/{user_id}`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from litestar import WebSocket, get, websocket
@@ -8,6 +9,8 @@ from litestar.exceptions import HTTPException
 from litestar.params import FromPath
 from litestar.types import Send
 
+from application.errors import Limited, NotAuthenticated
+from application.limits import Limits
 from application.ports import Chance, Connection
 from common import metrics, wire
 from domain.identifiers import UserId
@@ -17,7 +20,8 @@ from entrypoints.live.hello import Request, check_origin, read_hello
 from entrypoints.live.session import Session
 from entrypoints.live.sessions import Full
 from entrypoints.live.state import Streams
-from entrypoints.web import problems
+from entrypoints.web import limits, problems
+from entrypoints.web.client import client_network
 from entrypoints.web.state import part
 
 
@@ -27,10 +31,14 @@ async def live_socket(socket: WebSocket[Any, Any, Any], user_id: FromPath[str]) 
     streams = part(socket, Streams)
     await socket.receive()
     try:
+        part(socket, Limits).openings.take(client_network(socket.scope))
         with streams.sessions.entrance() as welcomed:
             await _serve(socket, UserId(user_id), streams, welcomed)
     except Full as full:
         await _deny(socket.send, full)
+    except Limited as limited:
+        limits.limited(socket.scope, limited)
+        await _deny(socket.send, limited, limits.headers(socket.scope))
     finally:
         # The framework's wrappers and the socket refer to each other, which would keep the connection alive.
         del socket.receive, socket.send
@@ -55,6 +63,9 @@ async def _serve(
         check_origin(request, streams.origins)
         hello = await read_hello(request, user, streams.authenticate)
     except Exception as error:  # noqa: BLE001 - any error closes the stream with its code
+        if isinstance(error, NotAuthenticated):
+            with suppress(Limited):
+                limits.count_failure(scope, part(socket, Limits))
         _send_bye(connection, close_for(error), sessions.streaming.chance)
     else:
         del request
@@ -68,13 +79,15 @@ def _send_bye(connection: Connection, close: Close, chance: Chance) -> None:
     connection.close(close.code, close.reason[:100], wire.text(close.bye(chance)))
 
 
-async def _deny(send: Send, full: Full) -> None:
+async def _deny(send: Send, refusal: Full | Limited, told: Sequence[tuple[bytes, bytes]] = ()) -> None:
     """Refuse the handshake itself: it costs less than a `bye`, and load balancers see it."""
     headers = [
         (b"content-type", problems.MEDIA_TYPE.encode()),
-        (b"retry-after", str(full.retry_seconds).encode()),
+        (b"retry-after", str(refusal.retry_seconds).encode()),
+        *told,
     ]
-    start: Any = {"type": "websocket.http.response.start", "status": 503, "headers": headers}
-    body: Any = {"type": "websocket.http.response.body", "body": wire.encode(problems.describe(full))}
+    problem = problems.describe(refusal)
+    start: Any = {"type": "websocket.http.response.start", "status": problem["status"], "headers": headers}
+    body: Any = {"type": "websocket.http.response.body", "body": wire.encode(problem)}
     await send(start)
     await send(body)

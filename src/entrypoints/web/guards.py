@@ -10,8 +10,11 @@ from typing import Any, TypeAlias
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 
-from application.credentials import Claims, Scope
+from application.credentials import ApiKey, Claims, Scope
 from application.errors import NotAllowed, NotAuthenticated
+from application.limits import Limits
+from entrypoints.web.client import client_network
+from entrypoints.web.limits import Proved, check_failures, count_failure, spend, spend_together
 from entrypoints.web.state import Access, part
 
 Connection: TypeAlias = ASGIConnection[Any, Any, Any, Any]
@@ -21,24 +24,35 @@ API_KEY_HEADER = "x-api-key"
 # The guards below, as OpenAPI describes them.
 NEEDS_KEY: "list[dict[str, list[str]]]" = [{"apiKey": []}]
 NEEDS_KEY_UNLESS_OPEN: "list[dict[str, list[str]]]" = [{"apiKey": []}, {}]
+NEEDS_TOKEN_OR_KEY: "list[dict[str, list[str]]]" = [{"userToken": []}, {"apiKey": []}]
 NEEDS_TOKEN: "list[dict[str, list[str]]]" = [{"userToken": []}]
 NEEDS_OPERATOR: "list[dict[str, list[str]]]" = [{"operatorToken": []}]
 
 
 async def publisher(connection: Connection, _handler: BaseRouteHandler) -> None:
-    """Admit API keys that may publish."""
+    """Admit API keys that may publish, and count one notification; a batch counts its others once read."""
     await _admit_producer(connection, Scope.PUBLISH)
+    spend(connection.scope, part(connection, Limits).publish, connection.scope["auth"].id)
 
 
 async def registrar(connection: Connection, _handler: BaseRouteHandler) -> None:
     """Admit API keys that may create users, and everybody if sign-up is open."""
     if not part(connection, Access).open_signup or API_KEY_HEADER in connection.headers:
         await _admit_producer(connection, Scope.USERS)
+    else:
+        await spend_together(
+            connection.scope, part(connection, Limits).sign_ups, client_network(connection.scope)
+        )
 
 
 async def manager(connection: Connection, _handler: BaseRouteHandler) -> None:
     """Admit API keys that may create and disable users."""
     await _admit_producer(connection, Scope.USERS)
+
+
+async def admin(connection: Connection, _handler: BaseRouteHandler) -> None:
+    """Admit API keys that may administer the service."""
+    await _admit_producer(connection, Scope.ADMIN)
 
 
 async def user(connection: Connection, _handler: BaseRouteHandler) -> None:
@@ -54,9 +68,43 @@ async def owner(connection: Connection, _handler: BaseRouteHandler) -> None:
     connection.scope["auth"] = claims
 
 
+async def marking(connection: Connection, _handler: BaseRouteHandler) -> None:
+    """Count a mark of the user whom `owner` has admitted."""
+    spend(connection.scope, part(connection, Limits).marks, connection.scope["auth"].user_id)
+
+
+async def ticket_buyer(connection: Connection, _handler: BaseRouteHandler) -> None:
+    """Count a ticket for the address that asks for it."""
+    spend(connection.scope, part(connection, Limits).tickets, client_network(connection.scope))
+
+
+async def reader(connection: Connection, handler: BaseRouteHandler) -> None:
+    """Admit the token of the user in the path, and API keys that may read feeds. Of a request with both, the
+    token counts.
+    """
+    if "authorization" in connection.headers or API_KEY_HEADER not in connection.headers:
+        await owner(connection, handler)
+    else:
+        await _admit_producer(connection, Scope.READ)
+
+
+async def owner_or_manager(connection: Connection, handler: BaseRouteHandler) -> None:
+    """Admit the token of the user in the path, and API keys that may create and disable users. Of a request
+    with both, the token counts.
+    """
+    if "authorization" in connection.headers or API_KEY_HEADER not in connection.headers:
+        await owner(connection, handler)
+    else:
+        await manager(connection, handler)
+
+
 async def operator(connection: Connection, _handler: BaseRouteHandler) -> None:
     """Admit operator tokens, which commands make for themselves."""
-    part(connection, Access).operator(bearer_token(connection.headers))
+    try:
+        part(connection, Access).operator(bearer_token(connection.headers))
+    except NotAuthenticated:
+        count_failure(connection.scope, part(connection, Limits))
+        raise
 
 
 def bearer_token(headers: Mapping[str, str]) -> str:
@@ -68,11 +116,39 @@ def bearer_token(headers: Mapping[str, str]) -> str:
 
 
 def _claims(connection: Connection) -> Claims:
-    return part(connection, Access).user.token(bearer_token(connection.headers))
+    limits = part(connection, Limits)
+    try:
+        claims = part(connection, Access).user.token(bearer_token(connection.headers))
+    except NotAuthenticated:
+        count_failure(connection.scope, limits)
+        raise
+    spend(connection.scope, limits.requests, claims.user_id)
+    return claims
 
 
 async def _admit_producer(connection: Connection, scope: str) -> None:
-    key = connection.headers.get(API_KEY_HEADER)
-    if not key:
+    """Check the key, and that it may touch the user in the path, if there is one. A user in the body is
+    checked by the use case.
+    """
+    text = connection.headers.get(API_KEY_HEADER)
+    if not text:
+        count_failure(connection.scope, part(connection, Limits))
         raise NotAuthenticated("An X-API-Key header is required.")
-    connection.scope["auth"] = await part(connection, Access).producer(key, scope)
+    key = await _authenticated(connection, text, scope)
+    if "user_id" in connection.path_params:
+        key.check(connection.path_params["user_id"])
+    connection.scope["auth"] = key
+
+
+async def _authenticated(connection: Connection, text: str, scope: str) -> ApiKey:
+    limits, proved = part(connection, Limits), part(connection, Proved)
+    if text not in proved:  # looking it up may be a query
+        check_failures(connection.scope, limits)
+    try:
+        key = await part(connection, Access).producer(text, scope)
+    except NotAuthenticated:
+        proved.discard(text)
+        count_failure(connection.scope, limits)
+        raise
+    proved.add(text)
+    return key

@@ -8,6 +8,7 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from application.ports import Monotonic, NewToken
 from common import metrics, tracing
+from entrypoints.web import limits
 
 logger = logging.getLogger("bellwire.access")
 
@@ -40,7 +41,12 @@ class Observed:
 
         async def observed_send(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], *_SECURITY_HEADERS, (b"x-request-id", request_id)]
+                message["headers"] = [
+                    *message["headers"],
+                    *_SECURITY_HEADERS,
+                    *limits.headers(scope),
+                    (b"x-request-id", request_id),
+                ]
                 self._observe(scope, message["status"], self._now() - started)
             await send(message)
 

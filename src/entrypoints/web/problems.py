@@ -12,12 +12,16 @@ from litestar.exceptions import HTTPException, SerializationException, Validatio
 
 from application.errors import (
     ApplicationError,
+    KeyNotInUse,
     KeyReused,
+    Limited,
     NotAllowed,
     NotAuthenticated,
     Refused,
     Unavailable,
     Unconfirmed,
+    UnknownErasure,
+    UnknownKey,
 )
 from common import tracing, wire
 from domain.errors import DomainError, FieldError, Invalid, UnknownNotification, UnknownUser, UserTaken
@@ -31,11 +35,15 @@ _PROBLEMS: dict[type[Exception], tuple[int, str, str]] = {
     Invalid: (422, "invalid", "The input breaks a rule"),
     UnknownUser: (404, "unknown-user", "Unknown user"),
     UnknownNotification: (404, "unknown-notification", "Unknown notification"),
+    UnknownErasure: (404, "unknown-erasure", "Unknown erasure"),
     UserTaken: (409, "user-taken", "User exists"),
     NotAuthenticated: (401, "not-authenticated", "Not authenticated"),
     NotAllowed: (403, "not-allowed", "Not allowed"),
+    UnknownKey: (404, "unknown-key", "Unknown API key"),
+    KeyNotInUse: (409, "key-not-in-use", "API key not in use"),
     KeyReused: (422, "key-reused", "Idempotency key reused"),
     Refused: (422, "refused", "The store refuses this data"),
+    Limited: (429, "too-many-requests", "Too many requests"),
     Unconfirmed: (503, "unconfirmed", "Outcome unknown"),
     Unavailable: (503, "unavailable", "Temporarily unavailable"),
 }
@@ -67,6 +75,8 @@ def describe(error: Exception) -> dict[str, Any]:
     body["detail"] = getattr(error, "detail", str(error))
     if isinstance(error, Invalid):
         body["errors"] = [{"field": item.field, "message": item.message} for item in error.errors]
+    if isinstance(error, Limited):
+        body["violated-policies"] = [error.limit]
     if isinstance(error, Unconfirmed) and error.notification_id is not None:
         body["id"] = error.notification_id
     return body
@@ -78,7 +88,7 @@ def core_problem(_request: Request[Any, Any, Any], error: Exception) -> Response
     headers = {}
     if isinstance(error, NotAuthenticated):
         headers["WWW-Authenticate"] = "Bearer"
-    if isinstance(error, Unavailable):
+    if isinstance(error, Unavailable | Limited):
         headers["Retry-After"] = str(error.retry_seconds)
     return _answer(body, headers)
 
@@ -147,7 +157,10 @@ def unexpected_problem(request: Request[Any, Any, Any], error: Exception) -> Res
 
 def _answer(body: dict[str, Any], headers: Mapping[str, str] | None = None) -> Response[bytes]:
     return Response(
-        wire.encode(body), status_code=int(body["status"]), media_type=MEDIA_TYPE, headers=dict(headers or {})
+        wire.encode(body),
+        status_code=int(body["status"]),
+        media_type=MEDIA_TYPE,
+        headers={"Cache-Control": "no-store", **(headers or {})},
     )
 
 

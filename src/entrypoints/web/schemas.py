@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from litestar.openapi.datastructures import ResponseSpec
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, field
 
 Timestamp = Annotated[datetime, Meta(tz=True)]
 
@@ -49,17 +49,20 @@ class Problem(Struct, omit_defaults=True):
     errors: list[ProblemField] | None = None
     id: UUID | None = None
     request_id: str | None = None
+    violated_policies: Annotated[
+        list[str] | None, Meta(description="The limits that the request exceeds.")
+    ] = field(default=None, name="violated-policies")
 
 
 PROBLEM_TEXTS = {
     400: "The body is not JSON, or nests too deeply.",
     401: "Valid credentials are required.",
     403: "These credentials do not allow that.",
-    404: "There is no such user or notification.",
-    409: "The user already exists.",
+    404: "There is no such user, notification, key or erasure.",
+    409: "The user already exists or its id was erased, or the key is not in use.",
     413: "The body is too large.",
     422: "A field breaks a rule, or an Idempotency-Key was used again with another body.",
-    429: "This user has too many streams open.",
+    429: "Too many requests for a limit, or too many streams of a user; see Retry-After.",
     503: "A server behind the service is out of reach; see Retry-After.",
     # Those below may answer any operation.
     408: "The body did not arrive in time.",

@@ -2,13 +2,15 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, TypeAlias, TypeVar
 
 from litestar import Litestar
 from litestar.connection import ASGIConnection
 from litestar.datastructures import State
 
-from application.accounts import AuthenticateOperator, AuthenticateProducer, AuthenticateUser
+from application.accounts import AuthenticateOperator, AuthenticateUser
+from application.keys import AuthenticateProducer
 
 T = TypeVar("T")
 
@@ -52,5 +54,16 @@ def part_of(app: Litestar, kind: type[T]) -> T:
     return found
 
 
+def found_in(app: Litestar, kind: type[T]) -> T | None:
+    """The part of this type, if the application has one."""
+    found: T | None = app.state.get(_key(kind))
+    return found
+
+
 def _key(kind: type) -> str:
+    return _name(kind)
+
+
+@cache
+def _name(kind: Any) -> str:  # of a type; mypy says that types cannot be hashed
     return f"{kind.__module__}.{kind.__qualname__}"

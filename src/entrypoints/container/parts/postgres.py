@@ -4,10 +4,12 @@ from dependency_injector import providers
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.postgres.api_keys import PostgresApiKeys
+from adapters.postgres.audit import PostgresAuditTrail
 from adapters.postgres.engine import create_engine
 from adapters.postgres.feeds import PostgresFeeds
 from adapters.postgres.maintenance import PostgresMaintenance
 from adapters.postgres.users import PostgresUsers
+from adapters.security.hashes import keyed_user_hash
 from application import ports
 from entrypoints.container.parts.base import Base
 
@@ -21,10 +23,12 @@ class WithPostgres(Base):
         pool_size=Base.setting.postgres_pool,
         application="bellwire",
         jitter=Base.jitter,
+        user_hash=providers.Callable(keyed_user_hash, Base.setting.erasure_secret, Base.setting.token_secret),
     )
     feeds: providers.Provider[ports.Feeds] = providers.Singleton(PostgresFeeds, engine)
     users: providers.Provider[ports.Users] = providers.Singleton(PostgresUsers, engine, Base.new_token)
-    api_keys: providers.Provider[ports.ApiKeys] = providers.Singleton(PostgresApiKeys, engine, Base.clock)
+    api_keys: providers.Provider[ports.ApiKeys] = providers.Singleton(PostgresApiKeys, engine)
+    audit_trail: providers.Provider[ports.AuditTrail] = providers.Singleton(PostgresAuditTrail, engine)
     maintenance: providers.Provider[PostgresMaintenance] = providers.Singleton(
         PostgresMaintenance, engine, Base.clock
     )

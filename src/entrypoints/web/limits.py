@@ -1,0 +1,124 @@
+"""Limits of rates at the web's edge: who is counted, and the headers that tell clients.
+
+The headers are those of draft-ietf-httpapi-ratelimit-headers-11: structured fields (RFC 9651).
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from math import ceil
+from typing import Any, Final
+
+from application.errors import Limited
+from application.limits import Allowance, Limiter, Limits
+from common import metrics
+from entrypoints.web.client import client_network
+
+_SCOPE_KEY: Final = "bellwire.allowances"
+_MOST_PROVED = 10_000
+
+
+class Proved:
+    """API keys that were valid in this process: they are looked up whatever else comes from their address."""
+
+    def __init__(self, most: int = _MOST_PROVED) -> None:
+        self._most = most
+        self._keys: set[str] = set()
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._keys
+
+    def add(self, key: str) -> None:
+        """Remember a key."""
+        if len(self._keys) >= self._most:
+            self._keys.clear()
+        self._keys.add(key)
+
+    def discard(self, key: str) -> None:
+        """Forget a key that is no longer valid."""
+        self._keys.discard(key)
+
+
+def spend(scope: Any, limiter: Limiter, party: str, cost: int = 1) -> None:
+    """Take from a limit; the answer will say what is left. Raises Limited."""
+    try:
+        allowance = limiter.take(party, cost)
+    except Limited as limited:
+        _note_refused(scope, limited)
+        raise
+    if allowance is not None:
+        _note(scope, allowance)
+
+
+async def spend_together(scope: Any, limiter: Limiter, party: str) -> None:
+    """The same, exact across processes."""
+    try:
+        allowance = await limiter.take_together(party)
+    except Limited as limited:
+        _note_refused(scope, limited)
+        raise
+    if allowance is not None:
+        _note(scope, allowance)
+
+
+def count_failure(scope: Mapping[str, Any], limits: Limits) -> None:
+    """Count credentials that were not valid, by the address they came from. Raises Limited.
+
+    It is called after the credentials were checked, so that it refuses no valid ones that come from the same
+    address.
+    """
+    try:
+        limits.failures.take(client_network(scope))
+    except Limited as limited:
+        _note_refused(scope, limited)
+        raise
+
+
+def check_failures(scope: Mapping[str, Any], limits: Limits) -> None:
+    """Raise Limited if too many credentials from this address were not valid."""
+    try:
+        limits.failures.check(client_network(scope))
+    except Limited as limited:
+        _note_refused(scope, limited)
+        raise
+
+
+def limited(scope: Any, error: Limited) -> None:
+    """Note a refusal that somebody else decided."""
+    _note_refused(scope, error)
+
+
+def headers(scope: Mapping[str, Any]) -> Sequence[tuple[bytes, bytes]]:
+    """The headers that tell what was taken in a request. Every answer has them, so making them is cheap."""
+    noted: dict[Limiter, Allowance] | None = scope.get(_SCOPE_KEY)
+    if noted is None:
+        return ()
+    if len(noted) == 1:
+        (allowance,) = noted.values()
+        return (_policy(allowance.limiter), (b"ratelimit", _told(allowance)))
+    policies = b", ".join([_policy(limiter)[1] for limiter in noted])
+    return ((b"ratelimit-policy", policies), (b"ratelimit", b", ".join(map(_told, noted.values()))))
+
+
+@cache
+def _policy(limiter: Limiter) -> tuple[bytes, bytes]:
+    return b"ratelimit-policy", limiter.policy.encode()
+
+
+def _told(allowance: Allowance) -> bytes:
+    limiter, rate, behind, refused = allowance
+    left = 0 if refused else rate.left(behind, 0.0)
+    return b'"%b";r=%d;t=%d' % (limiter.name.encode(), left, ceil(behind))
+
+
+def _note(scope: Any, allowance: Allowance) -> None:
+    noted = scope.get(_SCOPE_KEY)
+    if noted is None:
+        scope[_SCOPE_KEY] = {allowance.limiter: allowance}
+    else:
+        noted[allowance.limiter] = allowance
+
+
+def _note_refused(scope: Any, limited: Limited) -> None:
+    metrics.LIMITED.labels(limited.limit).inc()
+    if isinstance(limited.allowance, Allowance):
+        _note(scope, limited.allowance)
