@@ -25,6 +25,7 @@ from application.errors import (
 )
 from common import tracing, wire
 from domain.errors import DomainError, FieldError, Invalid, UnknownNotification, UnknownUser, UserTaken
+from entrypoints.web.head import allowed
 
 logger = logging.getLogger(__name__)
 
@@ -124,10 +125,10 @@ def malformed_problem(_request: Request[Any, Any, Any], error: Exception) -> Res
     )
 
 
-def http_problem(_request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
+def http_problem(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
     """Answer a request that the framework refuses."""
     if isinstance(error.__cause__, RecursionError | SerializationException | UnicodeDecodeError):
-        return malformed_problem(_request, error.__cause__)
+        return malformed_problem(request, error.__cause__)
     status = HTTPStatus(error.status_code)
     kind = _HTTP_KINDS.get(status, status.phrase.lower().replace(" ", "-"))
     return _answer(
@@ -137,8 +138,14 @@ def http_problem(_request: Request[Any, Any, Any], error: HTTPException) -> Resp
             "status": status,
             "detail": _HTTP_DETAILS.get(status, error.detail),
         },
-        error.headers,
+        _with_head(request, error.headers or {}),
     )
+
+
+def _with_head(request: Request[Any, Any, Any], headers: Mapping[str, str]) -> Mapping[str, str]:
+    if "allow" not in headers:
+        return headers
+    return {**headers, "allow": allowed(headers["allow"], request.scope)}
 
 
 def unexpected_problem(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
