@@ -2,14 +2,16 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from litestar import Litestar
 from litestar.handlers import BaseRouteHandler
 from litestar.routes import ASGIRoute, HTTPRoute, WebSocketRoute
 
+from application.credentials import Scope
 from tests.build import an_id
+from tests.wiring import Service
 
 # What the parameters of paths are filled in with. A new kind of parameter needs a line here.
 SAMPLES = {
@@ -20,6 +22,7 @@ SAMPLES = {
     "file_path": "swagger-ui.css",
     "path": "x",
 }
+SCOPES = sorted(value for name, value in vars(Scope).items() if name.isupper())
 _PARAMETER = re.compile(r"\{(\w+):\w+\}")
 
 
@@ -63,3 +66,10 @@ def _routes(app: Litestar) -> Iterator[Route]:
                 yield Route("WS", route.path, route.route_handler)
             case ASGIRoute():
                 yield Route("ASGI", route.path, route.route_handler)
+
+
+async def a_key(service: Service, *scopes: str, **changes: Any) -> str:
+    """The text of a key, which may have changed since it was made."""
+    key, text = await service.container.create_api_key()("key", frozenset({*scopes, Scope.READ}))
+    await service.memory.api_keys.add(replace(key, scopes=frozenset(scopes), **changes))
+    return text

@@ -5,21 +5,20 @@ nor a place among the public ones.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, get_args
 
 import jwt
 import pytest
 
-from application.credentials import Scope
 from entrypoints.app import create_app
 from entrypoints.live.asyncapi import tag
 from entrypoints.live.frames import ClientFrame, Marking, Pong, Refresh
 from entrypoints.settings import Settings
 from entrypoints.web import guards
 from tests.build import ADA, BOB, NOW, a_draft, an_id
-from tests.routes import Route, routes
+from tests.routes import SCOPES, Route, a_key, routes
 from tests.whole import build
 from tests.wiring import SECRET, Service, Socket
 
@@ -45,7 +44,6 @@ PUBLIC = {
 }
 # They check credentials themselves, because a browser needs another answer than a guard gives.
 STREAMS = {"WS /ws/{user_id:str}", "GET /sse/{user_id:str}"}
-SCOPES = sorted(value for name, value in vars(Scope).items() if name.isupper())
 EXPIRED = timedelta(hours=2)
 
 
@@ -175,13 +173,6 @@ WRONG_TOKENS: dict[str, Callable[[], str]] = {
 
 def test_the_claims_that_the_cells_change_are_good_unchanged() -> None:
     build(Settings(token_secret=SECRET)).tokens().verify(forged(), NOW)
-
-
-async def a_key(service: Service, *scopes: str, **changes: Any) -> str:
-    """The text of a key, which may have changed since it was made."""
-    key, text = await service.container.create_api_key()("key", frozenset({*scopes, Scope.READ}))
-    await service.memory.api_keys.add(replace(key, scopes=frozenset(scopes), **changes))
-    return text
 
 
 async def wrong_keys(service: Service) -> dict[str, str]:

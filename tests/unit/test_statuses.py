@@ -3,13 +3,14 @@ checks that each answer was promised, with its body.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from typing import Any
+from unittest.mock import patch
 
-import httpx
 import pytest
 
+from application.errors import Limited
+from application.limits import Limiter
 from domain.identifiers import UserId
 from entrypoints.app import create_app
 from entrypoints.http import contract
@@ -17,6 +18,7 @@ from entrypoints.live.state import Streams
 from entrypoints.settings import Settings
 from entrypoints.web.state import part_of
 from tests.build import ADA, BOB, an_id, drafts
+from tests.routes import SCOPES, a_key
 from tests.whole import build
 from tests.wiring import SECRET, Service
 
@@ -27,11 +29,14 @@ DOCUMENT = contract.document(create_app(build(Settings(token_secret=SECRET))))
 OF_THE_SERVER = {408, 414, 431}
 # These use no port, or use it in a task of its own: no port can have the defect.
 WITHOUT_PORTS = {"getLiveness", "getReadiness", "getMetrics", "drain", "followNotifications"}
+GONE = UserId("gone")
 NOTIFICATION = {"user_id": ADA, "event": "e", "message": "m"}
 LOGIN = {"email": "ada@example.com", "password": "correct horse"}
 # Bodies and queries that succeed, and those that break a rule; without one here, `{}` and an unknown field.
 GOOD: dict[str, Json] = {
     "createUser": {"name": "x"},
+    "createKey": {"name": "x", "scopes": ["publish"]},
+    "putPassword": {"new_password": "correct horse 2", "current_password": "correct horse"},
     "logIn": LOGIN,
     "publishNotification": NOTIFICATION,
     "publishBatch": {"items": [NOTIFICATION]},
@@ -40,8 +45,14 @@ GOOD: dict[str, Json] = {
     "archiveNotifications": {"ids": []},
     "unarchiveNotifications": {"ids": []},
 }
-BAD_QUERY = {"listNotifications": "limit=0", "followNotifications": "view=x"}
-PORTS = ("users", "feeds", "index", "queue", "keys", "tickets", "api_keys", "passwords")
+BAD_QUERY = {
+    "listNotifications": "limit=0",
+    "followNotifications": "view=x",
+    "listKeys": "limit=0",
+    "listAudit": "limit=0",
+    "exportUser": "after=x",
+}
+PORTS = ("users", "feeds", "index", "queue", "keys", "tickets", "api_keys", "passwords", "audit", "erasures")
 
 
 @dataclass(frozen=True)
@@ -49,18 +60,19 @@ class Operation:
     name: str
     method: str
     path: str
-    takes: str
+    takes: list[str]
     body: bool
 
-    def url(self, user: str = ADA) -> str:
-        return self.path.replace("{user_id}", user).replace("{notification_id}", str(an_id()))
+    @property
+    def user(self) -> UserId:
+        return UserId("login") if self.name == "putPassword" else ADA
 
 
 def operations() -> dict[str, tuple[Operation, list[int]]]:
     found = {}
     for path, item in DOCUMENT["paths"].items():
         for method, operation in item.items():
-            takes = next(iter(operation["security"][0]), "") if operation.get("security") else ""
+            takes = [name for way in operation.get("security", ()) for name in way]
             one = Operation(operation["operationId"], method, path, takes, "requestBody" in operation)
             found[one.name] = one, [int(status) for status in operation["responses"]]
     return found
@@ -73,116 +85,168 @@ CELLS = [
     for status in statuses
     if status not in OF_THE_SERVER and not (status == 500 and one.name in WITHOUT_PORTS)
 ]
+UNKNOWN = {"notification_id": str(an_id(99)), "erasure_id": str(an_id(99)), "key_id": "000000000000"}
+
+
+NO_IDS: dict[str, str] = {}
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A service, an API key with every scope, and the ids of what is there."""
+
+    service: Service
+    key: str
+    ids: dict[str, str]
+
+    def credentials(self, operation: Operation, *, prefer: str = "userToken") -> dict[str, str]:
+        if prefer not in operation.takes and operation.takes:
+            prefer = operation.takes[0]
+        match prefer:
+            case "operatorToken":
+                token = self.service.container.operator_tokens().mint(ADA, self.service.memory.clock())[0]
+                return {"Authorization": f"Bearer {token}"}
+            case "apiKey":
+                return {"X-API-Key": self.key}
+        return self.service.bearer(operation.user)
+
+    async def ask(self, operation: Operation, ids: dict[str, str] = NO_IDS, **request: Any) -> int:
+        request.setdefault("headers", self.credentials(operation))
+        if operation.body and "content" not in request:
+            request.setdefault("json", GOOD.get(operation.name, {}))
+        url = operation.path.format(**self.ids | {"user_id": operation.user} | ids)
+        return (await self.service.client.request(operation.method, url, **request)).status_code
 
 
 @pytest.fixture
-async def service() -> AsyncIterator[Service]:
+async def stage() -> AsyncIterator[Stage]:
     async with Service.run(live=True) as service:
-        await service.add(ADA, BOB)
-        await service.client.post(
-            "/v1/users", json=LOGIN | {"name": "x", "id": "login"}, headers=service.producer
-        )
+        await service.add(ADA, BOB, GONE)
+        key = {"X-API-Key": await a_key(service, *SCOPES)}
+        await service.client.post("/v1/users", json=LOGIN | {"name": "x", "id": "login"}, headers=key)
+        erasure = await service.client.delete(f"/v1/users/{GONE}", headers=key)
         await service.memory.feeds.append(drafts(1))
-        yield service
+        ids = {
+            "notification_id": str(an_id()),
+            "erasure_id": erasure.json()["id"],
+            "key_id": (await a_key(service, "publish")).split("_")[2],
+        }
+        yield Stage(service, key["X-API-Key"], ids)
 
 
 @pytest.mark.parametrize(("operation", "status"), CELLS)
-async def test_an_operation_answers_as_promised(service: Service, operation: Operation, status: int) -> None:
-    assert await DRIVERS.get(status, succeed)(service, operation) == status
+async def test_an_operation_answers_as_promised(stage: Stage, operation: Operation, status: int) -> None:
+    assert await DRIVERS.get(status, succeed)(stage, operation) == status
 
 
-def credentials(service: Service, operation: Operation, user: UserId = ADA) -> dict[str, str]:
-    if operation.takes == "operatorToken":
-        token = service.container.operator_tokens().mint(ADA, service.memory.clock())[0]
-        return {"Authorization": f"Bearer {token}"}
-    return service.producer if operation.takes == "apiKey" else service.bearer(user)
-
-
-async def ask(service: Service, operation: Operation, user: str = ADA, **request: Any) -> httpx.Response:
-    request.setdefault("headers", credentials(service, operation, UserId(user)))
-    if operation.body and "content" not in request:
-        request.setdefault("json", GOOD.get(operation.name, {}))
-    return await service.client.request(operation.method, operation.url(user), **request)
-
-
-async def succeed(service: Service, operation: Operation) -> int:
+async def succeed(stage: Stage, operation: Operation) -> int:
     if operation.name == "followNotifications":
-        async with service.events(headers=service.bearer()) as events:
+        async with stage.service.events(headers=stage.service.bearer()) as events:
             return (await events.start())[0]
-    return (await ask(service, operation)).status_code
+    return await stage.ask(operation)
 
 
-async def unchanged(service: Service, operation: Operation) -> int:
-    headers = credentials(service, operation) | {"If-None-Match": "*"}
-    return (await ask(service, operation, headers=headers)).status_code
+async def with_a_key(stage: Stage, operation: Operation) -> int:
+    body = {"json": {"new_password": "correct horse"}} if operation.body else {}
+    return await stage.ask(operation, headers=stage.credentials(operation, prefer="apiKey"), **body)
 
 
-async def malformed(service: Service, operation: Operation) -> int:
-    headers = credentials(service, operation) | {"Content-Type": "application/json"}
-    return (await ask(service, operation, content=b"{", headers=headers)).status_code
+async def unchanged(stage: Stage, operation: Operation) -> int:
+    return await stage.ask(operation, headers=stage.credentials(operation) | {"If-None-Match": "*"})
 
 
-async def unauthenticated(service: Service, operation: Operation) -> int:
+async def malformed(stage: Stage, operation: Operation) -> int:
+    headers = stage.credentials(operation) | {"Content-Type": "application/json"}
+    return await stage.ask(operation, content=b"{", headers=headers)
+
+
+async def unauthenticated(stage: Stage, operation: Operation) -> int:
     body = LOGIN | {"password": "wrong horse"} if operation.name == "logIn" else {}
-    return (await ask(service, operation, headers={}, json=body)).status_code
+    return await stage.ask(operation, headers={}, json=body)
 
 
-async def not_allowed(service: Service, operation: Operation) -> int:
-    _, key = await service.container.create_api_key()("none", frozenset[str]())
-    headers = {"X-API-Key": key} if operation.takes == "apiKey" else service.bearer(BOB)
-    return (await ask(service, operation, headers=headers)).status_code
+async def not_allowed(stage: Stage, operation: Operation) -> int:
+    key = {"X-API-Key": await a_key(stage.service)}
+    return await stage.ask(
+        operation, headers=key if operation.takes == ["apiKey"] else stage.service.bearer(BOB)
+    )
 
 
-async def unknown(service: Service, operation: Operation) -> int:
-    in_path = "{user_id}" in operation.path
-    body = {} if in_path else {"json": GOOD.get(operation.name, {}) | {"user_id": "nobody"}}
-    return (await ask(service, operation, "nobody", **body)).status_code
+async def unknown(stage: Stage, operation: Operation) -> int:
+    if "{notification_id}" in operation.path:
+        return await stage.ask(operation, UNKNOWN)
+    nobody = UserId("nobody")
+    headers = stage.credentials(operation, prefer="apiKey")
+    if "apiKey" not in operation.takes:
+        headers = stage.service.bearer(nobody)
+    body = {} if "{" in operation.path else {"json": GOOD[operation.name] | {"user_id": nobody}}
+    if operation.name == "putPassword":
+        body = {"json": {"new_password": "correct horse"}}
+    return await stage.ask(operation, UNKNOWN | {"user_id": nobody}, headers=headers, **body)
 
 
-async def conflict(service: Service, operation: Operation) -> int:
-    streams = part_of(service.app, Streams)
-    service.app.state[f"{Streams.__module__}.{Streams.__qualname__}"] = replace(streams, workers=2)
-    return (await ask(service, operation, json={"name": "x", "id": ADA})).status_code
+async def conflict(stage: Stage, operation: Operation) -> int:
+    app = stage.service.app
+    app.state[f"{Streams.__module__}.{Streams.__qualname__}"] = replace(part_of(app, Streams), workers=2)
+    if operation.name == "createUser":
+        return await stage.ask(operation, json={"name": "x", "id": ADA})
+    await stage.ask(operation)
+    return await stage.ask(operation)
 
 
-async def too_large(service: Service, operation: Operation) -> int:
-    headers = credentials(service, operation) | {"Content-Type": "application/json"}
-    return (await ask(service, operation, content=b" " * 2**21, headers=headers)).status_code
+async def too_large(stage: Stage, operation: Operation) -> int:
+    headers = stage.credentials(operation) | {"Content-Type": "application/json"}
+    return await stage.ask(operation, content=b" " * 2**21, headers=headers)
 
 
-async def invalid(service: Service, operation: Operation) -> int:
+async def invalid(stage: Stage, operation: Operation) -> int:
     if operation.body:
-        return (await ask(service, operation, json={"unknown": 1})).status_code
-    return (await ask(service, operation, params=BAD_QUERY[operation.name])).status_code
+        return await stage.ask(operation, json={"unknown": 1})
+    return await stage.ask(operation, params=BAD_QUERY[operation.name])
 
 
-async def too_many(service: Service, operation: Operation) -> int:
-    async with AsyncExitStack() as opened:
-        for _ in range(service.container.settings().sockets_per_user):
-            socket = await opened.enter_async_context(service.socket(headers=service.bearer()))
-            await socket.frame("welcome")
-        return (await ask(service, operation)).status_code
+async def too_many(stage: Stage, operation: Operation) -> int:
+    def refuse(limiter: Limiter, *_: object) -> None:
+        raise Limited(limiter.name, 1)
+
+    async def refuse_together(limiter: Limiter, *_: object) -> None:
+        refuse(limiter)
+
+    with (
+        patch.object(Limiter, "take", refuse),
+        patch.object(Limiter, "check", refuse),
+        patch.object(Limiter, "take_together", refuse_together),
+    ):
+        if "userToken" in operation.takes or operation.name == "logIn":
+            return await stage.ask(operation)
+        # Of these only failures are counted.
+        return await stage.ask(operation, headers={"X-API-Key": "x", "Authorization": "Bearer x"})
 
 
-async def away(service: Service, operation: Operation) -> int:
+async def away(stage: Stage, operation: Operation) -> int:
+    headers = stage.credentials(operation)
+    if "apiKey" in operation.takes:  # one that this process does not know yet
+        headers = {"X-API-Key": await a_key(stage.service, *SCOPES)}
     for name in PORTS:
-        getattr(service.memory, name).away = True
-    service.memory.postgres.away = True
-    return (await ask(service, operation)).status_code
+        getattr(stage.service.memory, name).away = True
+    stage.service.memory.postgres.away = True
+    return await stage.ask(operation, headers=headers)
 
 
-async def defect(service: Service, operation: Operation) -> int:
+async def defect(stage: Stage, operation: Operation) -> int:
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("a defect")
 
-    for port in (*(getattr(service.memory, name) for name in PORTS), service.memory.postgres):
+    memory = stage.service.memory
+    for port in (*(getattr(memory, name) for name in PORTS), memory.postgres):
         for name in dir(port):
             if not name.startswith("_") and callable(getattr(port, name)):
                 setattr(port, name, broken)
-    return (await ask(service, operation)).status_code
+    return await stage.ask(operation, headers=stage.credentials(operation, prefer="apiKey"))
 
 
-DRIVERS: dict[int, Callable[[Service, Operation], Awaitable[int]]] = {
+DRIVERS: dict[int, Callable[[Stage, Operation], Awaitable[int]]] = {
+    204: with_a_key,
     304: unchanged,
     400: malformed,
     401: unauthenticated,

@@ -31,6 +31,7 @@ PROBLEM_MEDIA = "application/problem+json"
 # What every operation can answer, and what those with a body can. 408, 414 and 431 come from the HTTP server.
 _ALWAYS = (414, 431, 500)
 _WITH_BODY = (400, 408, 413, 422)
+_WITH_CREDENTIALS = (401, 429)  # failures are counted
 _HEADERS = {401: "WWW-Authenticate", 429: "Retry-After", 503: "Retry-After"}
 _SOMETIMES = {429}  # a user with too many streams has to close one
 _PARAMETERS = {"user_id": rules.USER_ID}
@@ -137,9 +138,13 @@ def _complete(one: _Described) -> None:
     # Only a body can be malformed; and Litestar expects its own 400 of every operation with a parameter.
     false = set() if has_body else {"400"}
     declared = {status for status, answer in responses.items() if _is_problem(answer)} - false
-    always = {str(status) for status in (*_ALWAYS, *(_WITH_BODY if has_body else ()))}
+    always = {*_ALWAYS, *(_WITH_BODY if has_body else ())}
+    always |= {*(_WITH_CREDENTIALS if one.operation.get("security") else ())}
     answers = {status: answer for status, answer in responses.items() if status not in declared | false}
-    answers |= {status: {"$ref": f"#/components/responses/Problem{status}"} for status in declared | always}
+    answers |= {
+        status: {"$ref": f"#/components/responses/Problem{status}"}
+        for status in declared | set(map(str, always))
+    }
     one.operation["responses"] = dict(sorted(answers.items()))
 
 

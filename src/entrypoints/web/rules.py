@@ -1,7 +1,7 @@
 """The rules of the domain as JSON Schema. They only describe: the domain enforces them, and names every field
 that breaks one, where a decoder would stop at the first.
 
-Patterns keep to what all readers of a schema understand: no look-ahead and no classes of Unicode.
+Patterns keep to what JSON Schema recommends: no classes of Unicode, and few look-aheads.
 """
 
 from collections.abc import Mapping
@@ -11,6 +11,7 @@ from msgspec import Meta
 
 from domain.identifiers import USER_ID_LENGTH
 from domain.metadata import METADATA_BYTES, METADATA_DEPTH
+from domain.notification import ACTION_URL as ACTION_URL_PATTERN
 from domain.notification import ACTION_URL_LENGTH, EVENT, MESSAGE_LENGTH, TITLE_LENGTH
 from domain.user import EMAIL_LENGTH, NAME_LENGTH, PASSWORD_LENGTH, PASSWORD_LENGTH_MAX
 
@@ -25,7 +26,7 @@ TITLE = {"maxLength": TITLE_LENGTH, "pattern": _NO_NUL}
 ACTION_URL = {
     "minLength": 1,
     "maxLength": ACTION_URL_LENGTH,
-    "pattern": r"^(?:https?://[^\s/\\?#][^\s\\]*|/(?:[^\s/\\][^\s\\]*)?)$",
+    "pattern": f"^{ACTION_URL_PATTERN.pattern}$",
 }
 METADATA = {"type": "object", "additionalProperties": True}
 EXPIRY = {"format": "date-time"}
