@@ -21,6 +21,7 @@ ALIAS_TAG = "aliases"
 TAGS = {
     "users": "Users, sessions, and locking users out.",
     "publishing": "For producers.",
+    "keys": "The API keys of producers.",
     "inbox": "The feed of a user.",
     "live stream": "Access to the live stream, which has a document of its own.",
     "operation": "Health, metrics and draining.",

@@ -13,6 +13,7 @@ from domain.identifiers import USER_ID_LENGTH
 from domain.metadata import METADATA_BYTES, METADATA_DEPTH
 from domain.notification import ACTION_URL as ACTION_URL_PATTERN
 from domain.notification import ACTION_URL_LENGTH, EVENT, MESSAGE_LENGTH, TITLE_LENGTH
+from domain.prefixes import EVENT_PREFIX, USER_PREFIX
 from domain.user import EMAIL_LENGTH, NAME_LENGTH, PASSWORD_LENGTH, PASSWORD_LENGTH_MAX
 
 _NO_NUL = r"^[^\x00]*$"
@@ -34,6 +35,11 @@ NAME = {"minLength": 1, "maxLength": NAME_LENGTH, "pattern": _NO_NUL}
 EMAIL = {"minLength": 3, "pattern": "[@\uff20]"}
 PASSWORD = {"minLength": PASSWORD_LENGTH, "pattern": _NO_NUL}
 CURSOR = {"pattern": r"^[0-9a-z]{1,16}\.(?:0|[1-9][0-9]{0,17})$"}
+KEY_NAME = {"minLength": 1, "maxLength": 100}
+SCOPES = {"minItems": 1}
+SCOPE = {"enum": ["publish", "users", "read", "admin"]}
+USER_PREFIX_RULE = {"minLength": 2, "maxLength": 64, "pattern": f"^{USER_PREFIX.pattern}$"}
+EVENT_PREFIX_RULE = {"minLength": 2, "maxLength": 64, "pattern": f"^{EVENT_PREFIX.pattern}$"}
 IDEMPOTENCY_KEY = {"minLength": 1, "maxLength": 255}
 
 # Rules that JSON Schema cannot express.
