@@ -14,7 +14,7 @@ IN_WORDS = {
     "name": "must have 1 to [12]00 printable characters",
     "scopes": "read shows every event",
     "new_password": r"must (have 8 to 256 characters|not have a control)",
-    "current_password": "is required",
+    "current_password": "(is required|is not the current password)",
     "email": r"(must be an e-mail address|is required to log in with a password|must not have)",
     "password": r"must (have 8 to 256 characters|not have a control)",
     "ids": "is required, or up_to, but not both",

@@ -51,6 +51,7 @@ BAD_QUERY = {
     "listKeys": "limit=0",
     "listAudit": "limit=0",
     "exportUser": "after=x",
+    "eraseUser": "forget=x",
 }
 PORTS = ("users", "feeds", "index", "queue", "keys", "tickets", "api_keys", "passwords", "audit", "erasures")
 

@@ -141,6 +141,7 @@ def _complete(one: _Described) -> None:
     declared = {status for status, answer in responses.items() if _is_problem(answer)} - false
     always = {*_ALWAYS, *(_WITH_BODY if has_body else ())}
     always |= {*(_WITH_CREDENTIALS if one.operation.get("security") else ())}
+    always |= {422 for parameter in one.operation.get("parameters", ()) if parameter["in"] == "query"}
     answers = {status: answer for status, answer in responses.items() if status not in declared | false}
     answers |= {
         status: {"$ref": f"#/components/responses/Problem{status}"}
