@@ -214,7 +214,9 @@ class Worker:
         ends = await asyncio.gather(*(self._bury(part, reasons, proven=proven) for part in parts))
         offsets = self._partitions.dealt_with(parts, ends)
         await self._partitions.commit()
-        await self._charge()
+        refused, self._refused = self._refused, []
+        if refused and self._charge_refused is not None:
+            await self._charge_refused(refused)
         self._partitions.holds.succeeded(offsets)
         self.turns += 1
         metrics.ERASED_RECORDS.inc(len(stored.appended.erased))
@@ -251,11 +253,6 @@ class Worker:
         if flood is not None:
             self._partitions.stop(part, flood, failures[flood])
         return end
-
-    async def _charge(self) -> None:
-        refused, self._refused = self._refused, []
-        if refused and self._charge_refused is not None:
-            await self._charge_refused(refused)
 
     async def _finished(self) -> None:
         if self._finishing is not None:
