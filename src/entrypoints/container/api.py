@@ -9,7 +9,7 @@ from dependency_injector import providers
 from adapters import clock as system
 from adapters.kafka.queue import KafkaQueue, build_producer
 from adapters.redis.idempotency import RedisIdempotencyKeys
-from adapters.redis.limits import RedisLogInAttempts, RedisRates
+from adapters.redis.limits import RedisLogInAttempts
 from adapters.redis.live import RedisLiveFrames
 from adapters.redis.tickets import RedisTickets
 from adapters.websocket.connect import connect as connect_socket
@@ -89,9 +89,7 @@ class ApiContainer(AccountsContainer, SessionsContainer, WithSignup, WithRedis, 
     )
 
     # --- limits ---
-    rates: providers.Provider[ports.Rates] = providers.Singleton(
-        RedisRates, redis_server, setting.redis_prefix
-    )
+    rates = WithRedis.rates
     limits: providers.Provider[Limits] = providers.Singleton(Limits, setting.limits, rates, now)
     patience: providers.Provider[Patience] = providers.Singleton(Patience, setting.limit_account_failures)
     failure_rate = setting.limits[FAILED_LOG_INS]

@@ -10,7 +10,6 @@ from adapters.kafka.probe import broker_answers
 from adapters.kafka.reader import KafkaQueueReader, build_consumer
 from adapters.kafka.topics import longest_retention
 from adapters.postgres.erasures import PostgresErasures
-from adapters.redis.limits import RedisRates
 from application import ports
 from application.delivery import MarkDue, StoreNotifications
 from application.erasing import ContinueErasures
@@ -63,7 +62,7 @@ class ConsumerContainer(WithPostgres, WithRedis, WithTopics, WithServer):
     charge_refused: providers.Provider[ChargeRefused] = providers.Singleton(
         ChargeRefused,
         setting.limits[REFUSED],
-        providers.Singleton(RedisRates, WithRedis.redis_server, setting.redis_prefix),
+        WithRedis.rates,
     )
     mark_due: providers.Provider[MarkDue] = providers.Singleton(
         MarkDue, feeds=feeds, announcer=announcer, clock=clock

@@ -5,6 +5,7 @@ from redis.asyncio import Redis
 
 from adapters.redis.announcer import RedisAnnouncer
 from adapters.redis.index import RedisUnreadIndex
+from adapters.redis.limits import RedisRates
 from adapters.redis.macs import Macs
 from adapters.redis.server import RedisServer, connect
 from application import ports
@@ -21,6 +22,9 @@ class WithRedis(Base):
 
     redis: providers.Provider[Redis] = providers.Singleton(connect, Base.setting.redis_url, now=Base.now)
     redis_server: providers.Provider[RedisServer] = providers.Singleton(RedisServer, redis, Base.now)
+    rates: providers.Provider[ports.Rates] = providers.Singleton(
+        RedisRates, redis_server, Base.setting.redis_prefix
+    )
     macs: providers.Provider[Macs] = providers.Singleton(
         Macs, Base.setting.index_secret, Base.setting.redis_prefix
     )
