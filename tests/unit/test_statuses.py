@@ -26,8 +26,9 @@ Json = dict[str, Any]
 
 EVERYTHING = build(Settings(token_secret=SECRET, operator_secret=OPERATOR_SECRET))
 DOCUMENT = contract.document(create_app(EVERYTHING))
-# The HTTP server answers these before it calls the application: tests/integration/test_entrance.py.
-OF_THE_SERVER = {408, 414, 431}
+# The HTTP server answers these before it calls the application (tests/integration/test_entrance.py), and what
+# stands before the routes 421 (tests/unit/test_front.py).
+OF_THE_SERVER = {408, 414, 421, 431}
 # These use no port, or use it in a task of its own: no port can have the defect.
 WITHOUT_PORTS = {"getLiveness", "getReadiness", "getMetrics", "drain", "followNotifications"}
 # tests/unit/test_front.py: who may read metrics depends on the client's address and a setting.

@@ -29,8 +29,9 @@ TAGS = {
 }
 PROBLEM_MEDIA = "application/problem+json"
 
-# What every operation can answer, and what those with a body can. 408, 414 and 431 come from the HTTP server.
-_ALWAYS = (414, 431, 500)
+# What every operation can answer, and what those with a body can. 408, 414 and 431 come from the HTTP
+# server, 421 from what stands before the routes.
+_ALWAYS = (414, 421, 431, 500)
 _WITH_BODY = (400, 408, 413, 415, 422)
 _WITH_CREDENTIALS = (401, 429)  # failures are counted
 _UNCOUNTED = {"metricsToken"}

@@ -68,6 +68,7 @@ PROBLEM_TEXTS = {
     # Those below may answer any operation.
     408: "The body did not arrive in time.",
     414: "The head of the request is too large, mostly because of the URL.",
+    421: "The service is not known by this Host.",
     431: "The head of the request is too large.",
     500: "A defect of the service; `request_id` finds it in the log.",
 }
