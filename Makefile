@@ -40,7 +40,7 @@ $(BIN)/python -c '$(SUITABLE)' 2>/dev/null || { \
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help dev install test test-long check lint types unit integration broker kafka clients format bench mutants clean
+.PHONY: help dev install test test-long check lint types unit integration broker kafka clients generated format bench mutants clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -83,6 +83,9 @@ clients: ## Tests of the JavaScript client, if Node is installed
 	@if node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' 2>/dev/null; then \
 	  cd clients/javascript && node --test test/*.test.js; \
 	else echo "Skipped: the tests of the JavaScript client need Node 20 or newer."; fi
+
+generated: $(READY) ## Generate clients for TypeScript and Go and compile them, if Node and Go are installed
+	@tests/generated/check
 
 format: $(READY) ## Format, and apply the automatic fixes
 	$(BIN)/ruff check --fix .

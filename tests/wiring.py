@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Self
 
 import httpx
@@ -28,6 +29,7 @@ from entrypoints.live.state import Streams
 from entrypoints.settings import Settings
 from entrypoints.timing import Timing
 from entrypoints.web.state import part_of
+from tests.answers import broken_promises
 from tests.build import ADA, CountedIds, TestClock, TestSeconds, a_user
 from tests.memory import (
     MemoryAnnouncer,
@@ -50,6 +52,15 @@ from tests.whole import Container, build
 
 SECRET = "s" * 32
 OPERATOR_SECRET = "o" * 32
+
+
+def operator_token(container: Container, at: datetime) -> str:
+    """A token with which commands operate a process."""
+    tokens = container.operator_tokens()
+    assert tokens is not None
+    return tokens.mint(ADA, at)[0]
+
+
 HOST = "bellwire.test"
 
 Json = dict[str, Any]
@@ -219,9 +230,17 @@ class Service:
         memory, container, app = on_memory(timing, **settings)
         _, key = await container.create_api_key()("producer", frozenset({Scope.PUBLISH, Scope.USERS}))
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)  # type: ignore[arg-type]
+
+        async def check(response: httpx.Response) -> None:
+            await response.aread()
+            if app.openapi_config is not None:
+                assert broken_promises(app, response) == [], response.text
+
         async with (
             running(app) if live else nullcontext(),
-            httpx.AsyncClient(transport=transport, base_url=f"http://{HOST}") as client,
+            httpx.AsyncClient(
+                transport=transport, base_url=f"http://{HOST}", event_hooks={"response": [check]}
+            ) as client,
         ):
             yield cls(app, container, memory, client, key)
 

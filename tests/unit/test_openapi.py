@@ -8,14 +8,25 @@ from urllib.parse import urljoin
 
 import msgspec
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
+from domain.errors import Invalid
+from domain.feed import Cursor
+from domain.identifiers import is_user_id
+from domain.notification import Content
 from entrypoints.app import create_app
+from entrypoints.http import contract
 from entrypoints.http.schemas import NewBatch, NewNotification, NewUser, Selection, read_item
 from entrypoints.settings import Settings
+from entrypoints.web import rules
+from tests.build import ADA
 from tests.whole import build
 from tests.wiring import SECRET, Service
 
-SCHEMA: dict[str, Any] = create_app(build(Settings(token_secret=SECRET))).openapi_schema.to_schema()
+APP = create_app(build(Settings(token_secret=SECRET)))
+CANONICAL: dict[str, Any] = contract.document(APP)
+SCHEMA: dict[str, Any] = contract.document(APP, aliases=True)
 PROMISED = {
     ("post", "/createNotification"): "/v1/notifications",
     ("post", "/createUser"): "/v1/users",
@@ -45,10 +56,16 @@ def examples(name: str) -> dict[str, Any]:
 def test_the_promised_paths_are_described_like_their_twins(method: str, path: str) -> None:
     alias, twin = SCHEMA["paths"][path][method], SCHEMA["paths"][PROMISED[method, path]][method]
 
-    def without_names(operation: dict[str, Any]) -> dict[str, Any]:
-        return {key: value for key, value in operation.items() if key != "operationId"}
+    for part in ("parameters", "requestBody", "responses", "security"):
+        assert alias.get(part) == twin.get(part)
+    assert alias["x-alias-of"] == twin["operationId"]
+    assert alias["operationId"] == f"{twin['operationId']}Alias"
+    assert path in twin["x-aliases"]
 
-    assert without_names(alias) == without_names(twin)
+
+def test_what_clients_are_generated_from_has_every_operation_once() -> None:
+    assert set(SCHEMA["paths"]) - set(CANONICAL["paths"]) == {path for _, path in PROMISED}
+    assert "Alias" not in msgspec.json.encode(CANONICAL).decode()
 
 
 @pytest.mark.parametrize(("method", "path"), OPERATIONS)
@@ -65,13 +82,118 @@ def test_every_operation_has_a_name_of_its_own() -> None:
     names = [SCHEMA["paths"][path][method]["operationId"] for method, path in OPERATIONS]
 
     assert len(names) == len(set(names))
+    assert [name for name in names if not re.fullmatch("[a-z]+([A-Z][a-z]+)*", name)] == []
+
+
+def test_no_body_takes_a_field_that_is_not_described() -> None:
+    bodies = [
+        operation["requestBody"]["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
+        for item in SCHEMA["paths"].values()
+        for operation in item.values()
+        if "requestBody" in operation
+    ]
+
+    assert bodies
+    assert {name for name in bodies if component(name)["additionalProperties"] is not False} == set()
+
+
+def test_no_answer_is_one_that_the_framework_invents() -> None:
+    for method, path in OPERATIONS:
+        for status, answer in SCHEMA["paths"][path][method]["responses"].items():
+            if int(status) >= 400 and "$ref" not in answer:
+                assert (path, status) == ("/health/ready", "503")
+
+
+# --- rules: the schema allows exactly what the domain allows ---
+
+
+def allows(rule: dict[str, Any], text: str) -> bool:
+    """Whether a text keeps a rule, read as JSON Schema reads it."""
+    return (
+        rule.get("minLength", 0) <= len(text) <= rule.get("maxLength", len(text))
+        and re.search(rule.get("pattern", "").replace("$", r"\Z"), text) is not None
+    )
+
+
+def accepted(**fields: Any) -> bool:
+    """Whether the domain accepts a notification with these fields."""
+    try:
+        Content(**{"user_id": ADA, "event": "e", "message": "m"} | fields)
+    except Invalid:
+        return False
+    return True
+
+
+@given(st.text("a.:@/\n\0é", max_size=5) | st.text("x", min_size=127, max_size=129))
+@example(".")
+@example("..")
+@example("...")
+@example("..a")
+def test_the_rule_of_a_user_id(text: str) -> None:
+    assert allows(rules.USER_ID, text) == is_user_id(text)
+
+
+@given(st.text("a_.-A \n", max_size=4) | st.text("x", min_size=99, max_size=101))
+def test_the_rule_of_an_event(text: str) -> None:
+    assert allows(rules.EVENT_NAME, text) == accepted(event=text)
+
+
+@pytest.mark.parametrize("text", ["", "m", "m" * 4000, "m" * 4001, "m\0", "m\n", "é" * 4000])
+def test_the_rule_of_a_message(text: str) -> None:
+    assert allows(rules.MESSAGE, text) == accepted(message=text)
+
+
+@pytest.mark.parametrize("text", ["", "t", "t" * 200, "t" * 201, "t\0"])
+def test_the_rule_of_a_title(text: str) -> None:
+    assert allows(rules.TITLE, text) == accepted(title=text)
+
+
+ADDRESSES = [
+    "/",
+    "//",
+    "/a",
+    "/\\",
+    "https://a",
+    "http:///",
+    "http://a b",
+    "ftp://a",
+    "https://",
+    "a",
+    "",
+    "/a\n",
+]
+
+
+@pytest.mark.parametrize("text", [*ADDRESSES, "/" + "a" * 2047, "/" + "a" * 2048])
+def test_the_rule_of_an_action_url(text: str) -> None:
+    assert allows(rules.ACTION_URL, text) == accepted(action_url=text)
+
+
+@given(
+    st.tuples(st.sampled_from(["", "http://", "https://", "/"]), st.text(max_size=4))
+    .map("".join)
+    .filter(lambda text: "\0" not in text)
+)
+def test_the_rule_of_any_action_url(text: str) -> None:
+    assert allows(rules.ACTION_URL, text) == accepted(action_url=text)
+
+
+@pytest.mark.parametrize(
+    "text", ["0.0", "a1.12", ".1", "a.01", "a.", "a" * 16 + ".1", "a" * 17 + ".1", "A.1", "a.1\n"]
+)
+def test_the_rule_of_a_cursor(text: str) -> None:
+    try:
+        Cursor.parse(text)
+    except Invalid:
+        assert not allows(rules.CURSOR, text)
+    else:
+        assert allows(rules.CURSOR, text)
 
 
 def test_every_route_is_described() -> None:
-    app = create_app(build(Settings(token_secret=SECRET)))
     routes = {
         re.sub(r":\w+\}", "}", route.path)
-        for route in app.routes
+        for route in APP.routes
         if not route.path.startswith(("/schema", "/ws/"))
     }
 

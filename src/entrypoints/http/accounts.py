@@ -88,7 +88,7 @@ async def log_in(
     cache_control=NO_STORE,
     responses=problem_responses(400, 401, 429, 503),
 )
-async def create_ticket(
+async def create_stream_ticket(
     request: Request[Any, Claims, Any], issue: NamedDependency[IssueStreamTicket]
 ) -> StreamTicket:
     """A single-use ticket for a stream that a browser opens: `/ws/{user_id}?ticket=…`."""
@@ -178,7 +178,7 @@ HANDLERS = [
     log_in,
     end_session,
     revoke_token,
-    create_ticket,
+    create_stream_ticket,
     disable_user,
     enable_user,
     revoke_tokens,

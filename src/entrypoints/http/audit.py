@@ -27,10 +27,17 @@ Actor = Annotated[
 ActionFilter = Annotated[str | None, QueryParameter(max_length=_NAME, description="Such as `user.erased`.")]
 Target = Annotated[str | None, QueryParameter(max_length=_NAME, description="The id of a key or a user.")]
 Since = Annotated[
-    str | None, QueryParameter(description="Only entries from this time on (RFC 3339, with a time zone).")
+    str | None,
+    QueryParameter(
+        description="Only entries from this time on (RFC 3339, with a time zone).",
+        schema_extra={"format": "date-time"},
+    ),
 ]
 Limit = Annotated[int, QueryParameter(ge=1, le=1000, description="How many.")]
-PageCursor = Annotated[str | None, QueryParameter(description="`next_cursor` of the page before.")]
+PageCursor = Annotated[
+    str | None,
+    QueryParameter(description="`next_cursor` of the page before.", schema_extra={"format": "uuid"}),
+]
 
 
 class AuditEntry(Struct):

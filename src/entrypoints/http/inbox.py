@@ -22,16 +22,28 @@ from entrypoints.http.schemas import (
     Selection,
     UnreadCount,
 )
-from entrypoints.web import guards
+from entrypoints.web import guards, rules
 from entrypoints.web.schemas import NotificationBody, problems
 
 _BODY_LIMIT = 16 * 1024
 _JSON = "application/json"
+_OPERATIONS = {
+    Mark.READ: "markNotificationsRead",
+    Mark.UNREAD: "markNotificationsUnread",
+    Mark.ARCHIVED: "archiveNotifications",
+    Mark.UNARCHIVED: "unarchiveNotifications",
+}
 
 StatusFilter = Annotated[Status, QueryParameter(description="Which view of the feed.")]
-EventFilter = Annotated[str | None, QueryParameter(description="Only notifications of this event.")]
+EventFilter = Annotated[
+    str | None,
+    QueryParameter(description="Only notifications of this event.", schema_extra=rules.EVENT_NAME),
+]
 Limit = Annotated[int, QueryParameter(ge=1, le=100, description="How many.")]
-PageCursor = Annotated[str | None, QueryParameter(description="`next_cursor` of the page before.")]
+PageCursor = Annotated[
+    str | None,
+    QueryParameter(description="`next_cursor` of the page before.", schema_extra={"format": "uuid"}),
+]
 
 
 @get(
@@ -42,6 +54,7 @@ PageCursor = Annotated[str | None, QueryParameter(description="`next_cursor` of 
     summary="List notifications",
     responses={
         200: ResponseSpec(NotificationPage, description="A page, newest first.", generate_examples=False),
+        304: ResponseSpec(None, description="The feed has not changed.", generate_examples=False),
         **problems(400, 401, 403, 404, 422, 429, 503),
     },
 )
@@ -99,7 +112,7 @@ async def count_unread(user_id: FromPath[str], count: NamedDependency[CountUnrea
         **problems(400, 401, 403, 404, 429, 503),
     },
 )
-async def mark_one_read(
+async def mark_notification_read(
     user_id: FromPath[str], notification_id: FromPath[UUID], mark_read: NamedDependency[MarkRead]
 ) -> Response[bytes]:
     """Returns the notification. Marking it again changes nothing."""
@@ -112,7 +125,7 @@ def _marking(path: str, mark: Mark) -> post:
     return post(
         f"/v1/users/{{user_id:str}}/notifications/{path}",
         name=f"mark-{mark}",
-        operation_id=f"mark_{mark}",
+        operation_id=_OPERATIONS[mark],
         status_code=200,
         guards=[guards.owner, guards.marking],
         security=guards.NEEDS_TOKEN,
@@ -165,7 +178,7 @@ def _next(page: RenderedPage) -> str | None:
 HANDLERS = [
     list_notifications,
     count_unread,
-    mark_one_read,
+    mark_notification_read,
     _mark_many("read", Mark.READ),
     _mark_many("unread", Mark.UNREAD),
     _mark_many("archive", Mark.ARCHIVED),

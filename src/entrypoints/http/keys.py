@@ -12,8 +12,9 @@ from msgspec import Meta, Struct
 from application.credentials import ApiKey
 from application.keys import CreateApiKey, FindApiKey, ListApiKeys, RevokeApiKey, RotateApiKey
 from entrypoints.http.schemas import read_time
-from entrypoints.web import guards
+from entrypoints.web import guards, rules
 from entrypoints.web.attribution import by_of
+from entrypoints.web.rules import ruled
 from entrypoints.web.schemas import problems
 from entrypoints.web.verbatim import VerbatimRequest
 
@@ -29,10 +30,10 @@ Limit = Annotated[int, QueryParameter(ge=1, le=100, description="How many.")]
 PageCursor = Annotated[str | None, QueryParameter(description="`next_cursor` of the page before.")]
 ExpiresAt = Annotated[
     str | None,
-    Meta(
-        description="From when on it is refused (RFC 3339, with a time zone).",
-        examples=["2100-01-01T00:00:00Z"],
-        extra_json_schema={"extra": {"format": "date-time"}},
+    ruled(
+        rules.EXPIRY,
+        "From when on it is refused: in the future (RFC 3339, with a time zone).",
+        "2100-01-01T00:00:00Z",
     ),
 ]
 
@@ -40,25 +41,27 @@ ExpiresAt = Annotated[
 class NewKey(Struct, forbid_unknown_fields=True, omit_defaults=True):
     """An API key to create. It cannot do more than the key that creates it."""
 
-    name: Annotated[str, Meta(description="1 to 100 printable characters.", examples=["Billing"])]
+    name: Annotated[str, ruled(rules.KEY_NAME, "1 to 100 printable characters.", "Billing")]
     scopes: Annotated[
-        list[str],
-        Meta(description="One or more of `publish`, `users`, `read`, `admin`.", examples=[["publish"]]),
+        list[Annotated[str, Meta(extra_json_schema=rules.SCOPE)]],
+        ruled(rules.SCOPES, "One or more of `publish`, `users`, `read`, `admin`.", ["publish"]),
     ]
     user_prefix: Annotated[
         str | None,
-        Meta(
-            description="Limits the key to users whose ids begin with this: 2 to 64 of A-Z a-z 0-9 . _ : @ - "
+        ruled(
+            rules.USER_PREFIX_RULE,
+            "Limits the key to users whose ids begin with this: 2 to 64 of A-Z a-z 0-9 . _ : @ - "
             "that end with one of : . _ - By default that of the creating key.",
-            examples=["acme:"],
+            "acme:",
         ),
     ] = None
     event_prefix: Annotated[
         str | None,
-        Meta(
-            description="Limits the key to events that begin with this: 2 to 64 of a-z 0-9 _ . - that end "
+        ruled(
+            rules.EVENT_PREFIX_RULE,
+            "Limits the key to events that begin with this: 2 to 64 of a-z 0-9 _ . - that end "
             "with one of . _ - By default that of the creating key. Not together with the scope `read`.",
-            examples=["billing."],
+            "billing.",
         ),
     ] = None
     expires_at: ExpiresAt = None

@@ -8,6 +8,7 @@ from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin, OpenAPIRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 
+from entrypoints.http import contract
 from entrypoints.http.page import page
 from entrypoints.version import app_version
 from entrypoints.web.locations import STREAM_DOCUMENT, STREAM_PAGE, to_root
@@ -18,12 +19,13 @@ class _Page(OpenAPIRenderPlugin):
     """A page made of the document, without a script."""
 
     def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
-        return page(_located(request, openapi_schema), to_root(request.scope)).encode()
+        described = contract.document(request.app, aliases=True)
+        return page(_located(request, described), to_root(request.scope)).encode()
 
 
 class _Document(JsonRenderPlugin):
     def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
-        return super().render(request, _located(request, openapi_schema))
+        return super().render(request, _located(request, contract.document(request.app)))
 
 
 def config() -> OpenAPIConfig:
@@ -34,6 +36,7 @@ def config() -> OpenAPIConfig:
         description=_description("/"),
         openapi_router=_router(),
         use_handler_docstrings=True,
+        operation_id_creator=contract.operation_id,
         render_plugins=[_Page(path="/"), _Document()],
         components=Components(
             security_schemes={

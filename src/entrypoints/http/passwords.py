@@ -14,10 +14,11 @@ from application.passwords import ChangePassword, ResetPassword
 from domain.errors import FieldError, Invalid
 from domain.identifiers import UserId
 from entrypoints.http.schemas import Session
-from entrypoints.web import guards, limits
+from entrypoints.web import guards, limits, rules
 from entrypoints.web.attribution import by_of
 from entrypoints.web.client import client_network
 from entrypoints.web.headers import NO_STORE
+from entrypoints.web.rules import ruled
 from entrypoints.web.schemas import problems
 
 _BODY_LIMIT = 8 * 1024
@@ -27,7 +28,7 @@ class NewPassword(Struct, forbid_unknown_fields=True, omit_defaults=True):
     """A password to set."""
 
     new_password: Annotated[
-        str, Meta(description="8 to 256 characters, as for a new user.", examples=["correct horse battery"])
+        str, ruled(rules.PASSWORD, "8 to 256 characters, as for a new user.", "correct horse battery")
     ]
     current_password: Annotated[
         str | None,

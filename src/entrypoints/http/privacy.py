@@ -34,7 +34,10 @@ Forget = Annotated[
 ]
 After = Annotated[
     str | None,
-    QueryParameter(description="The `id` of the last notification of an export that was cut off."),
+    QueryParameter(
+        description="The `id` of the last notification of an export that was cut off.",
+        schema_extra={"format": "uuid"},
+    ),
 ]
 
 

@@ -21,7 +21,7 @@ from entrypoints.http.schemas import (
     NewNotification,
     read_item,
 )
-from entrypoints.web import guards, problems
+from entrypoints.web import guards, problems, rules
 from entrypoints.web.limits import spend
 from entrypoints.web.schemas import problems as problem_responses
 from entrypoints.web.state import part
@@ -29,13 +29,14 @@ from entrypoints.web.verbatim import VerbatimRequest
 
 _BODY_LIMIT = 64 * 1024
 _BATCH_BODY_LIMIT = 1024 * 1024
-_KEY_LENGTH = 255
+_KEY_LENGTH = rules.IDEMPOTENCY_KEY["maxLength"]
 
 IdempotencyKey = Annotated[
     str | None,
     HeaderParameter(
         name="Idempotency-Key",
-        description="Up to 255 characters. For 24 hours the same key and body make only one notification.",
+        description="1 to 255 characters. For 24 hours the same key and body make only one notification.",
+        schema_extra=rules.IDEMPOTENCY_KEY,
     ),
 ]
 
@@ -51,7 +52,7 @@ IdempotencyKey = Annotated[
     summary="Publish a notification",
     responses=problem_responses(400, 401, 403, 404, 413, 422, 429, 503),
 )
-async def publish(
+async def publish_notification(
     request: VerbatimRequest,
     data: JSONBody[NewNotification],
     publish_one: NamedDependency[PublishNotification],
@@ -112,4 +113,4 @@ def _result(outcome: NotificationId | Exception) -> BatchResult:
     return BatchResult(id=outcome)
 
 
-HANDLERS = [publish, publish_batch]
+HANDLERS = [publish_notification, publish_batch]

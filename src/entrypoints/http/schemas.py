@@ -7,10 +7,13 @@ from uuid import UUID
 import msgspec
 from msgspec import Meta, Raw, Struct
 
+from application.inbox import MARK_LIMIT
 from domain.errors import FieldError, Invalid
 from domain.identifiers import NotificationId, UserId
 from domain.metadata import NO_METADATA, Metadata
-from domain.notification import ACTION_URL, Content
+from domain.notification import Content
+from entrypoints.web import rules
+from entrypoints.web.rules import refers, ruled
 from entrypoints.web.schemas import NotificationBody, Timestamp
 
 _NO_METADATA = Raw(NO_METADATA.text.encode())
@@ -22,40 +25,36 @@ _EXAMPLE_ID = "019ab7c4-5b2e-7c3d-8a4f-2f1c6d0e9b00"
 class NewNotification(Struct, forbid_unknown_fields=True, omit_defaults=True):
     """A notification to publish."""
 
-    user_id: Annotated[str, Meta(description="The user that it is for.", examples=["demo"])]
+    user_id: Annotated[str, ruled(rules.USER_ID, "The user that it is for.", "demo")]
     event: Annotated[
-        str, Meta(description="What happened: 1 to 100 of a-z 0-9 _ . -", examples=["comment.created"])
+        str, ruled(rules.EVENT_NAME, "What happened: 1 to 100 of a-z 0-9 _ . -", "comment.created")
     ]
     message: Annotated[
-        str,
-        Meta(
-            description="1 to 4,000 characters, at least one of them visible.",
-            examples=["Ada replied to you."],
-        ),
+        str, ruled(rules.MESSAGE, f"1 to 4,000 characters. {rules.VISIBLE_WORDS}", "Ada replied to you.")
     ]
-    title: Annotated[str | None, Meta(description="Up to 200 characters.", examples=["New reply"])] = None
-    metadata: Annotated[
-        Raw,
-        Meta(
-            description="Your own JSON object, up to 16 KiB. It is returned as it was sent.",
-            examples=[{"post": 42}],
-        ),
-    ] = msgspec.field(default_factory=lambda: _NO_METADATA)
+    title: Annotated[
+        str | None,
+        ruled(rules.TITLE, f"Up to 200 characters. {rules.VISIBLE_WORDS} Empty means none.", "New reply"),
+    ] = None
+    metadata: Annotated[Raw, ruled(rules.METADATA, rules.METADATA_WORDS, {"post": 42})] = msgspec.field(
+        default_factory=lambda: _NO_METADATA
+    )
     action_url: Annotated[
         str | None,
-        Meta(
-            description="An http(s) URL or a path, without credentials and quotes.",
-            examples=["/posts/42"],
-            extra_json_schema={"extra": {"pattern": f"^{ACTION_URL.pattern}$"}},
+        ruled(
+            rules.ACTION_URL,
+            "An http(s) URL, or a path that begins with one /; without credentials and quotes.",
+            "/posts/42",
         ),
     ] = None
     # A string, because the framework would read numbers and strings of digits as seconds.
     expires_at: Annotated[
         str | None,
-        Meta(
-            description="When to retract it (RFC 3339, with a time zone), up to 9999-12-31T23:59:59Z.",
-            examples=["2100-01-01T00:00:00Z"],
-            extra_json_schema={"extra": {"format": "date-time"}},
+        ruled(
+            rules.EXPIRY,
+            "When to retract it: in the future, up to 9999-12-31T23:59:59Z (RFC 3339, with a time zone and "
+            "without a leap second).",
+            "2100-01-01T00:00:00Z",
         ),
     ] = None
 
@@ -83,11 +82,11 @@ class NewBatch(Struct, forbid_unknown_fields=True):
     """Many notifications; each is accepted or refused on its own."""
 
     items: Annotated[
-        list[Raw],
+        list[Annotated[Raw, refers("NewNotification")]],
         Meta(
             min_length=1,
             max_length=1000,
-            description="1 to 1,000 notifications, as for a single one.",
+            description="1 to 1,000 notifications. One that breaks a rule is refused on its own.",
             examples=[[{"user_id": "demo", "event": "build.passed", "message": "Build 7 passed."}]],
         ),
     ]
@@ -97,7 +96,7 @@ class BatchResult(Struct, omit_defaults=True):
     """The outcome of one item: an id or a problem."""
 
     id: UUID | None = None
-    error: dict[str, Any] | None = None
+    error: Annotated[Any, refers("Problem")] = None
 
 
 class BatchResults(Struct):
@@ -109,23 +108,18 @@ class BatchResults(Struct):
 class NewUser(Struct, forbid_unknown_fields=True, omit_defaults=True):
     """A user to create."""
 
-    name: Annotated[str, Meta(description="1 to 200 characters.", examples=["Ada Lovelace"])]
-    email: Annotated[
-        str | None,
-        Meta(
-            description="For logging in. Equivalent spellings, such as other case, are one account.",
-            examples=["ada@example.com"],
-        ),
-    ] = None
-    password: Annotated[
-        str | None, Meta(description="8 to 256 characters; needs an email.", examples=["correct horse"])
-    ] = None
+    name: Annotated[
+        str, ruled(rules.NAME, "1 to 200 characters, not only whitespace; no NUL.", "Ada Lovelace")
+    ]
+    email: Annotated[str | None, ruled(rules.EMAIL, rules.EMAIL_WORDS, "ada@example.com")] = None
+    password: Annotated[str | None, ruled(rules.PASSWORD, rules.PASSWORD_WORDS, "correct horse")] = None
     id: Annotated[
         str | None,
-        Meta(
-            description="The id in your own system: 1 to 128 of A-Z a-z 0-9 . _ : @ -, not . or .. alone. "
-            "Generated if missing. Only with an API key.",
-            examples=["u-ada"],
+        ruled(
+            rules.USER_ID,
+            "The id in your own system: 1 to 128 of A-Z a-z 0-9 . _ : @ -, not . or .. alone. Generated if "
+            "missing. Only with an API key.",
+            "u-ada",
         ),
     ] = None
 
@@ -212,13 +206,22 @@ class UnreadCount(Struct):
 
 
 class Selection(Struct, forbid_unknown_fields=True, omit_defaults=True):
-    """Which notifications to mark: by id, or all up to what the client has seen."""
+    """Which notifications to mark: `ids`, or all `up_to` what the client has seen. One of them, not both."""
 
     ids: Annotated[
-        list[NotificationId] | None, Meta(description="Up to 100 ids.", examples=[[_EXAMPLE_ID]])
+        list[NotificationId] | None,
+        ruled(
+            {"maxItems": MARK_LIMIT},
+            "Up to 100 ids. Those that are not this user's are skipped.",
+            [_EXAMPLE_ID],
+        ),
     ] = None
     up_to: Annotated[
-        str | None, Meta(description="A `cursor` from a page or a frame; race-free “mark all”.")
+        str | None,
+        ruled(
+            rules.CURSOR,
+            "A `cursor` from a page or a frame, of the feed's present epoch; race-free “mark all”.",
+        ),
     ] = None
 
 

@@ -60,6 +60,8 @@ def document() -> Document:
             "title": "Bellwire: the live stream",
             "version": app_version(),
             "description": _ABOUT,
+            "license": {"name": "MIT"},
+            "tags": [{"name": "live stream"}],
         },
         "defaultContentType": "application/json",
         "servers": _servers(),
@@ -200,6 +202,7 @@ def _operations() -> Document:
         "push": {
             "action": "send",
             "title": "Changes of the feed",
+            "description": "As they happen, after `welcome`.",
             **_exchanged("websocket", _PUSHED),
         },
         "command": {
@@ -212,12 +215,14 @@ def _operations() -> Document:
         "heartbeat": {
             "action": "send",
             "title": "Sign of life after a silence",
+            "description": "A client that does not answer is closed with 4001.",
             **_exchanged("websocket", (Ping,)),
             "reply": _exchanged("websocket", (Pong,)),
         },
         "follow": {
             "action": "send",
             "title": "Changes of the feed",
+            "description": "The same as on a WebSocket.",
             **_exchanged("sse", _ON_SSE),
             "bindings": {"http": {"method": "GET", "query": _query(), "bindingVersion": "0.3.0"}},
         },

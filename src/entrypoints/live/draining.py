@@ -11,6 +11,7 @@ from entrypoints.live.state import Streams
 from entrypoints.web import guards
 from entrypoints.web.attribution import operator_of
 from entrypoints.web.drain import PATH, Draining
+from entrypoints.web.schemas import problems
 from entrypoints.web.state import part
 
 
@@ -21,6 +22,7 @@ from entrypoints.web.state import part
     tags=["operation"],
     summary="Take this process out of service",
     security=guards.NEEDS_OPERATOR,
+    responses=problems(401, 409),
 )
 async def drain(request: Request[Any, Any, Any]) -> Response[Draining]:
     """The process is no longer ready, takes no more streams, ends the open ones one after another, and

@@ -22,6 +22,7 @@ from entrypoints.live.frames import BAD_REQUEST, REVOKED, TOKEN_EXPIRED, TOO_MAN
 from entrypoints.live.protocol import Bye
 from entrypoints.live.session import Session
 from entrypoints.live.state import Streams
+from entrypoints.web import rules
 from entrypoints.web.client import client_network
 from entrypoints.web.guards import NEEDS_TOKEN
 from entrypoints.web.limits import count_failure, spend
@@ -31,16 +32,18 @@ from entrypoints.web.state import part
 _decode_bye = msgspec.json.Decoder(Bye).decode
 
 _TEXT = Schema(type=OpenAPIType.STRING)
+# Empty means none.
+_CURSOR = Schema(type=OpenAPIType.STRING, pattern=f"^$|{rules.CURSOR['pattern']}")
 _QUERY = [
     Parameter("ticket", "query", schema=_TEXT, description="Instead of a token, for browsers: single use."),
-    Parameter("cursor", "query", schema=_TEXT, description="Resume after this position."),
+    Parameter("cursor", "query", schema=_CURSOR, description="Resume after this position."),
     Parameter(
         "view",
         "query",
         schema=Schema(type=OpenAPIType.STRING, enum=["manual", "auto"], default="manual"),
         description="`auto`: what is sent live is marked read immediately.",
     ),
-    Parameter("Last-Event-ID", "header", schema=_TEXT, description="Like `cursor`; takes precedence."),
+    Parameter("Last-Event-ID", "header", schema=_CURSOR, description="Like `cursor`; takes precedence."),
 ]
 
 
@@ -56,6 +59,7 @@ class _Described(Operation):
     "/sse/{user_id:str}",
     security=[*NEEDS_TOKEN, {"ticket": []}],
     tags=["inbox"],
+    operation_id="followNotifications",
     summary="Follow the feed live",
     operation_class=_Described,
     responses={

@@ -5,6 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from litestar import Request, Response, get
+from litestar.openapi.datastructures import ResponseSpec
+from msgspec import Struct
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from application.errors import Unavailable
@@ -18,13 +20,36 @@ _RENDERING = ThreadPoolExecutor(1, "metrics")
 """Its own thread, so that metrics do not wait behind passwords; and one, so that two scrapes take turns."""
 
 
-@get("/health/live", tags=["operation"], summary="Is the process alive", security=[])
+class Readiness(Struct):
+    """Whether the process can work, and the outcome of each check: `ok`, or what is wrong."""
+
+    status: str
+    checks: dict[str, str]
+
+
+@get(
+    "/health/live",
+    operation_id="getLiveness",
+    tags=["operation"],
+    summary="Is the process alive",
+    security=[],
+)
 async def live() -> dict[str, str]:
     """Answers while the process works; restart the process if it does not."""
     return {"status": "ok"}
 
 
-@get("/health/ready", tags=["operation"], summary="Is every dependency in reach", security=[])
+@get(
+    "/health/ready",
+    operation_id="getReadiness",
+    tags=["operation"],
+    summary="Is every dependency in reach",
+    security=[],
+    responses={
+        200: ResponseSpec(Readiness, description="Ready.", generate_examples=False),
+        503: ResponseSpec(Readiness, description="Not ready.", generate_examples=False),
+    },
+)
 async def ready(request: Request[Any, Any, Any]) -> Response[dict[str, Any]]:
     """503 while a server that the process cannot work without is out of reach. Redis is reported, but not
     required: without it everything is slower, and streams pause until it is back.
@@ -41,12 +66,18 @@ async def ready(request: Request[Any, Any, Any]) -> Response[dict[str, Any]]:
 
 @get(
     "/metrics",
+    operation_id="getMetrics",
     guards=[guards.scraper],
     security=guards.NEEDS_METRICS_TOKEN,
     tags=["operation"],
     summary="Metrics for Prometheus",
     media_type="text/plain",
-    responses=problems(401, 403),
+    responses={
+        200: ResponseSpec(
+            str, description="Prometheus text format.", media_type="text/plain", generate_examples=False
+        ),
+        **problems(401, 403),
+    },
 )
 async def metrics() -> Response[bytes]:
     """Prometheus text format. Needs `BELLWIRE_METRICS_TOKEN` as a bearer token; if none is set, only clients

@@ -25,6 +25,7 @@ from application.errors import (
 )
 from common import tracing, wire
 from domain.errors import DomainError, FieldError, Invalid, UnknownNotification, UnknownUser, UserTaken
+from entrypoints.web.head import allowed
 
 logger = logging.getLogger(__name__)
 
@@ -142,8 +143,14 @@ def http_problem(request: Request[Any, Any, Any], error: HTTPException) -> Respo
             "status": status,
             "detail": detail,
         },
-        error.headers,
+        _with_head(request, error.headers or {}),
     )
+
+
+def _with_head(request: Request[Any, Any, Any], headers: Mapping[str, str]) -> Mapping[str, str]:
+    if "allow" not in headers:
+        return headers
+    return {**headers, "allow": allowed(headers["allow"], request.scope)}
 
 
 def unexpected_problem(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:

@@ -54,7 +54,7 @@ class Problem(Struct, omit_defaults=True):
     ] = field(default=None, name="violated-policies")
 
 
-_PROBLEMS = {
+PROBLEM_TEXTS = {
     400: "The body is not JSON, or nests too deeply.",
     401: "Valid credentials are required.",
     403: "These credentials do not allow that.",
@@ -65,6 +65,12 @@ _PROBLEMS = {
     422: "A field breaks a rule, or an Idempotency-Key was used again with another body.",
     429: "Too many requests for a limit, or too many streams of a user; see Retry-After.",
     503: "A server behind the service is out of reach; see Retry-After.",
+    # Those below may answer any operation.
+    408: "The body did not arrive in time.",
+    414: "The head of the request is too large, mostly because of the URL.",
+    421: "The service is not known by this Host.",
+    431: "The head of the request is too large.",
+    500: "A defect of the service; `request_id` finds it in the log.",
 }
 
 
@@ -73,7 +79,7 @@ def problems(*statuses: int) -> dict[int, ResponseSpec]:
     return {
         status: ResponseSpec(
             Problem,
-            description=_PROBLEMS[status],
+            description=PROBLEM_TEXTS[status],
             media_type="application/problem+json",
             generate_examples=False,
         )

@@ -1,0 +1,52 @@
+"""What schemathesis checks beside its own: the rules that a schema can only tell in words."""
+
+import re
+from typing import Any
+
+import schemathesis
+
+# Per field the beginning of what a refusal may say of data that the schema allows.
+IN_WORDS = {
+    "message": "must have at least one visible character",
+    "title": "must have at least one visible character",
+    "metadata": "must (be at most|not have a number|not nest deeper|not contain NUL)",
+    "expires_at": r"must be (in the future|from 1970|a time with a zone)",
+    "name": "must have 1 to [12]00 printable characters",
+    "scopes": "read shows every event",
+    "new_password": r"must (have 8 to 256 characters|not have a control)",
+    "current_password": "(is required|is not the current password)",
+    "email": r"(must be an e-mail address|is required to log in with a password|must not have)",
+    "password": r"must (have 8 to 256 characters|not have a control)",
+    "ids": "is required, or up_to, but not both",
+    "up_to": "is a cursor of an earlier life of this feed",
+}
+
+
+def refused_for_a_rule_in_words(_context: Any, response: Any, case: Any) -> None:
+    """Data that the schema allows is refused only for a rule that it cannot tell."""
+    if response.status_code != 422 or not case.meta or not case.meta.generation.mode.is_positive:
+        return
+    problem = response.json()
+    if problem["type"] == "urn:bellwire:problem:key-reused":
+        return
+    unknown = [
+        error
+        for error in problem["errors"]
+        if not re.match(IN_WORDS.get(error["field"], "$^"), error["message"])
+    ]
+    if unknown:
+        raise AssertionError(f"the schema allows what is refused: {unknown}")
+
+
+def bad_items_are_refused(_context: Any, response: Any, case: Any) -> None:
+    """Of a batch with an item that the schema does not allow, at least that one is refused."""
+    if response.status_code != 202 or case.operation.path != "/v1/notifications/batch":
+        return
+    parts = case.meta.components if case.meta else {}
+    negative = any(part.value == "body" and about.mode.is_negative for part, about in parts.items())
+    if negative and not any("error" in result for result in response.json()["results"]):
+        raise AssertionError("a batch was accepted that the schema does not allow")
+
+
+for check in (refused_for_a_rule_in_words, bad_items_are_refused):
+    schemathesis.check(check)
