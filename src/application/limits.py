@@ -17,6 +17,7 @@ OPENINGS = "openings"
 SIGN_UPS = "sign-ups"
 LOG_INS = "log-ins"
 FAILURES = "failures"
+REFUSED = "refused"
 
 _MOST_PARTIES = 50_000
 _SHARE = 10
@@ -24,6 +25,7 @@ _AT_ONCE = 200
 # Between two settlements, so that they are a bounded load for Redis.
 _PAUSE_SECONDS = 0.02
 _SWEEP_SECONDS = 10.0
+_ASK_SECONDS = 1.0
 _SWEPT_AT_ONCE = 1_000
 # A server that says that a party is due later than this is not believed.
 _MOST_BEHIND = 3
@@ -40,13 +42,16 @@ class Allowance(NamedTuple):
 
 
 class _Account:
-    """What one party took: when it is due, and how many of them the others do not know yet."""
+    """What one party took: when it is due, and how many of them the others do not know yet. And when to ask
+    them again, where only they take.
+    """
 
-    __slots__ = ("due", "unsettled")
+    __slots__ = ("ask_at", "due", "unsettled")
 
     def __init__(self, due: float) -> None:
         self.due = due
         self.unsettled = 0
+        self.ask_at = due
 
 
 class Limiter:
@@ -59,6 +64,9 @@ class Limiter:
 
     `take_together` asks the others each time, and is exact. Only this process counts while they cannot be
     reached.
+
+    `check` is for a limit of which other processes take. It does not wait either: it knows what they said the
+    last time, a second ago in a party that is busy.
     """
 
     def __init__(
@@ -113,10 +121,25 @@ class Limiter:
             raise self._limited(self.rate, min(seconds, self.rate.seconds))
         return Allowance(self, self.rate, seconds)
 
+    def check(self, party: str) -> None:
+        """Raise Limited if others took more than the limit of a party. Nothing is taken."""
+        rate = self.rate
+        if rate is None:
+            return
+        now = self._now()
+        account = self._accounts.get(party) or self._opened(party, now)
+        if now >= account.ask_at:
+            account.ask_at = now + _ASK_SECONDS
+            self._settle(self, party)
+        if account.due > now and (wait := rate.wait(account.due, now)):
+            raise self._limited(rate, wait)
+
     def use(self, party: str) -> Use | None:
-        """What a party took that the others do not know; they are going to be told."""
+        """What a party took that the others do not know; they are going to be told. Nothing, if they are only
+        to be asked.
+        """
         account = self._accounts.get(party)
-        if self.rate is None or account is None or not account.unsettled:
+        if self.rate is None or account is None or not (account.unsettled or account.ask_at > self._now()):
             return None
         taken, account.unsettled = account.unsettled, 0
         return Use(self.name, party, self.rate, taken)
@@ -177,6 +200,7 @@ class Limits:
         self.sign_ups = made(SIGN_UPS)
         self.log_ins = made(LOG_INS)
         self.failures = made(FAILURES)
+        self.refused = made(REFUSED, ';bellwire-unit="notifications"')
 
     @property
     def all(self) -> Iterable[Limiter]:
@@ -190,6 +214,7 @@ class Limits:
             self.sign_ups,
             self.log_ins,
             self.failures,
+            self.refused,
         )
 
     async def run(self) -> None:

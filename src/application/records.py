@@ -19,7 +19,21 @@ class Undecodable(Exception):
 
     def __init__(self, code: str, detail: str) -> None:
         self.code = code
+        self.key_id: str | None = None
+        """The API key that sent the record, if it says so."""
+        self.user = ""
+        """The user that the record seems to be for."""
         super().__init__(detail)
+
+
+class Blame(NamedTuple):
+    """In which way a record is bad, and whose it is."""
+
+    code: str
+    key_id: str | None
+    """The API key that sent it, if it says so."""
+    user: str
+    """The user that it is, or seems to be, for; empty if nothing says so."""
 
 
 class NotRead(Exception):

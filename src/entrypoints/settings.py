@@ -39,6 +39,7 @@ _RATES = (
     "limit_log_ins",
     "limit_failed_log_ins",
     "limit_failures",
+    "limit_refused",
 )
 
 _SECRETS = ("token_secret", "token_secret_previous", "operator_secret", "redis_secret")
@@ -116,6 +117,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     limit_failed_log_ins: str = "100/10m"
     limit_account_failures: Annotated[int, msgspec.Meta(ge=0, le=1000)] = 10
     limit_failures: str = "6000/5m"
+    limit_refused: str = "10000/h"
     trusted_proxies: str = ""
     proxy_header: Literal["X-Forwarded-For", "Forwarded"] = "X-Forwarded-For"
     access_log: bool = False

@@ -3,15 +3,17 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 
 import pytest
 from aiokafka import AIOKafkaProducer
 
+from application.credentials import Scope
 from entrypoints.settings import Settings
 from tests.integration.conftest import Run
 from tests.load import Load, all_stored, assert_stored_once
-from tests.product import Product, Stores, create_users, eventually
+from tests.product import Api, Product, Stores, create_users, eventually
+from tests.whole import build
 from workbench.local_client import local_client
 from workbench.soak.product import Service
 from workbench.soak.stores import Topic
@@ -21,14 +23,20 @@ FLOODED = 0
 FLOOD = 300
 LARGE_FLOOD = 2_000
 HONEST = 60
+SENDERS = 10
 LIMIT = 50
+HELD_UP_SECONDS = 5.0
 TRUTH_SECONDS = 20.0
 """Health is to be true within 10 s, on a machine that has nothing else to do."""
 
 
 @pytest.fixture
 def environment(environment: Mapping[str, str]) -> dict[str, str]:
-    return {**environment, "BELLWIRE_BAD_RECORDS_LIMIT": str(LIMIT)}
+    return {
+        **environment,
+        "BELLWIRE_BAD_RECORDS_LIMIT": str(LIMIT),
+        "BELLWIRE_LIMIT_REFUSED": f"{LARGE_FLOOD}/h",
+    }
 
 
 @pytest.fixture
@@ -73,10 +81,24 @@ async def without_limit(product: Product) -> Service:
     return await product._start("consumer", "BELLWIRE_CONSUMER_PORT", {"BELLWIRE_BAD_RECORDS_LIMIT": "0"})
 
 
-async def flood(product: Product, producer: AIOKafkaProducer, size: int) -> tuple[int, int]:
-    """So many bad records, at once. Return the first and the last offset."""
+async def flood(
+    product: Product,
+    producer: AIOKafkaProducer,
+    size: int,
+    *,
+    users: int = SENDERS,
+    headers: Sequence[tuple[str, bytes]] = (),
+) -> tuple[int, int]:
+    """So many bad records for so many users, at once. Return the first and the last offset."""
     sent = [
-        await producer.send(product.settings.kafka_topic, b"no JSON", partition=FLOODED) for _ in range(size)
+        await producer.send(
+            product.settings.kafka_topic,
+            b"no JSON",
+            key=f"user {number % users}".encode(),
+            partition=FLOODED,
+            headers=headers,
+        )
+        for number in range(size)
     ]
     first, *_, last = [metadata.offset for metadata in await asyncio.gather(*sent)]
     return first, last
@@ -164,6 +186,97 @@ async def test_a_flood_with_nothing_else_stops_its_partition_until_somebody_deci
 
     assert await told(consumer) == "ok"
     assert await letters.offsets() == list(range(first, last + 1))
+
+
+async def test_a_hostile_key_stops_no_partition_delays_nobody_and_may_soon_publish_no_more(
+    product: Product, stores: Stores, producer: AIOKafkaProducer, run: Run
+) -> None:
+    """Its records go straight to the topic, as the API would refuse them: wave after wave, to many users."""
+    api, consumer = await asyncio.gather(product.api(), product.consumer())
+    hostile = await _another_key(product)
+    header = ("bellwire-key", hostile.split("_")[2].encode())
+    async with api.client() as client:
+        await create_users(client, USERS)
+    await _honest(producer, product, stores, 0)  # the release works
+    assert await _publish(api, hostile) == 202
+
+    delays: list[float] = []
+    for wave in range(1, 5):
+        _, last = await flood(product, producer, LARGE_FLOOD, users=500, headers=[header])
+        delays.append(await _honest(producer, product, stores, wave))
+        assert await told(consumer) == "ok"
+    letters = Letters(product)
+    await eventually(lambda: _passed(letters, last), "the flood is through")
+    _, last = await flood(product, producer, 4 * LIMIT, users=500, headers=[header])
+    await eventually(lambda: _passed(letters, last), "so it is with nothing else behind it")
+    assert await told(consumer) == "ok"
+    assert "stopped at offset" not in consumer.log.read_text()
+    run.note(seconds_of_the_honest=max(delays))
+    assert max(delays) < HELD_UP_SECONDS
+
+    await eventually(lambda: _refused(api, hostile), "the key may not publish any more")
+    assert await _publish(api, product.api_key) == 202
+
+
+async def test_a_release_that_can_store_nothing_stops_and_goes_on_once_it_can(
+    product: Product, stores: Stores, producer: AIOKafkaProducer
+) -> None:
+    """PostgreSQL refuses every record of every key in one way."""
+    api = await product.api()
+    async with api.client() as client:
+        await create_users(client, USERS)
+    await stores.postgres.execute("ALTER TABLE notifications ADD CONSTRAINT broken CHECK (message <> 'm')")
+    consumer = await product.consumer()
+    letters = Letters(product)
+    sent = [
+        await producer.send(
+            product.settings.kafka_topic,
+            json.dumps({"user_id": USERS[0], "event": "a.b", "message": "m"}).encode(),
+            partition=FLOODED,
+            headers=[("bellwire-key", b"key%d" % (number % SENDERS))],
+        )
+        for number in range(FLOOD)
+    ]
+    first, *_, last = [metadata.offset for metadata in await asyncio.gather(*sent)]
+    await eventually(lambda: _stopped(consumer), "it says so", TRUTH_SECONDS)
+    assert await letters.offsets() == list(range(first, first + LIMIT - 1))
+
+    await stores.postgres.execute("ALTER TABLE notifications DROP CONSTRAINT broken")
+    await _honest(producer, product, stores, 0)
+    await eventually(lambda: _passed(letters, last), "it goes on")
+    assert await told(consumer) == "ok"
+    assert len([row for row in await stores.rows() if row.message == "m"]) == FLOOD - (LIMIT - 1)
+
+
+async def _another_key(product: Product) -> str:
+    container = build(product.settings)
+    try:
+        return (await container.create_api_key()("hostile", frozenset({Scope.PUBLISH})))[1]
+    finally:
+        await container.maintenance().close()
+
+
+async def _publish(api: Api, key: str) -> int:
+    async with local_client(base_url=api.url, headers={"X-API-Key": key}, timeout=30) as client:
+        body = {"user_id": USERS[0], "event": "a.b", "message": "by the API"}
+        return (await client.post("/v1/notifications", json=body)).status_code
+
+
+async def _refused(api: Api, key: str) -> bool:
+    return await _publish(api, key) == 429
+
+
+async def _honest(producer: AIOKafkaProducer, product: Product, stores: Stores, number: int) -> float:
+    """Send a good record behind all others. Return after how many seconds it is stored."""
+    began = time.monotonic()
+    value = {"user_id": USERS[0], "event": "a.b", "message": f"honest {number}"}
+    await producer.send_and_wait(product.settings.kafka_topic, json.dumps(value).encode(), partition=FLOODED)
+    await eventually(lambda: _there(stores, value["message"]), "an honest record is stored")
+    return time.monotonic() - began
+
+
+async def _there(stores: Stores, message: str) -> bool:
+    return message in {row.message for row in await stores.rows()}
 
 
 async def _stopped(consumer: Service) -> bool:

@@ -21,7 +21,7 @@ MUTANTS = (
         name="keys-publish-without-a-limit",
         breaks="A notification is not counted for its key.",
         file=GUARDS,
-        old='    spend(connection.scope, part(connection, Limits).publish, connection.scope["auth"].id)\n',
+        old="    spend(scope, limits.publish, key_id)\n",
         new="",
         tests=(OVER_HTTP,),
     ),

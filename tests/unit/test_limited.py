@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from application.credentials import Scope
+from application.refused import ChargeRefused
 from domain.identifiers import UserId
 from tests.build import ADA, BOB, an_id
 from tests.wiring import Service, Socket
@@ -125,6 +126,25 @@ async def test_a_batch_costs_as_many_as_it_has_and_is_admitted_whole_or_not_at_a
 
         refused(await batch(service, 6), "publish")
         assert len(service.memory.queue.held) == 6
+
+
+async def test_a_key_whose_records_the_consumers_refuse_is_refused_until_that_is_paid_off() -> None:
+    async with serving(limit_refused="10/h") as service:
+        await service.add(ADA)
+        limits, seconds = service.container.limits(), service.memory.seconds
+        other = (await service.container.create_api_key()("another", frozenset({Scope.PUBLISH})))[1]
+        charge = ChargeRefused(limits.refused.rate, service.memory.rates)
+        await charge([service.key.split("_")[2]] * 11)
+        assert (await publish(service)).status_code == 202  # it does not know yet
+        await limits.settle()
+
+        late = await publish(service)
+        assert refused(late, "refused") == 720
+        assert told(late)["refused"]["r"] == "0"
+        refused(await batch(service, 2), "refused")
+        assert (await publish(service, other)).status_code == 202
+        seconds.stand_at(seconds() + 720)
+        assert (await publish(service)).status_code == 202
 
 
 async def test_items_that_are_refused_cost_too() -> None:
@@ -341,6 +361,7 @@ OFF: dict[str, Any] = dict.fromkeys(
         "limit_sign_ups",
         "limit_log_ins",
         "limit_failures",
+        "limit_refused",
     ),
     "off",
 )

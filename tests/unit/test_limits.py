@@ -1,7 +1,8 @@
 """Limits as one process applies them, and what several admit together."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 import pytest
 
@@ -12,17 +13,20 @@ from application.limits import (
     MARKS,
     OPENINGS,
     PUBLISH,
+    REFUSED,
     REQUESTS,
     SIGN_UPS,
     TICKETS,
     Limits,
 )
+from application.ports import Use
+from application.refused import ChargeRefused
 from domain.rates import Rate
 from tests.build import TestSeconds
 from tests.memory import MemoryRates
 from tests.product import eventually
 
-NAMES = (FAILURES, LOG_INS, MARKS, OPENINGS, PUBLISH, REQUESTS, SIGN_UPS, TICKETS)
+NAMES = (FAILURES, LOG_INS, MARKS, OPENINGS, PUBLISH, REFUSED, REQUESTS, SIGN_UPS, TICKETS)
 
 
 class Installation:
@@ -209,3 +213,65 @@ def test_a_process_remembers_a_bounded_number_of_parties() -> None:
         publish.take(str(party))
 
     assert len(publish) == 100
+
+
+async def test_what_another_process_charges_refuses_a_party_within_a_second_or_so() -> None:
+    there = Installation(Rate(100, 1_000))
+    refused, charge = there.processes[0].refused, ChargeRefused(Rate(100, 1_000), there.rates)
+    refused.check("key")
+    await there.processes[0].settle()
+    await charge(["key"] * 150 + ["another"] * 99)
+
+    there.at(1.1)
+    for party in ("key", "another"):
+        with suppress(Limited):
+            refused.check(party)
+    await there.processes[0].settle()
+
+    with pytest.raises(Limited) as error:
+        refused.check("key")
+    assert error.value.retry_seconds == 509
+    assert taken(lambda: refused.check("another"), 10) == 10
+    there.at(511)
+    assert taken(lambda: refused.check("key"), 10) == 10
+
+
+async def test_a_party_is_asked_about_once_a_second_and_nothing_is_taken() -> None:
+    there = Installation(Rate(100, 1_000))
+    limits = there.processes[0]
+    asked: list[Sequence[Use]] = []
+    settle = there.rates.settle
+
+    async def settling(uses: Sequence[Use]) -> Sequence[float]:
+        asked.append(uses)
+        return await settle(uses)
+
+    there.rates.settle = settling  # type: ignore[method-assign]
+    for tenth in range(30):
+        there.at(tenth / 10)
+        limits.refused.check("key")
+        await limits.settle()
+
+    assert [[use.cost for use in uses] for uses in asked] == [[0]] * 3
+
+
+async def test_while_the_others_are_away_no_key_is_charged_and_nothing_waits() -> None:
+    there = Installation(Rate(100, 1_000))
+    there.rates.away = True
+    await ChargeRefused(Rate(100, 1_000), there.rates)(["key"] * 1_000)
+    there.processes[0].refused.check("key")
+    await there.processes[0].settle()
+    there.rates.away = False
+    there.at(2)
+    there.processes[0].refused.check("key")
+    await there.processes[0].settle()
+
+    assert taken(lambda: there.processes[0].refused.check("key"), 10) == 10
+
+
+async def test_without_a_limit_no_key_is_charged() -> None:
+    there = Installation(None)
+    await ChargeRefused(None, there.rates)(["key"] * 1_000)
+
+    there.processes[0].refused.check("key")
+    assert len(there.processes[0].refused) == 0

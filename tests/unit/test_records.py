@@ -5,14 +5,18 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+import psutil
 import pytest
 from aiokafka import TopicPartition
+from aiokafka.errors import CorruptRecordException
+from aiokafka.record.default_records import DefaultRecordBatch
 from aiokafka.record.legacy_records import LegacyRecordBatchBuilder
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapters.kafka.entries import entry
 from adapters.kafka.records import Found, Unreadable, unpack
+from adapters.kafka.unpacking import MOST_BYTES, MOST_RECORDS, snappy_decode
 from application.records import Undecodable
 from tests import raw_records
 from tests.raw_records import CODECS, an_abort, signed
@@ -196,3 +200,41 @@ def test_whatever_comes_is_read_or_told_of(sample: bytes, data: st.DataObject) -
         assert got.end >= len(got.records)
         for record in got.records:
             assert entry(record)
+
+
+@pytest.mark.parametrize("codec", [codec for codec in CODECS if codec != "none"])
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_batch_that_unpacks_to_too_much_cannot_be_read_and_takes_no_memory(codec: str, first: int) -> None:
+    """Neither by our own reading, nor by the client's."""
+    bomb = a_batch(bytes(4 * MOST_BYTES), first=first, codec=codec)
+    before = psutil.Process().memory_info().rss
+    if first:
+        assert values(found(a_batch(b"a") + bomb)) == [b"a"]
+    else:
+        with pytest.raises(Unreadable, match=f"offsets 0 to 0 cannot be read: .*more than {MOST_BYTES} "):
+            found(bomb)
+        with pytest.raises(CorruptRecordException, match="more than"):
+            list(DefaultRecordBatch(bomb))
+
+    assert psutil.Process().memory_info().rss < before + 3 * MOST_BYTES
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_a_large_batch_is_read(codec: str) -> None:
+    large = bytes(MOST_BYTES // 2)
+
+    assert values(found(a_batch(large, codec=codec))) == [large]
+
+
+def test_a_batch_of_too_many_records_cannot_be_read() -> None:
+    raw = bytearray(a_batch(b"a"))
+    raw[57:61] = struct.pack(">i", MOST_RECORDS + 1)
+
+    with pytest.raises(Unreadable, match="a batch of 100001 records"):
+        found(signed(raw))
+
+
+@pytest.mark.parametrize("data", [b"", b"\x82SNAPPY\0" + bytes(8), b"\x82SNAPPY\0" + bytes(12), b"\xff" * 20])
+def test_what_is_not_snappy_raises_and_does_not_go_on_forever(data: bytes) -> None:
+    with suppress(Exception):
+        assert snappy_decode(data) == b""

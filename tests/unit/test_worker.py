@@ -4,6 +4,8 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from itertools import count
 from random import uniform
 from time import monotonic
 from types import SimpleNamespace
@@ -15,7 +17,7 @@ from adapters.kafka.records import Unreadable
 from application.delivery import StoreNotifications
 from application.errors import Stuck, Unavailable
 from application.feeds import Appended
-from application.records import Batch, Failure, NotRead, Part, Partition, Undecodable
+from application.records import Batch, Blame, Failure, NotRead, Part, Partition, Undecodable
 from domain.identifiers import NotificationId, UserId
 from domain.notification import Draft
 from entrypoints.consumer.floods import LOOK_AGAIN_SECONDS, Floods
@@ -166,7 +168,12 @@ class Stage:
             self.letters,  # type: ignore[arg-type]
             self.partitions,
             self.memory.clock,
+            charge_refused=self._charge,  # type: ignore[arg-type]
         )
+        self.charged: Counter[str] = Counter()
+
+    async def _charge(self, key_ids: Iterable[str]) -> None:
+        self.charged.update(key_ids)
 
     @asynccontextmanager
     async def working(self) -> AsyncIterator[None]:
@@ -195,8 +202,15 @@ async def until(condition: Callable[[], object]) -> None:
             await asyncio.sleep(0.001)
 
 
-def poison() -> Undecodable:
-    return Undecodable("malformed", "no JSON")
+_number = count()
+
+
+def poison(user: str | None = None, key: str | None = None, code: str = "malformed") -> Undecodable:
+    """A bad record, of a user of its own if nothing else is said."""
+    made = Undecodable(code, "no JSON")
+    made.user = f"user {next(_number)}" if user is None else user
+    made.key_id = key
+    return made
 
 
 async def stored_ids(stage: Stage, user: UserId = ADA) -> list[NotificationId]:
@@ -462,18 +476,19 @@ async def test_with_everything_bad_every_partition_stops() -> None:
 
 
 async def test_what_a_flood_stopped_goes_on_once_the_records_can_be_stored() -> None:
-    late = UserId("late")
-    log = Log(p0=good(8, late))
+    late = [UserId(f"late{nth}") for nth in range(8)]
+    log = Log(p0=[a_draft(1, user) for user in late])
     stage = await on_stage(log, limit=3, look_again_seconds=0.01)
 
     async with stage.working():
         await until(lambda: log.committed[P0] == 2)
-        await stage.memory.users.add(a_user(late), None)
+        for user in late:
+            await stage.memory.users.add(a_user(user), None)
         await until(lambda: log.committed[P0] == 8)
         await stage.worker.check_partitions()
 
     assert stage.letters.offsets == [0, 1]
-    assert await stage.version(late) == 6
+    assert [await stage.version(user) for user in late] == [0, 0, *[1] * 6]
 
 
 async def test_a_flood_is_read_once_and_only_where_it_stopped_looked_at_again() -> None:
@@ -583,8 +598,16 @@ async def test_without_a_limit_every_bad_record_becomes_a_dead_letter() -> None:
     assert stage.letters.offsets == list(range(200))
 
 
-def row(first: int, bad: Iterable[bool]) -> Iterable[tuple[int, bool]]:
-    return enumerate(bad, first)
+def row(first: int, bad: Iterable[bool]) -> Iterable[tuple[int, Blame | None]]:
+    """Each of another sender."""
+    return (
+        (offset, Blame("malformed", None, f"user {offset}") if one else None)
+        for offset, one in enumerate(bad, first)
+    )
+
+
+def blamed(blames: Iterable[Blame | None]) -> Iterable[tuple[int, Blame | None]]:
+    return enumerate(blames)
 
 
 @pytest.mark.parametrize(
@@ -597,6 +620,89 @@ def row(first: int, bad: Iterable[bool]) -> Iterable[tuple[int, bool]]:
 )
 def test_a_flood_is_so_many_in_a_row(bad: list[bool], stops_at: int | None) -> None:
     assert Floods(50, monotonic).judge(P0, row(0, bad), proven=False) == stops_at
+
+
+@pytest.mark.parametrize("keyed", [True, False])
+@pytest.mark.parametrize(("senders", "stops_at"), [(1, None), (4, None), (5, 49), (50, 49)])
+def test_only_what_fails_for_many_senders_is_the_release(
+    keyed: bool, senders: int, stops_at: int | None
+) -> None:
+    floods = Floods(50, monotonic)
+    floods.prove()
+    blames = [
+        Blame("23514", f"key{nth % senders}", f"user {nth}")
+        if keyed
+        else Blame("23514", None, f"user {nth % senders}")
+        for nth in range(5_000)
+    ]
+
+    assert floods.judge(P0, blamed(blames), proven=False) == stops_at
+
+
+def test_a_sender_of_many_bad_records_does_not_make_the_few_of_others_a_flood() -> None:
+    floods = Floods(50, monotonic)
+    hostile = [Blame("unknown-user", "hostile", "x")] * 1_000
+    others = [Blame("unknown-user", f"key{nth}", "y") for nth in range(39)]
+
+    assert floods.judge(P0, blamed([*hostile, *others]), proven=False) is None
+    assert floods.judge(P0, enumerate([Blame("unknown-user", "last", "y")], 1_039), proven=False) == 1_039
+
+
+def test_what_fails_in_many_ways_is_not_one_defect() -> None:
+    blames = [Blame(f"{nth % 50:05}", None, f"user {nth}") for nth in range(3_000)]
+
+    assert Floods(50, monotonic).judge(P0, blamed(blames), proven=False) == 49 * 50
+
+
+@pytest.mark.parametrize(("stored", "stops_at"), [(False, 49), (True, None)])
+def test_until_anything_is_stored_many_users_of_one_key_are_the_release(
+    stored: bool, stops_at: int | None
+) -> None:
+    floods = Floods(50, monotonic)
+    if stored:
+        floods.prove()
+
+    blames = [Blame("23514", "only", f"user {nth}") for nth in range(500)]
+
+    assert floods.judge(P0, blamed(blames), proven=False) == stops_at
+
+
+async def test_one_sender_stops_no_partition_and_is_charged_with_every_dead_letter() -> None:
+    """Nothing else arrives at all."""
+    log = Log(p0=[*good(1), *(poison("x", "hostile") for _ in range(2_000))], p1=[poison("y") for _ in "abc"])
+    log.batch_records = 100
+    stage = await on_stage(log)
+
+    async with stage.working():
+        await until(lambda: log.committed == {P0: 2_001, P1: 3})
+        await stage.worker.check_partitions()
+
+    assert stage.letters.offsets.count(1) == 2  # one of each partition
+    assert stage.charged == {"hostile": 2_000}
+
+
+async def test_a_release_that_can_store_nothing_stops_though_only_one_key_sends() -> None:
+    log = Log(p0=[poison(key="only") for _ in range(500)])
+    stage = await on_stage(log)
+
+    async with stage.working():
+        await until(lambda: stage.worker.held)
+        await until(lambda: log.position[P0] == 500)
+
+    assert stage.letters.offsets == list(range(49))
+    assert stage.charged == {"only": 49}
+
+
+async def test_a_draft_that_is_refused_is_charged_to_the_key_that_sent_it() -> None:
+    keyed = replace(a_draft(1, UserId("nobody")), key_id="k1")
+    log = Log(p0=[*good(1), keyed, a_draft(2, UserId("nobody"))])
+    stage = await on_stage(log)
+
+    async with stage.working():
+        await until(lambda: log.committed == {P0: 3})
+
+    assert stage.letters.offsets == [1, 2]
+    assert stage.charged == {"k1": 1}
 
 
 def test_what_is_stored_with_bad_records_proves_that_they_are_a_producers() -> None:

@@ -5,11 +5,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from adapters.kafka.codec import decode
+from adapters.kafka.codec import addressee, decode
+from adapters.kafka.headers import key_id
 from adapters.kafka.records import UnreadableBatch
 from application.records import Entry, Part, Partition, Undecodable
 
 logger = logging.getLogger(__name__)
+
+_USER_LENGTH = 128
 
 
 def make_part(partition: Partition, entries: Sequence[Entry], *, odd: bool = False) -> Part:
@@ -26,8 +29,14 @@ def entry(record: Any) -> Entry:
     try:
         return record, decode(record)
     except Undecodable as error:
-        return record, error
+        return record, _of_its_sender(record, error)
     # A defect of ours: the record becomes a dead letter and does not hold up the records behind it.
     except Exception:
         logger.exception("a record could not be decoded")
-        return record, Undecodable("defect", "the decoder failed on this record")
+        return record, _of_its_sender(record, Undecodable("defect", "the decoder failed on this record"))
+
+
+def _of_its_sender(record: Any, error: Undecodable) -> Undecodable:
+    error.key_id = key_id(record.headers)
+    error.user = addressee(record.key, record.value, record.headers)[:_USER_LENGTH]
+    return error

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from aiokafka import TopicPartition, codec
+from aiokafka import TopicPartition
 from aiokafka.client import AIOKafkaClient
 from aiokafka.consumer.fetcher import READ_COMMITTED, PartitionRecords
 from aiokafka.errors import CorruptRecordException, KafkaError, OffsetOutOfRangeError, for_code
@@ -21,6 +21,7 @@ from aiokafka.record.default_records import DefaultRecordBatch
 from aiokafka.record.legacy_records import LegacyRecordBatch
 from aiokafka.record.util import decode_varint
 
+from adapters.kafka import unpacking
 from application.errors import Unavailable
 
 MAX_BYTES = 1024 * 1024
@@ -33,16 +34,18 @@ _WAIT_MS = 50
 
 _DECOMPRESS: dict[int, Callable[[bytes], Any]] = {
     DefaultRecordBatch.CODEC_NONE: bytes,
-    DefaultRecordBatch.CODEC_GZIP: codec.gzip_decode,
-    DefaultRecordBatch.CODEC_SNAPPY: codec.snappy_decode,
-    DefaultRecordBatch.CODEC_LZ4: codec.lz4_decode,
-    DefaultRecordBatch.CODEC_ZSTD: codec.zstd_decode,
+    DefaultRecordBatch.CODEC_GZIP: unpacking.gzip_decode,
+    DefaultRecordBatch.CODEC_SNAPPY: unpacking.snappy_decode,
+    DefaultRecordBatch.CODEC_LZ4: unpacking.lz4_decode,
+    DefaultRecordBatch.CODEC_ZSTD: unpacking.zstd_decode,
 }
 
 # https://kafka.apache.org/documentation/#recordbatch
 _START = struct.Struct(">qi")  # base offset, length of the rest
 _MAGIC_AT, _SHORTEST = 16, 26
 _RECORDS_AT, _COUNT = 61, struct.Struct(">i")
+
+unpacking.bound_the_client()
 
 
 class Unreadable(Unavailable):
@@ -151,19 +154,19 @@ def unpack(
     """
     batches = _Batches(data, offset, highwater)
     # aiokafka's own: it verifies checksums, and leaves out aborted records and the markers of transactions.
-    unpacking = PartitionRecords(partition, batches, aborted, offset, None, None, True, READ_COMMITTED)
+    unpacked = PartitionRecords(partition, batches, aborted, offset, None, None, True, READ_COMMITTED)
     records: list[Any] = []
     try:
         batches.check_first()
-        for record in unpacking:
+        for record in unpacked:
             records.append(record)
             if len(records) == most:
                 break
     # Codecs and malformed structures raise any exception; it is reported, and nothing was skipped.
     except Exception as error:
-        if unpacking.next_fetch_offset == offset:
+        if unpacked.next_fetch_offset == offset:
             raise Unreadable(offset, *batches.given_up(offset), repr(error)) from error
-    return Found(records, unpacking.next_fetch_offset, highwater, batches.odd)
+    return Found(records, unpacked.next_fetch_offset, highwater, batches.odd)
 
 
 class _Batches:
@@ -202,6 +205,9 @@ class _Batches:
             return LegacyRecordBatch(raw, raw[_MAGIC_AT])
         if len(raw) < _RECORDS_AT:
             raise CorruptRecordException(f"a batch of {len(raw)} bytes")
+        (count,) = _COUNT.unpack_from(raw, _RECORDS_AT - _COUNT.size)
+        if count > unpacking.MOST_RECORDS:
+            raise CorruptRecordException(f"a batch of {count} records")
         batch = _Batch(raw, self)
         if not self._offset < batch.next_offset <= self._highwater:
             raise CorruptRecordException(f"a batch that ends at offset {batch.next_offset}")

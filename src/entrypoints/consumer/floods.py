@@ -1,16 +1,23 @@
 """Floods of bad records: is a producer at fault, or this release? Partitions stop until that is known."""
 
 import logging
+from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from application.ports import Monotonic
-from application.records import Partition
+from application.records import Blame, Partition
 from common import metrics
 
 logger = logging.getLogger(__name__)
 
 LOOK_AGAIN_SECONDS = 15.0
+SENDERS = 5
+"""A sender counts for at most a fifth of the limit, so at least so many must have failed in one way."""
+
+_Sender: TypeAlias = tuple[str, str]
+"""An API key and a user; either may be empty."""
 
 
 @dataclass(slots=True)
@@ -19,10 +26,20 @@ class _Row:
 
     length: int = 0
     """How many came in a row."""
-    unproven: int = 0
-    """How many of them came since this consumer last stored anything."""
+    unproven: dict[str, Counter[_Sender]] = field(default_factory=dict)
+    """Those since this consumer last stored anything, by error code and sender, up to a sender's share."""
     counted: int = 0
     """The offset up to which records are counted. Records that are read again are not counted again."""
+
+    def admits(self, code: str, sender: _Sender, limit: int) -> bool:
+        """Count a bad record, unless that reaches the limit; return whether it does not."""
+        alike = self.unproven.setdefault(code, Counter())
+        if alike[sender] >= max(1, limit // SENDERS):
+            return True
+        if alike.total() + 1 >= limit:
+            return False
+        alike[sender] += 1
+        return True
 
 
 @dataclass(slots=True)
@@ -44,42 +61,58 @@ class Floods:
     everything into dead letters. Any record that this consumer stores, from any partition, proves the former:
     the bad records become dead letters as usual. While it stores none, the partition stops. It is still read
     ahead; the first good record there is a proof too.
+
+    Bad records of few senders say nothing of the release: they become dead letters and stop nothing. A
+    sender is an API key, or where no key is named, a user. Until this process has stored its first record,
+    each user of a key is a sender: with one producer, a broken release looks just like that, and a stop holds
+    up nobody else.
     """
 
     def __init__(self, limit: int, now: Monotonic, look_again_seconds: float = LOOK_AGAIN_SECONDS) -> None:
-        """`limit` is the number of bad records in a row that stop a partition (0: never)."""
+        """`limit` is the number of bad records in a row, alike and of different senders, that stop a
+        partition (0: never).
+        """
         self._limit = limit
         self._look_again_seconds = look_again_seconds
         self._now = now
+        self._works = False
+        """Whether this process has ever stored anything."""
         self._rows: dict[Partition, _Row] = {}
         self._stops: dict[Partition, _Stop] = {}
         self._proven: dict[Partition, int] = {}
         """The stops that end with the next read."""
 
-    def judge(self, partition: Partition, records: Iterable[tuple[int, bool]], *, proven: bool) -> int | None:
-        """Count records in order, each given as its offset and whether it is bad. `proven` says whether
+    def judge(
+        self, partition: Partition, records: Iterable[tuple[int, Blame | None]], *, proven: bool
+    ) -> int | None:
+        """Count records in order, each given as its offset and, if it is bad, why. `proven` says whether
         anything was stored together with them. Return the offset at which the partition must stop, or None.
         The record at that offset is counted when it is read again.
         """
         row = self._rows.setdefault(partition, _Row())
-        for offset, bad in records:
+        for offset, blame in records:
             if offset < row.counted:
                 continue
-            if bad and not proven and self._limit and row.unproven + 1 >= self._limit:
+            if blame is not None and not proven and not self._admits(row, blame):
                 return offset
             row.counted = offset + 1
-            row.length = row.length + 1 if bad else 0
-            row.unproven += bad and not proven
-            if row.length == self._limit and bad:
+            row.length = 0 if blame is None else row.length + 1
+            if row.length == self._limit and blame is not None:
                 metrics.FLOODS.inc()
                 logger.warning(
-                    "partition %d: %d bad records in a row, up to offset %d, become dead letters; others are"
-                    " stored",
+                    "partition %d: %d bad records in a row, up to offset %d, become dead letters; %s",
                     partition.partition,
                     self._limit,
                     offset,
+                    "others are stored" if proven else "they are of few senders",
                 )
         return None
+
+    def _admits(self, row: _Row, blame: Blame) -> bool:
+        if not self._limit:
+            return True
+        user = "" if blame.key_id and self._works else blame.user
+        return row.admits(blame.code, (blame.key_id or "", user), self._limit)
 
     def stop(self, partition: Partition, offset: int, end: int, reason: str) -> int:
         """Stop a partition that was read up to `end`. Return the offset from which to read ahead; what was
@@ -102,8 +135,9 @@ class Floods:
 
     def prove(self) -> None:
         """Something was stored: end all stops. Nothing that was read ahead stops its partition again."""
+        self._works = True
         for row in self._rows.values():
-            row.unproven = 0
+            row.unproven.clear()
         for partition, stop in self._stops.items():
             self._rows[partition] = _Row(counted=stop.end)
             if not stop.returning:

@@ -93,7 +93,14 @@ def build_worker(container: ConsumerContainer) -> Worker:
     reader, limit = container.queue_reader(), container.settings().bad_records_limit
     now = container.now()
     partitions = Partitions(reader, Holds(now, container.jitter()), Floods(limit, now))
-    return Worker(reader, container.store(), container.dead_letters(), partitions, container.clock())
+    return Worker(
+        reader,
+        container.store(),
+        container.dead_letters(),
+        partitions,
+        container.clock(),
+        charge_refused=container.charge_refused(),
+    )
 
 
 def health_app(container: ConsumerContainer, worker: Worker) -> Litestar:

@@ -20,7 +20,8 @@ from typing import TypeAlias
 from application.delivery import Stored, StoreNotifications
 from application.errors import Unavailable
 from application.ports import Clock, DeadLetters, QueueReader
-from application.records import Batch, Entry, Failure, NotRead, Part, Partition, Undecodable
+from application.records import Batch, Blame, Entry, Failure, NotRead, Part, Partition, Undecodable
+from application.refused import ChargeRefused
 from common import metrics
 from domain.identifiers import NotificationId, UserId
 from entrypoints.consumer.partitions import Partitions
@@ -45,12 +46,17 @@ class Worker:
         dead_letters: DeadLetters,
         partitions: Partitions,
         clock: Clock,
+        *,
+        charge_refused: ChargeRefused | None = None,
     ) -> None:
         self._reader = reader
         self._store = store
         self._dead_letters = dead_letters
         self._partitions = partitions
         self._clock = clock
+        self._charge_refused = charge_refused
+        self._refused: list[str] = []
+        """The API keys of the dead letters that were written, to be charged."""
         self._storing = asyncio.Lock()
         self._finishing: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
@@ -208,6 +214,9 @@ class Worker:
         ends = await asyncio.gather(*(self._bury(part, reasons, proven=proven) for part in parts))
         offsets = self._partitions.dealt_with(parts, ends)
         await self._partitions.commit()
+        refused, self._refused = self._refused, []
+        if refused and self._charge_refused is not None:
+            await self._charge_refused(refused)
         self._partitions.holds.succeeded(offsets)
         self.turns += 1
         metrics.ERASED_RECORDS.inc(len(stored.appended.erased))
@@ -224,8 +233,11 @@ class Worker:
     async def _bury(self, part: Part, reasons: _Reasons, *, proven: bool) -> int:
         """Write the part's dead letters. Return the offset up to which the part is stored or dead letters."""
         failures = {int(entry[0].offset): _failure(entry, reasons) for entry in part.entries}
-        bad = [(offset, failure is not None) for offset, failure in failures.items()]
-        flood = self._partitions.floods.judge(part.partition, bad, proven=proven)
+        blames = {
+            int(entry[0].offset): _blame(entry, failure)
+            for entry, failure in zip(part.entries, failures.values(), strict=True)
+        }
+        flood = self._partitions.floods.judge(part.partition, blames.items(), proven=proven)
         end = part.end if flood is None else flood
         letters = [failure for offset, failure in failures.items() if failure is not None and offset < end]
         try:
@@ -235,6 +247,9 @@ class Worker:
             self._partitions.put_back(part.partition, part.first, str(error))
             return part.first
         metrics.CONSUMED.labels("dead").inc(len(letters))
+        self._refused += [
+            blame.key_id for offset, blame in blames.items() if blame and blame.key_id and offset < end
+        ]
         if flood is not None:
             self._partitions.stop(part, flood, failures[flood])
         return end
@@ -261,3 +276,11 @@ def _failure(entry: Entry, reasons: _Reasons) -> Failure | None:
         return record, made.code, str(made)
     reason = reasons.get((made.content.user_id, made.id))
     return None if reason is None else (record, *reason)
+
+
+def _blame(entry: Entry, failure: Failure | None) -> Blame | None:
+    if failure is None:
+        return None
+    _, made = entry
+    user = made.user if isinstance(made, Undecodable) else made.content.user_id
+    return Blame(failure[1], made.key_id, user)

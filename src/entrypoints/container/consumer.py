@@ -10,10 +10,13 @@ from adapters.kafka.probe import broker_answers
 from adapters.kafka.reader import KafkaQueueReader, build_consumer
 from adapters.kafka.topics import longest_retention
 from adapters.postgres.erasures import PostgresErasures
+from adapters.redis.limits import RedisRates
 from application import ports
 from application.delivery import MarkDue, StoreNotifications
 from application.erasing import ContinueErasures
+from application.limits import REFUSED
 from application.reconciling import ReconcileIndex
+from application.refused import ChargeRefused
 from entrypoints.container.parts.kafka import WithTopics
 from entrypoints.container.parts.postgres import WithPostgres
 from entrypoints.container.parts.redis import WithRedis
@@ -56,6 +59,11 @@ class ConsumerContainer(WithPostgres, WithRedis, WithTopics, WithServer):
     # --- use cases ---
     store: providers.Provider[StoreNotifications] = providers.Singleton(
         StoreNotifications, feeds=feeds, announcer=announcer, clock=clock
+    )
+    charge_refused: providers.Provider[ChargeRefused] = providers.Singleton(
+        ChargeRefused,
+        setting.limits[REFUSED],
+        providers.Singleton(RedisRates, WithRedis.redis_server, setting.redis_prefix),
     )
     mark_due: providers.Provider[MarkDue] = providers.Singleton(
         MarkDue, feeds=feeds, announcer=announcer, clock=clock

@@ -16,7 +16,7 @@ from application.credentials import Claims, Scope
 from application.errors import NotAllowed, NotAuthenticated
 from application.limits import Limits
 from entrypoints.web.client import client_address, client_network
-from entrypoints.web.limits import count_failure, spend, spend_together
+from entrypoints.web.limits import check, count_failure, spend, spend_together
 from entrypoints.web.state import Access, Scraping, part
 
 Connection: TypeAlias = ASGIConnection[Any, Any, Any, Any]
@@ -35,7 +35,9 @@ NEEDS_OPERATOR: "list[dict[str, list[str]]]" = [{"operatorToken": []}]
 async def publisher(connection: Connection, _handler: BaseRouteHandler) -> None:
     """Admit API keys that may publish, and count one notification; a batch counts its others once read."""
     await _admit_producer(connection, Scope.PUBLISH)
-    spend(connection.scope, part(connection, Limits).publish, connection.scope["auth"].id)
+    scope, limits, key_id = connection.scope, part(connection, Limits), connection.scope["auth"].id
+    check(scope, limits.refused, key_id)
+    spend(scope, limits.publish, key_id)
 
 
 async def registrar(connection: Connection, _handler: BaseRouteHandler) -> None:

@@ -27,6 +27,15 @@ def spend(scope: Any, limiter: Limiter, party: str, cost: int = 1) -> None:
         _note(scope, allowance)
 
 
+def check(scope: Any, limiter: Limiter, party: str) -> None:
+    """Take nothing, but see what others took. Raises Limited."""
+    try:
+        limiter.check(party)
+    except Limited as limited:
+        _note_refused(scope, limited)
+        raise
+
+
 async def spend_together(scope: Any, limiter: Limiter, party: str) -> None:
     """The same, exact across processes."""
     try:
