@@ -85,12 +85,12 @@ class MemoryUsers(Reachable):
         self.reach()
         return frozenset(users) & self.held.keys()
 
-    async def credentials(self, emails: Sequence[str]) -> tuple[User, str] | None:
+    async def credentials(self, emails: Sequence[str]) -> tuple[User, str, datetime | None] | None:
         self.reach()
         for email in emails:
             for user, password_hash in self.held.values():
                 if user.email == email and password_hash is not None:
-                    return user, password_hash
+                    return user, password_hash, self._revoked.get(user.id)
         return None
 
     async def password(self, user: UserId) -> tuple[User, str | None]:
@@ -675,9 +675,11 @@ class MemoryRevokedTokens(Reachable):
         self._clock = clock
         self.held: dict[str, tuple[datetime, datetime]] = {}
         """When each was revoked, and when it expires."""
+        self.audited: list[Entry] = []
 
-    async def add(self, token: RevokedToken) -> None:
+    async def add(self, token: RevokedToken, entry: Entry | None = None) -> None:
         self.reach()
+        self.audited += [] if entry is None else [entry]
         known = self.held.get(token.token_id)
         if known is None or known[1] < token.expires_at:
             self.held[token.token_id] = self._clock(), token.expires_at

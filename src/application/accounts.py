@@ -123,6 +123,8 @@ class LogIn:
         """
         address = _canonical(self.forms.email, email)
         secret = _canonical(self.forms.password, password)
+        # Before the password is read: a token for one that is changed meanwhile is revoked with the others.
+        at = self.clock()
         # The earlier form first: addresses are no longer stored in it, so nobody can take over an account by
         # signing up with the canonical form of its address.
         found = await self.users.credentials(_distinct(earlier_email(email), address))
@@ -135,9 +137,10 @@ class LogIn:
             if self.failures is not None:
                 self.failures.add(found[0].id if found else None, by)
             raise NotAuthenticated("The e-mail address or the password is wrong.")
-        user, held = found
+        user, held, revoked_at = found
         await self._renew(user, held, address or user.email, secret if matching != secret else None)
-        return user.id, *self.tokens.mint(user.id, self.clock())
+        # The store's clock may be ahead: a token from before the last revocation would be invalid.
+        return user.id, *self.tokens.mint(user.id, at if revoked_at is None else max(at, revoked_at))
 
     async def _matching(
         self, forms: Sequence[str], held: str | None, verify: Callable[[str, str | None], Awaitable[bool]]

@@ -48,6 +48,7 @@ class Action(StrEnum):
     USER_DISABLED = "user.disabled"
     USER_ENABLED = "user.enabled"
     TOKENS_REVOKED = "user.tokens-revoked"
+    TOKEN_REVOKED = "user.token-revoked"  # noqa: S105 - not a password
     PASSWORD_CHANGED = "user.password-changed"  # noqa: S105 - not a password
     LOG_IN_FAILED = "user.log-in-failed"
     USER_EXPORTED = "user.exported"

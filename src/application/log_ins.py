@@ -9,7 +9,6 @@ from application.accounts import LogIn
 from application.audit import THE_SERVICE, By
 from application.errors import Limited, NotAuthenticated
 from application.limits import Limiter
-from application.passwords import ChangePassword
 from application.ports import LogInAttempts, Monotonic, TextForms
 from domain.errors import Invalid
 from domain.identifiers import UserId
@@ -71,30 +70,6 @@ class LimitedLogIn:
         with suppress(Invalid):
             email = self.forms.email(email)
         return _hashed(email)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LimitedChangePassword:
-    """Change a password, unless too many attempts failed: who has a user's token must not be able to guess
-    its password with it. Counted as log-ins are, but apart from them. Raises Invalid, UnknownUser, Limited.
-    """
-
-    change: ChangePassword
-    attempts: LogInAttempts
-
-    async def __call__(self, user: UserId, by: By, current: str, new: str, address: str) -> tuple[str, int]:
-        """A new token, and its lifetime in seconds."""
-        account = _hashed(f"user {user}")
-        known = await self.attempts.begin(account, address)
-        try:
-            token = await self.change(user, by, current, new)
-        except Invalid:
-            raise
-        except BaseException:
-            await self.attempts.void(account, address, known=known)
-            raise
-        await self.attempts.succeeded(account, address, known=known)
-        return token
 
 
 def _hashed(account: str) -> str:

@@ -33,10 +33,13 @@ class ChangePassword:
     clock: Clock
     attempts: LogInAttempts
 
-    async def __call__(self, user: UserId, by: By, current: str, new: str) -> tuple[str, int]:
+    async def __call__(
+        self, user: UserId, by: By, current: str, new: str, party: str = ""
+    ) -> tuple[str, int]:
+        """`party` is the network that the attempt is counted for, and takes its turn with."""
         secret = new_secret(self.forms, new)
-        held = await self._checked(user, current, by.address or "")
-        new_hash = await self.passwords.hash(secret)
+        held = await self._checked(user, current, party)
+        new_hash = await self.passwords.hash(secret, party)
         entry = Entry(by, Action.PASSWORD_CHANGED, user)
         at = await self.users.set_password(user, held, new_hash, entry)
         if at is None:
@@ -45,29 +48,29 @@ class ChangePassword:
         # By the store's clock, which may be ahead: a token from before the revocation would be invalid.
         return self.tokens.mint(user, max(at, self.clock()))
 
-    async def _checked(self, user: UserId, current: str, address: str) -> str:
+    async def _checked(self, user: UserId, current: str, party: str) -> str:
         """The hash of the current password. Attempts are counted as those to log in are."""
         account = f"password {sha256(user.encode()).hexdigest()[:32]}"
-        known = await self.attempts.begin(account, address)
+        known = await self.attempts.begin(account, party)
         try:
             _, held = await self.users.password(user)
-            matches = held is not None and await self._matches(current, held)
+            matches = held is not None and await self._matches(current, held, party)
         except BaseException:
-            await self.attempts.void(account, address, known=known)
+            await self.attempts.void(account, party, known=known)
             raise
         if held is None or not matches:
             raise _wrong()
-        await self.attempts.succeeded(account, address, known=known)
+        await self.attempts.succeeded(account, party, known=known)
         return held
 
-    async def _matches(self, typed: str, held: str) -> bool:
+    async def _matches(self, typed: str, held: str, party: str) -> bool:
         """In the canonical form, or as it was typed, which is how earlier releases stored passwords."""
         try:
             canonical = self.forms.password(typed)
         except Invalid:
             canonical = typed
         for form in dict.fromkeys([canonical, typed]):
-            if is_password(form) and await self.passwords.verify(form, held):
+            if is_password(form) and await self.passwords.verify(form, held, party):
                 return True
         return False
 

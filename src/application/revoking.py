@@ -82,7 +82,9 @@ class RevokeToken:
     longest: timedelta
     """No accepted token is valid for longer."""
 
-    async def __call__(self, token: str, check: Callable[[UserId], object] = lambda _user: None) -> UserId:
+    async def __call__(
+        self, token: str, check: Callable[[UserId], object] = lambda _user: None, *, by: By = THE_SERVICE
+    ) -> UserId:
         """Revoke the token, which must be valid. Returns its user. `check` may raise if the caller must not
         touch this user.
         """
@@ -91,10 +93,12 @@ class RevokeToken:
         except NotAuthenticated as error:
             raise Invalid([FieldError("token", error.detail)]) from error
         check(claims.user_id)
-        await self.revoked_tokens.add(RevokedToken(claims.token_id, claims.expires_at))
+        await self._revoke(claims.user_id, RevokedToken(claims.token_id, claims.expires_at), by)
         return claims.user_id
 
-    async def by_jti(self, user: UserId, jti: str, expires_at: datetime | None) -> None:
+    async def by_jti(
+        self, user: UserId, jti: str, expires_at: datetime | None, *, by: By = THE_SERVICE
+    ) -> None:
         """Revoke the token of this user with this `jti`. Without a time it counts for as long as any token
         that exists now can be valid.
         """
@@ -102,7 +106,12 @@ class RevokeToken:
             raise Invalid([FieldError("jti", f"must have 1 to {_JTI_CHARACTERS} characters")])
         latest = self.clock() + self.longest
         until = latest if expires_at is None else min(expires_at, latest)
-        await self.revoked_tokens.add(RevokedToken(token_id(user, jti), until))
+        await self._revoke(user, RevokedToken(token_id(user, jti), until), by)
+
+    async def _revoke(self, user: UserId, token: RevokedToken, by: By) -> None:
+        """The entry has the token's identity, which is a hash, and nothing that the token says."""
+        entry = Entry(by, Action.TOKEN_REVOKED, user, {"token": token.token_id})
+        await audited(entry, partial(self.revoked_tokens.add, token))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -165,7 +165,7 @@ def _dependencies(container: ApiContainer) -> dict[str, Provide]:
         "revoke": dependency(container.revoke_tokens),
         "revoke_one": dependency(container.revoke_token),
         "end": dependency(container.end_session),
-        "change_password": dependency(container.limited_change_password),
+        "change_password": dependency(container.change_password),
         "reset_password": dependency(container.reset_password),
         "erase": dependency(container.erase_user),
         "find_erasure": dependency(container.find_erasure),

@@ -24,6 +24,8 @@ _CHECKS: Mapping[str, Callable[[str], None]] = {
     "allowed_origins": check_origins,
     "allowed_hosts": addresses.hosts,
     "token_jwks": addresses.key_set,
+    # Commands write hashes with it, too.
+    "erasure_secret": lambda secret: check_secret(secret) if secret else None,
 }
 _RESERVED_CLAIMS = {"aud", "exp", "iat", "iss", "jti", "nbf", "minted_by"}
 
@@ -39,6 +41,8 @@ _RATES = (
     "limit_failures",
     "limit_refused",
 )
+
+_SECRETS = ("token_secret", "token_secret_previous", "operator_secret", "redis_secret")
 
 _API_KEY = "^(bw_[a-z0-9]{1,16}_[0-9a-f]{12}_[0-9a-f]{64})?$"
 
@@ -75,7 +79,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     workers: Positive = 1
     consumer_port: Port = 8001
     token_secret: str = ""
-    erasure_secret: Annotated[str, msgspec.Meta(pattern="^(.{32,})?$")] = ""
+    erasure_secret: str = ""
     token_audience: str = "bellwire"  # noqa: S105 - not a secret
     token_seconds: Annotated[int, msgspec.Meta(ge=1, le=315_360_000)] = 3600
     token_secret_previous: str = ""
@@ -161,13 +165,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
                 f"{_PREFIX}DEMO: anyone who can reach the demo can use it, so it runs only on this machine: "
                 f"set {_PREFIX}HOST to 127.0.0.1 instead of {settings.host}, or switch the demo off"
             )
-        if 0 < len(settings.redis_secret.encode()) < 32:
-            raise InvalidSettings(f"{_PREFIX}REDIS_SECRET: must be empty or have at least 32 bytes")
         return settings
 
     def check_secrets(self) -> None:
         """Raise InvalidSettings if a secret can be guessed, or serves for two purposes."""
-        for name in ("token_secret", "token_secret_previous", "operator_secret"):
+        for name in _SECRETS:
             secret = getattr(self, name)
             if not secret and name != "token_secret":
                 continue
@@ -180,6 +182,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
                 f"{_PREFIX}OPERATOR_SECRET: must not be that of users' tokens: whoever issues those could "
                 "operate the service"
             )
+        if self.redis_secret and self.redis_secret == self.erasure_secret:
+            raise InvalidSettings(f"{_PREFIX}REDIS_SECRET: must not be {_PREFIX}ERASURE_SECRET")
 
     def check_tokens(self) -> None:
         """Raise InvalidSettings if no token could be valid, or the file with public keys cannot be found."""

@@ -142,6 +142,11 @@ class TestRedisLogInAttempts(contracts.LogInAttemptsContract):
         await redis_server.client.lpush(f"{name}:{parts[2]}", "x")
         await self.succeed(attempts, HOME)
 
+        # Not only has the process gone on alone.
+        types = [await redis_server.client.type(f"{name}:{part}") for part in parts]
+        assert types[0] == b"zset"
+        assert b"list" not in types
+
     async def test_without_redis_a_process_counts_alone(self, nobody: RedisServer, name: str) -> None:
         alone = attempts_on(nobody, name)
         await self.succeed(alone, HOME)

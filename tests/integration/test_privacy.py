@@ -26,9 +26,10 @@ from adapters.postgres.erasures import PostgresErasures
 from adapters.postgres.exports import PostgresExports
 from adapters.postgres.feeds import PostgresFeeds
 from adapters.postgres.retention import PostgresRetention
+from adapters.postgres.revoked_tokens import PostgresRevokedTokens
 from adapters.postgres.users import PostgresUsers
 from application.audit import Action, ActorKind, By, Entry, Recorded, Search
-from application.credentials import ApiKey
+from application.credentials import ApiKey, RevokedToken
 from application.erasing import ContinueErasures, EraseUser
 from application.erasures import Erasure
 from application.errors import Unavailable, UnknownErasure
@@ -40,7 +41,7 @@ from domain.errors import UnknownUser, UserTaken
 from domain.identifiers import UserId
 from domain.notification import Notification
 from domain.states import Mark
-from tests.build import ADA, BOB, NOW, a_draft, a_user, an_id, drafts
+from tests.build import ADA, BOB, LATER, NOW, a_draft, a_user, an_id, drafts
 from tests.integration.conftest import Run
 from tests.product import Product, Stores, create_users, eventually, metric
 
@@ -387,7 +388,7 @@ async def test_a_password_is_replaced_once_and_revokes_what_was_issued(world: Wo
 
 
 async def test_what_is_done_and_its_entry_are_one_transaction(world: World) -> None:
-    keys = PostgresApiKeys(world.engine)
+    keys, tokens = PostgresApiKeys(world.engine), PostgresRevokedTokens(world.engine)
     key = ApiKey(id="k2", name="shop", secret_hash=b"h", scopes=frozenset({"publish"}), created_at=NOW)
     calls: Mapping[str, Callable[[Entry], Awaitable[object]]] = {
         "add": lambda entry: world.users.add(a_user(UserId("cid")), None, entry),
@@ -395,6 +396,7 @@ async def test_what_is_done_and_its_entry_are_one_transaction(world: World) -> N
         "enable": lambda entry: world.users.enable(ADA, entry),
         "revoke tokens": lambda entry: world.users.revoke_tokens(ADA, entry),
         "set password": lambda entry: world.users.set_password(ADA, "hash", "new", entry),
+        "revoke token": lambda entry: tokens.add(RevokedToken("t", LATER), entry),
         "add key": lambda entry: keys.add(key, entry),
         "revoke key": lambda entry: keys.revoke("k2", NOW, entry),
     }
@@ -407,13 +409,14 @@ async def test_what_is_done_and_its_entry_are_one_transaction(world: World) -> N
             "SELECT (SELECT count(*) FROM users WHERE id = 'cid' OR disabled_at IS NOT NULL"
             " OR tokens_revoked_at IS NOT NULL OR password_hash = 'new')"
             " + (SELECT count(*) FROM api_keys WHERE revoked_at IS NOT NULL)"
+            " + (SELECT count(*) FROM revoked_tokens)"
         )
         assert rows == 0, name
         if name == "add key":
             assert await world.value("SELECT count(*) FROM api_keys") == 0
-    for call in list(calls.values())[:5]:
+    for call in list(calls.values())[:6]:
         await call(Entry(BY, Action.USER_DISABLED, ADA))
-    assert len(await world.trail.page(Search(), 10)) == 5
+    assert len(await world.trail.page(Search(), 10)) == 6
 
 
 async def test_the_trail_is_listed_newest_first_and_names_users_by_a_hash(world: World) -> None:
@@ -494,7 +497,9 @@ async def test_an_erased_user_is_gone_everywhere(product: Product, stores: Store
         await _publish(here, ["ada"] * 5 + ["bob"])
         await eventually(lambda: _stored(stores, 6), "they are stored")
         assert (await there.get("/v1/users/ada/notifications")).json()["unread_count"] == 5
-        assert [key async for key in stores.redis.scan_iter("*:ada")], "the index holds the feed"
+        assert [key async for key in stores.redis.scan_iter(f"{product.settings.redis_prefix}:*:ada")], (
+            "the index holds the feed"
+        )
         status, text = await bellwire(product, "users", "export", "ada")
         assert (status, json.loads(text.splitlines()[-1])["counts"]["notifications"]) == (0, 5)
 
@@ -517,7 +522,7 @@ async def test_an_erased_user_is_gone_everywhere(product: Product, stores: Store
         await eventually(lambda: _finished(here, begun["id"]), "the erasure is finished", 60)
         found = (await here.get(f"/v1/erasures/{begun['id']}")).json()
         assert found["deleted"] == {"users": 1, "notifications": 5}
-        assert not [key async for key in stores.redis.scan_iter("*:ada")]
+        assert not [key async for key in stores.redis.scan_iter(f"{product.settings.redis_prefix}:*:ada")]
         assert await stores.postgres.fetchval(NOTHING_OF_ADA) == 0
         again = await here.post("/v1/users", json={"id": "ada", "name": "ada"})
         assert again.status_code == 409

@@ -26,7 +26,7 @@ from adapters.redis.macs import Macs
 from adapters.redis.server import RedisServer
 from adapters.redis.tickets import RedisTickets
 from application.credentials import Claims
-from application.errors import NotAuthenticated, Unavailable
+from application.errors import Limited, NotAuthenticated
 from application.pages import ITEM_BYTES, PAGE_BYTES, Missing, Rendered, RenderedPage
 from application.streams import Frame
 from common import metrics, wire
@@ -415,8 +415,10 @@ async def test_a_user_has_so_many_tickets_at_a_time(
 ) -> None:
     monkeypatch.setattr(ticket_rules, "TICKETS_PER_USER", 3)
     issued = [await tickets.issue(CLAIMS) for _ in range(3)]
-    with pytest.raises(Unavailable):
+    with pytest.raises(Limited) as refused:
         await tickets.issue(CLAIMS)
+
+    assert (refused.value.limit, 0 < refused.value.retry_seconds <= 30) == ("user-tickets", True)
 
     assert await tickets.issue(replace(CLAIMS, user_id=BOB))
     assert await tickets.redeem(issued[0]) == CLAIMS
@@ -452,8 +454,13 @@ async def test_a_producer_has_so_many_new_keys_in_a_day(redis_server: RedisServe
     keys = RedisIdempotencyKeys(redis_server, prefix, MACS, 2)
     for number in (1, 2):
         await keys.claim("producer", f"key {number}", "print", an_id(number))
-    with pytest.raises(Unavailable):
+    with pytest.raises(Limited) as refused:
         await keys.claim("producer", "key 3", "print", an_id(3))
+
+    assert (refused.value.limit, 0 < refused.value.retry_seconds <= 24 * 60 * 60) == (
+        "idempotency-keys",
+        True,
+    )
 
     assert await keys.claim("producer", "key 1", "print", an_id(4)) == an_id(1)
     assert await keys.claim("another", "key 3", "print", an_id(3)) == an_id(3)

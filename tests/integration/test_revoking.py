@@ -18,7 +18,7 @@ from entrypoints.settings import Settings
 from tests.integration.conftest import Run
 from tests.integration.test_postgres_faults import proxy_of, through
 from tests.load import timed
-from tests.product import Api, Product, create_users, eventually
+from tests.product import Api, Product, Stores, create_users, eventually
 from workbench.local_client import local_client
 from workbench.programs import POSTGRES_URL, REDIS_URL
 from workbench.soak.proxy import Proxy
@@ -136,7 +136,7 @@ async def test_a_token_that_is_logged_out_is_refused_by_every_process(product: P
         assert await status(newer, "ada") == 200
 
 
-async def test_the_command_revokes_a_single_token(product: Product) -> None:
+async def test_the_command_revokes_a_single_token(product: Product, stores: Stores) -> None:
     api = await product.api()
     environment = product._environment
     now = time.time()
@@ -155,6 +155,8 @@ async def test_the_command_revokes_a_single_token(product: Product) -> None:
         assert await bellwire(environment, "revoke-token", *by_name) == (0, "")
 
         await eventually(lambda: _are(401, "ada", one, other), "they are refused", LATEST_SECONDS)
+    recorded = "SELECT count(*) FROM audit WHERE actor_kind = 'cli' AND action = 'user.token-revoked'"
+    assert await stores.postgres.fetchval(recorded) == 2
     status_code, complaint = await bellwire(environment, "revoke-token", said="no token")
     assert (status_code, complaint) == (1, "bellwire: token This token is not valid.\n")
     assert (await bellwire(environment, "revoke-token", "--jti", "one"))[0] == 2

@@ -221,6 +221,6 @@ def test_the_script_makes_every_secret_that_compose_wants() -> None:
     command = ["/bin/sh", str(ROOT / "deploy/make-env.sh")]
     made = subprocess.run(command, capture_output=True, text=True, check=True)
     given = dict(re.findall(r"^([A-Z_]+)=([0-9a-f]{48,})$", made.stdout, re.MULTILINE))
-    wanted = set(re.findall(r"\$\{([A-Z_]+):\?", COMPOSE.read_text()))
+    wanted = set(re.findall(r"\$\{([A-Z_]+)(?::\?|-)", COMPOSE.read_text()))
     assert given.keys() == wanted
     assert len(set(given.values())) == len(given)

@@ -16,6 +16,7 @@ from application.accounts import (
     IssueStreamTicket,
     LogIn,
 )
+from application.audit import Action, ActorKind, By, Entry
 from application.credentials import Claims, LatestRevocations, RevokedToken, token_id
 from application.errors import NotAllowed, NotAuthenticated, Revoked, Unavailable, UnknownSigningKey
 from application.revoking import (
@@ -673,6 +674,21 @@ async def test_a_token_is_revoked_by_its_jti_for_one_user(two: Accounts) -> None
     for user, jti, revoked in ((ADA, "7", True), (BOB, "7", False), (ADA, "8", False)):
         held = Claims(user, expires_at, NOW, token_id(user, jti))
         assert two.revocations.is_revoked(held) == revoked
+
+
+async def test_who_revokes_a_single_token_is_recorded_and_a_log_out_is_not(two: Accounts) -> None:
+    by = By(ActorKind.KEY, "k1", "192.0.2.1")
+    token, _ = two.tokens.mint(ADA, NOW)
+    claims = await two.authenticate.token(token)
+
+    await two.revoke_token(token, by=by)
+    await two.revoke_token.by_jti(BOB, "7", None, by=by)
+    await two.end(claims)
+
+    assert two.revoked_tokens.audited == [
+        Entry(by, Action.TOKEN_REVOKED, ADA, {"token": claims.token_id}),
+        Entry(by, Action.TOKEN_REVOKED, BOB, {"token": token_id(BOB, "7")}),
+    ]
 
 
 @pytest.mark.parametrize("given", [None, NOW + timedelta(days=400)])

@@ -219,6 +219,8 @@ async def test_a_producer_revokes_a_single_token(service: Service, by: str) -> N
     await service.container.revocations().refresh()
 
     assert (done.status_code, done.content) == (204, b"")
+    (entry,) = service.memory.revoked_tokens.audited
+    assert (entry.by.kind, entry.action, entry.target) == ("key", "user.token-revoked", "ada")
     for token, status in ((one, 401), (other, 200)):
         bearer = {"Authorization": f"Bearer {token}"}
         assert (await service.client.get("/notifications/ada", headers=bearer)).status_code == status

@@ -6,7 +6,7 @@ import io
 import json
 import logging
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
@@ -16,6 +16,7 @@ import pytest
 from adapters.kafka.topics import longest_of
 from adapters.security.forms import PrecisForms
 from adapters.security.hashes import keyed_user_hash
+from adapters.security.tokens import JwtTokens
 from application.accounts import CreateUser, LogIn
 from application.audit import Action, ActorKind, By, Entry, Recorded
 from application.credentials import Claims, Scope
@@ -28,7 +29,7 @@ from application.failed_log_ins import FailedLogIns
 from application.keys import CreateApiKey, RevokeApiKey, RotateApiKey
 from application.log_ins import LocalLogInAttempts
 from application.passwords import ChangePassword, ResetPassword
-from application.revoking import DisableUser, Revocations
+from application.revoking import DisableUser, Revocations, RevokeTokens
 from domain.errors import Invalid, UnknownUser, UserTaken
 from domain.identifiers import UserId
 from domain.notification import Notification
@@ -261,14 +262,15 @@ async def test_an_export_that_was_cut_off_is_continued(world: World) -> None:
 
 async def test_a_process_makes_two_exports_at_a_time_and_says_so_to_the_third(world: World) -> None:
     running = [world.export(ADA, BY) for _ in range(2)]
-    for one in running:
-        await anext(one)
-    with pytest.raises(Busy):
-        await anext(world.export(BOB, BY))
+    async with asyncio.timeout(5):  # it would wait
+        for one in running:
+            await anext(one)
+        with pytest.raises(Busy):
+            await anext(world.export(BOB, BY))
 
-    await running[0].aclose()
-    await anext(world.export(BOB, BY))
-    await running[1].aclose()
+        await running[0].aclose()
+        await anext(world.export(BOB, BY))
+        await running[1].aclose()
 
 
 # --- passwords ---
@@ -290,6 +292,48 @@ async def test_a_user_who_knows_its_password_changes_it_and_is_signed_out_elsewh
         await world.log_in("cid@example.com", "correct horse")
     await world.log_in("cid@example.com", "battery staple")
     assert world.users.audited[-1] == Entry(OWN, Action.PASSWORD_CHANGED, UserId("cid"))
+
+
+@pytest.mark.parametrize("skew", [0, 60])
+@pytest.mark.parametrize("ahead", [-5, 0, 0.5, 5])
+async def test_a_new_token_is_good_at_once_after_everybody_was_signed_out(skew: int, ahead: float) -> None:
+    """Wherever the store's clock is, and however little the clocks of other issuers may be ahead."""
+    world = World()
+    world.users = MemoryUsers(lambda: world.clock() + timedelta(seconds=ahead))
+    tokens = JwtTokens("s" * 32, "bellwire", timedelta(hours=1), skew=timedelta(seconds=skew))
+    common: Any = {"users": world.users, "passwords": world.passwords, "forms": PrecisForms()}
+    log_in = LogIn(tokens=tokens, clock=world.clock, **common)
+    change = ChangePassword(tokens=tokens, clock=world.clock, attempts=world.attempts, **common)
+    create = CreateUser(clock=world.clock, new_user_id=lambda: UserId("made-up"), **common)
+    revocations = Revocations(world.users, MemoryRevokedTokens(world.clock))
+    await create("Cid", "cid@example.com", "correct horse", UserId("cid"), by=BY)
+
+    async def is_good(token: str) -> bool:
+        await revocations.refresh()
+        return not revocations.is_revoked(tokens.verify(token, world.clock()))
+
+    changed, _ = await change(UserId("cid"), OWN, "correct horse", "battery staple")
+    assert await is_good(changed)
+    await RevokeTokens(users=world.users)(UserId("cid"))
+    assert await is_good((await log_in("cid@example.com", "battery staple"))[1])
+
+
+async def test_who_logs_in_with_a_password_that_is_changed_meanwhile_is_signed_out(world: World) -> None:
+    await world.create("Cid", "cid@example.com", "correct horse", UserId("cid"), by=BY)
+
+    class Slow(MemoryPasswords):
+        async def verify(self, *given: Any, **more: Any) -> bool:
+            world.clock.advance(seconds=1)
+            await world.reset(UserId("cid"), BY, "battery staple")
+            world.clock.advance(seconds=1)
+            return await super().verify(*given, **more)
+
+    slow = replace(world.log_in, passwords=Slow())
+    _, token, _ = await slow("cid@example.com", "correct horse")
+
+    revocations = Revocations(world.users, MemoryRevokedTokens(world.clock))
+    await revocations.refresh()
+    assert revocations.is_revoked(world.tokens.verify(token, world.clock()))
 
 
 @pytest.mark.parametrize(

@@ -207,7 +207,9 @@ OTHER = "fvG3zAqS0mXhWc2kLr8PnB5yTeJdU7iO"
 
 
 @pytest.mark.usefixtures("serving")
-@pytest.mark.parametrize("name", ["token_secret", "token_secret_previous", "operator_secret"])
+@pytest.mark.parametrize(
+    "name", ["token_secret", "token_secret_previous", "operator_secret", "erasure_secret", "redis_secret"]
+)
 @pytest.mark.parametrize(
     ("secret", "reason"),
     [
@@ -265,6 +267,18 @@ def test_users_tokens_and_operators_need_different_secrets(
     monkeypatch.setenv("BELLWIRE_OPERATOR_SECRET", OTHER)
 
     with pytest.raises(InvalidSettings, match=r"^BELLWIRE_OPERATOR_SECRET: "):
+        Settings.for_serving()
+
+
+@pytest.mark.usefixtures("serving")
+def test_what_is_kept_is_recognised_by_secrets_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BELLWIRE_ERASURE_SECRET", OTHER)
+    monkeypatch.setenv("BELLWIRE_REDIS_SECRET", RANDOM)
+    settings = Settings.for_serving()
+    assert (settings.erasure_secret, settings.index_secret) == (OTHER, RANDOM)
+
+    monkeypatch.setenv("BELLWIRE_REDIS_SECRET", OTHER)
+    with pytest.raises(InvalidSettings, match=r"^BELLWIRE_REDIS_SECRET: must not be BELLWIRE_ERASURE_SECRET"):
         Settings.for_serving()
 
 

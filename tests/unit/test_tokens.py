@@ -155,6 +155,18 @@ def test_clocks_may_be_ahead_by_the_skew(claim: str, ahead: int, good: bool) -> 
             tokens.verify(token, NOW)
 
 
+@pytest.mark.parametrize(("ahead", "good"), [(60, True), (61, False)])
+def test_our_own_clocks_may_differ_by_a_minute_whatever_the_skew(ahead: int, good: bool) -> None:
+    tokens = JwtTokens(SECRET, "bellwire", HOUR, skew=timedelta(0))
+    token, _ = tokens.mint(ADA, NOW + timedelta(seconds=ahead))
+
+    if good:
+        assert tokens.verify(token, NOW).issued_at == NOW + timedelta(seconds=ahead)
+    else:
+        with pytest.raises(NotAuthenticated, match="not valid yet"):
+            tokens.verify(token, NOW)
+
+
 # --- what is not ---
 
 SELF_MADE = jwk(OTHER_RSA, "rsa")

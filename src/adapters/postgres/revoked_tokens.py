@@ -5,8 +5,10 @@ from datetime import UTC, datetime
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from adapters.postgres.engine import driver
+from adapters.postgres.audit import record
+from adapters.postgres.engine import driver, driver_transaction
 from adapters.postgres.errors import retried
+from application.audit import Entry
 from application.credentials import LatestRevokedTokens, RevokedToken
 
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
@@ -39,9 +41,10 @@ class PostgresRevokedTokens:
         self._page = page
 
     @retried
-    async def add(self, token: RevokedToken) -> None:
-        async with driver(self._engine) as connection:
+    async def add(self, token: RevokedToken, entry: Entry | None = None) -> None:
+        async with driver_transaction(self._engine) as connection:
             await connection.execute(_ADD, token.token_id, token.expires_at)
+            await record(connection, self._engine, entry)
 
     async def latest(self, since: datetime | None) -> LatestRevokedTokens:
         as_of, page = await self._latest(since or _LONG_AGO, "")

@@ -104,16 +104,18 @@ class PostgresUsers:
         return seen | found
 
     @retried
-    async def credentials(self, emails: Sequence[str]) -> tuple[User, str] | None:
+    async def credentials(self, emails: Sequence[str]) -> tuple[User, str, datetime | None] | None:
         able = tables.users.c.email.in_(emails) & tables.users.c.password_hash.is_not(None)
         async with transaction(self._engine) as connection:
-            query = select(*_COLUMNS, tables.users.c.password_hash).where(able)
+            more = tables.users.c.password_hash, tables.users.c.tokens_revoked_at
+            query = select(*_COLUMNS, *more).where(able)
             rows = (await connection.execute(query)).mappings().all()
         if not rows:
             return None
         fields = dict(min(rows, key=lambda row: emails.index(row["email"])))
         password_hash: str = fields.pop("password_hash")
-        return User(**fields), password_hash
+        revoked_at: datetime | None = fields.pop("tokens_revoked_at")
+        return User(**fields), password_hash, revoked_at
 
     @retried
     async def renew(self, user: User, password_hash: str, email: str, new_hash: str) -> None:

@@ -5,12 +5,13 @@ from uuid import UUID
 from adapters.redis import scripts
 from adapters.redis.macs import Macs
 from adapters.redis.server import RedisServer
-from application.errors import KeyReused, Unavailable
+from application.errors import KeyReused, Limited, Unavailable
 from common import metrics
 from domain.identifiers import NotificationId
 
 _DAY_MS = 24 * 60 * 60 * 1000
 _ID_BYTES = 16
+_LIMIT = "idempotency-keys"
 # Each time the value that is found may be another that does not verify.
 _ATTEMPTS = 3
 
@@ -56,9 +57,10 @@ class RedisIdempotencyKeys:
         keys = [name, f"{self._prefix}:claims:{producer}"]
         # If the answer is lost, the next attempt, even the client's, finds what it stored: the same
         # fingerprint.
-        stored: bytes | None = await self._server.ask(
+        stored: bytes | int = await self._server.ask(
             lambda: self._claim(keys=keys, args=[mine, _DAY_MS, self._most, replaced])
         )
-        if stored is None:
-            raise Unavailable(f"This API key has used {self._most} new Idempotency-Keys within 24 hours.")
+        if isinstance(stored, int):
+            metrics.LIMITED.labels(_LIMIT).inc()
+            raise Limited(_LIMIT, stored / 1000)
         return stored

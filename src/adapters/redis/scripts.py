@@ -180,7 +180,7 @@ return 0
 _READ = "redis.pcall('GETRANGE', KEYS[1], 0, 255)"
 
 # KEYS key, counter. ARGV value, ms to live, most keys in that time, value to replace. The value that the key
-# has, after storing this one if it had none; nil if there would be too many.
+# has, after storing this one if it had none; if there would be too many, the ms until there may be more.
 CLAIM = f"""
 local held = {_READ}
 if type(held) == 'table' then
@@ -203,7 +203,7 @@ if type(number) == 'table' or left < 0 or left > tonumber(ARGV[2]) then
     number = 1
 end
 if number > tonumber(ARGV[3]) then
-    return false
+    return left
 end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 return ARGV[1]

@@ -8,13 +8,14 @@ from adapters.redis import scripts
 from adapters.redis.macs import Macs
 from adapters.redis.server import RedisServer
 from application.credentials import Claims
-from application.errors import NotAuthenticated, Unavailable
+from application.errors import Limited, NotAuthenticated
 from application.ports import NewToken
 from common import metrics
 from domain.identifiers import UserId
 
 TICKETS_PER_USER = 1_000
 """How many tickets a user can get within their lifetime. Each of 100 streams may need several."""
+_LIMIT = "user-tickets"
 
 # user, expires at, issued at (Unix seconds), id of the token
 _Stored = tuple[str, float, float, str]
@@ -50,8 +51,9 @@ class RedisTickets:
             return ticket, await self._store(keys=[name, counter], args=words)
 
         ticket, stored = await self._server.ask(store)
-        if stored is None:
-            raise Unavailable("This user has too many unused stream tickets. Try again later.")
+        if isinstance(stored, int):
+            metrics.LIMITED.labels(_LIMIT).inc()
+            raise Limited(_LIMIT, stored / 1000)
         return ticket
 
     async def redeem(self, ticket: str) -> Claims:

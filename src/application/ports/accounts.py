@@ -36,8 +36,10 @@ class Users(Protocol):
         """Which of these exist. May answer from memory; an erased user is forgotten with `revocations`."""
         ...
 
-    async def credentials(self, emails: Sequence[str]) -> tuple[User, str] | None:
-        """The user with a password who has the first of these addresses that is taken, and the hash."""
+    async def credentials(self, emails: Sequence[str]) -> tuple[User, str, datetime | None] | None:
+        """The user with a password who has the first of these addresses that is taken, the hash, and the time
+        until which tokens were revoked, if any were.
+        """
         ...
 
     async def password(self, user: UserId) -> tuple[User, str | None]:
@@ -108,7 +110,7 @@ class Tokens(Protocol):
 class RevokedTokens(Protocol):
     """Single tokens that were revoked. Times are those of the store's clock."""
 
-    async def add(self, token: RevokedToken) -> None:
+    async def add(self, token: RevokedToken, entry: Entry | None = None) -> None:
         """Revoke a token. If it is revoked already, the later expiry counts."""
         ...
 

@@ -5,6 +5,7 @@ import sys
 from datetime import datetime
 
 from domain.identifiers import UserId
+from entrypoints.commands.account import by_account
 from entrypoints.commands.running import on_postgres
 from entrypoints.container.sessions import SessionsContainer
 
@@ -26,10 +27,10 @@ def _run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None
     async def revoke(container: SessionsContainer) -> None:
         if arguments.jti is None:
             # Not an argument: others on this machine could see it.
-            await container.revoke_token()(sys.stdin.read().strip())
+            await container.revoke_token()(sys.stdin.read().strip(), by=by_account())
         else:
             by_jti = container.revoke_token().by_jti
-            await by_jti(UserId(arguments.user), arguments.jti, arguments.expires_at)
+            await by_jti(UserId(arguments.user), arguments.jti, arguments.expires_at, by=by_account())
 
     on_postgres(SessionsContainer, revoke)
 

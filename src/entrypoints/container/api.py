@@ -34,7 +34,7 @@ from application.inbox import (
 from application.keys import AuthenticateProducer, FindApiKey, ListApiKeys
 from application.known_keys import KnownKeys
 from application.limits import Limits
-from application.log_ins import FAILED_LOG_INS, LimitedChangePassword, LimitedLogIn, LocalLogInAttempts
+from application.log_ins import FAILED_LOG_INS, LimitedLogIn, LocalLogInAttempts
 from application.pace import Pace
 from application.passwords import ChangePassword, ResetPassword
 from application.publishing import PublishBatch, PublishNotification
@@ -166,9 +166,6 @@ class ApiContainer(AccountsContainer, SessionsContainer, WithSignup, WithRedis, 
     )
     reset_password: providers.Provider[ResetPassword] = providers.Singleton(
         ResetPassword, users=users, passwords=passwords, forms=forms
-    )
-    limited_change_password: providers.Provider[LimitedChangePassword] = providers.Singleton(
-        LimitedChangePassword, change=change_password, attempts=log_in_attempts
     )
     limited_log_in: providers.Provider[LimitedLogIn] = providers.Singleton(
         LimitedLogIn,

@@ -131,11 +131,11 @@ async def revoke_token(
     opened with it are closed.
     """
     if data.token is not None:
-        await revoke_one(data.token, request.auth.check)
+        await revoke_one(data.token, request.auth.check, by=by_of(request))
     else:
         user, jti = data.identity()
         request.auth.check(user)
-        await revoke_one.by_jti(user, jti, data.expiry())
+        await revoke_one.by_jti(user, jti, data.expiry(), by=by_of(request))
 
 
 _LOCKING: dict[str, Any] = {

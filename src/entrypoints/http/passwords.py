@@ -10,8 +10,7 @@ from msgspec import Meta, Struct
 
 from application.credentials import Claims
 from application.errors import Limited
-from application.log_ins import LimitedChangePassword
-from application.passwords import ResetPassword
+from application.passwords import ChangePassword, ResetPassword
 from domain.errors import FieldError, Invalid
 from domain.identifiers import UserId
 from entrypoints.http.schemas import Session
@@ -56,7 +55,7 @@ async def put_password(
     request: Request[Any, Any, Any],
     user_id: FromPath[str],
     data: JSONBody[NewPassword],
-    change_password: NamedDependency[LimitedChangePassword],
+    change_password: NamedDependency[ChangePassword],
     reset_password: NamedDependency[ResetPassword],
 ) -> Response[Session | None]:
     """With the user's own token and the current password, or with an API key and without it. All tokens that
