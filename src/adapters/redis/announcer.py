@@ -33,7 +33,7 @@ _ANNOUNCED_CHARACTERS = 4 * 1024 * 1024
 
 RESYNC = "resync"
 """The order on the control channel that every stream must compare itself with the store. Its value is the
-time (Unix milliseconds), so that one that somebody repeats is ignored."""
+time (Unix milliseconds), which makes each order another one."""
 
 
 class RedisAnnouncer:

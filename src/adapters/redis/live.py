@@ -27,6 +27,8 @@ _HEARTBEAT_SECONDS = 2.0
 _SILENCE_SECONDS = 6.0
 _RECONNECT_SECONDS = 0.25
 
+_ORDERS = 1_000
+"""How many are remembered."""
 _decode = msgspec.msgpack.Decoder(list[tuple[str, str, int, int, str, tuple[str, ...], float | None]]).decode
 
 
@@ -46,7 +48,8 @@ class RedisLiveFrames:
     ) -> None:
         self._server = server
         self._macs = macs
-        self._resynced = 0
+        self._obeyed: dict[bytes, None] = {}
+        """The last orders, so that one that somebody repeats is ignored."""
         self._control = control_channel(prefix)
         self._names = [f"{prefix}:live:{number}" for number in range(CHANNELS)]
         self._heartbeat = f"{prefix}:live:node:{new_token(8)}"
@@ -136,12 +139,15 @@ class RedisLiveFrames:
             self._deliver([Frame(UserId(row[0]), *row[1:]) for row in rows])
 
     def _obey(self, order: bytes) -> None:
-        """Follow an order that is newer than the last."""
-        at = self._macs.opened(RESYNC, order)
-        if at is None:
+        """Follow an order that was not seen before. Not one that is newer: clocks differ, and the order of a
+        process whose clock is behind counts as well.
+        """
+        if self._macs.opened(RESYNC, order) is None:
             metrics.REDIS_REFUSED.labels("order").inc()
-        elif int(at) > self._resynced:
-            self._resynced = int(at)
+        elif order not in self._obeyed:
+            self._obeyed[order] = None
+            if len(self._obeyed) > _ORDERS:
+                del self._obeyed[next(iter(self._obeyed))]
             self._lost()
 
 
