@@ -25,7 +25,7 @@ _OVERLAP = timedelta(seconds=60)
 _NEVER = datetime.max.replace(tzinfo=UTC)
 _MOST_TOKENS = 500_000
 _PRUNE_EVERY = 300
-_JTI_CHARACTERS = 256
+JTI_LENGTH = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +72,12 @@ async def claims_of(token: str, tokens: Tokens, clock: Clock) -> Claims:
         return tokens.verify(token, clock())
 
 
+def check_jti(jti: str) -> None:
+    """Raise Invalid unless it has an allowed length."""
+    if not 1 <= len(jti) <= JTI_LENGTH:
+        raise Invalid([FieldError("jti", f"must have 1 to {JTI_LENGTH} characters")])
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RevokeToken:
     """Revoke a single token, either itself or by its `jti`, user and expiry. Raises Invalid."""
@@ -102,8 +108,7 @@ class RevokeToken:
         """Revoke the token of this user with this `jti`. Without a time it counts for as long as any token
         that exists now can be valid.
         """
-        if not 1 <= len(jti) <= _JTI_CHARACTERS:
-            raise Invalid([FieldError("jti", f"must have 1 to {_JTI_CHARACTERS} characters")])
+        check_jti(jti)
         latest = self.clock() + self.longest
         until = latest if expires_at is None else min(expires_at, latest)
         await self._revoke(user, RevokedToken(token_id(user, jti), until), by)

@@ -28,6 +28,7 @@ async def test_schemathesis_finds_nothing(product: Product, run: Run, tmp_path: 
         "USER_ID": USER,
         "LOCKED_ID": LOCKED,
         "USER_TOKEN": product.token(USER),
+        "ENDED_TOKEN": product.token(LOCKED),
     }
     process = await asyncio.create_subprocess_exec(
         sys.executable,

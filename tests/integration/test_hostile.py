@@ -480,7 +480,12 @@ async def test_with_the_ids_of_another_nothing_is_seen_and_nothing_changed(
     """
     async with local_client(base_url=api.url, timeout=30) as client:
         schema = (await client.get("/schema/openapi.json")).json()
-        described = {(method, path) for path, methods in schema["paths"].items() for method in methods}
+        described = {
+            (method, each)
+            for path, methods in schema["paths"].items()
+            for method, operation in methods.items()
+            for each in (path, *operation.get("x-aliases", ()))
+        }
         assert described == set(OPERATIONS)
         before = await _everything(stores)
         for (method, path), kind in OPERATIONS.items():

@@ -509,9 +509,9 @@ async def test_an_account_with_the_rights_that_are_documented_may_do_everything(
     account: Callable[..., Awaitable[str]], caplog: pytest.LogCaptureFixture
 ) -> None:
     page = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
-    documented = re.search(r"An account for Bellwire needs `([^`]*)`", page)
+    documented = re.search(r"^user bellwire on >… (.*)$", page, re.MULTILINE)
     assert documented
-    url = await account(*documented[1].replace("<prefix>", PREFIX).split())
+    url = await account(*documented[1].replace("bellwire:", f"{PREFIX}:").split())
     server = RedisServer(connect(url, now=monotonic), monotonic)
     index = RedisUnreadIndex(server, PREFIX, MACS, CAPACITY, uniform, token_hex)
     try:

@@ -17,6 +17,9 @@ IN_WORDS = {
     "current_password": "(is required|is not the current password)",
     "email": r"(must be an e-mail address|is required to log in with a password|must not have)",
     "password": r"must (have 8 to 256 characters|not have a control)",
+    "token": ".",  # it cannot be told which tokens are valid
+    "user_id": "is required without a token",
+    "jti": "is required without a token",
     "ids": "is required, or up_to, but not both",
     "up_to": "is a cursor of an earlier life of this feed",
 }

@@ -130,6 +130,7 @@ async def revoke_token(
     """Send the `token`, or the `user_id` and `jti` in it. Within 5 s every process refuses it, and streams
     opened with it are closed.
     """
+    data.check()
     if data.token is not None:
         await revoke_one(data.token, request.auth.check, by=by_of(request))
     else:

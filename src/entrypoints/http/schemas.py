@@ -8,8 +8,9 @@ import msgspec
 from msgspec import Meta, Raw, Struct
 
 from application.inbox import MARK_LIMIT
+from application.revoking import JTI_LENGTH, check_jti
 from domain.errors import FieldError, Invalid
-from domain.identifiers import NotificationId, UserId
+from domain.identifiers import USER_ID_RULE, NotificationId, UserId, is_user_id
 from domain.metadata import NO_METADATA, Metadata
 from domain.notification import Content
 from entrypoints.web import rules
@@ -153,10 +154,14 @@ class RevokedToken(Struct, forbid_unknown_fields=True, omit_defaults=True):
     """A token to revoke: either itself, or its `user_id` and `jti`."""
 
     token: Annotated[str | None, Meta(description="The token.")] = None
-    user_id: Annotated[str | None, Meta(description="The user that it is for.", examples=["demo"])] = None
-    jti: Annotated[str | None, Meta(description="Its `jti`, 1 to 256 characters.", examples=["7c0f2a"])] = (
-        None
-    )
+    user_id: Annotated[
+        str | None,
+        ruled(rules.USER_ID, "The user that it is for. Required with `jti`, without `token`.", "demo"),
+    ] = None
+    jti: Annotated[
+        str | None,
+        ruled({"minLength": 1, "maxLength": JTI_LENGTH}, "Its `jti`. Required without `token`.", "7c0f2a"),
+    ] = None
     expires_at: Annotated[
         str | None,
         Meta(
@@ -166,6 +171,14 @@ class RevokedToken(Struct, forbid_unknown_fields=True, omit_defaults=True):
             extra_json_schema={"extra": {"format": "date-time"}},
         ),
     ] = None
+
+    def check(self) -> None:
+        """Raise Invalid if a field breaks a rule, also one that is not needed beside the token."""
+        if self.user_id is not None and not is_user_id(self.user_id):
+            raise Invalid([FieldError("user_id", USER_ID_RULE)])
+        if self.jti is not None:
+            check_jti(self.jti)
+        self.expiry()
 
     def identity(self) -> tuple[UserId, str]:
         """The user and the `jti`. Raises Invalid."""
