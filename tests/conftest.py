@@ -68,6 +68,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
     BELLWIRE_… variables of the shell, such as those of `bellwire dev`, are removed.
     """
+    # Otherwise asyncio makes a loop when something asks for the current one before a test has set one. Nobody
+    # closes it, and the warning fails the test during which it is collected.
+    asyncio.set_event_loop(None)
     for variable in [name for name in os.environ if name.startswith("BELLWIRE_")]:
         if variable not in (POSTGRES_URL, REDIS_URL, KAFKA_BOOTSTRAP):
             del os.environ[variable]
