@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.errors import for_code
+from aiokafka.errors import IllegalGenerationError, for_code
 from aiokafka.partitioner import DefaultPartitioner
 
 from adapters.kafka import queue as queue_module
@@ -439,6 +439,30 @@ async def test_a_group_call_that_fails_loses_nothing(
         await eventually(lambda: has_all(stage, publishing), "the rest is stored")
     assert await group.is_through()
     assert not publishing.unconfirmed
+
+
+async def test_an_error_of_the_group_that_comes_between_two_waits_ends_the_read(
+    cluster: MockCluster, stage: Stage, publishing: Publishing
+) -> None:
+    async with stage.working():
+        assert await publishing.one()
+        await eventually(lambda: has_all(stage, publishing), "it reads")
+        client: Any = stage.inlet._consumer
+        fetcher = client._fetcher
+        await eventually(lambda: any(not one.done() for one in fetcher._fetch_waiters), "it waits for records")
+        # In one turn of the loop: records arrive, the group rebalances, and that fails. What waits for records
+        # wakes up to wait for an assignment, of whose failure it is not told.
+        for waiter in fetcher._fetch_waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+        client._subscription.begin_reassignment()
+        read = client._coordinator._push_error_to_user(IllegalGenerationError())
+        assert client._coordinator._pending_exception is not None
+
+        try:
+            await eventually(lambda: client._coordinator._pending_exception is None, "the reader is told")
+        finally:
+            read.close()
 
 
 def lose_letter_leaders(cluster: MockCluster) -> None:

@@ -24,6 +24,8 @@ logger = logging.getLogger(__name__)
 _COMMIT_SECONDS = 5.0
 _LEAVE_SECONDS = 5.0
 _PING_SECONDS = 2.0
+# How long a read waits for a rebalance before it asks the client again.
+_REBALANCE_SECONDS = 1.0
 
 
 def _options(
@@ -135,9 +137,7 @@ class KafkaQueueReader:
         if self._consumer is None:
             return Batch()
         try:
-            found = await self._consumer.getmany(
-                timeout_ms=int(wait_seconds * 1000), max_records=self._batch_records
-            )
+            found = await self._getmany(self._consumer, wait_seconds)
             self._check_fetching()
             for partition, read in found.items():
                 self._check_places(partition, read)
@@ -207,6 +207,20 @@ class KafkaQueueReader:
             logger.warning("offsets were not committed: %r", error)
             return False
         return True
+
+    async def _getmany(self, consumer: AIOKafkaConsumer, wait_seconds: float) -> Mapping[TopicPartition, Any]:
+        """Ask the client for records. While the group rebalances, it waits without a time limit; if the
+        rebalance fails just before it begins to wait, it is never told. The next call raises that error.
+        Nothing is lost: it takes records only after its last wait.
+        """
+        try:
+            async with asyncio.timeout(wait_seconds + _REBALANCE_SECONDS):
+                found: Mapping[TopicPartition, Any] = await consumer.getmany(
+                    timeout_ms=int(wait_seconds * 1000), max_records=self._batch_records
+                )
+        except TimeoutError:
+            return {}
+        return found
 
     def _part(self, partition: TopicPartition, read: Sequence[Any]) -> Part:
         self._handed[partition] = read[-1].offset + 1
