@@ -449,7 +449,9 @@ async def test_an_error_of_the_group_that_comes_between_two_waits_ends_the_read(
         await eventually(lambda: has_all(stage, publishing), "it reads")
         client: Any = stage.inlet._consumer
         fetcher = client._fetcher
-        await eventually(lambda: any(not one.done() for one in fetcher._fetch_waiters), "it waits for records")
+        await eventually(
+            lambda: any(not one.done() for one in fetcher._fetch_waiters), "it waits for records"
+        )
         # In one turn of the loop: records arrive, the group rebalances, and that fails. What waits for records
         # wakes up to wait for an assignment, of whose failure it is not told.
         for waiter in fetcher._fetch_waiters:
