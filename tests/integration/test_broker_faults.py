@@ -442,7 +442,7 @@ async def test_a_group_call_that_fails_loses_nothing(
 
 
 async def test_an_error_of_the_group_that_comes_between_two_waits_ends_the_read(
-    cluster: MockCluster, stage: Stage, publishing: Publishing
+    stage: Stage, publishing: Publishing
 ) -> None:
     async with stage.working():
         assert await publishing.one()
@@ -452,8 +452,8 @@ async def test_an_error_of_the_group_that_comes_between_two_waits_ends_the_read(
         await eventually(
             lambda: any(not one.done() for one in fetcher._fetch_waiters), "it waits for records"
         )
-        # In one turn of the loop: records arrive, the group rebalances, and that fails. What waits for records
-        # wakes up to wait for an assignment, of whose failure it is not told.
+        # In one turn of the loop: records arrive, the group rebalances, and that fails. The read that waits
+        # for records wakes up and waits for an assignment, and is not told that there will be none.
         for waiter in fetcher._fetch_waiters:
             if not waiter.done():
                 waiter.set_result(None)
