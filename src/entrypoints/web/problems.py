@@ -85,6 +85,13 @@ def describe(error: Exception) -> dict[str, Any]:
     return body
 
 
+def answer(scope: Any, error: Exception) -> Response[bytes]:
+    """The answer to an error that a handler or a guard raised."""
+    handler = next(HANDLERS[kind] for kind in type(error).__mro__ if kind in HANDLERS)
+    found: Response[bytes] = handler(Request(scope), error)
+    return found
+
+
 def core_problem(_request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """Answer an error of the domain or the application."""
     body = describe(error)
