@@ -1,6 +1,6 @@
 """A request on the fast path, with what guards and handlers read of Litestar's request."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from litestar import Litestar
@@ -14,8 +14,8 @@ class Headers(Mapping[str, str]):
 
     __slots__ = ("_raw",)
 
-    def __init__(self, raw: Sequence[tuple[bytes, bytes]]) -> None:
-        self._raw = dict(reversed(raw))
+    def __init__(self, raw: Iterable[tuple[bytes, bytes]]) -> None:
+        self._raw = dict(reversed(list(raw)))
 
     def __getitem__(self, name: str) -> str:
         return self._raw[name.encode()].decode("latin-1")

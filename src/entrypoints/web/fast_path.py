@@ -20,7 +20,6 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import BodyKwarg, HeaderParameter, PathParameter, QueryParameter
 from litestar.routes import HTTPRoute
 from litestar.types import ASGIApp, Receive, Scope, Send
-from litestar.types.empty import Empty
 
 from common import wire
 from entrypoints.web import problems
@@ -138,8 +137,7 @@ class _Route:
         self._handler = handler
         self._guards: Any = handler.resolve_guards()
         self._function: Any = handler.fn
-        limit = handler.resolve_request_max_body_size()
-        self._limit = None if limit is Empty else limit
+        self._limit = handler.resolve_request_max_body_size()
         self._takes_request = False
         self._body: Any = None
         self._path: list[_Parameter] = []

@@ -29,6 +29,8 @@ def decoded(body: bytes, target: Any, headers: Iterable[tuple[bytes, bytes]]) ->
     """Decode a body to a type. Raises Invalid if it breaks a rule of the type, SerializationException or
     UnicodeDecodeError if it is not JSON, and 415 if it says that it is something else.
     """
+    if not body:
+        raise Invalid([problems.NO_BODY])
     check_media_type(headers)
     text = body.decode()  # msgspec does not check the encoding of raw parts
     try:
