@@ -1,5 +1,5 @@
-"""What a hot request costs, in a measure that no other program on the machine changes: the instructions of Python
-that it executes, compared with a bare Litestar route.
+"""What a hot request costs, in a measure that no other program on the machine changes: the instructions of
+Python that it executes, compared with a bare Litestar route.
 
 A ceiling is a tenth above what was measured. Whoever needs more raises it, and says for what.
 """
@@ -7,7 +7,7 @@ A ceiling is a tenth above what was measured. Whoever needs more raises it, and 
 import sys
 from collections.abc import AsyncIterator, Mapping
 from types import FrameType
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
@@ -33,7 +33,7 @@ class Instructions:
     def __init__(self) -> None:
         self.count = 0
 
-    def __enter__(self) -> "Instructions":
+    def __enter__(self) -> Self:
         self._before = sys.gettrace()
         sys.settrace(self._entered)
         return self
