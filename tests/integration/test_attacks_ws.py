@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from threading import Event
 from typing import Any
 from uuid import uuid4
@@ -30,7 +31,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 PING = bytes.fromhex("898000000000")  # an empty one, masked: the cheapest frame to send
 SECONDS, MEGABYTES = 2.0, 256
-CROWD, HANDSHAKES = 10_000, 1_500
+SOMAXCONN = int(Path("/proc/sys/net/core/somaxconn").read_text())
+CROWD, HANDSHAKES, WAITING = 10_000, 1_500, 3_000
 
 
 @dataclass
@@ -170,6 +172,19 @@ async def test_ten_thousand_connections_that_prove_nothing_keep_nobody_out(stage
     run.note(connections=connections, ended=await ended())
 
 
+async def test_three_thousand_connections_may_wait_for_a_process_that_is_busy(stage: Stage) -> None:
+    """What does not fit is dropped by the kernel, and an honest client's attempt with it."""
+    if SOMAXCONN < WAITING:
+        pytest.skip("the kernel lets fewer wait")
+    _room()
+    await asyncio.to_thread(stage.api.process.pause)
+    try:
+        async with crowded(stage.api, [b""] * WAITING) as waiting:
+            assert waiting == WAITING
+    finally:
+        await asyncio.to_thread(stage.api.process.resume)
+
+
 def _room() -> int:
     """As many as there are descriptors for."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -208,7 +223,9 @@ def _open_all(port: int, openings: Sequence[bytes], peers: list[socket.socket]) 
 
 
 def _send_ready(selector: selectors.BaseSelector) -> None:
-    for key, _ in selector.select(timeout=30):
+    ready = selector.select(timeout=30)
+    assert ready, "connections are not made"
+    for key, _ in ready:
         selector.unregister(key.fileobj)
         with suppress(OSError):  # the other end may be done with it already
             key.fileobj.send(key.data)  # type: ignore[union-attr]

@@ -48,7 +48,7 @@ async def test_schemathesis_finds_nothing(product: Product, run: Run, tmp_path: 
         f"--config-file={FOLDER / 'schemathesis.toml'}",
         "run",
         f"{api.url}/schema/openapi.json",
-        *(["--max-examples=300"] if run.long else ["--max-examples=6", "--seed=1"]),
+        *(["--max-examples=100"] if run.long else ["--max-examples=6", "--seed=1"]),
         env=environment,
         cwd=tmp_path,
         stdout=asyncio.subprocess.PIPE,
