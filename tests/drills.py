@@ -90,9 +90,14 @@ class Honest:
 
     @staticmethod
     @asynccontextmanager
-    async def of(api: Api, user: str, device: Follower | None = None) -> AsyncIterator["Honest"]:
-        """A client that is measured at rest already; on a device of its own, if none is given."""
+    async def of(
+        api: Api, user: str, device: Follower | None = None, *, key: str = ""
+    ) -> AsyncIterator["Honest"]:
+        """A client that is measured at rest already; with a device and an API key of its own, if none is
+        given.
+        """
         async with api.client(user) as client, device or api.follow(user) as follower:
+            client.headers["X-API-Key"] = key or api.product.api_key
             honest = Honest(api, client, follower, user)
             await honest.once()  # what begins with the first
             await honest.rest(RESTING)
