@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 
 from tests.integration.conftest import Run
-from tests.product import Api, Follower, eventually
+from tests.product import Api, Follower, Service, eventually
 from workbench.local_client import local_client
 from workbench.soak.watch import waited
 
@@ -32,11 +32,11 @@ def p99(seconds: Sequence[float]) -> float:
 
 @dataclass
 class Measured:
-    """How long things took for an honest client, in seconds. Those in which the API process or this one had
-    no processor do not count: attackers, who would be elsewhere, and other tests use them too.
+    """How long things took for an honest client, in seconds. Those in which the process or this one had no
+    processor do not count: attackers, who would be elsewhere, and other tests use them too.
     """
 
-    api: Api
+    process: Service
     requests: list[float] = field(default_factory=list)
     others: list[float] = field(default_factory=list)
     """Until a frame arrived, or what a test measures beside."""
@@ -60,7 +60,7 @@ class Measured:
         seconds.append(max(0.0, time.monotonic() - began - waiting))
 
     def _waits(self) -> tuple[float, float]:
-        return waited(self.api.process.pid), waited(os.getpid())
+        return waited(self.process.pid), waited(os.getpid())
 
 
 def judge(run: Run, resting: Sequence[float], attacked: Measured, **figures: float) -> None:
@@ -86,7 +86,7 @@ class Honest:
     resting: list[float] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.now = Measured(self.api)
+        self.now = Measured(self.api.process)
 
     @staticmethod
     @asynccontextmanager
@@ -105,7 +105,7 @@ class Honest:
 
     async def rest(self, count: int) -> None:
         """Measure so many requests more at rest."""
-        self.now = Measured(self.api)
+        self.now = Measured(self.api.process)
         while len(self.now.requests) < count:
             await self.once()
         self.resting += self.now.requests
@@ -113,7 +113,7 @@ class Honest:
     async def during(self, attack: Callable[[Event], Coroutine[Any, Any, Any]]) -> Measured:
         """Go on during an attack, which ends soon after it is told that enough is measured."""
         enough = Event()
-        self.now = attacked = Measured(self.api)
+        self.now = attacked = Measured(self.api.process)
         attacking = asyncio.create_task(attack(enough))
         try:
             while not attacking.done():
