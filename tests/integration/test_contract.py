@@ -13,7 +13,7 @@ from tests.product import Product, create_users
 from tests.whole import build
 
 FOLDER = Path(__file__).parents[1] / "schemathesis"
-USER, LOCKED = "demo", "locked"  # the first is that of the document's examples
+USER, LOCKED, LEAVING = "demo", "locked", "leaving"  # the first is that of the document's examples
 SPARE_USERS = [f"spare-{number}" for number in range(100)]
 SPARE_KEYS = 100
 """What it may erase, rotate and revoke."""
@@ -24,7 +24,7 @@ async def test_schemathesis_finds_nothing(product: Product, run: Run, tmp_path: 
     api = await product.api()
     await product.consumer()
     async with api.client() as client:
-        await create_users(client, [USER, *SPARE_USERS])
+        await create_users(client, [USER, LEAVING, *SPARE_USERS])
         with_password = {"id": LOCKED, "name": LOCKED, "email": "locked@example.com", "password": "x" * 12}
         (await client.post("/v1/users", json=with_password)).raise_for_status()
     (key_id, key), *spare = await _keys_with_every_scope(product, 1 + SPARE_KEYS)
@@ -39,7 +39,7 @@ async def test_schemathesis_finds_nothing(product: Product, run: Run, tmp_path: 
         "USER_ID": USER,
         "LOCKED_ID": LOCKED,
         "USER_TOKEN": product.token(USER),
-        "ENDED_TOKEN": product.token(LOCKED),
+        "ENDED_TOKEN": product.token(LEAVING),
     }
     process = await asyncio.create_subprocess_exec(
         sys.executable,
