@@ -212,14 +212,16 @@ class RedisServer:
         except FAILURES as error:
             await self.judge(error, left)
             raise
-        self._away_until = 0.0
+        if self._tried:
+            self._away_until = 0.0
         self._away.not_seen()
         self._refused.not_seen()
         return answer
 
     def _given_up(self, error: Exception) -> Unavailable:
         if answers.refuses(error) or answers.is_about_one_key(error):
-            self._away_until = 0.0  # it answers
+            if self._tried:
+                self._away_until = 0.0  # it answers
             return Unavailable("Redis refuses this. Try again shortly.")
         self._away.seen(answers.reason(error))
         self._away_until = self._now() + _REST_SECONDS
