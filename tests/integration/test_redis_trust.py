@@ -354,11 +354,12 @@ async def test_a_message_can_be_read_by_the_previous_release(
     decode = msgspec.msgpack.Decoder(
         list[tuple[str, str, int, int, str, tuple[str, ...], float | None]]
     ).decode
-    async with redis.pubsub(ignore_subscribe_messages=True) as pubsub:
+    async with redis.pubsub() as pubsub:
         await pubsub.subscribe(channel(prefix, ADA))
+        assert (await pubsub.get_message(timeout=30))["type"] == "subscribe"
         await announcer.announce([Added(a_feed(1, 1), (a_notification(1),))])
         message = None
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while message is None:
                 message = await pubsub.get_message(timeout=1)
 
