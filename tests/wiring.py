@@ -288,7 +288,7 @@ class Service:
             yield socket
         finally:
             socket.inbound.put_nowait({"type": "websocket.disconnect", "code": 1000})
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 await session
 
     @asynccontextmanager
@@ -308,7 +308,7 @@ class Service:
             yield events
         finally:
             events.leave()
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 await session
 
 
@@ -353,7 +353,7 @@ class Socket:
         self.outbound.put_nowait(event)
 
     async def event(self) -> Json:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             found: Json = await self.outbound.get()
         return found
 
@@ -370,7 +370,7 @@ class Socket:
 
     async def heard(self) -> None:
         """Wait until the server has taken what was said."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while not self.inbound.empty():  # noqa: ASYNC110 - a queue has no event for it
                 await asyncio.sleep(0)
         for _ in range(5):  # and has done something about it
@@ -470,5 +470,5 @@ class Events:
                 return frame
 
     async def _message(self) -> Any:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             return await self.outbound.get()

@@ -15,6 +15,9 @@ from entrypoints.container.parts.server import WithServer
 from entrypoints.listening import listening_sockets
 
 MAX_FRAME_BYTES = 16 * 1024
+BACKLOG = 65_535
+"""How many connections may wait to be accepted, where the kernel's own limit (somaxconn) is not lower. Those
+beyond are dropped, of honest clients too, who try again only after 1, 3 and 7 s."""
 _APPLICATION = "entrypoints.app:create"
 
 
@@ -24,6 +27,7 @@ def options(container: WithServer) -> dict[str, Any]:
     return {
         "host": settings.host,
         "port": settings.port,
+        "backlog": BACKLOG,
         "workers": settings.workers,
         "http": container.http_protocol(),
         "ws": container.stream_protocol(),

@@ -19,6 +19,7 @@ import struct
 import subprocess
 import time
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -307,12 +308,17 @@ def stopped_at_the_end(server: Server, report: Report) -> Iterator[None]:
 
 # --- ports -------------------------------------------------------------------------------------------
 
+_given: deque[int] = deque(maxlen=100)
+
 
 def free_port() -> int:
-    """A free port of loopback, outside the range of outgoing connections."""
+    """A free port of loopback, outside the range of outgoing connections, which nobody was given lately: a
+    server may take some time until it listens.
+    """
     # Not from a seeded sequence: two processes with the same seed would choose the same port.
     for port in random.SystemRandom().sample(PORTS, 200):
-        if port_is_free(port):
+        if port not in _given and port_is_free(port):
+            _given.append(port)
             return port
     raise ServerFailed(f"No free port between {PORTS.start} and {PORTS.stop}.")
 

@@ -7,11 +7,16 @@ from pathlib import Path
 
 import pytest
 
+from application.credentials import SCOPES
 from tests.integration.conftest import Run
 from tests.product import Product, create_users
+from tests.whole import build
 
 FOLDER = Path(__file__).parents[1] / "schemathesis"
-USER, LOCKED = "demo", "locked"  # the first is that of the document's examples
+USER, LOCKED, LEAVING = "demo", "locked", "leaving"  # the first is that of the document's examples
+SPARE_USERS = [f"spare-{number}" for number in range(100)]
+SPARE_KEYS = 100
+"""What it may erase, rotate and revoke."""
 
 
 @pytest.mark.timeout(900)
@@ -19,16 +24,22 @@ async def test_schemathesis_finds_nothing(product: Product, run: Run, tmp_path: 
     api = await product.api()
     await product.consumer()
     async with api.client() as client:
-        await create_users(client, [USER, LOCKED])
+        await create_users(client, [USER, LEAVING, *SPARE_USERS])
+        with_password = {"id": LOCKED, "name": LOCKED, "email": "locked@example.com", "password": "x" * 12}
+        (await client.post("/v1/users", json=with_password)).raise_for_status()
+    (key_id, key), *spare = await _keys_with_every_scope(product, 1 + SPARE_KEYS)
     environment = {
         **os.environ,
         "API_URL": api.url,
-        "API_KEY": product.api_key,
+        "API_KEY": key,
+        "API_KEY_ID": key_id,
+        "SPARE_KEY_IDS": " ".join(spare_id for spare_id, _ in spare),
+        "SPARE_USER_IDS": " ".join(SPARE_USERS),
         "HOOKS": str(FOLDER / "hooks.py"),
         "USER_ID": USER,
         "LOCKED_ID": LOCKED,
         "USER_TOKEN": product.token(USER),
-        "ENDED_TOKEN": product.token(LOCKED),
+        "ENDED_TOKEN": product.token(LEAVING),
     }
     process = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -37,7 +48,7 @@ async def test_schemathesis_finds_nothing(product: Product, run: Run, tmp_path: 
         f"--config-file={FOLDER / 'schemathesis.toml'}",
         "run",
         f"{api.url}/schema/openapi.json",
-        *(["--max-examples=300"] if run.long else ["--max-examples=6", "--seed=1"]),
+        *(["--max-examples=100"] if run.long else ["--max-examples=6", "--seed=1"]),
         env=environment,
         cwd=tmp_path,
         stdout=asyncio.subprocess.PIPE,
@@ -47,3 +58,14 @@ async def test_schemathesis_finds_nothing(product: Product, run: Run, tmp_path: 
 
     print(told.decode())
     assert process.returncode == 0
+
+
+async def _keys_with_every_scope(product: Product, count: int) -> list[tuple[str, str]]:
+    """Their ids and texts."""
+    container = build(product.settings)
+    try:
+        create = container.create_api_key()
+        made = [await create("schemathesis", SCOPES) for _ in range(count)]
+    finally:
+        await container.maintenance().close()
+    return [(key.id, text) for key, text in made]

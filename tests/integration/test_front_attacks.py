@@ -5,28 +5,22 @@ answered soon, and every frame arrives.
 import asyncio
 import resource
 import socket
-import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
-from threading import Event, Thread
-from typing import Any
+from collections.abc import AsyncIterator
+from threading import Event
 
-import httpx
 import psutil
 import pytest
 import pytest_asyncio
 
 from tests.conftest import Databases, as_read, installation
-from tests.product import Api, Follower, Product, create_users, eventually, metric
+from tests.drills import Honest, judge
+from tests.integration.conftest import Run
+from tests.product import Api, Product, create_users, eventually, metric
 from workbench.embedded import EmbeddedServers
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.in_order]
 
 USER = "honest"
-REQUESTS = 30
-FLOOR_SECONDS = 1.5
-FRAME_SECONDS = 5.0
 DESCRIPTORS = 300
 HALF_BODIES = 400
 HALF = (
@@ -52,82 +46,20 @@ async def api(
     databases.drop(url)
 
 
-@dataclass
-class Honest:
-    """A client that asks for its count, over a connection that it keeps and over new ones, publishes to
-    itself, and follows its feed.
-    """
-
-    api: Api
-    device: Follower
-    seconds: list[float] = field(default_factory=list)
-
-    @staticmethod
-    @asynccontextmanager
-    async def of(api: Api) -> AsyncIterator["Honest"]:
-        async with api.follow(USER) as device:
-            yield Honest(api, device)
-
-    async def slowest(self) -> float:
-        """The slowest of some requests."""
-        async with self.api.client(USER) as kept:
-            seconds = [await self._ask(kept, nth) for nth in range(REQUESTS)]
-        return max(seconds)
-
-    async def _ask(self, kept: httpx.AsyncClient, nth: int) -> float:
-        began = time.monotonic()
-        if nth % 3 == 0:
-            await self._publish(kept)
-        elif nth % 3 == 1:
-            await _again(lambda: kept.get(f"/v1/users/{USER}/unread-count"))
-        else:
-            async with self.api.client(USER) as new:
-                await _again(lambda: new.get(f"/v1/users/{USER}/unread-count"))
-        return time.monotonic() - began
-
-    async def _publish(self, client: httpx.AsyncClient) -> None:
-        body = {"user_id": USER, "event": "drill.sent", "message": "hello"}
-        response = await _again(lambda: client.post("/v1/notifications", json=body))
-        identifier = response.json()["id"]
-        await eventually(lambda: identifier in self.device.created, "the frame arrives", FRAME_SECONDS)
-
-
-async def _again(request: Callable[[], Any]) -> httpx.Response:
-    """As clients do when a connection that they keep was closed by the server meanwhile."""
-    for _ in range(2):
-        try:
-            response: httpx.Response = await request()
-        except httpx.TransportError:
-            continue
-        response.raise_for_status()
-        return response
-    raise AssertionError("no connection is kept open for as long as a request takes")
-
-
 # --- request heads ----------------------------------------------------------------------------------------
 
 ENDLESS = (b"Cookie: ", [b"c" * (1 << 20)] * 50)
 MANY = (b"", [b"a: b\r\n" * 50_000])
 
 
-@contextmanager
-def sending_heads(api: Api) -> Iterator[list[bytes]]:
-    """Send heads of both kinds again and again, in threads. Yields the first lines of the answers."""
-    over, answers = Event(), list[bytes]()
+async def send_heads(api: Api, answers: list[bytes], enough: Event) -> None:
+    """Send heads of both kinds again and again. Keeps the first lines of the answers."""
 
     def attack(start: bytes, rest: list[bytes]) -> None:
-        while not over.is_set():
+        while not enough.is_set() or len(answers) < 4:
             answers.append(_send_head(api, start, rest))
 
-    threads = [Thread(target=attack, args=kind, daemon=True) for kind in (ENDLESS, MANY)]
-    for thread in threads:
-        thread.start()
-    try:
-        yield answers
-    finally:
-        over.set()
-        for thread in threads:
-            thread.join(30)
+    await asyncio.gather(*(asyncio.to_thread(attack, *kind) for kind in (ENDLESS, MANY)))
 
 
 def _send_head(api: Api, start: bytes, rest: list[bytes]) -> bytes:
@@ -146,46 +78,46 @@ def _send_head(api: Api, start: bytes, rest: list[bytes]) -> bytes:
             return b""
 
 
-async def test_endless_heads_and_heads_of_many_fields_stop_nobody(api: Api) -> None:
+async def test_endless_heads_and_heads_of_many_fields_stop_nobody(api: Api, run: Run) -> None:
     """A head of 50 MB once stalled everybody for 2.6 s, and both were answered 200."""
     process = psutil.Process(api.process.pid)
-    async with Honest.of(api) as honest:
-        resting = await honest.slowest()
+    answers: list[bytes] = []
+    async with Honest.of(api, USER) as honest:
         before = process.memory_info().rss
-        with sending_heads(api) as answers:
-            attacked = await honest.slowest()
-            await eventually(lambda: len(answers) >= 4, "the attack is under way")
+        attacked = await honest.during(lambda enough: send_heads(api, answers, enough))
 
     assert set(answers) <= {b"HTTP/1.1 431 Request Header Fields Too Large", b""}
     assert answers.count(b"") < len(answers) / 2
-    assert attacked < max(10 * resting, FLOOR_SECONDS)
+    judge(run, honest.resting, attacked)
     assert process.memory_info().rss - before < 50 * 1024 * 1024
 
 
 # --- bodies -----------------------------------------------------------------------------------------------
 
 
-async def test_half_bodies_on_all_descriptors_keep_nobody_out(api: Api) -> None:
+async def test_half_bodies_on_all_descriptors_keep_nobody_out(api: Api, run: Run) -> None:
     """They once kept everybody out for as long as they liked, with nothing in the log."""
     limits = resource.prlimit(api.process.pid, resource.RLIMIT_NOFILE)
-    async with Honest.of(api) as honest:
-        resting = await honest.slowest()
-        resource.prlimit(api.process.pid, resource.RLIMIT_NOFILE, (DESCRIPTORS, limits[1]))
+    dropped = 0.0
+
+    async def attack(enough: Event) -> None:
+        nonlocal dropped
         begun: list[int] = []
         attackers = [asyncio.create_task(_half_bodies(api, begun)) for _ in range(HALF_BODIES)]
         try:
-            await eventually(lambda: len(begun) >= HALF_BODIES, "the attack is under way")
-            attacked = await honest.slowest()
+            await eventually(lambda: len(begun) >= HALF_BODIES and enough.is_set(), "enough is measured")
+            dropped = await metric(api.process, "bellwire_connections_dropped_total", kind="waiting")
         finally:
             for attacker in attackers:
                 attacker.cancel()
             await asyncio.gather(*attackers, return_exceptions=True)
-        dropped = await metric(api.process, "bellwire_connections_dropped_total", kind="waiting")
-        after = await honest.slowest()
-    resource.prlimit(api.process.pid, resource.RLIMIT_NOFILE, limits)
 
-    assert attacked < max(10 * resting, FLOOR_SECONDS)
-    assert after < max(10 * resting, FLOOR_SECONDS)
+    async with Honest.of(api, USER) as honest:
+        resource.prlimit(api.process.pid, resource.RLIMIT_NOFILE, (DESCRIPTORS, limits[1]))
+        attacked = await honest.during(attack)
+        resource.prlimit(api.process.pid, resource.RLIMIT_NOFILE, limits)
+
+    judge(run, honest.resting, attacked)
     assert dropped >= HALF_BODIES - DESCRIPTORS
     assert "file descriptors are running out" in _log(api)
 

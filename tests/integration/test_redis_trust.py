@@ -8,6 +8,7 @@ from dataclasses import replace
 from itertools import cycle
 from random import Random, uniform
 from secrets import token_hex, token_urlsafe
+from threading import Event
 from time import monotonic
 from typing import Any
 
@@ -34,6 +35,8 @@ from domain.feed import Added, Feed
 from domain.identifiers import UserId
 from domain.metadata import Metadata
 from tests.build import ADA, BOB, LATER, MACS, NOW, a_feed, a_notification, an_id
+from tests.drills import Honest, judge
+from tests.integration.conftest import Run
 from tests.product import Api, Product, Stores, create_users, eventually, metric
 
 CAPACITY = 100
@@ -351,11 +354,12 @@ async def test_a_message_can_be_read_by_the_previous_release(
     decode = msgspec.msgpack.Decoder(
         list[tuple[str, str, int, int, str, tuple[str, ...], float | None]]
     ).decode
-    async with redis.pubsub(ignore_subscribe_messages=True) as pubsub:
+    async with redis.pubsub() as pubsub:
         await pubsub.subscribe(channel(prefix, ADA))
+        assert (await pubsub.get_message(timeout=30))["type"] == "subscribe"
         await announcer.announce([Added(a_feed(1, 1), (a_notification(1),))])
         message = None
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while message is None:
                 message = await pubsub.get_message(timeout=1)
 
@@ -475,21 +479,31 @@ GARBAGE = [CANARY.encode(), b'{"id":"%b"}' % CANARY.encode(), b"\xff" * 40, b"",
 
 
 async def test_whatever_is_in_redis_no_answer_is_500_and_no_text_of_it_is_shown(
-    product: Product, stores: Stores
+    product: Product, stores: Stores, run: Run
 ) -> None:
-    """Garbage of every type in every key and on every channel, while REST and a stream are used."""
+    """Garbage of every type in every key and on every channel, while REST and streams are used."""
     api = await product.api()
     await product.consumer()
     async with api.client("ada") as client:
-        await create_users(client, ["ada", "bob"])
-    async with api.client("ada") as client, api.follow("ada") as device:
-        enough = asyncio.Event()
-        garbage = asyncio.create_task(_write_garbage(stores.redis, product.settings.redis_prefix, enough))
+        await create_users(client, ["ada", "bob", "cid"])
+    accepted: list[str] = []
+
+    async def attack(enough: Event) -> None:
+        over = asyncio.Event()
+        garbage = asyncio.create_task(_write_garbage(stores.redis, product.settings.redis_prefix, over))
         try:
-            accepted = [await _use(client, number) for number in range(15)]
+            while len(accepted) < 15 or not enough.is_set():
+                accepted.append(await _use(client, len(accepted)))
         finally:
-            enough.set()
+            over.set()
             await garbage
+
+    async with (
+        api.client("ada") as client,
+        api.follow("ada") as device,
+        Honest.of(api, "cid") as honest,
+    ):
+        judge(run, honest.resting, await honest.during(attack))
         await eventually(lambda: set(accepted) <= set(device.items), "the stream has them all", 90)
         assert CANARY not in json.dumps(list(device.items.values()))
         await eventually(lambda: _is_whole(client, accepted), "the list is whole again")

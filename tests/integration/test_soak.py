@@ -5,15 +5,19 @@ from pathlib import Path
 
 import pytest
 
+from tests.integration.conftest import Run
 from workbench.embedded import TansuServer
 from workbench.programs import MissingServer
 from workbench.soak import report
+from workbench.soak.checks import TOO_BUSY
 from workbench.soak.evidence import Outcome
 from workbench.soak.run import Plan, Soak
 
 
 @pytest.mark.timeout(600)
-async def test_a_short_soak_finds_every_promise_kept(tmp_path: Path, request: pytest.FixtureRequest) -> None:
+async def test_a_short_soak_finds_every_promise_kept(
+    tmp_path: Path, request: pytest.FixtureRequest, run: Run
+) -> None:
     from workbench.soak import plot  # here: matplotlib is slow to import
 
     if request.config.getoption("--servers") != "embedded":
@@ -27,9 +31,16 @@ async def test_a_short_soak_finds_every_promise_kept(tmp_path: Path, request: py
     report.write(result, tmp_path)
     plot.draw(result, tmp_path / "run.svg")
 
-    assert {each.invariant: each.outcome for each in result.verdicts} == dict.fromkeys(
-        ("I1", "I2", "I3", "I4", "I5", "I6", "I7", "I8", "I9", "I11"), Outcome.HELD
-    ), report.markdown(result)
+    too_busy = [words for each in result.verdicts for words in each.examples if words.startswith(TOO_BUSY)]
+    assert {
+        each.invariant: each.outcome for each in result.verdicts if each.invariant != "I11"
+    } == dict.fromkeys(("I1", "I2", "I3", "I4", "I5", "I6", "I7", "I8", "I9"), Outcome.HELD), report.markdown(
+        result
+    )
+    if too_busy:  # only where the recovery was not seen within its time; nothing else is excused
+        pytest.skip(f"{too_busy[0]}; {result.notes}")
+    assert result.verdicts[-1].outcome is Outcome.HELD, report.markdown(result)
+    run.note(seconds_of_a_busy_machine=sum(each.ended - each.begun for each in result.watch.busy))
     assert len(result.injected) == len(plan.faults) >= 2
     assert result.totals[-1].accepted > 500
     assert any(note.startswith("records were damaged") for note in result.notes)

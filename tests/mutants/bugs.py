@@ -91,6 +91,7 @@ STORED_FEEDS = f"{INTEGRATION}/test_postgres.py::TestPostgresFeeds"
 STORED_RETENTION = f"{INTEGRATION}/test_retention.py::TestPostgresRetention"
 REDIS_INDEX = f"{INTEGRATION}/test_redis.py::TestRedisUnreadIndex"
 TRUST = f"{INTEGRATION}/test_redis_trust.py"
+THREE_THOUSAND = "test_three_thousand_connections_may_wait_for_a_process_that_is_busy"
 
 # --- from the queue into the feeds -------------------------------------------------------------------------
 
@@ -1284,6 +1285,30 @@ FRONT: Final = (
         old="https?://[^/?#@{",
         new="https?://[^/?#{",
         tests=(f"{UNIT}/test_notification.py",),
+    ),
+    Mutant(
+        name="a-short-queue-at-the-door",
+        breaks="In a storm the kernel drops the attempts of honest clients, who wait for seconds.",
+        file="src/entrypoints/serving.py",
+        old="BACKLOG = 65_535",
+        new="BACKLOG = 128",
+        tests=(f"{INTEGRATION}/test_attacks_ws.py::{THREE_THOUSAND}",),
+    ),
+    Mutant(
+        name="everybody-tries-a-redis-that-was-away",
+        breaks="All wait for a Redis that does not answer, and keep a slow one from coming back.",
+        file="src/adapters/redis/server.py",
+        old="if self._tried or self._now()",
+        new="if self._now()",
+        tests=(f"{UNIT}/test_redis_breaker.py",),
+    ),
+    Mutant(
+        name="the-first-cursor-unchecked",
+        breaks="Beside a Last-Event-ID anything is taken for a cursor.",
+        file=HELLO,
+        old="for cursor in asked if cursor]",
+        new="for cursor in asked[:1] if cursor]",
+        tests=(f"{UNIT}/test_events.py",),
     ),
 )
 

@@ -397,7 +397,7 @@ async def test_background_work_ends_also_when_a_cancellation_is_lost(monkeypatch
                 if lost > 2:
                     raise
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         async with lifespan.background(work()):
             await settled()
 

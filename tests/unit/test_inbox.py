@@ -199,7 +199,7 @@ async def test_a_mark_whose_socket_closes_is_announced_all_the_same(
         await asked
     go_on.set()
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not memory.announcer.announced:  # noqa: ASYNC110 - it will be in a moment
             await asyncio.sleep(0)
     assert [change.feed.version for change in memory.announcer.announced] == [2]

@@ -262,7 +262,7 @@ async def test_an_export_that_was_cut_off_is_continued(world: World) -> None:
 
 async def test_a_process_makes_two_exports_at_a_time_and_says_so_to_the_third(world: World) -> None:
     running = [world.export(ADA, BY) for _ in range(2)]
-    async with asyncio.timeout(5):  # it would wait
+    async with asyncio.timeout(30):  # it would wait
         for one in running:
             await anext(one)
         with pytest.raises(Busy):

@@ -209,7 +209,7 @@ async def test_with_the_store_away_it_says_so(memory: Memory, reconcile: Reconci
 
 
 async def test_none_a_minute_is_none(reconcile: ReconcileIndex) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await consumer.reconcile(reconcile, 0)
 
 

@@ -54,7 +54,7 @@ def value(metric: Any) -> float:
 
 
 async def until(condition: Any) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not condition():  # noqa: ASYNC110 - what it waits for has no event
             await asyncio.sleep(0.005)
 

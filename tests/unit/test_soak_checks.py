@@ -1,5 +1,6 @@
 """Each check, on evidence made by hand: what is right is held, what is wrong is found."""
 
+import os
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -12,7 +13,7 @@ from workbench.soak.evidence import Check, Evidence, Injected, Outcome, Verdict
 from workbench.soak.follower import Follower
 from workbench.soak.history import History, Item, Marking
 from workbench.soak.stores import Record, Row
-from workbench.soak.watch import Poll, Sample
+from workbench.soak.watch import Busy, Poll, Sample, waited
 
 READ = "2026-11-22T10:09:44.743609Z"
 READ_AT = datetime(2026, 11, 22, 10, 9, 44, 743609, tzinfo=UTC)
@@ -458,3 +459,44 @@ def test_a_recovery_that_takes_too_long_is_found(
     good: Evidence, took: tuple[float | None, float | None], words: str
 ) -> None:
     found(checks.recovers, replace(good, injected=[Injected("kill PostgreSQL", 1.0, 2.0, *took)]), words)
+
+
+# --- a machine that is too busy ---
+
+
+def test_what_is_late_on_a_machine_that_is_too_busy_is_excused(good: Evidence) -> None:
+    slow = replace(good.injected[0], delivered_after=65.0)
+    late = [Poll(float(t), "api", "api 0", {"postgres": not 10 <= t < 50}) for t in range(60)]
+    evidence = replace(good, injected=[slow], polls=late)
+    found(checks.recovers, evidence, "delivered", "65.0 s")
+    found(checks.health_is_true, evidence, "available again", "20.5 s")
+
+    busy = replace(evidence, busy=[Busy(30.0, 40.0)])
+    held(checks.recovers, busy)
+    held(checks.health_is_true, busy)
+    elsewhere = replace(evidence, busy=[Busy(0.0, 9.0), Busy(95.0, 200.0)])
+    found(checks.recovers, elsewhere, "delivered")
+    found(checks.health_is_true, elsewhere, "available again")
+
+
+def test_alarms_of_a_machine_that_is_too_busy_are_excused(good: Evidence) -> None:
+    alarms = replace(good.polls[0], checks={"postgres": False})
+    evidence = replace(good, polls=[*good.polls, *(replace(alarms, t=52.0 + t) for t in range(4))])
+    found(checks.health_is_true, evidence, "quiet times")
+    found(checks.health_is_true, replace(evidence, busy=[Busy(44.0, 47.0)]), "quiet times")
+    held(checks.health_is_true, replace(evidence, busy=[Busy(47.0, 60.0)]))
+
+
+def test_a_recovery_that_was_never_seen_is_judged_if_the_machine_had_time_for_it(good: Evidence) -> None:
+    never = replace(good, injected=[replace(good.injected[0], delivered_after=None)])
+    found(checks.recovers, replace(never, busy=[Busy(30.0, 50.0)]), "delivered again never")
+    verdict = checks.recovers(replace(never, busy=[Busy(30.0, 80.0)]))
+    assert verdict.outcome is Outcome.UNCHECKED
+    assert verdict.examples == (
+        ["the machine was too busy to tell whether it recovers from “kill PostgreSQL” (10 s)"]
+    )
+
+
+def test_how_long_a_process_waited_for_a_processor_is_known() -> None:
+    assert waited(os.getpid()) >= 0.0
+    assert waited(2**30) == 0.0

@@ -182,7 +182,7 @@ class Stage:
             yield
         finally:
             self.worker.stop()
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 await running
 
     async def version(self, user: UserId) -> int:

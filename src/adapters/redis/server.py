@@ -147,6 +147,8 @@ class RedisServer:
         """How many times a server was left. A holder of its own connection gives it up when this changes."""
         self._pool: _Pool = cast(_Pool, client.connection_pool)
         self._away_until = 0.0
+        self._tried = False
+        """Whether it is unknown if the server is back, and somebody has a command on the way to find out."""
         self._away = _Trouble("Redis is out of reach", _AWAY_SECONDS, now)
         self._refused = _Trouble("Redis refuses commands", refused_seconds, now)
 
@@ -156,9 +158,21 @@ class RedisServer:
         They are run once more, on a new connection, if the server answered that it does not execute them and
         another may; and, if they are `repeatable`, when the connection was lost before the answer. In that
         case they may have been executed: a second execution must have the same result.
+
+        While the server is unavailable, one caller at a time tries it, and nobody else waits. If all did,
+        their new connections would keep a server that is slow from recovering.
         """
-        if self._now() < self._away_until:
+        if self._tried or self._now() < self._away_until:
             raise Unavailable("Redis is out of reach. Try again shortly.")
+        if not self._away_until:
+            return await self._ask(operation, repeatable=repeatable)
+        self._tried = True
+        try:
+            return await self._ask(operation, repeatable=repeatable)
+        finally:
+            self._tried = False
+
+    async def _ask(self, operation: Callable[[], Awaitable[T]], *, repeatable: bool) -> T:
         began = self._now()
         try:
             return await self._attempt(operation)
@@ -208,12 +222,16 @@ class RedisServer:
         except FAILURES as error:
             await self.judge(error, left)
             raise
+        if self._tried:
+            self._away_until = 0.0
         self._away.not_seen()
         self._refused.not_seen()
         return answer
 
     def _given_up(self, error: Exception) -> Unavailable:
         if answers.refuses(error) or answers.is_about_one_key(error):
+            if self._tried:
+                self._away_until = 0.0  # it answers
             return Unavailable("Redis refuses this. Try again shortly.")
         self._away.seen(answers.reason(error))
         self._away_until = self._now() + _REST_SECONDS

@@ -38,8 +38,9 @@ async def read_hello(request: Request, user: UserId, authenticate: AuthenticateU
     if view not in {"manual", "auto"}:
         raise Invalid([FieldError("view", "must be manual or auto")])
     # An EventSource that reconnects requests its first URL again; this header says how far it got since.
-    asked = request.headers.get("last-event-id") or query.get("cursor")
-    return Hello(claims, Cursor.parse(asked) if asked else None, view == "auto")
+    asked = (request.headers.get("last-event-id"), query.get("cursor"))
+    cursors = [Cursor.parse(cursor) for cursor in asked if cursor]
+    return Hello(claims, cursors[0] if cursors else None, view == "auto")
 
 
 def check_origin(request: Request, allowed: frozenset[str]) -> None:

@@ -20,11 +20,16 @@ HEALTH_SECONDS = 10.0
 _POLL_SECONDS = 1.5  # how late a poll may be
 _ABSENT_SECONDS = 5.0
 RECOVERY_SECONDS = 60.0
+PROBE_SECONDS = 1.5 * RECOVERY_SECONDS
+"""For how long a run waits for a recovery."""
 GROWTH_BYTES = 32 * 1024 * 1024
 GROWTH_RATIO = 1.2
 GROWTH_DESCRIPTORS = 64  # full pools stay full: 10 connections to PostgreSQL, 32 to Redis, Kafka's
 GROWTH_TASKS = 16
+IN_USE = 1  # connections to PostgreSQL: the health check's
 _BASE_SECONDS = 20.0
+_ALARM_SECONDS = 6.0  # for so long a process may report what it last saw
+TOO_BUSY = "the machine was too busy to tell whether "
 _REQUIRED = frozenset({"postgres", "kafka", "partitions"})
 
 
@@ -238,7 +243,7 @@ def resources_return(evidence: Evidence, notes: Notes) -> None:
         tasks = after.get("bellwire_tasks", 0) - before.get("bellwire_tasks", 0)
         if tasks > GROWTH_TASKS:
             notes.wrong.append(f"{name} has {tasks:.0f} tasks more than at first")
-        if (in_use := after.get("bellwire_postgres_connections_in_use", 0)) > 1:  # 1: the health check's
+        if (in_use := after.get("bellwire_postgres_connections_in_use", 0)) > IN_USE:
             notes.wrong.append(f"{name} keeps {in_use:.0f} connections to PostgreSQL in use")
         notes.figures[f"{name}: tasks"] = f"{after.get('bellwire_tasks', 0):.0f} ({tasks:+.0f})"
     if not evidence.samples:
@@ -284,14 +289,13 @@ def health_is_true(evidence: Evidence, notes: Notes) -> None:
                 if not any(fault.begun - _ABSENT_SECONDS <= poll.t <= fault.begun for poll in said):
                     continue  # the process did not run
                 where = f"{process} during “{fault.name}” at {fault.begun:.0f} s"
-                notes.wrong += [
-                    f"{where}: {words}" for words in _truth(fault, server, said, noticed, recovered)
-                ]
+                for words in _truth(evidence, fault, server, said, (noticed, recovered)):
+                    notes.wrong.append(f"{where}: {words}")
     alarms = Counter(
         f"{poll.process} called {name} unavailable in quiet times"
         for poll in evidence.polls
         for name, good in poll.checks.items()
-        if name in _REQUIRED and not good and not _disturbed(poll.t, evidence.injected)
+        if name in _REQUIRED and not good and not _disturbed(poll.t, evidence)
     )
     notes.wrong += [f"{words}, {times} times" for words, times in alarms.items() if times > 2]
     notes.figures = {
@@ -303,14 +307,19 @@ def health_is_true(evidence: Evidence, notes: Notes) -> None:
 
 
 def _truth(
-    fault: Injected, server: str, polls: Sequence[Poll], noticed: list[float], recovered: list[float]
+    evidence: Evidence,
+    fault: Injected,
+    server: str,
+    polls: Sequence[Poll],
+    times: tuple[list[float], list[float]],
 ) -> Sequence[str]:
     """What is wrong with a process's reports of a server that was cut off, and with their times."""
+    noticed, recovered = times
     wrong = []
     down = next((p.t for p in polls if fault.begun <= p.t <= fault.ended and not p.checks[server]), None)
     if down is not None:
         noticed.append(down - fault.begun)
-    if (down or fault.ended) - fault.begun > HEALTH_SECONDS + _POLL_SECONDS:
+    if evidence.counted(fault.begun, down or fault.ended) > HEALTH_SECONDS + _POLL_SECONDS:
         wrong.append(
             f"{server} was reported unavailable: "
             + ("never" if down is None else f"after {noticed[-1]:.1f} s")
@@ -318,7 +327,7 @@ def _truth(
     up = next((p.t for p in polls if p.t >= fault.ended and p.checks[server]), None)
     if up is not None:
         recovered.append(up - fault.ended)
-    if up is None or up - fault.ended > HEALTH_SECONDS + _POLL_SECONDS:
+    if up is None or evidence.counted(fault.ended, up) > HEALTH_SECONDS + _POLL_SECONDS:
         wrong.append(
             f"{server} was reported available again: "
             + ("never" if up is None else f"after {recovered[-1]:.1f} s")
@@ -326,8 +335,14 @@ def _truth(
     return wrong
 
 
-def _disturbed(t: float, injected: Sequence[Injected]) -> bool:
-    return any(fault.begun <= t <= fault.ended + _settles(fault) for fault in injected)
+def _disturbed(t: float, evidence: Evidence) -> bool:
+    """Whether a fault, or a machine that is too busy, is a reason to report a server as unavailable."""
+    if evidence.counted(t - _ALARM_SECONDS, t) < _ALARM_SECONDS / 2:
+        return True
+    return any(
+        fault.begun <= t and evidence.counted(fault.ended, max(fault.ended, t)) <= _settles(fault)
+        for fault in evidence.injected
+    )
 
 
 def _settles(fault: Injected) -> float:
@@ -349,7 +364,11 @@ def recovers(evidence: Evidence, notes: Notes) -> None:
     """
     for fault in evidence.injected:
         for what, took in (("delivered", fault.delivered_after), ("was ready", fault.ready_after)):
-            if took is None or took > RECOVERY_SECONDS:
+            within = PROBE_SECONDS if took is None else took
+            if evidence.counted(fault.ended, fault.ended + within) <= RECOVERY_SECONDS:
+                if took is None:
+                    notes.unchecked = f"{TOO_BUSY}it recovers from “{fault.name}” ({fault.begun:.0f} s)"
+            else:
                 words = "never" if took is None else f"after {took:.1f} s"
                 notes.wrong.append(f"after “{fault.name}” ({fault.begun:.0f} s) it {what} again {words}")
     delivered = [fault.delivered_after for fault in evidence.injected if fault.delivered_after is not None]

@@ -8,7 +8,7 @@ from typing import Any
 from workbench.soak.follower import Follower
 from workbench.soak.history import History
 from workbench.soak.stores import Record, Row
-from workbench.soak.watch import Poll, Sample
+from workbench.soak.watch import Busy, Poll, Sample, busy_seconds
 
 EXAMPLES = 10
 
@@ -70,6 +70,12 @@ class Evidence:
     idle_descriptors: Mapping[str, int] = field(default_factory=dict)
     polls: Sequence[Poll] = ()
     injected: Sequence[Injected] = ()
+    busy: Sequence[Busy] = ()
+    """When the machine was too busy for what ran on it. Limits of time do not count it."""
+
+    def counted(self, begun: float, ended: float) -> float:
+        """The seconds between two moments, without those in which the machine was too busy."""
+        return ended - begun - busy_seconds(self.busy, begun, ended)
 
 
 Check = Callable[[Evidence], Verdict]

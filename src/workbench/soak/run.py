@@ -18,7 +18,7 @@ from aiokafka.errors import KafkaError
 from entrypoints.settings import Settings
 from workbench.embedded import KafkaServer
 from workbench.local_client import local_client
-from workbench.soak.checks import RECOVERY_SECONDS, judge
+from workbench.soak.checks import IN_USE, PROBE_SECONDS, judge
 from workbench.soak.evidence import Evidence, Injected, Verdict
 from workbench.soak.faults import CATALOGUE, Planned, draw
 from workbench.soak.follower import Follower
@@ -37,7 +37,8 @@ PROBED = [f"probe-{number}" for number in range(12)]
 """Users that get a notification after every fault: enough of them for every partition."""
 
 _QUIET_SECONDS = 2.0
-_PROBE_SECONDS = 1.5 * RECOVERY_SECONDS
+_AGAIN_SECONDS = 1.0
+"""As the service asks of its clients: those that ask again at once would keep it from recovering."""
 _DRAIN_SECONDS = 120.0
 _OUTCOME_SECONDS = 90.0
 
@@ -213,7 +214,7 @@ class Soak:
         """Wait until notifications published now reach the sockets of users in every partition."""
         began = time.monotonic()
         async with local_client(
-            headers={"X-API-Key": stage.product.api_key}, timeout=_PROBE_SECONDS
+            headers={"X-API-Key": stage.product.api_key}, timeout=PROBE_SECONDS
         ) as client:
             arrived = await asyncio.gather(*(self._probe(client, stage, probe, began) for probe in probes))
         return None if None in arrived else max(filter(None, arrived))
@@ -225,8 +226,13 @@ class Soak:
         item = self._history.item(probe.user, f"probe {next(self._probe_numbers)}")
         body = {"user_id": probe.user, "event": "soak.probe", "message": item.message}
         headers = {"Idempotency-Key": str(item.key)}
+        again_at = 0.0
 
         async def accepted() -> bool:
+            nonlocal again_at
+            if time.monotonic() < again_at:
+                return False
+            again_at = time.monotonic() + _AGAIN_SECONDS
             url = f"{stage.apis[0].url}/v1/notifications"
             try:
                 response = await client.post(url, json=body, headers=headers)
@@ -286,9 +292,15 @@ class Soak:
             gauges_after=resting,
             polls=watch.polls,
             injected=self._injected,
+            busy=watch.busy,
         )
         evidence = await self._with_offsets(evidence, watch, topic)
         verdicts = judge(evidence)
+        if watch.busy:
+            seconds = sum(each.ended - each.begun for each in watch.busy)
+            self._notes.append(
+                f"the machine was too busy for {seconds:.0f} s, which limits of time do not count"
+            )
         self._notes += [
             f"records were damaged: {how}, {times} times" for how, times in stage.damage.done.items()
         ]
@@ -327,11 +339,14 @@ async def _idle(stage: Stage) -> _Idle:
 
 
 async def _settled_gauges(stage: Stage) -> dict[str, dict[str, float]]:
-    """After the last socket was closed."""
+    """After the last socket was closed, and what it had begun has ended."""
 
     async def closed() -> bool:
         found.update({service.name: dict(await gauges(service)) for service in stage.services})
-        return not any(values.get("bellwire_sockets") for values in found.values())
+        return not any(
+            values.get("bellwire_sockets") or values.get("bellwire_postgres_connections_in_use", 0) > IN_USE
+            for values in found.values()
+        )
 
     found: dict[str, dict[str, float]] = {}
     with contextlib.suppress(TooLate, httpx.TransportError):
@@ -371,7 +386,7 @@ async def _beside(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
 
 async def _seconds_until(condition: Callable[[], object], began: float) -> float | None:
     try:
-        await eventually(condition, "recovered", _PROBE_SECONDS)
+        await eventually(condition, "recovered", PROBE_SECONDS)
     except TooLate:
         return None
     return round(time.monotonic() - began, 2)

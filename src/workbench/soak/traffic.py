@@ -78,14 +78,18 @@ class Traffic:
         await self.stop()
 
     async def stop(self) -> None:
-        """Start nothing more, and wait until what is under way has an outcome."""
+        """Start nothing more, and wait until what is under way has an outcome. If that is cut short, nothing
+        is under way any more.
+        """
         if self._pacing is not None:
             pacing, self._pacing = self._pacing, None
             pacing.cancel()
-            await asyncio.gather(pacing, return_exceptions=True)
-            failed = [done for done in await asyncio.gather(*self._running, return_exceptions=True) if done]
-            await self._stack.aclose()
-            for error in failed:
+            try:
+                done = await asyncio.gather(pacing, *self._running, return_exceptions=True)
+            finally:  # tasks that were cancelled still have to end
+                await asyncio.gather(*self._running, return_exceptions=True)
+                await self._stack.aclose()
+            for error in done[1:]:
                 if isinstance(error, BaseException):
                     raise error
 

@@ -2,9 +2,11 @@
 
 import asyncio
 import contextlib
+import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -34,6 +36,14 @@ class Sample:
     pid: int
     rss: int
     descriptors: int
+
+
+@dataclass(frozen=True, slots=True)
+class Busy:
+    """Some seconds, most of which one of the processes, or the soak itself, waited for a processor."""
+
+    begun: float
+    ended: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +83,12 @@ class Watch:
     polls: list[Poll] = field(default_factory=list)
     suspects: list[Record] = field(default_factory=list)
     """Committed records that were not in PostgreSQL: dead letters, or lost."""
+    busy: list[Busy] = field(default_factory=list)
+    """When the machine was too busy for what runs on it: whatever is late then is not late by itself."""
     checked: dict[int, int] = field(default_factory=dict)
     """Up to which offset each partition was compared with PostgreSQL."""
     _counted: tuple[int, float] = (0, 0.0)
+    _waited: tuple[float, Mapping[int, float]] = (0.0, {})
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as tasks:
@@ -90,6 +103,7 @@ class Watch:
         while True:
             await asyncio.sleep(self.sample_seconds)
             self.sample()
+            self.compare_waits()
             self.totals.append(
                 Totals(self.history.now(), self.history.accepted, self._stored, self.delivered())
             )
@@ -115,6 +129,16 @@ class Watch:
             self.history.note(
                 "process", name=sample.process, pid=sample.pid, rss=sample.rss, fds=sample.descriptors
             )
+
+    def compare_waits(self) -> None:
+        """Note whether one of the processes waited for a processor most of the time since the last call."""
+        last, before = self._waited
+        now, pids = self.history.now(), [os.getpid(), *(service.pid for service in self.stage.services)]
+        waits = {pid: waited(pid) for pid in pids}
+        if any(wait - before.get(pid, wait) > (now - last) / 2 for pid, wait in waits.items()):
+            self.busy.append(Busy(last, now))
+            self.history.note("busy machine", seconds=now - last)
+        self._waited = now, waits
 
     async def _counting(self) -> None:
         """Separate from the samples, which must not stop when a server does not answer."""
@@ -183,3 +207,18 @@ async def gauges(service: Service) -> Mapping[str, float]:
         text = (await client.get(f"{service.url}/metrics")).text
     found = (line.split() for line in text.splitlines() if line.startswith(METRICS))
     return {name: float(value) for name, value in found}
+
+
+def waited(pid: int) -> float:
+    """How many seconds the main thread of a process was ready to run and had no processor. 0.0 if the system
+    does not tell.
+    """
+    try:
+        return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
+    except (OSError, IndexError):
+        return 0.0
+
+
+def busy_seconds(busy: Sequence[Busy], begun: float, ended: float) -> float:
+    """How much of some time the machine was too busy."""
+    return sum(max(0.0, min(each.ended, ended) - max(each.begun, begun)) for each in busy)
