@@ -1,0 +1,131 @@
+"""Record batches for one partition: what arrives while a broker answers is sent together.
+
+aiokafka has at most one request to a broker in flight. A record that arrives meanwhile joins the batch that
+is sent next, and one that arrives while nothing is in flight is sent at once.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+from aiokafka.producer.message_accumulator import BatchBuilder
+from aiokafka.structs import RecordMetadata
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A record as it is sent."""
+
+    key: bytes
+    value: bytes
+    headers: Sequence[tuple[str, bytes]]
+
+
+class Outcomes:
+    """Which records of one caller the brokers accepted."""
+
+    def __init__(self, count: int) -> None:
+        self.accepted = [False] * count
+        self.complete: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Done when the fate of every record is known. Cancelled when the caller no longer waits."""
+        self._unknown = count
+
+    def settle(self, nth: int, *, accepted: bool) -> None:
+        """Note what became of a record, once."""
+        self.accepted[nth] = accepted
+        self._unknown -= 1
+        if not self._unknown and not self.complete.done():
+            self.complete.set_result(None)
+
+
+@dataclass(slots=True)
+class _Batch:
+    builder: BatchBuilder
+    places: list[tuple[Outcomes, int]] = field(default_factory=list)
+    """Whose record each is."""
+
+    def append(self, record: Record, outcomes: Outcomes, nth: int) -> bool:
+        """Whether it is taken: a batch that is full or sent takes none. An empty one takes any size."""
+        added = self.builder.append(
+            timestamp=None, key=record.key, value=record.value, headers=record.headers
+        )
+        if added is None:
+            return False
+        self.places.append((outcomes, nth))
+        return True
+
+    def settle(self, *, accepted: bool) -> None:
+        for outcomes, nth in self.places:
+            outcomes.settle(nth, accepted=accepted)
+
+    @property
+    def awaited(self) -> bool:
+        """Whether any caller still waits for it."""
+        return any(not outcomes.complete.done() for outcomes, _ in self.places)
+
+
+class PartitionBatches:
+    """The batches of one partition, sent in order. A caller that gives up affects no other."""
+
+    def __init__(
+        self,
+        producer: AIOKafkaProducer,
+        topic: str,
+        partition: int,
+        failed: Callable[[BaseException], None],
+    ) -> None:
+        """`failed` is told why a batch was not accepted."""
+        self._producer = producer
+        self._topic = topic
+        self._partition = partition
+        self._failed = failed
+        self._newest: _Batch | None = None
+        self._queued: deque[_Batch] = deque()
+        self._sending: asyncio.Task[None] | None = None
+
+    def put(self, record: Record, outcomes: Outcomes, nth: int) -> None:
+        """Put a record behind those put before; its fate becomes the nth outcome."""
+        if self._newest is None or not self._newest.append(record, outcomes, nth):
+            self._newest = _Batch(self._producer.create_batch())
+            self._newest.append(record, outcomes, nth)
+            self._queued.append(self._newest)
+            if self._sending is None or self._sending.done():
+                self._sending = asyncio.create_task(self._send())
+
+    async def handed_over(self) -> None:
+        """Return once all batches are with the producer, or have failed."""
+        if self._sending is not None:
+            await asyncio.wait([self._sending])
+
+    async def _send(self) -> None:
+        """Hand batches to the producer. It takes one when the one before is in flight."""
+        while self._queued:
+            batch = self._queued.popleft()
+            if not batch.awaited:  # in a long outage these would only become more
+                batch.builder.close()  # and nobody may join it
+                continue
+            try:
+                answer = await self._producer.send_batch(
+                    batch.builder, self._topic, partition=self._partition
+                )
+            except (KafkaError, AssertionError) as error:  # asserts that the topic has this partition
+                batch.builder.close()
+                self._fail(batch, error)
+            else:
+                answer.add_done_callback(partial(self._answered, batch))
+
+    def _answered(self, batch: _Batch, answer: "asyncio.Future[RecordMetadata]") -> None:
+        error = answer.exception()
+        if error is not None:
+            self._fail(batch, error)
+        else:
+            batch.settle(accepted=True)
+
+    def _fail(self, batch: _Batch, error: BaseException) -> None:
+        if batch.awaited:
+            self._failed(error)
+        batch.settle(accepted=False)
