@@ -6,14 +6,17 @@ is sent next, and one that arrives while nothing is in flight is sent at once.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache, partial
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
+from aiokafka.partitioner import DefaultPartitioner
 from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.structs import RecordMetadata
+
+_PARTITIONER = DefaultPartitioner()
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,3 +132,39 @@ class PartitionBatches:
         if batch.awaited:
             self._failed(error)
         batch.settle(accepted=False)
+
+
+class TopicBatches:
+    """The batches of a topic that a producer sends, by partition."""
+
+    def __init__(
+        self, producer: AIOKafkaProducer, topic: str, failed: Callable[[BaseException], None]
+    ) -> None:
+        """`failed` is told why a batch was not accepted."""
+        self._producer = producer
+        self._topic = topic
+        self._failed = failed
+        self._batches: dict[int, PartitionBatches] = {}
+
+    async def put_all(self, records: Iterable[Record], outcomes: Outcomes) -> None:
+        """Put each record into its partition, in order. Raises KafkaError if the topic is not known."""
+        partitions = tuple(sorted(await self._producer.partitions_for(self._topic)))
+        for nth, record in enumerate(records):
+            self._of(_partition(record.key, partitions)).put(record, outcomes, nth)
+
+    async def handed_over(self) -> None:
+        """Return once all batches are with the producer, or have failed."""
+        for batches in self._batches.values():
+            await batches.handed_over()
+
+    def _of(self, partition: int) -> PartitionBatches:
+        if partition not in self._batches:
+            self._batches[partition] = PartitionBatches(self._producer, self._topic, partition, self._failed)
+        return self._batches[partition]
+
+
+@lru_cache(4_096)  # the hash is computed in Python
+def _partition(key: bytes, partitions: tuple[int, ...]) -> int:
+    """The partition that Kafka's own Java client chooses for a key (murmur2)."""
+    chosen: int = _PARTITIONER(key, partitions, partitions)
+    return chosen

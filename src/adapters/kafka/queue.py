@@ -3,15 +3,13 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Iterable, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Sequence
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError, MessageSizeTooLargeError
-from aiokafka.partitioner import DefaultPartitioner
+from aiokafka.errors import KafkaError
 
 from adapters.kafka import codec
-from adapters.kafka.batches import Outcomes, PartitionBatches, Record
+from adapters.kafka.batches import Outcomes, Record, TopicBatches
 from adapters.kafka.headers import KEY
 from adapters.kafka.login import ANONYMOUS, Login
 from adapters.kafka.topics import METADATA_SECONDS
@@ -22,10 +20,9 @@ from domain.notification import Draft
 
 logger = logging.getLogger(__name__)
 
-# With 16 KiB, the default, throughput collapses under concurrency: each full batch wakes all waiters
-# (aiokafka#528).
+# A partition has one batch in flight, so this bounds what it accepts in a round trip. Below the megabyte that
+# brokers accept by default.
 _BATCH_BYTES = 512 * 1024
-_RECORD_BYTES = 2 * 1024 * 1024
 _REQUEST_TIMEOUT_MS = 5_000
 _DEADLINE_SECONDS = 8.0
 _IN_FLIGHT = 20_000
@@ -33,7 +30,6 @@ _LOOK_SECONDS = 1.0
 # Longer than a publish may take, so that a producer that is only slow is kept.
 _REPLACE_SECONDS = 10.0
 
-_PARTITIONER = DefaultPartitioner()
 _ACCEPTED, _UNCONFIRMED, _UNAVAILABLE = map(
     metrics.PUBLISHED.labels, ("accepted", "unconfirmed", "unavailable")
 )
@@ -52,7 +48,6 @@ def build_producer(bootstrap: str, client_id: str, login: Login = ANONYMOUS) -> 
         acks="all",
         enable_idempotence=False,
         max_batch_size=_BATCH_BYTES,
-        max_request_size=_RECORD_BYTES,
         linger_ms=0,  # see batches: what arrives while a broker answers is sent together
         request_timeout_ms=_REQUEST_TIMEOUT_MS,
         retry_backoff_ms=100,
@@ -77,8 +72,8 @@ class KafkaQueue:
         self._now = now
         self._build_producer = producer
         self._producer: AIOKafkaProducer | None = None
-        self._batches: dict[int, PartitionBatches] = {}
-        """Of the producer, by partition."""
+        self._batches: TopicBatches | None = None
+        """Those that the producer sends."""
         self._in_flight = 0
         self._well_at = now()
         """When something last succeeded, or when this producer was made."""
@@ -98,9 +93,9 @@ class KafkaQueue:
 
     async def stop(self) -> None:
         """Send what is queued, within the request time-out."""
-        if self._producer is not None:
+        if self._producer is not None and self._batches is not None:
             async with asyncio.timeout(_DEADLINE_SECONDS):
-                await _close(self._producer, self._batches.values())
+                await _close(self._producer, self._batches)
 
     async def ping(self) -> None:
         """Raise Unavailable if no broker answers."""
@@ -121,7 +116,7 @@ class KafkaQueue:
         """See NotificationQueue. A record that timed out may still arrive: its outcome is unknown."""
         if not drafts:
             return []
-        if self._producer is None or self._in_flight + len(drafts) > _IN_FLIGHT:
+        if self._batches is None or self._in_flight + len(drafts) > _IN_FLIGHT:
             _UNAVAILABLE.inc(len(drafts))
             return [Unconfirmed(draft.id) for draft in drafts]
         self._in_flight += len(drafts)
@@ -129,7 +124,7 @@ class KafkaQueue:
         outcomes = Outcomes(len(drafts))
         try:
             async with asyncio.timeout(_DEADLINE_SECONDS):
-                await self._send(self._producer, drafts, outcomes)
+                await self._batches.put_all(map(_record, drafts), outcomes)
                 await outcomes.complete
         except (TimeoutError, KafkaError) as error:
             self._log_failure(error)
@@ -142,20 +137,6 @@ class KafkaQueue:
             None if accepted else Unconfirmed(draft.id)
             for draft, accepted in zip(drafts, outcomes.accepted, strict=True)
         ]
-
-    async def _send(self, producer: AIOKafkaProducer, drafts: Sequence[Draft], outcomes: Outcomes) -> None:
-        partitions = tuple(sorted(await producer.partitions_for(self._topic)))
-        for nth, record in enumerate(map(_record, drafts)):
-            if len(record.value) > _RECORD_BYTES:
-                self._log_failure(MessageSizeTooLargeError())
-                outcomes.settle(nth, accepted=False)
-            else:
-                self._batches_of(producer, _partition(record.key, partitions)).put(record, outcomes, nth)
-
-    def _batches_of(self, producer: AIOKafkaProducer, partition: int) -> PartitionBatches:
-        if partition not in self._batches:
-            self._batches[partition] = PartitionBatches(producer, self._topic, partition, self._log_failure)
-        return self._batches[partition]
 
     def _note_outcomes(self, accepted: Sequence[bool], took: float) -> None:
         well = sum(accepted)
@@ -191,7 +172,7 @@ class KafkaQueue:
             await producer.stop()
             raise
         old, self._producer = self._producer, producer
-        self._batches = {}
+        self._batches = TopicBatches(producer, self._topic, self._log_failure)
         self._failing_since, self._well_at = None, self._now()
         if old is not None:
             metrics.PRODUCERS_REPLACED.inc()
@@ -199,13 +180,6 @@ class KafkaQueue:
             abandoning = asyncio.create_task(_abandon(old))
             self._abandoned.add(abandoning)
             abandoning.add_done_callback(self._abandoned.discard)
-
-
-@lru_cache(4_096)  # the hash is Python
-def _partition(key: bytes, partitions: tuple[int, ...]) -> int:
-    """The partition that Kafka's own Java client chooses for a key (murmur2)."""
-    chosen: int = _PARTITIONER(key, partitions, partitions)
-    return chosen
 
 
 def _record(draft: Draft) -> Record:
@@ -219,12 +193,11 @@ def _record(draft: Draft) -> Record:
     return Record(key=draft.content.user_id.encode(), value=codec.encode(draft), headers=headers)
 
 
-async def _close(producer: AIOKafkaProducer, batches: Iterable[PartitionBatches]) -> None:
+async def _close(producer: AIOKafkaProducer, batches: TopicBatches) -> None:
     """Close a producer once it has sent what is queued, or could not within the request time-out."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(_REQUEST_TIMEOUT_MS / 1000):
-            for each in batches:
-                await each.handed_over()
+            await batches.handed_over()
     await producer.stop()
 
 
