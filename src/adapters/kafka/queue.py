@@ -186,7 +186,7 @@ def _record(draft: Draft) -> Record:
     """The record of a draft. The trace and the sender are headers, not fields of the value: earlier consumers
     refuse fields that they do not know.
     """
-    trace = tracing.traceparent.get()
+    trace = tracing.parent()
     headers = [("traceparent", trace.encode())] if trace else []
     if draft.key_id is not None:
         headers.append((KEY, draft.key_id.encode()))
