@@ -1,7 +1,10 @@
 """Batches of one partition, with a producer that the test answers for."""
 
 import asyncio
+import gc
+from weakref import ref
 
+import pytest
 from aiokafka.errors import KafkaConnectionError, KafkaTimeoutError
 from aiokafka.producer.message_accumulator import BatchBuilder
 
@@ -111,9 +114,12 @@ async def test_a_batch_that_fails_fails_no_other() -> None:
     assert list(map(type, partition.reasons)) == [KafkaTimeoutError]
 
 
-async def test_a_batch_that_the_producer_refuses_takes_no_record_and_the_next_is_sent() -> None:
+@pytest.mark.parametrize("error", [KafkaConnectionError(), AssertionError("Unrecognized partition")])
+async def test_a_batch_that_the_producer_refuses_is_joined_by_nobody_and_the_next_is_sent(
+    error: Exception,
+) -> None:
     partition = Partition()
-    partition.producer.refuses = [KafkaConnectionError()]
+    partition.producer.refuses = [error]
     refused = partition.put()
     await settle()
     after = partition.put()
@@ -124,16 +130,20 @@ async def test_a_batch_that_the_producer_refuses_takes_no_record_and_the_next_is
     assert refused.complete.done()
     assert refused.accepted == [False]
     assert after.accepted == [True]
+    assert partition.reasons == [error]
 
 
-async def test_a_partition_that_the_topic_has_lost_fails_its_records_alone() -> None:
+async def test_a_batch_that_was_answered_is_not_kept() -> None:
     partition = Partition()
-    partition.producer.refuses = [AssertionError("Unrecognized partition")]
-    refused = partition.put()
+    partition.put()
     await settle()
+    kept = ref(partition.producer.sent[0][0])
+    partition.producer.flies(0).set_result(None)
+    await settle()
+    partition.producer.sent.clear()
 
-    assert refused.complete.done()
-    assert refused.accepted == [False]
+    gc.collect()
+    assert kept() is None
 
 
 async def test_a_caller_that_gives_up_takes_nobody_along() -> None:

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from functools import lru_cache, partial
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
 from aiokafka.partitioner import DefaultPartitioner
 from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.structs import RecordMetadata
@@ -109,14 +108,13 @@ class PartitionBatches:
         while self._queued:
             batch = self._queued.popleft()
             if not batch.awaited:  # in a long outage these would only become more
-                batch.builder.close()  # and nobody may join it
+                self._end(batch)
                 continue
             try:
                 answer = await self._producer.send_batch(
                     batch.builder, self._topic, partition=self._partition
                 )
-            except (KafkaError, AssertionError) as error:  # asserts that the topic has this partition
-                batch.builder.close()
+            except Exception as error:  # noqa: BLE001 - whatever it is, these callers wait for it
                 self._fail(batch, error)
             else:
                 answer.add_done_callback(partial(self._answered, batch))
@@ -126,12 +124,19 @@ class PartitionBatches:
         if error is not None:
             self._fail(batch, error)
         else:
+            self._end(batch)
             batch.settle(accepted=True)
 
     def _fail(self, batch: _Batch, error: BaseException) -> None:
+        self._end(batch)
         if batch.awaited:
             self._failed(error)
         batch.settle(accepted=False)
+
+    def _end(self, batch: _Batch) -> None:
+        """Let no record join a batch, and do not keep it."""
+        if self._newest is batch:
+            self._newest = None
 
 
 class TopicBatches:
