@@ -327,6 +327,68 @@ async def test_an_error_that_no_retry_helps_is_told_and_the_next_publish_works(
     await publishing.check(cluster)
 
 
+# --- records that are sent together ---
+
+
+async def on_log(cluster: MockCluster, user: UserId) -> list[NotificationId]:
+    """A user's notifications, in the order of the log."""
+    return [decode(record).id for record in await read(cluster) if record.key == user.encode()]
+
+
+async def test_records_that_arrive_while_a_broker_answers_are_sent_together_and_in_order(
+    cluster: MockCluster, queue: KafkaQueue, publishing: Publishing
+) -> None:
+    user = USERS[0]
+    assert await publishing.one(user)
+    assert queue._producer is not None
+    assert queue._producer._message_accumulator._linger_time == 0, "a record alone waits for no other"
+    before = cluster.requests(Api.PRODUCE)
+    cluster.answer_after(0.5)
+
+    first = asyncio.create_task(publishing.one(user))
+    await eventually(lambda: cluster.requests(Api.PRODUCE) > before, "the first is on its way")
+    others = [publishing.one(user) for _ in range(50)]
+    assert all(await asyncio.gather(first, *others))
+
+    assert cluster.requests(Api.PRODUCE) == before + 2
+    cluster.answer_after(0)
+    assert await on_log(cluster, user) == list(publishing.accepted)
+
+
+async def test_a_caller_that_gives_up_takes_nobody_along(
+    cluster: MockCluster, queue: KafkaQueue, publishing: Publishing
+) -> None:
+    user = USERS[0]
+    assert await publishing.one(user)
+    before = cluster.requests(Api.PRODUCE)
+    cluster.answer_after(0.5)
+    callers = [asyncio.create_task(queue.put_all([a_draft(n, user)])) for n in (101, 102, 103)]
+    await eventually(lambda: cluster.requests(Api.PRODUCE) > before, "they are on their way")
+
+    callers[1].cancel()
+    found = await asyncio.gather(*callers, return_exceptions=True)
+
+    assert found[0] == found[2] == [None]
+    assert isinstance(found[1], asyncio.CancelledError)
+    assert queue._in_flight == 0
+    assert cluster.requests(Api.PRODUCE) == before + 1
+
+
+async def test_of_one_call_only_the_records_that_fail_are_unconfirmed(
+    cluster: MockCluster, queue: KafkaQueue, publishing: Publishing
+) -> None:
+    assert all([await publishing.one(user) for user in USERS])
+    cluster.lead(TOPICS.name, 0, None)
+    drafts = [a_draft(n, USERS[n % PARTITIONS]) for n in range(101, 131)]
+
+    outcomes = await queue.put_all(drafts)
+
+    failed = [outcome.notification_id for outcome in outcomes if outcome]
+    assert failed == [draft.id for draft in drafts if draft.content.user_id == USERS[0]]
+    cluster.lead(TOPICS.name, 0, 1)
+    assert {draft.id for draft in drafts} - set(failed) <= {decode(one).id for one in await read(cluster)}
+
+
 # --- a producer that is lost ---
 
 

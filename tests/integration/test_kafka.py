@@ -22,6 +22,7 @@ from adapters.kafka.topics import Topics, ensure_topics
 from application.errors import Unavailable, Unconfirmed
 from application.records import Batch, Undecodable
 from common import tracing
+from domain.identifiers import UserId
 from domain.notification import Draft
 from entrypoints.lifespan import background
 from tests import contracts
@@ -157,6 +158,57 @@ async def test_a_record_is_keyed_by_user_and_carries_the_trace(
 
     assert record.key == b"ada"
     assert record.headers == (("traceparent", trace.encode()), ("bellwire-key", b"0123456789ab"))
+
+
+async def test_a_record_goes_where_the_java_client_would_send_it(
+    queue: KafkaQueue, topics: Topics, read: Read, producer: AIOKafkaProducer
+) -> None:
+    users = [UserId(f"user-{n}") for n in range(20)]
+    theirs = {
+        user: (await producer.send_and_wait(topics.name, b"{}", key=user.encode())).partition
+        for user in users
+    }
+
+    await queue.put_all([a_draft(n, user) for n, user in enumerate(users)])
+
+    ours = {
+        record.key.decode(): record.partition
+        for record in await read(topics.name, 40)
+        if record.value != b"{}"
+    }
+    assert ours == theirs
+
+
+async def test_a_record_larger_than_a_batch_keeps_its_place_among_others(
+    servers: EmbeddedServers, topics: Topics, arrived: Callable[[int], Awaitable[list[Draft]]]
+) -> None:
+    def small(bootstrap: str, client_id: str) -> AIOKafkaProducer:
+        return AIOKafkaProducer(
+            bootstrap_servers=bootstrap, client_id=client_id, acks="all", max_batch_size=2_000
+        )
+
+    queue = KafkaQueue(servers.kafka_bootstrap, topics.name, monotonic, producer=small)
+    together = [a_draft(n, message="." * (3_000 if n % 5 == 0 else 300)) for n in range(1, 31)]
+    async with background(queue.run()):
+        await eventually(lambda: _reaches(queue), "the producer is connected")
+        outcomes = await queue.put_all(together)
+        await queue.stop()
+
+    assert outcomes == [None] * 30
+    assert await arrived(30) == together
+
+
+async def test_many_callers_at_once_are_answered_and_their_records_stay_in_order(
+    queue: KafkaQueue, arrived: Callable[[int], Awaitable[list[Draft]]]
+) -> None:
+    await asyncio.gather(*(queue.put(a_draft(n, user)) for n in range(1, 301) for user in (ADA, BOB)))
+
+    found = await arrived(600)
+
+    for user in (ADA, BOB):
+        assert [draft.id for draft in found if draft.content.user_id == user] == [
+            an_id(n) for n in range(1, 301)
+        ]
 
 
 async def test_topics_are_made_once(servers: EmbeddedServers, topics: Topics, queue: KafkaQueue) -> None:

@@ -43,6 +43,7 @@ REDIS_INDEX_ADAPTER = "src/adapters/redis/index.py"
 SCRIPTS = "src/adapters/redis/scripts.py"
 TICKETS = "src/adapters/redis/tickets.py"
 
+BATCHES = "src/adapters/kafka/batches.py"
 DEAD_LETTERS = "src/adapters/kafka/dead_letters.py"
 HEADERS = "src/adapters/kafka/headers.py"
 QUEUE = "src/adapters/kafka/queue.py"
@@ -236,9 +237,9 @@ CONSUMER = (
     Mutant(
         name="accepted-though-it-failed",
         breaks="A publish that the broker refused is answered as accepted.",
-        file=QUEUE,
-        old="sent.done() and not sent.cancelled() and sent.exception() is None:",
-        new="sent.done():",
+        file=BATCHES,
+        old="batch.settle(accepted=False)",
+        new="batch.settle(accepted=True)",
         tests=(
             f"{INTEGRATION}/test_broker_faults.py::test_an_error_that_no_retry_helps_is_told_and_the_next_publish_works",
         ),

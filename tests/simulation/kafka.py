@@ -14,7 +14,6 @@ from functools import partial
 from itertools import takewhile
 from types import SimpleNamespace
 from typing import Any
-from zlib import crc32
 
 from aiokafka import TopicPartition
 from aiokafka.errors import (
@@ -25,6 +24,7 @@ from aiokafka.errors import (
     KafkaError,
     KafkaTimeoutError,
 )
+from aiokafka.partitioner import DefaultPartitioner
 
 from adapters.kafka.codec import decode
 from adapters.kafka.records import Found, Unreadable
@@ -118,7 +118,9 @@ class Kafka:
 
     def partition_of(self, key: bytes) -> int:
         """Where records with this key go."""
-        return crc32(key) % len(self.log)
+        numbers = list(range(len(self.log)))
+        number: int = DefaultPartitioner()(key, numbers, numbers)
+        return number
 
     async def news(self, seconds: float) -> None:
         """Wait for a record, or so long."""
@@ -545,12 +547,32 @@ def _process() -> Process:
 
 
 @dataclass(eq=False)
+class RecordBatch:
+    """Stands in for aiokafka's BatchBuilder."""
+
+    records: list[tuple[bytes, bytes, Headers]] = field(default_factory=list)
+    closed: bool = False
+
+    def append(
+        self, *, timestamp: int | None, key: bytes, value: bytes, headers: Iterable[tuple[str, bytes | None]]
+    ) -> int | None:
+        """The record's place in the batch, or None if it takes no more."""
+        if self.closed:
+            return None
+        self.records.append((key, value, tuple(headers)))
+        return len(self.records)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@dataclass(eq=False)
 class Producer:
     """Stands in for AIOKafkaProducer with `acks=all` and without idempotence."""
 
     kafka: Kafka
     process: Process = field(default_factory=_process)
-    arrivals: dict[tuple[str, int], float] = field(default_factory=dict)
+    arrivals: dict[tuple[str, int | None], float] = field(default_factory=dict)
 
     async def start(self) -> None:
         await self.kafka.world.ask(self.kafka.server, "connect", [lambda: None], _out_of_reach)
@@ -570,44 +592,69 @@ class Producer:
         partition: int | None = None,
         headers: Iterable[tuple[str, bytes | None]] | None = None,
     ) -> "asyncio.Future[object]":
+        """Send a dead letter."""
+        named = {name: text or b"" for name, text in headers or ()}
+        return self._soon(topic, partition, partial(self._bury, value, named))
+
+    def create_batch(self) -> "RecordBatch":
+        return RecordBatch()
+
+    async def send_batch(
+        self, batch: "RecordBatch", topic: str, *, partition: int
+    ) -> "asyncio.Future[object]":
+        """Send a batch. It takes more records until it arrives."""
+        return self._soon(topic, partition, partial(self._keep, batch, partition), batch.close)
+
+    def _soon(
+        self,
+        topic: str,
+        partition: int | None,
+        arrive: Callable[[], bool],
+        leave: Callable[[], None] = lambda: None,
+    ) -> "asyncio.Future[object]":
+        """In order, unless one is sent again later than those behind it."""
         world = self.kafka.world
-        chosen = self.kafka.partition_of(key or b"") if partition is None else partition
         sent: asyncio.Future[object] = world.loop.create_future()
-        # In order, unless one is sent again later than those behind it.
-        at = max(self.arrivals.get((topic, chosen), 0.0), world.loop.time() + world.delay())
-        self.arrivals[topic, chosen] = at
-        if world.chance(world.weather.duplicates):
-            world.soon(at - world.loop.time() + world.delay(), self._again, topic, key, value, headers)
-        world.soon(
-            at - world.loop.time(), self._arrive, sent, topic, (chosen, key, value, tuple(headers or ()))
-        )
+        at = max(self.arrivals.get((topic, partition), 0.0), world.loop.time() + world.delay())
+        self.arrivals[topic, partition] = at
+        world.soon(at - world.loop.time(), self._arrive, sent, topic, arrive, leave)
         return sent
 
     def _arrive(
         self,
         sent: "asyncio.Future[object]",
         topic: str,
-        record: tuple[int, bytes | None, bytes | None, Headers],
+        arrive: Callable[[], bool],
+        leave: Callable[[], None],
     ) -> None:
+        leave()
         world = self.kafka.world
         if not self.process.alive and world.chance(0.5):
             return  # it died with the record in its buffer
-        gone = self.kafka.server.away or (topic == DEAD_LETTERS and self.kafka.dead_letters_away)
-        if gone or world.chance(world.weather.fails / 2):
-            world.note(f"Kafka: a record of {self.process.name} for {topic} does not arrive")
+        if self.kafka.server.away or world.chance(world.weather.fails / 2) or not arrive():
+            world.note(f"Kafka: what {self.process.name} sent to {topic} does not arrive")
             world.soon(world.source.choice([0.01, 5.0]), self._answer, sent, False)
             return
-        if topic == DEAD_LETTERS:
-            self.kafka.bury(record[2], {name: text or b"" for name, text in record[3]})
-        else:
-            self.kafka.append(*record)
         world.may_crash(self.process)
         acknowledged = not world.chance(world.weather.fails / 2)
         world.soon(world.delay() if acknowledged else 5.0, self._answer, sent, acknowledged)
 
-    def _again(self, topic: str, key: bytes | None, value: bytes | None, headers: Any) -> None:
-        if topic == TOPIC and not self.kafka.server.away:
-            self.kafka.append(self.kafka.partition_of(key or b""), key, value, tuple(headers or ()))
+    def _bury(self, value: bytes | None, headers: Mapping[str, bytes]) -> bool:
+        if self.kafka.dead_letters_away:
+            return False
+        self.kafka.bury(value, headers)
+        return True
+
+    def _keep(self, batch: "RecordBatch", partition: int, *, again: bool = False) -> bool:
+        """A batch arrives as a whole, and may be sent again."""
+        if again and self.kafka.server.away:
+            return False
+        for key, value, headers in batch.records:
+            self.kafka.append(partition, key, value, headers)
+        world = self.kafka.world
+        if not again and world.chance(world.weather.duplicates):
+            world.soon(world.delay(), partial(self._keep, batch, partition, again=True))
+        return True
 
     def _answer(self, sent: "asyncio.Future[object]", acknowledged: bool) -> None:
         if sent.done():

@@ -1,14 +1,15 @@
 """KafkaQueue: writes drafts to Kafka; when it returns, they are durable."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Sequence
-from uuid import UUID
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from adapters.kafka import codec
+from adapters.kafka.batches import Outcomes, Record, TopicBatches
 from adapters.kafka.headers import KEY
 from adapters.kafka.login import ANONYMOUS, Login
 from adapters.kafka.topics import METADATA_SECONDS
@@ -19,16 +20,19 @@ from domain.notification import Draft
 
 logger = logging.getLogger(__name__)
 
-# With 16 KiB, the default, throughput collapses under concurrency: each full batch wakes all waiters
-# (aiokafka#528).
+# A partition has one batch in flight, so this bounds what it accepts in a round trip. Below the megabyte that
+# brokers accept by default.
 _BATCH_BYTES = 512 * 1024
-_LINGER_MS = 5
 _REQUEST_TIMEOUT_MS = 5_000
 _DEADLINE_SECONDS = 8.0
 _IN_FLIGHT = 20_000
 _LOOK_SECONDS = 1.0
 # Longer than a publish may take, so that a producer that is only slow is kept.
 _REPLACE_SECONDS = 10.0
+
+_ACCEPTED, _UNCONFIRMED, _UNAVAILABLE = map(
+    metrics.PUBLISHED.labels, ("accepted", "unconfirmed", "unavailable")
+)
 
 
 def build_producer(bootstrap: str, client_id: str, login: Login = ANONYMOUS) -> AIOKafkaProducer:
@@ -44,8 +48,7 @@ def build_producer(bootstrap: str, client_id: str, login: Login = ANONYMOUS) -> 
         acks="all",
         enable_idempotence=False,
         max_batch_size=_BATCH_BYTES,
-        max_request_size=2 * 1024 * 1024,
-        linger_ms=_LINGER_MS,
+        linger_ms=0,  # see batches: what arrives while a broker answers is sent together
         request_timeout_ms=_REQUEST_TIMEOUT_MS,
         retry_backoff_ms=100,
         metadata_max_age_ms=METADATA_SECONDS * 1000,
@@ -69,6 +72,8 @@ class KafkaQueue:
         self._now = now
         self._build_producer = producer
         self._producer: AIOKafkaProducer | None = None
+        self._batches: TopicBatches | None = None
+        """Those that the producer sends."""
         self._in_flight = 0
         self._well_at = now()
         """When something last succeeded, or when this producer was made."""
@@ -88,9 +93,9 @@ class KafkaQueue:
 
     async def stop(self) -> None:
         """Send what is queued, within the request time-out."""
-        if self._producer is not None:
+        if self._producer is not None and self._batches is not None:
             async with asyncio.timeout(_DEADLINE_SECONDS):
-                await self._producer.stop()
+                await _close(self._producer, self._batches)
 
     async def ping(self) -> None:
         """Raise Unavailable if no broker answers."""
@@ -108,51 +113,51 @@ class KafkaQueue:
             raise failure
 
     async def put_all(self, drafts: Sequence[Draft]) -> Sequence[Unconfirmed | None]:
-        """See NotificationQueue. A send that timed out may still arrive: its outcome is unknown."""
+        """See NotificationQueue. A record that timed out may still arrive: its outcome is unknown."""
         if not drafts:
             return []
-        if self._producer is None or self._in_flight + len(drafts) > _IN_FLIGHT:
-            metrics.PUBLISHED.labels("unavailable").inc(len(drafts))
+        if self._batches is None or self._in_flight + len(drafts) > _IN_FLIGHT:
+            _UNAVAILABLE.inc(len(drafts))
             return [Unconfirmed(draft.id) for draft in drafts]
         self._in_flight += len(drafts)
         started = self._now()
-        sent: list[asyncio.Future[object]] = []
+        outcomes = Outcomes(len(drafts))
         try:
             async with asyncio.timeout(_DEADLINE_SECONDS):
-                for draft in drafts:
-                    sent.append(await self._send(self._producer, draft))  # noqa: PERF401 - keeps the sends made before a failure
-                await asyncio.wait(sent)
+                await self._batches.put_all(map(_record, drafts), outcomes)
+                await outcomes.complete
         except (TimeoutError, KafkaError) as error:
-            self._log_failures(error)
+            self._log_failure(error)
         finally:
             self._in_flight -= len(drafts)
         took = self._now() - started
         metrics.PUBLISH_ACK.observe(took)
-        self._log_failures(*filter(None, map(_failure, sent)))
-        outcomes = [
-            _outcome(draft.id, sent[nth] if nth < len(sent) else None) for nth, draft in enumerate(drafts)
+        self._note_outcomes(outcomes.accepted, took)
+        return [
+            None if accepted else Unconfirmed(draft.id)
+            for draft, accepted in zip(drafts, outcomes.accepted, strict=True)
         ]
-        self._note_outcomes(len(drafts), sum(outcome is not None for outcome in outcomes), took)
-        return outcomes
 
-    def _note_outcomes(self, sent: int, failed: int, took: float) -> None:
-        metrics.PUBLISHED.labels("accepted").inc(sent - failed)
-        metrics.PUBLISHED.labels("unconfirmed").inc(failed)
+    def _note_outcomes(self, accepted: Sequence[bool], took: float) -> None:
+        well = sum(accepted)
+        _ACCEPTED.inc(well)
+        if well < len(accepted):
+            _UNCONFIRMED.inc(len(accepted) - well)
         now = self._now()
-        if failed < sent:
+        if well:
             self._failing_since, self._well_at = None, now
             self._told = ""
         elif self._failing_since is None:
             self._failing_since = max(now - took, self._well_at)
 
-    def _log_failures(self, *errors: BaseException) -> None:
+    def _log_failure(self, error: BaseException) -> None:
         """Log why publishes fail, each reason once until something succeeds: while brokers are unavailable
         each publish fails.
         """
-        for reason in {repr(error): None for error in errors}:
-            if reason != self._told:
-                self._told = reason
-                logger.warning("Kafka did not accept a notification: %s", reason)
+        reason = repr(error)
+        if reason != self._told:
+            self._told = reason
+            logger.warning("Kafka did not accept a notification: %s", reason)
 
     async def _replace(self) -> None:
         """Replace the producer as soon as a broker answers the new one."""
@@ -167,6 +172,7 @@ class KafkaQueue:
             await producer.stop()
             raise
         old, self._producer = self._producer, producer
+        self._batches = TopicBatches(producer, self._topic, self._log_failure)
         self._failing_since, self._well_at = None, self._now()
         if old is not None:
             metrics.PRODUCERS_REPLACED.inc()
@@ -175,40 +181,30 @@ class KafkaQueue:
             self._abandoned.add(abandoning)
             abandoning.add_done_callback(self._abandoned.discard)
 
-    async def _send(self, producer: AIOKafkaProducer, draft: Draft) -> "asyncio.Future[object]":
-        future: asyncio.Future[object] = await producer.send(
-            self._topic, codec.encode(draft), key=draft.content.user_id.encode(), headers=_headers(draft)
-        )
-        return future
 
-
-def _headers(draft: Draft) -> list[tuple[str, bytes]]:
-    """The trace and the sender. Not fields of the value: earlier consumers refuse fields that they do not
-    know.
+def _record(draft: Draft) -> Record:
+    """The record of a draft. The trace and the sender are headers, not fields of the value: earlier consumers
+    refuse fields that they do not know.
     """
     trace = tracing.parent()
     headers = [("traceparent", trace.encode())] if trace else []
     if draft.key_id is not None:
         headers.append((KEY, draft.key_id.encode()))
-    return headers
+    return Record(key=draft.content.user_id.encode(), value=codec.encode(draft), headers=headers)
+
+
+async def _close(producer: AIOKafkaProducer, batches: TopicBatches) -> None:
+    """Close a producer once it has sent what is queued, or could not within the request time-out."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_REQUEST_TIMEOUT_MS / 1000):
+            await batches.handed_over()
+    await producer.stop()
 
 
 async def _abandon(producer: AIOKafkaProducer) -> None:
-    """Close a producer without waiting for sends that will never succeed."""
+    """Close a producer without waiting for records that it will never send."""
     try:
         async with asyncio.timeout(_DEADLINE_SECONDS):
             await producer.stop()
     except (TimeoutError, KafkaError) as error:
         logger.warning("the replaced producer did not close: %r", error)
-
-
-def _failure(sent: "asyncio.Future[object]") -> BaseException | None:
-    return sent.exception() if sent.done() and not sent.cancelled() else None
-
-
-def _outcome(notification_id: UUID, sent: "asyncio.Future[object] | None") -> Unconfirmed | None:
-    if sent is not None and sent.done() and not sent.cancelled() and sent.exception() is None:
-        return None
-    if sent is not None:
-        sent.cancel()
-    return Unconfirmed(notification_id)

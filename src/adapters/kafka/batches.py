@@ -1,0 +1,175 @@
+"""Record batches for one partition: what arrives while a broker answers is sent together.
+
+aiokafka has at most one request to a broker in flight. A record that arrives meanwhile joins the batch that
+is sent next, and one that arrives while nothing is in flight is sent at once.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache, partial
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.partitioner import DefaultPartitioner
+from aiokafka.producer.message_accumulator import BatchBuilder
+from aiokafka.structs import RecordMetadata
+
+_PARTITIONER = DefaultPartitioner()
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A record as it is sent."""
+
+    key: bytes
+    value: bytes
+    headers: Sequence[tuple[str, bytes]]
+
+
+class Outcomes:
+    """Which records of one caller the brokers accepted."""
+
+    def __init__(self, count: int) -> None:
+        self.accepted = [False] * count
+        self.complete: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Done when the fate of every record is known. Cancelled when the caller no longer waits."""
+        self._unknown = count
+
+    def settle(self, nth: int, *, accepted: bool) -> None:
+        """Note what became of a record, once."""
+        self.accepted[nth] = accepted
+        self._unknown -= 1
+        if not self._unknown and not self.complete.done():
+            self.complete.set_result(None)
+
+
+@dataclass(slots=True)
+class _Batch:
+    builder: BatchBuilder
+    places: list[tuple[Outcomes, int]] = field(default_factory=list)
+    """Whose record each is."""
+
+    def append(self, record: Record, outcomes: Outcomes, nth: int) -> bool:
+        """Whether it is taken: a batch that is full or sent takes none. An empty one takes any size."""
+        added = self.builder.append(
+            timestamp=None, key=record.key, value=record.value, headers=record.headers
+        )
+        if added is None:
+            return False
+        self.places.append((outcomes, nth))
+        return True
+
+    def settle(self, *, accepted: bool) -> None:
+        for outcomes, nth in self.places:
+            outcomes.settle(nth, accepted=accepted)
+
+    @property
+    def awaited(self) -> bool:
+        """Whether any caller still waits for it."""
+        return any(not outcomes.complete.done() for outcomes, _ in self.places)
+
+
+class PartitionBatches:
+    """The batches of one partition, sent in order. A caller that gives up affects no other."""
+
+    def __init__(
+        self,
+        producer: AIOKafkaProducer,
+        topic: str,
+        partition: int,
+        failed: Callable[[BaseException], None],
+    ) -> None:
+        """`failed` is told why a batch was not accepted."""
+        self._producer = producer
+        self._topic = topic
+        self._partition = partition
+        self._failed = failed
+        self._newest: _Batch | None = None
+        self._queued: deque[_Batch] = deque()
+        self._sending: asyncio.Task[None] | None = None
+
+    def put(self, record: Record, outcomes: Outcomes, nth: int) -> None:
+        """Put a record behind those put before; its fate becomes the nth outcome."""
+        if self._newest is None or not self._newest.append(record, outcomes, nth):
+            self._newest = _Batch(self._producer.create_batch())
+            self._newest.append(record, outcomes, nth)
+            self._queued.append(self._newest)
+            if self._sending is None or self._sending.done():
+                self._sending = asyncio.create_task(self._send())
+
+    async def handed_over(self) -> None:
+        """Return once all batches are with the producer, or have failed."""
+        if self._sending is not None:
+            await asyncio.wait([self._sending])
+
+    async def _send(self) -> None:
+        """Hand batches to the producer. It takes one when the one before is in flight."""
+        while self._queued:
+            batch = self._queued.popleft()
+            if not batch.awaited:  # in a long outage these would only become more
+                self._end(batch)
+                continue
+            try:
+                answer = await self._producer.send_batch(
+                    batch.builder, self._topic, partition=self._partition
+                )
+            except Exception as error:  # noqa: BLE001 - whatever it is, these callers wait for it
+                self._fail(batch, error)
+            else:
+                answer.add_done_callback(partial(self._answered, batch))
+
+    def _answered(self, batch: _Batch, answer: "asyncio.Future[RecordMetadata]") -> None:
+        error = answer.exception()
+        if error is not None:
+            self._fail(batch, error)
+        else:
+            self._end(batch)
+            batch.settle(accepted=True)
+
+    def _fail(self, batch: _Batch, error: BaseException) -> None:
+        self._end(batch)
+        if batch.awaited:
+            self._failed(error)
+        batch.settle(accepted=False)
+
+    def _end(self, batch: _Batch) -> None:
+        """Let no record join a batch, and do not keep it."""
+        if self._newest is batch:
+            self._newest = None
+
+
+class TopicBatches:
+    """The batches of a topic that a producer sends, by partition."""
+
+    def __init__(
+        self, producer: AIOKafkaProducer, topic: str, failed: Callable[[BaseException], None]
+    ) -> None:
+        """`failed` is told why a batch was not accepted."""
+        self._producer = producer
+        self._topic = topic
+        self._failed = failed
+        self._batches: dict[int, PartitionBatches] = {}
+
+    async def put_all(self, records: Iterable[Record], outcomes: Outcomes) -> None:
+        """Put each record into its partition, in order. Raises KafkaError if the topic is not known."""
+        partitions = tuple(sorted(await self._producer.partitions_for(self._topic)))
+        for nth, record in enumerate(records):
+            self._of(_partition(record.key, partitions)).put(record, outcomes, nth)
+
+    async def handed_over(self) -> None:
+        """Return once all batches are with the producer, or have failed."""
+        for batches in self._batches.values():
+            await batches.handed_over()
+
+    def _of(self, partition: int) -> PartitionBatches:
+        if partition not in self._batches:
+            self._batches[partition] = PartitionBatches(self._producer, self._topic, partition, self._failed)
+        return self._batches[partition]
+
+
+@lru_cache(4_096)  # the hash is computed in Python
+def _partition(key: bytes, partitions: tuple[int, ...]) -> int:
+    """The partition that Kafka's own Java client chooses for a key (murmur2)."""
+    chosen: int = _PARTITIONER(key, partitions, partitions)
+    return chosen
