@@ -116,6 +116,20 @@ async def test_a_body_that_is_missing_is_called_so(service: Service, host: str) 
         assert response.json()["errors"] == [{"field": "body", "message": "is required"}]
 
 
+@pytest.mark.parametrize("host", [HOST, SLOW_HOST])
+async def test_a_body_of_unknown_length_is_read_up_to_the_limit(service: Service, host: str) -> None:
+    async def pieces(count: int) -> AsyncIterator[bytes]:
+        yield PUBLISH.encode()
+        for _ in range(count):
+            yield b" " * 1024
+
+    headers = service.producer | {"Host": host}
+    accepted = await service.client.post("/v1/notifications", headers=headers, content=pieces(8))
+    refused = await service.client.post("/v1/notifications", headers=headers, content=pieces(80))
+
+    assert (accepted.status_code, refused.status_code) == (202, 413)
+
+
 class Framework:
     """What answers if the fast path does not."""
 

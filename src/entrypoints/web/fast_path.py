@@ -62,12 +62,14 @@ class FastPath:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            route, values = self._found(scope)
+            path = self._own_path(scope)
+            route, values = self._found(scope["method"], path)  # type: ignore[typeddict-item]
             call = route.call(scope, receive, values)
             query = route.query(scope)
         except _Unusual:
             await self._app(scope, receive, send)
             return
+        scope["path"] = path
         try:
             result = await route.answer(call, query)
         except Exception as error:  # noqa: BLE001 - each has an answer
@@ -78,16 +80,17 @@ class FastPath:
         await send(start)
         await send(end)
 
-    def _found(self, scope: Any) -> "tuple[_Route, Sequence[str]]":
+    def _own_path(self, scope: Any) -> str:
+        """The path without that of a proxy. Raises _Unusual for what has no plain answer on any path."""
         if scope["type"] != "http" or (self._cors and _has_origin(scope)) or not _has_plain_host(scope):
             raise _Unusual
         path: str = scope["path"]
         root = scope.get("root_path", "")
-        if root:
-            if not path.startswith(root):
-                raise _Unusual
-            path = path[len(root) :]
-        method = scope["method"]
+        if not path.startswith(root):
+            raise _Unusual
+        return path[len(root) :]
+
+    def _found(self, method: str, path: str) -> "tuple[_Route, Sequence[str]]":
         route = self._whole.get((method, path))
         if route is not None:
             return route, ()
