@@ -47,7 +47,7 @@ def _storm(api: Service, watchers: Callable[..., Any], users: Sequence[User]) ->
     spent, closed = api.cpu(), watchers(Sockets.closed_by_now)
     welcomes = watchers(_rush, users)
     spent, turned_away = api.cpu() - spent, watchers(Sockets.closed_by_now) - closed
-    row = timed(
+    return timed(
         f"storm of {len(users):,} sockets: all welcomed after",
         welcomes,
         max(welcomes),
@@ -55,18 +55,18 @@ def _storm(api: Service, watchers: Callable[..., Any], users: Sequence[User]) ->
         errors=len(users) - len(welcomes),
         note=f"{turned_away:,} times turned away, {spent / len(users) * 1e6:.0f} µs a socket",
     )
-    return row
 
 
 async def _rush(sockets: Sockets, users: Sequence[User]) -> list[float]:
     """Have everyone connect now, and again after a pause if turned away. Return the times of the welcomes."""
     began, connecting = time.perf_counter(), asyncio.Semaphore(_CONNECTING)
+    loop = asyncio.get_running_loop()
 
     async def enter(user: User) -> float:
         while True:
             client = WebSocket(sockets, user)
             async with connecting:
-                await asyncio.get_running_loop().create_connection(lambda: client, "127.0.0.1", sockets.port)
+                await loop.create_connection(lambda made=client: made, "127.0.0.1", sockets.port)  # type: ignore[misc]
             try:
                 await client.welcomed
             except ConnectionError:

@@ -7,22 +7,19 @@ from typing import Any
 
 from uvicorn.config import Config
 from uvicorn.server import ServerState
-from websockets.datastructures import Headers
 from websockets.frames import Frame, Opcode
-from websockets.http11 import Request
 
+from adapters.websocket.handshake import Handshake
 from adapters.websocket.protocol import StreamProtocol
 from adapters.websocket.transport import TransportConnection
 from application.pace import Pace
 
-HANDSHAKE = Headers(
-    [
-        ("Connection", "Upgrade"),
-        ("Upgrade", "websocket"),
-        ("Sec-WebSocket-Version", "13"),
-        ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
-    ]
-)
+HANDSHAKE = [
+    (b"connection", b"Upgrade"),
+    (b"upgrade", b"websocket"),
+    (b"sec-websocket-version", b"13"),
+    (b"sec-websocket-key", b"dGhlIHNhbXBsZSBub25jZQ=="),
+]
 PING = bytes.fromhex("898000000000")  # an empty one, masked: the cheapest frame to send
 BURST = 10
 
@@ -91,7 +88,7 @@ class Socket:
         self._over = asyncio.Event()
         self.protocol = StreamProtocol(_config(), state or ServerState(), {"over": self._over})
         self.protocol.connection_made(self.line)
-        self.protocol.begin(Request("/ws/ada", HANDSHAKE), early)
+        self.protocol.begin(Handshake(b"/ws/ada", b"", HANDSHAKE), early)
 
     @property
     def parsed(self) -> int:

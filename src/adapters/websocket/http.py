@@ -1,15 +1,13 @@
 """The HTTP connection with which every live stream begins: uvicorn's, with time limits."""
 
 import asyncio
-from collections.abc import Iterable
 from typing import Any
 
 import httptools
-from websockets.datastructures import Headers
-from websockets.http11 import Request
 
 from adapters.websocket import descriptors, refusal
 from adapters.websocket.ending import HEAD_BYTES, HEAD_FIELDS, EndingProtocol
+from adapters.websocket.handshake import Handshake
 from adapters.websocket.reading import EARLY_BYTES
 
 ABORT = "bellwire.abort"
@@ -213,7 +211,7 @@ class HttpProtocol(EndingProtocol):
             self._end_when_answered()
             return
         try:
-            request = _handshake(self.url, self.headers)
+            handshake = _handshake(self.url, self.headers)
         except (httptools.HttpParserError, UnicodeDecodeError):
             self._refuse(400, "The address of this handshake cannot be read.")
             return
@@ -224,16 +222,16 @@ class HttpProtocol(EndingProtocol):
         self.connections.discard(self)
         protocol: Any = self.ws_protocol_class
         stream = protocol(config=self.config, server_state=self.server_state, app_state=self.app_state)
-        stream.connection_made(self.transport)
+        stream.take_over(self)
         self.transport.set_protocol(stream)
         # This and its parser refer to each other: without this they live until the next garbage collection.
         self.parser = None  # type: ignore[assignment]
-        stream.begin(request, rest)
+        stream.begin(handshake, rest)
 
 
-def _handshake(url: bytes, fields: Iterable[tuple[bytes, bytes]]) -> Request:
+def _handshake(url: bytes, headers: list[tuple[bytes, bytes]]) -> Handshake:
     """Make a handshake from what was parsed already. Raises HttpParserError, UnicodeDecodeError."""
     where = httptools.parse_url(url)
-    path = where.path + (b"?" + where.query if where.query else b"")
-    headers = Headers([(name.decode("ascii"), value.decode("latin-1")) for name, value in fields])
-    return Request(path.decode("ascii"), headers)
+    path, query = where.path, where.query or b""
+    path.decode("ascii"), query.decode("ascii")
+    return Handshake(path, query, headers)
