@@ -21,7 +21,7 @@ from entrypoints.live import draining
 from entrypoints.live import page as stream_page
 from entrypoints.live.events import live_events
 from entrypoints.live.sessions import Sessions
-from entrypoints.live.socket import live_socket, no_socket
+from entrypoints.live.socket import SocketPath, live_socket, no_socket
 from entrypoints.live.state import Streams
 from entrypoints.live.streaming import Streaming
 from entrypoints.logs import configure
@@ -76,6 +76,7 @@ def create_app(container: ApiContainer) -> Litestar:
         state=state(container),
         logging_config=None,
     )
+    app.asgi_handler = SocketPath(app.asgi_handler)
     return answering_head(_fronted(container, app))
 
 
