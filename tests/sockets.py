@@ -83,12 +83,17 @@ def _config() -> Config:
 class Socket:
     """A socket whose handshake has just arrived, at the server's end."""
 
-    def __init__(self, early: bytes = b"", state: ServerState | None = None) -> None:
+    def __init__(
+        self,
+        early: bytes = b"",
+        state: ServerState | None = None,
+        headers: list[tuple[bytes, bytes]] = HANDSHAKE,
+    ) -> None:
         self.line = Line()
         self._over = asyncio.Event()
         self.protocol = StreamProtocol(_config(), state or ServerState(), {"over": self._over})
         self.protocol.connection_made(self.line)
-        self.protocol.begin(Handshake(b"/ws/ada", b"", HANDSHAKE), early)
+        self.protocol.begin(Handshake(b"/ws/ada", b"", headers), early)
 
     @property
     def parsed(self) -> int:
@@ -102,9 +107,12 @@ class Socket:
         self._over.set()
         await asyncio.sleep(0)
 
-    async def accept(self, burst: float = BURST) -> TransportConnection:
-        """Accept it as the application does; the client may send so many frames."""
+    async def accept(self, burst: float = BURST, *, keep: bool = False) -> TransportConnection:
+        """Accept it as the application does; the client may send so many frames. The answer to the handshake
+        is forgotten unless it is to be kept.
+        """
         assert (await self.protocol.receive())["type"] == "websocket.connect"
         await self.protocol.send({"type": "websocket.accept", "subprotocol": None, "headers": []})
-        self.line.written = b""
+        if not keep:
+            self.line.written = b""
         return self.protocol.connection(monotonic, Pace(0, burst, monotonic))

@@ -187,7 +187,8 @@ class JwtTokens:
         ours = payload.get(_MINTED_BY[0]) == _MINTED_BY[1]
         # After a revocation ours are issued by the clock of the store, which may be ahead, too.
         ahead = max(self._skew, _SKEW) if ours else self._skew
-        if max(issued, _time(payload.get("nbf", payload["iat"]))) > at + ahead:
+        begins = max(issued, _time(payload["nbf"])) if "nbf" in payload else issued
+        if begins > at + ahead:
             raise NotAuthenticated("This token is not valid yet.")
         if expires - issued > self._longest:
             raise NotAuthenticated("This token is not valid: exp is too long after iat.")

@@ -12,8 +12,10 @@ from websockets.datastructures import Headers
 from websockets.http11 import Request
 
 _GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-_WANTED: Final = frozenset({b"connection", b"upgrade", b"sec-websocket-key", b"sec-websocket-version"})
 _PROTOCOL: Final = b"sec-websocket-protocol"
+_ONCE: Final = frozenset(
+    {b"connection", b"upgrade", b"origin", b"sec-websocket-key", b"sec-websocket-version", _PROTOCOL}
+)
 _UPGRADES: Final = frozenset({b"upgrade", b"keep-alive, upgrade"})
 _KEY: Final = re.compile(rb"[A-Za-z0-9+/]{22}==")
 _TOKEN: Final = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
@@ -35,7 +37,7 @@ def plain_proof(headers: Sequence[tuple[bytes, bytes]]) -> bytes | None:
     """The value of Sec-WebSocket-Accept for a handshake that is good and plain; None for any other."""
     found: dict[bytes, bytes] = {}
     for name, value in headers:
-        if name in _WANTED or name == _PROTOCOL:
+        if name in _ONCE:
             if name in found:
                 return None
             found[name] = value

@@ -52,6 +52,8 @@ class HttpProtocol(EndingProtocol):
     means an endless head, trailer or chunk extension.
     """
     _in_head = False
+    _upgrade: bytes | None = None
+    """The protocol that the request asks for, if it does."""
     _body_since = 0.0
     _body_bytes = 0
 
@@ -115,8 +117,10 @@ class HttpProtocol(EndingProtocol):
         size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
         if size > HEAD_BYTES:
             raise _HeadTooLarge
-        if self.parser.should_upgrade() and self._get_upgrade() == b"websocket" and self._has_body():
-            raise _HandshakeWithBody
+        if self.parser.should_upgrade():
+            self._upgrade = super()._get_upgrade()
+            if self._upgrade == b"websocket" and self._has_body():
+                raise _HandshakeWithBody
         extensions: Any = {ABORT: self.transport.abort}
         self.scope["extensions"] = extensions
         super().on_headers_complete()
@@ -198,6 +202,9 @@ class HttpProtocol(EndingProtocol):
             and self.scope["method"] == "GET"
             and self.scope["http_version"] == "1.1"
         )
+
+    def _get_upgrade(self) -> bytes | None:
+        return self._upgrade  # uvicorn reads the headers for each of several calls
 
     def _has_body(self) -> bool:
         fields = dict(self.headers)
