@@ -33,7 +33,8 @@ class OpeningProtocol(ReadingProtocol):
     # In the class: each would take memory on every socket, and Python shares the names of few attributes.
     logger = logging.getLogger("uvicorn.error")
     handshake_initiated = handshake_complete = close_sent = disconnected = read_paused = False
-    close_timer = initial_response = ping_interval = ping_timer = pong_timer = pending_ping_payload = None
+    initial_response = ping_interval = ping_timer = pong_timer = pending_ping_payload = None
+    close_timer: asyncio.TimerHandle | None = None
     curr_msg_data_type: Literal["text", "bytes"] = "bytes"
     _unparsed = b""
 
