@@ -27,6 +27,7 @@ from entrypoints.live.streaming import Streaming
 from entrypoints.logs import configure
 from entrypoints.settings import Settings
 from entrypoints.web import health, problems
+from entrypoints.web.fast_path import FastPath
 from entrypoints.web.head import answering_head
 from entrypoints.web.json_request import JsonRequest
 from entrypoints.web.middleware import fronted
@@ -76,7 +77,7 @@ def create_app(container: ApiContainer) -> Litestar:
         state=state(container),
         logging_config=None,
     )
-    app.asgi_handler = SocketPath(app.asgi_handler)
+    app.asgi_handler = SocketPath(FastPath(app, app.asgi_handler))
     return answering_head(_fronted(container, app))
 
 
