@@ -28,7 +28,7 @@ _PLAIN_FIELDS: Mapping[str, Any] = {"alg": _HMAC, "typ": "JWT"}
 # As libraries write them, and in this order.
 _PLAIN_HEADER = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9"
 # Where issuers say that a token only gets other tokens.
-_PURPOSES = ("typ", "type", "token_type", "token_use")
+_PURPOSES = frozenset({"typ", "type", "token_type", "token_use"})
 # What PyJWT would compare with its own clock is compared with ours.
 _LEFT_TO_US: Options = {"verify_exp": False, "verify_iat": False, "verify_nbf": False, "verify_sub": False}
 
@@ -174,7 +174,9 @@ class JwtTokens:
     def _is_ours(self, payload: Mapping[str, Any]) -> bool:
         """Whether it is complete, and for this audience and of this issuer, each named once and as text."""
         return (
-            all(payload.get(name) is not None for name in (self._claim, "iat", "exp"))
+            payload.get(self._claim) is not None
+            and payload.get("iat") is not None
+            and payload.get("exp") is not None
             and payload.get("aud") == self._audience
             and (not self._issuer or payload.get("iss") == self._issuer)
             and isinstance(payload.get("jti", ""), str)
@@ -209,7 +211,7 @@ def _check_type(header: Mapping[str, Any], payload: Mapping[str, Any]) -> None:
     typ = str(header.get("typ", "JWT")).lower().removeprefix("application/")
     if typ.endswith("+jwt") and typ != "at+jwt":  # such as logout+jwt (RFC 8725 §3.11)
         raise NotAuthenticated("This token is not valid: its typ is that of another kind.")
-    if any(str(payload.get(name)).lower() == "refresh" for name in _PURPOSES):
+    if any(str(payload[name]).lower() == "refresh" for name in _PURPOSES & payload.keys()):
         raise NotAuthenticated("This token is not valid: it is a refresh token.")
 
 

@@ -1,6 +1,7 @@
 """The HTTP connection with which every live stream begins: uvicorn's, with time limits."""
 
 import asyncio
+from itertools import chain
 from typing import Any
 
 import httptools
@@ -90,7 +91,10 @@ class HttpProtocol(EndingProtocol):
             return  # a trailer, which must not become a header unless a recipient knows it (RFC 9110 §6.5.1)
         if len(self.headers) == HEAD_FIELDS:
             raise _HeadTooLarge
-        super().on_header(name, value)
+        name = name.lower()
+        if name == b"expect" and value.lower() == b"100-continue":
+            self.expect_100_continue = True
+        self.headers.append((name, value))
 
     def on_message_complete(self) -> None:
         self.waiting_since = None
@@ -114,7 +118,7 @@ class HttpProtocol(EndingProtocol):
         if self._late is not None:
             self._late.cancel()
             self._late = None
-        size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+        size = len(self.url) + 4 * len(self.headers) + sum(map(len, chain.from_iterable(self.headers)))
         if size > HEAD_BYTES:
             raise _HeadTooLarge
         if self.parser.should_upgrade():

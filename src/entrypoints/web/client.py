@@ -60,7 +60,7 @@ def network_of(address: str) -> str:
 
 def _suspect(peer: str, proxies: Proxies, headers: Iterable[tuple[bytes, bytes]]) -> None:
     """Log once, if the peer looks like a proxy that was forgotten: all its clients would share limits."""
-    if not proxies.strangers and any(name == proxies.header.encode() for name, _ in headers):
+    if not proxies.strangers and proxies.header.encode() in dict(headers):
         proxies.strangers.add(peer)
         logger.warning(
             "%s sends the header %s and is not in BELLWIRE_TRUSTED_PROXIES: "
