@@ -8,7 +8,19 @@ import sys
 import time
 from dataclasses import asdict
 
-from bench import draining, dropping, fanout, fetching, http_publish, ingest, latency, marking, resting, slow
+from bench import (
+    draining,
+    dropping,
+    fanout,
+    fetching,
+    http_publish,
+    ingest,
+    latency,
+    marking,
+    opening,
+    resting,
+    slow,
+)
 from bench.measured import Row
 from bench.report import LATEST, facts, save, table
 from bench.scenario import Context, Run
@@ -24,6 +36,7 @@ SCENARIOS: dict[str, Run] = {
     "latency": latency.latency,
     "fanout": fanout.fanout,
     "idle": resting.idle,
+    "openings": opening.openings,
     "drops": dropping.drops,
     "drain": draining.drain,
     "slow": slow.slow,

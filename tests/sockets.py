@@ -7,22 +7,19 @@ from typing import Any
 
 from uvicorn.config import Config
 from uvicorn.server import ServerState
-from websockets.datastructures import Headers
 from websockets.frames import Frame, Opcode
-from websockets.http11 import Request
 
+from adapters.websocket.handshake import Handshake
 from adapters.websocket.protocol import StreamProtocol
 from adapters.websocket.transport import TransportConnection
 from application.pace import Pace
 
-HANDSHAKE = Headers(
-    [
-        ("Connection", "Upgrade"),
-        ("Upgrade", "websocket"),
-        ("Sec-WebSocket-Version", "13"),
-        ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
-    ]
-)
+HANDSHAKE = [
+    (b"connection", b"Upgrade"),
+    (b"upgrade", b"websocket"),
+    (b"sec-websocket-version", b"13"),
+    (b"sec-websocket-key", b"dGhlIHNhbXBsZSBub25jZQ=="),
+]
 PING = bytes.fromhex("898000000000")  # an empty one, masked: the cheapest frame to send
 BURST = 10
 
@@ -86,12 +83,17 @@ def _config() -> Config:
 class Socket:
     """A socket whose handshake has just arrived, at the server's end."""
 
-    def __init__(self, early: bytes = b"", state: ServerState | None = None) -> None:
+    def __init__(
+        self,
+        early: bytes = b"",
+        state: ServerState | None = None,
+        headers: list[tuple[bytes, bytes]] = HANDSHAKE,
+    ) -> None:
         self.line = Line()
         self._over = asyncio.Event()
         self.protocol = StreamProtocol(_config(), state or ServerState(), {"over": self._over})
         self.protocol.connection_made(self.line)
-        self.protocol.begin(Request("/ws/ada", HANDSHAKE), early)
+        self.protocol.begin(Handshake(b"/ws/ada", b"", headers), early)
 
     @property
     def parsed(self) -> int:
@@ -105,9 +107,12 @@ class Socket:
         self._over.set()
         await asyncio.sleep(0)
 
-    async def accept(self, burst: float = BURST) -> TransportConnection:
-        """Accept it as the application does; the client may send so many frames."""
+    async def accept(self, burst: float = BURST, *, keep: bool = False) -> TransportConnection:
+        """Accept it as the application does; the client may send so many frames. The answer to the handshake
+        is forgotten unless it is to be kept.
+        """
         assert (await self.protocol.receive())["type"] == "websocket.connect"
         await self.protocol.send({"type": "websocket.accept", "subprotocol": None, "headers": []})
-        self.line.written = b""
+        if not keep:
+            self.line.written = b""
         return self.protocol.connection(monotonic, Pace(0, burst, monotonic))

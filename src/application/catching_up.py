@@ -4,6 +4,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import Generic, NamedTuple, TypeVar
 
@@ -20,6 +21,9 @@ CONCURRENT_BATCHES = 2
 """How many statements of a kind run concurrently. More would take connections from requests and gain
 little."""
 STANDINGS_A_BATCH = 500
+STANDINGS_PAUSE_SECONDS = 0.02
+"""How long a reader of standings waits for more after a statement: a statement costs as much as reading some
+hundred standings in it."""
 # All rows of a statement are in memory together, and are turned into objects on the event loop.
 ROWS_A_BATCH = 2_000
 PAGES_A_BATCH = 50
@@ -27,6 +31,8 @@ PAGES_A_BATCH = 50
 CACHED_SECONDS = 2.0
 CACHED_PAGES = 500
 CACHED_CHARACTERS = 4_000_000
+
+_pause = partial(asyncio.sleep, STANDINGS_PAUSE_SECONDS)
 
 Key = TypeVar("Key")
 Answer = TypeVar("Answer")
@@ -40,11 +46,16 @@ class CatchUps:
     alone does not wait. Shared by the streams of one event loop.
     """
 
-    def __init__(self, feeds: FeedReplay, now: Monotonic) -> None:
-        """`now` is in monotonic seconds."""
+    def __init__(
+        self,
+        feeds: FeedReplay,
+        now: Monotonic,
+        pause: Callable[[], Awaitable[object]] = _pause,
+    ) -> None:
+        """`now` is in monotonic seconds; `pause` lasts STANDINGS_PAUSE_SECONDS."""
         self._feeds = feeds
         self._pages = _RecentPages(now)
-        self._standings = _Gathering(self._read_standings, size=STANDINGS_A_BATCH)
+        self._standings = _Gathering(self._read_standings, size=STANDINGS_A_BATCH, pause=pause)
         self._histories = _Gathering(self._read_histories, size=ROWS_A_BATCH, weigh=_rows_of)
 
     async def standing(self, user: UserId) -> Standing:
@@ -118,9 +129,11 @@ class _Gathering(Generic[Key, Answer]):
         *,
         size: int,
         weigh: Callable[[Key], int] = lambda _: 1,
+        pause: Callable[[], Awaitable[object]] | None = None,
     ) -> None:
-        """`size` is the greatest total weight of the keys in a batch."""
+        """`size` is the greatest total weight of the keys in a batch; a reader pauses after each."""
         self._read = read
+        self._pause = pause
         self._size = size
         self._weigh = weigh
         self._waiting: dict[Key, list[asyncio.Future[Answer]]] = {}
@@ -156,6 +169,8 @@ class _Gathering(Generic[Key, Answer]):
                 for answers, answer in answered:
                     for waiting in _pending(answers):
                         waiting.set_result(answer)
+            if self._pause is not None:
+                await self._pause()
 
     def _next(self) -> dict[Key, list["asyncio.Future[Answer]"]]:
         """The next batch, without requests that were cancelled."""

@@ -21,12 +21,13 @@ from entrypoints.live import draining
 from entrypoints.live import page as stream_page
 from entrypoints.live.events import live_events
 from entrypoints.live.sessions import Sessions
-from entrypoints.live.socket import live_socket, no_socket
+from entrypoints.live.socket import SocketPath, live_socket, no_socket
 from entrypoints.live.state import Streams
 from entrypoints.live.streaming import Streaming
 from entrypoints.logs import configure
 from entrypoints.settings import Settings
 from entrypoints.web import health, problems
+from entrypoints.web.fast_path import FastPath
 from entrypoints.web.head import answering_head
 from entrypoints.web.json_request import JsonRequest
 from entrypoints.web.middleware import fronted
@@ -76,6 +77,7 @@ def create_app(container: ApiContainer) -> Litestar:
         state=state(container),
         logging_config=None,
     )
+    app.asgi_handler = SocketPath(FastPath(app, app.asgi_handler))
     return answering_head(_fronted(container, app))
 
 

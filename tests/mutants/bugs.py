@@ -55,6 +55,7 @@ TOKENS = "src/adapters/security/tokens.py"
 
 BOUNDS = "src/adapters/websocket/bounds.py"
 DESCRIPTORS = "src/adapters/websocket/descriptors.py"
+HANDSHAKE = "src/adapters/websocket/handshake.py"
 HTTP = "src/adapters/websocket/http.py"
 HUB = "src/adapters/websocket/hub.py"
 HTTP_FRONT = "src/adapters/websocket/http.py"
@@ -914,6 +915,30 @@ STREAMS = (
         old="PIECE_BYTES = 4 * 1024",
         new="PIECE_BYTES = 1 << 30",
         tests=(f"{UNIT}/test_reading.py",),
+    ),
+    Mutant(
+        name="two-origins",
+        breaks="Of two origins in a handshake one is ignored.",
+        file=HANDSHAKE,
+        old='b"upgrade", b"origin", ',
+        new='b"upgrade", ',
+        tests=(f"{UNIT}/test_handshake.py",),
+    ),
+    Mutant(
+        name="any-signature-of-plain-tokens",
+        breaks="Of a plain token the signature is not compared.",
+        file=TOKENS,
+        old="if not hmac.compare_digest(_base64url(proof), signature.encode()):",
+        new="if not proof:",
+        tests=(f"{UNIT}/test_tokens.py", f"{UNIT}/test_credentials.py"),
+    ),
+    Mutant(
+        name="any-audience-of-plain-tokens",
+        breaks="Plain tokens for another audience are good.",
+        file=TOKENS,
+        old='            and payload.get("aud") == self._audience\n',
+        new="",
+        tests=(f"{UNIT}/test_tokens.py", f"{UNIT}/test_credentials.py"),
     ),
     Mutant(
         name="flood-behind-handshake",

@@ -61,7 +61,7 @@ MUTANTS = (
         name="sockets-without-a-limit",
         breaks="Handshakes are not counted.",
         file="src/entrypoints/live/socket.py",
-        old="        part(socket, Limits).openings.take(client_network(socket.scope))\n",
+        old="        part_of(app, Limits).openings.take(client_network(scope))\n",
         new="",
         tests=(OVER_HTTP,),
     ),

@@ -101,7 +101,7 @@ async def feeds() -> WatchedFeeds:
 @pytest.fixture
 async def catch_ups(feeds: WatchedFeeds, seconds: Seconds) -> AsyncIterator[CatchUps]:
     """No task of it is left at the end."""
-    yield CatchUps(feeds, seconds)
+    yield CatchUps(feeds, seconds, pause=turns)
     feeds.let_go()
     await until(lambda: not any("_Gathering" in repr(task.get_coro()) for task in asyncio.all_tasks()))
 
@@ -202,6 +202,22 @@ async def test_what_is_asked_while_statements_are_under_way_goes_together_in_the
     await asyncio.gather(*first, *rest)
 
     assert feeds.asked[CONCURRENT_BATCHES:] == [many(100)]
+
+
+async def test_what_is_asked_right_after_statements_goes_together_in_the_next(
+    feeds: WatchedFeeds, seconds: Seconds
+) -> None:
+    pause = asyncio.Event()
+    catch_ups = CatchUps(feeds, seconds, pause=pause.wait)
+    for user in many(CONCURRENT_BATCHES):
+        await catch_ups.standing(user)
+    asking = started(*(catch_ups.standing(user) for user in many(100)))
+    await turns()
+    assert not any(one.done() for one in asking)
+    pause.set()
+
+    assert [standing.feed.user_id for standing in await asyncio.gather(*asking)] == many(100)
+    assert [len(asked) for asked in feeds.asked] == [1] * CONCURRENT_BATCHES + [100]
 
 
 async def test_a_storm_takes_few_statements_and_few_at_once(feeds: WatchedFeeds, catch_ups: CatchUps) -> None:

@@ -61,6 +61,23 @@ async def refused(service: Service, code: int, **connect: Any) -> Json:
 # --- coming in ---
 
 
+@pytest.mark.parametrize("path", ["/ws/ada/", "//ws//ada"])
+async def test_an_address_that_is_written_unusually_is_the_frameworks_with_the_same_outcome(
+    service: Service, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with service.socket(path, headers=service.bearer()) as socket:
+        assert (await socket.frame())["type"] == "welcome"
+    await refused(service, 4515, path=path, headers=service.bearer(BOB))
+    monkeypatch.setattr(service.app.asgi_router, "handle_routing", None)
+    async with service.socket("/ws/ada", headers=service.bearer()) as socket:
+        assert (await socket.frame())["type"] == "welcome"
+
+
+async def test_a_socket_for_a_host_that_is_none_is_the_frameworks_to_refuse(service: Service) -> None:
+    async with service.socket(headers=service.bearer() | {"host": "a b"}) as socket:
+        assert (await socket.event())["type"] == "websocket.close"
+
+
 async def test_a_session_begins_with_a_welcome(service: Service) -> None:
     await deliver(service, drafts(3))
     async with service.socket(headers=service.bearer()) as socket:

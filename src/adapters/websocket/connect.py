@@ -4,7 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 from adapters.websocket.asgi import SocketConnection
-from adapters.websocket.protocol import EXTENSION, StreamProtocol
+from adapters.websocket.opening import EXTENSION
+from adapters.websocket.protocol import StreamProtocol
 from application.pace import Pace
 from application.ports import Connection, Monotonic
 

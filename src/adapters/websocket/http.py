@@ -1,15 +1,14 @@
 """The HTTP connection with which every live stream begins: uvicorn's, with time limits."""
 
 import asyncio
-from collections.abc import Iterable
+from itertools import chain
 from typing import Any
 
 import httptools
-from websockets.datastructures import Headers
-from websockets.http11 import Request
 
 from adapters.websocket import descriptors, refusal
 from adapters.websocket.ending import HEAD_BYTES, HEAD_FIELDS, EndingProtocol
+from adapters.websocket.handshake import Handshake
 from adapters.websocket.reading import EARLY_BYTES
 
 ABORT = "bellwire.abort"
@@ -54,6 +53,8 @@ class HttpProtocol(EndingProtocol):
     means an endless head, trailer or chunk extension.
     """
     _in_head = False
+    _upgrade: bytes | None = None
+    """The protocol that the request asks for, if it does."""
     _body_since = 0.0
     _body_bytes = 0
 
@@ -90,7 +91,10 @@ class HttpProtocol(EndingProtocol):
             return  # a trailer, which must not become a header unless a recipient knows it (RFC 9110 §6.5.1)
         if len(self.headers) == HEAD_FIELDS:
             raise _HeadTooLarge
-        super().on_header(name, value)
+        name = name.lower()
+        if name == b"expect" and value.lower() == b"100-continue":
+            self.expect_100_continue = True
+        self.headers.append((name, value))
 
     def on_message_complete(self) -> None:
         self.waiting_since = None
@@ -114,11 +118,13 @@ class HttpProtocol(EndingProtocol):
         if self._late is not None:
             self._late.cancel()
             self._late = None
-        size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+        size = len(self.url) + 4 * len(self.headers) + sum(map(len, chain.from_iterable(self.headers)))
         if size > HEAD_BYTES:
             raise _HeadTooLarge
-        if self.parser.should_upgrade() and self._get_upgrade() == b"websocket" and self._has_body():
-            raise _HandshakeWithBody
+        if self.parser.should_upgrade():
+            self._upgrade = super()._get_upgrade()
+            if self._upgrade == b"websocket" and self._has_body():
+                raise _HandshakeWithBody
         extensions: Any = {ABORT: self.transport.abort}
         self.scope["extensions"] = extensions
         super().on_headers_complete()
@@ -201,6 +207,9 @@ class HttpProtocol(EndingProtocol):
             and self.scope["http_version"] == "1.1"
         )
 
+    def _get_upgrade(self) -> bytes | None:
+        return self._upgrade  # uvicorn reads the headers for each of several calls
+
     def _has_body(self) -> bool:
         fields = dict(self.headers)
         return b"transfer-encoding" in fields or fields.get(b"content-length", b"0") != b"0"
@@ -213,7 +222,7 @@ class HttpProtocol(EndingProtocol):
             self._end_when_answered()
             return
         try:
-            request = _handshake(self.url, self.headers)
+            handshake = _handshake(self.url, self.headers)
         except (httptools.HttpParserError, UnicodeDecodeError):
             self._refuse(400, "The address of this handshake cannot be read.")
             return
@@ -224,16 +233,16 @@ class HttpProtocol(EndingProtocol):
         self.connections.discard(self)
         protocol: Any = self.ws_protocol_class
         stream = protocol(config=self.config, server_state=self.server_state, app_state=self.app_state)
-        stream.connection_made(self.transport)
+        stream.take_over(self)
         self.transport.set_protocol(stream)
         # This and its parser refer to each other: without this they live until the next garbage collection.
         self.parser = None  # type: ignore[assignment]
-        stream.begin(request, rest)
+        stream.begin(handshake, rest)
 
 
-def _handshake(url: bytes, fields: Iterable[tuple[bytes, bytes]]) -> Request:
+def _handshake(url: bytes, headers: list[tuple[bytes, bytes]]) -> Handshake:
     """Make a handshake from what was parsed already. Raises HttpParserError, UnicodeDecodeError."""
     where = httptools.parse_url(url)
-    path = where.path + (b"?" + where.query if where.query else b"")
-    headers = Headers([(name.decode("ascii"), value.decode("latin-1")) for name, value in fields])
-    return Request(path.decode("ascii"), headers)
+    path, query = where.path, where.query or b""
+    path.decode("ascii"), query.decode("ascii")
+    return Handshake(path, query, headers)

@@ -1,38 +1,24 @@
 """The WebSocket below a live stream: uvicorn's, with limits and fixes."""
 
 import asyncio
-import email.utils
 import logging
-from http import HTTPStatus
 from typing import Any
 
 from uvicorn._types import ASGISendEvent
-from uvicorn.config import Config
-from uvicorn.server import ServerState
-from websockets.datastructures import Headers
-from websockets.frames import CloseCode, Frame, Opcode
-from websockets.http11 import Request, Response
-from websockets.protocol import Protocol
-from websockets.typing import StatusLike
+from websockets.frames import CloseCode
 
-from adapters.websocket import refusal
-from adapters.websocket.newcomers import newcomers_of
-from adapters.websocket.reading import CountingProtocol, ReadingProtocol
+from adapters.websocket.opening import EXTENSION, OpeningProtocol
 from adapters.websocket.transport import TransportConnection
-from adapters.websocket.waiting import Gate, Inbox
 from application.pace import Pace
 from application.ports import Monotonic
-from common.security_headers import SECURITY_HEADERS
 
 logger = logging.getLogger(__name__)
 
-EXTENSION = "bellwire.transport"
-"""The key in an ASGI scope of a function that gives access to the transport below its socket."""
 CLOSE_SECONDS = 30.0
 ANSWER_SECONDS = 5.0
 
 
-class StreamProtocol(ReadingProtocol):
+class StreamProtocol(OpeningProtocol):
     """A WebSocket that closes in bounded time, does not fill the log, and takes little memory while nothing
     happens on it.
     """
@@ -42,40 +28,13 @@ class StreamProtocol(ReadingProtocol):
     answer_seconds = ANSWER_SECONDS
     """How long it may take to answer a close."""
 
-    def __init__(
-        self,
-        config: Config,
-        server_state: ServerState,
-        app_state: dict[str, Any],
-        _loop: asyncio.AbstractEventLoop | None = None,
-    ) -> None:
-        super().__init__(config, server_state, app_state, _loop)
-        # Its class is changed instead of making another object: that would be a reference cycle for each
-        # connection.
-        self.conn.__class__ = _Rfc6455
-        # Parses frames only: HttpProtocol has parsed the handshake.
-        self.conn.parser.close()
-        self.conn.parser = Protocol.parse(self.conn)
-        next(self.conn.parser)
-        # uvicorn uses an asyncio.Queue and an Event: five deques of 600 bytes each on every quiet socket.
-        self.queue = Inbox()  # type: ignore[assignment]
-        self.writable = Gate()  # type: ignore[assignment]
-        self.writable.set()
-        self._end: asyncio.TimerHandle | None = None
-        self._connection: TransportConnection | None = None
-        self._unparsed = b""
-        self.newcomers = newcomers_of(server_state)
-        self.close_timeout = self.answer_seconds
-
-    def handle_connect(self, event: Request) -> None:
-        super().handle_connect(event)
-        if self.handshake_initiated and not self.close_sent:
-            extensions: Any = self.scope["extensions"]
-            extensions[EXTENSION] = self
+    close_timeout = answer_seconds  # uvicorn's name for it
+    _end: asyncio.TimerHandle | None = None
+    _connection: TransportConnection | None = None
 
     def connection(self, now: Monotonic, pace: Pace) -> TransportConnection:
         """Return the live connection on this accepted socket, whose request is not needed any more."""
-        del self.request, self.response
+        del self.handshake, self.proof
         self.keep_to(pace)
         self._connection = TransportConnection(self, now)
         return self._connection
@@ -119,7 +78,8 @@ class StreamProtocol(ReadingProtocol):
         are: streams that ended after an hour would be kept for long.
         """
         self._connection = self._end = None
-        self.conn.parser.close()
+        if "conn" in vars(self):
+            self.conn.parser.close()
         if hasattr(self, "scope"):  # not if the handshake was wrong
             extensions: Any = self.scope["extensions"]
             extensions.pop(EXTENSION, None)
@@ -140,6 +100,10 @@ class StreamProtocol(ReadingProtocol):
         self._end_in_time()
 
     async def send(self, message: ASGISendEvent) -> None:
+        if message["type"] == "websocket.accept" and not (self.handshake_complete or self.initial_response):
+            self.accept(message)
+            self._end_if_closing()
+            return
         await super().send(message)
         # uvicorn does not count a response from the application, and would log that there was none.
         self.handshake_complete = self.handshake_complete or self.close_sent
@@ -147,8 +111,8 @@ class StreamProtocol(ReadingProtocol):
             self.end_reading()
         self._end_if_closing()
 
-    async def run_asgi(self) -> None:
-        await super().run_asgi()
+    def on_task_complete(self, task: "asyncio.Task[None]") -> None:
+        super().on_task_complete(task)
         self._end_in_time()
 
     def send_receive_event_to_app(self) -> None:
@@ -178,37 +142,6 @@ class StreamProtocol(ReadingProtocol):
         """
         if self._end is None and not self.disconnected:
             self._end = self.loop.call_later(self.close_seconds, self.transport.abort)
-
-
-class _Rfc6455(CountingProtocol):
-    """The rules of handshakes and frames."""
-
-    def accept(self, request: Request) -> Response:
-        response = super().accept(request)
-        if response.status_code != HTTPStatus.SWITCHING_PROTOCOLS:
-            response.headers["Sec-WebSocket-Version"] = "13"  # RFC 6455 §4.4: for any error
-        return response
-
-    def reject(self, status: StatusLike, text: str) -> Response:
-        status = HTTPStatus(status)
-        body = refusal.problem(status, text.strip() or "This handshake is refused.")
-        headers = Headers(
-            [
-                ("Date", email.utils.formatdate(usegmt=True)),
-                ("Connection", "close"),
-                ("Content-Length", str(len(body))),
-                ("Content-Type", refusal.MEDIA_TYPE),
-                *((name.decode(), value.decode()) for name, value in SECURITY_HEADERS),
-            ]
-        )
-        return Response(status.value, status.phrase, headers, body)
-
-    def recv_frame(self, frame: Frame) -> None:
-        if frame.opcode is Opcode.CLOSE:
-            # Control frames may come between the fragments of a message (RFC 6455 §5.4), and a peer that
-            # closes there need not send the rest (§5.5.1). The library takes it for a protocol error, 1002.
-            self.current_size = None
-        super().recv_frame(frame)
 
 
 def _is_text(fragments: list[bytes]) -> bool:

@@ -7,10 +7,11 @@ from typing import Any, Final
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import Frame, Opcode
-from websockets.http11 import Request
 from websockets.server import ServerProtocol
 
+from adapters.websocket.handshake import Handshake
 from adapters.websocket.newcomers import Newcomers
+from adapters.websocket.refusal import rejection
 from application.pace import Pace
 
 TOO_FAST: Final = "bellwire.too_fast"
@@ -42,12 +43,13 @@ class ReadingProtocol(WebSocketsSansIOProtocol):
     """
     _unparsed: bytes | memoryview
     _pace: Pace | None = None
+    _stopped = False
     _dropped = 0
     _tail = b""
 
-    def begin(self, request: Request, early: bytes) -> None:
+    def begin(self, handshake: Handshake, early: bytes) -> None:
         """Answer a handshake in its turn. Bytes that follow it are parsed once reading begins."""
-        self.request = request
+        self.handshake = handshake
         self.read_paused = True
         self._unparsed = early
         self.transport.pause_reading()
@@ -57,16 +59,20 @@ class ReadingProtocol(WebSocketsSansIOProtocol):
     def start(self) -> None:
         """Hand the handshake to the application."""
         if not self.transport.is_closing():
-            self.handle_connect(self.request)
+            self.handshake_initiated = True
+            self.answer_handshake()
+
+    def answer_handshake(self) -> None:
+        """Call the application, or refuse the handshake."""
+        raise NotImplementedError
 
     def give_way(self) -> None:
         """End the connection, because others want its place."""
         if not self.handshake_initiated:
             self.handshake_complete = self.close_sent = True
-            response = self.conn.reject(503, "Too many streams are opening at this moment; connect again.")
+            response = rejection(503, "Too many streams are opening at this moment; connect again.")
             response.headers["Retry-After"] = "1"
-            self.conn.send_response(response)
-            self.transport.write(b"".join(self.conn.data_to_send()))
+            self.transport.write(response.serialize())
         self.transport.close()
 
     def keep_to(self, pace: Pace) -> None:
@@ -81,7 +87,7 @@ class ReadingProtocol(WebSocketsSansIOProtocol):
 
     def _read_on(self) -> None:
         """Read again once the application has all that was read. Never before it has accepted."""
-        accepted = self.handshake_complete and not self.conn.exceeded
+        accepted = self.handshake_complete and not self._stopped
         if self.read_paused and accepted and self.queue.empty():
             self.read_paused = False
             self.is_known()
@@ -138,7 +144,7 @@ class ReadingProtocol(WebSocketsSansIOProtocol):
     def _stop(self) -> None:
         """Read no more, and tell the application why."""
         self._unparsed = b""
-        self.read_paused = True
+        self._stopped = self.read_paused = True
         self.transport.pause_reading()
         event: Any = {"type": TOO_FAST}
         self.queue.put_nowait(event)

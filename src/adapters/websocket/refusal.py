@@ -1,6 +1,10 @@
 """Responses to requests that are refused before they reach the application: RFC 9457 problems."""
 
+import email.utils
 from http import HTTPStatus
+
+from websockets.datastructures import Headers
+from websockets.http11 import Response
 
 from common import wire
 from common.security_headers import SECURITY_HEADERS
@@ -40,3 +44,18 @@ def answer(status: int, detail: str, headers: list[tuple[bytes, bytes]]) -> byte
         b"connection: close",
     ]
     return b"\r\n".join([*head, b"", body])
+
+
+def rejection(status: int, detail: str) -> Response:
+    """Return the answer to a handshake that is refused."""
+    body = problem(status, detail)
+    headers = Headers(
+        [
+            ("Date", email.utils.formatdate(usegmt=True)),
+            ("Connection", "close"),
+            ("Content-Length", str(len(body))),
+            ("Content-Type", MEDIA_TYPE),
+            *((name.decode(), value.decode()) for name, value in SECURITY_HEADERS),
+        ]
+    )
+    return Response(status, HTTPStatus(status).phrase, headers, body)

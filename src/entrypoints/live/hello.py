@@ -2,7 +2,6 @@
 
 from urllib.parse import parse_qsl, urlsplit
 
-from litestar.datastructures import Headers
 from litestar.types import Scope
 
 from application.accounts import AuthenticateUser
@@ -13,13 +12,20 @@ from domain.identifiers import UserId
 from entrypoints.live.streaming import Hello
 from entrypoints.web.guards import bearer_token
 
+_READ = frozenset({b"authorization", b"host", b"last-event-id", b"origin"})
+
 
 class Request:
-    """The request for a stream. Unlike the framework's connection it leaves nothing in the scope."""
+    """The request for a stream: the headers that are read, the first of each name, and the query."""
 
     def __init__(self, scope: Scope) -> None:
-        self.headers = Headers(scope["headers"])
-        self.query_params = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
+        self.headers = {
+            name.decode("latin-1"): value.decode("latin-1")
+            for name, value in reversed(list(scope["headers"]))
+            if name in _READ
+        }
+        query = scope["query_string"].decode("latin-1")
+        self.query_params = dict(parse_qsl(query, keep_blank_values=True)) if query else {}
 
 
 async def read_hello(request: Request, user: UserId, authenticate: AuthenticateUser) -> Hello:

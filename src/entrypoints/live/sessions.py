@@ -4,8 +4,7 @@ import asyncio
 import logging
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 
 from application.errors import Unavailable
 from application.feeds import Standing
@@ -46,7 +45,7 @@ class Sessions:
         self._carried = carried
         self._open: dict[Session, None] = {}
         self._of_user: Counter[UserId] = Counter()
-        self._entering: set[object] = set()
+        self._entering: set[_Entrance] = set()
         self._round: list[Session] = []
         self._checking: asyncio.Task[None] | None = None
         self._draining: asyncio.Task[None] | None = None
@@ -59,24 +58,15 @@ class Sessions:
         """Whether the streams are being ended, or have been, and no more are taken."""
         return self._draining is not None
 
-    @contextmanager
-    def entrance(self) -> Iterator[Callable[[], None]]:
-        """Admit a stream until its welcome; yields the callback for that. Raises Full if there is no room.
+    def entrance(self) -> "_Entrance":
+        """Admit a stream until its welcome, for which the context is a callback. Raises Full if there is no
+        room.
 
         Only `_ENTERING` streams are opening at a time. Without that limit, an overloaded process would work
         through the handshakes of clients that have already given up and reconnected.
         """
         self.check_room()
-        entering = object()
-        self._entering.add(entering)
-
-        def welcomed() -> None:
-            self._entering.discard(entering)
-
-        try:
-            yield welcomed
-        finally:
-            welcomed()
+        return _Entrance(self._entering)
 
     def check_room(self) -> None:
         """Raise Full if this process takes no more streams."""
@@ -209,6 +199,25 @@ class Sessions:
         end = self.streaming.now() + self._timing.goodbye
         while self._open and self.streaming.now() < end:  # noqa: ASYNC110 - it ends after a while anyway
             await asyncio.sleep(self._timing.drain_step)
+
+
+class _Entrance:
+    """The place of one stream among those that are opening."""
+
+    __slots__ = ("_entering",)
+
+    def __init__(self, entering: "set[_Entrance]") -> None:
+        self._entering = entering
+
+    def __enter__(self) -> Callable[[], None]:
+        self._entering.add(self)
+        return self._leave
+
+    def __exit__(self, *_: object) -> None:
+        self._leave()
+
+    def _leave(self) -> None:
+        self._entering.discard(self)
 
 
 def _compare_again(late: Iterable[tuple[Session, Standing]]) -> None:

@@ -1,13 +1,15 @@
 """The live stream over WebSocket: `/ws/{user_id}`."""
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, Final
 
-from litestar import WebSocket, get, websocket
+from litestar import Litestar, WebSocket, get, websocket
+from litestar.enums import ScopeType
 from litestar.exceptions import HTTPException
 from litestar.params import FromPath
-from litestar.types import Send
+from litestar.types import ASGIApp, Receive, Scope, Send
 
 from application.errors import Limited, NotAuthenticated
 from application.limits import Limits
@@ -22,26 +24,65 @@ from entrypoints.live.sessions import Full
 from entrypoints.live.state import Streams
 from entrypoints.web import limits, problems
 from entrypoints.web.client import client_network
-from entrypoints.web.state import part
+from entrypoints.web.state import part_of
+
+_PATH: Final = "/ws/{user_id}"
+_PLAIN_PATH = re.compile(r"/ws/([^/]+)")
+_PLAIN_HOST = re.compile(rb"[0-9A-Za-z.:\[\]-]*")
 
 
 @websocket("/ws/{user_id:str}")
 async def live_socket(socket: WebSocket[Any, Any, Any], user_id: FromPath[str]) -> None:
-    """Accept, so that a browser can see the reason of a refusal, then serve the session until it ends."""
-    streams = part(socket, Streams)
-    await socket.receive()
+    """Serve a stream. Plain requests do not come here: `SocketPath` saves the framework's part."""
     try:
-        part(socket, Limits).openings.take(client_network(socket.scope))
-        with streams.sessions.entrance() as welcomed:
-            await _serve(socket, UserId(user_id), streams, welcomed)
-    except Full as full:
-        await _deny(socket.send, full)
-    except Limited as limited:
-        limits.limited(socket.scope, limited)
-        await _deny(socket.send, limited, limits.headers(socket.scope))
+        await serve(socket.scope, socket.receive, socket.send, UserId(user_id))
     finally:
         # The framework's wrappers and the socket refer to each other, which would keep the connection alive.
         del socket.receive, socket.send
+
+
+class SocketPath:
+    """Serves streams whose address is plainly written, without the framework's router and socket, which cost
+    more than the rest and stay in memory as long as a stream. Leaves everything else to `app`.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == ScopeType.WEBSOCKET and (user := _plain_user(scope)) is not None:
+            scope["path_template"] = _PATH
+            await serve(scope, receive, send, user)
+        else:
+            await self._app(scope, receive, send)
+
+
+def _plain_user(scope: Mapping[str, Any]) -> UserId | None:
+    """The user in the path; None if the framework must read it, or judge the host."""
+    root: str = scope.get("root_path", "")
+    path: str = scope["path"]
+    if not path.startswith(root) or (match := _PLAIN_PATH.fullmatch(path, len(root))) is None:
+        return None
+    hosts = [value for name, value in scope["headers"] if name == b"host"]
+    return UserId(match[1]) if all(map(_PLAIN_HOST.fullmatch, hosts)) else None
+
+
+async def serve(scope: Any, receive: Receive, send: Send, user: UserId) -> None:
+    """Accept, so that a browser can see the reason of a refusal, then serve the session until it ends."""
+    app: Litestar = scope["litestar_app"]
+    streams = part_of(app, Streams)
+    await receive()
+    try:
+        part_of(app, Limits).openings.take(client_network(scope))
+        with streams.sessions.entrance() as welcomed:
+            session = await _begin(scope, receive, send, user, streams)
+            if session is not None:
+                await streams.sessions.serve(session, welcomed)
+    except Full as full:
+        await _deny(send, full)
+    except Limited as limited:
+        limits.limited(scope, limited)
+        await _deny(send, limited, limits.headers(scope))
 
 
 @get("/ws/{user_id:str}", include_in_schema=False)
@@ -50,14 +91,11 @@ async def no_socket(user_id: FromPath[str]) -> None:  # noqa: ARG001 - the path 
     raise HTTPException("This path is a WebSocket.", status_code=426, headers={"Upgrade": "websocket"})
 
 
-async def _serve(
-    socket: WebSocket[Any, Any, Any], user: UserId, streams: Streams, welcomed: Callable[[], None]
-) -> None:
-    scope, sessions = socket.scope, streams.sessions
-    offered = scope["subprotocols"]
-    chosen = SUBPROTOCOL if SUBPROTOCOL in offered else None
-    await socket.send({"type": "websocket.accept", "headers": [], "subprotocol": chosen})
-    connection = streams.connect(scope, socket.receive, socket.send)
+async def _begin(scope: Any, receive: Receive, send: Send, user: UserId, streams: Streams) -> Session | None:
+    """Accept, and make a session for what the client asks. None if it may not have that and was told so."""
+    chosen = SUBPROTOCOL if SUBPROTOCOL in scope["subprotocols"] else None
+    await send({"type": "websocket.accept", "headers": [], "subprotocol": chosen})
+    connection = streams.connect(scope, receive, send)
     try:
         request = Request(scope)
         check_origin(request, streams.origins)
@@ -65,12 +103,11 @@ async def _serve(
     except Exception as error:  # noqa: BLE001 - any error closes the stream with its code
         if isinstance(error, NotAuthenticated):
             with suppress(Limited):
-                limits.count_failure(scope, part(socket, Limits))
-        _send_bye(connection, close_for(error), sessions.streaming.chance)
-    else:
-        del request
-        scope["headers"] = []  # a stream may last for days, and no longer needs them
-        await sessions.serve(Session(sessions.streaming, hello, connection), welcomed)
+                limits.count_failure(scope, part_of(scope["litestar_app"], Limits))
+        _send_bye(connection, close_for(error), streams.sessions.streaming.chance)
+        return None
+    scope["headers"] = []  # a stream may last for days, and no longer needs them
+    return Session(streams.sessions.streaming, hello, connection)
 
 
 def _send_bye(connection: Connection, close: Close, chance: Chance) -> None:

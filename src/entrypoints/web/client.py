@@ -3,6 +3,7 @@
 import logging
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from typing import Any, TypeAlias
 
@@ -59,7 +60,7 @@ def network_of(address: str) -> str:
 
 def _suspect(peer: str, proxies: Proxies, headers: Iterable[tuple[bytes, bytes]]) -> None:
     """Log once, if the peer looks like a proxy that was forgotten: all its clients would share limits."""
-    if not proxies.strangers and any(name == proxies.header.encode() for name, _ in headers):
+    if not proxies.strangers and proxies.header.encode() in dict(headers):
         proxies.strangers.add(peer)
         logger.warning(
             "%s sends the header %s and is not in BELLWIRE_TRUSTED_PROXIES: "
@@ -122,6 +123,7 @@ def _unquoted(text: str) -> str:
     return re.sub(r"\\(.)", r"\1", text[1:-1]) if text.startswith('"') else text
 
 
+@lru_cache(maxsize=4096)
 def _parsed(text: str) -> Address | None:
     """An address, which may have a port; IPv4 if it is one that is mapped to IPv6."""
     if found := _WITH_PORT.fullmatch(text):

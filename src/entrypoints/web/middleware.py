@@ -12,7 +12,6 @@ from application.ports import Monotonic, NewToken
 from common import metrics, tracing
 from common.security_headers import secured
 from entrypoints.web import limits
-from entrypoints.web.fast_path import FastPath
 from entrypoints.web.hosts import KnownHosts
 
 logger = logging.getLogger("bellwire.access")
@@ -28,9 +27,7 @@ def fronted(
     """Put Observed before an application, and KnownHosts if hosts are given. The framework's own middleware
     would not see a request that no route answers (404, 405).
     """
-    inner: ASGIApp = FastPath(app, app.asgi_handler)
-    if hosts:
-        inner = KnownHosts(inner, hosts)
+    inner: ASGIApp = KnownHosts(app.asgi_handler, hosts) if hosts else app.asgi_handler
     app.asgi_handler = Observed(inner, log=log, now=now, new_token=new_token)
     return app
 
