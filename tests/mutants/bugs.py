@@ -925,22 +925,6 @@ STREAMS = (
         tests=(f"{UNIT}/test_handshake.py",),
     ),
     Mutant(
-        name="any-signature-of-plain-tokens",
-        breaks="Of a plain token the signature is not compared.",
-        file=TOKENS,
-        old="if not hmac.compare_digest(_base64url(proof), signature.encode()):",
-        new="if not proof:",
-        tests=(f"{UNIT}/test_tokens.py", f"{UNIT}/test_credentials.py"),
-    ),
-    Mutant(
-        name="any-audience-of-plain-tokens",
-        breaks="Plain tokens for another audience are good.",
-        file=TOKENS,
-        old='            and payload.get("aud") == self._audience\n',
-        new="",
-        tests=(f"{UNIT}/test_tokens.py", f"{UNIT}/test_credentials.py"),
-    ),
-    Mutant(
         name="flood-behind-handshake",
         breaks="As much as was read with a handshake is kept.",
         file=HTTP_FRONT,

@@ -1,15 +1,12 @@
 """JwtTokens."""
 
 import hashlib
-import hmac
 import math
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import jwt
-import msgspec
 from jwt.types import Options
 
 from adapters.security.public_keys import PublicKeys
@@ -24,11 +21,8 @@ _MOST_CHARACTERS = 8 * 1024
 _LONGEST = timedelta(days=3650)
 _SKEW = timedelta(seconds=60)
 _MINTED_BY = ("minted_by", "bellwire")
-_PLAIN_FIELDS: Mapping[str, Any] = {"alg": _HMAC, "typ": "JWT"}
-# As libraries write them, and in this order.
-_PLAIN_HEADER = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9"
 # Where issuers say that a token only gets other tokens.
-_PURPOSES = frozenset({"typ", "type", "token_type", "token_use"})
+_PURPOSES = ("typ", "type", "token_type", "token_use")
 # What PyJWT would compare with its own clock is compared with ours.
 _LEFT_TO_US: Options = {"verify_exp": False, "verify_iat": False, "verify_nbf": False, "verify_sub": False}
 
@@ -64,7 +58,6 @@ class JwtTokens:
         if not secret or any(len(each.encode()) < SECRET_BYTES for each in self._secrets):
             message = f"the token secret must have at least {SECRET_BYTES} bytes"
             raise ValueError(message)
-        self._secret = secret.encode()
         self._audience = audience
         self._lifetime = lifetime
         self._keys = keys
@@ -122,9 +115,6 @@ class JwtTokens:
         """The header and the payload of a token that is signed as it should be. The algorithm in its header
         decides only whether it can be the secrets' or the public keys'.
         """
-        plain = self._plain(token)
-        if plain is not None:
-            return {"header": _PLAIN_FIELDS, "payload": plain}
         if self._keys is not None:
             header = jwt.get_unverified_header(token)
             if header["alg"] != _HMAC:
@@ -153,35 +143,6 @@ class JwtTokens:
             options={**_LEFT_TO_US, "require": [self._claim, "iat", "exp"]},
         )
 
-    def _plain(self, token: str) -> dict[str, Any] | None:
-        """The payload of a token that is signed with the current secret and in no way unusual. None for any
-        other: PyJWT judges it. It takes several times as long, and most tokens are plain.
-        """
-        signed, _, signature = token.rpartition(".")
-        header, _, text = signed.partition(".")
-        if header != _PLAIN_HEADER or not token.isascii():
-            return None
-        proof = hmac.digest(self._secret, signed.encode(), "sha256")
-        if not hmac.compare_digest(_base64url(proof), signature.encode()):
-            return None
-        try:
-            content = urlsafe_b64decode(text + "=" * (-len(text) % 4))
-            payload = msgspec.json.decode(content, type=dict[str, Any])
-        except (ValueError, msgspec.MsgspecError):
-            return None
-        return payload if _base64url(content) == text.encode() and self._is_ours(payload) else None
-
-    def _is_ours(self, payload: Mapping[str, Any]) -> bool:
-        """Whether it is complete, and for this audience and of this issuer, each named once and as text."""
-        return (
-            payload.get(self._claim) is not None
-            and payload.get("iat") is not None
-            and payload.get("exp") is not None
-            and payload.get("aud") == self._audience
-            and (not self._issuer or payload.get("iss") == self._issuer)
-            and isinstance(payload.get("jti", ""), str)
-        )
-
     def _claims(self, token: str, payload: Mapping[str, Any], at: datetime) -> Claims:
         user, issued, expires = payload[self._claim], _time(payload["iat"]), _time(payload["exp"])
         if not isinstance(user, str) or not is_user_id(user):  # a ticket for it could not be read again
@@ -189,8 +150,7 @@ class JwtTokens:
         ours = payload.get(_MINTED_BY[0]) == _MINTED_BY[1]
         # After a revocation ours are issued by the clock of the store, which may be ahead, too.
         ahead = max(self._skew, _SKEW) if ours else self._skew
-        begins = max(issued, _time(payload["nbf"])) if "nbf" in payload else issued
-        if begins > at + ahead:
+        if max(issued, _time(payload.get("nbf", payload["iat"]))) > at + ahead:
             raise NotAuthenticated("This token is not valid yet.")
         if expires - issued > self._longest:
             raise NotAuthenticated("This token is not valid: exp is too long after iat.")
@@ -203,15 +163,11 @@ class JwtTokens:
         )
 
 
-def _base64url(data: bytes) -> bytes:
-    return urlsafe_b64encode(data).rstrip(b"=")
-
-
 def _check_type(header: Mapping[str, Any], payload: Mapping[str, Any]) -> None:
     typ = str(header.get("typ", "JWT")).lower().removeprefix("application/")
     if typ.endswith("+jwt") and typ != "at+jwt":  # such as logout+jwt (RFC 8725 §3.11)
         raise NotAuthenticated("This token is not valid: its typ is that of another kind.")
-    if any(str(payload[name]).lower() == "refresh" for name in _PURPOSES & payload.keys()):
+    if any(str(payload.get(name)).lower() == "refresh" for name in _PURPOSES):
         raise NotAuthenticated("This token is not valid: it is a refresh token.")
 
 
