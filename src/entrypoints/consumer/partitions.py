@@ -85,10 +85,15 @@ class Partitions:
         self.due_offsets |= offsets
         return offsets
 
-    async def commit(self) -> None:
-        """Commit the offsets that may be committed. Those that the queue does not accept are kept."""
-        if await self._reader.commit(self.due_offsets):
-            self.due_offsets.clear()
+    async def commit(self) -> bool:
+        """Commit the offsets that may be committed. Return whether the queue accepted them; otherwise they are
+        kept.
+        """
+        offsets = dict(self.due_offsets)
+        accepted = await self._reader.commit(offsets)
+        if accepted:  # later ones may have become due meanwhile
+            self.due_offsets = dict(self.due_offsets.items() - offsets.items())
+        return accepted
 
     def clear(self) -> None:
         """Forget everything: other members have the partitions now."""
