@@ -49,6 +49,13 @@ class Stack:
     servers: EmbeddedServers
 
     @property
+    def environment(self) -> dict[str, str]:
+        """The variables with which our processes find the servers, and the setting that fits the broker."""
+        # Tansu only looks for new records a few times in each wait; `bellwire dev` has the same setting.
+        tansu = isinstance(self.servers.kafka, TansuServer)
+        return self.servers.environment() | ({"BELLWIRE_KAFKA_FETCH_WAIT_MS": "20"} if tansu else {})
+
+    @property
     def kafka_name(self) -> str:
         """Which broker it is."""
         if isinstance(self.servers.kafka, ApacheKafkaServer):
@@ -75,7 +82,7 @@ class Stack:
         port = free_port()
         env = (
             clean_environment()
-            | self.servers.environment()
+            | self.environment
             | {
                 "BELLWIRE_KAFKA_TOPIC": f"bench.{scenario}",
                 "BELLWIRE_KAFKA_GROUP": f"bench.{scenario}",

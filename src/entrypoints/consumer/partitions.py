@@ -91,8 +91,10 @@ class Partitions:
         """
         offsets = dict(self.due_offsets)
         accepted = await self._reader.commit(offsets)
-        if accepted:  # later ones may have become due meanwhile
-            self.due_offsets = dict(self.due_offsets.items() - offsets.items())
+        if accepted:
+            for partition, offset in offsets.items():
+                if self.due_offsets.get(partition) == offset:  # otherwise a later one became due meanwhile
+                    del self.due_offsets[partition]
         return accepted
 
     def clear(self) -> None:
