@@ -67,8 +67,8 @@ def _asking(axes: Any, seen: Drained) -> None:
 
 
 def draw_stages(kept: Mapping[str, Mapping[str, Mapping[str, Mapping[str, float]]]], file: Path) -> None:
-    """Write an SVG of the mean time in each stage, stacked, by broker and rate; the same figures give the same
-    bytes.
+    """Write an SVG of the mean time in each stage, stacked, by broker and rate. The same figures give the
+    same bytes.
     """
     bars = [
         (f"{kafka.partition(',')[0]}\n{int(rate):,}/s", stages)

@@ -146,12 +146,12 @@ class Stack:
 
 
 @contextlib.contextmanager
-def stack(
-    report: Callable[[str], None], broker: Callable[..., KafkaServer] = TansuServer
-) -> Iterator[Stack]:
+def stack(report: Callable[[str], None], broker: Callable[..., KafkaServer] = TansuServer) -> Iterator[Stack]:
     """Start the servers in a temporary folder, with the tables migrated."""
     with contextlib.ExitStack() as open_ones:
         folder = Path(open_ones.enter_context(tempfile.TemporaryDirectory(prefix="bellwire-bench-")))
-        made = Stack(folder, open_ones.enter_context(EmbeddedServers.start(folder, broker=broker, report=report)))
+        made = Stack(
+            folder, open_ones.enter_context(EmbeddedServers.start(folder, broker=broker, report=report))
+        )
         bring_up_to_date(made.settings("setup"))
         yield made

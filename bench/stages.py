@@ -33,7 +33,7 @@ HOPS = {
     "written": "API: to the socket",
     "received": "socket: to the client",
 }
-"""The hops in their order, each with the name of the stage that it ends. Statements come before `committed`."""
+"""The hops in order, each with the name of the stage that it ends. Statements come before `committed`."""
 
 Stages = Mapping[str, Sequence[float]]
 """Seconds of every notification, by stage."""
@@ -145,12 +145,14 @@ def _in_order(times: Mapping[str, int]) -> Iterator[tuple[str, str]]:
 
 def _save(kafka: str, found: Mapping[int, Stages]) -> None:
     """Keep the figures of this broker beside those of others, and draw them all."""
-    from bench.plot import draw_stages  # noqa: PLC0415 - matplotlib takes long to import
+    from bench.plot import draw_stages
 
     RESULTS.mkdir(exist_ok=True)
     file = RESULTS / "stages.json"
     kept: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
-    kept[kafka] = {str(rate): {name: _summary(took) for name, took in one.items()} for rate, one in found.items()}
+    kept[kafka] = {
+        str(rate): {name: _summary(took) for name, took in one.items()} for rate, one in found.items()
+    }
     file.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n")
     draw_stages(kept, RESULTS / "stages.svg")
 

@@ -9,8 +9,8 @@ from alembic import op
 revision = "0006"
 down_revision = "0005"
 
-# Runs with the rights of its caller. A later release that needs another body gives it another name, because the
-# previous release still calls this one.
+# Runs with the rights of its caller. A later release that needs another body gives it another name: the previous
+# release still calls this one.
 #
 # Each statement of a VOLATILE function in PL/pgSQL takes a snapshot of its own
 # (https://www.postgresql.org/docs/current/xfunc-volatility.html). Those after the first one need that: only a
@@ -39,8 +39,8 @@ BEGIN
     LOOP
         BEGIN
             INSERT INTO notifications
-                (user_id, id, version, event, title, message, metadata_text, action_url, created_at, expires_at,
-                key_id, metadata)
+                (user_id, id, version, event, title, message, metadata_text, action_url, created_at,
+                expires_at, key_id, metadata)
             SELECT added.user_id, added.id,
                 feed.version + row_number() OVER (PARTITION BY added.user_id ORDER BY added.place),
                 added.event, added.title, added.message, added.metadata_text, added.action_url,
@@ -49,8 +49,8 @@ BEGIN
                 users, ids, events, titles, messages, metadata_texts, action_urls, created_ats, expires_ats,
                 key_ids
             ) WITH ORDINALITY AS added
-                (user_id, id, event, title, message, metadata_text, action_url, created_at, expires_at, key_id,
-                place)
+                (user_id, id, event, title, message, metadata_text, action_url, created_at, expires_at,
+                key_id, place)
             JOIN unnest(locked, versions) AS feed (user_id, version) ON feed.user_id = added.user_id
             WHERE added.place <> ALL (present);
             EXIT;

@@ -88,7 +88,9 @@ class PostgresFeeds:
             by_key.setdefault((draft.content.user_id, draft.id), draft)
         rows = await self._append(list(by_key.values())) if by_key else ()
         feeds = {
-            row["feed_user"]: Feed(row["feed_user"], row["feed_epoch"], row["feed_version"], row["feed_unread"])
+            row["feed_user"]: Feed(
+                row["feed_user"], row["feed_epoch"], row["feed_version"], row["feed_unread"]
+            )
             for row in rows
         }
         present = {(row["feed_user"], one) for row in rows for one in row["present_ids"] or ()}
@@ -110,8 +112,8 @@ class PostgresFeeds:
         return rows
 
     async def _erased(self, users: Collection[UserId]) -> Collection[UserId]:
-        """Which of these users, who have no feed, were erased. Asked after the locks: an erasure that took a feed
-        away meanwhile is seen.
+        """Which of these users, who have no feed, were erased. Asked after the locks, so that an erasure that
+        took a feed away meanwhile is seen.
         """
         if not users:
             return ()

@@ -86,8 +86,8 @@ class Partitions:
         return offsets
 
     async def commit(self) -> bool:
-        """Commit the offsets that may be committed. Return whether the queue accepted them; otherwise they are
-        kept.
+        """Commit the offsets that may be committed. Return whether the queue accepted them; if not, they
+        are kept.
         """
         offsets = dict(self.due_offsets)
         accepted = await self._reader.commit(offsets)
