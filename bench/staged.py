@@ -1,8 +1,8 @@
 """`python -m bench.staged api|consumer FILE`: a process of the product with a clock at every hop.
 
 The methods through which a notification passes are replaced by ones that note the time and call the original,
-so the product itself holds nothing of this. At the end the times are written to FILE, as JSON lines of the hop,
-the time (time.time_ns, which all processes share) and the ids of the notifications.
+so the product itself holds nothing of this. At the end the times are written to FILE, as JSON lines of the
+hop, the time (time.time_ns, which all processes share) and the ids of the notifications.
 """
 
 import asyncio

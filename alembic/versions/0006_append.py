@@ -9,8 +9,8 @@ from alembic import op
 revision = "0006"
 down_revision = "0005"
 
-# Runs with the rights of its caller. A later release that needs another body gives it another name: the previous
-# release still calls this one.
+# Runs with the rights of its caller. A later release that needs another body gives it another name, because
+# the previous release still calls this one.
 #
 # Each statement of a VOLATILE function in PL/pgSQL takes a snapshot of its own
 # (https://www.postgresql.org/docs/current/xfunc-volatility.html). Those after the first one need that: only a
