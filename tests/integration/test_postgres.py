@@ -539,22 +539,6 @@ async def test_a_batch_that_waited_for_the_lock_sees_what_was_stored_meanwhile(
     assert (await feeds.feed(BOB)).version == 0
 
 
-async def test_a_batch_is_stored_in_one_round_trip(shared_url: str, users: PostgresUsers) -> None:
-    for user in (ADA, BOB):
-        await users.add(a_user(user), None)
-    alone = create_engine(shared_url, pool_size=1, application="tests", jitter=uniform)
-    feeds = PostgresFeeds(alone)
-    await feeds.append(drafts(1))  # the first use of a connection asks more
-    asked: list[str] = []
-    async with driver(alone) as connection:
-        connection.add_query_logger(lambda record: asked.append(record.query))
-
-    await feeds.append([*drafts(2), a_draft(3, BOB)])
-    await alone.dispose()
-
-    assert len(asked) == 1
-
-
 async def test_many_users_at_once_are_locked_without_a_deadlock(
     feeds: PostgresFeeds, users: PostgresUsers
 ) -> None:
