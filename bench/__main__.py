@@ -20,11 +20,12 @@ from bench import (
     opening,
     resting,
     slow,
+    stages,
 )
 from bench.measured import Row
 from bench.report import LATEST, facts, save, table
 from bench.scenario import Context, Run
-from bench.servers import stack
+from bench.servers import BROKERS, stack
 
 SCENARIOS: dict[str, Run] = {
     "baseline": http_publish.baseline,
@@ -34,6 +35,7 @@ SCENARIOS: dict[str, Run] = {
     "fetch": fetching.fetch,
     "read": marking.read,
     "latency": latency.latency,
+    "stages": stages.stages,
     "fanout": fanout.fanout,
     "idle": resting.idle,
     "openings": opening.openings,
@@ -50,6 +52,7 @@ def main() -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of: {', '.join(SCENARIOS)} (all)")
     parser.add_argument("--seconds", type=float, help="how long each load lasts (10, quick: 4)")
     parser.add_argument("--quick", action="store_true", help="short loads, less data")
+    parser.add_argument("--servers", choices=BROKERS, default="embedded", help="the broker (embedded)")
     parser.add_argument("--markdown", action="store_true", help="print the table of the last run")
     arguments = parser.parse_args()
     if arguments.markdown:
@@ -61,7 +64,7 @@ def main() -> int:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     rows: list[Row] = []
-    with stack(_say) as servers:
+    with stack(_say, BROKERS[arguments.servers]) as servers:
         seconds = arguments.seconds or (4.0 if arguments.quick else 10.0)
         context = Context(servers, seconds, arguments.quick)
         about = facts(servers, seconds=seconds, quick=arguments.quick)

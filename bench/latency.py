@@ -18,7 +18,7 @@ def latency(context: Context) -> Iterator[Row]:
     stack = context.stack
     stack.topic("latency")
     requests = [
-        request("POST", "/v1/notifications", f"X-API-Key: {context.api_key}", body=_template(user))
+        request("POST", "/v1/notifications", f"X-API-Key: {context.api_key}", body=template(user))
         for user in users
     ]
     with (
@@ -41,6 +41,7 @@ def latency(context: Context) -> Iterator[Row]:
             yield timed(what, found, len(found) / context.seconds, "notifications/s", errors=errors)
 
 
-def _template(user: User) -> bytes:
+def template(user: User) -> bytes:
+    """The body of a publish that carries the time at which it is due."""
     body = {"user_id": user.id, "event": "bench.done", "message": "Build 7 has passed.", "metadata": {}}
     return json.dumps(body).encode().replace(b"{}", b'{"sent":%b}' % STAMP)

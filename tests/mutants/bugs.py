@@ -28,6 +28,7 @@ PUBLISHING = "src/application/publishing.py"
 RECONCILING = "src/application/reconciling.py"
 REVOKING = "src/application/revoking.py"
 
+APPEND = "alembic/versions/0006_append.py"
 FEEDS = "src/adapters/postgres/feeds.py"
 MARK = "src/adapters/postgres/mark.py"
 RETENTION = "src/adapters/postgres/retention.py"
@@ -104,7 +105,7 @@ CONSUMER = (
         file=WORKER,
         old="stored = await self._store(batch.drafts)",
         new=(
-            "await self._inlet.commit({part.partition: part.end for part in batch.parts})\n"
+            "await self._reader.commit({part.partition: part.end for part in batch.parts})\n"
             "                stored = await self._store(batch.drafts)"
         ),
         tests=(f"{UNIT}/test_worker.py", SIMULATION),
@@ -113,10 +114,10 @@ CONSUMER = (
         name="committed-before-announced",
         breaks="Offsets are committed before the announcement: a crash in between leaves it undone.",
         file=WORKER,
-        old="        await self._store.announce(stored)\n",
+        old="        await announcing\n",
         new=(
-            "        await self._inlet.commit({part.partition: part.end for part in batch.parts})\n"
-            "        await self._store.announce(stored)\n"
+            "        await self._reader.commit({part.partition: part.end for part in batch.parts})\n"
+            "        await announcing\n"
         ),
         tests=(f"{UNIT}/test_worker.py", SIMULATION),
     ),
@@ -135,6 +136,22 @@ CONSUMER = (
         old="if partition in self._owed and (part.first <= self._owed[partition] or read_again):",
         new="if partition in self._owed:",
         tests=(f"{UNIT}/test_worker.py", SIMULATION),
+    ),
+    Mutant(
+        name="forgets-what-became-due",
+        breaks="An offset that becomes due while another one is committed is forgotten.",
+        file=PARTITIONS,
+        old="if self.due_offsets.get(partition) == offset:",
+        new="if True:",
+        tests=(f"{UNIT}/test_worker.py",),
+    ),
+    Mutant(
+        name="moves-during-a-commit",
+        breaks="Partitions move while the offsets of what was stored are not committed yet.",
+        file=WORKER,
+        old="            await self._committed()\n        self._partitions.clear()",
+        new="        self._partitions.clear()",
+        tests=(f"{UNIT}/test_worker.py",),
     ),
     Mutant(
         name="commit-passes-a-dead-letter",
@@ -276,9 +293,17 @@ CONSUMER = (
         name="stored-twice",
         breaks="What is in a feed already is stored again when it comes again.",
         file=FEEDS,
-        old="for key in wanted if key not in present]",
-        new="for key in wanted]",
+        old="if key[0] in feeds and key not in present]",
+        new="if key[0] in feeds]",
         tests=(f"{STORED_FEEDS}::test_a_redelivered_batch_changes_nothing_and_is_reported",),
+    ),
+    Mutant(
+        name="appended-without-the-lock",
+        breaks="Two batches number a feed's notifications at the same time.",
+        file=APPEND,
+        old="ORDER BY feeds.user_id FOR NO KEY UPDATE",
+        new="ORDER BY feeds.user_id",
+        tests=(f"{STORED_FEEDS}::test_changes_at_once_leave_no_hole_and_exact_counts",),
     ),
     Mutant(
         name="dated-ahead",

@@ -18,6 +18,7 @@ from application.delivery import StoreNotifications
 from application.errors import Stuck, Unavailable
 from application.feeds import Appended
 from application.records import Batch, Blame, Failure, NotRead, Part, Partition, Undecodable
+from domain.feed import FeedChange
 from domain.identifiers import NotificationId, UserId
 from domain.notification import Draft
 from entrypoints.consumer.floods import LOOK_AGAIN_SECONDS, Floods
@@ -51,6 +52,9 @@ class Log:
         self.alone: list[Partition] = []
         """What was read alone."""
         self.on_commit: Callable[[Mapping[Partition, int]], None] = lambda _offsets: None
+        self.commit_gate = asyncio.Event()
+        """Closed while the queue does not answer to commits."""
+        self.commit_gate.set()
         self.begin = dict.fromkeys(self.records, 0)
         """What retention has deleted up to."""
         self.reads: Counter[tuple[Partition, int]] = Counter()
@@ -97,6 +101,7 @@ class Log:
         self.position[partition] = offset
 
     async def commit(self, offsets: Mapping[Partition, int]) -> bool:
+        await self.commit_gate.wait()
         if self.refusals:
             self.refusals -= 1
             return False
@@ -328,6 +333,98 @@ async def test_an_offset_that_was_not_taken_is_committed_again_though_nothing_ne
         await until(lambda: log.committed[P0] == 3)
 
     assert log.commits == [{P0: 3}]
+
+
+# --- what no batch waits for ---
+
+
+async def test_while_offsets_are_committed_later_batches_are_stored_and_announced() -> None:
+    log = Log(p0=good(5))
+    log.batch_records = 1
+    log.commit_gate.clear()
+    stage = await on_stage(log)
+
+    async with stage.working():
+        await until(lambda: len(stage.memory.announcer.announced) == 5)
+        assert log.committed[P0] == 0
+        log.commit_gate.set()
+        await until(lambda: log.committed[P0] == 5)
+
+    assert log.commits == [{P0: 1}, {P0: 5}]
+
+
+async def test_partitions_move_only_after_the_commit_that_is_under_way() -> None:
+    log = Log(p0=good(2))
+    log.batch_records = 1
+    log.commit_gate.clear()
+    stage = await on_stage(log)
+
+    async with stage.working():
+        await until(lambda: len(stage.memory.announcer.announced) == 2)
+        settling = asyncio.create_task(stage.worker.settle())
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert not settling.done()
+        log.commit_gate.set()
+        await settling
+        assert log.committed[P0] == 2
+
+
+async def test_the_worker_ends_only_after_the_last_commit() -> None:
+    log = Log(p0=good(2))
+    log.commit_gate.clear()
+    stage = await on_stage(log)
+
+    running = asyncio.create_task(stage.worker.run())
+    await until(lambda: len(stage.memory.announcer.announced) == 1)
+    stage.worker.stop()
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert not running.done()
+    log.commit_gate.set()
+    await running
+
+    assert log.committed[P0] == 2
+
+
+async def test_a_batch_is_announced_although_the_one_before_it_still_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    log = Log(p0=good(1), p1=good(1, BOB))
+    log.paused.add(P1)
+    stage = await on_stage(log)
+    begun: list[FeedChange] = []
+    gate = asyncio.Event()
+
+    async def announce(changes: Sequence[FeedChange]) -> None:
+        begun.extend(changes)
+        await gate.wait()
+
+    monkeypatch.setattr(stage.memory.announcer, "announce", announce)
+
+    async with stage.working():
+        await until(lambda: len(begun) == 1)
+        log.paused.clear()
+        await until(lambda: len(begun) == 2)
+        assert [change.feed.user_id for change in begun] == [ADA, BOB]
+        assert log.commits == []
+        gate.set()
+        await until(lambda: log.committed == {P0: 1, P1: 1})
+
+
+async def test_a_defect_in_a_commit_ends_the_worker() -> None:
+    log = Log(p0=good(5))
+    log.batch_records = 1
+
+    def fail(_offsets: Mapping[Partition, int]) -> None:
+        raise RuntimeError("a defect")
+
+    log.on_commit = fail
+    stage = await on_stage(log)
+
+    with pytest.raises(RuntimeError, match="a defect"):
+        async with asyncio.timeout(5):
+            await stage.worker.run()
 
 
 # --- what cannot be read ---

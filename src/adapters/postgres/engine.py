@@ -290,12 +290,15 @@ async def driver_of(connection: AsyncConnection) -> "asyncpg.Connection[Any]":
 
 
 @asynccontextmanager
-async def driver(engine: AsyncEngine) -> AsyncIterator["asyncpg.Connection[Any]"]:
+async def driver(engine: AsyncEngine, *, writes: bool = False) -> AsyncIterator["asyncpg.Connection[Any]"]:
     """Lend the driver's own connection from the pool. Frequent statements bypass SQLAlchemy, and asyncpg
-    keeps them prepared. Each statement is a transaction of its own.
+    keeps them prepared. Each statement is a transaction of its own. Where it `writes`, its success shows that
+    the store takes writes.
     """
     async with _connection(engine) as (_, raw):
         yield raw
+    if writes:
+        _watch_of(engine).writes.well()
 
 
 @asynccontextmanager

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from adapters.postgres.engine import driver, driver_transaction
+from adapters.postgres.engine import driver
 from adapters.postgres.erasures import erased_among
 from adapters.postgres.errors import retried
 from adapters.postgres.mark import mark_ids, mark_up_to
@@ -27,28 +27,12 @@ LOCK_FEEDS = """
 SELECT user_id, epoch, version, unread_count FROM feeds
 WHERE user_id = ANY($1::text[]) ORDER BY user_id FOR NO KEY UPDATE
 """
-# A statement of its own: only a snapshot taken after the locks are held sees what their previous holder
-# stored. The bounds let PostgreSQL skip the partitions of other months.
-_PRESENT = """
-SELECT stored.user_id, stored.id
-FROM unnest($1::text[], $2::uuid[]) AS draft (user_id, id)
-JOIN notifications AS stored ON stored.user_id = draft.user_id AND stored.id = draft.id
-WHERE stored.id BETWEEN $3 AND $4
-"""
-_INSERT = """
-WITH grown AS (
-    UPDATE feeds SET version = feeds.version + growth.size, unread_count = feeds.unread_count + growth.size
-    FROM unnest($1::text[], $2::bigint[]) AS growth (user_id, size)
-    WHERE feeds.user_id = growth.user_id
+# One round trip, and one transaction. alembic/versions/0006_append.py has its statements.
+_APPEND = """
+SELECT * FROM bellwire_append(
+    $1::text[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::timestamptz[],
+    $9::timestamptz[], $10::text[]
 )
-INSERT INTO notifications
-    (user_id, id, version, event, title, message, metadata_text, action_url, created_at, expires_at, key_id,
-    metadata)
-SELECT *, metadata_text::jsonb FROM unnest(
-    $3::text[], $4::uuid[], $5::bigint[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[],
-    $11::timestamptz[], $12::timestamptz[], $13::text[]
-) AS added
-    (user_id, id, version, event, title, message, metadata_text, action_url, created_at, expires_at, key_id)
 """
 # The feed and some of its notifications in one statement: one snapshot, so that the version and the count are
 # true for exactly these rows. A feed without such rows gives one row of NULLs.
@@ -102,17 +86,17 @@ class PostgresFeeds:
         by_key: dict[tuple[UserId, NotificationId], Draft] = {}
         for draft in drafts:  # of two with one id the first is kept, as if it came in an earlier batch
             by_key.setdefault((draft.content.user_id, draft.id), draft)
-        users = sorted({user for user, _ in by_key})
-        async with driver_transaction(self._engine) as connection:
-            feeds = {row["user_id"]: Feed(**row) for row in await connection.fetch(LOCK_FEEDS, users)}
-            wanted = [key for key in by_key if key[0] in feeds]
-            present = {(row["user_id"], row["id"]) for row in await _present(connection, wanted)}
-            added = _number(feeds, [by_key[key] for key in wanted if key not in present])
-            if added:
-                await connection.execute(_INSERT, *_columns(added, by_key))
-            # After the locks: an erasure that took a feed away meanwhile is seen.
-            strange = [draft for key, draft in by_key.items() if key[0] not in feeds]
-            erased = await erased_among(connection, self._engine, {one.content.user_id for one in strange})
+        rows = await self._append(list(by_key.values())) if by_key else ()
+        feeds = {
+            row["feed_user"]: Feed(
+                row["feed_user"], row["feed_epoch"], row["feed_version"], row["feed_unread"]
+            )
+            for row in rows
+        }
+        present = {(row["feed_user"], one) for row in rows for one in row["present_ids"] or ()}
+        added = _number(feeds, [by_key[key] for key in by_key if key[0] in feeds and key not in present])
+        strange = [draft for key, draft in by_key.items() if key[0] not in feeds]
+        erased = await self._erased({draft.content.user_id for draft in strange})
         return Appended(
             added=tuple(added),
             # As they were before this batch: a follower at that version can apply what was added.
@@ -120,6 +104,21 @@ class PostgresFeeds:
             unknown=tuple(draft for draft in strange if draft.content.user_id not in erased),
             erased=tuple(draft for draft in strange if draft.content.user_id in erased),
         )
+
+    async def _append(self, drafts: Sequence[Draft]) -> Sequence[Any]:
+        """Store drafts; return their feeds as they were before, each with the ids that it held already."""
+        async with driver(self._engine, writes=True) as connection:
+            rows: Sequence[Any] = await connection.fetch(_APPEND, *_columns(drafts))
+        return rows
+
+    async def _erased(self, users: Collection[UserId]) -> Collection[UserId]:
+        """Which of these users, who have no feed, were erased. Asked after the locks, so that an erasure that
+        took a feed away meanwhile is seen.
+        """
+        if not users:
+            return ()
+        async with driver(self._engine) as connection:
+            return await erased_among(connection, self._engine, users)
 
     @retried
     async def mark(self, user: UserId, mark: Mark, ids: Sequence[NotificationId], at: datetime) -> Marked:
@@ -196,16 +195,8 @@ def _read(user: UserId, rows: Sequence[Any]) -> tuple[Feed, list[Notification]]:
     return feed, [read_notification(row) for row in rows if row["id"] is not None]
 
 
-async def _present(connection: Any, keys: Sequence[tuple[UserId, UUID]]) -> Iterable[Any]:
-    ids = [key[1] for key in keys]
-    if not ids:
-        return []
-    rows: Iterable[Any] = await connection.fetch(_PRESENT, [key[0] for key in keys], ids, min(ids), max(ids))
-    return rows
-
-
 def _number(feeds: Mapping[str, Feed], drafts: Iterable[Draft]) -> list[Added]:
-    """Give each feed's drafts its next versions."""
+    """Give each feed's drafts its next versions, in their order, as the function in the store does."""
     by_user: dict[str, list[Draft]] = {}
     for draft in drafts:
         by_user.setdefault(draft.content.user_id, []).append(draft)
@@ -223,24 +214,18 @@ def _number(feeds: Mapping[str, Feed], drafts: Iterable[Draft]) -> list[Added]:
     ]
 
 
-def _columns(
-    added: Iterable[Added], drafts: Mapping[tuple[UserId, NotificationId], Draft]
-) -> list[list[Any]]:
-    """The arguments of _INSERT."""
-    changes = list(added)
-    rows = [item for change in changes for item in change.notifications]
+def _columns(drafts: Sequence[Draft]) -> list[list[Any]]:
+    """The arguments of _APPEND."""
+    contents = [draft.content for draft in drafts]
     return [
-        [change.feed.user_id for change in changes],
-        [len(change.notifications) for change in changes],
-        [row.user_id for row in rows],
-        [row.id for row in rows],
-        [row.version for row in rows],
-        [row.event for row in rows],
-        [row.title for row in rows],
-        [row.message for row in rows],
-        [row.metadata.text for row in rows],
-        [row.action_url for row in rows],
-        [row.created_at for row in rows],
-        [row.expires_at for row in rows],
-        [drafts[row.user_id, row.id].key_id for row in rows],
+        [content.user_id for content in contents],
+        [draft.id for draft in drafts],
+        [content.event for content in contents],
+        [content.title for content in contents],
+        [content.message for content in contents],
+        [content.metadata.text for content in contents],
+        [content.action_url for content in contents],
+        [draft.created_at for draft in drafts],
+        [content.expires_at for content in contents],
+        [draft.key_id for draft in drafts],
     ]

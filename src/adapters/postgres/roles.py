@@ -15,6 +15,7 @@ _ROWS = "SELECT, INSERT, UPDATE, DELETE"
 # Nobody who takes over the service can rewrite what it did.
 _APPEND_ONLY = {tables.audit.name: "SELECT, INSERT"}
 _LOOK = "SELECT"
+_FUNCTIONS = ("bellwire_create_partition", "bellwire_append")
 
 
 def service_role(service_url: str, owner_url: str) -> str | None:
@@ -37,5 +38,5 @@ def statements(role: str) -> list[str]:
     rights |= {"notifications_default": _LOOK, "alembic_version": _LOOK}
     return [
         *(f"GRANT {granted} ON {table} TO {role}" for table, granted in rights.items()),
-        f"GRANT EXECUTE ON FUNCTION bellwire_create_partition TO {role}",
+        *(f"GRANT EXECUTE ON FUNCTION {name} TO {role}" for name in _FUNCTIONS),
     ]

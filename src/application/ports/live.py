@@ -51,8 +51,9 @@ class Announcer(Protocol):
     """Announces what was committed: first to the unread index, then to the open streams."""
 
     async def announce(self, changes: Sequence[FeedChange]) -> None:
-        """Announce changes, in this order. Never raises: what could not be announced is remembered, and is
-        announced as a bare position once the carrier is back, so that followers catch up.
+        """Announce changes, in this order, and after those of earlier calls, even if these have not returned.
+        Never raises: what could not be announced is remembered, and is announced as a bare position once the
+        carrier is back, so that followers catch up.
         """
         ...
 

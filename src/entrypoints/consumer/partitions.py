@@ -85,10 +85,17 @@ class Partitions:
         self.due_offsets |= offsets
         return offsets
 
-    async def commit(self) -> None:
-        """Commit the offsets that may be committed. Those that the queue does not accept are kept."""
-        if await self._reader.commit(self.due_offsets):
-            self.due_offsets.clear()
+    async def commit(self) -> bool:
+        """Commit the offsets that may be committed. Return whether the queue accepted them; if not, they
+        are kept.
+        """
+        offsets = dict(self.due_offsets)
+        accepted = await self._reader.commit(offsets)
+        if accepted:
+            for partition, offset in offsets.items():
+                if self.due_offsets.get(partition) == offset:  # otherwise a later one became due meanwhile
+                    del self.due_offsets[partition]
+        return accepted
 
     def clear(self) -> None:
         """Forget everything: other members have the partitions now."""

@@ -2,7 +2,7 @@
 
 For each batch: commit in PostgreSQL, then announce to Redis and the live streams, then write the dead
 letters, then commit the offsets. Each step may be repeated, so dying between any two loses nothing. The next
-batch is stored while one is announced.
+batch is stored while one is announced, and no batch waits for the offsets of another.
 
 Records that fail because a server is unavailable are put back: their partitions are read again from there,
 after a pause that grows, each alone, so that one that cannot proceed does not hold up the others. Meanwhile
@@ -59,6 +59,7 @@ class Worker:
         """The API keys of the dead letters that were written, to be charged."""
         self._storing = asyncio.Lock()
         self._finishing: asyncio.Task[None] | None = None
+        self._committing: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
         self.turns = 0
         """How many batches were stored or put back."""
@@ -91,10 +92,11 @@ class Worker:
             batch = await self._next_batch()
             if batch.parts:
                 await self._process(batch)
-            elif self._partitions.due_offsets:
-                await self._commit_again()
+            else:
+                self._begin_commit()  # of what the queue did not accept before
         async with self._storing:
             await self._finished()
+            await self._committed()
 
     async def settle(self) -> None:
         """Wait until nothing is under way, then forget the partitions. A rebalance awaits this before
@@ -102,6 +104,7 @@ class Worker:
         """
         async with self._storing:
             await self._finished()
+            await self._committed()
         self._partitions.clear()
 
     @property
@@ -191,11 +194,12 @@ class Worker:
                 return
             metrics.BATCH_SIZE.observe(batch.size)
             metrics.QUEUE_WAIT.observe(max(0.0, self._clock().timestamp() - batch.oldest / 1000))
-            # In order: a batch is announced after the one before it.
+            # Immediately: the announcer keeps the order.
+            announcing = asyncio.create_task(self._store.announce(stored))
             await self._finished()
             for part in batch.parts:
                 self._partitions.take_over(part)
-            self._finishing = asyncio.create_task(self._finish(batch, stored))
+            self._finishing = asyncio.create_task(self._finish(batch, stored, announcing))
 
     def _put_back(self, batch: Batch, error: Unavailable) -> None:
         metrics.STORE_RETRIES.inc()
@@ -204,8 +208,8 @@ class Worker:
             self._partitions.put_back(part.partition, part.first, str(error))
         self.turns += 1
 
-    async def _finish(self, batch: Batch, stored: Stored) -> None:
-        await self._store.announce(stored)
+    async def _finish(self, batch: Batch, stored: Stored, announcing: asyncio.Task[None]) -> None:
+        await announcing
         proven = bool(stored.appended.added or stored.appended.present)
         parts = self._partitions.without_read_ahead(batch.parts)
         if proven:
@@ -213,7 +217,7 @@ class Worker:
         reasons = _reasons(stored)
         ends = await asyncio.gather(*(self._bury(part, reasons, proven=proven) for part in parts))
         offsets = self._partitions.dealt_with(parts, ends)
-        await self._partitions.commit()
+        self._begin_commit()
         refused, self._refused = self._refused, []
         if refused and self._charge_refused is not None:
             await self._charge_refused(refused)
@@ -224,11 +228,23 @@ class Worker:
             sum(len(change.notifications) for change in stored.appended.added)
         )
 
-    async def _commit_again(self) -> None:
-        """Commit what the queue did not accept before, as no new batch arrives to do so."""
-        async with self._storing:
-            await self._finished()
-            await self._partitions.commit()
+    def _begin_commit(self) -> None:
+        """Commit the offsets that are due, unless that is under way: then those of later batches follow."""
+        if self._committing is not None and not self._committing.done():
+            return
+        if self._committing is not None:
+            self._committing.result()  # raises what is a defect
+        if self._partitions.due_offsets:
+            self._committing = asyncio.create_task(self._commit())
+
+    async def _commit(self) -> None:
+        while self._partitions.due_offsets and await self._partitions.commit():
+            pass
+
+    async def _committed(self) -> None:
+        """Wait for the commit that is under way."""
+        if self._committing is not None:
+            await self._committing
 
     async def _bury(self, part: Part, reasons: _Reasons, *, proven: bool) -> int:
         """Write the part's dead letters. Return the offset up to which the part is stored or dead letters."""
