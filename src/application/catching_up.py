@@ -21,7 +21,7 @@ CONCURRENT_BATCHES = 2
 """How many statements of a kind run concurrently. More would take connections from requests and gain
 little."""
 STANDINGS_A_BATCH = 500
-STANDINGS_PAUSE_SECONDS = 0.02
+STANDINGS_PAUSE_SECONDS = 0.01
 """How long a reader of standings waits for more after a statement: a statement costs as much as reading some
 hundred standings in it."""
 # All rows of a statement are in memory together, and are turned into objects on the event loop.
