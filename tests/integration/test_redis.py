@@ -18,6 +18,7 @@ from adapters.redis.idempotency import RedisIdempotencyKeys
 from adapters.redis.index import RedisUnreadIndex, application, entry
 from adapters.redis.live import RedisLiveFrames
 from adapters.redis.server import RedisServer, connect
+from adapters.redis.subscriptions import Subscriptions
 from adapters.redis.tickets import RedisTickets
 from adapters.websocket.hub import Hub
 from application.credentials import Claims
@@ -160,7 +161,7 @@ class Carried:
 async def receiving(server: RedisServer, prefix: str, hub: Hub) -> AsyncIterator[RedisLiveFrames]:
     """A process that receives frames, once its subscription stands."""
     frames = RedisLiveFrames(
-        server, prefix, MACS, deliver=hub.deliver, lost=hub.lost, now=monotonic, new_token=token_hex
+        server, prefix, MACS, _of(hub), deliver=hub.deliver, lost=hub.lost, now=monotonic, new_token=token_hex
     )
     running = asyncio.create_task(frames.run())
     try:
@@ -179,7 +180,7 @@ async def until(condition: Callable[[], bool], seconds: float = 20) -> None:
 
 @pytest.fixture
 async def carrier(redis_server: RedisServer, prefix: str) -> AsyncIterator[Carried]:
-    hub = Hub(system.now)
+    hub = Hub(system.now, Subscriptions(monotonic))
     announcer = RedisAnnouncer(redis_server, prefix, MACS, CAPACITY, uniform, clock=system.now)
     async with receiving(redis_server, prefix, hub):
         yield Carried(
@@ -199,7 +200,7 @@ class TestRedisLiveFeed(contracts.LiveFeedContract):
 
     @pytest.fixture
     def live(self) -> Hub:
-        return Hub(system.now)
+        return Hub(system.now, Subscriptions(monotonic))
 
     @pytest.fixture
     def deliver(self, live: Hub) -> Callable[[Sequence[Frame]], None]:
@@ -224,7 +225,7 @@ async def test_a_batch_for_many_users_arrives_whole(carrier: Carried) -> None:
 async def test_every_process_hears_everything(
     servers: EmbeddedServers, carrier: Carried, prefix: str
 ) -> None:
-    other, elsewhere = Hub(system.now), RedisServer(connect(servers.redis_url, now=monotonic), monotonic)
+    other, elsewhere = Hub(system.now, Subscriptions(monotonic)), RedisServer(connect(servers.redis_url, now=monotonic), monotonic)
     async with receiving(elsewhere, prefix, other), following(other, ADA) as stream:
         await stream.next(0.01)
         await carrier.announcer.announce([added(1)])
@@ -238,7 +239,7 @@ async def test_every_process_hears_everything(
 async def test_a_subscription_that_stands_says_that_frames_were_missed_before(
     redis_server: RedisServer, prefix: str
 ) -> None:
-    hub = Hub(system.now)
+    hub = Hub(system.now, Subscriptions(monotonic))
     async with following(hub, ADA) as stream, receiving(redis_server, prefix, hub):
         assert (await stream.next(5)).missed
 
