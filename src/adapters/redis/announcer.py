@@ -9,6 +9,7 @@ import msgspec
 from adapters.redis.index import Entry, application, entry
 from adapters.redis.macs import Macs
 from adapters.redis.names import channel, control_channel
+from adapters.redis.previous import PreviousRelease
 from adapters.redis.server import RedisServer
 from application.errors import Unavailable
 from application.pages import Rendered
@@ -64,6 +65,7 @@ class RedisAnnouncer:
         self._capacity = capacity
         self._jitter = jitter
         self._remembered_feeds = remembered_feeds
+        self._previous = PreviousRelease(prefix, macs)
         self._unannounced: dict[UserId, Feed] = {}
         self._all_unannounced = False
         self._waiting: list[tuple[Sequence[FeedChange], asyncio.Future[None]]] = []
@@ -141,7 +143,11 @@ class RedisAnnouncer:
                 pipeline.execute_command(
                     "EVAL", *application(self._prefix, self._capacity, entries[part], self._jitter, messages)
                 )
-            await pipeline.execute()
+            pipeline.execute_command(*self._previous.question)
+            *_, (_, listening) = await pipeline.execute()
+        if listening:
+            rows = ((frame.user_id, _packed(frame)) for frame in frames)
+            await self._previous.tell(self._server.client, rows)
 
     def _messages(self, frames: Iterable[Frame]) -> Iterator[str | bytes]:
         """A channel and its message, for each user."""

@@ -263,8 +263,8 @@ def application(
     jitter: Jitter,
     messages: Iterable[str | bytes] = (),
 ) -> list[str | int | bytes]:
-    """The EVAL arguments that apply changes to the index, and then publish messages: the name of a channel and
-    the message, one after the other.
+    """The EVAL arguments that apply changes to the index, and then publish messages: the name of a channel
+    and the message, one after the other.
     """
     keys = [key for change in entries for key in index_keys(prefix, UserId(change[0]))]
     changes = msgspec.msgpack.encode(entries)

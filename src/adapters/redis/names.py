@@ -1,5 +1,5 @@
-"""The names of keys and channels. All of one user's have the user id as their hash tag, the part in braces, so
-that they share a slot of Redis Cluster. A user id contains no braces.
+"""The names of keys and channels. All of one user's have the user id as their hash tag, the part in braces,
+so that they share a slot of Redis Cluster. A user id contains no braces.
 """
 
 from domain.identifiers import UserId

@@ -1,10 +1,10 @@
 """Scripts that run inside Redis, so that they are atomic.
 
-Keys of a user, under one prefix; the braces are part of the name (see names.py):
+Keys of a user, under one prefix; the braces are part of the names (see names.py):
   feed:{<user>}    hash    e(poch), v(ersion), n (unread count), m (their code, see macs.py),
                            c(omplete: 0 if older ones were left out), b(ytes of the notifications)
-  unread:{<user>}  zset    the newest unread notifications as JSON with their codes, all with score 0: they are
-                           ordered by their bytes, which begin with {"id":"<UUIDv7>", and therefore by time
+  unread:{<user>}  zset    the newest unread notifications as JSON with their codes, all with score 0: they
+                           are ordered by their bytes, which begin with {"id":"<UUIDv7>", and so by time
   lease:{<user>}   string  a random token: its holder may load what it reads next from PostgreSQL
 
 The protocol; each simpler form fails in some interleaving:
@@ -12,8 +12,8 @@ The protocol; each simpler form fails in some interleaving:
     an entry that is ahead includes the change already;
   - every announced change voids the lease, so that nothing read before it is loaded after it;
   - the lease is random, not a counter: a counter would start again after FLUSHALL.
-The frames of a change are published by the script that applies it, so whoever reads after a frame finds the change.
-Scripts get all keys that they use as KEYS.
+Frames are published by the script that applies their changes: who gets a frame and reads finds the change.
+All keys that a script uses are in KEYS.
 """
 
 # A key that has another type than it should counts as missing and is deleted. Python checks the contents

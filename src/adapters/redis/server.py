@@ -104,8 +104,8 @@ class Connection(AbstractConnection):
             raise ConnectionLost("the connection was reset") from error
 
     async def messages(self) -> Sequence[Any]:
-        """Wait for messages to a subscriber, and return all that have arrived, each as its parts. Not to be mixed
-        with other ways to read. redis-py's own take several times as long for each message.
+        """Wait for messages to a subscriber, and return all that have arrived, each as its parts. Not to be
+        mixed with redis-py's own ways to read, which take several times as long for each message.
         """
         if self._messages is None:
             self._messages = hiredis.Reader(replyError=self._parser.parse_error)
@@ -186,7 +186,7 @@ class RedisServer:
 
     def subscriber(self) -> Connection:
         """A connection of its own, for a subscription. It is not connected yet."""
-        return cast(Connection, self._pool.make_connection())
+        return cast(Connection, self._pool.make_connection())  # type: ignore[no-untyped-call]
 
     async def ping(self) -> None:
         """Raise Unavailable, with the reason, if the server does not answer or recently refused a command."""

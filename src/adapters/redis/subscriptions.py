@@ -1,10 +1,10 @@
 """Subscriptions: to whose frames a process listens. Policy without I/O; live.py carries it out.
 
-A user is *held* from its first stream until a while after its last: each connection to Redis begins with a
-subscription to everybody who is held, and asks for who comes later one by one. The streams of the former need not
-wait, because all streams compare themselves with the store once a connection works. A stream of the latter must wait
-until Redis has confirmed the subscription: what it reads from the store before might be followed by a frame that it
-never gets.
+A user is *held* from the first stream until a while after the last. Each connection to Redis begins with a
+subscription to everybody who is held, and asks for those who come later as they come. Streams of the former
+need not wait: all streams compare themselves with the store once the connection works. A stream of the latter
+waits until Redis has confirmed the subscription. What it read from the store before that could be followed by
+a frame that it never gets.
 """
 
 import asyncio
@@ -15,9 +15,10 @@ from application.ports import Monotonic
 from domain.identifiers import UserId
 
 LINGER_SECONDS = 15.0
-"""How long a user is held after the last stream: longer than a page takes to reload, or a client to reconnect."""
+"""How long a user is held after the last stream: a page that is reloaded and a client that reconnects are
+back by then."""
 PATIENCE_SECONDS = 1.0
-"""How long a stream waits for the confirmation. One that has not come by then has the stream read the store again."""
+"""How long a stream waits for the confirmation. If it comes later, the stream reads the store once more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +44,8 @@ class Subscriptions:
         """Called when somebody is new. None without a connection."""
 
     async def join(self, user: UserId) -> None:
-        """Hold a user. Returns once the user's frames arrive, or it is up to a later comparison to make up for
-        those that do not.
+        """Hold a user. Returns once the user's frames arrive, or earlier if the user's streams will compare
+        themselves with the store.
         """
         self._left.pop(user, None)
         if user not in self._held:
@@ -64,14 +65,14 @@ class Subscriptions:
     # --- the connection ---
 
     def begin(self, wake: Callable[[], None]) -> Sequence[UserId]:
-        """A connection is about to subscribe, to these users at first. `wake` is called when there are more."""
+        """A connection is about to subscribe, first to these users. `wake` is called when there are more."""
         self._held.difference_update(self._left)
         self._left.clear()
         self._wake = wake
         return list(self._held)
 
     def end(self) -> None:
-        """The connection is lost. Whoever waits for it goes on: the next one has all streams compare themselves."""
+        """The connection is lost. Who waits goes on: the next one has all streams compare themselves."""
         self._wake = None
         self._new.clear()
         for asked in self._asked.values():
@@ -90,7 +91,9 @@ class Subscriptions:
         for user, since in self._left.items():
             if since > latest:
                 break
-            if user not in self._asked:  # a confirmation on its way must not be taken for one of a later request
+            if (
+                user not in self._asked
+            ):  # a confirmation on its way must not be taken for one of a later request
                 gone.append(user)
         for user in gone:
             del self._left[user]
@@ -98,7 +101,7 @@ class Subscriptions:
         return gone
 
     def confirmed(self, user: UserId) -> bool:
-        """Redis confirms a subscription. Returns whether streams went on without it: they may have missed frames."""
+        """Redis confirms a subscription. Returns whether streams went on without it and may miss frames."""
         asked = self._asked.pop(user, None)
         return asked is not None and not _release(asked)
 

@@ -44,7 +44,7 @@ class Hub:
                 metrics.LIVE_LATENCY.observe(max(0.0, self._clock().timestamp() - frame.accepted_at))
 
     def lost(self, user: UserId | None = None) -> None:
-        """Have every follower compare itself with the store, or those of this user, because frames may be lost."""
+        """Have every follower, or those of this user, compare with the store: frames may be lost."""
         concerned = list(self._followers.values()) if user is None else [self._followers.get(user, ())]
         for followers in concerned:
             for follower in tuple(followers):
