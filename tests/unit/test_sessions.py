@@ -106,9 +106,10 @@ async def test_a_client_that_leaves_while_it_joins_leaves_the_carrier_too(servic
     carrier = service.memory.live.carrier = Slow()
     async with service.socket(headers=service.bearer()):
         await until(lambda: carrier.joined == [ADA])
-        of(service).drain(0)
+        drain = of(service).drain(0)
         carrier.joins.set()
 
+    await drain
     assert carrier.left == [ADA]
 
 
