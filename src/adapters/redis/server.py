@@ -4,7 +4,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar, cast
 
-import hiredis
+from hiredis import Reader, pack_command
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
@@ -89,12 +89,21 @@ class Connection(AbstractConnection):
     now: Monotonic
     idle_seconds: float
     _used = 0.0
-    _messages: hiredis.Reader | None = None
+    _messages: Reader | None = None
 
     async def connect(self) -> None:
         if self.is_connected and self.now() - self._used > self.idle_seconds:
             await self.disconnect(nowait=True)
         await super().connect()  # type: ignore[no-untyped-call]
+
+    def pack_command(self, *args: Any) -> list[bytes]:
+        """Write a command in the protocol, in C; redis-py does so only outside asyncio. A name of two words
+        is two arguments.
+        """
+        try:
+            return [pack_command((*args[0].split(), *args[1:]))]
+        except TypeError:  # a type that only redis-py writes, or an error of its own
+            return super().pack_command(*args)
 
     async def send_packed_command(self, *args: Any, **options: Any) -> None:
         self._used = self.now()
@@ -108,7 +117,7 @@ class Connection(AbstractConnection):
         mixed with redis-py's own ways to read, which take several times as long for each message.
         """
         if self._messages is None:
-            self._messages = hiredis.Reader(replyError=self._parser.parse_error)
+            self._messages = Reader(replyError=self._parser.parse_error)
         found: list[Any] = []
         while not found:
             data = await self._reader.read(_READ_BYTES)  # type: ignore[union-attr]
