@@ -200,7 +200,7 @@ def _publish(port: int, messages: Sequence[Message]) -> None:
     with socket.create_connection(("127.0.0.1", port)) as link:
         for start in range(0, len(messages), 200):
             part = messages[start : start + 200]
-commands: list[tuple[Any, ...]] = [("PUBLISH", *each) for each in part]
+            commands: list[tuple[Any, ...]] = [("PUBLISH", *each) for each in part]
             link.sendall(b"".join(map(hiredis.pack_command, commands)))
             waiting = len(part)
             while waiting:
