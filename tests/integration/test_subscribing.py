@@ -18,7 +18,7 @@ from adapters.redis.announcer import RedisAnnouncer
 from adapters.redis.live import RedisLiveFrames
 from adapters.redis.names import channel
 from adapters.redis.server import RedisServer, connect
-from adapters.redis.subscriptions import LINGER_SECONDS, Subscriptions
+from adapters.redis.subscriptions import LINGER_SECONDS, PATIENCE_SECONDS, Subscriptions
 from adapters.websocket.hub import Hub
 from application.streams import Frame
 from domain.feed import Added
@@ -152,6 +152,22 @@ async def _versions(mailbox: Mailbox, last: int) -> list[int]:
         while last not in found:
             found += [frame.version for frame in (await mailbox.next(1)).frames]
     return found
+
+
+async def test_a_stream_waits_not_for_long_but_is_told_when_it_is_subscribed_late(
+    node: Node, proxy: Proxy, announcer: RedisAnnouncer
+) -> None:
+    mailbox = Mailbox()
+    proxy.black_hole(Direction.TO_SERVER)
+    joining = asyncio.create_task(node.hub.join(ADA, mailbox))
+    await asyncio.sleep(0)
+    node.at += PATIENCE_SECONDS
+    await joining
+    await announcer.announce([added(ADA)])
+    assert not (await mailbox.next(0.01)).missed
+    proxy.heal()
+
+    assert (await mailbox.next(10)).missed, "the change came after it had read"
 
 
 async def test_a_stream_that_waits_for_a_connection_that_breaks_goes_on_and_is_told(

@@ -41,6 +41,7 @@ MACS = "src/adapters/redis/macs.py"
 PAGES = "src/application/pages.py"
 REDIS_INDEX_ADAPTER = "src/adapters/redis/index.py"
 SCRIPTS = "src/adapters/redis/scripts.py"
+SUBSCRIPTIONS = "src/adapters/redis/subscriptions.py"
 TICKETS = "src/adapters/redis/tickets.py"
 
 DEAD_LETTERS = "src/adapters/kafka/dead_letters.py"
@@ -91,6 +92,7 @@ STORED_FEEDS = f"{INTEGRATION}/test_postgres.py::TestPostgresFeeds"
 STORED_RETENTION = f"{INTEGRATION}/test_retention.py::TestPostgresRetention"
 REDIS_INDEX = f"{INTEGRATION}/test_redis.py::TestRedisUnreadIndex"
 TRUST = f"{INTEGRATION}/test_redis_trust.py"
+SUBSCRIBING = f"{INTEGRATION}/test_subscribing.py"
 
 # --- from the queue into the feeds -------------------------------------------------------------------------
 
@@ -970,6 +972,38 @@ STREAMS = (
         old="    while not task.done():\n        task.cancel()",
         new="    if not task.done():\n        task.cancel()",
         tests=(f"{UNIT}/test_draining.py",),
+    ),
+    Mutant(
+        name="read-before-subscribed",
+        breaks="A stream reads its feed before its subscription stands, and misses what changes in between.",
+        file=SUBSCRIPTIONS,
+        old="            await asyncio.shield(self._asked[user].confirmed)",
+        new="            pass",
+        tests=(f"{UNIT}/test_subscriptions.py", SUBSCRIBING),
+    ),
+    Mutant(
+        name="late-subscription-forgotten",
+        breaks="A stream that did not wait for its subscription never learns what it missed meanwhile.",
+        file=LIVE_FRAMES,
+        old="if self._subscriptions.confirmed(user):",
+        new="if not self._subscriptions.confirmed(user) and user is None:",
+        tests=(SUBSCRIBING,),
+    ),
+    Mutant(
+        name="subscriptions-not-renewed",
+        breaks="After Redis was away a process listens only to users whose streams opened since.",
+        file=SUBSCRIPTIONS,
+        old="        return list(self._held)",
+        new="        return []",
+        tests=(f"{UNIT}/test_subscriptions.py", SUBSCRIBING),
+    ),
+    Mutant(
+        name="previous-release-left-behind",
+        breaks="During an upgrade, API processes of the previous release hear of nothing.",
+        file=ANNOUNCER,
+        old="        if listening:",
+        new="        if False:",
+        tests=(SUBSCRIBING,),
     ),
     Mutant(
         name="lost-carrier-ignored",

@@ -33,7 +33,7 @@ class Subscriptions:
     def __init__(self, now: Monotonic) -> None:
         """`now` is a monotonic clock, in seconds."""
         self._now = now
-        self._held: set[UserId] = set()
+        self._held: dict[UserId, None] = {}
         self._left: dict[UserId, float] = {}
         """Those of them whom nobody follows, and since when. The longest first."""
         self._asked: dict[UserId, _Asked] = {}
@@ -49,7 +49,7 @@ class Subscriptions:
         """
         self._left.pop(user, None)
         if user not in self._held:
-            self._held.add(user)
+            self._held[user] = None
             if self._wake is not None:
                 self._asked[user] = _Asked(self._now(), asyncio.get_running_loop().create_future())
                 self._new.append(user)
@@ -66,7 +66,8 @@ class Subscriptions:
 
     def begin(self, wake: Callable[[], None]) -> Sequence[UserId]:
         """A connection is about to subscribe, first to these users. `wake` is called when there are more."""
-        self._held.difference_update(self._left)
+        for user in self._left:
+            del self._held[user]
         self._left.clear()
         self._wake = wake
         return list(self._held)
@@ -96,8 +97,7 @@ class Subscriptions:
             ):  # a confirmation on its way must not be taken for one of a later request
                 gone.append(user)
         for user in gone:
-            del self._left[user]
-            self._held.discard(user)
+            del self._left[user], self._held[user]
         return gone
 
     def confirmed(self, user: UserId) -> bool:
