@@ -526,6 +526,8 @@ class TestSlowSubscriber:
             client = await stack.enter_async_context(other.client())
             await create_users(client, [*USERS, *CROWD])
             followers = {user: await stack.enter_async_context(slow.follow(user)) for user in USERS}
+            for user in CROWD:  # or Redis would not send it what the load is for
+                await stack.enter_async_context(slow.follow(user))
             traffic, load = Traffic(client, USERS), Load(client, CROWD, size=100, filler=8_000)
             lost = await metric(slow.process, "bellwire_carrier_lost_total")
             await stack.enter_async_context(traffic)
