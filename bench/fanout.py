@@ -5,11 +5,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 
-import msgspec
 from redis.asyncio import Redis
 
 from adapters.clock import NotificationIds
-from adapters.redis.announcer import _packed, channel
+from adapters.redis.announcer import _packed, message
+from adapters.redis.macs import Macs
+from adapters.redis.names import channel
 from bench.measured import Row
 from bench.scenario import Context
 from bench.sockets import Sockets, clients
@@ -50,7 +51,7 @@ def fanout(context: Context) -> Iterator[Row]:
         with stack.service("api", "fanout", words=words) as api, clients(api.port) as watchers:
             watchers(Sockets.open, users * each)
             rounds = min(frames // followed, _MOST_DELIVERIES // (followed * each))
-            watchers(_prepare, stack.settings("fanout").redis_prefix, feeds, rounds)
+            watchers(_prepare, stack.settings("fanout"), feeds, rounds)
             before = api.cpu()
             count, seconds, lost, busy = watchers(_storm, stack.settings("fanout"), context.seconds)
             spent = api.cpu() - before
@@ -65,18 +66,20 @@ def fanout(context: Context) -> Iterator[Row]:
             )
 
 
-async def _prepare(sockets: Sockets, prefix: str, feeds: list[Feed], rounds: int) -> None:
+async def _prepare(sockets: Sockets, settings: Settings, feeds: list[Feed], rounds: int) -> None:
     """Encode the frames, as the announcer does."""
+    prefix = settings.redis_prefix
+    macs = Macs(settings.index_secret, prefix)
     new_id, now, sockets.prepared = NotificationIds(), datetime.now(UTC), []
     for version in range(1, rounds + 1):
-        channels: dict[str, list[tuple[object, ...]]] = {}
+        messages: dict[str, bytes] = {}
         for feed in feeds:
             content = Content(user_id=feed.user_id, event="bench.done", message="Build 7 has passed.")
             item = Draft(new_id(), now, content).stored(version)
             change = Added(replace(feed, version=version, unread_count=version), (item,))
-            packed = _packed(wire.frame(change, [wire.render(item)]))
-            channels.setdefault(channel(prefix, feed.user_id), []).append(packed)
-        sockets.prepared.append({name: msgspec.msgpack.encode(found) for name, found in channels.items()})
+            name = channel(prefix, feed.user_id)
+            messages[name] = message(macs, name, [_packed(wire.frame(change, [wire.render(item)]))])
+        sockets.prepared.append(messages)
 
 
 async def _storm(sockets: Sockets, settings: Settings, seconds: float) -> tuple[int, float, int, float]:

@@ -547,6 +547,20 @@ def _id_of(item: Rendered) -> NotificationId:
     return NotificationId(UUID(loads(item)["id"]))
 
 
+class MemoryCarrier:
+    """One that brings every frame anyway. It remembers for whom it was asked to."""
+
+    def __init__(self) -> None:
+        self.joined: list[UserId] = []
+        self.left: list[UserId] = []
+
+    async def join(self, user: UserId) -> None:
+        self.joined.append(user)
+
+    def leave(self, user: UserId) -> None:
+        self.left.append(user)
+
+
 class MemoryAnnouncer(Reachable):
     """First the index, then the open streams."""
 
@@ -610,8 +624,8 @@ class Mailbox:
 async def following(live: LiveFeed, user: UserId) -> AsyncIterator[Mailbox]:
     """What is handed to one follower of a user meanwhile."""
     mailbox = Mailbox()
-    live.join(user, mailbox)
     try:
+        await live.join(user, mailbox)
         yield mailbox
     finally:
         live.leave(user, mailbox)

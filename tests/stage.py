@@ -22,7 +22,7 @@ from entrypoints.consumer.partitions import Partitions
 from entrypoints.consumer.worker import Worker
 from tests import contracts
 from tests.build import ADA
-from tests.memory import MemoryAnnouncer, MemoryFeeds, MemoryIndex, MemoryUsers
+from tests.memory import MemoryAnnouncer, MemoryCarrier, MemoryFeeds, MemoryIndex, MemoryUsers
 from tests.wiring import change_frame
 
 
@@ -51,7 +51,9 @@ class Stage:
         """`feeds` if it shares its store with others; `more` goes to the inlet."""
         self.users = MemoryUsers()
         self.feeds = feeds or MemoryFeeds(self.users)
-        announcer = MemoryAnnouncer(MemoryIndex(contracts.body), Hub(system.now), change_frame)
+        announcer = MemoryAnnouncer(
+            MemoryIndex(contracts.body), Hub(system.now, MemoryCarrier()), change_frame
+        )
         self.letters = KafkaDeadLetters(bootstrap, topics.dead_letters, topics.name, "1.2.3", system.now)
         self.inlet = an_inlet(bootstrap, topics, session_seconds=session_seconds, **more)
         self.worker = Worker(

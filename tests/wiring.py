@@ -35,6 +35,7 @@ from tests.memory import (
     MemoryAnnouncer,
     MemoryApiKeys,
     MemoryAudit,
+    MemoryCarrier,
     MemoryErasures,
     MemoryExports,
     MemoryFeeds,
@@ -131,7 +132,7 @@ class Memory:
     kafka: Idle = field(default_factory=Idle)
 
     def __post_init__(self) -> None:
-        self.live = Hub(self.clock)
+        self.live = Hub(self.clock, MemoryCarrier())
         self.users = MemoryUsers(self.clock)
         self.revoked_tokens = MemoryRevokedTokens(self.clock)
         self.rates = MemoryRates(self.seconds)

@@ -215,7 +215,7 @@ async def test_redis_that_comes_back_is_used_again(
     server = RedisServer(connect(container.settings().redis_url, now=monotonic), monotonic)
     try:
         async with asyncio.timeout(10):
-            while await server.client.exists(f"{name}:feed:ada"):  # noqa: ASYNC110 - Redis tells nobody
+            while await server.client.exists(f"{name}:feed:{{ada}}"):  # noqa: ASYNC110 - Redis tells nobody
                 await asyncio.sleep(0.05)
     finally:
         await server.close()

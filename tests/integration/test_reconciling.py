@@ -44,7 +44,7 @@ async def test_a_stale_and_a_wrong_entry_are_counted_and_repaired(container: Con
         await container.fetch_unread()(user, 10)
     redis, checked, stale, wrong = container.redis(), *counted()
     await container.feeds().mark(ADA, Mark.READ, [an_id(1)], LATER)  # and nobody is told
-    key = f"{name}:unread:bob"
+    key = f"{name}:unread:{{bob}}"
     page = await container.fetch_unread()(BOB, 1)
     stamp = container.macs().stamper(BOB, page.feed.epoch)
     await redis.zrem(key, stamp(page.items[0]))
@@ -55,8 +55,8 @@ async def test_a_stale_and_a_wrong_entry_are_counted_and_repaired(container: Con
         await eventually(lambda: counted()[1:] == (stale + 1, wrong + 1), "both are counted")
 
         assert counted()[0] >= checked + 3
-        assert await redis.exists(f"{name}:feed:ada", f"{name}:feed:bob", key) == 0
-        assert await redis.exists(f"{name}:feed:cyd") == 1
+        assert await redis.exists(f"{name}:feed:{{ada}}", f"{name}:feed:{{bob}}", key) == 0
+        assert await redis.exists(f"{name}:feed:{{cyd}}") == 1
         for user, ids in ((ADA, [3, 2]), (BOB, [3, 2, 1])):
             page = await container.fetch_unread()(user, 10)
             assert [bytes(item)[7:43].decode() for item in page.items] == [str(an_id(n)) for n in ids]

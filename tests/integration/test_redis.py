@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from random import uniform
 from secrets import token_hex, token_urlsafe
 from time import monotonic
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -17,7 +17,9 @@ from adapters.redis.announcer import RedisAnnouncer
 from adapters.redis.idempotency import RedisIdempotencyKeys
 from adapters.redis.index import RedisUnreadIndex, application, entry
 from adapters.redis.live import RedisLiveFrames
+from adapters.redis.names import channel
 from adapters.redis.server import RedisServer, connect
+from adapters.redis.subscriptions import Subscriptions
 from adapters.redis.tickets import RedisTickets
 from adapters.websocket.hub import Hub
 from application.credentials import Claims
@@ -76,7 +78,7 @@ class TestRedisUnreadIndex(contracts.UnreadIndexContract):
         self, under_test: Applied, lost: str
     ) -> None:
         await self.load(under_test, 1, 2)
-        await under_test.server.client.delete(f"{under_test.prefix}:{lost}:ada")
+        await under_test.server.client.delete(f"{under_test.prefix}:{lost}:{{ada}}")
 
         entry = await under_test.index.entry(ADA)
         found = await under_test.index.page(ADA, 10, None)
@@ -157,11 +159,23 @@ class Carried:
         await self.announcer.heal()
 
 
+def a_hub() -> Hub:
+    """The hub of a process that `receiving` starts."""
+    return Hub(system.now, Subscriptions(monotonic))
+
+
 @asynccontextmanager
 async def receiving(server: RedisServer, prefix: str, hub: Hub) -> AsyncIterator[RedisLiveFrames]:
     """A process that receives frames, once its subscription stands."""
     frames = RedisLiveFrames(
-        server, prefix, MACS, deliver=hub.deliver, lost=hub.lost, now=monotonic, new_token=token_hex
+        server,
+        prefix,
+        MACS,
+        cast(Subscriptions, hub.carrier),
+        deliver=hub.deliver,
+        lost=hub.lost,
+        now=monotonic,
+        new_token=token_hex,
     )
     running = asyncio.create_task(frames.run())
     try:
@@ -180,7 +194,7 @@ async def until(condition: Callable[[], bool], seconds: float = 20) -> None:
 
 @pytest.fixture
 async def carrier(redis_server: RedisServer, prefix: str) -> AsyncIterator[Carried]:
-    hub = Hub(system.now)
+    hub = a_hub()
     announcer = RedisAnnouncer(redis_server, prefix, MACS, CAPACITY, uniform, clock=system.now)
     async with receiving(redis_server, prefix, hub):
         yield Carried(
@@ -200,7 +214,7 @@ class TestRedisLiveFeed(contracts.LiveFeedContract):
 
     @pytest.fixture
     def live(self) -> Hub:
-        return Hub(system.now)
+        return a_hub()
 
     @pytest.fixture
     def deliver(self, live: Hub) -> Callable[[Sequence[Frame]], None]:
@@ -225,7 +239,7 @@ async def test_a_batch_for_many_users_arrives_whole(carrier: Carried) -> None:
 async def test_every_process_hears_everything(
     servers: EmbeddedServers, carrier: Carried, prefix: str
 ) -> None:
-    other, elsewhere = Hub(system.now), RedisServer(connect(servers.redis_url, now=monotonic), monotonic)
+    other, elsewhere = a_hub(), RedisServer(connect(servers.redis_url, now=monotonic), monotonic)
     async with receiving(elsewhere, prefix, other), following(other, ADA) as stream:
         await stream.next(0.01)
         await carrier.announcer.announce([added(1)])
@@ -239,7 +253,7 @@ async def test_every_process_hears_everything(
 async def test_a_subscription_that_stands_says_that_frames_were_missed_before(
     redis_server: RedisServer, prefix: str
 ) -> None:
-    hub = Hub(system.now)
+    hub = a_hub()
     async with following(hub, ADA) as stream, receiving(redis_server, prefix, hub):
         assert (await stream.next(5)).missed
 
@@ -248,9 +262,8 @@ async def test_what_is_no_frame_does_not_end_the_subscription(
     carrier: Carried, redis_server: RedisServer, prefix: str
 ) -> None:
     async with following(carrier.live, ADA) as stream:
-        for channel in range(16):
-            await redis_server.client.publish(f"{prefix}:live:{channel}", b"no MessagePack \xc1")
-            await redis_server.client.publish(f"{prefix}:live:{channel}", b"\x93\x01\x02\x03")
+        for data in (b"no MessagePack \xc1", b"\x93\x01\x02\x03"):
+            assert await redis_server.client.publish(channel(prefix, ADA), data) == 1
         await carrier.announcer.announce([added(1)])
 
         frames: list[Frame] = []

@@ -13,7 +13,7 @@ from pathlib import Path
 from random import uniform
 from secrets import token_hex, token_urlsafe
 from time import monotonic
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from redis.asyncio import Redis
@@ -24,6 +24,7 @@ from adapters.redis.idempotency import RedisIdempotencyKeys
 from adapters.redis.index import RedisUnreadIndex
 from adapters.redis.live import RedisLiveFrames
 from adapters.redis.server import RedisServer, connect
+from adapters.redis.subscriptions import Subscriptions
 from adapters.redis.tickets import RedisTickets
 from adapters.websocket.hub import Hub
 from application.credentials import Claims
@@ -127,11 +128,23 @@ def _url(pair: Pair, login: str = "") -> str:
     return f"redis://{login}{LOOPBACK}:{pair.way.port}/0"
 
 
+def a_hub() -> Hub:
+    """The hub of a process that `receiving` starts."""
+    return Hub(system.now, Subscriptions(monotonic))
+
+
 @asynccontextmanager
 async def receiving(server: RedisServer, hub: Hub) -> AsyncIterator[RedisLiveFrames]:
     """A process that receives frames."""
     frames = RedisLiveFrames(
-        server, PREFIX, MACS, deliver=hub.deliver, lost=hub.lost, now=monotonic, new_token=token_hex
+        server,
+        PREFIX,
+        MACS,
+        cast(Subscriptions, hub.carrier),
+        deliver=hub.deliver,
+        lost=hub.lost,
+        now=monotonic,
+        new_token=token_hex,
     )
     running = asyncio.create_task(frames.run())
     try:
@@ -194,7 +207,7 @@ async def test_after_a_failover_nobody_learns_of_the_old_primary_that_is_still_t
 async def test_after_a_failover_a_subscription_moves_although_nothing_is_written(
     pair: Pair, server: RedisServer
 ) -> None:
-    hub = Hub(system.now)
+    hub = a_hub()
     async with following(hub, ADA) as stream, receiving(server, hub) as frames:
         await eventually(lambda: frames.connected, "it stands")
         await stream.next(1)
@@ -211,7 +224,7 @@ async def test_a_subscription_does_not_stay_alone_on_a_server_that_replicates(
     pair: Pair, server: RedisServer
 ) -> None:
     """Its heartbeats come back, by way of replication. What is published while that is broken would not."""
-    hub = Hub(system.now)
+    hub = a_hub()
     async with receiving(server, hub) as frames:
         await eventually(lambda: frames.connected, "it stands")
         await pair.fail_over()
@@ -223,7 +236,7 @@ async def test_while_the_address_leads_to_a_replica_no_subscription_stands(
     pair: Pair, server: RedisServer
 ) -> None:
     """Each that stands has every stream compare itself with the store."""
-    hub = Hub(system.now)
+    hub = a_hub()
     async with following(hub, ADA) as stream, receiving(server, hub) as frames:
         await eventually(lambda: frames.connected, "it stands")
         assert (await stream.next(1)).missed
@@ -276,7 +289,7 @@ async def _time_out(pair: Pair, server: RedisServer) -> None:
 async def test_a_server_that_closes_what_is_idle_leaves_a_subscription_alone(
     pair: Pair, server: RedisServer
 ) -> None:
-    async with receiving(server, Hub(system.now)) as frames:
+    async with receiving(server, a_hub()) as frames:
         await eventually(lambda: frames.connected, "it stands")
         before = await _subscription(pair.primary)
         idle = Redis.from_url(_url(pair), client_name="idle")
@@ -403,7 +416,7 @@ async def test_a_page_whose_answer_was_lost_is_not_asked_for_again(pair: Pair, s
 
 
 async def _leased(pair: Pair) -> bool:
-    return bool(await pair.primary.exists(f"{PREFIX}:lease:{ADA}"))
+    return bool(await pair.primary.exists(f"{PREFIX}:lease:{{{ADA}}}"))
 
 
 async def _evaluated(pair: Pair) -> int:
@@ -454,7 +467,7 @@ async def test_why_a_login_fails_is_logged_once_and_reported_when_asked(
     server = RedisServer(connect(_url(pair, "weak:hunter2@"), now=monotonic), monotonic)
     caplog.set_level(logging.INFO)
     try:
-        async with receiving(server, Hub(system.now)):
+        async with receiving(server, a_hub()):
             for _ in range(3):
                 server._away_until = 0.0
                 with pytest.raises(Unavailable, match="WRONGPASS invalid username-password pair"):
@@ -515,7 +528,7 @@ async def test_an_account_with_the_rights_that_are_documented_may_do_everything(
     server = RedisServer(connect(url, now=monotonic), monotonic)
     index = RedisUnreadIndex(server, PREFIX, MACS, CAPACITY, uniform, token_hex)
     try:
-        async with receiving(server, Hub(system.now)) as frames:
+        async with receiving(server, a_hub()) as frames:
             await eventually(lambda: frames.connected, "it stands")
             for use in (_ticket, _key, _page, _announcement):
                 await use(server)
@@ -536,7 +549,7 @@ async def test_a_refused_subscription_is_logged_once_and_reported_when_asked(
 ) -> None:
     server = RedisServer(connect(await account("~*", "+@all", "resetchannels"), now=monotonic), monotonic)
     try:
-        async with receiving(server, Hub(system.now)):
+        async with receiving(server, a_hub()):
             await eventually(lambda: "is interrupted" in caplog.text, "it is said")
             with pytest.raises(Unavailable, match="No permissions to access a channel"):
                 await server.ping()

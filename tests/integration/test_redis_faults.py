@@ -155,7 +155,7 @@ async def test_redis_that_is_full_and_may_not_evict_changes_nothing_that_a_user_
         await configure(maxmemory_policy="noeviction", maxmemory=1)
         for _ in range(20 if run.long else 5):
             await load.more(100)
-            await stores.redis.delete(*(f"{name}:feed:{user}" for user in CROWD[::2]))
+            await stores.redis.delete(*(f"{name}:feed:{{{user}}}" for user in CROWD[::2]))
             await _fetch_all(api, device)
         refused = await metric(api.process, "bellwire_index_total", outcome="away")
         run.note(accepted=load.total, fetches_that_redis_refused=refused)
@@ -528,6 +528,8 @@ class TestSlowSubscriber:
             client = await stack.enter_async_context(other.client())
             await create_users(client, [*USERS, *CROWD])
             followers = {user: await stack.enter_async_context(slow.follow(user)) for user in USERS}
+            for user in CROWD:  # or Redis would not send it what the load is for
+                await stack.enter_async_context(slow.follow(user))
             traffic, load = Traffic(client, USERS), Load(client, CROWD, size=100, filler=8_000)
             lost = await metric(slow.process, "bellwire_carrier_lost_total")
             await stack.enter_async_context(traffic)

@@ -19,12 +19,14 @@ from redis.exceptions import ResponseError
 
 from adapters import clock as system
 from adapters.redis import tickets as ticket_rules
-from adapters.redis.announcer import CHANNELS, RESYNC, RedisAnnouncer, channel
+from adapters.redis.announcer import RESYNC, RedisAnnouncer, message
 from adapters.redis.idempotency import RedisIdempotencyKeys
 from adapters.redis.index import RedisUnreadIndex
 from adapters.redis.live import RedisLiveFrames
 from adapters.redis.macs import Macs
+from adapters.redis.names import channel
 from adapters.redis.server import RedisServer
+from adapters.redis.subscriptions import Subscriptions
 from adapters.redis.tickets import RedisTickets
 from application.credentials import Claims
 from application.errors import Limited, NotAuthenticated
@@ -88,20 +90,20 @@ Forge = Callable[[Any, str], Awaitable[Any]]
 
 
 async def _another_users(redis: Any, prefix: str) -> None:
-    (item,) = await redis.zrange(f"{prefix}:unread:bob", 0, 0)
+    (item,) = await redis.zrange(f"{prefix}:unread:{{bob}}", 0, 0)
     await _replace_item(redis, prefix, item)
 
 
 async def _edited(redis: Any, prefix: str) -> None:
-    (item,) = await redis.zrange(f"{prefix}:unread:ada", 0, 0)
+    (item,) = await redis.zrange(f"{prefix}:unread:{{ada}}", 0, 0)
     await _replace_item(
         redis, prefix, item.replace(b'"action_url":null', b'"action_url":"javascript:alert(1)"')
     )
 
 
 async def _replace_item(redis: Any, prefix: str, item: bytes) -> None:
-    await redis.delete(f"{prefix}:unread:ada")
-    await redis.zadd(f"{prefix}:unread:ada", {item: 0})
+    await redis.delete(f"{prefix}:unread:{{ada}}")
+    await redis.zadd(f"{prefix}:unread:{{ada}}", {item: 0})
 
 
 def _item(item: bytes) -> Forge:
@@ -109,7 +111,7 @@ def _item(item: bytes) -> Forge:
 
 
 def _field(name: str, value: bytes) -> Forge:
-    return lambda redis, prefix: redis.hset(f"{prefix}:feed:ada", name, value)
+    return lambda redis, prefix: redis.hset(f"{prefix}:feed:{{ada}}", name, value)
 
 
 FORGERIES: dict[str, Forge] = {
@@ -125,7 +127,7 @@ FORGERIES: dict[str, Forge] = {
     "a later version": _field("v", b"9"),
     "a version that is no number": _field("v", b"1e9"),
     "another count": _field("n", b"7"),
-    "no code": lambda redis, prefix: redis.hdel(f"{prefix}:feed:ada", "m"),
+    "no code": lambda redis, prefix: redis.hdel(f"{prefix}:feed:{{ada}}", "m"),
     "a short code": _field("m", b"00"),
 }
 
@@ -138,7 +140,7 @@ async def test_what_somebody_else_wrote_into_the_index_is_dropped_and_read_again
     await load(index, BOB, bodies(BOB, 1))
     await FORGERIES[what](redis, prefix)
     if "count" in what:
-        await redis.hset(f"{prefix}:feed:ada", "c", "0")
+        await redis.hset(f"{prefix}:feed:{{ada}}", "c", "0")
     before = refused("index")
 
     limit = 0 if "count" in what else 10
@@ -149,7 +151,7 @@ async def test_what_somebody_else_wrote_into_the_index_is_dropped_and_read_again
     assert await index.entry(ADA) is None
     assert isinstance(await index.page(BOB, 10, None), RenderedPage)
 
-    await redis.delete(f"{prefix}:feed:ada", f"{prefix}:unread:ada")
+    await redis.delete(f"{prefix}:feed:{{ada}}", f"{prefix}:unread:{{ada}}")
     await load(index, ADA, bodies(ADA, 1))
     page = await index.page(ADA, 10, None)
     assert page == RenderedPage(feed, bodies(ADA, 1), more=False)
@@ -158,8 +160,8 @@ async def test_what_somebody_else_wrote_into_the_index_is_dropped_and_read_again
 async def test_items_in_another_order_are_dropped(index: RedisUnreadIndex, redis: Any, prefix: str) -> None:
     """Redis orders members by score before it orders them by their bytes."""
     await load(index, ADA, bodies(ADA, 1, 2, 3))
-    items = await redis.zrange(f"{prefix}:unread:ada", 0, -1)
-    await redis.zadd(f"{prefix}:unread:ada", dict(zip(items, (3, 2, 1), strict=True)))
+    items = await redis.zrange(f"{prefix}:unread:{{ada}}", 0, -1)
+    await redis.zadd(f"{prefix}:unread:{{ada}}", dict(zip(items, (3, 2, 1), strict=True)))
 
     assert isinstance(await index.page(ADA, 10, None), Missing)
 
@@ -186,7 +188,7 @@ async def test_a_key_of_another_type_harms_nobody_else(  # noqa: PLR0917 - four 
     kind: str,
     what: str,
 ) -> None:
-    key, redis = f"{prefix}:{kind}:ada", redis_server.client
+    key, redis = f"{prefix}:{kind}:{{ada}}", redis_server.client
     for user in (ADA, BOB):
         await load(index, user, bodies(user, 1))
 
@@ -221,7 +223,7 @@ async def test_only_members_that_can_be_users_are_compared_with_the_store(
 ) -> None:
     await load(index, ADA, [])
     for user in (b"\xff", b"", b"a\x00b", b"a b", b"x" * 200):
-        await redis.hset(b"%b:feed:%b" % (prefix.encode(), user), "e", "x")
+        await redis.hset(b"%b:feed:{%b}" % (prefix.encode(), user), "e", "x")
 
     assert await index.sample(100) == [ADA]
 
@@ -234,7 +236,7 @@ def heavy(user: UserId, kibibytes: int, *numbers: int) -> list[Rendered]:
 
 
 async def held_bytes(redis: Any, prefix: str) -> int:
-    return sum(map(len, await redis.zrange(f"{prefix}:unread:ada", 0, -1)))
+    return sum(map(len, await redis.zrange(f"{prefix}:unread:{{ada}}", 0, -1)))
 
 
 async def test_a_page_has_a_size(index: RedisUnreadIndex) -> None:
@@ -267,7 +269,7 @@ async def test_an_entry_that_grows_is_trimmed_to_its_size(
     assert isinstance(page, RenderedPage)
     assert (page.more, page.feed.unread_count) == (True, 40)
     assert 10 < len(page.items) < 40
-    assert await redis.hget(f"{prefix}:feed:ada", "b") == b"%d" % await held_bytes(redis, prefix)
+    assert await redis.hget(f"{prefix}:feed:{{ada}}", "b") == b"%d" % await held_bytes(redis, prefix)
 
 
 async def test_a_notification_that_is_too_large_is_not_kept(
@@ -275,13 +277,13 @@ async def test_a_notification_that_is_too_large_is_not_kept(
 ) -> None:
     large = ITEM_BYTES // 1024 + 1
     await load(index, ADA, [*bodies(ADA, 3), *heavy(ADA, large, 2), *bodies(ADA, 1)])
-    assert await redis.zcard(f"{prefix}:unread:ada") == 1
+    assert await redis.zcard(f"{prefix}:unread:{{ada}}") == 1
     assert isinstance(await index.page(ADA, 10, None), Missing)
     assert isinstance(await index.page(ADA, 0, None), RenderedPage)
 
     text = Metadata('{"a":"%s"}' % ("a" * 1024 * large))
     await announcer.announce([Added(a_feed(4, 4), (replace(a_notification(4), metadata=text),))])
-    assert not await redis.exists(f"{prefix}:unread:ada", f"{prefix}:feed:ada")
+    assert not await redis.exists(f"{prefix}:unread:{{ada}}", f"{prefix}:feed:{{ada}}")
 
 
 # --- the streams ---
@@ -297,17 +299,19 @@ class Heard:
     def deliver(self, frames: Sequence[Frame]) -> None:
         self.frames += frames
 
-    def miss(self) -> None:
+    def miss(self, user: UserId | None = None) -> None:
         self.lost += 1
 
 
 @pytest.fixture
 async def heard(redis_server: RedisServer, prefix: str) -> AsyncIterator[Heard]:
-    heard = Heard()
+    heard, subscriptions = Heard(), Subscriptions(monotonic)
+    await subscriptions.join(ADA)
     frames = RedisLiveFrames(
         redis_server,
         prefix,
         MACS,
+        subscriptions,
         deliver=heard.deliver,
         lost=heard.miss,
         now=monotonic,
@@ -324,48 +328,28 @@ async def test_frames_of_somebody_else_reach_nobody(
     heard: Heard, announcer: RedisAnnouncer, redis: Any, prefix: str
 ) -> None:
     frame = ("ada", "e1", 0, 1, '{"type":"bye"}', (), None)
-    genuine = MACS.message([("ada", "e1", 0, 1, "genuine", (), None)])
+    name = channel(prefix, ADA)
+    genuine = message(MACS, name, [("ada", "e1", 0, 1, "genuine", (), None)])
     forged = [
         b"",
         b"\xc1",
         genuine[:-1],
         genuine.replace(b"genuine", b"forgery"),
         msgspec.msgpack.encode([frame]),
-        Macs("x" * 32, "test").message([frame]),
+        message(Macs("x" * 32, "test"), name, [frame]),
+        message(MACS, channel(prefix, BOB), [frame]),
         MACS.value(RESYNC, b"1"),
     ]
     before, lost = refused("frames"), heard.lost
     for data in forged:
-        for number in range(CHANNELS):
-            await redis.publish(f"{prefix}:live:{number}", data)
+        await redis.publish(name, data)
     await announcer.announce([Added(a_feed(1, 1), (a_notification(1),))])
 
     await eventually(lambda: len(heard.frames) > 0, "the genuine frame arrives")
     assert [frame.version for frame in heard.frames] == [1]
     assert "notifications" in heard.frames[0].text
-    assert refused("frames") == before + CHANNELS * len(forged)
+    assert refused("frames") == before + len(forged)
     assert heard.lost == lost, "somebody could keep every stream busy with comparisons"
-
-
-async def test_a_message_can_be_read_by_the_previous_release(
-    redis: Any, announcer: RedisAnnouncer, prefix: str
-) -> None:
-    """It knows the type and ignores a frame for nobody."""
-    decode = msgspec.msgpack.Decoder(
-        list[tuple[str, str, int, int, str, tuple[str, ...], float | None]]
-    ).decode
-    async with redis.pubsub() as pubsub:
-        await pubsub.subscribe(channel(prefix, ADA))
-        assert (await pubsub.get_message(timeout=30))["type"] == "subscribe"
-        await announcer.announce([Added(a_feed(1, 1), (a_notification(1),))])
-        message = None
-        async with asyncio.timeout(30):
-            while message is None:
-                message = await pubsub.get_message(timeout=1)
-
-    first, last = decode(message["data"])
-    assert (first[0], first[3]) == ("ada", 1)
-    assert (last[0], last[2:]) == ("", (0, 0, "", (), None))
 
 
 async def test_an_order_counts_once(heard: Heard, redis: Any, prefix: str) -> None:
@@ -540,9 +524,11 @@ async def _is_whole(client: httpx.AsyncClient, ids: Sequence[str]) -> bool:
 async def _write_garbage(redis: Any, prefix: str, enough: asyncio.Event) -> None:
     random = Random(1)
     frame = ("ada", "e1", 0, 2**40, f'{{"type":"{CANARY}"}}', (), None)
-    channels = cycle([*(f"{prefix}:live:{number}" for number in range(CHANNELS)), f"{prefix}:live:control"])
+    channels = cycle([*(channel(prefix, UserId(user)) for user in ("ada", "bob")), f"{prefix}:live:control"])
     while not enough.is_set():  # redis-py may swallow a cancellation
-        names = {f"{prefix}:{kind}:{user}" for kind in ("feed", "unread", "lease") for user in ("ada", "bob")}
+        names = {
+            f"{prefix}:{kind}:{{{user}}}" for kind in ("feed", "unread", "lease") for user in ("ada", "bob")
+        }
         names |= {name.decode() for name in await redis.keys(f"{prefix}:*")} | {f"{prefix}:tickets:ada"}
         for name in names:
             with suppress(ResponseError):  # the service has replaced it

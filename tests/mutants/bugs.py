@@ -42,6 +42,7 @@ MACS = "src/adapters/redis/macs.py"
 PAGES = "src/application/pages.py"
 REDIS_INDEX_ADAPTER = "src/adapters/redis/index.py"
 SCRIPTS = "src/adapters/redis/scripts.py"
+SUBSCRIPTIONS = "src/adapters/redis/subscriptions.py"
 TICKETS = "src/adapters/redis/tickets.py"
 
 BATCHES = "src/adapters/kafka/batches.py"
@@ -95,6 +96,7 @@ STORED_RETENTION = f"{INTEGRATION}/test_retention.py::TestPostgresRetention"
 REDIS_INDEX = f"{INTEGRATION}/test_redis.py::TestRedisUnreadIndex"
 TRUST = f"{INTEGRATION}/test_redis_trust.py"
 THREE_THOUSAND = "test_three_thousand_connections_may_wait_for_a_process_that_is_busy"
+SUBSCRIBING = f"{INTEGRATION}/test_subscribing.py"
 
 # --- from the queue into the feeds -------------------------------------------------------------------------
 
@@ -777,8 +779,8 @@ INDEX = (
         name="forged-frame-is-sent",
         breaks="What somebody else publishes in Redis reaches the streams.",
         file=LIVE_FRAMES,
-        old="elif not self._macs.verifies(data):",
-        new="elif not data:",
+        old="elif (packed := self._macs.opened(name, data)) is not None:",
+        new="elif packed := data[16:]:",
         tests=(TRUST,),
     ),
     Mutant(
@@ -809,7 +811,7 @@ INDEX = (
         name="lease-not-voided",
         breaks="What was read before a change is loaded after it.",
         file=SCRIPTS,
-        old="    redis.call('DEL', prefix .. ':lease:' .. change[1])\n",
+        old="    redis.call('DEL', lease)\n",
         new="",
         tests=(f"{REDIS_INDEX}::test_what_was_read_before_an_announced_change_is_not_loaded",),
     ),
@@ -1006,6 +1008,38 @@ STREAMS = (
         old="    while not task.done():\n        task.cancel()",
         new="    if not task.done():\n        task.cancel()",
         tests=(f"{UNIT}/test_draining.py",),
+    ),
+    Mutant(
+        name="read-before-subscribed",
+        breaks="A stream reads its feed before its subscription stands, and misses what changes in between.",
+        file=SUBSCRIPTIONS,
+        old="            await asyncio.shield(self._asked[user].confirmed)",
+        new="            pass",
+        tests=(f"{UNIT}/test_subscriptions.py", SUBSCRIBING),
+    ),
+    Mutant(
+        name="late-subscription-forgotten",
+        breaks="A stream that did not wait for its subscription never learns what it missed meanwhile.",
+        file=LIVE_FRAMES,
+        old="if self._subscriptions.confirmed(user):",
+        new="if not self._subscriptions.confirmed(user) and user is None:",
+        tests=(SUBSCRIBING,),
+    ),
+    Mutant(
+        name="subscriptions-not-renewed",
+        breaks="After Redis was away a process listens only to users whose streams opened since.",
+        file=SUBSCRIPTIONS,
+        old="        return list(self._held)",
+        new="        return []",
+        tests=(f"{UNIT}/test_subscriptions.py", SUBSCRIBING),
+    ),
+    Mutant(
+        name="previous-release-left-behind",
+        breaks="During an upgrade, API processes of the previous release hear of nothing.",
+        file=ANNOUNCER,
+        old="        if listening:",
+        new="        if False:",
+        tests=(SUBSCRIBING,),
     ),
     Mutant(
         name="lost-carrier-ignored",

@@ -15,6 +15,7 @@ from adapters.redis.idempotency import RedisIdempotencyKeys
 from adapters.redis.index import RedisUnreadIndex
 from adapters.redis.live import RedisLiveFrames
 from adapters.redis.server import RedisServer
+from adapters.redis.subscriptions import Subscriptions
 from adapters.websocket.bounds import check_room
 from adapters.websocket.hub import Hub
 from application.catching_up import CatchUps
@@ -226,7 +227,8 @@ class ApiProcess(ServiceProcess):
         super().__init__(service, name)
         world, parts = self.world, service.parts
         self.queue = KafkaQueue("simulated", TOPIC, world.loop.time, producer=self.producer)
-        self.hub = parts.hub(world.clock)
+        subscriptions = Subscriptions(world.loop.time)
+        self.hub = parts.hub(world.clock, subscriptions)
         wired: dict[str, Any] = {
             "users": SimulatedUsers(service.postgres),
             "queue": self.queue,
@@ -265,6 +267,7 @@ class ApiProcess(ServiceProcess):
             self.redis_server,
             PREFIX,
             MACS,
+            subscriptions,
             deliver=self.hub.deliver,
             lost=self.hub.lost,
             now=world.loop.time,

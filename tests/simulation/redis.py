@@ -62,7 +62,7 @@ class Redis:
         self.told: dict[str, int] = {}
         """The newest version that was announced here, by user."""
         self.lost_memory = 0
-        self.subscribers: list[PubSub] = []
+        self.subscribers: list[Subscriber] = []
         self.term = 0
         """Which primary it is. Those of before are replicas, which still answer clients that stayed."""
         self._read_only = False
@@ -122,8 +122,11 @@ class Redis:
         match name:
             case "EVAL" if words[0] == scripts.APPLY:
                 self._about_to_write()
-                for change in msgspec.msgpack.decode(words[-1]):
-                    self._apply(words[3], words[5] / 1000, change)
+                capacity, _, milliseconds, changes, *messages = words[2 + words[1] :]
+                for change in msgspec.msgpack.decode(changes):
+                    self._apply(capacity, milliseconds / 1000, change)
+                for channel, data in zip(messages[::2], messages[1::2], strict=True):
+                    self.publish(self.term, channel, data)
                 return 0
             case "EVALSHA":
                 if words[0] not in self.scripts:
@@ -229,8 +232,9 @@ class Redis:
             held = self.values[key] = value, self.world.loop.time() + milliseconds / 1000
         return held[0]
 
-    def publish(self, term: int, channel: str, data: bytes) -> int:
+    def publish(self, term: int, channel: str | bytes, data: bytes) -> int:
         """Pass it to the subscribers of the same server."""
+        channel = _name(channel)
         reached = [each for each in self.subscribers if channel in each.channels and each.term == term]
         for subscriber in reached:
             subscriber.send(channel, data)
@@ -265,8 +269,12 @@ def _state(entry: Entry) -> list[bytes]:
     return [str(word).encode() for word in words]
 
 
+def _name(channel: str | bytes) -> bytes:
+    return channel.encode() if isinstance(channel, str) else channel
+
+
 def _user(key: str) -> str:
-    return key.split(":", 2)[2]
+    return key.split(":", 2)[2][1:-1]
 
 
 # --- the client -----------------------------------------------------------------------------------------
@@ -312,6 +320,8 @@ class Client:
     def _execute(self, term: int, *command: Any) -> Any:
         if command[0] == "PUBLISH":
             return self._redis.publish(term, *command[1:])
+        if command[0] == "PUBSUB":
+            return [command[-1], 0]  # no process of the previous release is there
         with self._redis.seen_from(term):
             return self._redis.execute(*command)
 
@@ -343,8 +353,8 @@ class Client:
         reached: int = await self.execute_command("PUBLISH", channel, data)
         return reached
 
-    def pubsub(self, *, ignore_subscribe_messages: bool) -> "PubSub":
-        return PubSub(self._redis, self)
+    def make_connection(self) -> "Subscriber":
+        return Subscriber(self._redis, self)
 
 
 class Pipeline:
@@ -372,7 +382,7 @@ class Pipeline:
         return await self._client.ask(words, operations)
 
 
-class PubSub:
+class Subscriber:
     """A subscriber's connection."""
 
     def __init__(self, redis: Redis, client: Client) -> None:
@@ -380,23 +390,37 @@ class PubSub:
         self._world = redis.world
         self.client = client
         self.term = client.term
-        self.channels: dict[str, None] = {}
-        self._messages: list[tuple[str, bytes]] = []
+        self.channels: set[bytes] = set()
+        self._messages: list[tuple[bytes, bytes, Any]] = []
         self._broken = False
         self.half_open = False
         """Nothing comes any more, and nothing says so."""
         self._last = 0.0
+        self._sent = 0.0
         self._waiter: asyncio.Future[None] | None = None
 
-    async def subscribe(self, *channels: str) -> None:
-        await self.client.ask("subscribe", [lambda: self._begin(channels)])
+    async def connect(self) -> None:
+        await self.client.ask("connect", [lambda: self._redis.subscribers.append(self)])
 
-    def _begin(self, channels: Sequence[str]) -> None:
-        self.channels = dict.fromkeys(channels)
-        if self not in self._redis.subscribers:
-            self._redis.subscribers.append(self)
+    async def send_command(self, command: str, *channels: str | bytes) -> None:
+        """Write it, which takes no time. It arrives in order, or the connection breaks."""
+        self._sent = arrives = max(self._sent + 1e-6, self._world.loop.time() + self._world.delay())
+        names = [_name(channel) for channel in channels]
+        self._world.soon(arrives - self._world.loop.time(), self._change, command, names)
 
-    async def aclose(self) -> None:
+    def _change(self, command: str, names: Sequence[bytes]) -> None:
+        if self._redis.server.away or self.client.cut_off:
+            self.fail()
+        if self._broken or self.half_open:
+            return
+        for name in names:
+            if command == "SUBSCRIBE":
+                self.channels.add(name)
+            else:
+                self.channels.discard(name)
+            self._pass_on(self._in_order(), command.lower().encode(), name, len(self.channels))
+
+    async def disconnect(self, *, nowait: bool) -> None:
         self._broken = True
         if self in self._redis.subscribers:
             self._redis.subscribers.remove(self)
@@ -406,36 +430,40 @@ class PubSub:
         self._broken = True
         self._wake()
 
-    def send(self, channel: str, data: bytes) -> None:
+    def send(self, channel: bytes, data: bytes) -> None:
         """A message is on its way: usually in order, sometimes too early or twice, never changed."""
         world = self._world
-        arrives = world.loop.time() + world.delay()
-        if not world.chance(world.weather.garbles):
-            self._last = arrives = max(self._last + 1e-6, arrives)  # a heap of equals has no order
-        world.soon(arrives - world.loop.time(), self._receive, channel, data)
         if world.chance(world.weather.garbles):
-            world.soon(arrives - world.loop.time() + world.delay(), self._receive, channel, data)
+            arrives = world.loop.time() + world.delay()
+        else:
+            arrives = self._in_order()
+        self._pass_on(arrives, b"message", channel, data)
+        if world.chance(world.weather.garbles):
+            self._pass_on(arrives + world.delay(), b"message", channel, data)
 
-    def _receive(self, channel: str, data: bytes) -> None:
+    def _in_order(self) -> float:
+        """When something arrives that is not overtaken by what is sent later."""
+        arrives = self._world.loop.time() + self._world.delay()
+        self._last = arrives = max(self._last + 1e-6, arrives)  # a heap of equals has no order
+        return arrives
+
+    def _pass_on(self, arrives: float, *message: Any) -> None:
+        self._world.soon(arrives - self._world.loop.time(), self._receive, message)
+
+    def _receive(self, message: tuple[bytes, bytes, Any]) -> None:
         if not (self._broken or self.half_open):
-            self._messages.append((channel, data))
+            self._messages.append(message)
             self._wake()
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
-    async def get_message(self, timeout: float) -> dict[str, Any] | None:  # noqa: ASYNC109 - as redis-py has it
-        if not self._messages and not self._broken:
+    async def messages(self) -> Sequence[tuple[bytes, bytes, Any]]:
+        while not self._messages and not self._broken:
             self._waiter = self._world.loop.create_future()
-            timer = self._world.loop.call_later(timeout, self._wake)
-            try:
-                await self._waiter
-            finally:
-                timer.cancel()
+            await self._waiter
         if self._broken:
             raise RedisConnectionError("the connection is closed")
-        if not self._messages:
-            return None
-        channel, data = self._messages.pop(0)
-        return {"channel": channel.encode(), "data": data}
+        found, self._messages = self._messages, []
+        return found

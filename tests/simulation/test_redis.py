@@ -17,6 +17,7 @@ from adapters.redis.idempotency import RedisIdempotencyKeys
 from adapters.redis.index import RedisUnreadIndex, application, entry
 from adapters.redis.live import RedisLiveFrames
 from adapters.redis.server import RedisServer
+from adapters.redis.subscriptions import Subscriptions
 from adapters.websocket.hub import Hub
 from application.ports import IdempotencyKeys
 from domain.feed import FeedChange
@@ -77,9 +78,17 @@ class Carried:
 class TestSimulatedAnnouncer(contracts.AnnouncerContract):
     @pytest.fixture
     async def carrier(self, redis: Redis, server: RedisServer) -> AsyncIterator[contracts.Carrier]:
-        hub = Hub(system.now)
+        subscriptions = Subscriptions(monotonic)
+        hub = Hub(system.now, subscriptions)
         frames = RedisLiveFrames(
-            server, PREFIX, MACS, deliver=hub.deliver, lost=hub.lost, now=monotonic, new_token=token_hex
+            server,
+            PREFIX,
+            MACS,
+            subscriptions,
+            deliver=hub.deliver,
+            lost=hub.lost,
+            now=monotonic,
+            new_token=token_hex,
         )
         running = asyncio.create_task(frames.run())
         while not frames.connected:  # noqa: ASYNC110 - in a moment

@@ -16,6 +16,7 @@ from application.ports import Connection
 from application.records import Batch, NotRead, Part
 from application.streams import Frame
 from domain.feed import FeedChange, Marked
+from domain.identifiers import UserId
 from entrypoints.consumer.partitions import Partitions
 from entrypoints.live.session import Session
 from entrypoints.live.sessions import Sessions
@@ -93,7 +94,7 @@ class NeverCompares(Sessions):
 class DeafToLoss(Hub):
     """Does not have streams compare themselves with the truth after the carrier was away."""
 
-    def lost(self) -> None:
+    def lost(self, user: UserId | None = None) -> None:
         return
 
 

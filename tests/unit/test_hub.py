@@ -9,7 +9,7 @@ from adapters.websocket.hub import Hub
 from application.streams import Frame
 from tests import contracts
 from tests.build import ADA, BOB
-from tests.memory import Mailbox, following
+from tests.memory import Mailbox, MemoryCarrier, following
 
 frame = contracts.LiveFeedContract.frame
 
@@ -17,7 +17,7 @@ frame = contracts.LiveFeedContract.frame
 class TestHub(contracts.LiveFeedContract):
     @pytest.fixture
     def live(self) -> Hub:
-        return Hub(system.now)
+        return Hub(system.now, MemoryCarrier())
 
     @pytest.fixture
     def deliver(self, live: Hub) -> Callable[[Sequence[Frame]], None]:
@@ -25,7 +25,7 @@ class TestHub(contracts.LiveFeedContract):
 
 
 async def test_every_stream_is_told_once_that_frames_were_lost() -> None:
-    hub = Hub(system.now)
+    hub = Hub(system.now, MemoryCarrier())
     async with following(hub, ADA) as ada, following(hub, BOB) as bob:
         hub.lost()
         hub.deliver([frame(1, BOB)])
@@ -37,13 +37,13 @@ async def test_every_stream_is_told_once_that_frames_were_lost() -> None:
 
 
 async def test_one_that_leaves_while_it_is_handed_a_frame_takes_nothing_from_the_others() -> None:
-    hub = Hub(system.now)
+    hub = Hub(system.now, MemoryCarrier())
 
     class Hasty(Mailbox):
         def take(self, frame: Frame) -> None:
             hub.leave(frame.user_id, self)
 
-    hub.join(ADA, Hasty())
+    await hub.join(ADA, Hasty())
     async with following(hub, ADA) as patient:
         hub.deliver([frame(1), frame(2)])
 
@@ -51,7 +51,7 @@ async def test_one_that_leaves_while_it_is_handed_a_frame_takes_nothing_from_the
 
 
 async def test_who_has_left_leaves_nothing_behind() -> None:
-    hub = Hub(system.now)
+    hub = Hub(system.now, MemoryCarrier())
     async with following(hub, ADA):
         async with following(hub, ADA):
             assert len(hub._followers[ADA]) == 2
@@ -60,9 +60,9 @@ async def test_who_has_left_leaves_nothing_behind() -> None:
     assert hub._followers == {}
 
 
-def test_leaving_twice_is_no_error() -> None:
-    hub, mailbox = Hub(system.now), Mailbox()
-    hub.join(ADA, mailbox)
+async def test_leaving_twice_is_no_error() -> None:
+    hub, mailbox = Hub(system.now, MemoryCarrier()), Mailbox()
+    await hub.join(ADA, mailbox)
     hub.leave(ADA, mailbox)
     hub.leave(ADA, mailbox)
 
@@ -70,4 +70,4 @@ def test_leaving_twice_is_no_error() -> None:
 
 
 def test_frames_for_nobody_are_dropped() -> None:
-    Hub(system.now).deliver([frame()])
+    Hub(system.now, MemoryCarrier()).deliver([frame()])

@@ -26,6 +26,7 @@ from tests import contracts
 from tests.memory import (
     MemoryAnnouncer,
     MemoryApiKeys,
+    MemoryCarrier,
     MemoryFeeds,
     MemoryIndex,
     MemoryKeys,
@@ -103,7 +104,7 @@ class Carried:
 class TestMemoryAnnouncer(contracts.AnnouncerContract):
     @pytest.fixture
     def carrier(self) -> contracts.Carrier:
-        index, live = MemoryIndex(wire.render), Hub(system.now)
+        index, live = MemoryIndex(wire.render), Hub(system.now, MemoryCarrier())
         return Carried(MemoryAnnouncer(index, live, change_frame), index, live)
 
 

@@ -20,6 +20,7 @@ from entrypoints.live import frames
 from entrypoints.live.sessions import Full, Sessions
 from entrypoints.timing import Timing
 from tests.build import ADA, BOB, a_draft, an_id, drafts
+from tests.memory import MemoryCarrier
 from tests.wiring import Json, Service, Socket, change_frame
 
 FAR = 600.0
@@ -71,6 +72,45 @@ async def deliver(service: Service, *numbers: int) -> list[Frame]:
 async def farewell(socket: Socket) -> tuple[Json, int]:
     bye = await socket.frame("bye")
     return bye, await socket.closed()
+
+
+# --- joining ---
+
+
+class Slow(MemoryCarrier):
+    """A carrier that takes its time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.joins = asyncio.Event()
+
+    async def join(self, user: UserId) -> None:
+        await super().join(user)
+        await self.joins.wait()
+
+
+async def test_the_feed_is_read_once_the_carrier_brings_its_frames(service: Service) -> None:
+    """A change between the reading and the joining would be neither read nor heard of."""
+    carrier = service.memory.live.carrier = Slow()
+    async with service.socket(headers=service.bearer()) as socket:
+        await until(lambda: carrier.joined == [ADA])
+        (missed,) = await deliver(service, 1)
+        carrier.joins.set()
+
+        welcome = await socket.frame("welcome")
+
+    assert welcome["cursor"] == f"{missed.epoch}.{missed.version}"
+
+
+async def test_a_client_that_leaves_while_it_joins_leaves_the_carrier_too(service: Service) -> None:
+    carrier = service.memory.live.carrier = Slow()
+    async with service.socket(headers=service.bearer()):
+        await until(lambda: carrier.joined == [ADA])
+        drain = of(service).drain(0)
+        carrier.joins.set()
+
+    await drain
+    assert carrier.left == [ADA]
 
 
 # --- a frame that comes too early -------------------------------------------------------------------------

@@ -2,11 +2,14 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
-from zlib import crc32
+from collections.abc import Iterable, Iterator, Sequence
+
+import msgspec
 
 from adapters.redis.index import Entry, application, entry
 from adapters.redis.macs import Macs
+from adapters.redis.names import channel, control_channel
+from adapters.redis.previous import PreviousRelease
 from adapters.redis.server import RedisServer
 from application.errors import Unavailable
 from application.pages import Rendered
@@ -18,7 +21,8 @@ from domain.identifiers import UserId
 
 logger = logging.getLogger(__name__)
 
-CHANNELS = 16
+_pack = msgspec.msgpack.Encoder().encode
+
 # How many feeds one script call may change: Redis does nothing else meanwhile.
 _CHUNK = 250
 _HEAL_EVERY_SECONDS = 0.25
@@ -61,6 +65,7 @@ class RedisAnnouncer:
         self._capacity = capacity
         self._jitter = jitter
         self._remembered_feeds = remembered_feeds
+        self._previous = PreviousRelease(prefix, macs)
         self._unannounced: dict[UserId, Feed] = {}
         self._all_unannounced = False
         self._waiting: list[tuple[Sequence[FeedChange], asyncio.Future[None]]] = []
@@ -123,25 +128,36 @@ class RedisAnnouncer:
 
     async def _send(self, changes: Sequence[FeedChange]) -> None:
         entries: list[Entry] = []
-        channels: dict[str, list[tuple[object, ...]]] = {}
+        frames: list[Frame] = []
         left = _ANNOUNCED_CHARACTERS
         for change in changes:
             items = _render_all(change)
             entries.append(entry(change, items, self._macs))
             frame = wire.frame(change, items)
             left -= len(frame.text)
-            if left < 0:
-                frame = wire.frame(Settled(change.feed), ())
-            channels.setdefault(channel(self._prefix, frame.user_id), []).append(_packed(frame))
+            frames.append(frame if left >= 0 else wire.frame(Settled(change.feed), ()))
         async with self._server.client.pipeline(transaction=False) as pipeline:
             for start in range(0, len(entries), _CHUNK):
-                chunk = entries[start : start + _CHUNK]
+                part = slice(start, start + _CHUNK)
+                messages = self._messages(frames[part])
                 pipeline.execute_command(
-                    "EVAL", *application(self._prefix, self._capacity, chunk, self._jitter)
+                    "EVAL", *application(self._prefix, self._capacity, entries[part], self._jitter, messages)
                 )
-            for name, frames in channels.items():
-                pipeline.execute_command("PUBLISH", name, self._macs.message(frames))
-            await pipeline.execute()
+            pipeline.execute_command(*self._previous.question)
+            *_, (_, listening) = await pipeline.execute()
+        if listening:
+            rows = ((frame.user_id, _packed(frame)) for frame in frames)
+            await self._previous.tell(self._server.client, rows)
+
+    def _messages(self, frames: Iterable[Frame]) -> Iterator[str | bytes]:
+        """A channel and its message, for each user."""
+        rows: dict[UserId, list[tuple[object, ...]]] = {}
+        for frame in frames:
+            rows.setdefault(frame.user_id, []).append(_packed(frame))
+        for user, packed in rows.items():
+            name = channel(self._prefix, user)
+            yield name
+            yield message(self._macs, name, packed)
 
     def _remember(self, changes: Sequence[FeedChange]) -> None:
         for change in changes:
@@ -162,14 +178,9 @@ class RedisAnnouncer:
         await client.publish(control_channel(self._prefix), self._macs.value(RESYNC, b"%d" % at))
 
 
-def channel(prefix: str, user: UserId) -> str:
-    """The channel that carries a user's frames."""
-    return f"{prefix}:live:{crc32(user.encode()) % CHANNELS}"
-
-
-def control_channel(prefix: str) -> str:
-    """The channel for messages to every process."""
-    return f"{prefix}:live:control"
+def message(macs: Macs, name: str, rows: Sequence[tuple[object, ...]]) -> bytes:
+    """Packed frames as a message for the channel of this name."""
+    return macs.value(name, _pack(rows))
 
 
 def _render_all(change: FeedChange) -> Sequence[Rendered]:

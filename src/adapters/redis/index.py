@@ -14,6 +14,7 @@ from redis.exceptions import NoScriptError
 
 from adapters.redis import answers, scripts
 from adapters.redis.macs import Macs
+from adapters.redis.names import around_user, index_keys
 from adapters.redis.server import RedisServer
 from application.errors import Unavailable
 from application.pages import ITEM_BYTES, PAGE_BYTES, IndexEntry, Missing, Rendered, RenderedPage
@@ -202,14 +203,14 @@ class RedisUnreadIndex:
 
     async def _scan(self, count: int) -> None:
         """Continue the scan where the last sample ended, at most to its end."""
-        first = f"{self._prefix}:feed:"
+        first, last = around_user(self._prefix, "feed")
         for _ in range(_SCAN_STEPS):
             if len(self._scanned) >= count:
                 return
             self._scan_at, keys = await self._server.ask(
-                lambda: self._server.client.scan(self._scan_at, match=f"{first}*", count=_SCAN_KEYS)
+                lambda: self._server.client.scan(self._scan_at, match=f"{first}*{last}", count=_SCAN_KEYS)
             )
-            names = [bytes(key).decode(errors="replace").removeprefix(first) for key in keys]  # type: ignore[arg-type]
+            names = [bytes(key).decode(errors="replace")[len(first) : -len(last)] for key in keys]  # type: ignore[arg-type]
             self._scanned += [UserId(name) for name in names if is_user_id(name)]
             if self._scan_at == 0:
                 return
@@ -254,15 +255,23 @@ class RedisUnreadIndex:
             return await pipeline.execute()
 
     def _keys(self, user: UserId) -> list[str]:
-        return [f"{self._prefix}:{kind}:{user}" for kind in ("feed", "unread", "lease")]
+        return index_keys(self._prefix, user)
 
 
 def application(
-    prefix: str, capacity: int, entries: Iterable[Entry], jitter: Jitter
+    prefix: str,
+    capacity: int,
+    entries: Sequence[Entry],
+    jitter: Jitter,
+    messages: Iterable[str | bytes] = (),
 ) -> list[str | int | bytes]:
-    """The EVAL arguments that apply changes to the index."""
-    changes = msgspec.msgpack.encode(list(entries))
-    return [scripts.APPLY, 0, prefix, capacity, PAGE_BYTES, _time_to_live(jitter), changes]
+    """The EVAL arguments that apply changes to the index, and then publish messages: the name of a channel
+    and the message, one after the other.
+    """
+    keys = [key for change in entries for key in index_keys(prefix, UserId(change[0]))]
+    changes = msgspec.msgpack.encode(entries)
+    limits = capacity, PAGE_BYTES, _time_to_live(jitter)
+    return [scripts.APPLY, len(keys), *keys, *limits, changes, *messages]
 
 
 def entry(change: FeedChange, items: Sequence[Rendered], macs: Macs) -> Entry:

@@ -1,19 +1,21 @@
-"""RedisLiveFrames: this process's subscription to the frames of all users."""
+"""RedisLiveFrames: what this process hears, of the users whose streams it serves."""
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
 
 import msgspec
-from redis.asyncio.client import PubSub
 from redis.exceptions import ConnectionError as ConnectionLost
 from redis.exceptions import ResponseError
 
 from adapters.once import Once
 from adapters.redis import answers
-from adapters.redis.announcer import CHANNELS, RESYNC, control_channel
+from adapters.redis.announcer import RESYNC
 from adapters.redis.macs import Macs
-from adapters.redis.server import FAILURES, RedisServer
+from adapters.redis.names import around_user, channel, control_channel
+from adapters.redis.server import FAILURES, Connection, RedisServer
+from adapters.redis.subscriptions import Subscriptions
 from application.ports import Monotonic, NewToken
 from application.streams import Frame
 from common import metrics
@@ -21,11 +23,15 @@ from domain.identifiers import UserId
 
 logger = logging.getLogger(__name__)
 
-# A half-open connection raises no error on a subscriber, however long it waits. Only a missing heartbeat of
-# the process's own reveals it (redis/redis-py#2417).
+# A half-open connection raises no error on a subscriber, however long it waits. Only a missing heartbeat
+# of the process's own reveals it (redis/redis-py#2417).
 _HEARTBEAT_SECONDS = 2.0
 _SILENCE_SECONDS = 6.0
+_LOOK_SECONDS = 0.5
 _RECONNECT_SECONDS = 0.25
+
+# How many channels one command names: Redis does nothing else meanwhile.
+_TOGETHER = 1_000
 
 _ORDERS = 1_000
 """How many are remembered."""
@@ -40,22 +46,30 @@ class RedisLiveFrames:
         server: RedisServer,
         prefix: str,
         macs: Macs,
+        subscriptions: Subscriptions,
         *,
         deliver: Callable[[Sequence[Frame]], None],
-        lost: Callable[[], None],
+        lost: Callable[[UserId | None], None],
         now: Monotonic,
         new_token: NewToken,
     ) -> None:
+        """`lost` is called with the user whose frames may be lost, or None: any user's."""
         self._server = server
         self._macs = macs
+        self._subscriptions = subscriptions
         self._obeyed: dict[bytes, None] = {}
         """The last orders, so that one that somebody repeats is ignored."""
+        self._prefix = prefix
         self._control = control_channel(prefix)
-        self._names = [f"{prefix}:live:{number}" for number in range(CHANNELS)]
         self._heartbeat = f"{prefix}:live:node:{new_token(8)}"
+        before, after = around_user(prefix, "live")
+        self._user = slice(len(before), -len(after))
+        """Where the name of a user's channel holds the user."""
         self._deliver = deliver
         self._lost = lost
         self._now = now
+        self._heard = 0.0
+        """When the last message arrived."""
         self._trouble = Once(logger, "the live subscription is interrupted")
         self.connected = False
 
@@ -77,15 +91,41 @@ class RedisLiveFrames:
             await asyncio.sleep(_RECONNECT_SECONDS)
 
     async def _receive(self, left: int) -> None:
-        pubsub = self._server.client.pubsub(ignore_subscribe_messages=True)
+        link, subscribed = self._server.subscriber(), asyncio.Event()
+        self._heard = self._now()
         try:
-            await pubsub.subscribe(*self._names, self._control, self._heartbeat)
-            await self._listen(pubsub, left)
+            await link.connect()
+            await _until_one_fails(
+                self._listen(link, subscribed), self._subscribe(link), self._watch(left, subscribed)
+            )
         finally:
-            await pubsub.aclose()  # type: ignore[no-untyped-call]
+            self._subscriptions.end()
+            await link.disconnect(nowait=True)
 
-    async def _listen(self, pubsub: PubSub, left: int) -> None:
-        heard = self._now()
+    # --- asking ---
+
+    async def _subscribe(self, link: Connection) -> None:
+        changed = asyncio.Event()
+        users = self._subscriptions.begin(changed.set)
+        await link.send_command("SUBSCRIBE", self._control)
+        await self._send(link, "SUBSCRIBE", users)
+        # Last, so that its confirmation is the last: a heartbeat that arrives shows that all of them stand.
+        await link.send_command("SUBSCRIBE", self._heartbeat)
+        while not _is_cancelled():
+            await _set_within(changed, _LOOK_SECONDS)
+            changed.clear()
+            await self._send(link, "SUBSCRIBE", self._subscriptions.take_new())
+            await self._send(link, "UNSUBSCRIBE", self._subscriptions.take_expired())
+            self._subscriptions.lose_patience()
+
+    async def _send(self, link: Connection, command: str, users: Sequence[UserId]) -> None:
+        for start in range(0, len(users), _TOGETHER):
+            names = (channel(self._prefix, user) for user in users[start : start + _TOGETHER])
+            await link.send_command(command, *names)
+
+    async def _watch(self, left: int, subscribed: asyncio.Event) -> None:
+        """Send heartbeats, and raise an error if they do not come back or the server was left."""
+        await _set_within(subscribed, _SILENCE_SECONDS)
         beat = 0.0
         while not _is_cancelled():
             if self._now() - beat > _HEARTBEAT_SECONDS:
@@ -93,13 +133,10 @@ class RedisLiveFrames:
                 await self._beat()
             if self._server.left != left:
                 raise ConnectionLost("its server was left")
-            message = await pubsub.get_message(timeout=_HEARTBEAT_SECONDS / 4)
-            if message is not None:
-                heard = self._now()
-                self._handle(message["channel"].decode(), message["data"])
-            elif self._now() - heard > _SILENCE_SECONDS:
+            if self._now() - self._heard > _SILENCE_SECONDS:
                 silence = "no heartbeat came back"
                 raise TimeoutError(silence)
+            await asyncio.sleep(_LOOK_SECONDS)
 
     async def _beat(self) -> None:
         """Send a heartbeat, which must return.
@@ -121,22 +158,44 @@ class RedisLiveFrames:
         if not await client.publish(self._heartbeat, b"") and self.connected:
             await self._server.leave()  # both: it is unknown which of the two is right
 
-    def _handle(self, channel: str, data: bytes) -> None:
-        if channel == self._heartbeat:
+    # --- hearing ---
+
+    async def _listen(self, link: Connection, subscribed: asyncio.Event) -> None:
+        while not _is_cancelled():
+            frames: list[Frame] = []
+            for kind, channel_name, data in await link.messages():
+                name = channel_name.decode()
+                if kind == b"message":
+                    frames += self._heard_on(name, data)
+                elif name == self._heartbeat:
+                    subscribed.set()
+                elif kind == b"subscribe" and name != self._control:
+                    self._confirmed(UserId(name[self._user]))
+            self._heard = self._now()
+            if frames:
+                self._deliver(frames)
+
+    def _confirmed(self, user: UserId) -> None:
+        if self._subscriptions.confirmed(user):
+            self._lost(user)
+
+    def _heard_on(self, name: str, data: bytes) -> Sequence[Frame]:
+        """The frames of a message."""
+        if name == self._heartbeat:
             if not self.connected:
                 # Anything before this may have been missed; from here on nothing is.
                 self.connected = True
                 self._trouble.well()
-                self._lost()
-        elif channel == self._control:
+                self._lost(None)
+        elif name == self._control:
             self._obey(data)
-        elif not self._macs.verifies(data):
+        elif (packed := self._macs.opened(name, data)) is not None:
+            return [Frame(UserId(row[0]), *row[1:]) for row in _decode(packed)]
+        else:
             # Not followed by a comparison with the store: whoever writes to Redis could keep that busy.
             # Streams that miss a frame notice it as with every lost one.
             metrics.REDIS_REFUSED.labels("frames").inc()
-        else:
-            *rows, _ = _decode(data)
-            self._deliver([Frame(UserId(row[0]), *row[1:]) for row in rows])
+        return ()
 
     def _obey(self, order: bytes) -> None:
         """Follow an order that was not seen before. Not one that is newer: clocks differ, and the order of a
@@ -148,7 +207,29 @@ class RedisLiveFrames:
             self._obeyed[order] = None
             if len(self._obeyed) > _ORDERS:
                 del self._obeyed[next(iter(self._obeyed))]
-            self._lost()
+            self._lost(None)
+
+
+async def _until_one_fails(*works: Coroutine[Any, Any, None]) -> None:
+    """Run these together. When one ends, end the others and raise its error."""
+    tasks = [asyncio.create_task(work) for work in works]
+    try:
+        ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    for task in ended:
+        task.result()
+
+
+async def _set_within(event: asyncio.Event, seconds: float) -> None:
+    """Wait for the event, but not longer."""
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        return
 
 
 def _is_cancelled() -> bool:

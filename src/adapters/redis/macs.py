@@ -91,19 +91,12 @@ class Macs:
             found.append(Rendered(body + b"}"))
         return found if _same("".join(expected).encode(), b"".join(given)) else None
 
-    # --- messages and values ---
+    # --- values and messages ---
 
     def message(self, frames: Sequence[Place]) -> bytes:
-        """Frames as a message for a channel. The code is in a last frame, for nobody, which a process of the
-        previous release ignores.
-        """
+        """Frames as a message for the previous release. The code is in a last frame, for nobody."""
         body = _pack([*frames, _signature(_NO_CODE)])[_BODY]
         return body + _pack(_signature(self._message_code(body)))
-
-    def verifies(self, message: bytes) -> bool:
-        """Whether `message` made this."""
-        body = message[_BODY]
-        return _same(_pack(_signature(self._message_code(body))), message[len(body) :])
 
     def _message_code(self, body: bytes) -> str:
         code = self._message.copy()

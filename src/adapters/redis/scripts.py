@@ -1,18 +1,19 @@
 """Scripts that run inside Redis, so that they are atomic.
 
-Keys of a user, under one prefix:
-  feed:<user>    hash    e(poch), v(ersion), n (unread count), m (their code, see macs.py),
-                         c(omplete: 0 if older ones were left out), b(ytes of the notifications)
-  unread:<user>  zset    the newest unread notifications as JSON with their codes, all with score 0: they are
-                         ordered by their bytes, which begin with {"id":"<UUIDv7>", and therefore by time
-  lease:<user>   string  a random token: its holder may load what it reads next from PostgreSQL
+Keys of a user, under one prefix; the braces are part of the names (see names.py):
+  feed:{<user>}    hash    e(poch), v(ersion), n (unread count), m (their code, see macs.py),
+                           c(omplete: 0 if older ones were left out), b(ytes of the notifications)
+  unread:{<user>}  zset    the newest unread notifications as JSON with their codes, all with score 0: they
+                           are ordered by their bytes, which begin with {"id":"<UUIDv7>", and so by time
+  lease:{<user>}   string  a random token: its holder may load what it reads next from PostgreSQL
 
 The protocol; each simpler form fails in some interleaving:
   - a change is applied only to an entry at exactly the version before it; an entry that has a gap is dropped;
     an entry that is ahead includes the change already;
   - every announced change voids the lease, so that nothing read before it is loaded after it;
   - the lease is random, not a counter: a counter would start again after FLUSHALL.
-The keys are built in the scripts, so this needs one Redis (or a Sentinel set), not Redis Cluster.
+Frames are published by the script that applies their changes: who gets a frame and reads finds the change.
+All keys that a script uses are in KEYS.
 """
 
 # A key that has another type than it should counts as missing and is deleted. Python checks the contents
@@ -85,10 +86,11 @@ redis.call('PEXPIRE', KEYS[2], ARGV[7])
 return 1
 """
 
-# KEYS none. ARGV prefix, capacity, bytes, ms to live, changes as MessagePack:
+# KEYS feed, unread, lease of each change. ARGV capacity, bytes, ms to live, changes as MessagePack:
 # [user, epoch, prev, version, unread count, applicable, ids to remove, items to add, code]...
+# Then a channel and the message for it, any number of times.
 APPLY = """
-local prefix, capacity, most, ttl = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
+local capacity, most, ttl = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3]
 
 -- Each returns how many bytes the entry has grown by.
 local function remove(unread, id)
@@ -161,17 +163,26 @@ local function apply(feed, unread, change)
     end
 end
 
-for _, change in ipairs(cmsgpack.unpack(ARGV[5])) do
-    local feed, unread = prefix .. ':feed:' .. change[1], prefix .. ':unread:' .. change[1]
-    redis.call('DEL', prefix .. ':lease:' .. change[1])
+local failed = nil
+for i, change in ipairs(cmsgpack.unpack(ARGV[4])) do
+    local feed, unread, lease = KEYS[3 * i - 2], KEYS[3 * i - 1], KEYS[3 * i]
+    redis.call('DEL', lease)
     local done, failure = pcall(apply, feed, unread, change)
     if not done then
         local said = type(failure) == 'table' and failure.err or failure
-        if not string.find(said, 'WRONGTYPE', 1, true) then
-            error(failure, 0)
+        if string.find(said, 'WRONGTYPE', 1, true) then
+            redis.call('DEL', feed, unread)  -- of one user; the others' changes are applied
+        else
+            failed = failure
         end
-        redis.call('DEL', feed, unread)  -- of one user; the others' changes are applied
     end
+end
+-- Also after a failure: a server that is full still publishes.
+for i = 5, #ARGV, 2 do
+    redis.call('PUBLISH', ARGV[i], ARGV[i + 1])
+end
+if failed then
+    error(failed, 0)
 end
 return 0
 """

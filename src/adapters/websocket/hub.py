@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from application.ports import Clock, Follower
+from application.ports import Carrier, Clock, Follower
 from application.streams import Frame
 from common import metrics
 from domain.identifiers import UserId
@@ -11,13 +11,15 @@ from domain.identifiers import UserId
 class Hub:
     """The LiveFeed of a process. The carrier's reader passes frames to `deliver`."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, carrier: Carrier) -> None:
         self._clock = clock
+        self.carrier = carrier
         self._followers: dict[UserId, list[Follower]] = {}
 
-    def join(self, user: UserId, follower: Follower) -> None:
+    async def join(self, user: UserId, follower: Follower) -> None:
         self._followers.setdefault(user, []).append(follower)
         metrics.SOCKETS.inc()
+        await self.carrier.join(user)
 
     def leave(self, user: UserId, follower: Follower) -> None:
         mine = self._followers.get(user)
@@ -27,6 +29,7 @@ class Hub:
         metrics.SOCKETS.dec()
         if not mine:
             del self._followers[user]
+            self.carrier.leave(user)
 
     def deliver(self, frames: Sequence[Frame]) -> None:
         """Hand frames to the followers of their users."""
@@ -40,8 +43,9 @@ class Hub:
             if frame.accepted_at is not None:
                 metrics.LIVE_LATENCY.observe(max(0.0, self._clock().timestamp() - frame.accepted_at))
 
-    def lost(self) -> None:
-        """Have every follower compare itself with the store, because frames may be lost."""
-        for followers in list(self._followers.values()):
+    def lost(self, user: UserId | None = None) -> None:
+        """Have every follower, or those of this user, compare with the store: frames may be lost."""
+        concerned = list(self._followers.values()) if user is None else [self._followers.get(user, ())]
+        for followers in concerned:
             for follower in tuple(followers):
                 follower.miss()

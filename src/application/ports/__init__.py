@@ -17,7 +17,15 @@ from application.ports.audit import AuditTrail
 from application.ports.erasures import Erasures, Exports
 from application.ports.feeds import DueMarks, FeedMarks, FeedReplay, Feeds, FeedViews, FeedWriter, Retention
 from application.ports.limits import LogInAttempts, Rates, Use
-from application.ports.live import Announcer, Connection, EventStream, Follower, LiveFeed, UnreadIndex
+from application.ports.live import (
+    Announcer,
+    Carrier,
+    Connection,
+    EventStream,
+    Follower,
+    LiveFeed,
+    UnreadIndex,
+)
 from application.ports.machine import (
     Chance,
     Clock,
@@ -40,6 +48,7 @@ __all__ = [
     "Announcer",
     "ApiKeys",
     "AuditTrail",
+    "Carrier",
     "Chance",
     "Clock",
     "Connection",

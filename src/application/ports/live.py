@@ -73,12 +73,27 @@ class Follower(Protocol):
 class LiveFeed(Protocol):
     """Frames of feed changes as they happen. They may be lost or reordered; each says what it follows."""
 
-    def join(self, user: UserId, follower: Follower) -> None:
-        """Pass the user's frames to the follower from now on."""
+    async def join(self, user: UserId, follower: Follower) -> None:
+        """Pass the user's frames to the follower from now on. Returns once the follower may read the store:
+        it gets the frame of every change after that, or is told that it may have missed some. A follower
+        whose joining was cancelled must leave too.
+        """
         ...
 
     def leave(self, user: UserId, follower: Follower) -> None:
         """Pass no more frames to the follower. Leaving twice is no error."""
+        ...
+
+
+class Carrier(Protocol):
+    """What brings the frames of users to this process. It needs to know of whom."""
+
+    async def join(self, user: UserId) -> None:
+        """Bring the frames of this user. Returns once they come, or their loss will be reported."""
+        ...
+
+    def leave(self, user: UserId) -> None:
+        """Nobody here follows the user any more."""
         ...
 
 

@@ -11,6 +11,7 @@ from adapters.kafka.queue import KafkaQueue, build_producer
 from adapters.redis.idempotency import RedisIdempotencyKeys
 from adapters.redis.limits import RedisLogInAttempts
 from adapters.redis.live import RedisLiveFrames
+from adapters.redis.subscriptions import Subscriptions
 from adapters.redis.tickets import RedisTickets
 from adapters.websocket.connect import connect as connect_socket
 from adapters.websocket.events import EventsConnection
@@ -116,13 +117,15 @@ class ApiContainer(AccountsContainer, SessionsContainer, WithSignup, WithRedis, 
     queue: providers.Provider[ports.NotificationQueue] = providers.Callable(_queue, kafka_queue)
 
     # --- live streams ---
-    hub: providers.Provider[Hub] = providers.Singleton(Hub, clock)
+    subscriptions: providers.Provider[Subscriptions] = providers.Singleton(Subscriptions, now)
+    hub: providers.Provider[Hub] = providers.Singleton(Hub, clock, subscriptions)
     live_feed: providers.Provider[ports.LiveFeed] = providers.Callable(_live_feed, hub)
     live_frames: providers.Provider[RedisLiveFrames] = providers.Singleton(
         RedisLiveFrames,
         redis_server,
         setting.redis_prefix,
         WithRedis.macs,
+        subscriptions,
         deliver=hub.provided.deliver,
         lost=hub.provided.lost,
         now=now,

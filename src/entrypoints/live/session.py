@@ -80,8 +80,8 @@ class Session:
 
     async def run(self, welcomed: Callable[[], None]) -> None:
         """Serve until either side ends the stream; call back once the client has been welcomed."""
-        self._with.live_feed.join(self.user, self)
         try:
+            await self._with.live_feed.join(self.user, self)
             standing = await self._with.catch_ups.standing(self.user)
             self._do(self.following.standing_read(standing))
             welcomed()

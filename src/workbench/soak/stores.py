@@ -111,10 +111,10 @@ class Stores:
 
     async def _disagreement(self, feed: Mapping[str, Any]) -> str | None:
         user = feed["user_id"]
-        held: Any = await self.redis.hgetall(f"{self._prefix}:feed:{user}")
+        held: Any = await self.redis.hgetall(f"{self._prefix}:feed:{{{user}}}")
         if not held:
             return None
-        items: Any = await self.redis.zrange(f"{self._prefix}:unread:{user}", 0, -1, desc=True)
+        items: Any = await self.redis.zrange(f"{self._prefix}:unread:{{{user}}}", 0, -1, desc=True)
         unread = await self.postgres.fetch(_UNREAD, user)
         expected = [str(row["id"]) for row in unread]
         indexed = [json.loads(item)["id"] for item in items]
