@@ -21,6 +21,7 @@ KEY_LIMITS = "src/application/credentials.py"
 DELIVERY = "src/application/delivery.py"
 FOLLOWING = "src/application/following.py"
 INBOX = "src/application/inbox.py"
+MARKS = "src/application/marks.py"
 API_KEYS = "src/application/keys.py"
 KNOWN_KEYS = "src/application/known_keys.py"
 PRUNING = "src/application/pruning.py"
@@ -667,18 +668,18 @@ VIEWS_AND_MARKS = (
     Mutant(
         name="repeated-mark-not-announced",
         breaks="A mark that is repeated because its answer was lost is not announced.",
-        file=INBOX,
-        old="[marked if marked.changed else Settled(marked.feed)]",
-        new="[marked] if marked.changed else []",
+        file=MARKS,
+        old="[marked if marked.changed else Settled(marked.feed) for marked in made]",
+        new="[marked for marked in made if marked.changed]",
         tests=(f"{UNIT}/test_inbox.py", SIMULATION),
     ),
     Mutant(
         name="mark-from-another-life",
         breaks="Marking up to a cursor of a restored database marks what nobody has seen.",
-        file=INBOX,
-        old=".epoch != cursor.epoch:",
-        new=' == "":',
-        tests=(f"{UNIT}/test_inbox.py",),
+        file=MARK,
+        old="AND feed.epoch = $3",
+        new="AND $3::text IS NOT NULL",
+        tests=(f"{STORED_FEEDS}::test_a_mark_up_to_a_position_of_another_life_changes_nothing",),
     ),
     Mutant(
         name="page-off-by-one",
