@@ -106,17 +106,16 @@ class Marks:
         made: Mapping[UserId, Marked] = {}
         try:
             made = await self._feeds.mark_together(batch[0].mark, [asked.request for asked in batch])
+            await self._announce(list(made.values()))
         except Exception as error:  # noqa: BLE001 - the caller raises it
             if len(batch) == 1:
                 self._answer(batch[0], error)
                 return
         for asked in batch:
-            if asked.request.user_id not in made:
-                self._start(self._make_alone(asked))
-        await self._announce(list(made.values()))
-        for asked in batch:
             if asked.request.user_id in made:
                 self._answer(asked, made[asked.request.user_id])
+            else:
+                self._start(self._make_alone(asked))
 
     async def _make_alone(self, asked: _Asked) -> None:
         user, ids, at = asked.request

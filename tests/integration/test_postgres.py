@@ -27,6 +27,7 @@ from application.credentials import ApiKey, Claims, RevokedToken
 from application.errors import Refused, Unavailable
 from application.feeds import FeedHistory, MarkRequest, Standing
 from application.revoking import Revocations
+from domain.feed import Cursor
 from domain.identifiers import UserId
 from domain.metadata import Metadata
 from domain.states import Mark, Rule, Status, To
@@ -191,7 +192,8 @@ async def test_a_notification_that_is_locked_without_its_feed_holds_up_nobody(
     [
         lambda engine: PostgresFeeds(engine).append([a_draft()]),
         lambda engine: PostgresFeeds(engine).mark(ADA, Mark.READ, [an_id()], NOW),
-        lambda engine: PostgresFeeds(engine).mark_up_to(ADA, Mark.READ, 1, NOW),
+        lambda engine: PostgresFeeds(engine).mark_up_to(ADA, Mark.READ, Cursor("e1", 1), NOW),
+        lambda engine: PostgresFeeds(engine).mark_together(Mark.READ, [MarkRequest(ADA, [an_id()], NOW)]),
         lambda engine: PostgresFeeds(engine).feed(ADA),
         lambda engine: PostgresFeeds(engine).get(ADA, an_id()),
         lambda engine: PostgresFeeds(engine).standings([ADA]),

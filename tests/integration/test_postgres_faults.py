@@ -35,7 +35,9 @@ from adapters.postgres.users import PostgresUsers
 from alembic import command
 from application.delivery import StoreNotifications
 from application.errors import Refused, Unavailable
+from application.feeds import MarkRequest
 from common import metrics
+from domain.feed import Cursor
 from domain.identifiers import UserId
 from domain.notification import Draft
 from domain.states import Mark, Status
@@ -58,7 +60,10 @@ MANY = 30.0
 EVERY_USER_OF_THE_POOL: dict[str, Ask] = {
     "append": lambda engine: PostgresFeeds(engine).append(drafts(3, first=100)),
     "mark": lambda engine: PostgresFeeds(engine).mark(ADA, Mark.READ, [an_id()], NOW),
-    "mark up to": lambda engine: PostgresFeeds(engine).mark_up_to(ADA, Mark.READ, 1, NOW),
+    "mark up to": lambda engine: PostgresFeeds(engine).mark_up_to(ADA, Mark.READ, Cursor("e1", 1), NOW),
+    "mark together": lambda engine: PostgresFeeds(engine).mark_together(
+        Mark.READ, [MarkRequest(user, [an_id()], NOW) for user in (ADA, BOB)]
+    ),
     "page": lambda engine: PostgresFeeds(engine).page(ADA, Status.ALL, limit=1),
     "histories": lambda engine: PostgresFeeds(engine).histories([(ADA, 0), (BOB, 0)], 1),
     "add a user": lambda engine: PostgresUsers(engine, token_hex).add(a_user(UserId("cid")), None),

@@ -136,7 +136,6 @@ class Letters:
 class LockedFeeds(MemoryFeeds):
     """A store in which some feeds are locked, and which is too slow for many drafts."""
 
-    locked: frozenset[UserId] = frozenset()
     most = 10_000
 
     async def append(self, drafts: Sequence[Draft]) -> Appended:
