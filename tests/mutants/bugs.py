@@ -72,6 +72,7 @@ GUARDS = "src/entrypoints/web/guards.py"
 HEALTH = "src/entrypoints/web/health.py"
 HOSTS = "src/entrypoints/web/hosts.py"
 JSON_REQUEST = "src/entrypoints/web/json_request.py"
+FAST_PATH = "src/entrypoints/web/fast_path.py"
 MIDDLEWARE = "src/entrypoints/web/middleware.py"
 HELLO = "src/entrypoints/live/hello.py"
 LIFESPAN = "src/entrypoints/lifespan.py"
@@ -1236,6 +1237,38 @@ FRONT: Final = (
         old="elif not _is_local(connection):",
         new="elif not connection:",
         tests=(f"{UNIT}/test_front.py",),
+    ),
+    Mutant(
+        name="fast-path-without-guards",
+        breaks="Anybody publishes, and reads every feed.",
+        file=FAST_PATH,
+        old="for guard in self._guards:",
+        new="for guard in ():",
+        tests=(f"{UNIT}/test_matrix.py", f"{UNIT}/test_fast_path.py"),
+    ),
+    Mutant(
+        name="fast-path-takes-any-body",
+        breaks="One request fills the memory.",
+        file="src/entrypoints/web/call.py",
+        old="if self._limit is not None and len(body) > self._limit:",
+        new="if False:",
+        tests=(f"{UNIT}/test_fast_path.py",),
+    ),
+    Mutant(
+        name="fast-path-ignores-origins",
+        breaks="A page of an allowed origin cannot read what it asked for: the answer has no CORS headers.",
+        file=FAST_PATH,
+        old="(self._cors and _has_origin(scope)) or ",
+        new="",
+        tests=(f"{UNIT}/test_fast_path.py",),
+    ),
+    Mutant(
+        name="fast-path-takes-the-last-limit",
+        breaks="A repeated parameter is read in two ways.",
+        file=FAST_PATH,
+        old="if len(given) < len(pairs):",
+        new="if False:",
+        tests=(f"{UNIT}/test_fast_path.py",),
     ),
     Mutant(
         name="a-series-for-each-method",

@@ -186,7 +186,7 @@ def _headers(draft: Draft) -> list[tuple[str, bytes]]:
     """The trace and the sender. Not fields of the value: earlier consumers refuse fields that they do not
     know.
     """
-    trace = tracing.traceparent.get()
+    trace = tracing.parent()
     headers = [("traceparent", trace.encode())] if trace else []
     if draft.key_id is not None:
         headers.append((KEY, draft.key_id.encode()))

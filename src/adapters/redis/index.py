@@ -30,6 +30,8 @@ _TTL_MS = 10 * 60 * 1000
 # Stands for an entry whose keys have another type: it does not verify.
 _NOT_OURS = (b"", b"", b"", b"", b"")
 
+_AWAY, _MISS, _HIT = (metrics.INDEX.labels(outcome) for outcome in ("away", "miss", "hit"))
+
 # How many keys one SCAN examines, and how many steps one sample may take.
 _SCAN_KEYS = 500
 _SCAN_STEPS = 20
@@ -96,10 +98,10 @@ class RedisUnreadIndex:
         try:
             found = await question.answer
         except Unavailable:
-            metrics.INDEX.labels("away").inc()
+            _AWAY.inc()
             return Missing(None)
         if not found[0]:
-            metrics.INDEX.labels("miss").inc()
+            _MISS.inc()
             return Missing(lease if found[1] else None)
         _, epoch, version, count, code, more, *stamped = found
         feed = self._feed(user, (epoch, version, count, code))
@@ -107,7 +109,7 @@ class RedisUnreadIndex:
         if feed is None or items is None or not _newest_first(items, before):
             await self._refuse(user)
             return Missing(None)
-        metrics.INDEX.labels("hit").inc()
+        _HIT.inc()
         return RenderedPage(feed, items, more=bool(more))
 
     async def load(self, page: RenderedPage, lease: str) -> None:
@@ -127,20 +129,20 @@ class RedisUnreadIndex:
         try:
             await self._server.ask(lambda: self._load(keys=self._keys(feed.user_id), args=words))
         except Unavailable:
-            metrics.INDEX.labels("away").inc()
+            _AWAY.inc()
 
     async def sample(self, count: int) -> Sequence[UserId]:
         try:
             await self._scan(count)
         except Unavailable:
-            metrics.INDEX.labels("away").inc()
+            _AWAY.inc()
         return [self._scanned.popleft() for _ in range(min(count, len(self._scanned)))]
 
     async def entry(self, user: UserId) -> IndexEntry | None:
         try:
             state, items = await self._server.ask(lambda: self._entry(user))
         except Unavailable:
-            metrics.INDEX.labels("away").inc()
+            _AWAY.inc()
             return None
         if state[0] is None:
             return None
@@ -162,7 +164,7 @@ class RedisUnreadIndex:
         try:
             await self._server.ask(lambda: self._server.client.delete(feed, unread))
         except Unavailable:
-            metrics.INDEX.labels("away").inc()
+            _AWAY.inc()
 
     def _feed(self, user: UserId, head: Sequence[Any]) -> Feed | None:
         """The feed that the head of an entry names; None if it does not verify. Each part of the head is

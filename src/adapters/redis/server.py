@@ -4,6 +4,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar, cast
 
+from hiredis import pack_command
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
@@ -90,6 +91,15 @@ class _Connection(AbstractConnection):
         if self.is_connected and self.now() - self._used > self.idle_seconds:
             await self.disconnect(nowait=True)
         await super().connect()  # type: ignore[no-untyped-call]
+
+    def pack_command(self, *args: Any) -> list[bytes]:
+        """Write a command in the protocol, in C; redis-py does so only outside asyncio. A name of two words
+        is two arguments.
+        """
+        try:
+            return [pack_command((*args[0].split(), *args[1:]))]
+        except TypeError:  # a type that only redis-py writes, or an error of its own
+            return super().pack_command(*args)
 
     async def send_packed_command(self, *args: Any, **options: Any) -> None:
         self._used = self.now()

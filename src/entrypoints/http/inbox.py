@@ -23,6 +23,7 @@ from entrypoints.http.schemas import (
     UnreadCount,
 )
 from entrypoints.web import guards, rules
+from entrypoints.web.fast_path import FAST
 from entrypoints.web.schemas import NotificationBody, problems
 
 _BODY_LIMIT = 16 * 1024
@@ -49,6 +50,7 @@ PageCursor = Annotated[
 @get(
     ["/v1/users/{user_id:str}/notifications", "/notifications/{user_id:str}"],
     guards=[guards.reader],
+    opt=FAST,
     security=guards.NEEDS_TOKEN_OR_KEY,
     tags=["inbox"],
     summary="List notifications",
@@ -83,6 +85,7 @@ async def list_notifications(  # noqa: PLR0917 - each is a part of the query
 @get(
     "/v1/users/{user_id:str}/unread-count",
     guards=[guards.reader],
+    opt=FAST,
     security=guards.NEEDS_TOKEN_OR_KEY,
     tags=["inbox"],
     summary="Count unread notifications",
@@ -102,6 +105,7 @@ async def count_unread(user_id: FromPath[str], count: NamedDependency[CountUnrea
         "/notifications/{user_id:str}/{notification_id:uuid}/read",
     ],
     guards=[guards.owner, guards.marking],
+    opt=FAST,
     security=guards.NEEDS_TOKEN,
     tags=["inbox"],
     summary="Mark one read",
@@ -128,6 +132,7 @@ def _marking(path: str, mark: Mark) -> post:
         operation_id=_OPERATIONS[mark],
         status_code=200,
         guards=[guards.owner, guards.marking],
+        opt=FAST,
         security=guards.NEEDS_TOKEN,
         request_max_body_size=_BODY_LIMIT,
         tags=["inbox"],

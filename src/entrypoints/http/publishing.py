@@ -22,6 +22,7 @@ from entrypoints.http.schemas import (
     read_item,
 )
 from entrypoints.web import guards, problems, rules
+from entrypoints.web.fast_path import FAST
 from entrypoints.web.limits import spend
 from entrypoints.web.schemas import problems as problem_responses
 from entrypoints.web.state import part
@@ -45,6 +46,7 @@ IdempotencyKey = Annotated[
     ["/v1/notifications", "/createNotification"],
     status_code=202,
     guards=[guards.publisher],
+    opt=FAST,
     security=guards.NEEDS_KEY,
     request_class=VerbatimRequest,
     request_max_body_size=_BODY_LIMIT,
@@ -69,6 +71,7 @@ async def publish_notification(
     "/v1/notifications/batch",
     status_code=202,
     guards=[guards.publisher],
+    opt=FAST,
     security=guards.NEEDS_KEY,
     request_class=VerbatimRequest,
     request_max_body_size=_BATCH_BODY_LIMIT,

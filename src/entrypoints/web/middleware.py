@@ -2,6 +2,7 @@
 
 import logging
 import re
+from functools import cache, partial
 from typing import Any
 
 from litestar import Litestar
@@ -11,6 +12,7 @@ from application.ports import Monotonic, NewToken
 from common import metrics, tracing
 from common.security_headers import secured
 from entrypoints.web import limits
+from entrypoints.web.fast_path import FastPath
 from entrypoints.web.hosts import KnownHosts
 
 logger = logging.getLogger("bellwire.access")
@@ -26,7 +28,9 @@ def fronted(
     """Put Observed before an application, and KnownHosts if hosts are given. The framework's own middleware
     would not see a request that no route answers (404, 405).
     """
-    inner: ASGIApp = KnownHosts(app.asgi_handler, hosts) if hosts else app.asgi_handler
+    inner: ASGIApp = FastPath(app, app.asgi_handler)
+    if hosts:
+        inner = KnownHosts(inner, hosts)
     app.asgi_handler = Observed(inner, log=log, now=now, new_token=new_token)
     return app
 
@@ -42,6 +46,7 @@ class Observed:
         self._log = log
         self._now = now
         self._new_token = new_token
+        self._histogram = cache(metrics.HTTP.labels)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request_id = self._identify(dict(scope["headers"]))
@@ -63,7 +68,7 @@ class Observed:
         method = scope.get("method", "GET")
         route = scope.get("path_template") or "none"
         # Anybody may invent methods, and each would be a time series.
-        metrics.HTTP.labels(method if method in _METHODS else "other", route, status).observe(seconds)
+        self._histogram(method if method in _METHODS else "other", route, status).observe(seconds)
         if self._log:
             logger.info("%s %s %d", method, scope["path"], status, extra={"seconds": round(seconds, 6)})
 
@@ -72,7 +77,6 @@ class Observed:
         given = headers.get(b"x-request-id", b"")
         request_id = given if _REQUEST_ID.fullmatch(given) else self._new_token(8).encode()
         tracing.request_id.set(request_id.decode())
-        tracing.traceparent.set(
-            tracing.continued(headers.get(b"traceparent", b"").decode("latin-1"), self._new_token)
-        )
+        received = headers.get(b"traceparent", b"").decode("latin-1")
+        tracing.traceparent.set(partial(tracing.continued, received, self._new_token))
         return request_id

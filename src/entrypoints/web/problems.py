@@ -48,6 +48,9 @@ _PROBLEMS: dict[type[Exception], tuple[int, str, str]] = {
     Unconfirmed: (503, "unconfirmed", "Outcome unknown"),
     Unavailable: (503, "unavailable", "Temporarily unavailable"),
 }
+NO_BODY = FieldError("body", "is required")
+_NO_BODY = "'data'"
+"""How the framework says that."""
 _MISSING = re.compile("Object missing required field `(.+)`")
 _UNKNOWN = re.compile("Object contains unknown field `(.+)`")
 _HTTP_KINDS = {
@@ -85,6 +88,13 @@ def describe(error: Exception) -> dict[str, Any]:
     return body
 
 
+def answer(scope: Any, error: Exception) -> Response[bytes]:
+    """The answer to an error that a handler or a guard raised."""
+    handler = next(HANDLERS[kind] for kind in type(error).__mro__ if kind in HANDLERS)
+    found: Response[bytes] = handler(Request(scope), error)
+    return found
+
+
 def core_problem(_request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """Answer an error of the domain or the application."""
     body = describe(error)
@@ -105,6 +115,8 @@ def validation_problem(_request: Request[Any, Any, Any], error: ValidationExcept
 
 def field_error(message: str, path: str = "") -> FieldError:
     """The error of the field that msgspec found to be missing, unknown or of the wrong type."""
+    if message == _NO_BODY:
+        return NO_BODY
     message, _, found = message.partition(" - at `$.")
     field = found.rstrip("`") or path.removeprefix("data").removeprefix(".")
     if missing := _MISSING.fullmatch(message):

@@ -1,5 +1,6 @@
 """Bodies with a part that stays as its sender wrote it (msgspec.Raw)."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -20,20 +21,29 @@ class VerbatimRequest(JsonRequest[ApiKey]):
     """
 
     async def json(self) -> Any:
-        check_media_type(self.scope["headers"])
         data = self.route_handler.parsed_data_field
-        body = (await self.body()).decode()  # msgspec does not check the encoding of raw parts
-        try:
-            return _decode(body, data.annotation if data else Any)
-        except msgspec.ValidationError as error:
-            _decode(body, msgspec.Raw)  # raises if the rest is not JSON
-            raise Invalid([problems.field_error(str(error))]) from error
+        return decoded(await self.body(), data.annotation if data else Any, self.scope["headers"])
 
 
-def _decode(body: str, target: Any) -> Any:
-    """Raise msgspec.ValidationError, or SerializationException if the body is not JSON."""
+def decoded(body: bytes, target: Any, headers: Iterable[tuple[bytes, bytes]]) -> Any:
+    """Decode a body to a type. Raises Invalid if it breaks a rule of the type, SerializationException or
+    UnicodeDecodeError if it is not JSON, and 415 if it says that it is something else.
+    """
+    if not body:
+        raise Invalid([problems.NO_BODY])
+    check_media_type(headers)
+    text = body.decode()  # msgspec does not check the encoding of raw parts
     try:
-        return msgspec.json.decode(body, type=target)
+        return _decode(text, target)
+    except msgspec.ValidationError as error:
+        _decode(text, msgspec.Raw)  # raises if the rest is not JSON
+        raise Invalid([problems.field_error(str(error))]) from error
+
+
+def _decode(text: str, target: Any) -> Any:
+    """Raise msgspec.ValidationError, or SerializationException if the text is not JSON."""
+    try:
+        return msgspec.json.decode(text, type=target)
     except msgspec.ValidationError:
         raise
     except msgspec.DecodeError as error:

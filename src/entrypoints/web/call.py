@@ -1,0 +1,74 @@
+"""A request on the fast path, with what guards and handlers read of Litestar's request."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from litestar import Litestar
+from litestar.exceptions import InternalServerException
+from litestar.exceptions.http_exceptions import RequestEntityTooLarge
+from litestar.types import Receive, Scope
+
+
+class Headers(Mapping[str, str]):
+    """The headers of a request, by lower-case name. Of several with one name, the first counts."""
+
+    __slots__ = ("_raw",)
+
+    def __init__(self, raw: Iterable[tuple[bytes, bytes]]) -> None:
+        self._raw = dict(reversed(list(raw)))
+
+    def __getitem__(self, name: str) -> str:
+        return self._raw[name.encode()].decode("latin-1")
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and name.encode() in self._raw
+
+    def __iter__(self) -> Iterator[str]:
+        return (name.decode("latin-1") for name in self._raw)
+
+    def __len__(self) -> int:
+        return len(self._raw)
+
+
+class Call:
+    """A request. Its body is read once, up to a limit."""
+
+    __slots__ = ("_limit", "_read", "_receive", "app", "headers", "path_params", "scope")
+
+    def __init__(
+        self, scope: Scope, receive: Receive, path_params: Mapping[str, Any], limit: int | None
+    ) -> None:
+        """`limit` is the most bytes of a body."""
+        self.scope = scope
+        self.app: Litestar = scope["litestar_app"]
+        self.headers = Headers(scope["headers"])
+        self.path_params = path_params
+        self._receive = receive
+        self._limit = limit
+        self._read: bytes | None = None
+
+    @property
+    def auth(self) -> Any:
+        """What the guard found: the claims of the token, or the API key."""
+        return self.scope["auth"]
+
+    async def body(self) -> bytes:
+        """The body. Raises the framework's errors if it is too large or does not arrive."""
+        if self._read is None:
+            self._read = await self._whole()
+        return self._read
+
+    async def _whole(self) -> bytes:
+        announced = self.headers.get("content-length")
+        if announced is not None and self._limit is not None and int(announced) > self._limit:
+            raise RequestEntityTooLarge
+        body, more = b"", True
+        while more:
+            message: Any = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise InternalServerException("client disconnected prematurely")
+            body += message["body"]
+            if self._limit is not None and len(body) > self._limit:
+                raise RequestEntityTooLarge
+            more = message.get("more_body", False)
+        return body

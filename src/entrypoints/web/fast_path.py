@@ -1,0 +1,275 @@
+"""The fast path: the routes that are requested most, without the framework's machinery.
+
+A route is described once, as a handler of Litestar, which makes its OpenAPI. The fast path reads the same
+description and calls the same guards and the same function; it saves what the framework does for any route
+(its router, a request and a response object, a model of the arguments, copies of the handler), which costs
+more than the route itself. A request that is written in an unusual way goes on to the framework, which
+answers as if the fast path was not there: another spelling of the path, an escaped query, a parameter that is
+not valid.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Annotated, Any, Final, NamedTuple
+from uuid import UUID
+
+import msgspec
+from litestar import Litestar, Response
+from litestar.exceptions import ImproperlyConfiguredException
+from litestar.handlers import HTTPRouteHandler
+from litestar.params import BodyKwarg, HeaderParameter, PathParameter, QueryParameter
+from litestar.routes import HTTPRoute
+from litestar.types import ASGIApp, Receive, Scope, Send
+
+from common import wire
+from entrypoints.web import problems
+from entrypoints.web.call import Call
+from entrypoints.web.verbatim import decoded
+
+FAST: Final[Mapping[str, bool]] = {"fast": True}
+"""The `opt` of a handler on the fast path."""
+
+_HOST = re.compile(rb"[0-9A-Za-z.:\[\]-]*")
+_PLAIN_QUERY = re.compile(r"[0-9A-Za-z_.=&-]*")
+_JSON_TYPE: Final = (b"content-type", b"application/json")
+_NO_BODY: Final = frozenset({204, 304})
+
+_Convert = Callable[[str], Any]
+
+
+class _Unusual(Exception):
+    """The framework answers this request."""
+
+
+class _Parameter(NamedTuple):
+    name: str
+    """In the function."""
+    sent_as: str
+    convert: _Convert
+
+
+class FastPath:
+    """Serves the plain requests of the handlers that ask for it, and leaves all others to `app`."""
+
+    def __init__(self, litestar: Litestar, app: ASGIApp) -> None:
+        self._app = app
+        self._cors = litestar.cors_config is not None
+        self._whole: dict[tuple[str, str], _Route] = {}
+        self._patterns: dict[str, _Patterns] = {}
+        for path, handler in _fast_handlers(litestar):
+            for method in handler.http_methods:
+                self._add(method, path, _Route(path, handler))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            path = self._own_path(scope)
+            route, values = self._found(scope["method"], path)  # type: ignore[typeddict-item]
+            call = route.call(scope, receive, values)
+            query = route.query(scope)
+        except _Unusual:
+            await self._app(scope, receive, send)
+            return
+        scope["path"] = path
+        try:
+            result = await route.answer(call, query)
+        except Exception as error:  # noqa: BLE001 - each has an answer
+            result = problems.answer(scope, error)
+        status, headers, body = _rendered(result, route.status)
+        start: Any = {"type": "http.response.start", "status": status, "headers": headers}
+        end: Any = {"type": "http.response.body", "body": body}
+        await send(start)
+        await send(end)
+
+    def _own_path(self, scope: Any) -> str:
+        """The path without that of a proxy. Raises _Unusual for what has no plain answer on any path."""
+        if scope["type"] != "http" or (self._cors and _has_origin(scope)) or not _has_plain_host(scope):
+            raise _Unusual
+        path: str = scope["path"]
+        root = scope.get("root_path", "")
+        if not path.startswith(root):
+            raise _Unusual
+        return path[len(root) :]
+
+    def _found(self, method: str, path: str) -> "tuple[_Route, Sequence[str]]":
+        route = self._whole.get((method, path))
+        if route is not None:
+            return route, ()
+        patterns = self._patterns.get(method)
+        if patterns is None:
+            raise _Unusual
+        return patterns.found(path)
+
+    def _add(self, method: str, path: str, route: "_Route") -> None:
+        if route.parameters:
+            self._patterns.setdefault(method, _Patterns()).add(route)
+        else:
+            self._whole[method, path] = route
+
+
+class _Patterns:
+    """The paths of one method that have parameters, as one regular expression."""
+
+    def __init__(self) -> None:
+        self._routes: dict[int, _Route] = {}
+        """By the number of the last group of each path."""
+        self._sources: list[str] = []
+        self._groups = 0
+        self._pattern = re.compile("")
+
+    def add(self, route: "_Route") -> None:
+        self._groups += len(route.parameters)
+        self._routes[self._groups] = route
+        self._sources.append(re.sub(r"\{[^}]*\}", "([^/]+)", route.path))
+        self._pattern = re.compile("|".join(self._sources))
+
+    def found(self, path: str) -> "tuple[_Route, Sequence[str]]":
+        match = self._pattern.fullmatch(path)
+        if match is None or match.lastindex is None:
+            raise _Unusual
+        route = self._routes[match.lastindex]
+        return route, match.groups()[match.lastindex - len(route.parameters) : match.lastindex]
+
+
+class _Route:
+    """A handler on one of its paths, ready to be called."""
+
+    def __init__(self, path: str, handler: HTTPRouteHandler) -> None:
+        self.path = path
+        self.status = handler.status_code
+        self.parameters = re.findall(r"\{([^}]*)\}", path)
+        self._handler = handler
+        self._guards: Any = handler.resolve_guards()
+        self._function: Any = handler.fn
+        self._limit = handler.resolve_request_max_body_size()
+        self._takes_request = False
+        self._body: Any = None
+        self._path: list[_Parameter] = []
+        self._query: list[_Parameter] = []
+        self._headers: list[_Parameter] = []
+        self._provided: list[tuple[str, Any]] = []
+        self._read_signature()
+
+    def call(self, scope: Any, receive: Receive, values: Sequence[str]) -> Call:
+        """Take the request. Raises _Unusual if a part of the path is not what it should be."""
+        try:
+            params = {
+                parameter.sent_as: parameter.convert(value)
+                for parameter, value in zip(self._path, values, strict=True)
+            }
+        except ValueError:
+            raise _Unusual from None
+        scope["path_params"], scope["path_template"] = params, self.path
+        return Call(scope, receive, params, self._limit)
+
+    def query(self, scope: Any) -> dict[str, Any]:
+        """The arguments in the query. Raises _Unusual."""
+        raw: bytes = scope["query_string"]
+        if not raw or not self._query:
+            return {}
+        given = _plain_query(raw.decode("latin-1"))
+        try:
+            return {
+                parameter.name: parameter.convert(given[parameter.sent_as])
+                for parameter in self._query
+                if parameter.sent_as in given
+            }
+        except msgspec.ValidationError:
+            raise _Unusual from None
+
+    async def answer(self, call: Call, query: dict[str, Any]) -> Any:
+        """Admit the caller, read the body, and call the function."""
+        for guard in self._guards:
+            await guard(call, self._handler)
+        arguments: dict[str, Any] = query
+        for parameter in self._path:
+            arguments[parameter.name] = call.path_params[parameter.sent_as]
+        for parameter in self._headers:
+            arguments[parameter.name] = call.headers.get(parameter.sent_as)
+        for name, provide in self._provided:
+            arguments[name] = provide()
+        if self._takes_request:
+            arguments["request"] = call
+        if self._body is not None:
+            arguments["data"] = decoded(await call.body(), self._body, call.scope["headers"])
+        return await self._function(**arguments)
+
+    def _read_signature(self) -> None:
+        provided = self._handler.resolve_dependencies()
+        for name, field in self._handler.parsed_fn_signature.parameters.items():
+            kind = field.kwarg_definition
+            if name in provided:
+                self._provided.append((name, provided[name].dependency))
+            elif name == "request":
+                self._takes_request = True
+            elif isinstance(kind, BodyKwarg):
+                self._body = field.annotation
+            elif isinstance(kind, PathParameter):
+                self._path.append(_Parameter(name, name, _path_type(field.annotation)))
+            elif isinstance(kind, QueryParameter):
+                bounds = msgspec.Meta(ge=kind.ge, le=kind.le)
+                self._query.append(_Parameter(name, kind.name or name, _converter(field.annotation, bounds)))
+            elif isinstance(kind, HeaderParameter):
+                self._headers.append(_Parameter(name, (kind.name or name).lower(), str))
+            else:
+                raise ImproperlyConfiguredException(f"{name} cannot be given on the fast path")
+        self._path.sort(key=lambda parameter: self.parameters.index(parameter.sent_as))
+
+
+def _fast_handlers(app: Litestar) -> Iterable[tuple[str, HTTPRouteHandler]]:
+    for route in app.routes:
+        if isinstance(route, HTTPRoute):
+            for handler in route.route_handlers:
+                if handler.opt.get("fast"):
+                    yield route.path_format, handler
+
+
+def _has_origin(scope: Mapping[str, Any]) -> bool:
+    return any(name == b"origin" for name, _ in scope["headers"])
+
+
+def _has_plain_host(scope: Mapping[str, Any]) -> bool:
+    """The framework checks this too."""
+    for name, value in scope["headers"]:
+        if name == b"host":
+            return _HOST.fullmatch(value) is not None
+    return True
+
+
+def _plain_query(text: str) -> dict[str, str]:
+    """The parameters of a query in which nothing is escaped or repeated. Raises _Unusual."""
+    if _PLAIN_QUERY.fullmatch(text) is None:
+        raise _Unusual
+    pairs = [pair.partition("=") for pair in text.split("&")]
+    given = {name: value for name, _, value in pairs}
+    if len(given) < len(pairs):
+        raise _Unusual
+    return given
+
+
+def _path_type(annotation: Any) -> _Convert:
+    """How a part of a path is read. Raises ValueError."""
+    convert: _Convert = {str: str, UUID: UUID}[annotation]
+    return convert
+
+
+def _converter(annotation: Any, bounds: msgspec.Meta) -> _Convert:
+    """How a parameter of a query is read. Raises msgspec.ValidationError."""
+    kind = Annotated[annotation, bounds]
+
+    def convert(text: str) -> Any:
+        return msgspec.convert(text, kind, strict=False)
+
+    return convert
+
+
+def _rendered(result: Any, status: int) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+    """The status, the headers and the body of what a handler returned."""
+    if not isinstance(result, Response):
+        body = wire.encode(result)
+        return status, [_JSON_TYPE, (b"content-length", b"%d" % len(body))], body
+    headers = [(name.lower().encode(), str(value).encode()) for name, value in result.headers.items()]
+    status, body = result.status_code or status, result.content
+    if status not in _NO_BODY:
+        media_type = str(result.media_type).encode()
+        headers += [(b"content-type", media_type), (b"content-length", b"%d" % len(body))]
+    return status, headers, body
