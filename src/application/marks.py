@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
@@ -55,23 +55,23 @@ class Marks:
 
     def up_to(self, user: UserId, mark: Mark, cursor: Cursor, at: datetime) -> asyncio.Future[Marked]:
         """Mark everything up to a position, as `FeedMarks.mark_up_to`. Raises UnknownUser."""
-        return asyncio.shield(self._start(self._mark_up_to(user, mark, cursor, at)))
+        marking = asyncio.create_task(self._mark_up_to(user, mark, cursor, at))
+        self._keep(marking)
+        return asyncio.shield(marking)
 
     async def _mark_up_to(self, user: UserId, mark: Mark, cursor: Cursor, at: datetime) -> Marked:
         marked = await self._feeds.mark_up_to(user, mark, cursor, at)
         await self._announce([marked])
         return marked
 
-    def _start(self, work: Coroutine[Any, Any, Marked | None]) -> asyncio.Task[Any]:
-        task = asyncio.create_task(work)
+    def _keep(self, task: asyncio.Task[Any]) -> None:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        return task
 
     def _begin_batch(self) -> None:
         if self._batches < CONCURRENT_BATCHES:
             self._batches += 1
-            self._start(self._make_batches())
+            self._keep(asyncio.create_task(self._make_batches()))
 
     async def _make_batches(self) -> None:
         try:
@@ -115,7 +115,7 @@ class Marks:
             if asked.request.user_id in made:
                 self._answer(asked, made[asked.request.user_id])
             else:
-                self._start(self._make_alone(asked))
+                self._keep(asyncio.create_task(self._make_alone(asked)))
 
     async def _make_alone(self, asked: _Asked) -> None:
         user, ids, at = asked.request

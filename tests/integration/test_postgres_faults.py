@@ -640,7 +640,10 @@ async def test_whatever_order_they_come_in_changes_never_block_each_other_for_go
         await feeds.append([a_draft(nth, user, at=at) for user in names[nth % 6 :] + names[: nth % 6]])
 
     async def mark(nth: int) -> None:
-        await feeds.mark_up_to(names[nth % 6], Mark.READ, nth, LATER)
+        user = names[nth % 6]
+        await feeds.mark_up_to(user, Mark.READ, Cursor((await feeds.feed(user)).epoch, nth), LATER)
+        marks = [MarkRequest(user, [an_id(nth)], LATER) for user in names[nth % 6 :] + names[: nth % 6]]
+        await feeds.mark_together(Mark.ARCHIVED, marks)
 
     work: list[Awaitable[Any]] = [append(nth) for nth in range(1, 31)]
     work += [mark(nth) for nth in range(30)]

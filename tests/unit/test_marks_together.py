@@ -237,7 +237,7 @@ async def test_a_caller_that_is_cancelled_stops_nobody_and_its_mark_is_announced
     feeds.answers_together.clear()
     running = [read(marks, user) for user in (ADA, BOB)]
     await until(lambda: feeds.together)
-    read(marks, CID)  # takes the other statement
+    running.append(read(marks, CID))  # takes the other statement
     await until(lambda: len(feeds.together) == CONCURRENT_BATCHES)
     waiting = [read(marks, user) for user in (DAN, EVE)]
     running[0].cancel()
