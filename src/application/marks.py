@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
@@ -106,9 +106,11 @@ class Marks:
         made: Mapping[UserId, Marked] = {}
         try:
             made = await self._feeds.mark_together(batch[0].mark, [asked.request for asked in batch])
+            self._release(made)
             await self._announce(list(made.values()))
         except Exception as error:  # noqa: BLE001 - the caller raises it
             if len(batch) == 1:
+                self._release([batch[0].request.user_id])
                 self._answer(batch[0], error)
                 return
         for asked in batch:
@@ -120,16 +122,23 @@ class Marks:
     async def _make_alone(self, asked: _Asked) -> None:
         user, ids, at = asked.request
         try:
-            marked = await self._feeds.mark(user, asked.mark, ids, at)
+            try:
+                marked = await self._feeds.mark(user, asked.mark, ids, at)
+            finally:
+                self._release([user])
             await self._announce([marked])
         except Exception as error:  # noqa: BLE001 - as above
             self._answer(asked, error)
         else:
             self._answer(asked, marked)
-        self._begin_batch()
+
+    def _release(self, users: Iterable[UserId]) -> None:
+        """Go on with other marks of these users. They are announced after those that were made before."""
+        self._busy.difference_update(users)
+        if self._waiting:
+            self._begin_batch()
 
     def _answer(self, asked: _Asked, outcome: Marked | Exception) -> None:
-        self._busy.discard(asked.request.user_id)
         if asked.answer.done():  # the caller was cancelled
             return
         if isinstance(outcome, Exception):

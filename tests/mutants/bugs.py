@@ -675,6 +675,38 @@ VIEWS_AND_MARKS = (
         tests=(f"{UNIT}/test_inbox.py", SIMULATION),
     ),
     Mutant(
+        name="marks-wait-for-locks",
+        breaks="A user whose feed is locked holds up all whose marks share the statement.",
+        file=MARK,
+        old='if_locked="" if waits else "SKIP LOCKED"',
+        new='if_locked=""',
+        tests=(f"{INTEGRATION}/test_postgres.py::test_a_user_whose_feed_is_locked_holds_up_nobody",),
+    ),
+    Mutant(
+        name="marks-out-of-order",
+        breaks="Two marks of a user that arrive together are made at the same time, in any order.",
+        file=MARKS,
+        old="        self._busy.add(user)\n",
+        new="",
+        tests=(f"{UNIT}/test_marks_together.py",),
+    ),
+    Mutant(
+        name="one-mark-fails-all",
+        breaks="If the store refuses the mark of one user, those that share its statement fail too.",
+        file=MARKS,
+        old="""            if len(batch) == 1:
+                self._release([batch[0].request.user_id])
+                self._answer(batch[0], error)
+                return
+""",
+        new="""            for asked in batch:
+                self._release([asked.request.user_id])
+                self._answer(asked, error)
+            return
+""",
+        tests=(f"{UNIT}/test_marks_together.py",),
+    ),
+    Mutant(
         name="mark-from-another-life",
         breaks="Marking up to a cursor of a restored database marks what nobody has seen.",
         file=MARK,
