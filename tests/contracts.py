@@ -6,7 +6,7 @@ A class here is no test by itself: a subclass brings the fixtures that its metho
 
 import asyncio
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
@@ -18,7 +18,7 @@ import pytest
 
 from application.credentials import ApiKey, Claims, Revocation, RevokedToken
 from application.errors import KeyReused, NotAuthenticated
-from application.feeds import Appended, FeedHistory, Spot, Standing
+from application.feeds import Appended, FeedHistory, MarkRequest, Spot, Standing
 from application.pages import IndexEntry, Missing, Rendered, RenderedPage
 from application.ports import (
     Announcer,
@@ -39,11 +39,11 @@ from application.ports import (
 from application.streams import Frame
 from common import wire
 from domain.errors import Invalid, UnknownNotification, UnknownUser, UserTaken
-from domain.feed import Added, Feed, FeedChange, Marked, Settled
+from domain.feed import Added, Cursor, Feed, FeedChange, Marked, Settled
 from domain.identifiers import NotificationId, UserId
 from domain.metadata import NO_METADATA
 from domain.notification import Draft, Notification
-from domain.states import Mark, Status
+from domain.states import RULES, Mark, Status
 from tests.build import (
     ADA,
     BOB,
@@ -103,6 +103,11 @@ async def everything(feeds: Feeds, user: UserId = ADA) -> Sequence[Notification]
     return found.notifications
 
 
+async def mark_up_to(feeds: Feeds, mark: Mark, version: int, at: datetime, user: UserId = ADA) -> Marked:
+    """Mark up to a version of the feed's present life."""
+    return await feeds.mark_up_to(user, mark, Cursor((await feeds.feed(user)).epoch, version), at)
+
+
 class FeedsContract:
     """Needs `feeds`, and `users` of the same store."""
 
@@ -138,7 +143,7 @@ class FeedsContract:
             lambda feeds: feeds.feed(NOBODY),
             lambda feeds: feeds.page(NOBODY, Status.ALL, limit=1),
             lambda feeds: feeds.mark(NOBODY, Mark.READ, [an_id()], NOW),
-            lambda feeds: feeds.mark_up_to(NOBODY, Mark.READ, 1, NOW),
+            lambda feeds: feeds.mark_up_to(NOBODY, Mark.READ, Cursor("e1", 1), NOW),
         ],
         ids=["feed", "page", "mark", "mark_up_to"],
     )
@@ -306,7 +311,7 @@ class FeedsContract:
             await feeds.mark(ADA, Mark.ARCHIVED, [an_id(2)], NOW)
             await feeds.mark(ADA, Mark.UNARCHIVED, [an_id(2)], NOW)
             version = max(item.version for item in before if item.id == an_id(1))
-            marked = await feeds.mark_up_to(ADA, mark, version, LATER)
+            marked = await mark_up_to(feeds, mark, version, LATER)
 
         after = {item.id: item for item in await everything(feeds)}
         (was,) = (item for item in before if item.id == an_id(1))
@@ -369,7 +374,7 @@ class FeedsContract:
             if by == "ids":
                 marked = await feeds.mark(ADA, mark, [an_id(1)], at)
             else:
-                marked = await feeds.mark_up_to(ADA, mark, before.version, at)
+                marked = await feeds.mark_up_to(ADA, mark, before.cursor, at)
             if expected.retracted_at is None:
                 expected = expected.marked(mark, at, before.version + 1)
             assert marked.prev == before.version
@@ -395,7 +400,7 @@ class FeedsContract:
     async def test_a_mark_up_to_a_version_spares_what_is_newer(self, feeds: Feeds) -> None:
         await feeds.append(drafts(3))
 
-        marked = await feeds.mark_up_to(ADA, Mark.READ, 2, LATER)
+        marked = await mark_up_to(feeds, Mark.READ, 2, LATER)
 
         assert (marked.prev, marked.changed, marked.up_to, marked.notifications) == (3, 2, 2, None)
         assert [item.read_at for item in await everything(feeds)] == [None, LATER, LATER]
@@ -406,7 +411,7 @@ class FeedsContract:
             await feeds.append([a_draft(3, user), a_draft(1, user), a_draft(2, user)])
 
         await feeds.mark(ADA, Mark.READ, [an_id(3), an_id(2), an_id(1)], LATER)
-        await feeds.mark_up_to(BOB, Mark.READ, 3, LATER)
+        await mark_up_to(feeds, Mark.READ, 3, LATER, BOB)
 
         assert ids(await everything(feeds, ADA)) == ids(await everything(feeds, BOB))
 
@@ -414,14 +419,23 @@ class FeedsContract:
     async def test_a_mark_up_to_nothing_changes_nothing(self, feeds: Feeds, version: int) -> None:
         await feeds.append(drafts(1))
 
-        marked = await feeds.mark_up_to(ADA, Mark.READ, version, LATER)
+        marked = await mark_up_to(feeds, Mark.READ, version, LATER)
 
         assert (marked.changed, marked.feed.unread_count) == (0, 1)
 
     async def test_a_mark_up_to_the_future_marks_all(self, feeds: Feeds) -> None:
         await feeds.append(drafts(2))
 
-        assert (await feeds.mark_up_to(ADA, Mark.READ, 10**18 - 1, LATER)).changed == 2
+        assert (await mark_up_to(feeds, Mark.READ, 10**18 - 1, LATER)).changed == 2
+
+    async def test_a_mark_up_to_a_position_of_another_life_changes_nothing(self, feeds: Feeds) -> None:
+        await feeds.append(drafts(2))
+        feed = await feeds.feed(ADA)
+
+        marked = await feeds.mark_up_to(ADA, Mark.READ, Cursor("another", 2), LATER)
+
+        assert (marked.changed, marked.feed) == (0, feed)
+        assert await feeds.feed(ADA) == feed
 
     async def test_the_first_read_wins(self, feeds: Feeds) -> None:
         await feeds.append(drafts(1))
@@ -453,6 +467,60 @@ class FeedsContract:
         marked = await feeds.mark(ADA, Mark.READ, [], LATER)
 
         assert (marked.changed, marked.prev, marked.feed.unread_count) == (0, 1, 1)
+
+    # --- marks of several users ---
+
+    async def test_users_marked_together_are_each_marked_as_alone(self, feeds: Feeds) -> None:
+        await feeds.append([*drafts(3), *drafts(4, BOB)])
+        await feeds.mark(BOB, Mark.READ, [an_id(1)], NOW)
+        requests = [
+            MarkRequest(BOB, [an_id(4), an_id(2), an_id(1), an_id(4), an_id(99)], LATER),
+            MarkRequest(ADA, [an_id(3)], NOW),
+        ]
+
+        made = await feeds.mark_together(Mark.READ, requests)
+
+        ada, bob = made[ADA], made[BOB]
+        assert (ada.prev, ada.changed, ada.ids, ada.mark, ada.at) == (3, 1, (an_id(3),), Mark.READ, NOW)
+        assert (bob.prev, bob.changed, bob.ids, bob.at) == (5, 2, (an_id(2), an_id(4)), LATER)
+        for user, marked, unread in ((ADA, ada, 2), (BOB, bob, 1)):
+            assert marked.feed == await feeds.feed(user)
+            assert (marked.feed.user_id, marked.feed.unread_count) == (user, unread)
+            for item in marked.notifications or ():
+                assert item == await feeds.get(user, item.id)
+                assert item.read_at == marked.at
+
+    @pytest.mark.parametrize("mark", Mark)
+    async def test_every_mark_can_be_made_together(self, feeds: Feeds, mark: Mark) -> None:
+        other = Mark.READ if mark is Mark.UNREAD else Mark.ARCHIVED
+        await feeds.append([*drafts(2), *drafts(2, BOB)])
+        for user in (ADA, BOB):
+            if mark in {Mark.UNREAD, Mark.UNARCHIVED}:
+                await feeds.mark(user, other, [an_id(1)], NOW)
+
+        made = await feeds.mark_together(mark, [MarkRequest(user, [an_id(1)], LATER) for user in (ADA, BOB)])
+
+        assert {user: (marked.changed, dict(marked.set)) for user, marked in made.items()} == {
+            user: (1, {RULES[mark].sets: RULES[mark].value(LATER)}) for user in (ADA, BOB)
+        }
+        for user, marked in made.items():
+            assert marked.feed.unread_count == sum(item.unread for item in await everything(feeds, user))
+
+    async def test_of_users_marked_together_the_unknown_are_left_out(self, feeds: Feeds) -> None:
+        await feeds.append(drafts(1))
+
+        requests = [MarkRequest(user, [an_id(1)], LATER) for user in (NOBODY, BOB, ADA)]
+        made = await feeds.mark_together(Mark.READ, requests)
+
+        assert {user: marked.changed for user, marked in made.items()} == {ADA: 1, BOB: 0}
+        assert await feeds.mark_together(Mark.READ, requests[:1]) == {}
+
+    async def test_no_ids_mark_nothing_together(self, feeds: Feeds) -> None:
+        await feeds.append(drafts(1))
+
+        made = await feeds.mark_together(Mark.READ, [MarkRequest(ADA, [], LATER)])
+
+        assert (made[ADA].changed, made[ADA].feed) == (0, await feeds.feed(ADA))
 
     # --- looking ---
 
@@ -637,7 +705,7 @@ class FeedsContract:
         outcomes: list[Appended | Marked] = await asyncio.gather(
             *(feeds.append(drafts(3, first=11 + 3 * n)) for n in range(6)),
             *(feeds.mark(ADA, Mark.READ, [an_id(n), an_id(n + 1)], LATER) for n in range(1, 8)),
-            *(feeds.mark_up_to(ADA, Mark.ARCHIVED, n, LATER) for n in (2, 5)),
+            *(mark_up_to(feeds, Mark.ARCHIVED, n, LATER) for n in (2, 5)),
             *(feeds.append([a_draft(n, BOB)]) for n in range(5)),
         )
 
@@ -655,6 +723,30 @@ class FeedsContract:
         assert len(stored) == 28
         assert len(set(versions(stored))) == 28
         assert stored[-1].version == feed.version
+
+    async def test_marks_together_and_appends_at_once_are_exact(self, feeds: Feeds) -> None:
+        """Each mark is made whole or its user is left out, and nobody waits in a circle."""
+        await feeds.append([*drafts(8), *drafts(8, BOB)])
+
+        async def mark(n: int) -> Mapping[UserId, Marked]:
+            users = [ADA, BOB] if n % 2 else [BOB, ADA]
+            return await feeds.mark_together(
+                Mark.READ, [MarkRequest(user, [an_id(n)], LATER) for user in users]
+            )
+
+        outcomes = await asyncio.gather(
+            *(mark(n) for n in range(1, 9)),
+            *(feeds.append([a_draft(10 + n), a_draft(10 + n, BOB)]) for n in range(8)),
+        )
+
+        for user in (ADA, BOB):
+            made = [done[user] for done in outcomes if isinstance(done, Mapping) and user in done]
+            assert [marked.changed for marked in made] == [1] * len(made)
+            stored = await everything(feeds, user)
+            assert sum(not item.unread for item in stored) == len(made)
+            feed = await feeds.feed(user)
+            assert (feed.version, feed.unread_count) == (16 + len(made), 16 - len(made))
+            assert len(set(versions(stored))) == 16
 
     async def test_histories_read_at_once_are_each_true_for_the_version_they_name(self, feeds: Feeds) -> None:
         """While both feeds change: every change up to that version is there, and none after it."""

@@ -33,13 +33,22 @@ from application.errors import (
     UnknownErasure,
 )
 from application.exports import ExportPage
-from application.feeds import Appended, Dropped, FeedHistory, FeedPage, Pruned, Spot, Standing
+from application.feeds import (
+    Appended,
+    Dropped,
+    FeedHistory,
+    FeedPage,
+    MarkRequest,
+    Pruned,
+    Spot,
+    Standing,
+)
 from application.letters import DeadLetter, Position, Progress
 from application.pages import IndexEntry, Missing, Rendered, RenderedPage
 from application.ports import Clock, LiveFeed, Monotonic, Render, Use
 from application.streams import Frame
 from domain.errors import UnknownNotification, UnknownUser, UserTaken
-from domain.feed import Added, Feed, FeedChange, Marked, Settled
+from domain.feed import Added, Cursor, Feed, FeedChange, Marked, Settled
 from domain.identifiers import NotificationId, UserId
 from domain.notification import Draft, Notification
 from domain.states import RULES, VISIBLE, Mark, Status
@@ -165,6 +174,8 @@ class MemoryFeeds(Reachable):
         self._held: dict[UserId, dict[NotificationId, Notification]] = {}
         self._horizons: dict[UserId, int] = {}
         self.refused: set[NotificationId] = set()
+        self.locked: set[UserId] = set()
+        """Users whose feed another transaction is changing."""
 
     async def append(self, drafts: Sequence[Draft]) -> Appended:
         self.reach()
@@ -192,11 +203,17 @@ class MemoryFeeds(Reachable):
         return Appended(changes, tuple(present.values()), tuple(unknown.values()), tuple(erased.values()))
 
     async def mark(self, user: UserId, mark: Mark, ids: Sequence[NotificationId], at: datetime) -> Marked:
-        return self._mark(user, mark, at, lambda item: item.id in ids)
+        return self._mark_ids(mark, MarkRequest(user, ids, at))
 
-    async def mark_up_to(self, user: UserId, mark: Mark, version: int, at: datetime) -> Marked:
-        marked = self._mark(user, mark, at, lambda item: item.version <= version)
-        return replace(marked, notifications=None, up_to=version)
+    async def mark_together(self, mark: Mark, requests: Sequence[MarkRequest]) -> Mapping[UserId, Marked]:
+        self.reach()
+        free = [one for one in requests if one.user_id in self._users.held and one.user_id not in self.locked]
+        return {request.user_id: self._mark_ids(mark, request) for request in free}
+
+    async def mark_up_to(self, user: UserId, mark: Mark, cursor: Cursor, at: datetime) -> Marked:
+        same_life = self._feed(user).epoch == cursor.epoch
+        marked = self._mark(user, mark, at, lambda item: same_life and item.version <= cursor.version)
+        return replace(marked, notifications=None, up_to=cursor.version)
 
     async def feed(self, user: UserId) -> Feed:
         self.reach()
@@ -317,6 +334,9 @@ class MemoryFeeds(Reachable):
     def _grow(self, feed: Feed, items: list[Notification]) -> Added:
         self._keep(feed, items)
         return Added(self._feeds[feed.user_id], tuple(items))
+
+    def _mark_ids(self, mark: Mark, request: MarkRequest) -> Marked:
+        return self._mark(request.user_id, mark, request.at, lambda item: item.id in request.ids)
 
     def _mark(self, user: UserId, mark: Mark, at: datetime, chosen: Callable[[Notification], bool]) -> Marked:
         self.reach()

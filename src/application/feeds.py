@@ -2,11 +2,20 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import NamedTuple
 
 from domain.feed import Added, Feed, Settled
 from domain.identifiers import NotificationId, UserId
 from domain.notification import Draft, Notification
+
+
+class MarkRequest(NamedTuple):
+    """Which notifications of a user to mark, and the time of the mark (`Rule.time`)."""
+
+    user_id: UserId
+    ids: Sequence[NotificationId]
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,14 +1,14 @@
 """The inbox: users read their feeds, and mark notifications."""
 
-import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from application.marks import Marks
 from application.pages import RenderedPage, rendered
-from application.ports import Announcer, Clock, FeedMarks, FeedViews, Render, UnreadIndex
+from application.ports import Clock, FeedMarks, FeedViews, Render, UnreadIndex
 from domain.errors import FieldError, Invalid
-from domain.feed import Cursor, Feed, Marked, Settled
+from domain.feed import Cursor, Feed, Marked
 from domain.identifiers import NotificationId, UserId
 from domain.notification import Notification
 from domain.states import RULES, Mark, Status
@@ -88,8 +88,7 @@ class MarkNotifications:
     when this returns. Raises UnknownUser.
     """
 
-    feeds: FeedMarks
-    announcer: Announcer
+    marks: Marks
     clock: Clock
 
     async def __call__(
@@ -115,23 +114,12 @@ class MarkNotifications:
     ) -> Marked:
         if len(ids) > MARK_LIMIT:
             raise Invalid([FieldError("ids", f"must be at most {MARK_LIMIT} ids")])
-        return await self._announced(self.feeds.mark(user, mark, ids, at))
+        return await self.marks.by_ids(user, mark, ids, at)
 
     async def _mark_up_to(self, user: UserId, mark: Mark, cursor: Cursor, at: datetime) -> Marked:
-        if (await self.feeds.feed(user)).epoch != cursor.epoch:
+        marked = await self.marks.up_to(user, mark, cursor, at)
+        if marked.feed.epoch != cursor.epoch:
             raise Invalid([FieldError("up_to", "is a cursor of an earlier life of this feed; reload")])
-        return await self._announced(self.feeds.mark_up_to(user, mark, cursor.version, at))
-
-    async def _announced(self, marking: Awaitable[Marked]) -> Marked:
-        """Mark and announce, even if the caller is cancelled: a socket that closes in between must not leave
-        a change that is not announced.
-        """
-        return await asyncio.shield(asyncio.ensure_future(self._mark_and_announce(marking)))
-
-    async def _mark_and_announce(self, marking: Awaitable[Marked]) -> Marked:
-        """A mark that changed nothing is announced too, for streams that missed the first announcement."""
-        marked = await marking
-        await self.announcer.announce([marked if marked.changed else Settled(marked.feed)])
         return marked
 
 

@@ -26,6 +26,7 @@ from application.delivery import StoreNotifications
 from application.errors import Unavailable
 from application.feeds import FeedPage
 from application.inbox import FetchUnread, MarkNotifications
+from application.marks import Marks
 from application.pages import Missing, RenderedPage
 from application.ports import Feeds
 from common import wire
@@ -279,12 +280,12 @@ class Life:
 
     async def _mark(self, mark: Mark, ids: Sequence[NotificationId]) -> Word:
         outbox = Outbox()
-        await MarkNotifications(feeds=self._feeds, announcer=outbox, clock=self._clock)(ADA, mark, ids)
+        await MarkNotifications(marks=Marks(self._feeds, outbox), clock=self._clock)(ADA, mark, ids)
         return self._word(outbox, lambda: self._mark(mark, ids))
 
     async def _mark_up_to(self, mark: Mark, version: int) -> Word:
         outbox = Outbox()
-        mark_notifications = MarkNotifications(feeds=self._feeds, announcer=outbox, clock=self._clock)
+        mark_notifications = MarkNotifications(marks=Marks(self._feeds, outbox), clock=self._clock)
         await mark_notifications(ADA, mark, up_to=str(Cursor(self._history.feed.epoch, version)))
         return self._word(outbox, lambda: self._mark_up_to(mark, version))
 

@@ -4,7 +4,7 @@ or left out, every page is true for its version, and in the end PostgreSQL, the 
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from random import Random, uniform
@@ -26,11 +26,12 @@ from adapters.redis.index import RedisUnreadIndex
 from adapters.redis.server import RedisServer, connect
 from application.delivery import StoreNotifications
 from application.errors import Unavailable
-from application.feeds import Appended
+from application.feeds import Appended, MarkRequest
 from application.inbox import FetchUnread, MarkNotifications
+from application.marks import Marks
 from application.pages import RenderedPage
 from common import metrics, wire
-from domain.feed import Feed, FeedChange, Marked
+from domain.feed import Cursor, Feed, FeedChange, Marked
 from domain.identifiers import NotificationId, UserId
 from domain.notification import Draft, Notification
 from domain.states import Mark
@@ -102,8 +103,14 @@ class ToldFeeds(PostgresFeeds):
         self._histories[user].tell(marked)
         return marked
 
-    async def mark_up_to(self, user: UserId, mark: Mark, version: int, at: datetime) -> Marked:
-        marked = await super().mark_up_to(user, mark, version, at)
+    async def mark_together(self, mark: Mark, requests: Sequence[MarkRequest]) -> Mapping[UserId, Marked]:
+        made = await super().mark_together(mark, requests)
+        for user, marked in made.items():
+            self._histories[user].tell(marked)
+        return made
+
+    async def mark_up_to(self, user: UserId, mark: Mark, cursor: Cursor, at: datetime) -> Marked:
+        marked = await super().mark_up_to(user, mark, cursor, at)
         self._histories[user].tell(marked)
         return marked
 
@@ -178,7 +185,7 @@ class Town:
     async def evening(self) -> None:
         """One last change to each feed, right after the index was asked: nothing later covers for it."""
         for user in USERS:
-            mark = MarkNotifications(feeds=self.feeds, announcer=self.announcer, clock=system.now)
+            mark = MarkNotifications(marks=Marks(self.feeds, self.announcer), clock=system.now)
             for _ in range(2):
                 await self.index._server.client.delete(self.index._keys(user)[2])
                 await FetchUnread(index=self.index, feeds=self.feeds, render=wire.render)(user, 1)
@@ -193,7 +200,7 @@ class Town:
 
     async def _insist(self, request: Callable[[MarkNotifications], Awaitable[Marked]]) -> None:
         mortal = Mortal(self.announcer, self.random)
-        use_case = MarkNotifications(feeds=self.feeds, announcer=mortal, clock=system.now)
+        use_case = MarkNotifications(marks=Marks(self.feeds, mortal), clock=system.now)
         while True:
             try:
                 await request(use_case)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from random import uniform
@@ -24,8 +25,9 @@ from adapters.postgres.users import _REVOCATIONS, PostgresUsers
 from application.catching_up import CatchUps
 from application.credentials import ApiKey, Claims, RevokedToken
 from application.errors import Refused, Unavailable
-from application.feeds import FeedHistory, Standing
+from application.feeds import FeedHistory, MarkRequest, Standing
 from application.revoking import Revocations
+from domain.feed import Cursor
 from domain.identifiers import UserId
 from domain.metadata import Metadata
 from domain.states import Mark, Rule, Status, To
@@ -125,19 +127,61 @@ async def test_of_a_mark_that_comes_with_a_time_the_last_one_stays(
 ) -> None:
     """No mark of this release does. The statement is made as for one that hides what it marks."""
     rule = Rule("archived_at", To.GIVEN)
-    statement, chosen = (by_ids(rule), [an_id(1)]) if by == "ids" else (up_to(rule), 9)
     await users.add(a_user(ADA), None)
     await feeds.append([a_draft(1)])
+    epoch = (await feeds.feed(ADA)).epoch
+    chosen: list[Any] = [[ADA], [an_id(1)]] if by == "ids" else [9, epoch]
+    statement = by_ids(rule) if by == "ids" else up_to(rule)
     counts, versions = [], []
     async with driver(engine) as connection:
         for time in (LATER, LATER, NOW):
             assert rule.value(time) == time
-            row = await connection.fetchrow(statement, ADA, chosen, time)
+            row = await connection.fetchrow(statement, [ADA], *chosen, [time] if by == "ids" else time)
             counts.append(row["unread_count"])
             versions.append(row["feed_version"])
 
     assert (counts, versions) == ([0, 0, 0], [2, 2, 3])
     assert (await feeds.get(ADA, an_id(1))).archived_at == NOW
+
+
+@asynccontextmanager
+async def held_lock(engine: AsyncEngine, statement: str, *arguments: Any) -> AsyncIterator[None]:
+    """A transaction of somebody else that holds a lock."""
+    async with driver(engine) as connection, connection.transaction():
+        await connection.fetch(statement, *arguments)
+        yield
+
+
+LOCK_FEED = "SELECT FROM feeds WHERE user_id = $1 FOR NO KEY UPDATE"
+LOCK_NOTIFICATION = "SELECT FROM notifications WHERE user_id = $1 FOR NO KEY UPDATE"
+
+
+@pytest.fixture
+async def ada_and_bob(feeds: PostgresFeeds, users: PostgresUsers) -> Sequence[MarkRequest]:
+    """One notification of each is to be marked."""
+    for user in (ADA, BOB):
+        await users.add(a_user(user), None)
+        await feeds.append([a_draft(1, user)])
+    return [MarkRequest(user, [an_id(1)], LATER) for user in (ADA, BOB)]
+
+
+async def test_a_user_whose_feed_is_locked_holds_up_nobody(
+    engine: AsyncEngine, feeds: PostgresFeeds, ada_and_bob: Sequence[MarkRequest]
+) -> None:
+    async with held_lock(engine, LOCK_FEED, ADA):
+        made = await feeds.mark_together(Mark.READ, ada_and_bob)
+
+        assert {user: marked.changed for user, marked in made.items()} == {BOB: 1}
+    assert [(await feeds.feed(user)).unread_count for user in (ADA, BOB)] == [1, 0]
+
+
+async def test_a_notification_that_is_locked_without_its_feed_holds_up_nobody(
+    engine: AsyncEngine, feeds: PostgresFeeds, ada_and_bob: Sequence[MarkRequest]
+) -> None:
+    async with held_lock(engine, LOCK_NOTIFICATION, ADA):
+        assert await feeds.mark_together(Mark.READ, ada_and_bob) == {}
+
+    assert [(await feeds.feed(user)).unread_count for user in (ADA, BOB)] == [1, 1]
 
 
 # --- a server that is not there ---
@@ -148,7 +192,8 @@ async def test_of_a_mark_that_comes_with_a_time_the_last_one_stays(
     [
         lambda engine: PostgresFeeds(engine).append([a_draft()]),
         lambda engine: PostgresFeeds(engine).mark(ADA, Mark.READ, [an_id()], NOW),
-        lambda engine: PostgresFeeds(engine).mark_up_to(ADA, Mark.READ, 1, NOW),
+        lambda engine: PostgresFeeds(engine).mark_up_to(ADA, Mark.READ, Cursor("e1", 1), NOW),
+        lambda engine: PostgresFeeds(engine).mark_together(Mark.READ, [MarkRequest(ADA, [an_id()], NOW)]),
         lambda engine: PostgresFeeds(engine).feed(ADA),
         lambda engine: PostgresFeeds(engine).get(ADA, an_id()),
         lambda engine: PostgresFeeds(engine).standings([ADA]),

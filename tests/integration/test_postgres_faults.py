@@ -36,7 +36,9 @@ from adapters.postgres.users import PostgresUsers
 from alembic import command
 from application.delivery import StoreNotifications
 from application.errors import Refused, Unavailable
+from application.feeds import MarkRequest
 from common import metrics
+from domain.feed import Cursor
 from domain.identifiers import UserId
 from domain.notification import Draft
 from domain.states import Mark, Status
@@ -59,7 +61,10 @@ MANY = 30.0
 EVERY_USER_OF_THE_POOL: dict[str, Ask] = {
     "append": lambda engine: PostgresFeeds(engine).append(drafts(3, first=100)),
     "mark": lambda engine: PostgresFeeds(engine).mark(ADA, Mark.READ, [an_id()], NOW),
-    "mark up to": lambda engine: PostgresFeeds(engine).mark_up_to(ADA, Mark.READ, 1, NOW),
+    "mark up to": lambda engine: PostgresFeeds(engine).mark_up_to(ADA, Mark.READ, Cursor("e1", 1), NOW),
+    "mark together": lambda engine: PostgresFeeds(engine).mark_together(
+        Mark.READ, [MarkRequest(user, [an_id()], NOW) for user in (ADA, BOB)]
+    ),
     "page": lambda engine: PostgresFeeds(engine).page(ADA, Status.ALL, limit=1),
     "histories": lambda engine: PostgresFeeds(engine).histories([(ADA, 0), (BOB, 0)], 1),
     "add a user": lambda engine: PostgresUsers(engine, token_hex).add(a_user(UserId("cid")), None),
@@ -636,7 +641,10 @@ async def test_whatever_order_they_come_in_changes_never_block_each_other_for_go
         await feeds.append([a_draft(nth, user, at=at) for user in names[nth % 6 :] + names[: nth % 6]])
 
     async def mark(nth: int) -> None:
-        await feeds.mark_up_to(names[nth % 6], Mark.READ, nth, LATER)
+        user = names[nth % 6]
+        await feeds.mark_up_to(user, Mark.READ, Cursor((await feeds.feed(user)).epoch, nth), LATER)
+        marks = [MarkRequest(user, [an_id(nth)], LATER) for user in names[nth % 6 :] + names[: nth % 6]]
+        await feeds.mark_together(Mark.ARCHIVED, marks)
 
     work: list[Awaitable[Any]] = [append(nth) for nth in range(1, 31)]
     work += [mark(nth) for nth in range(30)]

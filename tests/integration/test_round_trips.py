@@ -24,6 +24,7 @@ from adapters.redis.index import RedisUnreadIndex
 from adapters.redis.server import RedisServer, connect
 from application.delivery import StoreNotifications
 from application.inbox import FetchUnread, MarkNotifications, MarkRead
+from application.marks import Marks
 from common import wire
 from domain.identifiers import UserId
 from domain.states import Mark
@@ -98,7 +99,7 @@ async def hot(counted_engine: AsyncEngine, counted_redis: RedisServer, name: str
     users, feeds = PostgresUsers(counted_engine, token_hex), PostgresFeeds(counted_engine)
     announcer = RedisAnnouncer(counted_redis, name, MACS, CAPACITY, uniform, clock=system.now)
     index = RedisUnreadIndex(counted_redis, name, MACS, CAPACITY, uniform, token_hex)
-    mark = MarkNotifications(feeds=feeds, announcer=announcer, clock=now)
+    mark = MarkNotifications(marks=Marks(feeds, announcer), clock=now)
     made = Hot(
         fetch=FetchUnread(index=index, feeds=feeds, render=wire.render),
         mark=mark,
@@ -133,6 +134,27 @@ async def test_a_mark(hot: Hot, asked: Asked) -> None:
 
     assert (await hot.mark(ADA, Mark.READ, [an_id(1)])).changed == 1
 
+    assert (asked.of_redis(), len(asked.of_postgres())) == (1, 1)
+
+
+async def test_a_mark_up_to_a_position(hot: Hot, asked: Asked) -> None:
+    cursor = (await hot.fetch(ADA, 0)).feed.cursor
+    asked.of_redis(), asked.of_postgres()
+
+    assert (await hot.mark(ADA, Mark.READ, up_to=str(cursor))).changed == 10
+
+    assert (asked.of_redis(), len(asked.of_postgres())) == (1, 1)
+
+
+async def test_marks_of_one_turn_share_a_statement_and_an_announcement(hot: Hot, asked: Asked) -> None:
+    asked.of_redis(), asked.of_postgres()
+
+    firsts = [an_id(1 + 10 * nth) for nth in range(1, 1 + len(USERS))]
+    made = await asyncio.gather(
+        *(hot.mark_read(user, first) for user, first in zip(USERS, firsts, strict=True))
+    )
+
+    assert all(notification.read_at for notification in made)
     assert (asked.of_redis(), len(asked.of_postgres())) == (1, 1)
 
 

@@ -21,6 +21,7 @@ KEY_LIMITS = "src/application/credentials.py"
 DELIVERY = "src/application/delivery.py"
 FOLLOWING = "src/application/following.py"
 INBOX = "src/application/inbox.py"
+MARKS = "src/application/marks.py"
 API_KEYS = "src/application/keys.py"
 KNOWN_KEYS = "src/application/known_keys.py"
 PRUNING = "src/application/pruning.py"
@@ -698,18 +699,50 @@ VIEWS_AND_MARKS = (
     Mutant(
         name="repeated-mark-not-announced",
         breaks="A mark that is repeated because its answer was lost is not announced.",
-        file=INBOX,
-        old="[marked if marked.changed else Settled(marked.feed)]",
-        new="[marked] if marked.changed else []",
+        file=MARKS,
+        old="[marked if marked.changed else Settled(marked.feed) for marked in made]",
+        new="[marked for marked in made if marked.changed]",
         tests=(f"{UNIT}/test_inbox.py", SIMULATION),
+    ),
+    Mutant(
+        name="marks-wait-for-locks",
+        breaks="A user whose feed is locked holds up all whose marks share the statement.",
+        file=MARK,
+        old='if_locked="" if waits else "SKIP LOCKED"',
+        new='if_locked=""',
+        tests=(f"{INTEGRATION}/test_postgres.py::test_a_user_whose_feed_is_locked_holds_up_nobody",),
+    ),
+    Mutant(
+        name="marks-out-of-order",
+        breaks="Two marks of a user that arrive together are made at the same time, in any order.",
+        file=MARKS,
+        old="        self._busy.add(user)\n",
+        new="",
+        tests=(f"{UNIT}/test_marks_together.py",),
+    ),
+    Mutant(
+        name="one-mark-fails-all",
+        breaks="If the store refuses the mark of one user, those that share its statement fail too.",
+        file=MARKS,
+        old="""            if len(batch) == 1:
+                self._release([batch[0].request.user_id])
+                self._answer(batch[0], error)
+                return
+""",
+        new="""            for asked in batch:
+                self._release([asked.request.user_id])
+                self._answer(asked, error)
+            return
+""",
+        tests=(f"{UNIT}/test_marks_together.py",),
     ),
     Mutant(
         name="mark-from-another-life",
         breaks="Marking up to a cursor of a restored database marks what nobody has seen.",
-        file=INBOX,
-        old=".epoch != cursor.epoch:",
-        new=' == "":',
-        tests=(f"{UNIT}/test_inbox.py",),
+        file=MARK,
+        old="AND feed.epoch = $3",
+        new="AND $3::text IS NOT NULL",
+        tests=(f"{STORED_FEEDS}::test_a_mark_up_to_a_position_of_another_life_changes_nothing",),
     ),
     Mutant(
         name="page-off-by-one",

@@ -5,9 +5,9 @@ from datetime import datetime
 from typing import Any
 
 from application.errors import Unavailable
-from application.feeds import Appended, FeedHistory, FeedPage, Standing
+from application.feeds import Appended, FeedHistory, FeedPage, MarkRequest, Standing
 from common import wire
-from domain.feed import Added, Feed, Marked
+from domain.feed import Added, Cursor, Feed, Marked
 from domain.identifiers import NotificationId, UserId
 from domain.notification import Draft, Notification
 from domain.states import Mark, Status
@@ -144,26 +144,36 @@ class SimulatedFeeds:
         marked = [user for user, version in self._marked.items() if told.get(user, 0) < version]
         return [*self._marking, *marked]
 
-    async def _mark(self, what: str, user: UserId, make: Callable[[], Any]) -> Marked:
-        def commit() -> Marked:
-            self._postgres.in_doubt[user] -= 1
+    async def _mark(
+        self, what: str, users: Sequence[UserId], make: Callable[[], Mapping[UserId, Marked]]
+    ) -> Mapping[UserId, Marked]:
+        def commit() -> Mapping[UserId, Marked]:
+            for user in users:
+                self._postgres.in_doubt[user] -= 1
             self._postgres.check_writable()
-            marked = self._postgres.mark(self._now(make()))
-            self._marked[user] = marked.feed.version
-            return marked
+            made = make()
+            for user, marked in made.items():
+                self._marked[user] = self._postgres.mark(marked).feed.version
+            return made
 
-        self._marking.append(user)
-        self._postgres.in_doubt[user] += 1
+        self._marking += users
+        for user in users:
+            self._postgres.in_doubt[user] += 1
         try:
-            found: Marked = await self._ask(what, commit)
+            found: Mapping[UserId, Marked] = await self._ask(what, commit)
         except ReadOnly:
             raise
         except Unavailable:
-            self._postgres.excuse(user, "nobody knows whether it was marked")
+            for user in users:
+                self._postgres.excuse(user, "nobody knows whether it was marked")
             raise
         finally:
-            self._marking.remove(user)
+            for user in users:
+                self._marking.remove(user)
         return found
+
+    async def _mark_one(self, what: str, user: UserId, work: Callable[[], Any]) -> Marked:
+        return (await self._mark(what, [user], lambda: {user: self._now(work())}))[user]
 
     async def _ask(self, what: str, operation: Callable[[], Any]) -> Any:
         world = self._postgres.world
@@ -179,11 +189,22 @@ class SimulatedFeeds:
 
     async def mark(self, user: UserId, mark: Mark, ids: Sequence[NotificationId], at: datetime) -> Marked:
         what = f"mark {len(ids)} of {user} {mark}"
-        return await self._mark(what, user, lambda: self._memory.mark(user, mark, ids, at))
+        return await self._mark_one(what, user, lambda: self._memory.mark(user, mark, ids, at))
 
-    async def mark_up_to(self, user: UserId, mark: Mark, version: int, at: datetime) -> Marked:
-        what = f"mark {user} {mark} up to {version}"
-        return await self._mark(what, user, lambda: self._memory.mark_up_to(user, mark, version, at))
+    async def mark_together(self, mark: Mark, requests: Sequence[MarkRequest]) -> Mapping[UserId, Marked]:
+        world, users = self._postgres.world, [request.user_id for request in requests]
+
+        def make() -> Mapping[UserId, Marked]:
+            """Some feeds are locked just then."""
+            free = [request for request in requests if world.chance(0.8)]
+            made: Mapping[UserId, Marked] = self._now(self._memory.mark_together(mark, free))
+            return made
+
+        return await self._mark(f"mark {users} {mark}", users, make)
+
+    async def mark_up_to(self, user: UserId, mark: Mark, cursor: Cursor, at: datetime) -> Marked:
+        what = f"mark {user} {mark} up to {cursor}"
+        return await self._mark_one(what, user, lambda: self._memory.mark_up_to(user, mark, cursor, at))
 
     async def feed(self, user: UserId) -> Feed:
         found: Feed = await self._ask(f"feed of {user}", lambda: self._now(self._memory.feed(user)))

@@ -22,6 +22,7 @@ from application.catching_up import CatchUps
 from application.delivery import MarkDue, StoreNotifications
 from application.errors import Stuck, Unavailable
 from application.inbox import FetchUnread, ListNotifications, MarkNotifications
+from application.marks import Marks
 from application.publishing import PublishBatch, PublishNotification
 from application.reconciling import Mismatch, ReconcileIndex
 from application.revoking import Revocations
@@ -53,7 +54,7 @@ class Parts:
     inlet: type[KafkaQueueReader] = KafkaQueueReader
     partitions: type[Partitions] = Partitions
     store: type[StoreNotifications] = StoreNotifications
-    mark_notifications: type[MarkNotifications] = MarkNotifications
+    marks: type[Marks] = Marks
     redis_server: type[RedisServer] = RedisServer
     announcer: type[RedisAnnouncer] = RedisAnnouncer
     hub: type[Hub] = Hub
@@ -244,8 +245,8 @@ class ApiProcess(ServiceProcess):
             render=wire.render,
         )
         self.list = ListNotifications(feeds=self.feeds, fetch_unread=self.fetch, render=wire.render)
-        self.mark_notifications = parts.mark_notifications(
-            feeds=self.feeds, announcer=self.announcer, clock=world.clock
+        self.mark_notifications = MarkNotifications(
+            marks=parts.marks(self.feeds, self.announcer), clock=world.clock
         )
         self.streaming = Streaming(
             authenticate=None,  # type: ignore[arg-type] # nobody refreshes a token here

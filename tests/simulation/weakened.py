@@ -1,6 +1,6 @@
 """The service with one precaution taken away. If the simulation did not notice, nobody would."""
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -11,7 +11,7 @@ from adapters.websocket.hub import Hub
 from application.delivery import Stored, StoreNotifications
 from application.following import LIVE, PASS_ON, Following
 from application.following_actions import Action
-from application.inbox import MarkNotifications
+from application.marks import Marks
 from application.ports import Connection
 from application.records import Batch, NotRead, Part
 from application.streams import Frame
@@ -56,14 +56,11 @@ class SilentOnRedelivery(StoreNotifications):
         await StoreNotifications.announce(self, new)
 
 
-class SilentOnNoChange(MarkNotifications):
+class SilentOnNoChange(Marks):
     """Does not announce a mark that changed nothing: a retry after a crash."""
 
-    async def _mark_and_announce(self, marking: Awaitable[Marked]) -> Marked:
-        marked = await marking
-        if marked.changed:
-            await self.announcer.announce([marked])
-        return marked
+    async def _announce(self, made: Sequence[Marked]) -> None:
+        await super()._announce([marked for marked in made if marked.changed])
 
 
 class LatestWins(Session):
@@ -117,7 +114,7 @@ WEAKENED: Final = {
     "a read that failed is not taken back": Parts(inlet=ReadsOnAfterAnError),
     "an offset passes records that were put back": Parts(partitions=ForgetsWhatIsOwed),
     "what is redelivered is not announced": Parts(store=SilentOnRedelivery),
-    "a repeated mark is not announced": Parts(mark_notifications=SilentOnNoChange),
+    "a repeated mark is not announced": Parts(marks=SilentOnNoChange),
     "the index takes a change that does not follow": Parts(rules=Rules(checks_versions=False)),
     "the index is loaded without a lease": Parts(rules=Rules(checks_leases=False)),
     "a change leaves leases alone": Parts(rules=Rules(voids_leases=False)),

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from application.errors import Unavailable
-from application.inbox import FetchUnread, MarkNotifications
+from application.inbox import FetchUnread
 from application.pages import Missing, RenderedPage
 from domain.errors import FieldError, Invalid, UnknownNotification, UnknownUser
 from domain.feed import Cursor, Marked, Settled
@@ -177,22 +177,24 @@ async def test_when_a_mark_returns_the_index_knows(
     assert (ids(held), held.feed) == (numbered(3, 1), marked.feed)
 
 
+@pytest.mark.parametrize("by", ["ids", "up_to"])
 async def test_a_mark_whose_socket_closes_is_announced_all_the_same(
-    memory: Memory, monkeypatch: pytest.MonkeyPatch
+    memory: Memory, inside: Container, monkeypatch: pytest.MonkeyPatch, by: str
 ) -> None:
     await memory.feeds.append(drafts(1))
     stored, go_on = asyncio.Event(), asyncio.Event()
-    mark = memory.feeds.mark
+    name = "mark_together" if by == "ids" else "mark_up_to"
+    mark = getattr(memory.feeds, name)
 
-    async def slow_to_return(*arguments: Any) -> Marked:
+    async def slow_to_return(*arguments: Any) -> Any:
         marked = await mark(*arguments)
         stored.set()
         await go_on.wait()
         return marked
 
-    monkeypatch.setattr(memory.feeds, "mark", slow_to_return)
-    marking = MarkNotifications(feeds=memory.feeds, announcer=memory.announcer, clock=lambda: NOW)
-    asked = asyncio.create_task(marking(ADA, Mark.READ, [an_id(1)]))
+    monkeypatch.setattr(memory.feeds, name, slow_to_return)
+    chosen: dict[str, Any] = {"ids": [an_id(1)]} if by == "ids" else {"up_to": "e1.1"}
+    asked = asyncio.create_task(inside.mark_notifications()(ADA, Mark.READ, **chosen))
     await stored.wait()
     asked.cancel()
     with pytest.raises(asyncio.CancelledError):

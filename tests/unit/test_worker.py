@@ -141,7 +141,6 @@ class Letters:
 class LockedFeeds(MemoryFeeds):
     """A store in which some feeds are locked, and which is too slow for many drafts."""
 
-    locked: frozenset[UserId] = frozenset()
     most = 10_000
 
     async def append(self, drafts: Sequence[Draft]) -> Appended:
@@ -257,14 +256,14 @@ async def test_while_the_store_is_away_nothing_is_committed_and_then_everything(
 async def test_a_partition_that_cannot_go_on_does_not_hold_up_the_others() -> None:
     log = Log(p0=good(3), p1=good(2, BOB))
     stage = await on_stage(log)
-    stage.feeds.locked = frozenset({ADA})
+    stage.feeds.locked = {ADA}
 
     async with stage.working():
         await until(lambda: log.committed[P1] == 2)
         log.records[P1] += good(2, BOB, first=3)
         await until(lambda: log.committed[P1] == 4)
         assert log.committed[P0] == 0
-        stage.feeds.locked = frozenset()
+        stage.feeds.locked = set()
         await until(lambda: log.committed[P0] == 3)
 
     assert [item.version for item in (await stage.feeds.history(ADA, 0, 9)).notifications] == [1, 2, 3]

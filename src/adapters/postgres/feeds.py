@@ -13,11 +13,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from adapters.postgres.engine import driver
 from adapters.postgres.erasures import erased_among
 from adapters.postgres.errors import retried
-from adapters.postgres.mark import mark_ids, mark_up_to
+from adapters.postgres.mark import mark_ids, mark_together, mark_up_to
 from adapters.postgres.rows import columns, read_notification, where
-from application.feeds import Appended, FeedHistory, FeedPage, Standing
+from application.feeds import Appended, FeedHistory, FeedPage, MarkRequest, Standing
 from domain.errors import UnknownNotification, UnknownUser
-from domain.feed import Added, Feed, Marked, Settled
+from domain.feed import Added, Cursor, Feed, Marked, Settled
 from domain.identifiers import NotificationId, UserId
 from domain.notification import Draft, Notification
 from domain.states import RULES, VIEWS, VISIBLE, Mark, Status
@@ -123,12 +123,17 @@ class PostgresFeeds:
     @retried
     async def mark(self, user: UserId, mark: Mark, ids: Sequence[NotificationId], at: datetime) -> Marked:
         async with driver(self._engine) as connection:
-            return await mark_ids(connection, user, mark, ids, at)
+            return await mark_ids(connection, mark, MarkRequest(user, ids, at))
 
     @retried
-    async def mark_up_to(self, user: UserId, mark: Mark, version: int, at: datetime) -> Marked:
+    async def mark_together(self, mark: Mark, requests: Sequence[MarkRequest]) -> Mapping[UserId, Marked]:
         async with driver(self._engine) as connection:
-            return await mark_up_to(connection, user, mark, version, at)
+            return await mark_together(connection, mark, requests)
+
+    @retried
+    async def mark_up_to(self, user: UserId, mark: Mark, cursor: Cursor, at: datetime) -> Marked:
+        async with driver(self._engine) as connection:
+            return await mark_up_to(connection, user, mark, cursor, at)
 
     async def feed(self, user: UserId) -> Feed:
         standing = (await self.standings([user])).get(user)

@@ -4,8 +4,17 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
-from application.feeds import Appended, Dropped, FeedHistory, FeedPage, Pruned, Spot, Standing
-from domain.feed import Feed, Marked
+from application.feeds import (
+    Appended,
+    Dropped,
+    FeedHistory,
+    FeedPage,
+    MarkRequest,
+    Pruned,
+    Spot,
+    Standing,
+)
+from domain.feed import Cursor, Feed, Marked
 from domain.identifiers import NotificationId, UserId
 from domain.notification import Draft, Notification
 from domain.states import Mark, Status
@@ -24,7 +33,7 @@ class FeedWriter(Protocol):
 
 
 class FeedMarks(Protocol):
-    """What a user changes in a feed, and what it must know for that. Each call is one transaction."""
+    """What a user changes in a feed, and sees of that. Each call is one transaction."""
 
     async def mark(self, user: UserId, mark: Mark, ids: Sequence[NotificationId], at: datetime) -> Marked:
         """Mark these notifications. Ids that the feed does not hold, and those already in that state, are
@@ -32,12 +41,18 @@ class FeedMarks(Protocol):
         """
         ...
 
-    async def mark_up_to(self, user: UserId, mark: Mark, version: int, at: datetime) -> Marked:
-        """Mark everything up to and including this version. Raises UnknownUser."""
+    async def mark_together(self, mark: Mark, requests: Sequence[MarkRequest]) -> Mapping[UserId, Marked]:
+        """The same for several users, each named once, in one transaction that waits for no other one.
+
+        Users are left out, and nothing of theirs is marked, if they are unknown or if another transaction is
+        changing their feed: mark them one by one.
+        """
         ...
 
-    async def feed(self, user: UserId) -> Feed:
-        """The feed as it is now. Raises UnknownUser."""
+    async def mark_up_to(self, user: UserId, mark: Mark, cursor: Cursor, at: datetime) -> Marked:
+        """Mark everything up to and including this position. Nothing is marked if the epoch is not that of
+        the feed. Raises UnknownUser.
+        """
         ...
 
     async def get(self, user: UserId, notification: NotificationId) -> Notification:
@@ -93,6 +108,10 @@ class FeedReplay(Protocol):
 
 class Feeds(FeedWriter, FeedMarks, DueMarks, FeedViews, FeedReplay, Protocol):
     """The whole store of feeds, for the adapter and its contract. A use case takes the part it calls."""
+
+    async def feed(self, user: UserId) -> Feed:
+        """The feed as it is now. Raises UnknownUser."""
+        ...
 
 
 class Retention(Protocol):

@@ -36,6 +36,7 @@ from application.keys import AuthenticateProducer, FindApiKey, ListApiKeys
 from application.known_keys import KnownKeys
 from application.limits import Limits
 from application.log_ins import FAILED_LOG_INS, LimitedLogIn, LocalLogInAttempts
+from application.marks import Marks
 from application.pace import Pace
 from application.passwords import ChangePassword, ResetPassword
 from application.publishing import PublishBatch, PublishNotification
@@ -207,8 +208,9 @@ class ApiContainer(AccountsContainer, SessionsContainer, WithSignup, WithRedis, 
     count_unread: providers.Provider[CountUnread] = providers.Singleton(
         CountUnread, fetch_unread=fetch_unread
     )
+    marks: providers.Provider[Marks] = providers.Singleton(Marks, feeds, announcer)
     mark_notifications: providers.Provider[MarkNotifications] = providers.Singleton(
-        MarkNotifications, feeds=feeds, announcer=announcer, clock=clock
+        MarkNotifications, marks=marks, clock=clock
     )
     mark_read: providers.Provider[MarkRead] = providers.Singleton(
         MarkRead, mark_notifications=mark_notifications, feeds=feeds
