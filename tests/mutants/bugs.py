@@ -152,7 +152,7 @@ CONSUMER = (
         name="moves-during-a-commit",
         breaks="Partitions move while the offsets of what was stored are not committed yet.",
         file=WORKER,
-        old="            await self._committed()\n        self._partitions.clear()",
+        old="            await self._partitions.committed()\n        self._partitions.clear()",
         new="        self._partitions.clear()",
         tests=(f"{UNIT}/test_worker.py",),
     ),

@@ -1,5 +1,6 @@
 """Partitions: the offset that this consumer owes in each, and which of them stand still."""
 
+import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 
 from application.ports import QueueReader
@@ -22,6 +23,7 @@ class Partitions:
         """The number of the read before which a partition was rewound to its owed offset."""
         self.due_offsets: dict[Partition, int] = {}
         """Offsets that may be committed and that the queue has not accepted yet."""
+        self._committing: asyncio.Task[None] | None = None
 
     @property
     def standing_still(self) -> Mapping[Partition, str]:
@@ -85,7 +87,25 @@ class Partitions:
         self.due_offsets |= offsets
         return offsets
 
-    async def commit(self) -> bool:
+    def begin_commit(self) -> None:
+        """Commit the offsets that are due, unless that is under way: then those of later batches follow."""
+        if self._committing is not None and not self._committing.done():
+            return
+        if self._committing is not None:
+            self._committing.result()  # raises what is a defect
+        if self.due_offsets:
+            self._committing = asyncio.create_task(self._commit_due())
+
+    async def committed(self) -> None:
+        """Wait for the commit that is under way."""
+        if self._committing is not None:
+            await self._committing
+
+    async def _commit_due(self) -> None:
+        while self.due_offsets and await self._commit():
+            pass
+
+    async def _commit(self) -> bool:
         """Commit the offsets that may be committed. Return whether the queue accepted them; if not, they
         are kept.
         """

@@ -59,7 +59,6 @@ class Worker:
         """The API keys of the dead letters that were written, to be charged."""
         self._storing = asyncio.Lock()
         self._finishing: asyncio.Task[None] | None = None
-        self._committing: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
         self.turns = 0
         """How many batches were stored or put back."""
@@ -93,10 +92,10 @@ class Worker:
             if batch.parts:
                 await self._process(batch)
             else:
-                self._begin_commit()  # of what the queue did not accept before
+                self._partitions.begin_commit()  # of what the queue did not accept before
         async with self._storing:
             await self._finished()
-            await self._committed()
+            await self._partitions.committed()
 
     async def settle(self) -> None:
         """Wait until nothing is under way, then forget the partitions. A rebalance awaits this before
@@ -104,7 +103,7 @@ class Worker:
         """
         async with self._storing:
             await self._finished()
-            await self._committed()
+            await self._partitions.committed()
         self._partitions.clear()
 
     @property
@@ -217,7 +216,7 @@ class Worker:
         reasons = _reasons(stored)
         ends = await asyncio.gather(*(self._bury(part, reasons, proven=proven) for part in parts))
         offsets = self._partitions.dealt_with(parts, ends)
-        self._begin_commit()
+        self._partitions.begin_commit()
         refused, self._refused = self._refused, []
         if refused and self._charge_refused is not None:
             await self._charge_refused(refused)
@@ -227,24 +226,6 @@ class Worker:
         metrics.CONSUMED.labels("stored").inc(
             sum(len(change.notifications) for change in stored.appended.added)
         )
-
-    def _begin_commit(self) -> None:
-        """Commit the offsets that are due, unless that is under way: then those of later batches follow."""
-        if self._committing is not None and not self._committing.done():
-            return
-        if self._committing is not None:
-            self._committing.result()  # raises what is a defect
-        if self._partitions.due_offsets:
-            self._committing = asyncio.create_task(self._commit())
-
-    async def _commit(self) -> None:
-        while self._partitions.due_offsets and await self._partitions.commit():
-            pass
-
-    async def _committed(self) -> None:
-        """Wait for the commit that is under way."""
-        if self._committing is not None:
-            await self._committing
 
     async def _bury(self, part: Part, reasons: _Reasons, *, proven: bool) -> int:
         """Write the part's dead letters. Return the offset up to which the part is stored or dead letters."""
