@@ -144,9 +144,10 @@ async def test_the_marks_of_a_user_keep_their_order_behind_one_that_waits_for_a_
 ) -> None:
     feeds.locked.add(ADA)
     feeds.answers_alone.clear()
-    first, second = read(marks, ADA), marks.by_ids(ADA, Mark.UNREAD, [an_id(1)], NOW)
+    first = read(marks, ADA)
     await until(lambda: feeds.alone)
     feeds.locked.clear()
+    second = marks.by_ids(ADA, Mark.UNREAD, [an_id(1)], NOW)
 
     assert (await read(marks, BOB)).changed == 1
     assert not second.done()
