@@ -122,15 +122,14 @@ class Marks:
     async def _make_alone(self, asked: _Asked) -> None:
         user, ids, at = asked.request
         try:
-            try:
-                marked = await self._feeds.mark(user, asked.mark, ids, at)
-            finally:
-                self._release([user])
-            await self._announce([marked])
+            marked = await self._feeds.mark(user, asked.mark, ids, at)
         except Exception as error:  # noqa: BLE001 - as above
+            self._release([user])
             self._answer(asked, error)
-        else:
-            self._answer(asked, marked)
+            return
+        self._release([user])
+        await self._announce([marked])
+        self._answer(asked, marked)
 
     def _release(self, users: Iterable[UserId]) -> None:
         """Go on with other marks of these users. They are announced after those that were made before."""

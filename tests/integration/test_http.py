@@ -184,7 +184,9 @@ async def test_without_postgres_publishing_goes_on_and_reading_says_so(
 async def test_without_kafka_a_publish_is_unconfirmed_in_bounded_time_with_its_id(
     client: httpx.AsyncClient, container: Container
 ) -> None:
-    container.kafka_queue()._producer, producer = None, container.kafka_queue()._producer
+    queue = container.kafka_queue()
+    connected = queue._producer, queue._batches
+    queue._producer = queue._batches = None
     try:
         started = time.monotonic()
         response = await client.post("/v1/notifications", json=BODY)
@@ -199,7 +201,7 @@ async def test_without_kafka_a_publish_is_unconfirmed_in_bounded_time_with_its_i
         assert batch.json()["results"][0]["error"]["status"] == 503
         assert (await ready(client, 503))["checks"]["postgres"] == "ok"
     finally:
-        container.kafka_queue()._producer = producer
+        queue._producer, queue._batches = connected
 
 
 async def test_redis_that_comes_back_is_used_again(

@@ -21,6 +21,7 @@ import pytest
 from adapters import clock as system
 from adapters.redis.announcer import RedisAnnouncer
 from adapters.redis.index import RedisUnreadIndex
+from adapters.redis.names import index_keys
 from adapters.redis.server import RedisServer, connect
 from application.delivery import StoreNotifications
 from application.errors import Unavailable
@@ -170,7 +171,7 @@ class Life:
         self.world = world
         self._run = world.run
         prefix = f"model:{world.name}:{next(world.lives)}"
-        self._keys = [f"{prefix}:{kind}:{ADA}" for kind in ("feed", "unread", "lease")]
+        self._keys = index_keys(prefix, ADA)
         self._index = RedisUnreadIndex(
             RedisServer(self.world.client, monotonic), prefix, MACS, CAPACITY, uniform, token_hex
         )

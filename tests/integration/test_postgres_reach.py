@@ -745,7 +745,7 @@ def others(before: set["asyncio.Task[Any]"]) -> list[str]:
 @pytest.mark.usefixtures("two")
 @pytest.mark.parametrize(
     "write",
-    [EVERY_USER_OF_THE_POOL["append"], EVERY_USER_OF_THE_POOL["revoke"]],
+    [lambda engine: PostgresApiKeys(engine).note_uses({"key": NOW}), EVERY_USER_OF_THE_POOL["revoke"]],
     ids=["driver", "sqlalchemy"],
 )
 async def test_a_transaction_that_could_not_begin_spoils_no_later_one(

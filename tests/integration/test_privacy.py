@@ -497,7 +497,7 @@ async def test_an_erased_user_is_gone_everywhere(product: Product, stores: Store
         await _publish(here, ["ada"] * 5 + ["bob"])
         await eventually(lambda: _stored(stores, 6), "they are stored")
         assert (await there.get("/v1/users/ada/notifications")).json()["unread_count"] == 5
-        assert [key async for key in stores.redis.scan_iter(f"{product.settings.redis_prefix}:*:ada")], (
+        assert [key async for key in stores.redis.scan_iter(f"{product.settings.redis_prefix}:*:{{ada}}")], (
             "the index holds the feed"
         )
         status, text = await bellwire(product, "users", "export", "ada")
@@ -522,7 +522,7 @@ async def test_an_erased_user_is_gone_everywhere(product: Product, stores: Store
         await eventually(lambda: _finished(here, begun["id"]), "the erasure is finished", 60)
         found = (await here.get(f"/v1/erasures/{begun['id']}")).json()
         assert found["deleted"] == {"users": 1, "notifications": 5}
-        assert not [key async for key in stores.redis.scan_iter(f"{product.settings.redis_prefix}:*:ada")]
+        assert not [key async for key in stores.redis.scan_iter(f"{product.settings.redis_prefix}:*:{{ada}}")]
         assert await stores.postgres.fetchval(NOTHING_OF_ADA) == 0
         again = await here.post("/v1/users", json={"id": "ada", "name": "ada"})
         assert again.status_code == 409

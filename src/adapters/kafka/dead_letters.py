@@ -11,6 +11,7 @@ from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
 from adapters.kafka import headers
+from adapters.kafka.failures import FAILURES
 from adapters.kafka.login import ANONYMOUS, Login
 from adapters.kafka.records import UnreadableBatch
 from adapters.kafka.topics import DEAD_LETTER_BYTES, METADATA_SECONDS
@@ -101,7 +102,7 @@ class KafkaDeadLetters:
             raise Unavailable(
                 f"A record is too large for {self._topic}: raise the topic's max.message.bytes."
             ) from error
-        except (KafkaError, TimeoutError) as error:
+        except FAILURES as error:
             raise Unavailable("The dead-letter topic is out of reach.") from error
         for failure in failures:
             metrics.DEAD_LETTERS.labels(failure.code).inc()

@@ -10,6 +10,7 @@ from aiokafka.errors import KafkaError
 
 from adapters.kafka import codec
 from adapters.kafka.batches import Outcomes, Record, TopicBatches
+from adapters.kafka.failures import FAILURES
 from adapters.kafka.headers import KEY
 from adapters.kafka.login import ANONYMOUS, Login
 from adapters.kafka.topics import METADATA_SECONDS
@@ -104,7 +105,7 @@ class KafkaQueue:
         try:
             async with asyncio.timeout(2):
                 await self._producer.client.fetch_all_metadata()
-        except (KafkaError, TimeoutError) as error:
+        except FAILURES as error:
             raise Unavailable("Kafka is out of reach.") from error
 
     async def put(self, draft: Draft) -> None:
@@ -126,7 +127,7 @@ class KafkaQueue:
             async with asyncio.timeout(_DEADLINE_SECONDS):
                 await self._batches.put_all(map(_record, drafts), outcomes)
                 await outcomes.complete
-        except (TimeoutError, KafkaError) as error:
+        except FAILURES as error:
             self._log_failure(error)
         finally:
             self._in_flight -= len(drafts)

@@ -7,10 +7,11 @@ from functools import partial
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
-from aiokafka.errors import CorruptRecordException, IllegalStateError, KafkaError
+from aiokafka.errors import CorruptRecordException, KafkaError
 
 from adapters.kafka import records
 from adapters.kafka.entries import entry, make_part
+from adapters.kafka.failures import FAILURES
 from adapters.kafka.login import ANONYMOUS, Login
 from adapters.kafka.records import Found, Unreadable, UnreadableBatch
 from adapters.kafka.topics import METADATA_SECONDS
@@ -124,7 +125,7 @@ class KafkaQueueReader:
         try:
             async with asyncio.timeout(_PING_SECONDS):
                 await self._consumer._client.fetch_all_metadata()  # noqa: SLF001 - there is no other way to ask
-        except (KafkaError, TimeoutError) as error:
+        except FAILURES as error:
             raise Unavailable("Kafka is out of reach.") from error
 
     async def next_batch(self, wait_seconds: float) -> Batch:
@@ -203,7 +204,7 @@ class KafkaQueueReader:
             async with asyncio.timeout(_COMMIT_SECONDS):
                 if kept:
                     await self._consumer.commit(kept)
-        except (KafkaError, IllegalStateError, TimeoutError) as error:
+        except FAILURES as error:
             logger.warning("offsets were not committed: %r", error)
             return False
         return True
@@ -277,7 +278,7 @@ class KafkaQueueReader:
                 if committed is None:
                     begins = await self._consumer.beginning_offsets([partition])  # type: ignore[union-attr]
                     committed = begins[partition]
-        except (KafkaError, IllegalStateError, TimeoutError) as error:
+        except FAILURES as error:
             raise Unavailable(f"Kafka did not return the committed offset: {error!r}") from error
         return int(committed)
 
@@ -301,7 +302,7 @@ class KafkaQueueReader:
                 ends = await self._consumer.end_offsets(mine) if mine else {}
                 # Tansu returns an end before the last records of its last batch, which may have been read.
                 return {one: max(0, ends[one] - await self._consumer.position(one)) for one in mine}
-        except (KafkaError, IllegalStateError, TimeoutError) as error:
+        except FAILURES as error:
             raise Unavailable("Kafka did not return the end of the topic.") from error
 
 

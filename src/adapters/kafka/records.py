@@ -22,6 +22,7 @@ from aiokafka.record.legacy_records import LegacyRecordBatch
 from aiokafka.record.util import decode_varint
 
 from adapters.kafka import unpacking
+from adapters.kafka.failures import FAILURES
 from application.errors import Unavailable
 
 MAX_BYTES = 1024 * 1024
@@ -108,7 +109,7 @@ async def read(
     try:
         async with asyncio.timeout(_ANSWER_SECONDS):
             code, highwater, aborted, data = await _fetch(client, partition, offset, max_bytes or MAX_BYTES)
-    except (KafkaError, TimeoutError) as error:
+    except FAILURES as error:
         client.force_metadata_update()
         raise Unavailable(f"Kafka is out of reach: {error!r}") from error
     error_type = for_code(code)
