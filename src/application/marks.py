@@ -120,16 +120,23 @@ class Marks:
                 self._keep(asyncio.create_task(self._make_alone(asked)))
 
     async def _make_alone(self, asked: _Asked) -> None:
+        try:
+            marked = await self._mark_alone(asked)
+        except Exception as error:  # noqa: BLE001 - as above
+            self._answer(asked, error)
+        else:
+            self._answer(asked, marked)
+
+    async def _mark_alone(self, asked: _Asked) -> Marked:
         user, ids, at = asked.request
         try:
             marked = await self._feeds.mark(user, asked.mark, ids, at)
-        except Exception as error:  # noqa: BLE001 - as above
+        except Exception:
             self._release([user])
-            self._answer(asked, error)
-            return
+            raise
         self._release([user])
         await self._announce([marked])
-        self._answer(asked, marked)
+        return marked
 
     def _release(self, users: Iterable[UserId]) -> None:
         """Go on with other marks of these users. They are announced after those that were made before."""
