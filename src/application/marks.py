@@ -103,19 +103,22 @@ class Marks:
         return asked
 
     async def _make(self, batch: Sequence[_Asked]) -> None:
-        made: Mapping[UserId, Marked] = {}
+        outcomes: Mapping[UserId, Marked | Exception] = {}
         try:
-            made = await self._feeds.mark_together(batch[0].mark, [asked.request for asked in batch])
+            outcomes = made = await self._feeds.mark_together(
+                batch[0].mark, [asked.request for asked in batch]
+            )
             self._release(made)
             await self._announce(list(made.values()))
-        except Exception as error:  # noqa: BLE001 - the caller raises it
+        except Exception as error:  # noqa: BLE001 - the callers raise it
             if len(batch) == 1:
                 self._release([batch[0].request.user_id])
                 self._answer(batch[0], error)
                 return
+            outcomes = dict.fromkeys(outcomes, error)
         for asked in batch:
-            if asked.request.user_id in made:
-                self._answer(asked, made[asked.request.user_id])
+            if asked.request.user_id in outcomes:
+                self._answer(asked, outcomes[asked.request.user_id])
             else:
                 self._keep(asyncio.create_task(self._make_alone(asked)))
 

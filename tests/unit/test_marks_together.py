@@ -232,6 +232,26 @@ async def test_an_error_of_one_that_is_alone_is_its_own(feeds: WatchedFeeds, mar
     assert (feeds.together, feeds.alone) == ([[ADA]], [])
 
 
+class Broken(Announcements):
+    """It has a defect."""
+
+    async def announce(self, changes: Sequence[FeedChange]) -> None:
+        raise ZeroDivisionError
+
+
+@pytest.mark.parametrize("locked", [[], [ADA], [ADA, BOB]], ids=["nobody", "one", "all"])
+async def test_callers_are_told_of_a_defect_in_the_announcement(
+    feeds: WatchedFeeds, locked: Sequence[UserId]
+) -> None:
+    marks = Marks(feeds, Broken())
+    feeds.locked.update(locked)
+
+    async with asyncio.timeout(5):
+        outcomes = await asyncio.gather(read(marks, ADA), read(marks, BOB), return_exceptions=True)
+
+    assert [type(outcome) for outcome in outcomes] == [ZeroDivisionError, ZeroDivisionError]
+
+
 async def test_a_caller_that_is_cancelled_stops_nobody_and_its_mark_is_announced(
     feeds: WatchedFeeds, announced: Announcements, marks: Marks
 ) -> None:
