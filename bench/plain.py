@@ -1,4 +1,4 @@
-"""`python -m bench.plain`: the API with uvicorn's WebSocket, where streams are sent as ASGI events."""
+"""`python -m bench.plain`: the API with uvicorn's own HTTP and WebSocket, where streams are sent as ASGI events."""
 
 import uvicorn
 
@@ -11,5 +11,5 @@ if __name__ == "__main__":
     uvicorn.run(
         "entrypoints.app:create",
         factory=True,
-        **{**options(build(WithServer, Settings.from_env())), "ws": "websockets-sansio"},
+        **{**options(build(WithServer, Settings.from_env())), "http": "httptools", "ws": "websockets-sansio"},
     )
