@@ -1,4 +1,4 @@
-"""`python -m bench.plain`: the API with uvicorn's own HTTP and WebSocket, where streams are sent as ASGI events."""
+"""`python -m bench.plain`: the API on uvicorn's own protocols, where streams are sent as ASGI events."""
 
 import uvicorn
 
