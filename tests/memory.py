@@ -48,10 +48,12 @@ from application.letters import DeadLetter, Position, Progress
 from application.pages import IndexEntry, Missing, Rendered, RenderedPage
 from application.ports import Clock, LiveFeed, Monotonic, Render, Use
 from application.streams import Frame
+from domain.arrivals import Arrival, Known, Withheld, arrive
+from domain.category import Category
 from domain.errors import UnknownNotification, UnknownUser, UserTaken
-from domain.feed import Added, Cursor, Feed, FeedChange, Marked, Settled
+from domain.feed import Cursor, Feed, FeedChange, Marked, Settled
 from domain.identifiers import NotificationId, UserId
-from domain.notification import Draft, Notification
+from domain.notification import EARLIEST, Draft, Notification
 from domain.states import RULES, VISIBLE, Mark, Status
 from domain.user import User
 from tests.build import NOW
@@ -174,34 +176,47 @@ class MemoryFeeds(Reachable):
         self._feeds: dict[UserId, Feed] = {}
         self._held: dict[UserId, dict[NotificationId, Notification]] = {}
         self._horizons: dict[UserId, int] = {}
+        self._senders: dict[NotificationId, str | None] = {}
+        self.withheld: list[Withheld] = []
+        self.choices: dict[UserId, dict[str, bool]] = {}
+        self.categories: dict[str, Category] = {}
         self.refused: set[NotificationId] = set()
         self.locked: set[UserId] = set()
         """Users whose feed another transaction is changing."""
 
-    async def append(self, drafts: Sequence[Draft]) -> Appended:
+    async def append(self, arrivals: Sequence[Arrival], now: datetime = EARLIEST) -> Appended:
         self.reach()
-        if any(draft.id in self.refused for draft in drafts):
+        if any(arrival.id in self.refused for arrival in arrivals):
             raise Refused("22000")
-        before: dict[UserId, Feed] = {}
-        added: dict[UserId, list[Notification]] = {}
-        present: dict[UserId, Settled] = {}
-        unknown: dict[tuple[UserId, NotificationId], Draft] = {}
-        erased: dict[tuple[UserId, NotificationId], Draft] = {}
-        for draft in drafts:
-            user = draft.content.user_id
-            if user not in self._users.held:
-                (erased if user in self._users.erased else unknown).setdefault((user, draft.id), draft)
-                continue
-            feed = before.setdefault(user, self._feed(user))
-            mine = added.setdefault(user, [])
-            if any(item.id == draft.id for item in mine):
-                continue
-            if draft.id in self._held[user]:
-                present[user] = Settled(feed)
-                continue
-            mine.append(draft.stored(feed.version + len(mine) + 1))
-        changes = tuple(self._grow(before[user], items) for user, items in added.items() if items)
-        return Appended(changes, tuple(present.values()), tuple(unknown.values()), tuple(erased.values()))
+        by_user: dict[UserId, list[Arrival]] = {}
+        for arrival in arrivals:
+            by_user.setdefault(arrival.user_id, []).append(arrival)
+        return sum((self._append(user, mine, now) for user, mine in by_user.items()), Appended())
+
+    def _append(self, user: UserId, arrivals: Sequence[Arrival], now: datetime) -> Appended:
+        if user in self._users.erased:
+            return Appended(erased=tuple(arrivals))
+        if user not in self._users.held:
+            return Appended(unknown=tuple(arrivals))
+        feed = self._feed(user)
+        withheld = {one.id for one in self.withheld if one.user_id == user}
+        known = Known(
+            feed, self._held[user], self._senders, withheld, self.choices.get(user, {}), self.categories
+        )
+        outcome = arrive(known, arrivals, now)
+        self._senders |= outcome.senders
+        self.withheld += outcome.withheld
+        changes = [one for one in (outcome.retracted, outcome.edited) if one is not None]
+        for change in [*changes, *([outcome.added] if outcome.added else [])]:
+            self._held[user] |= {item.id: item for item in change.notifications or ()}
+        self._feeds[user] = outcome.feed
+        return Appended(
+            added=(outcome.added,) if outcome.added else (),
+            changed=tuple(changes),
+            present=(Settled(feed),) if outcome.repeated else (),
+            withheld=tuple(outcome.withheld),
+            foreign=tuple(outcome.foreign),
+        )
 
     async def mark(self, user: UserId, mark: Mark, ids: Sequence[NotificationId], at: datetime) -> Marked:
         return self._mark_ids(mark, MarkRequest(user, ids, at))
@@ -330,10 +345,6 @@ class MemoryFeeds(Reachable):
 
     def _in_order(self, user: UserId) -> list[Notification]:
         return sorted(self._held[user].values(), key=lambda item: item.id)
-
-    def _grow(self, feed: Feed, items: list[Notification]) -> Added:
-        self._keep(feed, items)
-        return Added(self._feeds[feed.user_id], tuple(items))
 
     def _mark_ids(self, mark: Mark, request: MarkRequest) -> Marked:
         return self._mark(request.user_id, mark, request.at, lambda item: item.id in request.ids)

@@ -44,6 +44,7 @@ CONSUMER = Enum(
     "What the consumer is doing",
     states=["reading", "idle", "held", "behind", "broker_away"],
 )
+WITHHELD = Counter("bellwire_withheld_total", "Notifications that are not shown, by reason", ["reason"])
 ERASED_RECORDS = Counter(
     "bellwire_erased_records_total", "Kafka records dropped because their user was erased"
 )

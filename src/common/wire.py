@@ -13,7 +13,7 @@ import msgspec
 from application.exports import Exported, ExportedUser, ExportEnd
 from application.pages import Rendered
 from application.streams import Frame
-from domain.feed import Added, Cursor, Feed, FeedChange, Marked
+from domain.feed import Added, Cursor, Edited, Feed, FeedChange, Marked
 from domain.group import ALONE
 from domain.identifiers import NotificationId
 from domain.metadata import Metadata
@@ -176,6 +176,14 @@ def frame(change: FeedChange, items: Sequence[Rendered]) -> Frame:
                 unread_ids=tuple(map(identifier, items)),
                 accepted_at=min(item.created_at for item in change.notifications).timestamp(),
             )
+        case Edited() if sum(map(len, items)) <= FRAME_BYTES:
+            return Frame(
+                user_id=change.feed.user_id,
+                epoch=change.feed.epoch,
+                prev=change.prev,
+                version=change.feed.version,
+                text=notifications_frame(change.feed, change.prev, items, flag="changed"),
+            )
         case Marked():
             return Frame(
                 user_id=change.feed.user_id,
@@ -189,10 +197,12 @@ def frame(change: FeedChange, items: Sequence[Rendered]) -> Frame:
             return Frame(feed.user_id, feed.epoch, feed.version, feed.version, "")
 
 
-def notifications_frame(feed: Feed, prev: int, items: Iterable[bytes], *, replay: bool = False) -> str:
-    """A frame of new notifications, or in a replay of changed ones, up to the feed's version."""
+def notifications_frame(feed: Feed, prev: int, items: Iterable[bytes], *, flag: str = "") -> str:
+    """A frame of new notifications up to the feed's version; with a flag of edited ones (`changed`), or in a
+    replay of changed ones (`replay`).
+    """
     body = b'{"type":"notifications",%b"items":[%b],"prev":"%b","cursor":"%b",%b}' % (
-        b'"replay":true,' if replay else b"",
+        b'"%b":true,' % flag.encode() if flag else b"",
         b",".join(items),
         str(Cursor(feed.epoch, prev)).encode(),
         str(feed.cursor).encode(),

@@ -92,6 +92,15 @@ class Added:
 
 
 @dataclass(frozen=True, slots=True)
+class Edited:
+    """Producers changed notifications, which are here as they are now, in version order."""
+
+    feed: Feed
+    prev: int
+    notifications: tuple[Notification, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Marked:
     """Notifications were marked: by id, in version order, or all up to a version.
 
@@ -130,4 +139,4 @@ class Settled:
     feed: Feed
 
 
-FeedChange: TypeAlias = Added | Marked | Settled
+FeedChange: TypeAlias = Added | Edited | Marked | Settled

@@ -95,10 +95,17 @@ class Draft:
     """Of two drafts with the same id the one with the higher revision stands."""
     unread: bool = False
     """Whether an edit makes the notification unread and unseen again."""
+    own_only: bool = False
+    """Whether its key may change only what it sent itself."""
 
     def __post_init__(self) -> None:
         if errors := _broken_time_rules("created_at", self.created_at):
             raise Invalid(errors)
+
+    @property
+    def user_id(self) -> UserId:
+        """Whose it is."""
+        return self.content.user_id
 
     def check_not_ahead(self, now: datetime) -> None:
         """Raise Invalid if `created_at` or the time in the id, by which lists are sorted, is more than a day
@@ -107,8 +114,7 @@ class Draft:
         latest = now + AHEAD
         if self.created_at > latest:
             raise Invalid([FieldError("created_at", AHEAD_RULE)])
-        if milliseconds_of(self.id) > latest.timestamp() * 1000:
-            raise Invalid([FieldError("id", f"names a time that {AHEAD_RULE}")])
+        _check_id_not_ahead(self.id, latest)
 
     def stored(self, version: int) -> "Notification":
         """The notification as it is stored with this version. Its times are in UTC, as a store returns
@@ -128,8 +134,30 @@ class Draft:
             created_at=self.created_at.astimezone(UTC),
             expires_at=None if content.expires_at is None else content.expires_at.astimezone(UTC),
             revision=self.revision,
+            collapse_key=content.collapse_key,
             rich=content.rich,
+            group=Group.of(content.actor),
         )
+
+    def edited(self, held: "Notification", at: datetime | None) -> "Notification":
+        """A stored notification with this content instead, at this time. What the user did to it stays,
+        unless it is to be unread again.
+        """
+        new = self.stored(held.version)
+        after = replace(
+            held,
+            title=new.title,
+            message=new.message,
+            metadata=new.metadata,
+            action_url=new.action_url,
+            expires_at=new.expires_at,
+            edited_at=at,
+            revision=new.revision,
+            rich=new.rich,
+        )
+        if not self.unread:
+            return after
+        return replace(after, seen_at=None, read_at=None, acted_at=None, action=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +168,12 @@ class Retraction:
     id: NotificationId
     key_id: str | None = None
     """As that of a draft."""
+    own_only: bool = False
+    """As that of a draft."""
+
+    def check_not_ahead(self, now: datetime) -> None:
+        """As `Draft.check_not_ahead`: what lies that far ahead can never arrive."""
+        _check_id_not_ahead(self.id, now + AHEAD)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,6 +227,11 @@ class Notification:
             return self
         changed: dict[str, Any] = {rule.sets: rule.value(at)}
         return replace(self, **changed, version=version)
+
+
+def _check_id_not_ahead(notification: NotificationId, latest: datetime) -> None:
+    if milliseconds_of(notification) > latest.timestamp() * 1000:
+        raise Invalid([FieldError("id", f"names a time that {AHEAD_RULE}")])
 
 
 def _broken_rules(content: Content) -> list[FieldError]:

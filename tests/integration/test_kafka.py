@@ -287,7 +287,7 @@ async def test_a_batch_sorts_out_what_can_be_made_of_its_records(
         found = await batches(inlet, 4)
         await inlet.ping()
 
-    assert sorted(draft.id for batch in found for draft in batch.drafts) == [an_id(n) for n in (1, 2, 3)]
+    assert sorted(draft.id for batch in found for draft in batch.arrivals) == [an_id(n) for n in (1, 2, 3)]
     entries = [entry for batch in found for part in batch.parts for entry in part.entries]
     ((record, error),) = [entry for entry in entries if isinstance(entry[1], Undecodable)]
     assert record.value == b"no JSON"
@@ -309,7 +309,7 @@ async def test_what_was_committed_does_not_come_again_and_the_rest_does(
     async with joined(an_inlet(servers, topics)) as inlet:
         again = await batches(inlet, 3)
 
-    assert [draft.id for batch in again for draft in batch.drafts] == [an_id(n) for n in (6, 7, 8)]
+    assert [draft.id for batch in again for draft in batch.arrivals] == [an_id(n) for n in (6, 7, 8)]
 
 
 async def test_a_partition_that_was_put_back_is_read_alone_and_then_with_the_others(
@@ -326,8 +326,8 @@ async def test_a_partition_that_was_put_back_is_read_alone_and_then_with_the_oth
         after = await batches(inlet, 1)
 
     assert meanwhile.parts == []
-    assert [draft.id for draft in alone.drafts] == [an_id(1), an_id(2)]
-    assert [draft.id for batch in after for draft in batch.drafts] == [an_id(3)]
+    assert [draft.id for draft in alone.arrivals] == [an_id(1), an_id(2)]
+    assert [draft.id for batch in after for draft in batch.arrivals] == [an_id(3)]
 
 
 async def test_a_record_without_an_id_gets_the_same_one_when_it_comes_again(
@@ -339,7 +339,7 @@ async def test_a_record_without_an_id_gets_the_same_one_when_it_comes_again(
     seen = []
     for _ in range(2):
         async with joined(an_inlet(servers, topics)) as inlet:
-            seen += [draft for batch in await batches(inlet, 1) for draft in batch.drafts]
+            seen += [draft for batch in await batches(inlet, 1) for draft in batch.arrivals]
 
     assert seen[0] == seen[1]
 

@@ -31,9 +31,10 @@ from application.inbox import FetchUnread, MarkNotifications
 from application.marks import Marks
 from application.pages import RenderedPage
 from common import metrics, wire
+from domain.arrivals import Arrival
 from domain.feed import Cursor, Feed, FeedChange, Marked
 from domain.identifiers import NotificationId, UserId
-from domain.notification import Draft, Notification
+from domain.notification import EARLIEST, Draft, Notification
 from domain.states import Mark
 from tests.build import MACS, a_content, a_user
 from tests.model.history import History
@@ -92,9 +93,9 @@ class ToldFeeds(PostgresFeeds):
         super().__init__(engine)
         self._histories = histories
 
-    async def append(self, drafts: Sequence[Draft]) -> Appended:
-        appended = await super().append(drafts)
-        for change in appended.added:
+    async def append(self, arrivals: Sequence[Arrival], now: datetime = EARLIEST) -> Appended:
+        appended = await super().append(arrivals, now)
+        for change in (*appended.changed, *appended.added):
             self._histories[change.feed.user_id].tell(change)
         return appended
 

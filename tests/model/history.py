@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 from application.pages import RenderedPage
 from application.ports import Render
-from domain.feed import Added, Feed, Marked
+from domain.feed import Added, Edited, Feed, Marked
 from domain.identifiers import NotificationId
 from domain.notification import Notification
 
-Change = Added | Marked
+Change = Added | Edited | Marked
 
 
 class History:
@@ -55,7 +55,13 @@ class History:
         assert limit == 0 or page.more == truth.more
 
     def _follow(self, change: Change) -> None:
-        changed = self._added(change) if isinstance(change, Added) else self._marked(change)
+        match change:
+            case Added():
+                changed = self._added(change)
+            case Edited():
+                changed = self._edited(change)
+            case Marked():
+                changed = self._marked(change)
         self.held |= {item.id: item for item in changed}
         unread = sorted((item for item in self.held.values() if item.unread), key=lambda item: item.id)
         assert change.feed.version == change.prev + len(changed), change
@@ -70,6 +76,12 @@ class History:
             assert item.version == change.prev + nth
             assert item.id not in self.held, f"{item.id} is added a second time"
             assert item.unread
+        return change.notifications
+
+    def _edited(self, change: Edited) -> Sequence[Notification]:
+        for nth, item in enumerate(change.notifications, 1):
+            assert item.version == change.prev + nth
+            assert self.held[item.id].retracted_at is None is item.retracted_at
         return change.notifications
 
     def _marked(self, change: Marked) -> Sequence[Notification]:

@@ -29,7 +29,8 @@ PUBLISHING = "src/application/publishing.py"
 RECONCILING = "src/application/reconciling.py"
 REVOKING = "src/application/revoking.py"
 
-APPEND = "alembic/versions/0006_append.py"
+APPEND = "alembic/versions/0007_inbox.py"
+ARRIVALS = "src/adapters/postgres/arrivals.py"
 FEEDS = "src/adapters/postgres/feeds.py"
 MARK = "src/adapters/postgres/mark.py"
 RETENTION = "src/adapters/postgres/retention.py"
@@ -106,10 +107,10 @@ CONSUMER = (
         name="committed-before-stored",
         breaks="Offsets are committed before the records are stored: a crash in between loses them.",
         file=WORKER,
-        old="stored = await self._store(batch.drafts)",
+        old="stored = await self._store(batch.arrivals)",
         new=(
             "await self._reader.commit({part.partition: part.end for part in batch.parts})\n"
-            "                stored = await self._store(batch.drafts)"
+            "                stored = await self._store(batch.arrivals)"
         ),
         tests=(f"{UNIT}/test_worker.py", SIMULATION),
     ),
@@ -269,35 +270,35 @@ CONSUMER = (
         name="redelivery-not-announced",
         breaks="Records that come again are not announced: a crash before the announcement leaves it undone.",
         file=DELIVERY,
-        old="[*stored.appended.present, *stored.appended.added]",
-        new="[*stored.appended.added]",
+        old="[*appended.present, *appended.changed, *appended.added]",
+        new="[*appended.changed, *appended.added]",
         tests=(f"{UNIT}/test_delivery.py", SIMULATION),
     ),
     Mutant(
         name="announced-before-stored",
         breaks="A batch is announced before it is committed: what fails or comes again is told all the same.",
         file=DELIVERY,
-        old="        try:\n            return Stored(await self.feeds.append(drafts))\n",
+        old="        try:\n            return Stored(await self.feeds.append(drafts, now))\n",
         new=(
             "        try:\n"
             "            from domain.feed import Settled\n"
             "            for draft in drafts:\n"
             "                try:\n"
-            "                    feed = await self.feeds.feed(draft.content.user_id)\n"
+            "                    feed = await self.feeds.feed(draft.user_id)\n"
             "                except Exception:\n"
             "                    continue\n"
             "                feed = replace(feed, version=feed.version + 1)\n"
             "                await self.announcer.announce([Settled(feed)])\n"
-            "            return Stored(await self.feeds.append(drafts))\n"
+            "            return Stored(await self.feeds.append(drafts, now))\n"
         ),
         tests=(f"{UNIT}/test_delivery.py", SIMULATION),
     ),
     Mutant(
         name="stored-twice",
-        breaks="What is in a feed already is stored again when it comes again.",
-        file=FEEDS,
-        old="if key[0] in feeds and key not in present]",
-        new="if key[0] in feeds]",
+        breaks="What is in a feed already is told as added when it comes again.",
+        file=APPEND,
+        old="left_out := locked;",
+        new="left_out := '{}';",
         tests=(f"{STORED_FEEDS}::test_a_redelivered_batch_changes_nothing_and_is_reported",),
     ),
     Mutant(
@@ -1194,9 +1195,9 @@ PRIVACY = (
     Mutant(
         name="late-record-of-an-erased-user-is-kept",
         breaks="A record for an erased user becomes a dead letter, which keeps its text.",
-        file=FEEDS,
-        old="draft for draft in strange if draft.content.user_id not in erased)",
-        new="draft for draft in strange)",
+        file=ARRIVALS,
+        old="arrival for arrival in strange if arrival.user_id not in erased)",
+        new="arrival for arrival in strange)",
         tests=(f"{INTEGRATION}/test_privacy.py",),
     ),
     Mutant(

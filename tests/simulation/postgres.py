@@ -7,9 +7,10 @@ from typing import Any
 from application.errors import Unavailable
 from application.feeds import Appended, FeedHistory, FeedPage, MarkRequest, Standing
 from common import wire
-from domain.feed import Added, Cursor, Feed, Marked
+from domain.arrivals import Arrival
+from domain.feed import Added, Cursor, Edited, Feed, Marked
 from domain.identifiers import NotificationId, UserId
-from domain.notification import Draft, Notification
+from domain.notification import EARLIEST, Draft, Notification
 from domain.states import Mark, Status
 from tests.build import a_user
 from tests.memory import MemoryFeeds, MemoryUsers
@@ -60,11 +61,14 @@ class Postgres:
         if self.read_only:
             raise ReadOnly
 
-    def append(self, drafts: Sequence[Draft]) -> Appended:
-        """Commit drafts. Everything committed is compared with what was sent."""
+    def append(self, arrivals: Sequence[Arrival], now: datetime) -> Appended:
+        """Commit arrivals. Everything committed is compared with what was sent."""
         self.check_writable()
+        drafts = [arrival for arrival in arrivals if isinstance(arrival, Draft)]
         self.feeds.refused |= {draft.id for draft in drafts if draft.content.message == REFUSED}
-        appended: Appended = self.world.now_or_never(self.feeds.append(drafts))
+        appended: Appended = self.world.now_or_never(self.feeds.append(arrivals, now))
+        for changed in appended.changed:
+            self._tell(changed)
         for change in appended.added:
             for item in change.notifications:
                 draft = self.sent.get((item.user_id, item.id))
@@ -90,7 +94,7 @@ class Postgres:
         self.world.note(f"{user} may be behind: {reason}")
         self.excused[user] = reason
 
-    def _tell(self, change: Added | Marked) -> None:
+    def _tell(self, change: Added | Edited | Marked) -> None:
         user = change.feed.user_id
         history = self.history[user]
         before = dict(history.held)
@@ -182,9 +186,9 @@ class SimulatedFeeds:
     def _now(self, work: Any) -> Any:
         return self._postgres.world.now_or_never(work)
 
-    async def append(self, drafts: Sequence[Draft]) -> Appended:
-        what = f"append {[str(draft.id)[-6:] for draft in drafts]}" if self._postgres.world.tracing else ""
-        found: Appended = await self._ask(what, lambda: self._postgres.append(drafts))
+    async def append(self, arrivals: Sequence[Arrival], now: datetime = EARLIEST) -> Appended:
+        what = f"append {[str(one.id)[-6:] for one in arrivals]}" if self._postgres.world.tracing else ""
+        found: Appended = await self._ask(what, lambda: self._postgres.append(arrivals, now))
         return found
 
     async def mark(self, user: UserId, mark: Mark, ids: Sequence[NotificationId], at: datetime) -> Marked:

@@ -33,8 +33,9 @@ class Entry:
     epoch: str
     version: int
     count: int
-    complete: bool
+    others: str
     code: str
+    complete: bool
     items: list[bytes]
     expires: float
 
@@ -173,8 +174,7 @@ class Redis:
             self.world.check(
                 fresh, f"I3: {user} is shown {entry.version}, but {self.told.get(user)} was told"
             )
-            epoch, version, count, _, code = _state(entry)
-            head = [1, epoch, version, count, code]
+            head = [1, *_state(entry)[:-1]]
             if limit == 0:
                 return [*head, 0]
             below = None if highest == "+" else highest[1:].encode()
@@ -192,7 +192,7 @@ class Redis:
     def _load(self, keys: Sequence[str], lease: str, *words: Any) -> int:
         self._about_to_write()
         user = _user(keys[0])
-        epoch, version, count, complete, code, milliseconds, *items = words
+        epoch, version, count, others, code, complete, milliseconds, *items = words
         held = self.leases.get(user)
         if self.rules.checks_leases and (
             held is None or held[0] != lease or held[1] <= self.world.loop.time()
@@ -200,12 +200,14 @@ class Redis:
             return 0
         self.leases.pop(user, None)
         expires = self.world.loop.time() + milliseconds / 1000
-        self.entries[user] = Entry(epoch, version, count, bool(complete), code, sorted(items), expires)
+        self.entries[user] = Entry(
+            epoch, version, count, others, code, bool(complete), sorted(items), expires
+        )
         self.world.note(f"Redis: the index holds {user} at {version}")
         return 1
 
     def _apply(self, capacity: int, seconds: float, change: Sequence[Any]) -> None:
-        user, epoch, prev, version, count, applicable, gone, new, code = change
+        user, epoch, prev, version, count, others, code, applicable, gone, new = change
         if self.rules.voids_leases:
             self.leases.pop(user, None)
         self.told[user] = max(self.told.get(user, 0), version)
@@ -219,7 +221,7 @@ class Redis:
             del self.entries[user]
             self.world.note(f"Redis: the index drops {user}, told of {version}")
             return
-        entry.version, entry.count, entry.code = version, count, code
+        entry.version, entry.count, entry.others, entry.code = version, count, others, code
         entry.expires = self.world.loop.time() + seconds
         if len(entry.items) > capacity:
             entry.items, entry.complete = entry.items[-capacity:], False
@@ -265,7 +267,8 @@ def _changed(entry: Entry, gone: Sequence[str], new: Sequence[str]) -> bool:
 
 
 def _state(entry: Entry) -> list[bytes]:
-    words = entry.epoch, entry.version, entry.count, 1 if entry.complete else 0, entry.code
+    complete = 1 if entry.complete else 0
+    words = entry.epoch, entry.version, entry.count, entry.others, entry.code, complete
     return [str(word).encode() for word in words]
 
 

@@ -14,20 +14,22 @@ from application.feeds import (
     Spot,
     Standing,
 )
+from domain.arrivals import Arrival
 from domain.feed import Cursor, Feed, Marked
 from domain.identifiers import NotificationId, UserId
-from domain.notification import Draft, Notification
+from domain.notification import EARLIEST, Notification
 from domain.states import Mark, Status
 
 
 class FeedWriter(Protocol):
     """Stores new notifications. Each call is one transaction; the changes of a user are totally ordered."""
 
-    async def append(self, drafts: Sequence[Draft]) -> Appended:
-        """Store drafts. Each feed takes its next versions in the order of the drafts.
+    async def append(self, arrivals: Sequence[Arrival], now: datetime = EARLIEST) -> Appended:
+        """Apply arrivals to their feeds, as domain.arrivals says. `now` decides what has expired, and is the
+        time of edits and retractions.
 
-        A draft changes nothing if its feed holds its id already, or if its user is unknown or erased.
-        Raises Refused if the store will never take one of the drafts; then none is stored.
+        An arrival changes nothing if its user is unknown or erased.
+        Raises Refused if the store will never take one of them; then some may be stored and none is told.
         """
         ...
 
