@@ -59,7 +59,7 @@ from tests.build import (
     told_counts,
 )
 from tests.memory import Mailbox, following
-from tests.states import changeable, effect_of, undone
+from tests.states import changeable, effect_of
 
 NOBODY = UserId("nobody")
 
@@ -302,7 +302,7 @@ class FeedsContract:
     ) -> None:
         does = effect_of(mark)
         await feeds.append(drafts(2))
-        for other in undone(mark):
+        for other in does.first:
             await feeds.mark(ADA, other, [an_id(1)], NOW)
         before = await everything(feeds)
 
@@ -316,10 +316,13 @@ class FeedsContract:
 
         after = {item.id: item for item in await everything(feeds)}
         (was,) = (item for item in before if item.id == an_id(1))
-        sets: dict[str, Any] = {does.field: LATER if does.is_set else None}
+        sets = does.times(was, LATER)
         assert after[an_id(1)] == replace(was, **sets, version=marked.feed.version)
-        assert (marked.changed, marked.set) == (1, sets)
-        assert marked.feed.unread_count == 1 + does.unread
+        assert (marked.changed, marked.set) == (1, {does.field: sets[does.field]})
+        assert (marked.feed.unread_count, marked.feed.unseen_count) == (
+            1 + does.unread,
+            1 - (by == "up_to") + does.unseen,
+        )
         shown = {
             status
             for status in Status
@@ -832,7 +835,7 @@ class RetentionContract:
     ) -> None:
         """Whatever was done to it, for what was not unread has left the count before."""
         await feeds.append([*(a_draft(n, at=self.FEBRUARY) for n in (1, 2)), *drafts(3)])
-        for each in (*undone(mark), mark):
+        for each in (*effect_of(mark).first, mark):
             await feeds.mark(ADA, each, [an_id(1, self.FEBRUARY)], LATER)
         assert (await feeds.feed(ADA)).unread_count == 4 + effect_of(mark).unread
 

@@ -51,7 +51,7 @@ from application.streams import Frame
 from domain.arrivals import Arrival, Known, Withheld, arrive
 from domain.category import Category
 from domain.errors import UnknownNotification, UnknownUser, UserTaken
-from domain.feed import Cursor, Feed, FeedChange, Marked, Settled
+from domain.feed import MARK_LIMIT, Cursor, Feed, FeedChange, Marked, Settled
 from domain.identifiers import NotificationId, UserId
 from domain.notification import EARLIEST, Draft, Notification
 from domain.states import RULES, VISIBLE, Mark, Status
@@ -218,18 +218,33 @@ class MemoryFeeds(Reachable):
             foreign=tuple(outcome.foreign),
         )
 
-    async def mark(self, user: UserId, mark: Mark, ids: Sequence[NotificationId], at: datetime) -> Marked:
-        return self._mark_ids(mark, MarkRequest(user, ids, at))
+    async def mark(
+        self,
+        user: UserId,
+        mark: Mark,
+        ids: Sequence[NotificationId],
+        at: datetime,
+        *,
+        action: str | None = None,
+    ) -> Marked:
+        return self._mark_ids(mark, MarkRequest(user, ids, at, action))
 
     async def mark_together(self, mark: Mark, requests: Sequence[MarkRequest]) -> Mapping[UserId, Marked]:
         self.reach()
         free = [one for one in requests if one.user_id in self._users.held and one.user_id not in self.locked]
         return {request.user_id: self._mark_ids(mark, request) for request in free}
 
-    async def mark_up_to(self, user: UserId, mark: Mark, cursor: Cursor, at: datetime) -> Marked:
+    async def mark_up_to(
+        self, user: UserId, mark: Mark, cursor: Cursor, at: datetime, *, category: str | None = None
+    ) -> Marked:
         same_life = self._feed(user).epoch == cursor.epoch
-        marked = self._mark(user, mark, at, lambda item: same_life and item.version <= cursor.version)
-        return replace(marked, notifications=None, up_to=cursor.version)
+
+        def chosen(item: Notification) -> bool:
+            return same_life and item.version <= cursor.version and category in {None, item.category}
+
+        marked = self._mark(user, mark, at, chosen)
+        listed = marked.notifications if marked.changed <= MARK_LIMIT else None
+        return replace(marked, notifications=listed, up_to=cursor.version, category=category)
 
     async def feed(self, user: UserId) -> Feed:
         self.reach()
@@ -250,6 +265,7 @@ class MemoryFeeds(Reachable):
         limit: int,
         before: NotificationId | None = None,
         event: str | None = None,
+        categories: Sequence[str] = (),
     ) -> FeedPage:
         self.reach()
         feed = self._feed(user)
@@ -259,6 +275,7 @@ class MemoryFeeds(Reachable):
             if item.within(status)
             and (before is None or item.id < before)
             and (event is None or item.event == event)
+            and (not categories or item.category in categories)
         ]
         return FeedPage(feed, tuple(listed[:limit]), more=len(listed) > limit)
 
@@ -347,18 +364,27 @@ class MemoryFeeds(Reachable):
         return sorted(self._held[user].values(), key=lambda item: item.id)
 
     def _mark_ids(self, mark: Mark, request: MarkRequest) -> Marked:
-        return self._mark(request.user_id, mark, request.at, lambda item: item.id in request.ids)
+        return self._mark(
+            request.user_id, mark, request.at, lambda item: item.id in request.ids, request.action
+        )
 
-    def _mark(self, user: UserId, mark: Mark, at: datetime, chosen: Callable[[Notification], bool]) -> Marked:
+    def _mark(
+        self,
+        user: UserId,
+        mark: Mark,
+        at: datetime,
+        chosen: Callable[[Notification], bool],
+        action: str | None = None,
+    ) -> Marked:
         self.reach()
         feed = self._feed(user)
         changed: list[Notification] = []
         for item in self._in_order(user):
-            after = item.marked(mark, at, feed.version + len(changed) + 1)
+            after = item.marked(mark, at, feed.version + len(changed) + 1, action)
             if chosen(item) and after is not item:
                 changed.append(after)
         self._keep(feed, changed)
-        return Marked(self._feeds[user], feed.version, mark, at, tuple(changed))
+        return Marked(self._feeds[user], feed.version, mark, at, tuple(changed), action=action)
 
     def _keep(self, feed: Feed, changed: Sequence[Notification]) -> None:
         held = self._held[feed.user_id]

@@ -44,6 +44,8 @@ def notifications() -> tuple[sa.Column, ...]:
         sa.Column("edited_at", _TIME),
         sa.Column("acted_at", _TIME),
         sa.Column("action", sa.Text()),
+        sa.Column("snoozed_until", _TIME),
+        sa.Column("woken_at", _TIME),
         sa.Column("collapse_key", sa.Text()),
         sa.Column("rich", sa.Text()),
         sa.Column("grouped", sa.Text()),
@@ -174,6 +176,17 @@ INSERT INTO categories (id) SELECT DISTINCT category FROM notifications ORDER BY
 """
 
 
+UNREAD = "read_at IS NULL AND archived_at IS NULL AND retracted_at IS NULL"
+
+
+def _index_unread(condition: str) -> None:
+    """Replace the index of unread notifications by one with this condition."""
+    op.drop_index("notifications_unread_idx", "notifications")
+    op.create_index(
+        "notifications_unread_idx", "notifications", ["user_id", "id"], postgresql_where=sa.text(condition)
+    )
+
+
 def upgrade() -> None:
     for column in feeds():
         op.add_column("feeds", column)
@@ -182,6 +195,7 @@ def upgrade() -> None:
     op.add_column(
         "api_keys", sa.Column("own_only", sa.Boolean(), nullable=False, server_default=sa.text("false"))
     )
+    _index_unread(f"{UNREAD} AND snoozed_until IS NULL")
     op.create_index(
         "notifications_collapse_idx",
         "notifications",
@@ -240,6 +254,7 @@ def downgrade() -> None:
         op.drop_table(table)
     op.drop_column("api_keys", "own_only")
     op.drop_index("notifications_collapse_idx", "notifications")
+    _index_unread(UNREAD)
     for column in notifications():
         op.drop_column("notifications", column.name)
     for column in feeds():

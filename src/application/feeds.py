@@ -12,11 +12,14 @@ from domain.notification import Notification
 
 
 class MarkRequest(NamedTuple):
-    """Which notifications of a user to mark, and the time of the mark (`Rule.time`)."""
+    """Which notifications of a user to mark, the time of the mark (`Rule.time`), and the action that it
+    names.
+    """
 
     user_id: UserId
     ids: Sequence[NotificationId]
     at: datetime
+    action: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,6 +51,8 @@ class _Item(msgspec.Struct, omit_defaults=True):
     edited_at: datetime | None = None
     acted_at: datetime | None = None
     action: str | None = None
+    snoozed_until: datetime | None = None
+    woken_at: datetime | None = None
     severity: str = PLAIN.severity
     image_url: str | None = None
     icon: str | None = None
@@ -99,6 +101,8 @@ def render(notification: Notification) -> Rendered:
                 notification.edited_at,
                 notification.acted_at,
                 notification.action,
+                notification.snoozed_until,
+                notification.woken_at,
                 rich.severity,
                 rich.image_url,
                 rich.icon,
@@ -184,7 +188,7 @@ def frame(change: FeedChange, items: Sequence[Rendered]) -> Frame:
                 version=change.feed.version,
                 text=notifications_frame(change.feed, change.prev, items, flag="changed"),
             )
-        case Marked():
+        case Marked() if change.notifications is not None or change.category is None:
             return Frame(
                 user_id=change.feed.user_id,
                 epoch=change.feed.epoch,
@@ -229,6 +233,7 @@ def _update_frame(change: Marked) -> str:
         body["ids"] = change.ids
     body |= {
         "set": change.set,
+        **({} if change.action is None else {"action": change.action}),
         "prev": str(Cursor(change.feed.epoch, change.prev)),
         "cursor": str(change.feed.cursor),
         **counts(change.feed),

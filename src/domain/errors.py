@@ -4,6 +4,7 @@ DomainError
  ├── Invalid              the input itself is wrong; carries one message per field
  ├── UnknownUser
  ├── UnknownNotification
+ ├── AlreadyActed
  └── UserTaken
 
 A class's docstring is the error text that callers see if no more precise one is given.
@@ -53,6 +54,10 @@ class UnknownUser(DomainError):
 
 class UnknownNotification(DomainError):
     """There is no such notification in this feed."""
+
+
+class AlreadyActed(DomainError):
+    """The notification was answered with another action."""
 
 
 class UserTaken(DomainError):

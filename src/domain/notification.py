@@ -194,6 +194,8 @@ class Notification:
     read_at: datetime | None = None
     archived_at: datetime | None = None
     acted_at: datetime | None = None
+    snoozed_until: datetime | None = None
+    woken_at: datetime | None = None
     retracted_at: datetime | None = None
     expires_at: datetime | None = None
     edited_at: datetime | None = None
@@ -218,14 +220,16 @@ class Notification:
         """Whether this view of the feed shows it."""
         return VIEWS[status].holds(self)
 
-    def marked(self, mark: Mark, at: datetime, version: int) -> Self:
-        """Apply a mark with this time. A notification already in that state, or retracted, does not
-        change.
+    def marked(self, mark: Mark, at: datetime, version: int, action: str | None = None) -> Self:
+        """Apply a mark with this time, and with the action that it names. A notification already in that
+        state, or that the mark is not for, does not change.
         """
         rule = RULES[mark]
         if not rule.changes(self, at):
             return self
-        changed: dict[str, Any] = {rule.sets: rule.value(at)}
+        changed: dict[Any, Any] = dict(rule.changed(self, at))
+        if rule.names_action:
+            changed["action"] = action
         return replace(self, **changed, version=version)
 
 

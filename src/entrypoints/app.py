@@ -141,6 +141,7 @@ def _streaming(container: ApiContainer) -> Streaming:
         live_feed=container.live_feed(),
         catch_ups=container.catch_ups(),
         mark_notifications=container.mark_notifications(),
+        act=container.act(),
         revocations=container.revocations(),
         clock=container.clock(),
         now=container.now(),
@@ -184,6 +185,7 @@ def _dependencies(container: ApiContainer) -> dict[str, Provide]:
         "count": dependency(container.count_unread),
         "mark_read": dependency(container.mark_read),
         "mark_notifications": dependency(container.mark_notifications),
+        "act": dependency(container.act),
     }
 
 

@@ -99,8 +99,16 @@ class ToldFeeds(PostgresFeeds):
             self._histories[change.feed.user_id].tell(change)
         return appended
 
-    async def mark(self, user: UserId, mark: Mark, ids: Sequence[NotificationId], at: datetime) -> Marked:
-        marked = await super().mark(user, mark, ids, at)
+    async def mark(
+        self,
+        user: UserId,
+        mark: Mark,
+        ids: Sequence[NotificationId],
+        at: datetime,
+        *,
+        action: str | None = None,
+    ) -> Marked:
+        marked = await super().mark(user, mark, ids, at, action=action)
         self._histories[user].tell(marked)
         return marked
 
@@ -110,8 +118,10 @@ class ToldFeeds(PostgresFeeds):
             self._histories[user].tell(marked)
         return made
 
-    async def mark_up_to(self, user: UserId, mark: Mark, cursor: Cursor, at: datetime) -> Marked:
-        marked = await super().mark_up_to(user, mark, cursor, at)
+    async def mark_up_to(
+        self, user: UserId, mark: Mark, cursor: Cursor, at: datetime, *, category: str | None = None
+    ) -> Marked:
+        marked = await super().mark_up_to(user, mark, cursor, at, category=category)
         self._histories[user].tell(marked)
         return marked
 

@@ -191,9 +191,17 @@ class SimulatedFeeds:
         found: Appended = await self._ask(what, lambda: self._postgres.append(arrivals, now))
         return found
 
-    async def mark(self, user: UserId, mark: Mark, ids: Sequence[NotificationId], at: datetime) -> Marked:
+    async def mark(
+        self,
+        user: UserId,
+        mark: Mark,
+        ids: Sequence[NotificationId],
+        at: datetime,
+        *,
+        action: str | None = None,
+    ) -> Marked:
         what = f"mark {len(ids)} of {user} {mark}"
-        return await self._mark_one(what, user, lambda: self._memory.mark(user, mark, ids, at))
+        return await self._mark_one(what, user, lambda: self._memory.mark(user, mark, ids, at, action=action))
 
     async def mark_together(self, mark: Mark, requests: Sequence[MarkRequest]) -> Mapping[UserId, Marked]:
         world, users = self._postgres.world, [request.user_id for request in requests]
@@ -206,9 +214,13 @@ class SimulatedFeeds:
 
         return await self._mark(f"mark {users} {mark}", users, make)
 
-    async def mark_up_to(self, user: UserId, mark: Mark, cursor: Cursor, at: datetime) -> Marked:
+    async def mark_up_to(
+        self, user: UserId, mark: Mark, cursor: Cursor, at: datetime, *, category: str | None = None
+    ) -> Marked:
         what = f"mark {user} {mark} up to {cursor}"
-        return await self._mark_one(what, user, lambda: self._memory.mark_up_to(user, mark, cursor, at))
+        return await self._mark_one(
+            what, user, lambda: self._memory.mark_up_to(user, mark, cursor, at, category=category)
+        )
 
     async def feed(self, user: UserId) -> Feed:
         found: Feed = await self._ask(f"feed of {user}", lambda: self._now(self._memory.feed(user)))
@@ -228,10 +240,15 @@ class SimulatedFeeds:
         limit: int,
         before: NotificationId | None = None,
         event: str | None = None,
+        categories: Sequence[str] = (),
     ) -> FeedPage:
         found: FeedPage = await self._ask(
             f"page of {user}",
-            lambda: self._now(self._memory.page(user, status, limit=limit, before=before, event=event)),
+            lambda: self._now(
+                self._memory.page(
+                    user, status, limit=limit, before=before, event=event, categories=categories
+                )
+            ),
         )
         return found
 

@@ -29,6 +29,7 @@ SELECT {feed}, {columns}
 FROM feeds AS feed LEFT JOIN LATERAL (
     SELECT n.* FROM notifications AS n
     WHERE n.user_id = feed.user_id AND {listed} AND n.id < $3::uuid AND ($4::text IS NULL OR n.event = $4)
+        AND ($5::text[] IS NULL OR n.category = ANY($5))
     ORDER BY n.id DESC LIMIT $2
 ) AS found ON true
 WHERE feed.user_id = $1 ORDER BY found.id DESC
@@ -74,9 +75,17 @@ class PostgresFeeds:
         return await append(self._engine, arrivals, now)
 
     @retried
-    async def mark(self, user: UserId, mark: Mark, ids: Sequence[NotificationId], at: datetime) -> Marked:
+    async def mark(
+        self,
+        user: UserId,
+        mark: Mark,
+        ids: Sequence[NotificationId],
+        at: datetime,
+        *,
+        action: str | None = None,
+    ) -> Marked:
         async with driver(self._engine) as connection:
-            return await mark_ids(connection, mark, MarkRequest(user, ids, at))
+            return await mark_ids(connection, mark, MarkRequest(user, ids, at, action))
 
     @retried
     async def mark_together(self, mark: Mark, requests: Sequence[MarkRequest]) -> Mapping[UserId, Marked]:
@@ -84,9 +93,11 @@ class PostgresFeeds:
             return await mark_together(connection, mark, requests)
 
     @retried
-    async def mark_up_to(self, user: UserId, mark: Mark, cursor: Cursor, at: datetime) -> Marked:
+    async def mark_up_to(
+        self, user: UserId, mark: Mark, cursor: Cursor, at: datetime, *, category: str | None = None
+    ) -> Marked:
         async with driver(self._engine) as connection:
-            return await mark_up_to(connection, user, mark, cursor, at)
+            return await mark_up_to(connection, user, mark, cursor, at, category=category)
 
     async def feed(self, user: UserId) -> Feed:
         standing = (await self.standings([user])).get(user)
@@ -111,9 +122,12 @@ class PostgresFeeds:
         limit: int,
         before: NotificationId | None = None,
         event: str | None = None,
+        categories: Sequence[str] = (),
     ) -> FeedPage:
         async with driver(self._engine) as connection:
-            rows = await connection.fetch(_PAGES[status], user, limit + 1, before or _LAST_ID, event)
+            rows = await connection.fetch(
+                _PAGES[status], user, limit + 1, before or _LAST_ID, event, list(categories) or None
+            )
         if not rows:
             raise UnknownUser
         feed, found = _read(user, rows)

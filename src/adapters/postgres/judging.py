@@ -73,6 +73,8 @@ _COLUMNS: Mapping[str, str] = {
     "read_at": "timestamptz",
     "archived_at": "timestamptz",
     "acted_at": "timestamptz",
+    "snoozed_until": "timestamptz",
+    "woken_at": "timestamptz",
     "retracted_at": "timestamptz",
     "expires_at": "timestamptz",
     "edited_at": "timestamptz",

@@ -100,6 +100,8 @@ notifications = Table(
     Column("edited_at", TIMESTAMP(timezone=True)),
     Column("acted_at", TIMESTAMP(timezone=True)),
     Column("action", Text),
+    Column("snoozed_until", TIMESTAMP(timezone=True)),
+    Column("woken_at", TIMESTAMP(timezone=True)),
     Column("collapse_key", Text),
     # JSON: domain.rich.Rich and domain.group.Group. NULL stands for the plain ones.
     Column("rich", Text),

@@ -37,9 +37,17 @@ class FeedWriter(Protocol):
 class FeedMarks(Protocol):
     """What a user changes in a feed, and sees of that. Each call is one transaction."""
 
-    async def mark(self, user: UserId, mark: Mark, ids: Sequence[NotificationId], at: datetime) -> Marked:
+    async def mark(
+        self,
+        user: UserId,
+        mark: Mark,
+        ids: Sequence[NotificationId],
+        at: datetime,
+        *,
+        action: str | None = None,
+    ) -> Marked:
         """Mark these notifications. Ids that the feed does not hold, and those already in that state, are
-        skipped. `at` is the time of the mark (`Rule.time`). Raises UnknownUser.
+        skipped. `at` is the time of the mark (`Rule.time`), `action` what it names. Raises UnknownUser.
         """
         ...
 
@@ -51,9 +59,12 @@ class FeedMarks(Protocol):
         """
         ...
 
-    async def mark_up_to(self, user: UserId, mark: Mark, cursor: Cursor, at: datetime) -> Marked:
-        """Mark everything up to and including this position. Nothing is marked if the epoch is not that of
-        the feed. Raises UnknownUser.
+    async def mark_up_to(
+        self, user: UserId, mark: Mark, cursor: Cursor, at: datetime, *, category: str | None = None
+    ) -> Marked:
+        """Mark everything up to and including this position, or all of a category. Nothing is marked if the
+        epoch is not that of the feed. SEEN looks at each notification once, and writes nothing if none is
+        unseen. Raises UnknownUser.
         """
         ...
 
@@ -87,8 +98,11 @@ class FeedViews(Protocol):
         limit: int,
         before: NotificationId | None = None,
         event: str | None = None,
+        categories: Sequence[str] = (),
     ) -> FeedPage:
-        """The newest notifications of a view, older than `before` if it is given. Raises UnknownUser."""
+        """The newest notifications of a view, older than `before` if it is given, and of these categories if
+        any are given. Raises UnknownUser.
+        """
         ...
 
 

@@ -26,6 +26,7 @@ from application.accounts import (
 from application.catching_up import CatchUps
 from application.failed_log_ins import FailedLogIns
 from application.inbox import (
+    ActOnNotification,
     CountUnread,
     FetchUnread,
     ListNotifications,
@@ -214,5 +215,8 @@ class ApiContainer(AccountsContainer, SessionsContainer, WithSignup, WithRedis, 
     )
     mark_read: providers.Provider[MarkRead] = providers.Singleton(
         MarkRead, mark_notifications=mark_notifications, feeds=feeds
+    )
+    act: providers.Provider[ActOnNotification] = providers.Singleton(
+        ActOnNotification, marks=marks, feeds=feeds, clock=clock
     )
     catch_ups: providers.Singleton[CatchUps] = providers.Singleton(CatchUps, feeds, now)

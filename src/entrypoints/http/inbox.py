@@ -8,9 +8,16 @@ from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath, JSONBody, QueryParameter
 
-from application.inbox import CountUnread, ListNotifications, MarkNotifications, MarkRead
+from application.inbox import (
+    ActOnNotification,
+    CountUnread,
+    ListNotifications,
+    MarkNotifications,
+    MarkRead,
+)
 from application.pages import RenderedPage
 from common import wire
+from domain.category import CATEGORY, CATEGORY_RULE
 from domain.errors import FieldError, Invalid
 from domain.feed import Marked
 from domain.identifiers import NotificationId, UserId
@@ -29,6 +36,7 @@ from entrypoints.web.schemas import NotificationBody, problems
 _BODY_LIMIT = 16 * 1024
 _JSON = "application/json"
 _OPERATIONS = {
+    Mark.SEEN: "markNotificationsSeen",
     Mark.READ: "markNotificationsRead",
     Mark.UNREAD: "markNotificationsUnread",
     Mark.ARCHIVED: "archiveNotifications",
@@ -39,6 +47,14 @@ StatusFilter = Annotated[Status, QueryParameter(description="Which view of the f
 EventFilter = Annotated[
     str | None,
     QueryParameter(description="Only notifications of this event.", schema_extra=rules.EVENT_NAME),
+]
+CategoryFilter = Annotated[
+    list[str] | None,
+    QueryParameter(
+        name="category",
+        description="Only notifications of this category. May be repeated: of any of these.",
+        schema_extra={"items": {"type": "string", **rules.CATEGORY}},
+    ),
 ]
 Limit = Annotated[int, QueryParameter(ge=1, le=100, description="How many.")]
 PageCursor = Annotated[
@@ -66,6 +82,7 @@ async def list_notifications(  # noqa: PLR0917 - each is a part of the query
     listing: NamedDependency[ListNotifications],
     status: StatusFilter = Status.UNREAD,
     event: EventFilter = None,
+    categories: CategoryFilter = None,
     limit: Limit = 20,
     cursor: PageCursor = None,
 ) -> Response[bytes]:
@@ -74,7 +91,16 @@ async def list_notifications(  # noqa: PLR0917 - each is a part of the query
     """
     if event is not None and EVENT.fullmatch(event) is None:
         raise Invalid([FieldError("event", EVENT_RULE)])
-    page = await listing(UserId(user_id), status, limit=limit, before=_before(cursor), event=event)
+    if any(CATEGORY.fullmatch(category) is None for category in categories or ()):
+        raise Invalid([FieldError("category", CATEGORY_RULE)])
+    page = await listing(
+        UserId(user_id),
+        status,
+        limit=limit,
+        before=_before(cursor),
+        event=event,
+        categories=categories or (),
+    )
     etag = f'"{page.feed.cursor}"'
     headers = {"ETag": etag, "Cache-Control": "private, no-cache"}
     if _matches(request.headers.get("if-none-match", ""), etag):
@@ -159,10 +185,41 @@ def _mark_many(path: str, mark: Mark) -> Any:
         data: JSONBody[Selection],
         mark_notifications: NamedDependency[MarkNotifications],
     ) -> Changed:
-        """Mark the notifications in `ids`, or all up to a cursor that the client has seen (`up_to`)."""
-        return _changed(await mark_notifications(UserId(user_id), mark, data.ids, data.up_to))
+        """Mark the notifications in `ids`, or all up to a cursor that the client has seen (`up_to`), or of
+        these all of one `category`.
+        """
+        marked = await mark_notifications(UserId(user_id), mark, data.ids, data.up_to, category=data.category)
+        return _changed(marked)
 
     return handler
+
+
+@post(
+    "/v1/users/{user_id:str}/notifications/{notification_id:uuid}/actions/{action:str}",
+    status_code=200,
+    guards=[guards.owner, guards.marking],
+    opt=FAST,
+    security=guards.NEEDS_TOKEN,
+    tags=["inbox"],
+    summary="Act on a notification",
+    responses={
+        200: ResponseSpec(
+            NotificationBody, description="The notification, now acted on.", generate_examples=False
+        ),
+        **problems(400, 401, 403, 404, 409, 422, 429, 503),
+    },
+)
+async def act_on_notification(
+    user_id: FromPath[str],
+    notification_id: FromPath[UUID],
+    action: FromPath[str],
+    act: NamedDependency[ActOnNotification],
+) -> Response[bytes]:
+    """Answers a notification with one of its `actions` that has no `url`, once. Returns the notification. The
+    same action again changes nothing; another one is refused.
+    """
+    acted = await act(UserId(user_id), NotificationId(notification_id), action)
+    return Response(wire.render(acted.notification), media_type=_JSON)
 
 
 def _changed(marked: Marked) -> Changed:
@@ -194,6 +251,8 @@ HANDLERS = [
     count_notifications,
     count_unread,
     mark_notification_read,
+    act_on_notification,
+    _mark_many("seen", Mark.SEEN),
     _mark_many("read", Mark.READ),
     _mark_many("unread", Mark.UNREAD),
     _mark_many("archive", Mark.ARCHIVED),

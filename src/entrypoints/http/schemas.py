@@ -7,10 +7,9 @@ from uuid import UUID
 import msgspec
 from msgspec import Meta, Raw, Struct
 
-from application.inbox import MARK_LIMIT
 from application.revoking import JTI_LENGTH, check_jti
 from domain.errors import FieldError, Invalid
-from domain.feed import Feed, Marked
+from domain.feed import MARK_LIMIT, Feed, Marked
 from domain.identifiers import USER_ID_RULE, NotificationId, UserId, is_user_id
 from domain.metadata import NO_METADATA, Metadata
 from domain.notification import Content
@@ -258,6 +257,9 @@ class Selection(Struct, forbid_unknown_fields=True, omit_defaults=True):
             rules.CURSOR,
             "A `cursor` from a page or a frame, of the feed's present epoch; race-free “mark all”.",
         ),
+    ] = None
+    category: Annotated[
+        str | None, ruled(rules.CATEGORY, "With `up_to`: only those of this category.", "comment")
     ] = None
 
 

@@ -71,6 +71,17 @@ EXAMPLES: dict[str, list[dict[str, Any]]] = {
             "unseen_count": 0,
             "unread_in": {},
         },
+        {
+            "type": "update",
+            "ids": [_OTHER_ID],
+            "set": {"acted_at": "2026-11-22T10:11:20.700911Z"},
+            "action": "approve",
+            "prev": "d9dd1d46.7",
+            "cursor": "d9dd1d46.8",
+            "unread_count": 0,
+            "unseen_count": 0,
+            "unread_in": {},
+        },
     ],
     "replayed": [
         {
@@ -121,12 +132,15 @@ EXAMPLES: dict[str, list[dict[str, Any]]] = {
         },
     ],
     "pong": [{"type": "pong"}],
+    "seen": [{"type": "seen", "up_to": "d9dd1d46.7", "ref": "bell"}],
     "read": [
         {"type": "read", "ids": [_ID, _OTHER_ID], "ref": 1},
         {"type": "read", "up_to": "d9dd1d46.7", "ref": "all"},
+        {"type": "read", "up_to": "d9dd1d46.7", "category": "comment", "ref": "tab"},
     ],
     "unread": [{"type": "unread", "ids": [_ID], "ref": 2}],
     "archive": [{"type": "archive", "ids": [_ID], "ref": 3}],
     "unarchive": [{"type": "unarchive", "ids": [_ID], "ref": 4}],
+    "act": [{"type": "act", "id": _ID, "action": "approve", "ref": 6}],
     "refresh": [{"type": "refresh", "token": "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJkZW1vIn0.c2ln", "ref": 5}],
 }

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from application.accounts import AuthenticateUser
 from application.catching_up import CatchUps
 from application.credentials import Claims
-from application.inbox import MarkNotifications
+from application.inbox import ActOnNotification, MarkNotifications
 from application.ports import Chance, Clock, LiveFeed, Monotonic
 from application.revoking import Revocations
 from domain.feed import Cursor
@@ -21,6 +21,7 @@ class Streaming:
     live_feed: LiveFeed
     catch_ups: CatchUps
     mark_notifications: MarkNotifications
+    act: ActOnNotification
     revocations: Revocations
     clock: Clock
     now: Monotonic

@@ -10,7 +10,7 @@ not valid.
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Annotated, Any, Final, NamedTuple
+from typing import Annotated, Any, Final, NamedTuple, get_args, get_origin
 from uuid import UUID
 
 import msgspec
@@ -34,7 +34,8 @@ _PLAIN_QUERY = re.compile(r"[0-9A-Za-z_.=&-]*")
 _JSON_TYPE: Final = (b"content-type", b"application/json")
 _NO_BODY: Final = frozenset({204, 304})
 
-_Convert = Callable[[str], Any]
+_Convert = Callable[[Any], Any]
+"""Reads what was sent: a text, or a list of texts for a parameter that may be repeated."""
 
 
 class _Unusual(Exception):
@@ -46,6 +47,7 @@ class _Parameter(NamedTuple):
     """In the function."""
     sent_as: str
     convert: _Convert
+    repeats: bool = False
 
 
 class FastPath:
@@ -169,7 +171,7 @@ class _Route:
         given = _plain_query(raw.decode("latin-1"))
         try:
             return {
-                parameter.name: parameter.convert(given[parameter.sent_as])
+                parameter.name: parameter.convert(_sent(parameter, given[parameter.sent_as]))
                 for parameter in self._query
                 if parameter.sent_as in given
             }
@@ -207,7 +209,9 @@ class _Route:
                 self._path.append(_Parameter(name, name, _path_type(field.annotation)))
             elif isinstance(kind, QueryParameter):
                 bounds = msgspec.Meta(ge=kind.ge, le=kind.le)
-                self._query.append(_Parameter(name, kind.name or name, _converter(field.annotation, bounds)))
+                convert = _converter(field.annotation, bounds)
+                repeats = any(get_origin(one) is list for one in get_args(field.annotation))
+                self._query.append(_Parameter(name, kind.name or name, convert, repeats))
             elif isinstance(kind, HeaderParameter):
                 self._headers.append(_Parameter(name, (kind.name or name).lower(), str))
             else:
@@ -235,15 +239,24 @@ def _has_plain_host(scope: Mapping[str, Any]) -> bool:
     return True
 
 
-def _plain_query(text: str) -> dict[str, str]:
-    """The parameters of a query in which nothing is escaped or repeated. Raises _Unusual."""
+def _plain_query(text: str) -> dict[str, list[str]]:
+    """The parameters of a query in which nothing is escaped. Raises _Unusual."""
     if _PLAIN_QUERY.fullmatch(text) is None:
         raise _Unusual
-    pairs = [pair.partition("=") for pair in text.split("&")]
-    given = {name: value for name, _, value in pairs}
-    if len(given) < len(pairs):
-        raise _Unusual
+    given: dict[str, list[str]] = {}
+    for pair in text.split("&"):
+        name, _, value = pair.partition("=")
+        given.setdefault(name, []).append(value)
     return given
+
+
+def _sent(parameter: _Parameter, values: list[str]) -> str | list[str]:
+    """What was sent for a parameter. Raises _Unusual if it is repeated and must not be."""
+    if parameter.repeats:
+        return values
+    if len(values) > 1:
+        raise _Unusual
+    return values[0]
 
 
 def _path_type(annotation: Any) -> _Convert:
@@ -256,8 +269,8 @@ def _converter(annotation: Any, bounds: msgspec.Meta) -> _Convert:
     """How a parameter of a query is read. Raises msgspec.ValidationError."""
     kind = Annotated[annotation, bounds]
 
-    def convert(text: str) -> Any:
-        return msgspec.convert(text, kind, strict=False)
+    def convert(sent: Any) -> Any:
+        return msgspec.convert(sent, kind, strict=False)
 
     return convert
 
