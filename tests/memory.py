@@ -48,6 +48,7 @@ from application.letters import DeadLetter, Position, Progress
 from application.pages import IndexEntry, Missing, Rendered, RenderedPage
 from application.ports import Clock, LiveFeed, Monotonic, Render, Use
 from application.streams import Frame
+from domain.category import OTHER, Category, newcomers
 from domain.errors import UnknownNotification, UnknownUser, UserTaken
 from domain.feed import Added, Cursor, Feed, FeedChange, Marked, Settled
 from domain.identifiers import NotificationId, UserId
@@ -360,6 +361,29 @@ class MemoryFeeds(Reachable):
             unseen_count=sum(item.unseen for item in unread),
             unread_in=dict(sorted(Counter(item.category for item in unread).items())),
         )
+
+
+class MemoryCategories(Reachable):
+    def __init__(self) -> None:
+        self.held: dict[str, Category] = {}
+        self.audited: list[Entry] = []
+
+    async def enter(self, names: Collection[str]) -> Mapping[str, str]:
+        self.reach()
+        self.held |= {name: Category(id=name) for name in newcomers(names, self.held)}
+        return {name: name if name in self.held else OTHER for name in names}
+
+    async def all(self) -> Sequence[Category]:
+        self.reach()
+        return [self.held[name] for name in sorted(self.held)]
+
+    async def set(self, category: Category, entry: Entry | None = None) -> bool:
+        self.reach()
+        if category.id not in {*self.held, *newcomers([category.id], self.held)}:
+            return False
+        self.held[category.id] = category
+        self.audited += [] if entry is None else [entry]
+        return True
 
 
 class MemoryErasures(Reachable):
