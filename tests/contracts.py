@@ -23,6 +23,7 @@ from application.pages import IndexEntry, Missing, Rendered, RenderedPage
 from application.ports import (
     Announcer,
     ApiKeys,
+    Categories,
     Feeds,
     IdempotencyKeys,
     LiveFeed,
@@ -38,6 +39,7 @@ from application.ports import (
 )
 from application.streams import Frame
 from common import wire
+from domain.category import CATEGORIES, OTHER, Category
 from domain.errors import Invalid, UnknownNotification, UnknownUser, UserTaken
 from domain.feed import Added, Cursor, Feed, FeedChange, Marked, Settled
 from domain.identifiers import NotificationId, UserId
@@ -2075,6 +2077,80 @@ class PasswordsContract:
 
         assert await passwords.verify("pässwörd 👩", held)
         assert not await passwords.verify("password 👩", held)
+
+
+class CategoriesContract:
+    """Needs `categories`."""
+
+    async def test_new_names_are_entered_and_stored_as_themselves(self, categories: Categories) -> None:
+        assert await categories.all() == []
+
+        stored = await categories.enter(["comment", "billing", "comment"])
+
+        assert stored == {"comment": "comment", "billing": "billing"}
+        assert await categories.all() == [Category(id="billing"), Category(id="comment")]
+
+    async def test_no_names_enter_nothing(self, categories: Categories) -> None:
+        assert await categories.enter([]) == {}
+        assert await categories.all() == []
+
+    async def test_entering_again_changes_nothing(self, categories: Categories) -> None:
+        refined = Category(
+            id="billing",
+            title="Invoices",
+            description="What you owe.",
+            mandatory=True,
+            default_on=False,
+            expires_after=timedelta(days=40, seconds=1),
+        )
+        await categories.enter(["billing"])
+        assert await categories.set(refined)
+
+        await categories.enter(["billing"])
+
+        assert await categories.all() == [refined]
+
+    async def test_setting_one_twice_leaves_the_last(self, categories: Categories) -> None:
+        await categories.set(Category(id="billing", title="Invoices", mandatory=True))
+        await categories.set(Category(id="billing", default_on=False))
+
+        assert await categories.all() == [Category(id="billing", default_on=False)]
+
+    async def test_beyond_the_most_they_are_stored_as_other(self, categories: Categories) -> None:
+        names = [f"c{number}" for number in range(CATEGORIES)]
+        await categories.enter(names[:-2])
+
+        stored = await categories.enter([*names[-2:], "late", "later"])
+
+        assert stored == {name: name for name in names[-2:]} | {"late": OTHER, "later": OTHER}
+        assert [one.id for one in await categories.all()] == sorted([*names, OTHER])
+        assert await categories.enter(["late", "c0", OTHER]) == {"late": OTHER, "c0": "c0", OTHER: OTHER}
+
+    async def test_other_takes_no_place_of_theirs(self, categories: Categories) -> None:
+        names = [f"c{number}" for number in range(CATEGORIES)]
+
+        stored = await categories.enter([OTHER, *names])
+
+        assert stored == {name: name for name in [OTHER, *names]}
+        assert len(await categories.all()) == CATEGORIES + 1
+
+    async def test_the_operator_declares_no_more_than_that_either(self, categories: Categories) -> None:
+        assert await categories.set(Category(id="declared"))
+        await categories.enter([f"c{number}" for number in range(CATEGORIES - 1)])
+
+        assert not await categories.set(Category(id="late"))
+        assert await categories.set(Category(id=OTHER, title="The rest"))
+        assert await categories.set(Category(id="declared", title="Known"))
+        assert "late" not in {one.id for one in await categories.all()}
+
+    async def test_those_that_enter_at_once_exceed_nothing(self, categories: Categories) -> None:
+        parts = [[f"{part}-{number}" for number in range(10)] for part in range(10)]
+
+        stored = await asyncio.gather(*map(categories.enter, parts))
+
+        held = {one.id for one in await categories.all()}
+        assert len(held) == CATEGORIES + 1
+        assert {category for part in stored for category in part.values()} == held
 
 
 class ApiKeysContract:

@@ -49,7 +49,7 @@ from application.pages import IndexEntry, Missing, Rendered, RenderedPage
 from application.ports import Clock, LiveFeed, Monotonic, Render, Use
 from application.streams import Frame
 from domain.arrivals import Arrival, Known, Withheld, arrive
-from domain.category import Category
+from domain.category import OTHER, Category, newcomers
 from domain.errors import UnknownNotification, UnknownUser, UserTaken
 from domain.feed import MARK_LIMIT, Cursor, Feed, FeedChange, Marked, Settled
 from domain.identifiers import NotificationId, UserId
@@ -179,7 +179,7 @@ class MemoryFeeds(Reachable):
         self._senders: dict[NotificationId, str | None] = {}
         self.withheld: list[Withheld] = []
         self.choices: dict[UserId, dict[str, bool]] = {}
-        self.categories: dict[str, Category] = {}
+        self.categories = MemoryCategories()
         self.refused: set[NotificationId] = set()
         self.locked: set[UserId] = set()
         """Users whose feed another transaction is changing."""
@@ -201,7 +201,7 @@ class MemoryFeeds(Reachable):
         feed = self._feed(user)
         withheld = {one.id for one in self.withheld if one.user_id == user}
         known = Known(
-            feed, self._held[user], self._senders, withheld, self.choices.get(user, {}), self.categories
+            feed, self._held[user], self._senders, withheld, self.choices.get(user, {}), self.categories.held
         )
         outcome = arrive(known, arrivals, now)
         self._senders |= outcome.senders
@@ -397,6 +397,29 @@ class MemoryFeeds(Reachable):
             unseen_count=sum(item.unseen for item in unread),
             unread_in=dict(sorted(Counter(item.category for item in unread).items())),
         )
+
+
+class MemoryCategories(Reachable):
+    def __init__(self) -> None:
+        self.held: dict[str, Category] = {}
+        self.audited: list[Entry] = []
+
+    async def enter(self, names: Collection[str]) -> Mapping[str, str]:
+        self.reach()
+        self.held |= {name: Category(id=name) for name in newcomers(names, self.held)}
+        return {name: name if name in self.held else OTHER for name in names}
+
+    async def all(self) -> Sequence[Category]:
+        self.reach()
+        return [self.held[name] for name in sorted(self.held)]
+
+    async def set(self, category: Category, entry: Entry | None = None) -> bool:
+        self.reach()
+        if category.id not in {*self.held, *newcomers([category.id], self.held)}:
+            return False
+        self.held[category.id] = category
+        self.audited += [] if entry is None else [entry]
+        return True
 
 
 class MemoryErasures(Reachable):

@@ -36,6 +36,7 @@ from tests.memory import (
     MemoryApiKeys,
     MemoryAudit,
     MemoryCarrier,
+    MemoryCategories,
     MemoryErasures,
     MemoryExports,
     MemoryFeeds,
@@ -126,6 +127,7 @@ class Memory:
     tickets: MemoryTickets = field(default_factory=MemoryTickets)
     passwords: MemoryPasswords = field(default_factory=MemoryPasswords)
     api_keys: MemoryApiKeys = field(default_factory=MemoryApiKeys)
+    categories: MemoryCategories = field(default_factory=MemoryCategories)
     audit: MemoryAudit = field(default_factory=MemoryAudit)
     postgres: Idle = field(default_factory=Idle)
     redis: Idle = field(default_factory=Idle)
@@ -162,6 +164,7 @@ class Memory:
             (built.revoked_tokens, self.revoked_tokens),
             (built.feeds, self.feeds),
             (built.retention, self.feeds),
+            (built.categories, self.categories),
             (built.audit_trail, self.audit),
             (built.erasures, self.erasures),
             (built.exports, self.exports),

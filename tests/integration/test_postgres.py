@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.postgres import feeds as statements
 from adapters.postgres.api_keys import PostgresApiKeys
+from adapters.postgres.categories import PostgresCategories
 from adapters.postgres.engine import create_engine, driver
 from adapters.postgres.feeds import PostgresFeeds
 from adapters.postgres.maintenance import PostgresMaintenance
@@ -27,6 +28,8 @@ from application.credentials import ApiKey, Claims, RevokedToken
 from application.errors import Refused, Unavailable
 from application.feeds import FeedHistory, MarkRequest, Standing
 from application.revoking import Revocations
+from common import metrics
+from domain.category import CATEGORIES, OTHER
 from domain.feed import Cursor
 from domain.identifiers import UserId
 from domain.metadata import Metadata
@@ -82,6 +85,52 @@ class TestPostgresApiKeys(contracts.ApiKeysContract):
     @pytest.fixture
     def keys(self, engine: AsyncEngine) -> PostgresApiKeys:
         return PostgresApiKeys(engine)
+
+
+class TestPostgresCategories(contracts.CategoriesContract):
+    @pytest.fixture
+    def categories(self, engine: AsyncEngine) -> PostgresCategories:
+        return PostgresCategories(engine)
+
+    async def test_processes_that_enter_at_once_exceed_nothing_together(self, engine: AsyncEngine) -> None:
+        processes = [PostgresCategories(engine) for _ in range(8)]
+        parts = [[f"{part}-{number}" for number in range(12)] for part in range(8)]
+
+        stored = await asyncio.gather(
+            *(process.enter(part) for process, part in zip(processes, parts, strict=True))
+        )
+
+        held = {one.id for one in await PostgresCategories(engine).all()}
+        assert len(held) == CATEGORIES + 1
+        assert {category for part in stored for category in part.values()} == held
+
+    async def test_what_is_remembered_is_not_asked_for_again(
+        self, engine: AsyncEngine, categories: PostgresCategories
+    ) -> None:
+        names = ["comment", "billing"]
+        await categories.enter(names)
+        async with engine.begin() as connection:
+            await connection.execute(text("LOCK TABLE categories"))
+
+            async with asyncio.timeout(5):
+                assert await categories.enter(names) == {name: name for name in names}
+
+    async def test_once_there_are_too_many_nothing_is_asked_and_it_is_said_once(
+        self, engine: AsyncEngine, categories: PostgresCategories, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        await categories.enter([f"c{number}" for number in range(CATEGORIES)])
+        before = metrics.OTHER_CATEGORY._value.get()
+        assert not caplog.records
+        await categories.enter(["late", "c1"])
+        async with engine.begin() as connection:
+            await connection.execute(text("LOCK TABLE categories"))
+
+            async with asyncio.timeout(5):
+                assert await categories.enter(["later", "late"]) == {"later": OTHER, "late": OTHER}
+
+        assert metrics.OTHER_CATEGORY._value.get() == before + 3
+        (said,) = caplog.records
+        assert "64 categories" in said.message
 
 
 # --- data that it will never take ---

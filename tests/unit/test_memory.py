@@ -9,6 +9,7 @@ from adapters import clock as system
 from adapters.websocket.hub import Hub
 from application.ports import (
     ApiKeys,
+    Categories,
     Feeds,
     IdempotencyKeys,
     NotificationQueue,
@@ -27,6 +28,7 @@ from tests.memory import (
     MemoryAnnouncer,
     MemoryApiKeys,
     MemoryCarrier,
+    MemoryCategories,
     MemoryFeeds,
     MemoryIndex,
     MemoryKeys,
@@ -153,3 +155,9 @@ class TestMemoryApiKeys(contracts.ApiKeysContract):
     @pytest.fixture
     def keys(self) -> ApiKeys:
         return MemoryApiKeys()
+
+
+class TestMemoryCategories(contracts.CategoriesContract):
+    @pytest.fixture
+    def categories(self) -> Categories:
+        return MemoryCategories()

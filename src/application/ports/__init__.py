@@ -14,6 +14,7 @@ from application.ports.accounts import (
     Users,
 )
 from application.ports.audit import AuditTrail
+from application.ports.categories import Categories
 from application.ports.erasures import Erasures, Exports
 from application.ports.feeds import DueMarks, FeedMarks, FeedReplay, Feeds, FeedViews, FeedWriter, Retention
 from application.ports.limits import LogInAttempts, Rates, Use
@@ -49,6 +50,7 @@ __all__ = [
     "ApiKeys",
     "AuditTrail",
     "Carrier",
+    "Categories",
     "Chance",
     "Clock",
     "Connection",

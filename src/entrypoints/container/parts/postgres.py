@@ -5,6 +5,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.postgres.api_keys import PostgresApiKeys
 from adapters.postgres.audit import PostgresAuditTrail
+from adapters.postgres.categories import PostgresCategories
 from adapters.postgres.engine import create_engine
 from adapters.postgres.feeds import PostgresFeeds
 from adapters.postgres.maintenance import PostgresMaintenance
@@ -27,6 +28,7 @@ class WithPostgres(Base):
     )
     feeds: providers.Provider[ports.Feeds] = providers.Singleton(PostgresFeeds, engine)
     users: providers.Provider[ports.Users] = providers.Singleton(PostgresUsers, engine, Base.new_token)
+    categories: providers.Provider[ports.Categories] = providers.Singleton(PostgresCategories, engine)
     api_keys: providers.Provider[ports.ApiKeys] = providers.Singleton(PostgresApiKeys, engine)
     audit_trail: providers.Provider[ports.AuditTrail] = providers.Singleton(PostgresAuditTrail, engine)
     maintenance: providers.Provider[PostgresMaintenance] = providers.Singleton(
