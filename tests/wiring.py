@@ -159,6 +159,7 @@ class Memory:
             (built.now, self.seconds),
             (built.new_id, self.ids),
             (built.users, self.users),
+            (built.directory, self.users),
             (built.revoked_tokens, self.revoked_tokens),
             (built.feeds, self.feeds),
             (built.retention, self.feeds),

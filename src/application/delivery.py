@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 
 from application.errors import Refused
 from application.feeds import Appended
-from application.ports import Announcer, Clock, DueMarks, FeedWriter
+from application.ports import Announcer, Clock, DueMarks, FeedWriter, MissingUsers
 from domain.errors import Invalid, UnknownUser
 from domain.feed import FeedChange, Marked
 from domain.identifiers import NotificationId, UserId
@@ -36,6 +36,8 @@ class StoreNotifications:
     feeds: FeedWriter
     announcer: Announcer
     clock: Clock
+    missing: MissingUsers | None = None
+    """Creates users who are notified and do not exist. None if nobody is created."""
 
     async def __call__(self, drafts: Sequence[Draft]) -> Stored:
         """Store the drafts that can be stored."""
@@ -50,6 +52,8 @@ class StoreNotifications:
             else:
                 timely.append(draft)
         stored = await self._store(timely)
+        if self.missing is not None and stored.appended.unknown:
+            stored = await self._store_for_new(stored, self.missing, now)
         return replace(stored, refused=(*ahead, *stored.refused))
 
     async def _store(self, drafts: Sequence[Draft]) -> Stored:
@@ -65,15 +69,16 @@ class StoreNotifications:
                 return Stored(Appended(), ((drafts[0], error),))
         middle = len(drafts) // 2
         first, second = await self._store(drafts[:middle]), await self._store(drafts[middle:])
-        return Stored(
-            Appended(
-                first.appended.added + second.appended.added,
-                first.appended.present + second.appended.present,
-                first.appended.unknown + second.appended.unknown,
-                first.appended.erased + second.appended.erased,
-            ),
-            first.refused + second.refused,
-        )
+        return _together(first, second)
+
+    async def _store_for_new(self, stored: Stored, missing: MissingUsers, at: datetime) -> Stored:
+        """Create the unknown users, then store their drafts. After a crash in between, the records are read
+        again and find their users.
+        """
+        unknown = stored.appended.unknown
+        await missing.create({draft.content.user_id for draft in unknown}, at)
+        known = replace(stored, appended=replace(stored.appended, unknown=()))
+        return _together(known, await self._store(unknown))
 
     async def announce(self, stored: Stored) -> None:
         """Announce the changes, and the feeds of drafts that were already stored: a consumer that died
@@ -82,6 +87,15 @@ class StoreNotifications:
         changes: list[FeedChange] = [*stored.appended.present, *stored.appended.added]
         if changes:
             await self.announcer.announce(changes)
+
+
+def _together(first: Stored, second: Stored) -> Stored:
+    """Two outcomes as one."""
+    both = (
+        getattr(first.appended, field.name) + getattr(second.appended, field.name)
+        for field in fields(Appended)
+    )
+    return Stored(Appended(*both), first.refused + second.refused)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

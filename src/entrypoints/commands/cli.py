@@ -26,7 +26,7 @@ COMMANDS = {
     "dlq": ("list, show and replay dead letters", "dead_letters:dlq"),
     "disable-user": ("disable a user: no log-in, no valid token", "users:disable_user"),
     "enable-user": ("enable a disabled user", "users:enable_user"),
-    "users": ("erase or export a user", "users:users"),
+    "users": ("list, find, erase or export users", "users:users"),
     "revoke-tokens": ("sign a user out everywhere", "users:revoke_tokens"),
     "revoke-token": ("revoke a single token", "sessions:revoke_token"),
     "audit": ("print the audit trail", "audit:audit"),

@@ -1,5 +1,5 @@
-"""`bellwire disable-user`, `enable-user` and `revoke-tokens`: who may log in. `bellwire users erase` and
-`export`: what is kept of a user.
+"""`bellwire disable-user`, `enable-user` and `revoke-tokens`: who may log in. `bellwire users`: lists, finds,
+erases and exports them.
 """
 
 import argparse
@@ -9,6 +9,7 @@ from contextlib import aclosing
 from application.erasures import Erasure
 from common import wire
 from domain.identifiers import UserId
+from entrypoints.commands import finding
 from entrypoints.commands.account import by_account
 from entrypoints.commands.running import on_postgres
 from entrypoints.container.accounts import AccountsContainer
@@ -53,6 +54,8 @@ def _revoke_tokens(arguments: argparse.Namespace) -> None:
 def users(parser: argparse.ArgumentParser) -> None:
     """The commands below `bellwire users`."""
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    finding.add_list(commands.add_parser("list", help="print users, by id"))
+    finding.add_find(commands.add_parser("find", help="print the user with an id, an address or such a name"))
     erase = commands.add_parser("erase", help="erase a user and everything that is kept of it, for good")
     erase.add_argument("id")
     erase.add_argument("--forget", action="store_true", help="let the id be used again")

@@ -57,7 +57,11 @@ class ConsumerContainer(WithPostgres, WithRedis, WithTopics, WithServer):
 
     # --- use cases ---
     store: providers.Provider[StoreNotifications] = providers.Singleton(
-        StoreNotifications, feeds=feeds, announcer=announcer, clock=clock
+        StoreNotifications,
+        feeds=feeds,
+        announcer=announcer,
+        clock=clock,
+        missing=WithPostgres.created_by_publishing,
     )
     charge_refused: providers.Provider[ChargeRefused] = providers.Singleton(
         ChargeRefused,

@@ -1,5 +1,6 @@
 """A user's inbox."""
 
+from functools import partial
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -8,6 +9,7 @@ from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath, JSONBody, QueryParameter
 
+from application.arriving import Arrive
 from application.inbox import CountUnread, ListNotifications, MarkNotifications, MarkRead
 from application.pages import RenderedPage
 from common import wire
@@ -63,6 +65,7 @@ PageCursor = Annotated[
 async def list_notifications(  # noqa: PLR0917 - each is a part of the query
     request: Request[Any, Any, Any],
     user_id: FromPath[str],
+    arrive: NamedDependency[Arrive],
     listing: NamedDependency[ListNotifications],
     status: StatusFilter = Status.UNREAD,
     event: EventFilter = None,
@@ -74,7 +77,8 @@ async def list_notifications(  # noqa: PLR0917 - each is a part of the query
     """
     if event is not None and EVENT.fullmatch(event) is None:
         raise Invalid([FieldError("event", EVENT_RULE)])
-    page = await listing(UserId(user_id), status, limit=limit, before=_before(cursor), event=event)
+    view = partial(listing, UserId(user_id), status, limit=limit, before=_before(cursor), event=event)
+    page = await arrive(request.auth, view)
     etag = f'"{page.feed.cursor}"'
     headers = {"ETag": etag, "Cache-Control": "private, no-cache"}
     if _matches(request.headers.get("if-none-match", ""), etag):
@@ -91,11 +95,16 @@ async def list_notifications(  # noqa: PLR0917 - each is a part of the query
     summary="Count unread notifications",
     responses=problems(400, 401, 403, 404, 429, 503),
 )
-async def count_unread(user_id: FromPath[str], count: NamedDependency[CountUnread]) -> UnreadCount:
+async def count_unread(
+    request: Request[Any, Any, Any],
+    user_id: FromPath[str],
+    arrive: NamedDependency[Arrive],
+    count: NamedDependency[CountUnread],
+) -> UnreadCount:
     """The number of unread notifications, and the position of the feed at which it is exact. An API key needs
     the scope `read`.
     """
-    feed = await count(UserId(user_id))
+    feed = await arrive(request.auth, partial(count, UserId(user_id)))
     return UnreadCount(feed.unread_count, str(feed.cursor))
 
 

@@ -8,6 +8,7 @@ asks for, and `liveness` judges whether it is still there.
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from application.errors import Unavailable
@@ -82,7 +83,8 @@ class Session:
         """Serve until either side ends the stream; call back once the client has been welcomed."""
         try:
             await self._with.live_feed.join(self.user, self)
-            standing = await self._with.catch_ups.standing(self.user)
+            read_standing = partial(self._with.catch_ups.standing, self.user)
+            standing = await self._with.arrive(self._commands.claims, read_standing)
             self._do(self.following.standing_read(standing))
             welcomed()
             await self._listen()

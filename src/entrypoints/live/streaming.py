@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from application.accounts import AuthenticateUser
+from application.arriving import Arrive
 from application.catching_up import CatchUps
 from application.credentials import Claims
 from application.inbox import MarkNotifications
@@ -18,6 +19,7 @@ class Streaming:
     """What the sessions of a process share."""
 
     authenticate: AuthenticateUser
+    arrive: Arrive
     live_feed: LiveFeed
     catch_ups: CatchUps
     mark_notifications: MarkNotifications
