@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.postgres import feeds as statements
 from adapters.postgres.api_keys import PostgresApiKeys
+from adapters.postgres.directory import WALK, PostgresDirectory
 from adapters.postgres.engine import create_engine, driver
 from adapters.postgres.feeds import PostgresFeeds
 from adapters.postgres.maintenance import PostgresMaintenance
@@ -64,6 +65,13 @@ class TestPostgresFeeds(contracts.FeedsContract):
 
 class TestPostgresUsers(contracts.UsersContract):
     pass
+
+
+class TestPostgresDirectory(contracts.DirectoryContract):
+    @pytest.fixture(params=[WALK, 2])
+    def directory(self, engine: AsyncEngine, request: pytest.FixtureRequest) -> PostgresDirectory:
+        """One that looks for a name in so many users at a time."""
+        return PostgresDirectory(engine, token_hex, walk=request.param)
 
 
 class TestPostgresRevokedTokens(contracts.RevokedTokensContract):
