@@ -27,6 +27,7 @@ from application.erasing import ContinueErasures
 from domain.errors import UnknownUser, UserTaken
 from domain.identifiers import UserId
 from tests.build import ADA, BOB, NOW, a_draft, a_user
+from tests.integration.test_privacy import bellwire
 from tests.product import Product, Stores, create_users, eventually, metric
 
 BY = By(ActorKind.KEY, "k1", "192.0.2.1", "r1")
@@ -90,7 +91,8 @@ async def an_erasure_that_is_about_to_commit(world: World) -> AsyncIterator[Call
         await connection.fetchrow(_BEGIN, hash_of(world.engine, ADA), ADA, False)
 
         async def commit() -> None:
-            while not await connection.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
+            waits = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+            while not await connection.fetchval(waits):  # noqa: ASYNC110 - there is nothing to wait on
                 await asyncio.sleep(0.01)
             await begun.commit()
 
@@ -349,6 +351,25 @@ async def test_an_erased_user_stays_erased_whatever_comes(
         assert [user["id"] for user in listed] == ["bob"]
         assert await stores.postgres.fetchval("SELECT count(*) FROM users WHERE id = 'ada'") == 0
         assert await metric(run.consumer, "bellwire_dead_letters_total") == 0
+
+
+async def test_an_operator_finds_users_at_the_terminal(product: Product, stores: Stores) -> None:
+    async with running(product, stores, "never") as run:
+        for user in ("acme:ada", "bob"):
+            body = {"name": user.title(), "email": f"{user[-3:]}@example.com"}
+            assert (await run.client.put(f"/v1/users/{user}", json=body)).status_code == 201
+
+    everybody = await bellwire(product, "users", "list")
+    some = await bellwire(product, "users", "list", "--prefix", "acme:", "--json")
+    by_email = await bellwire(product, "users", "find", "--email", "BOB@example.com")
+    by_id = await bellwire(product, "users", "find", "acme:ada")
+    nobody = await bellwire(product, "users", "find", "--name", "eve")
+
+    assert (everybody[0], everybody[1].count("\n")) == (0, 2)
+    assert json.loads(some[1])["id"] == "acme:ada"
+    assert (by_email[0], by_email[1].split()[0]) == (0, "bob")
+    assert by_id[1].endswith("Acme:Ada, ada@example.com\n")
+    assert nobody == (1, "")
 
 
 async def _is(ask: Callable[[], Awaitable[float]], expected: float) -> bool:
