@@ -160,6 +160,7 @@ class Memory:
             (built.new_id, self.ids),
             (built.users, self.users),
             (built.directory, self.users),
+            (built.missing_users, self.users),
             (built.revoked_tokens, self.revoked_tokens),
             (built.feeds, self.feeds),
             (built.retention, self.feeds),

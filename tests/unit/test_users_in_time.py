@@ -173,7 +173,7 @@ async def test_a_key_publishes_for_nobody_beyond_its_prefix() -> None:
 # --- by a token ---
 
 
-@pytest.mark.parametrize("what", ["notifications", "notifications?status=all", "unread-count"])
+@pytest.mark.parametrize("what", ["notifications", "notifications?status=all", "counts", "unread-count"])
 @pytest.mark.parametrize(("by", "status"), [("never", 404), ("publish", 404), ("token", 200), (BOTH, 200)])
 async def test_who_asks_with_a_token(by: str, status: int, what: str) -> None:
     async with creating(by) as service:
@@ -218,7 +218,7 @@ async def test_a_key_that_reads_creates_nobody() -> None:
         headers = {"X-API-Key": await a_key(service, Scope.READ)}
         statuses = {
             (await service.client.get(f"/v1/users/ada/{what}", headers=headers)).status_code
-            for what in ("notifications", "unread-count")
+            for what in ("notifications", "counts", "unread-count")
         }
 
         assert (statuses, service.memory.users.held) == ({404}, {})

@@ -15,8 +15,8 @@ from application import ports
 from entrypoints.container.parts.base import Base
 
 
-def _if(wanted: bool, directory: PostgresDirectory) -> ports.MissingUsers | None:
-    return directory if wanted else None
+def _if(wanted: bool, missing_users: ports.MissingUsers) -> ports.MissingUsers | None:
+    return missing_users if wanted else None
 
 
 class WithPostgres(Base):
@@ -32,14 +32,17 @@ class WithPostgres(Base):
     )
     feeds: providers.Provider[ports.Feeds] = providers.Singleton(PostgresFeeds, engine)
     users: providers.Provider[ports.Users] = providers.Singleton(PostgresUsers, engine, Base.new_token)
-    directory: providers.Provider[PostgresDirectory] = providers.Singleton(
+    directory: providers.Provider[ports.UserDirectory] = providers.Singleton(
+        PostgresDirectory, engine, Base.new_token
+    )
+    missing_users: providers.Provider[ports.MissingUsers] = providers.Singleton(
         PostgresDirectory, engine, Base.new_token
     )
     created_by_publishing: providers.Provider[ports.MissingUsers | None] = providers.Callable(
-        _if, Base.setting.publishing_creates_users, directory
+        _if, Base.setting.publishing_creates_users, missing_users
     )
     created_by_token: providers.Provider[ports.MissingUsers | None] = providers.Callable(
-        _if, Base.setting.tokens_create_users, directory
+        _if, Base.setting.tokens_create_users, missing_users
     )
     api_keys: providers.Provider[ports.ApiKeys] = providers.Singleton(PostgresApiKeys, engine)
     audit_trail: providers.Provider[ports.AuditTrail] = providers.Singleton(PostgresAuditTrail, engine)
