@@ -53,7 +53,8 @@ class World:
 
     async def erase(self, *, reusable: bool = False) -> None:
         await self.erasures.begin(ADA, ERASE, reusable=reusable)
-        assert await ContinueErasures(erasures=self.erasures, index=Index(), kafka_keeps=_keeps)() == 1
+        index: Any = Index()
+        assert await ContinueErasures(erasures=self.erasures, index=index, kafka_keeps=_keeps)() == 1
 
     async def value(self, query: str, *arguments: object) -> Any:
         async with driver(self.engine) as connection:

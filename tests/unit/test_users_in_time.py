@@ -2,8 +2,9 @@
 
 import json
 from argparse import ArgumentParser
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
+from datetime import datetime
 from typing import Any
 
 import httpx
@@ -249,14 +250,13 @@ async def test_marking_creates_nobody() -> None:
 
 async def test_two_requests_at_once_are_both_answered() -> None:
     """One of them finds that the other has created the user meanwhile."""
+    there: set[UserId] = set()
 
     class Beaten:
-        async def create(self, *_: Any) -> frozenset[UserId]:
-            nonlocal there
-            there = True
+        async def create(self, users: Collection[UserId], _at: datetime) -> frozenset[UserId]:
+            there.update(users)
             return frozenset()
 
-    there = False
     async with Service.run() as service:
         claims = service.container.tokens().verify(service.token(), NOW)
 
