@@ -105,6 +105,7 @@ def state(container: ApiContainer) -> State:
     }
     access = Access(
         user=container.authenticate_user(),
+        arrive=container.arrive(),
         producer=container.authenticate_producer(),
         operator=container.authenticate_operator(),
         open_signup=container.settings().open_signup,
@@ -185,7 +186,6 @@ def _dependencies(container: ApiContainer) -> dict[str, Provide]:
         "revoke_key": dependency(container.revoke_api_key),
         "publish_one": dependency(container.publish),
         "publish_many": dependency(container.publish_batch),
-        "arrive": dependency(container.arrive),
         "listing": dependency(container.list_notifications),
         "count": dependency(container.count_unread),
         "mark_read": dependency(container.mark_read),

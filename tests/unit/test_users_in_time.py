@@ -1,10 +1,10 @@
 """Users: created just in time, kept up to date with PUT, listed and found."""
 
+import asyncio
 import json
 from argparse import ArgumentParser
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from datetime import datetime
 from typing import Any
 
 import httpx
@@ -15,7 +15,6 @@ from application.audit import Action
 from application.credentials import Scope
 from application.delivery import StoreNotifications
 from application.errors import Unavailable
-from domain.errors import UnknownUser
 from domain.identifiers import UserId
 from domain.user import User
 from entrypoints.commands import finding
@@ -248,24 +247,14 @@ async def test_marking_creates_nobody() -> None:
         assert (response.status_code, service.memory.users.held) == (404, {})
 
 
-async def test_two_requests_at_once_are_both_answered() -> None:
-    """One of them finds that the other has created the user meanwhile."""
-    there: set[UserId] = set()
+async def test_of_two_who_arrive_at_once_both_find_the_user(memory: Memory) -> None:
+    """Whoever of them creates it."""
+    claims = memory.container().tokens().verify(memory.container().tokens().mint(ADA, NOW)[0], NOW)
+    arrive = Arrive(missing=memory.users, clock=memory.clock)
 
-    class Beaten:
-        async def create(self, users: Collection[UserId], _at: datetime) -> frozenset[UserId]:
-            there.update(users)
-            return frozenset()
+    await asyncio.gather(arrive(claims), arrive(claims))
 
-    async with Service.run() as service:
-        claims = service.container.tokens().verify(service.token(), NOW)
-
-    async def work() -> str:
-        if not there:
-            raise UnknownUser
-        return "done"
-
-    assert await Arrive(missing=Beaten(), clock=lambda: NOW)(claims, work) == "done"
+    assert set(memory.users.held) == {ADA}
 
 
 # --- PUT ---

@@ -1,6 +1,5 @@
 """A user's inbox."""
 
-from functools import partial
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -9,11 +8,10 @@ from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath, JSONBody, QueryParameter
 
-from application.arriving import Arrive
 from application.inbox import CountUnread, ListNotifications, MarkNotifications, MarkRead
 from application.pages import RenderedPage
 from common import wire
-from domain.errors import FieldError, Invalid
+from domain.errors import FieldError, Invalid, UnknownUser
 from domain.feed import Marked
 from domain.identifiers import NotificationId, UserId
 from domain.notification import EVENT, EVENT_RULE
@@ -27,6 +25,7 @@ from entrypoints.http.schemas import (
 from entrypoints.web import guards, rules
 from entrypoints.web.fast_path import FAST
 from entrypoints.web.schemas import NotificationBody, problems
+from entrypoints.web.state import Access, part
 
 _BODY_LIMIT = 16 * 1024
 _JSON = "application/json"
@@ -65,7 +64,6 @@ PageCursor = Annotated[
 async def list_notifications(  # noqa: PLR0917 - each is a part of the query
     request: Request[Any, Any, Any],
     user_id: FromPath[str],
-    arrive: NamedDependency[Arrive],
     listing: NamedDependency[ListNotifications],
     status: StatusFilter = Status.UNREAD,
     event: EventFilter = None,
@@ -77,8 +75,12 @@ async def list_notifications(  # noqa: PLR0917 - each is a part of the query
     """
     if event is not None and EVENT.fullmatch(event) is None:
         raise Invalid([FieldError("event", EVENT_RULE)])
-    view = partial(listing, UserId(user_id), status, limit=limit, before=_before(cursor), event=event)
-    page = await arrive(request.auth, view)
+    user, before = UserId(user_id), _before(cursor)
+    try:
+        page = await listing(user, status, limit=limit, before=before, event=event)
+    except UnknownUser:
+        await _arrived(request)
+        page = await listing(user, status, limit=limit, before=before, event=event)
     etag = f'"{page.feed.cursor}"'
     headers = {"ETag": etag, "Cache-Control": "private, no-cache"}
     if _matches(request.headers.get("if-none-match", ""), etag):
@@ -102,24 +104,22 @@ def _counting(path: str, summary: str) -> get:
 async def count_notifications(
     request: Request[Any, Any, Any],
     user_id: FromPath[str],
-    arrive: NamedDependency[Arrive],
     count: NamedDependency[CountUnread],
 ) -> Counts:
     """How many are unread, in all and by category, and how many of these are unseen; and the position of the
     feed at which all that is exact. An API key needs the scope `read`.
     """
-    return Counts.of(await arrive(request.auth, partial(count, UserId(user_id))))
+    return await _counts(request, UserId(user_id), count)
 
 
 @_counting("unread-count", "Count unread notifications")
 async def count_unread(
     request: Request[Any, Any, Any],
     user_id: FromPath[str],
-    arrive: NamedDependency[Arrive],
     count: NamedDependency[CountUnread],
 ) -> Counts:
     """The same as `counts`."""
-    return Counts.of(await arrive(request.auth, partial(count, UserId(user_id))))
+    return await _counts(request, UserId(user_id), count)
 
 
 @patch(
@@ -177,6 +177,19 @@ def _mark_many(path: str, mark: Mark) -> Any:
         return _changed(await mark_notifications(UserId(user_id), mark, data.ids, data.up_to))
 
     return handler
+
+
+async def _counts(request: Request[Any, Any, Any], user: UserId, count: CountUnread) -> Counts:
+    try:
+        return Counts.of(await count(user))
+    except UnknownUser:
+        await _arrived(request)
+        return Counts.of(await count(user))
+
+
+async def _arrived(request: Request[Any, Any, Any]) -> None:
+    """Create the user whose token this is. Raises UnknownUser if that creates nobody."""
+    await part(request, Access).arrive(request.auth)
 
 
 def _changed(marked: Marked) -> Changed:

@@ -8,7 +8,6 @@ asks for, and `liveness` judges whether it is still there.
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from datetime import datetime
-from functools import partial
 from typing import Any
 
 from application.errors import Unavailable
@@ -83,8 +82,7 @@ class Session:
         """Serve until either side ends the stream; call back once the client has been welcomed."""
         try:
             await self._with.live_feed.join(self.user, self)
-            read_standing = partial(self._with.catch_ups.standing, self.user)
-            standing = await self._with.arrive(self._commands.claims, read_standing)
+            standing = await self._with.first_standing(self._commands.claims)
             self._do(self.following.standing_read(standing))
             welcomed()
             await self._listen()
