@@ -12,7 +12,7 @@ from domain.errors import FieldError, Invalid
 from domain.group import ALONE, Group
 from domain.identifiers import USER_ID_RULE, NotificationId, UserId, is_user_id, milliseconds_of
 from domain.metadata import NO_METADATA, Metadata
-from domain.rich import PLAIN, Rich
+from domain.rich import PLAIN, Actor, Rich
 from domain.states import RULES, UNREAD, UNSEEN, VIEWS, Mark, Status
 
 MESSAGE_LENGTH = 4_000
@@ -69,6 +69,11 @@ class Content:
     category: str = ""
     """If it is empty, that of the event."""
     rich: Rich = PLAIN
+    actor: Actor | None = None
+    collapse_key: str | None = None
+    """Notifications of a user with the same key become one."""
+    collapse: str = "unread"
+    """With which earlier one: `unread`, or `always` with a read one too."""
 
     def __post_init__(self) -> None:
         if errors := _broken_rules(self):
@@ -88,6 +93,8 @@ class Draft:
     """The API key that sent it; None if another program wrote the record."""
     revision: int = 0
     """Of two drafts with the same id the one with the higher revision stands."""
+    unread: bool = False
+    """Whether an edit makes the notification unread and unseen again."""
 
     def __post_init__(self) -> None:
         if errors := _broken_time_rules("created_at", self.created_at):
@@ -123,6 +130,16 @@ class Draft:
             revision=self.revision,
             rich=content.rich,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Retraction:
+    """An order of a producer to take a notification back, whether or not it has arrived."""
+
+    user_id: UserId
+    id: NotificationId
+    key_id: str | None = None
+    """As that of a draft."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
