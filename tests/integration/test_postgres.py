@@ -25,6 +25,7 @@ from adapters.postgres.revoked_tokens import PostgresRevokedTokens
 from adapters.postgres.users import _REVOCATIONS, PostgresUsers
 from application.catching_up import CatchUps
 from application.credentials import ApiKey, Claims, RevokedToken
+from application.directory import UserSearch
 from application.errors import Refused, Unavailable
 from application.feeds import FeedHistory, MarkRequest, Standing
 from application.revoking import Revocations
@@ -219,6 +220,8 @@ async def test_a_notification_that_is_locked_without_its_feed_holds_up_nobody(
         lambda engine: PostgresUsers(engine, token_hex).enable(ADA),
         lambda engine: PostgresUsers(engine, token_hex).revoke_tokens(ADA),
         lambda engine: PostgresUsers(engine, token_hex).revocations(None),
+        lambda engine: PostgresDirectory(engine, token_hex).create([ADA], NOW),
+        lambda engine: PostgresDirectory(engine, token_hex).page(UserSearch(), 1),
         lambda engine: PostgresApiKeys(engine).get("key"),
         lambda engine: PostgresApiKeys(engine).all(),
         lambda engine: PostgresApiKeys(engine).revoke("key", NOW),
