@@ -10,13 +10,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
+from functools import partial
 from itertools import product
 from traceback import format_exception
 from typing import Any, Protocol
 
 import pytest
 
+from application.audit import THE_SERVICE, Action, Entry
 from application.credentials import ApiKey, Claims, Revocation, RevokedToken
+from application.directory import Put, UserSearch
 from application.errors import KeyReused, NotAuthenticated
 from application.feeds import Appended, FeedHistory, MarkRequest, Spot, Standing
 from application.pages import IndexEntry, Missing, Rendered, RenderedPage
@@ -27,6 +30,7 @@ from application.ports import (
     Feeds,
     IdempotencyKeys,
     LiveFeed,
+    MissingUsers,
     NotificationQueue,
     Passwords,
     Retention,
@@ -35,6 +39,7 @@ from application.ports import (
     Tickets,
     Tokens,
     UnreadIndex,
+    UserDirectory,
     Users,
 )
 from application.streams import Frame
@@ -46,6 +51,7 @@ from domain.identifiers import NotificationId, UserId
 from domain.metadata import NO_METADATA
 from domain.notification import Draft, Notification
 from domain.states import RULES, Mark, Status
+from domain.user import User
 from tests.build import (
     ADA,
     BOB,
@@ -1115,6 +1121,209 @@ class UsersContract:
             await getattr(users, change)(user)
 
         assert await self.revoked(users) == {}
+
+
+class DirectoryContract:
+    """Needs `users`, `feeds`, and `directory`: the directory, which also creates missing users."""
+
+    PUT = Entry(THE_SERVICE, Action.USER_CREATED, ADA)
+    CHANGED = Entry(THE_SERVICE, Action.USER_CHANGED, ADA)
+
+    async def put(self, directory: UserDirectory, user: User, *, keeps_email: bool = False) -> Put:
+        return await directory.put(user, keeps_email=keeps_email, created=self.PUT, changed=self.CHANGED)
+
+    @staticmethod
+    async def all_of(directory: UserDirectory, search: UserSearch, limit: int) -> list[list[UserId]]:
+        """The ids of each page."""
+        pages, after, more = [], None, True
+        while more:
+            page = await directory.page(search, limit, after)
+            assert len(page.users) <= limit
+            pages.append([user.id for user in page.users])
+            after, more = page.next, page.next is not None
+        return pages
+
+    # --- just in time ---
+
+    async def test_who_is_missing_is_created_with_a_feed_and_others_stay(
+        self, users: Users, feeds: Feeds, directory: MissingUsers
+    ) -> None:
+        await users.add(a_user(BOB, name="Bob", email="bob@example.com"), "hash")
+
+        created = await directory.create([BOB, ADA], LATER)
+
+        assert created == {ADA}
+        assert await users.get(ADA) == User(id=ADA, name="ada", email=None, created_at=LATER)
+        assert (await users.get(BOB)).name == "Bob"
+        assert (await feeds.feed(ADA)).version == 0
+
+    async def test_creating_again_creates_nobody(self, users: Users, directory: MissingUsers) -> None:
+        await directory.create([ADA], NOW)
+
+        assert await directory.create([ADA], LATER) == frozenset()
+        assert await directory.create([], LATER) == frozenset()
+        assert (await users.get(ADA)).created_at == NOW
+
+    async def test_who_was_asked_for_before_is_known_once_created(
+        self, users: Users, directory: MissingUsers
+    ) -> None:
+        assert await users.known([ADA]) == frozenset()
+
+        await directory.create([ADA], NOW)
+
+        assert await users.known([ADA]) == {ADA}
+
+    async def test_many_who_create_the_same_users_at_once_create_each_once(
+        self, feeds: Feeds, directory: MissingUsers
+    ) -> None:
+        wanted = [UserId(f"u{n}") for n in range(40)]
+        orders = [wanted, wanted[::-1], wanted[20:] + wanted[:20], wanted[::2]]
+
+        created = await asyncio.gather(*(directory.create(order, NOW) for order in orders))
+
+        assert sorted(user for each in created for user in each) == sorted(wanted)
+        assert (await feeds.standings(wanted)).keys() == set(wanted)
+
+    # --- kept up to date ---
+
+    async def test_who_is_put_is_created_changed_and_left_alone(
+        self, users: Users, feeds: Feeds, directory: UserDirectory
+    ) -> None:
+        first, second = a_user(email="ada@example.com"), a_user(name="Augusta", email="king@example.com")
+
+        puts = [await self.put(directory, user) for user in (first, second, second)]
+
+        assert puts == [Put(first, self.PUT), Put(second, self.CHANGED), Put(second, None)]
+        assert await users.get(ADA) == second
+        assert (await feeds.feed(ADA)).version == 0
+
+    async def test_the_time_of_its_creation_and_of_being_disabled_stay(
+        self, users: Users, directory: UserDirectory
+    ) -> None:
+        await users.add(a_user(disabled_at=LATER), None)
+
+        put = await self.put(directory, replace(a_user(name="Augusta"), created_at=LATER))
+
+        assert put.user == await users.get(ADA) == a_user(name="Augusta", disabled_at=LATER)
+
+    async def test_an_address_is_kept_or_taken_away(self, users: Users, directory: UserDirectory) -> None:
+        await users.add(a_user(email="ada@example.com"), None)
+
+        kept = await self.put(directory, a_user(name="Augusta"), keeps_email=True)
+        gone = await self.put(directory, a_user(name="Augusta"))
+
+        assert (kept.user.email, gone.user.email) == ("ada@example.com", None)
+        assert not await users.has_address("ada@example.com")
+
+    async def test_a_user_with_a_password_keeps_an_address(
+        self, users: Users, directory: UserDirectory
+    ) -> None:
+        await users.add(a_user(email="ada@example.com"), "hash")
+
+        with pytest.raises(Invalid, match="email is required"):
+            await self.put(directory, a_user(name="Augusta"))
+        moved = await self.put(directory, a_user(email="king@example.com"))
+
+        assert await users.credentials(["king@example.com"]) == (moved.user, "hash", None)
+
+    async def test_an_address_of_another_user_is_put_nowhere(
+        self, users: Users, directory: UserDirectory
+    ) -> None:
+        await users.add(a_user(BOB, email="bob@example.com"), None)
+        for _ in range(2):  # a new user and one who exists
+            with pytest.raises(UserTaken):
+                await self.put(directory, a_user(email="bob@example.com"))
+            await self.put(directory, a_user(name="Augusta"))
+
+        assert await users.get(ADA) == a_user(name="Augusta")
+
+    async def test_of_many_puts_at_once_one_creates_and_the_last_counts(
+        self, users: Users, directory: UserDirectory
+    ) -> None:
+        puts = await asyncio.gather(*(self.put(directory, a_user(name=f"Ada {n}")) for n in range(8)))
+
+        assert [put.entry for put in puts].count(self.PUT) == 1
+        assert [put.entry for put in puts].count(self.CHANGED) == 7
+        assert await users.get(ADA) in [put.user for put in puts]
+
+    async def test_of_many_puts_of_the_same_at_once_one_does_something(
+        self, directory: UserDirectory
+    ) -> None:
+        puts = await asyncio.gather(*(self.put(directory, a_user()) for _ in range(8)))
+
+        assert [put.entry for put in puts if put.entry is not None] == [self.PUT]
+        assert all(put.user == a_user() for put in puts)
+
+    async def test_a_user_knows_its_own_address(self, users: Users) -> None:
+        await users.add(a_user(email="ada@example.com"), None)
+
+        assert not await users.has_address("ada@example.com", besides=ADA)
+        assert await users.has_address("ada@example.com", besides=BOB)
+
+    # --- looked up ---
+
+    IDS = (
+        *("Z", "a", "acme", "acme-x", "acme.x", "acme:", "acme:1", "acme:B", "acme:a", "acme:a:b"),
+        *("acme:z", "acme:zz", "acmex:a", "acme@x", "b", "_x", ":x"),
+    )
+
+    async def test_users_are_listed_in_the_order_of_their_bytes(
+        self, users: Users, directory: UserDirectory
+    ) -> None:
+        for user in self.IDS:
+            await users.add(a_user(UserId(user)), None)
+
+        for limit in (1, 2, 5, len(self.IDS), 100):
+            pages = await self.all_of(directory, UserSearch(), limit)
+            assert [user for page in pages for user in page] == sorted(self.IDS)
+            assert all(len(page) == limit for page in pages[:-1])
+
+    @pytest.mark.parametrize("prefix", ["", "acme", "acme:", "acme:a", "a", "Z", "acme:zz", "x", ":"])
+    async def test_a_prefix_is_compared_letter_by_letter(
+        self, users: Users, directory: UserDirectory, prefix: str
+    ) -> None:
+        for user in self.IDS:
+            await users.add(a_user(UserId(user)), None)
+
+        pages = await self.all_of(directory, UserSearch(prefix=prefix), 3)
+
+        assert [user for page in pages for user in page] == sorted(
+            user for user in self.IDS if user.startswith(prefix)
+        )
+
+    async def test_a_user_is_found_by_a_form_of_its_address(
+        self, users: Users, directory: UserDirectory
+    ) -> None:
+        await users.add(a_user(ADA, email="ada@example.com"), None)
+        await users.add(a_user(BOB, email="bob@example.com"), None)
+        find = partial(UserSearch, emails=["Ada@example.com", "ada@example.com"])
+
+        assert await self.all_of(directory, find(), 1) == [[ADA]]
+        assert await self.all_of(directory, find(prefix="ad", name="lovelace"), 1) == [[ADA]]
+        assert await self.all_of(directory, find(prefix="b"), 1) == [[]]
+        assert await self.all_of(directory, find(name="bob"), 1) == [[]]
+
+    async def test_a_user_is_found_by_a_part_of_its_name(
+        self, users: Users, directory: UserDirectory
+    ) -> None:
+        names = {"u1": "Ada Lovelace", "u2": "Bob", "u3": "Adam 100%", "u4": "Lada_", "u5": "Eve"}
+        for user, name in names.items():
+            await users.add(a_user(UserId(user), name=name), None)
+
+        found = {
+            part: [id_ for page in await self.all_of(directory, UserSearch(name=part), 2) for id_ in page]
+            for part in ("ada", "ADA", "e", "%", "_", "love", "x")
+        }
+
+        assert found == {
+            "ada": ["u1", "u3", "u4"],
+            "ADA": ["u1", "u3", "u4"],
+            "e": ["u1", "u5"],
+            "%": ["u3"],
+            "_": ["u4"],
+            "love": ["u1"],
+            "x": [],
+        }
 
 
 def body(item: Notification) -> Rendered:

@@ -23,6 +23,7 @@ from application.credentials import (
     Revocation,
     RevokedToken,
 )
+from application.directory import Put, UserPage, UserSearch
 from application.erasures import Erasure
 from application.errors import (
     KeyReused,
@@ -50,7 +51,7 @@ from application.ports import Clock, LiveFeed, Monotonic, Render, Use
 from application.streams import Frame
 from domain.arrivals import Arrival, Known, Withheld, arrive
 from domain.category import OTHER, Category, newcomers
-from domain.errors import UnknownNotification, UnknownUser, UserTaken
+from domain.errors import FieldError, Invalid, UnknownNotification, UnknownUser, UserTaken
 from domain.feed import MARK_LIMIT, Cursor, Feed, FeedChange, Marked, Settled
 from domain.identifiers import NotificationId, UserId
 from domain.notification import EARLIEST, Draft, Notification
@@ -127,9 +128,9 @@ class MemoryUsers(Reachable):
         if (now.email, held) == (user.email, password_hash):
             self.held[user.id] = replace(now, email=email), new_hash
 
-    async def has_address(self, email: str) -> bool:
+    async def has_address(self, email: str, besides: UserId | None = None) -> bool:
         self.reach()
-        return any(known.email == email for known, _ in self.held.values())
+        return any(known.email == email and known.id != besides for known, _ in self.held.values())
 
     async def disable(self, user: UserId, entry: Entry | None = None) -> None:
         known = await self.get(user)
@@ -168,6 +169,44 @@ class MemoryUsers(Reachable):
 
     def _set(self, user: User) -> None:
         self.held[user.id] = user, self.held[user.id][1]
+
+    # --- the directory ---
+
+    async def create(self, users: Collection[UserId], at: datetime) -> frozenset[UserId]:
+        self.reach()
+        missing = [user for user in users if user not in self.held and user not in self.erased]
+        for user in missing:
+            self.held[user] = User(id=user, name=user, email=None, created_at=at), None
+        return frozenset(missing)
+
+    async def put(self, user: User, *, keeps_email: bool, created: Entry, changed: Entry) -> Put:
+        self.reach()
+        if user.id not in self.held:
+            await self.add(user, None, created)
+            return Put(user, created)
+        held, password_hash = self.held[user.id]
+        new = replace(held, name=user.name, email=held.email if keeps_email else user.email)
+        if new == held:
+            return Put(held, None)
+        if new.email is None and password_hash is not None:
+            raise Invalid([FieldError("email", "is required to log in with a password")])
+        if new.email is not None and await self.has_address(new.email, besides=user.id):
+            raise UserTaken
+        self._set(new)
+        self._note(changed)
+        return Put(new, changed)
+
+    async def page(self, search: UserSearch, limit: int, after: UserId | None = None) -> UserPage:
+        self.reach()
+        found = [
+            user
+            for user_id, (user, _) in sorted(self.held.items())
+            if user_id.startswith(search.prefix)
+            and user_id > (after or "")
+            and (search.emails is None or user.email in search.emails)
+            and search.name.lower() in user.name.lower()
+        ]
+        return UserPage(found[:limit], found[limit - 1].id if len(found) > limit else None)
 
 
 class MemoryFeeds(Reachable):

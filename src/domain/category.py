@@ -52,15 +52,6 @@ class Category:
             raise Invalid(errors)
 
 
-def wanted(category: Category | None, chosen: bool | None) -> bool:
-    """Whether a user gets notifications of a category, who chose it, chose against it, or (None) neither."""
-    if category is not None and category.mandatory:
-        return True
-    if chosen is not None:
-        return chosen
-    return category is None or category.default_on
-
-
 def category_of(event: str) -> str:
     """The category of an event that names none: what comes before the first dot."""
     return event.partition(".")[0][:CATEGORY_LENGTH] or OTHER

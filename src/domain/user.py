@@ -41,6 +41,11 @@ class User:
             raise Invalid(errors)
 
 
+def is_name_part(text: str) -> bool:
+    """Whether the text may be a part of a name."""
+    return 0 < len(text) <= NAME_LENGTH and UNSTORABLE.search(text) is None
+
+
 def is_password(text: str) -> bool:
     """Whether the text may serve as a password."""
     return PASSWORD_LENGTH <= len(text) <= PASSWORD_LENGTH_MAX and UNSTORABLE.search(text) is None

@@ -14,7 +14,7 @@ from litestar.di import Provide
 from entrypoints import lifespan
 from entrypoints.container.api import ApiContainer
 from entrypoints.container.parts.base import build
-from entrypoints.http import accounts, audit, inbox, keys, openapi, passwords, privacy, publishing
+from entrypoints.http import accounts, audit, inbox, keys, openapi, passwords, privacy, publishing, users
 from entrypoints.http.demo import demo_page
 from entrypoints.listening import authority
 from entrypoints.live import draining
@@ -49,6 +49,7 @@ def create_app(container: ApiContainer) -> Litestar:
     settings = container.settings()
     handlers: list[Any] = [
         *accounts.HANDLERS,
+        *users.HANDLERS,
         *passwords.HANDLERS,
         *privacy.HANDLERS,
         *audit.HANDLERS,
@@ -104,6 +105,7 @@ def state(container: ApiContainer) -> State:
     }
     access = Access(
         user=container.authenticate_user(),
+        arrive=container.arrive(),
         producer=container.authenticate_producer(),
         operator=container.authenticate_operator(),
         open_signup=container.settings().open_signup,
@@ -138,6 +140,7 @@ def _streams(container: ApiContainer) -> Streams:
 def _streaming(container: ApiContainer) -> Streaming:
     return Streaming(
         authenticate=container.authenticate_user(),
+        arrive=container.arrive(),
         live_feed=container.live_feed(),
         catch_ups=container.catch_ups(),
         mark_notifications=container.mark_notifications(),
@@ -163,6 +166,9 @@ def _dependencies(container: ApiContainer) -> dict[str, Provide]:
         "create": dependency(container.create_user),
         "log_in": dependency(container.limited_log_in),
         "issue": dependency(container.issue_ticket),
+        "put_one": dependency(container.put_user),
+        "find_user": dependency(container.find_user),
+        "listing_users": dependency(container.list_users),
         "disable": dependency(container.disable_user),
         "enable": dependency(container.enable_user),
         "revoke": dependency(container.revoke_tokens),

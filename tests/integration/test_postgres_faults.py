@@ -26,6 +26,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from adapters import clock as system
 from adapters.postgres import engine as connections
 from adapters.postgres.api_keys import PostgresApiKeys
+from adapters.postgres.directory import PostgresDirectory
 from adapters.postgres.engine import Limits, create_engine, driver, driver_transaction, transaction
 from adapters.postgres.feeds import PostgresFeeds
 from adapters.postgres.maintenance import PostgresMaintenance
@@ -68,6 +69,7 @@ EVERY_USER_OF_THE_POOL: dict[str, Ask] = {
     "page": lambda engine: PostgresFeeds(engine).page(ADA, Status.ALL, limit=1),
     "histories": lambda engine: PostgresFeeds(engine).histories([(ADA, 0), (BOB, 0)], 1),
     "add a user": lambda engine: PostgresUsers(engine, token_hex).add(a_user(UserId("cid")), None),
+    "create missing users": lambda engine: PostgresDirectory(engine, token_hex).create([UserId("cid")], NOW),
     "known users": lambda engine: PostgresUsers(engine, token_hex).known([ADA]),
     "revoke": lambda engine: PostgresUsers(engine, token_hex).revoke_tokens(ADA),
     "revocations": lambda engine: PostgresUsers(engine, token_hex).revocations(None),

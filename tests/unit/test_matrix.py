@@ -309,6 +309,7 @@ BEYOND: dict[str, tuple[Any, int]] = {
     "POST /v1/notifications/batch": ({"items": [ABOUT_ADA]}, 202),  # the item is refused
     "POST /v1/users": ({"id": "ada", "name": "x"}, 403),
     "POST /createUser": ({"id": "ada", "name": "x"}, 403),
+    "GET /v1/users": (None, 200),  # lists those that it may touch
     "POST /v1/revoked-tokens": ({"user_id": "ada", "jti": "x"}, 403),
     "GET /v1/erasures/{erasure_id:uuid}": (None, 404),
     "GET /v1/audit": (None, 403),

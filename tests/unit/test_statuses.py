@@ -39,6 +39,7 @@ LOGIN = {"email": "ada@example.com", "password": "correct horse"}
 # Bodies and queries that succeed, and those that break a rule; without one here, `{}` and an unknown field.
 GOOD: dict[str, Json] = {
     "createUser": {"name": "x"},
+    "putUser": {"name": "x"},
     "createKey": {"name": "x", "scopes": ["publish"]},
     "putPassword": {"new_password": "correct horse 2", "current_password": "correct horse"},
     "logIn": LOGIN,
@@ -54,6 +55,7 @@ BAD_QUERY = {
     "listNotifications": "limit=0",
     "followNotifications": "view=x",
     "listKeys": "limit=0",
+    "listUsers": "limit=0",
     "listAudit": "limit=0",
     "exportUser": "after=x",
     "eraseUser": "forget=x",
@@ -171,6 +173,11 @@ async def with_a_key(stage: Stage, operation: Operation) -> int:
     return await stage.ask(operation, headers=stage.credentials(operation, prefer="apiKey"), **body)
 
 
+async def created(stage: Stage, operation: Operation) -> int:
+    ids = {"user_id": "nobody"} if operation.name == "putUser" else {}
+    return await stage.ask(operation, ids)
+
+
 async def unchanged(stage: Stage, operation: Operation) -> int:
     return await stage.ask(operation, headers=stage.credentials(operation) | {"If-None-Match": "*"})
 
@@ -210,6 +217,8 @@ async def conflict(stage: Stage, operation: Operation) -> int:
     app.state[f"{Streams.__module__}.{Streams.__qualname__}"] = replace(part_of(app, Streams), workers=2)
     if operation.name == "createUser":
         return await stage.ask(operation, json={"name": "x", "id": ADA})
+    if operation.name == "putUser":
+        return await stage.ask(operation, {"user_id": GONE})
     await stage.ask(operation)
     return await stage.ask(operation)
 
@@ -270,6 +279,7 @@ async def defect(stage: Stage, operation: Operation) -> int:
 
 
 DRIVERS: dict[int, Callable[[Stage, Operation], Awaitable[int]]] = {
+    201: created,
     204: with_a_key,
     304: unchanged,
     400: malformed,

@@ -6,11 +6,13 @@ unless its docstring says otherwise, and returns within a bounded time.
 
 from application.ports.accounts import (
     ApiKeys,
+    MissingUsers,
     Passwords,
     RevokedTokens,
     TextForms,
     Tickets,
     Tokens,
+    UserDirectory,
     Users,
 )
 from application.ports.audit import AuditTrail
@@ -70,6 +72,7 @@ __all__ = [
     "Jitter",
     "LiveFeed",
     "LogInAttempts",
+    "MissingUsers",
     "Monotonic",
     "NewId",
     "NewToken",
@@ -85,6 +88,7 @@ __all__ = [
     "Tokens",
     "UnreadIndex",
     "Use",
+    "UserDirectory",
     "UserHash",
     "Users",
 ]

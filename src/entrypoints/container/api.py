@@ -23,6 +23,7 @@ from application.accounts import (
     IssueStreamTicket,
     LogIn,
 )
+from application.arriving import Arrive
 from application.catching_up import CatchUps
 from application.failed_log_ins import FailedLogIns
 from application.inbox import (
@@ -195,10 +196,25 @@ class ApiContainer(AccountsContainer, SessionsContainer, WithSignup, WithRedis, 
         IssueStreamTicket, tickets=tickets
     )
     publish: providers.Provider[PublishNotification] = providers.Singleton(
-        PublishNotification, users=users, queue=queue, keys=idempotency_keys, clock=clock, new_id=new_id
+        PublishNotification,
+        users=users,
+        queue=queue,
+        keys=idempotency_keys,
+        clock=clock,
+        new_id=new_id,
+        creates_users=setting.publishing_creates_users,
     )
     publish_batch: providers.Provider[PublishBatch] = providers.Singleton(
-        PublishBatch, users=users, queue=queue, keys=idempotency_keys, clock=clock, new_id=new_id
+        PublishBatch,
+        users=users,
+        queue=queue,
+        keys=idempotency_keys,
+        clock=clock,
+        new_id=new_id,
+        creates_users=setting.publishing_creates_users,
+    )
+    arrive: providers.Provider[Arrive] = providers.Singleton(
+        Arrive, missing=AccountsContainer.created_by_token, clock=clock
     )
     fetch_unread: providers.Provider[FetchUnread] = providers.Singleton(
         FetchUnread, index=index, feeds=feeds, render=render

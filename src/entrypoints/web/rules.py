@@ -11,7 +11,7 @@ from msgspec import Meta
 
 from domain.category import CATEGORY as CATEGORY_PATTERN
 from domain.category import CATEGORY_LENGTH
-from domain.identifiers import USER_ID_LENGTH
+from domain.identifiers import ID_PREFIX, USER_ID_LENGTH
 from domain.metadata import METADATA_BYTES, METADATA_DEPTH
 from domain.notification import ACTION_URL as ACTION_URL_PATTERN
 from domain.notification import ACTION_URL_LENGTH, EVENT, MESSAGE_LENGTH, TITLE_LENGTH
@@ -42,6 +42,7 @@ KEY_NAME = {"minLength": 1, "maxLength": 100}
 SCOPES = {"minItems": 1}
 SCOPE = {"enum": ["publish", "users", "read", "admin"]}
 USER_PREFIX_RULE = {"minLength": 2, "maxLength": 64, "pattern": f"^{USER_PREFIX.pattern}$"}
+ID_PREFIX_RULE = {"minLength": 1, "maxLength": USER_ID_LENGTH, "pattern": f"^{ID_PREFIX.pattern}$"}
 EVENT_PREFIX_RULE = {"minLength": 2, "maxLength": 64, "pattern": f"^{EVENT_PREFIX.pattern}$"}
 IDEMPOTENCY_KEY = {"minLength": 1, "maxLength": 255}
 
