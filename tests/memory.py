@@ -26,6 +26,7 @@ from application.credentials import (
 from application.erasures import Erasure
 from application.errors import (
     KeyReused,
+    NotAllowed,
     NotAuthenticated,
     Refused,
     Unavailable,
@@ -41,6 +42,7 @@ from application.feeds import (
     FeedPage,
     MarkRequest,
     Pruned,
+    Retracted,
     Spot,
     Standing,
 )
@@ -174,6 +176,9 @@ class MemoryFeeds(Reachable):
         self._feeds: dict[UserId, Feed] = {}
         self._held: dict[UserId, dict[NotificationId, Notification]] = {}
         self._horizons: dict[UserId, int] = {}
+        self._senders: dict[tuple[UserId, NotificationId], str | None] = {}
+        self._recorded: set[tuple[UserId, NotificationId]] = set()
+        """What was retracted before it arrived."""
         self.refused: set[NotificationId] = set()
         self.locked: set[UserId] = set()
         """Users whose feed another transaction is changing."""
@@ -194,14 +199,27 @@ class MemoryFeeds(Reachable):
                 continue
             feed = before.setdefault(user, self._feed(user))
             mine = added.setdefault(user, [])
-            if any(item.id == draft.id for item in mine):
+            if any(item.id == draft.id for item in mine) or (user, draft.id) in self._recorded:
                 continue
             if draft.id in self._held[user]:
                 present[user] = Settled(feed)
                 continue
             mine.append(draft.stored(feed.version + len(mine) + 1))
+            self._senders[user, draft.id] = draft.key_id
         changes = tuple(self._grow(before[user], items) for user, items in added.items() if items)
         return Appended(changes, tuple(present.values()), tuple(unknown.values()), tuple(erased.values()))
+
+    async def retract(
+        self, user: UserId, notification: NotificationId, at: datetime, key_id: str | None = None
+    ) -> Retracted:
+        self.reach()
+        self._feed(user)
+        if notification not in self._held[user]:
+            self._recorded.add((user, notification))
+            return Retracted()
+        if key_id is not None and self._senders.get((user, notification)) != key_id:
+            raise NotAllowed("Another API key sent this notification.")
+        return Retracted(self._mark_ids(Mark.RETRACTED, MarkRequest(user, [notification], at)))
 
     async def mark(self, user: UserId, mark: Mark, ids: Sequence[NotificationId], at: datetime) -> Marked:
         return self._mark_ids(mark, MarkRequest(user, ids, at))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
-from domain.feed import Added, Feed, Settled
+from domain.feed import Added, Feed, Marked, Settled
 from domain.identifiers import NotificationId, UserId
 from domain.notification import Draft, Notification
 
@@ -30,6 +30,15 @@ class Appended:
     """Drafts for unknown users."""
     erased: tuple[Draft, ...] = ()
     """Drafts for users who were erased: to be dropped, because a dead letter would keep their text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retracted:
+    """The outcome of taking a notification back."""
+
+    marked: Marked | None = None
+    """The change, which is empty if the notification was retracted before; None if the feed does not hold it.
+    Then nothing with its id will be stored."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeAlias
 
-from domain.notification import Draft
+from domain.notification import Draft, Retraction
 
 
 class Partition(NamedTuple):
@@ -44,8 +44,8 @@ class NotRead(Exception):
         super().__init__(reason)
 
 
-Entry: TypeAlias = tuple[Any, Draft | Undecodable]
-"""A record of the queue, with its draft or the reason why it has none."""
+Entry: TypeAlias = tuple[Any, Draft | Retraction | Undecodable]
+"""A record of the queue, with its draft or retraction, or the reason why it has neither."""
 
 Failure: TypeAlias = tuple[Any, str, str]
 """A record that cannot be stored, with an error code and a readable reason."""

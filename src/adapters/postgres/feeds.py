@@ -14,7 +14,7 @@ from adapters.postgres.erasures import erased_among
 from adapters.postgres.errors import retried
 from adapters.postgres.mark import mark_ids, mark_together, mark_up_to
 from adapters.postgres.rows import columns, feed_columns, read_feed, read_notification, rich_text, where
-from application.feeds import Appended, FeedHistory, FeedPage, MarkRequest, Standing
+from application.feeds import Appended, FeedHistory, FeedPage, MarkRequest, Retracted, Standing
 from domain.errors import UnknownNotification, UnknownUser
 from domain.feed import Added, Cursor, Feed, Marked, Settled
 from domain.identifiers import NotificationId, UserId
@@ -112,6 +112,11 @@ class PostgresFeeds:
             return ()
         async with driver(self._engine) as connection:
             return await erased_among(connection, self._engine, users)
+
+    async def retract(
+        self, user: UserId, notification: NotificationId, at: datetime, key_id: str | None = None
+    ) -> Retracted:
+        raise NotImplementedError
 
     @retried
     async def mark(self, user: UserId, mark: Mark, ids: Sequence[NotificationId], at: datetime) -> Marked:

@@ -271,7 +271,7 @@ def _failure(entry: Entry, reasons: _Reasons) -> Failure | None:
     record, made = entry
     if isinstance(made, Undecodable):
         return record, made.code, str(made)
-    reason = reasons.get((made.content.user_id, made.id))
+    reason = reasons.get((made.user_id, made.id))
     return None if reason is None else (record, *reason)
 
 
@@ -279,5 +279,5 @@ def _blame(entry: Entry, failure: Failure | None) -> Blame | None:
     if failure is None:
         return None
     _, made = entry
-    user = made.user if isinstance(made, Undecodable) else made.content.user_id
+    user = made.user if isinstance(made, Undecodable) else made.user_id
     return Blame(failure[1], made.key_id, user)

@@ -24,6 +24,7 @@ from application.accounts import (
     LogIn,
 )
 from application.catching_up import CatchUps
+from application.changing import EditNotification, RetractNotification
 from application.failed_log_ins import FailedLogIns
 from application.inbox import (
     CountUnread,
@@ -195,6 +196,12 @@ class ApiContainer(AccountsContainer, SessionsContainer, WithSignup, WithRedis, 
     )
     publish: providers.Provider[PublishNotification] = providers.Singleton(
         PublishNotification, users=users, queue=queue, keys=idempotency_keys, clock=clock, new_id=new_id
+    )
+    edit_notification: providers.Provider[EditNotification] = providers.Singleton(
+        EditNotification, users=users, queue=queue, clock=clock
+    )
+    retract_notification: providers.Provider[RetractNotification] = providers.Singleton(
+        RetractNotification, feeds=feeds, announcer=announcer, clock=clock
     )
     publish_batch: providers.Provider[PublishBatch] = providers.Singleton(
         PublishBatch, users=users, queue=queue, keys=idempotency_keys, clock=clock, new_id=new_id
