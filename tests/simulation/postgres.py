@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from application.errors import Unavailable
-from application.feeds import Appended, FeedHistory, FeedPage, MarkRequest, Standing
+from application.feeds import Appended, FeedHistory, FeedPage, MarkRequest, Retracted, Standing
 from common import wire
 from domain.feed import Added, Cursor, Feed, Marked
 from domain.identifiers import NotificationId, UserId
@@ -186,6 +186,12 @@ class SimulatedFeeds:
         what = f"append {[str(draft.id)[-6:] for draft in drafts]}" if self._postgres.world.tracing else ""
         found: Appended = await self._ask(what, lambda: self._postgres.append(drafts))
         return found
+
+    async def retract(
+        self, user: UserId, notification: NotificationId, at: datetime, key_id: str | None = None
+    ) -> Retracted:
+        """Nobody takes anything back here."""
+        raise NotImplementedError
 
     async def mark(self, user: UserId, mark: Mark, ids: Sequence[NotificationId], at: datetime) -> Marked:
         what = f"mark {len(ids)} of {user} {mark}"

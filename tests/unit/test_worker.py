@@ -17,7 +17,7 @@ from adapters.kafka.records import Unreadable
 from application.delivery import StoreNotifications
 from application.errors import Stuck, Unavailable
 from application.feeds import Appended
-from application.records import Batch, Blame, Failure, NotRead, Part, Partition, Undecodable
+from application.records import Batch, Blame, Entry, Failure, NotRead, Part, Partition, Undecodable
 from domain.feed import FeedChange
 from domain.identifiers import NotificationId, UserId
 from domain.notification import Draft
@@ -90,7 +90,7 @@ class Log:
             made = made[: damaged - position]
         self.position[partition] = position + len(made)
         self.reads.update((partition, position + nth) for nth in range(len(made)))
-        entries = [(_record(partition, position + nth), one) for nth, one in enumerate(made)]
+        entries: list[Entry] = [(_record(partition, position + nth), one) for nth, one in enumerate(made)]
         return Part(partition, position + len(made), entries, odd=partition in self.odd)
 
     def put_back(self, partition: Partition, offset: int) -> None:
