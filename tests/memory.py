@@ -27,6 +27,7 @@ from application.directory import Put, UserPage, UserSearch
 from application.erasures import Erasure
 from application.errors import (
     KeyReused,
+    NotAllowed,
     NotAuthenticated,
     Refused,
     Unavailable,
@@ -42,6 +43,7 @@ from application.feeds import (
     FeedPage,
     MarkRequest,
     Pruned,
+    Retracted,
     Spot,
     Standing,
 )
@@ -54,7 +56,7 @@ from domain.category import OTHER, Category, newcomers
 from domain.errors import FieldError, Invalid, UnknownNotification, UnknownUser, UserTaken
 from domain.feed import MARK_LIMIT, Cursor, Feed, FeedChange, Marked, Settled
 from domain.identifiers import NotificationId, UserId
-from domain.notification import EARLIEST, Draft, Notification
+from domain.notification import EARLIEST, Draft, Notification, Retraction
 from domain.states import RULES, VISIBLE, Mark, Status
 from domain.user import User
 from tests.build import NOW
@@ -256,6 +258,20 @@ class MemoryFeeds(Reachable):
             withheld=tuple(outcome.withheld),
             foreign=tuple(outcome.foreign),
         )
+
+    async def retract(
+        self, user: UserId, notification: NotificationId, at: datetime, key_id: str | None = None
+    ) -> Retracted:
+        self._feed(user)
+        order = Retraction(user, notification, key_id, own_only=key_id is not None)
+        appended = await self.append([order], at)
+        if appended.foreign:
+            raise NotAllowed("Another API key sent this notification.")
+        held = self._held[user].get(notification)
+        if held is None:
+            return Retracted()
+        unchanged = Marked(self._feed(user), self._feed(user).version, Mark.RETRACTED, at, ())
+        return Retracted(next((one for one in appended.changed if isinstance(one, Marked)), unchanged))
 
     async def mark(
         self,

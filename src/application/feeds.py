@@ -49,6 +49,15 @@ class Appended:
 
 
 @dataclass(frozen=True, slots=True)
+class Retracted:
+    """The outcome of taking a notification back."""
+
+    marked: Marked | None = None
+    """The change, which is empty if the notification was retracted before; None if the feed does not hold it.
+    Then nothing with its id will be stored."""
+
+
+@dataclass(frozen=True, slots=True)
 class FeedPage:
     """Part of a view, newest first, as of `feed.version`."""
 

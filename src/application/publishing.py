@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from application.credentials import ApiKey
@@ -41,8 +42,7 @@ class PublishNotification:
     ) -> NotificationId:
         key.check(content.user_id, content.event)
         now = self.clock()
-        if content.expires_at is not None and content.expires_at <= now:
-            raise Invalid([FieldError("expires_at", "must be in the future")])
+        check_expiry(content, now)
         if not self.creates_users and content.user_id in await unknown_users(self.users, [content.user_id]):
             raise UnknownUser
         notification_id = self.new_id()
@@ -104,6 +104,12 @@ def _permitted(key: ApiKey, item: Content | DomainError) -> Content | DomainErro
         except NotAllowed as error:
             return error
     return item
+
+
+def check_expiry(content: Content, now: datetime) -> None:
+    """Raise Invalid if it has expired."""
+    if content.expires_at is not None and content.expires_at <= now:
+        raise Invalid([FieldError("expires_at", "must be in the future")])
 
 
 def nth_id(first: NotificationId, position: int) -> NotificationId:

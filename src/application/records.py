@@ -45,7 +45,7 @@ class NotRead(Exception):
 
 
 Entry: TypeAlias = tuple[Any, Arrival | Undecodable]
-"""A record of the queue, with its draft or the reason why it has none."""
+"""A record of the queue, with its draft or retraction, or the reason why it has neither."""
 
 Failure: TypeAlias = tuple[Any, str, str]
 """A record that cannot be stored, with an error code and a readable reason."""

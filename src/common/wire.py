@@ -29,6 +29,19 @@ def _as_json(value: object) -> msgspec.Raw:
     return msgspec.Raw(text if len(text) <= METADATA_BYTES else b"{}")
 
 
+class _Action(msgspec.Struct, omit_defaults=True):
+    id: str
+    label: str
+    url: str | None = None
+    style: str = "default"
+
+
+class _Actor(msgspec.Struct, omit_defaults=True):
+    name: str
+    id: str | None = None
+    avatar_url: str | None = None
+
+
 class _Item(msgspec.Struct, omit_defaults=True):
     """A notification as JSON. Its fields are in this order; `id` comes first."""
 
@@ -56,11 +69,12 @@ class _Item(msgspec.Struct, omit_defaults=True):
     severity: str = PLAIN.severity
     image_url: str | None = None
     icon: str | None = None
-    actions: tuple[Action, ...] = ()
+    actions: tuple[_Action, ...] = ()
     collapse_key: str | None = None
     count: int = ALONE.count
-    actors: tuple[Actor, ...] = ()
+    actors: tuple[_Actor, ...] = ()
     actor_count: int = 0
+    actors_more: bool = False
 
 
 FIELDS = _Item.__struct_fields__
@@ -68,6 +82,8 @@ FIELDS = _Item.__struct_fields__
 
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 _encode = msgspec.json.Encoder(enc_hook=_as_json).encode
+ACTORS_COUNTED = 100
+"""Beyond so many, actors are more than that, and no number is told."""
 METADATA_BYTES = 900 * 1024
 """Metadata with more is left out: with it a notification alone could exceed what clients accept as a message.
 No release has accepted that much; rows that another program wrote may have it."""
@@ -106,14 +122,23 @@ def render(notification: Notification) -> Rendered:
                 rich.severity,
                 rich.image_url,
                 rich.icon,
-                rich.actions,
+                _actions(rich.actions) if rich.actions else (),
                 notification.collapse_key,
                 group.count,
-                group.actors,
+                _actors(group.actors) if group.actors else (),
                 group.actor_count,
+                group.more_actors,
             )
         )
     )
+
+
+def _actions(actions: Iterable[Action]) -> tuple[_Action, ...]:
+    return tuple(_Action(one.id, one.label, one.url, one.style) for one in actions)
+
+
+def _actors(actors: Iterable[Actor]) -> tuple[_Actor, ...]:
+    return tuple(_Actor(one.name, one.id, one.avatar_url) for one in actors)
 
 
 def identifier(item: Rendered) -> str:

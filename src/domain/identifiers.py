@@ -15,6 +15,8 @@ ID_PREFIX_RULE = "must be 1 to 128 of A-Z a-z 0-9 . _ : @ -"
 USER_ID_RULE = "must be 1 to 128 of A-Z a-z 0-9 . _ : @ - and not only . or .."
 
 ENTROPY_BITS = 74
+ID_VERSION = 7
+ID_RULE = "must be a UUIDv7: it decides where and in which order the notification is stored"
 
 
 def is_user_id(value: str) -> bool:

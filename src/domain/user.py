@@ -6,7 +6,7 @@ from datetime import datetime
 
 from domain.errors import FieldError, Invalid
 from domain.identifiers import USER_ID_RULE, UserId, is_user_id
-from domain.notification import UNSTORABLE
+from domain.text import UNSTORABLE
 
 NAME_LENGTH = 200
 EMAIL_LENGTH = 254

@@ -187,6 +187,8 @@ def _dependencies(container: ApiContainer) -> dict[str, Provide]:
         "revoke_key": dependency(container.revoke_api_key),
         "publish_one": dependency(container.publish),
         "publish_many": dependency(container.publish_batch),
+        "edit": dependency(container.edit_notification),
+        "retract": dependency(container.retract_notification),
         "listing": dependency(container.list_notifications),
         "count": dependency(container.count_unread),
         "mark_read": dependency(container.mark_read),

@@ -97,7 +97,8 @@ def read(servers: EmbeddedServers) -> Read:
 @pytest.fixture
 def arrived(read: Read, topics: Topics) -> Callable[[int], Awaitable[list[Draft]]]:
     async def arrived(count: int) -> list[Draft]:
-        return [decode(record) for record in await read(topics.name, count)]
+        made = [decode(record) for record in await read(topics.name, count)]
+        return [draft for draft in made if isinstance(draft, Draft)]
 
     return arrived
 

@@ -108,6 +108,7 @@ class Kafka:
         except Undecodable:
             self.drafts[record.place] = None
         else:
+            assert isinstance(draft, Draft)
             self.drafts[record.place] = draft
             self.postgres.sent.setdefault((draft.content.user_id, draft.id), draft)
         self.world.note(f"Kafka: {partition}/{record.offset} holds {_words(self.drafts[record.place])}")

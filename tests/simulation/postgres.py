@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from application.errors import Unavailable
-from application.feeds import Appended, FeedHistory, FeedPage, MarkRequest, Standing
+from application.feeds import Appended, FeedHistory, FeedPage, MarkRequest, Retracted, Standing
 from common import wire
 from domain.arrivals import Arrival
 from domain.feed import Added, Cursor, Edited, Feed, Marked
@@ -38,6 +38,7 @@ class Postgres:
         """What anybody ever wrote to the topic."""
         self.stored_at: dict[tuple[UserId, NotificationId], int] = {}
         """The version with which each entered its feed."""
+        self.withheld: set[tuple[UserId, NotificationId]] = set()
         self.unread_wanted: set[UserId] = set()
         self.excused: dict[UserId, str] = {}
         """Users of whom Redis was not told everything, for a reason that docs/architecture.md gives: until
@@ -53,8 +54,9 @@ class Postgres:
         return feed
 
     def holds(self, user: UserId, notification: NotificationId) -> bool:
-        """Whether it is stored."""
-        return user in self.history and notification in self.history[user].held
+        """Whether it is stored, or withheld."""
+        stored = user in self.history and notification in self.history[user].held
+        return stored or (user, notification) in self.withheld
 
     def check_writable(self) -> None:
         """Raise if the server is one that only reads, as after a failover."""
@@ -67,6 +69,7 @@ class Postgres:
         drafts = [arrival for arrival in arrivals if isinstance(arrival, Draft)]
         self.feeds.refused |= {draft.id for draft in drafts if draft.content.message == REFUSED}
         appended: Appended = self.world.now_or_never(self.feeds.append(arrivals, now))
+        self.withheld |= {(one.user_id, one.id) for one in appended.withheld}
         for changed in appended.changed:
             self._tell(changed)
         for change in appended.added:
@@ -190,6 +193,12 @@ class SimulatedFeeds:
         what = f"append {[str(one.id)[-6:] for one in arrivals]}" if self._postgres.world.tracing else ""
         found: Appended = await self._ask(what, lambda: self._postgres.append(arrivals, now))
         return found
+
+    async def retract(
+        self, user: UserId, notification: NotificationId, at: datetime, key_id: str | None = None
+    ) -> Retracted:
+        """Nobody takes anything back here."""
+        raise NotImplementedError
 
     async def mark(
         self,

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Any
 from unittest.mock import patch
+from uuid import UUID
 
 import pytest
 
@@ -45,6 +46,7 @@ GOOD: dict[str, Json] = {
     "logIn": LOGIN,
     "revokeToken": {"user_id": ADA, "jti": "x"},
     "publishNotification": NOTIFICATION,
+    "editNotification": {"event": "e", "message": "m"},
     "publishBatch": {"items": [NOTIFICATION]},
     "markNotificationsRead": {"ids": []},
     "markNotificationsUnread": {"ids": []},
@@ -200,7 +202,7 @@ async def not_allowed(stage: Stage, operation: Operation) -> int:
 
 
 async def unknown(stage: Stage, operation: Operation) -> int:
-    if "{notification_id}" in operation.path:
+    if "{notification_id}" in operation.path and "userToken" in operation.takes:
         return await stage.ask(operation, UNKNOWN)
     nobody = UserId("nobody")
     headers = stage.credentials(operation, prefer="apiKey")
@@ -236,6 +238,8 @@ async def unsupported(stage: Stage, operation: Operation) -> int:
 async def invalid(stage: Stage, operation: Operation) -> int:
     if operation.body:
         return await stage.ask(operation, json={"unknown": 1})
+    if operation.name == "retractNotification":
+        return await stage.ask(operation, {"notification_id": str(UUID(int=4))})
     return await stage.ask(operation, params=BAD_QUERY[operation.name])
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from application.credentials import SCOPES, Scope
 from domain.identifiers import USER_ID, UserId
-from tests.build import a_user
+from tests.build import a_user, an_id
 from tests.wiring import Service, on_memory
 
 PREFIX = "acme:"
@@ -38,6 +38,7 @@ IN_PATH = {
     ("POST", "/v1/users/{user_id}/enable"): None,
     ("POST", "/v1/users/{user_id}/revoke-tokens"): None,
     ("GET", "/v1/users/{user_id}/export"): None,
+    ("DELETE", "/v1/users/{user_id}/notifications/" + str(an_id())): None,
     ("DELETE", "/v1/users/{user_id}"): None,
     ("GET", "/v1/users/{user_id}"): None,
     ("GET", "/v1/users/{user_id}/notifications"): None,
@@ -45,11 +46,14 @@ IN_PATH = {
     ("GET", "/v1/users/{user_id}/counts"): None,
     ("GET", "/v1/users/{user_id}/unread-count"): None,
 }
+# Of the day of the service's clock.
+CHANGING = "/v1/users/{user_id}/notifications/" + str(an_id())
 IN_BODY: Mapping[tuple[str, str], Callable[[str], Any]] = {
     ("POST", "/v1/notifications"): lambda user: {"user_id": user, **MESSAGE},
     ("POST", "/createNotification"): lambda user: {"user_id": user, **MESSAGE},
     ("POST", "/v1/notifications/batch"): lambda user: {"items": [{"user_id": user, **MESSAGE}]},
     ("PUT", "/v1/users/{user_id}"): lambda _: {"name": "Augusta"},
+    ("PUT", CHANGING): lambda _: MESSAGE,
     ("PUT", "/v1/users/{user_id}/password"): lambda _: {"new_password": "battery staple"},
     ("POST", "/v1/revoked-tokens"): lambda user: {"user_id": user, "jti": "one"},
     ("POST", "/v1/users"): lambda user: {"name": "Ada", "id": user},
@@ -125,7 +129,7 @@ def refusal(response: httpx.Response) -> dict[str, Any]:
 def test_every_route_by_key_is_known_here() -> None:
     _, _, app = on_memory()
     by_key = {
-        (method.upper(), path)
+        (method.upper(), path.replace("{notification_id}", str(an_id())))
         for path, item in app.openapi_schema.to_schema()["paths"].items()
         for method, operation in item.items()
         if any("apiKey" in way for way in operation.get("security", ()))

@@ -11,7 +11,7 @@ from aiokafka.errors import KafkaError
 from adapters.kafka import codec
 from adapters.kafka.batches import Outcomes, Record, TopicBatches
 from adapters.kafka.failures import FAILURES
-from adapters.kafka.headers import KEY
+from adapters.kafka.headers import KEY, OWN_ONLY
 from adapters.kafka.login import ANONYMOUS, Login
 from adapters.kafka.topics import METADATA_SECONDS
 from application.errors import Unavailable, Unconfirmed
@@ -191,7 +191,9 @@ def _record(draft: Draft) -> Record:
     headers = [("traceparent", trace.encode())] if trace else []
     if draft.key_id is not None:
         headers.append((KEY, draft.key_id.encode()))
-    return Record(key=draft.content.user_id.encode(), value=codec.encode(draft), headers=headers)
+    if draft.own_only:
+        headers.append((OWN_ONLY, b"1"))
+    return Record(key=draft.user_id.encode(), value=codec.encode(draft), headers=headers)
 
 
 async def _close(producer: AIOKafkaProducer, batches: TopicBatches) -> None:

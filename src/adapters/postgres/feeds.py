@@ -14,12 +14,13 @@ from adapters.postgres.engine import driver
 from adapters.postgres.errors import retried
 from adapters.postgres.mark import mark_ids, mark_together, mark_up_to
 from adapters.postgres.rows import columns, feed_columns, read_feed, read_notification, where
-from application.feeds import Appended, FeedHistory, FeedPage, MarkRequest, Standing
+from application.errors import NotAllowed
+from application.feeds import Appended, FeedHistory, FeedPage, MarkRequest, Retracted, Standing
 from domain.arrivals import Arrival
 from domain.errors import UnknownNotification, UnknownUser
 from domain.feed import Cursor, Feed, Marked
 from domain.identifiers import NotificationId, UserId
-from domain.notification import EARLIEST, Notification
+from domain.notification import EARLIEST, Notification, Retraction
 from domain.states import RULES, VIEWS, VISIBLE, Mark, Status
 
 # The feed and some of its notifications in one statement: one snapshot, so that the version and the count are
@@ -55,6 +56,7 @@ SELECT user_id, horizon, {feed_columns("feed")} FROM feeds AS feed WHERE user_id
 _GET = f"""
 SELECT {columns("n")} FROM notifications AS n WHERE user_id = $1 AND id = $2 AND {where(VISIBLE)}
 """  # noqa: S608 - as above
+_HOLDS = "SELECT true FROM notifications WHERE user_id = $1 AND id = $2"
 _LAST_ID = UUID(int=(1 << 128) - 1)
 _DUE = """
 SELECT n.user_id, n.id FROM notifications AS n WHERE n.{due} <= $1 AND {waiting} ORDER BY n.{due} LIMIT $2
@@ -73,6 +75,23 @@ class PostgresFeeds:
     @retried
     async def append(self, arrivals: Sequence[Arrival], now: datetime = EARLIEST) -> Appended:
         return await append(self._engine, arrivals, now)
+
+    async def retract(
+        self, user: UserId, notification: NotificationId, at: datetime, key_id: str | None = None
+    ) -> Retracted:
+        order = Retraction(user, notification, key_id, own_only=key_id is not None)
+        appended = await append(self._engine, [order], at)
+        if appended.unknown or appended.erased:
+            raise UnknownUser
+        if appended.foreign:
+            raise NotAllowed("Another API key sent this notification.")
+        for change in appended.changed:
+            if isinstance(change, Marked):
+                return Retracted(change)
+        async with driver(self._engine) as connection:
+            held = await connection.fetchval(_HOLDS, user, notification)
+        feed = await self.feed(user)
+        return Retracted(Marked(feed, feed.version, Mark.RETRACTED, at, ()) if held else None)
 
     @retried
     async def mark(

@@ -11,6 +11,7 @@ from application.feeds import (
     FeedPage,
     MarkRequest,
     Pruned,
+    Retracted,
     Spot,
     Standing,
 )
@@ -30,6 +31,15 @@ class FeedWriter(Protocol):
 
         An arrival changes nothing if its user is unknown or erased.
         Raises Refused if the store will never take one of them; then some may be stored and none is told.
+        """
+        ...
+
+    async def retract(
+        self, user: UserId, notification: NotificationId, at: datetime, key_id: str | None = None
+    ) -> Retracted:
+        """Take a notification back, or keep it from being stored if it has not arrived.
+
+        With `key_id` only what this API key sent. Raises UnknownUser; NotAllowed if another key sent it.
         """
         ...
 

@@ -25,6 +25,7 @@ from application.accounts import (
 )
 from application.arriving import Arrive
 from application.catching_up import CatchUps
+from application.changing import EditNotification, RetractNotification
 from application.failed_log_ins import FailedLogIns
 from application.inbox import (
     ActOnNotification,
@@ -203,6 +204,12 @@ class ApiContainer(AccountsContainer, SessionsContainer, WithSignup, WithRedis, 
         clock=clock,
         new_id=new_id,
         creates_users=setting.publishing_creates_users,
+    )
+    edit_notification: providers.Provider[EditNotification] = providers.Singleton(
+        EditNotification, users=users, queue=queue, clock=clock
+    )
+    retract_notification: providers.Provider[RetractNotification] = providers.Singleton(
+        RetractNotification, feeds=feeds, announcer=announcer, clock=clock
     )
     publish_batch: providers.Provider[PublishBatch] = providers.Singleton(
         PublishBatch,
