@@ -6,6 +6,7 @@ A class here is no test by itself: a subclass brings the fixtures that its metho
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -46,7 +47,7 @@ from application.streams import Frame
 from common import wire
 from domain.category import CATEGORIES, OTHER, Category
 from domain.errors import Invalid, UnknownNotification, UnknownUser, UserTaken
-from domain.feed import Added, Cursor, Feed, FeedChange, Marked, Settled
+from domain.feed import MARK_LIMIT, Added, Cursor, Feed, FeedChange, Marked, Settled
 from domain.identifiers import NotificationId, UserId
 from domain.metadata import NO_METADATA
 from domain.notification import Draft, Notification
@@ -104,17 +105,34 @@ async def history_of(feeds: Feeds, user: UserId, after: int, limit: int) -> Feed
 
 
 async def everything(feeds: Feeds, user: UserId = ADA) -> Sequence[Notification]:
-    """All of a feed in version order, after checking that its version and count are true for it."""
+    """All of a feed in version order, after checking that its version and counts are true for it."""
     found = await history_of(feeds, user, 0, 10_000)
     assert not found.more
-    assert found.feed.unread_count == sum(item.unread for item in found.notifications)
+    check_counts(found.feed, found.notifications)
     assert all(0 < version <= found.feed.version for version in versions(found.notifications))
     return found.notifications
 
 
-async def mark_up_to(feeds: Feeds, mark: Mark, version: int, at: datetime, user: UserId = ADA) -> Marked:
+def check_counts(feed: Feed, notifications: Iterable[Notification]) -> None:
+    """Check that the counts of a feed are true for its notifications."""
+    unread = [item for item in notifications if item.unread]
+    assert feed.unread_count == len(unread) == sum(feed.unread_in.values())
+    assert feed.unread_in == dict(Counter(item.category for item in unread))
+    assert feed.unseen_count == sum(item.seen_at is None for item in unread)
+
+
+async def mark_up_to(
+    feeds: Feeds,
+    mark: Mark,
+    version: int,
+    at: datetime,
+    user: UserId = ADA,
+    *,
+    category: str | None = None,
+) -> Marked:
     """Mark up to a version of the feed's present life."""
-    return await feeds.mark_up_to(user, mark, Cursor((await feeds.feed(user)).epoch, version), at)
+    cursor = Cursor((await feeds.feed(user)).epoch, version)
+    return await feeds.mark_up_to(user, mark, cursor, at, category=category)
 
 
 class FeedsContract:
@@ -327,10 +345,9 @@ class FeedsContract:
         sets = does.times(was, LATER)
         assert after[an_id(1)] == replace(was, **sets, version=marked.feed.version)
         assert (marked.changed, marked.set) == (1, {does.field: sets[does.field]})
-        assert (marked.feed.unread_count, marked.feed.unseen_count) == (
-            1 + does.unread,
-            1 - (by == "up_to") + does.unseen,
-        )
+        assert marked.feed.unread_count == 1 + does.unread
+        assert marked.feed.unseen_count == sum(item.unseen for item in after.values())
+        assert after[an_id(1)].unseen == does.unseen
         shown = {
             status
             for status in Status
@@ -338,17 +355,182 @@ class FeedsContract:
         }
         assert shown == does.views
 
-    async def test_the_unread_count_is_exact_after_any_two_marks(self, feeds: Feeds) -> None:
+    async def test_the_counts_are_exact_after_any_two_marks(self, feeds: Feeds) -> None:
         pairs = list(product(Mark, repeat=2))
-        await feeds.append(drafts(len(pairs)))
+        await feeds.append([a_draft(n, category=f"c{n % 2}") for n in range(1, len(pairs) + 1)])
 
         for number, pair in enumerate(pairs, 1):
             for mark in pair:
                 marked = await feeds.mark(ADA, mark, [an_id(number)], LATER)
                 assert marked.feed == await feeds.feed(ADA)
-                unread = sum(item.unread for item in await everything(feeds))
+                check_counts(marked.feed, await everything(feeds))
                 page = await feeds.page(ADA, Status.UNREAD, limit=100)
-                assert marked.feed.unread_count == len(page.notifications) == unread, pair
+                assert marked.feed.unread_count == len(page.notifications), pair
+
+    async def test_the_counts_are_exact_after_any_three_marks(self, feeds: Feeds) -> None:
+        """Each goes through three marks of its own. Those with the same one are marked together."""
+        triples = dict(enumerate(product(Mark, repeat=3), 1))
+        await feeds.append([a_draft(n, category=f"c{n % 2}") for n in triples])
+        expected = {n: a_draft(n, category=f"c{n % 2}").stored(n) for n in triples}
+
+        for step, mark in product(range(3), Mark):
+            due = [n for n, marks in triples.items() if marks[step] is mark]
+            at = LATER + timedelta(seconds=step)
+            marked = await feeds.mark(ADA, mark, [an_id(n) for n in due], at)
+            for n in due:
+                expected[n] = expected[n].marked(mark, at, 0)
+            check_counts(marked.feed, expected.values())
+            assert marked.feed == await feeds.feed(ADA)
+
+        assert {item.id: replace(item, version=0) for item in await everything(feeds)} == {
+            item.id: replace(item, version=0) for item in expected.values()
+        }
+
+    async def test_unarchiving_gives_a_category_its_count_back(self, feeds: Feeds) -> None:
+        await feeds.append([a_draft(1, category="comment"), a_draft(2, category="billing")])
+
+        archived = await feeds.mark(ADA, Mark.ARCHIVED, [an_id(1)], LATER)
+        back = await feeds.mark(ADA, Mark.UNARCHIVED, [an_id(1)], LATER)
+
+        assert dict(archived.feed.unread_in) == {"billing": 1}
+        assert dict(back.feed.unread_in) == {"billing": 1, "comment": 1}
+        assert await feeds.feed(ADA) == back.feed
+
+    # --- seen ---
+
+    async def test_what_is_new_is_seen_once_in_its_life(self, feeds: Feeds) -> None:
+        await feeds.append(drafts(2))
+
+        first = await mark_up_to(feeds, Mark.SEEN, 2, NOW)
+        again = await mark_up_to(feeds, Mark.SEEN, first.feed.version, LATER)
+        for mark in (Mark.READ, Mark.UNREAD, Mark.ARCHIVED, Mark.UNARCHIVED):
+            await feeds.mark(ADA, mark, [an_id(1)], LATER)
+        last = await mark_up_to(feeds, Mark.SEEN, 99, LATER)
+
+        assert (first.changed, first.ids) == (2, (an_id(1), an_id(2)))
+        assert (first.feed.unread_count, first.feed.unseen_count) == (2, 0)
+        assert (again.changed, again.feed, again.ids) == (0, first.feed, ())
+        assert (last.changed, last.feed) == (0, await feeds.feed(ADA))
+        assert [item.seen_at for item in await everything(feeds)] == [NOW, NOW]
+
+    async def test_what_came_late_is_unseen_although_it_is_dated_earlier(self, feeds: Feeds) -> None:
+        """A position says what the user had before the eyes, and no time does."""
+        await feeds.append([a_draft(1, at=LATER)])
+        opened = (await feeds.feed(ADA)).version
+        await feeds.append([a_draft(2, at=NOW)])
+
+        marked = await mark_up_to(feeds, Mark.SEEN, opened, LATER)
+
+        assert marked.ids == (an_id(1, LATER),)
+        assert (marked.feed.unread_count, marked.feed.unseen_count) == (2, 1)
+
+    @pytest.mark.parametrize("up_to", [1, 2, 3, 10**9])
+    @pytest.mark.parametrize("category", [None, "a", "b"])
+    async def test_an_opening_hides_nothing_that_is_still_unseen(
+        self, feeds: Feeds, up_to: int, category: str | None
+    ) -> None:
+        """Whatever was marked seen before, and up to which position, a later opening finds the rest."""
+        await feeds.append([a_draft(n, category="ab"[n % 2]) for n in (1, 2, 3)])
+        await feeds.mark(ADA, Mark.SNOOZED, [an_id(2)], LATER)
+        await mark_up_to(feeds, Mark.SEEN, up_to, NOW, category=category)
+        await feeds.append([a_draft(n, category="ab"[n % 2]) for n in (4, 5)])
+        await feeds.mark(ADA, Mark.WOKEN, [an_id(2)], LATER)
+
+        left = {item.id for item in await everything(feeds) if item.unseen}
+        marked = await mark_up_to(feeds, Mark.SEEN, (await feeds.feed(ADA)).version, LATER)
+
+        assert set(marked.ids) == left >= {an_id(2), an_id(4), an_id(5)}
+        assert marked.feed.unseen_count == 0
+        assert not any(item.unseen for item in await everything(feeds))
+
+    async def test_openings_at_once_count_each_notification_once(self, feeds: Feeds) -> None:
+        await feeds.append(drafts(20))
+
+        made = await asyncio.gather(
+            *(mark_up_to(feeds, Mark.SEEN, n, LATER) for n in (20, 10, 20, 5)),
+            feeds.mark(ADA, Mark.READ, [an_id(n) for n in range(1, 11)], LATER),
+        )
+
+        assert sum(marked.changed for marked in made[:-1]) in range(10, 21)
+        assert (await feeds.feed(ADA)).unseen_count == 0
+        assert all(item.seen_at for item in await everything(feeds))
+
+    # --- one category ---
+
+    async def test_a_mark_of_a_category_spares_the_others(self, feeds: Feeds) -> None:
+        await feeds.append([a_draft(n, category="ab"[n % 2]) for n in range(1, 6)])
+
+        marked = await mark_up_to(feeds, Mark.READ, 3, LATER, category="b")
+
+        assert (marked.ids, marked.category, marked.up_to) == ((an_id(1), an_id(3)), "b", 3)
+        assert dict(marked.feed.unread_in) == {"a": 2, "b": 1}
+        assert (await mark_up_to(feeds, Mark.READ, 99, LATER, category="none")).changed == 0
+        assert {item.id for item in await everything(feeds) if item.unread} == {an_id(n) for n in (2, 4, 5)}
+
+    @pytest.mark.parametrize("mark", list(Mark))
+    async def test_every_mark_can_be_made_of_a_category(self, feeds: Feeds, mark: Mark) -> None:
+        await feeds.append([a_draft(n, category="ab"[n % 2]) for n in (1, 2)])
+        for other in effect_of(mark).first:
+            await feeds.mark(ADA, other, [an_id(1), an_id(2)], NOW)
+
+        marked = await mark_up_to(feeds, mark, 99, LATER, category="a")
+
+        assert marked.ids == (an_id(2),)
+        assert marked.feed == await feeds.feed(ADA)
+        check_counts(marked.feed, await everything(feeds))
+
+    @pytest.mark.parametrize("category", [None, "comment"])
+    @pytest.mark.parametrize("mark", [Mark.SEEN, Mark.READ])
+    async def test_a_mark_lists_what_it_changed_unless_that_is_too_much(
+        self, feeds: Feeds, mark: Mark, category: str | None
+    ) -> None:
+        await feeds.append([*drafts(MARK_LIMIT), *drafts(MARK_LIMIT + 1, BOB)])
+
+        few = await mark_up_to(feeds, mark, 999, LATER, category=category)
+        many = await mark_up_to(feeds, mark, 999, LATER, BOB, category=category)
+
+        assert few.notifications == tuple(await everything(feeds))
+        assert (many.changed, many.notifications, many.ids) == (MARK_LIMIT + 1, None, ())
+        assert many.feed == await feeds.feed(BOB)
+
+    async def test_a_page_may_be_of_some_categories(self, feeds: Feeds) -> None:
+        await feeds.append([a_draft(n, category="abc"[n % 3]) for n in range(1, 7)])
+        await feeds.mark(ADA, Mark.READ, [an_id(3)], LATER)
+
+        unread = await feeds.page(ADA, Status.UNREAD, limit=9, categories=["a"])
+        everything_else = await feeds.page(ADA, Status.ALL, limit=3, categories=["b", "c", "d"])
+
+        assert ids(unread.notifications) == [an_id(6)]
+        assert ids(everything_else.notifications) == [an_id(5), an_id(4), an_id(2)]
+        assert (unread.feed.unread_count, everything_else.more) == (5, True)
+
+    # --- an action ---
+
+    async def test_the_first_action_stays(self, feeds: Feeds) -> None:
+        await feeds.append(drafts(2))
+
+        first = await feeds.mark(ADA, Mark.ACTED, [an_id(1)], NOW, action="approve")
+        second = await feeds.mark(ADA, Mark.ACTED, [an_id(1)], LATER, action="reject")
+
+        stored = await feeds.get(ADA, an_id(1))
+        assert (first.changed, first.action, first.notifications) == (1, "approve", (stored,))
+        assert (second.changed, second.feed) == (0, first.feed)
+        assert (stored.action, stored.acted_at, stored.read_at, stored.seen_at) == ("approve", NOW, NOW, NOW)
+        assert (await feeds.get(ADA, an_id(2))).action is None
+
+    async def test_users_who_act_together_each_choose_an_action(self, feeds: Feeds) -> None:
+        await feeds.append([*drafts(2), *drafts(2, BOB)])
+
+        made = await feeds.mark_together(
+            Mark.ACTED,
+            [MarkRequest(ADA, [an_id(1)], NOW, "approve"), MarkRequest(BOB, [an_id(2)], NOW, "reject")],
+        )
+
+        assert {user: marked.action for user, marked in made.items()} == {ADA: "approve", BOB: "reject"}
+        assert (await feeds.get(ADA, an_id(1))).action == "approve"
+        assert (await feeds.get(BOB, an_id(2))).action == "reject"
+
+    # --- counts along the way ---
 
     @pytest.mark.parametrize(
         ("marks", "unread"),
@@ -414,7 +596,8 @@ class FeedsContract:
 
         marked = await mark_up_to(feeds, Mark.READ, 2, LATER)
 
-        assert (marked.prev, marked.changed, marked.up_to, marked.notifications) == (3, 2, 2, None)
+        assert (marked.prev, marked.changed, marked.up_to) == (3, 2, 2)
+        assert marked.notifications == tuple([await feeds.get(ADA, an_id(n)) for n in (1, 2)])
         assert [item.read_at for item in await everything(feeds)] == [None, LATER, LATER]
         assert ids((await feeds.page(ADA, Status.UNREAD, limit=9)).notifications) == [an_id(3)]
 
@@ -504,11 +687,9 @@ class FeedsContract:
 
     @pytest.mark.parametrize("mark", Mark)
     async def test_every_mark_can_be_made_together(self, feeds: Feeds, mark: Mark) -> None:
-        other = Mark.READ if mark is Mark.UNREAD else Mark.ARCHIVED
         await feeds.append([*drafts(2), *drafts(2, BOB)])
-        for user in (ADA, BOB):
-            if mark in {Mark.UNREAD, Mark.UNARCHIVED}:
-                await feeds.mark(user, other, [an_id(1)], NOW)
+        for user, other in product((ADA, BOB), effect_of(mark).first):
+            await feeds.mark(user, other, [an_id(1)], NOW)
 
         made = await feeds.mark_together(mark, [MarkRequest(user, [an_id(1)], LATER) for user in (ADA, BOB)])
 
@@ -589,10 +770,19 @@ class FeedsContract:
 
     @pytest.mark.parametrize("status", list(Status))
     async def test_a_view_shows_what_belongs_to_it(self, feeds: Feeds, status: Status) -> None:
-        shown = {Status.UNREAD: [1], Status.READ: [2], Status.ALL: [2, 1], Status.ARCHIVED: [4, 3]}
-        await feeds.append(drafts(5))
+        shown = {
+            Status.UNREAD: [1],
+            Status.READ: [2],
+            Status.ALL: [2, 1],
+            Status.ARCHIVED: [8, 4, 3],
+            Status.SNOOZED: [7, 6],
+        }
+        await feeds.append(drafts(8))
         await feeds.mark(ADA, Mark.READ, [an_id(2), an_id(4)], LATER)
         await feeds.mark(ADA, Mark.ARCHIVED, [an_id(3), an_id(4)], LATER)
+        await feeds.mark(ADA, Mark.READ, [an_id(7)], LATER)
+        await feeds.mark(ADA, Mark.SNOOZED, [an_id(n) for n in (5, 6, 7, 8)], LATER)
+        await feeds.mark(ADA, Mark.ARCHIVED, [an_id(8)], LATER)
         await feeds.mark(ADA, Mark.RETRACTED, [an_id(5)], LATER)
 
         page = await feeds.page(ADA, status, limit=10)

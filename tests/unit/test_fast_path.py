@@ -172,9 +172,10 @@ FAST_ROUTES = {
     "GET /v1/users/{user_id:str}/unread-count",
     "PATCH /notifications/{user_id:str}/{notification_id:uuid}/read",
     "PATCH /v1/users/{user_id:str}/notifications/{notification_id:uuid}/read",
+    "POST /v1/users/{user_id:str}/notifications/{notification_id:uuid}/actions/{action:str}",
     *(
         f"POST /v1/users/{{user_id:str}}/notifications/{path}"
-        for path in ("read", "unread", "archive", "unarchive")
+        for path in ("seen", "read", "unread", "archive", "unarchive")
     ),
 }
 
@@ -185,6 +186,7 @@ async def test_it_serves_each_route_that_asks_for_it(service: Service) -> None:
         for route in FAST_ROUTES:
             method, _, path = route.partition(" ")
             path = path.replace("{user_id:str}", "ada").replace("{notification_id:uuid}", str(an_id(1)))
+            path = path.replace("{action:str}", "approve")
             assert (await client.request(method, path)).status_code == 401, route
     assert framework.asked == 0
     asking = {str(route) for route in routes(service.app) if route.handler.opt.get("fast")}
@@ -197,6 +199,9 @@ UNUSUAL = {
     "a-slash-at-the-end": Sent("GET", f"{FEED}/"),
     "an-escaped-query": Sent("GET", f"{FEED}?event=a%2Eb"),
     "a-repeated-parameter": Sent("GET", f"{FEED}?limit=1&limit=1"),
+    "a-repeated-parameter-beside-one-that-may-be": Sent(
+        "GET", f"{FEED}?category=a&category=b&limit=1&limit=1"
+    ),
     "a-wrong-parameter": Sent("GET", f"{FEED}?limit=101"),
     "a-wrong-id": Sent("PATCH", f"{FEED}/nonsense/read"),
     "an-odd-host": Sent("GET", FEED, headers={"Host": SLOW_HOST}),

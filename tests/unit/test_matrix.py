@@ -14,7 +14,7 @@ import pytest
 
 from entrypoints.app import create_app
 from entrypoints.live.asyncapi import tag
-from entrypoints.live.frames import ClientFrame, Marking, Pong, Refresh
+from entrypoints.live.frames import Act, ClientFrame, Marking, Pong, Refresh
 from entrypoints.settings import Settings
 from entrypoints.web import guards
 from tests.build import ADA, BOB, NOW, a_draft, an_id
@@ -419,7 +419,7 @@ MARKS = [name for name, frame in FRAMES.items() if issubclass(frame, Marking)]
 
 
 def test_every_frame_has_its_cells() -> None:
-    assert set(FRAMES) == {*MARKS, tag(Refresh), tag(Pong)}
+    assert set(FRAMES) == {*MARKS, tag(Act), tag(Refresh), tag(Pong)}
 
 
 async def test_no_wrong_token_renews_a_session(live: Service) -> None:

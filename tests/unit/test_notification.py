@@ -233,15 +233,34 @@ def test_what_is_stored_is_what_was_said() -> None:
 
 
 MARKED: list[tuple[Mark, dict[str, Any], dict[str, Any] | None]] = [
-    (Mark.READ, {}, {"read_at": LATER}),
+    (Mark.SEEN, {}, {"seen_at": LATER}),
+    (Mark.SEEN, {"seen_at": NOW}, None),
+    (Mark.SEEN, {"read_at": NOW}, None),
+    (Mark.SEEN, {"archived_at": NOW}, None),
+    (Mark.READ, {}, {"read_at": LATER, "seen_at": LATER}),
+    (Mark.READ, {"seen_at": NOW}, {"read_at": LATER, "seen_at": NOW}),
     (Mark.READ, {"read_at": NOW}, None),
-    (Mark.READ, {"archived_at": NOW}, {"read_at": LATER, "archived_at": NOW}),
+    (Mark.READ, {"archived_at": NOW}, {"read_at": LATER, "archived_at": NOW, "seen_at": LATER}),
     (Mark.UNREAD, {"read_at": NOW}, {"read_at": None}),
+    (Mark.UNREAD, {"read_at": NOW, "seen_at": NOW}, {"read_at": None}),
     (Mark.UNREAD, {}, None),
-    (Mark.ARCHIVED, {}, {"archived_at": LATER}),
+    (Mark.ARCHIVED, {}, {"archived_at": LATER, "seen_at": LATER}),
     (Mark.ARCHIVED, {"archived_at": NOW}, None),
     (Mark.UNARCHIVED, {"archived_at": NOW}, {"archived_at": None}),
     (Mark.UNARCHIVED, {}, None),
+    (Mark.ACTED, {}, {"acted_at": LATER, "read_at": LATER, "seen_at": LATER}),
+    (Mark.ACTED, {"read_at": NOW, "seen_at": NOW}, {"acted_at": LATER}),
+    (Mark.ACTED, {"acted_at": NOW, "action": "approve"}, None),
+    (Mark.SNOOZED, {}, {"snoozed_until": LATER}),
+    (Mark.SNOOZED, {"snoozed_until": NOW, "read_at": NOW}, {"snoozed_until": LATER}),
+    (Mark.SNOOZED, {"snoozed_until": LATER}, None),
+    (Mark.SNOOZED, {"archived_at": NOW}, None),
+    (
+        Mark.WOKEN,
+        {"snoozed_until": NOW, "read_at": NOW, "seen_at": NOW, "woken_at": NOW},
+        {"snoozed_until": None, "read_at": None, "seen_at": None, "woken_at": LATER},
+    ),
+    (Mark.WOKEN, {"woken_at": NOW}, None),
     (Mark.RETRACTED, {}, {"retracted_at": LATER}),
     (Mark.RETRACTED, {"retracted_at": NOW}, None),
 ]
@@ -259,6 +278,14 @@ def test_a_mark_changes_its_field_and_the_version_or_nothing(
         assert marked is item
     else:
         assert marked == a_notification(**{**before, **after}, version=9)
+
+
+def test_what_was_chosen_stays_with_a_notification() -> None:
+    acted = a_notification().marked(Mark.ACTED, LATER, 2, "approve")
+
+    assert (acted.action, acted.acted_at) == ("approve", LATER)
+    assert acted.marked(Mark.ACTED, LATER, 3, "reject") is acted
+    assert acted.marked(Mark.UNREAD, LATER, 3).action == "approve"
 
 
 @pytest.mark.parametrize("read", [None, NOW])

@@ -13,12 +13,13 @@ import pytest
 from application.errors import Limited
 from application.limits import Limiter
 from domain.identifiers import UserId
+from domain.rich import Action, Rich
 from entrypoints.app import create_app
 from entrypoints.http import contract
 from entrypoints.live.state import Streams
 from entrypoints.settings import Settings
 from entrypoints.web.state import part_of
-from tests.build import ADA, BOB, an_id, drafts
+from tests.build import ADA, BOB, a_draft, an_id
 from tests.routes import SCOPES, a_key
 from tests.whole import build
 from tests.wiring import OPERATOR_SECRET, SECRET, Service, operator_token
@@ -48,6 +49,7 @@ GOOD: dict[str, Json] = {
     "publishNotification": NOTIFICATION,
     "editNotification": {"event": "e", "message": "m"},
     "publishBatch": {"items": [NOTIFICATION]},
+    "markNotificationsSeen": {"ids": []},
     "markNotificationsRead": {"ids": []},
     "markNotificationsUnread": {"ids": []},
     "archiveNotifications": {"ids": []},
@@ -149,9 +151,11 @@ async def stage() -> AsyncIterator[Stage]:
         key = {"X-API-Key": await a_key(service, *SCOPES)}
         await service.client.post("/v1/users", json=LOGIN | {"name": "x", "id": "login"}, headers=key)
         erasure = await service.client.delete(f"/v1/users/{GONE}", headers=key)
-        await service.memory.feeds.append(drafts(1))
+        rich = Rich(actions=(Action(id="approve", label="Approve"), Action(id="reject", label="Reject")))
+        await service.memory.feeds.append([a_draft(rich=rich)])
         ids = {
             "notification_id": str(an_id()),
+            "action": "approve",
             "erasure_id": erasure.json()["id"],
             "key_id": (await a_key(service, "publish")).split("_")[2],
         }
@@ -222,7 +226,7 @@ async def conflict(stage: Stage, operation: Operation) -> int:
     if operation.name == "putUser":
         return await stage.ask(operation, {"user_id": GONE})
     await stage.ask(operation)
-    return await stage.ask(operation)
+    return await stage.ask(operation, {"action": "reject"})
 
 
 async def too_large(stage: Stage, operation: Operation) -> int:
@@ -240,6 +244,8 @@ async def invalid(stage: Stage, operation: Operation) -> int:
         return await stage.ask(operation, json={"unknown": 1})
     if operation.name == "retractNotification":
         return await stage.ask(operation, {"notification_id": str(UUID(int=4))})
+    if operation.name == "actOnNotification":
+        return await stage.ask(operation, {"action": "unknown"})
     return await stage.ask(operation, params=BAD_QUERY[operation.name])
 
 

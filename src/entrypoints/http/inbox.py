@@ -93,7 +93,7 @@ async def list_notifications(  # noqa: PLR0917 - each is a part of the query
     """
     if event is not None and EVENT.fullmatch(event) is None:
         raise Invalid([FieldError("event", EVENT_RULE)])
-    if any(CATEGORY.fullmatch(category) is None for category in categories or ()):
+    if categories and not all(map(CATEGORY.fullmatch, categories)):
         raise Invalid([FieldError("category", CATEGORY_RULE)])
     page_of = partial(
         listing,

@@ -210,7 +210,8 @@ class Selection(Struct, forbid_unknown_fields=True, omit_defaults=True):
         ),
     ] = None
     category: Annotated[
-        str | None, ruled(rules.CATEGORY, "With `up_to`: only those of this category.", "comment")
+        str | None,
+        ruled(rules.CATEGORY, "With `up_to`: only those of this category."),
     ] = None
 
 
