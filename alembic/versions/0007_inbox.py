@@ -202,6 +202,7 @@ def upgrade() -> None:
         ["user_id", "collapse_key", "id"],
         postgresql_where=sa.text("collapse_key IS NOT NULL AND retracted_at IS NULL AND archived_at IS NULL"),
     )
+    op.create_index("users_prefix_idx", "users", ["id"], postgresql_ops={"id": "text_pattern_ops"})
     op.create_table(
         "categories",
         sa.Column("id", sa.Text(), nullable=False),
@@ -244,6 +245,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    op.drop_index("users_prefix_idx", "users")
     op.execute("DROP FUNCTION bellwire_store")
     op.alter_column("notifications", "metadata", new_column_name="metadata_text", nullable=True)
     op.add_column("notifications", sa.Column("metadata", JSONB()))

@@ -82,6 +82,7 @@ FIELDS = _Item.__struct_fields__
 
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 _encode = msgspec.json.Encoder(enc_hook=_as_json).encode
+METADATA_BYTES = 900 * 1024
 """Metadata with more is left out: with it a notification alone could exceed what clients accept as a message.
 No release has accepted that much; rows that another program wrote may have it."""
 FRAME_BYTES = 512 * 1024

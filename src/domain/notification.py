@@ -244,24 +244,26 @@ def _broken_rules(content: Content) -> list[FieldError]:
     errors += broken_text_rules("message", content.message, 1, MESSAGE_LENGTH)
     if content.title:  # an empty title means none
         errors += broken_text_rules("title", content.title, 0, TITLE_LENGTH)
-    errors += broken_link_rules("action_url", content.action_url)
+    if content.action_url is not None:
+        errors += broken_link_rules("action_url", content.action_url)
     if content.expires_at is not None:
         errors += _broken_time_rules("expires_at", content.expires_at)
     if content.metadata.broken_rule is not None:
         errors.append(FieldError("metadata", content.metadata.broken_rule))
-    if content.rich is not PLAIN:
-        errors += broken_rich_rules(content.rich)
-    if content.actor is not None:
-        errors += broken_actor_rules(content.actor)
-    if content.collapse_key is not None or content.collapse != "unread":
-        errors += _broken_collapse_rules(content)
+    if content.rich is not PLAIN or content.actor or content.collapse_key is not None:
+        errors += _broken_rich_rules(content)
+    if content.collapse != "unread":
+        errors += broken_choice_rules("collapse", content.collapse, COLLAPSES)
     return errors
 
 
-def _broken_collapse_rules(content: Content) -> Iterator[FieldError]:
+def _broken_rich_rules(content: Content) -> Iterator[FieldError]:
+    """Few notifications have any of these fields."""
+    yield from broken_rich_rules(content.rich)
+    if content.actor is not None:
+        yield from broken_actor_rules(content.actor)
     if content.collapse_key is not None:
         yield from broken_storable_rules("collapse_key", content.collapse_key, 1, COLLAPSE_KEY_LENGTH)
-    yield from broken_choice_rules("collapse", content.collapse, COLLAPSES)
 
 
 def _broken_time_rules(name: str, time: datetime) -> Sequence[FieldError]:

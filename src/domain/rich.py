@@ -71,7 +71,8 @@ def rich_of(severity: str, image_url: str | None, icon: str | None, actions: tup
 def broken_rich_rules(rich: Rich) -> Iterator[FieldError]:
     """The rules that these fields break."""
     yield from broken_choice_rules("severity", rich.severity, SEVERITIES)
-    yield from broken_image_rules("image_url", rich.image_url)
+    if rich.image_url is not None:
+        yield from broken_image_rules("image_url", rich.image_url)
     if rich.icon is not None and ICON.fullmatch(rich.icon) is None:
         yield FieldError("icon", "must be 1 to 40 of a-z 0-9 -")
     if len(rich.actions) > ACTIONS:
@@ -86,7 +87,8 @@ def _broken_action_rules(path: str, action: Action) -> Iterator[FieldError]:
     if ACTION_ID.fullmatch(action.id) is None:
         yield FieldError(f"{path}.id", "must be 1 to 32 of a-z 0-9 _ -")
     yield from broken_text_rules(f"{path}.label", action.label, 1, LABEL_LENGTH)
-    yield from broken_link_rules(f"{path}.url", action.url)
+    if action.url is not None:
+        yield from broken_link_rules(f"{path}.url", action.url)
     yield from broken_choice_rules(f"{path}.style", action.style, STYLES)
 
 
@@ -95,7 +97,8 @@ def broken_actor_rules(actor: Actor) -> Iterator[FieldError]:
     yield from broken_text_rules("actor.name", actor.name, 1, ACTOR_LENGTH)
     if actor.id is not None:
         yield from broken_storable_rules("actor.id", actor.id, 1, ACTOR_LENGTH)
-    yield from broken_image_rules("actor.avatar_url", actor.avatar_url)
+    if actor.avatar_url is not None:
+        yield from broken_image_rules("actor.avatar_url", actor.avatar_url)
 
 
 def broken_choice_rules(name: str, value: str, choices: Sequence[str]) -> Sequence[FieldError]:

@@ -54,14 +54,14 @@ def broken_storable_rules(name: str, text: str, shortest: int, longest: int) -> 
     return ()
 
 
-def broken_link_rules(name: str, url: str | None) -> Sequence[FieldError]:
+def broken_link_rules(name: str, url: str) -> Sequence[FieldError]:
     """The rule that an address to click on breaks, if any."""
-    return () if url is None or _is_url(LINK, url) else [FieldError(name, LINK_RULE)]
+    return () if _is_url(LINK, url) else [FieldError(name, LINK_RULE)]
 
 
-def broken_image_rules(name: str, url: str | None) -> Sequence[FieldError]:
+def broken_image_rules(name: str, url: str) -> Sequence[FieldError]:
     """The rule that the address of an image breaks, if any."""
-    return () if url is None or _is_url(IMAGE, url) else [FieldError(name, IMAGE_RULE)]
+    return () if _is_url(IMAGE, url) else [FieldError(name, IMAGE_RULE)]
 
 
 def _is_url(form: re.Pattern[str], url: str) -> bool:

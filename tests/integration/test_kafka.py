@@ -161,6 +161,15 @@ async def test_a_record_is_keyed_by_user_and_carries_the_trace(
     assert record.headers == (("traceparent", trace.encode()), ("bellwire-key", b"0123456789ab"))
 
 
+async def test_what_a_limited_key_sent_says_so(queue: KafkaQueue, topics: Topics, read: Read) -> None:
+    await queue.put(replace(a_draft(), key_id="0123456789ab", revision=1, own_only=True))
+
+    (record,) = await read(topics.name, 1)
+
+    assert record.headers == (("bellwire-key", b"0123456789ab"), ("bellwire-own-only", b"1"))
+    assert decode(record) == replace(a_draft(), key_id="0123456789ab", revision=1, own_only=True)
+
+
 async def test_a_record_goes_where_the_java_client_would_send_it(
     queue: KafkaQueue, topics: Topics, read: Read, producer: AIOKafkaProducer
 ) -> None:

@@ -143,7 +143,9 @@ def _content(record: _Record, user: UserId, attributes: Mapping[str, str]) -> Co
         action_url=record.action_url,
         expires_at=record.expires_at,
         category=record.category,
-        rich=rich_of(record.severity, record.image_url, record.icon, _actions(record)),
+        rich=rich_of(
+            record.severity, record.image_url, record.icon, _actions(record) if record.actions else ()
+        ),
         actor=None if record.actor is None else _actor(record.actor),
         collapse_key=record.collapse_key,
         collapse=record.collapse,
@@ -151,8 +153,6 @@ def _content(record: _Record, user: UserId, attributes: Mapping[str, str]) -> Co
 
 
 def _actions(record: _Record) -> tuple[Action, ...]:
-    if not record.actions:
-        return ()
     return tuple(Action(id=one.id, label=one.label, url=one.url, style=one.style) for one in record.actions)
 
 

@@ -133,14 +133,14 @@ class NewContent(Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults
             metadata=Metadata.of(bytes(self.metadata).decode()),
             action_url=self.action_url,
             expires_at=None if self.expires_at is None else read_time("expires_at", self.expires_at),
-            rich=rich_of(self.severity, self.image_url, self.icon, self._actions()),
+            rich=rich_of(self.severity, self.image_url, self.icon, self._actions() if self.actions else ()),
             actor=None if self.actor is None else self.actor.actor(),
             collapse_key=self.collapse_key,
             collapse=self.collapse,
         )
 
     def _actions(self) -> tuple[Action, ...]:
-        return tuple(action.action() for action in self.actions) if self.actions else ()
+        return tuple(action.action() for action in self.actions)
 
 
 class NewNotification(NewContent):
