@@ -48,9 +48,9 @@ from application.letters import DeadLetter, Position, Progress
 from application.pages import IndexEntry, Missing, Rendered, RenderedPage
 from application.ports import Clock, LiveFeed, Monotonic, Render, Use
 from application.streams import Frame
-from domain.category import OTHER, Category, newcomers
+from domain.category import OTHER, Category, check_total, newcomers
 from domain.errors import UnknownNotification, UnknownUser, UserTaken
-from domain.feed import Added, Cursor, Feed, FeedChange, Marked, Settled
+from domain.feed import Added, Chosen, Cursor, Feed, FeedChange, Marked, Settled
 from domain.identifiers import NotificationId, UserId
 from domain.notification import Draft, Notification
 from domain.states import RULES, VISIBLE, Mark, Status
@@ -175,6 +175,7 @@ class MemoryFeeds(Reachable):
         self._feeds: dict[UserId, Feed] = {}
         self._held: dict[UserId, dict[NotificationId, Notification]] = {}
         self._horizons: dict[UserId, int] = {}
+        self._choices: dict[UserId, dict[str, bool]] = {}
         self.refused: set[NotificationId] = set()
         self.locked: set[UserId] = set()
         """Users whose feed another transaction is changing."""
@@ -216,6 +217,21 @@ class MemoryFeeds(Reachable):
         same_life = self._feed(user).epoch == cursor.epoch
         marked = self._mark(user, mark, at, lambda item: same_life and item.version <= cursor.version)
         return replace(marked, notifications=None, up_to=cursor.version)
+
+    async def choices(self, user: UserId) -> tuple[Feed, Mapping[str, bool]]:
+        self.reach()
+        return self._feed(user), self._choices.get(user, {})
+
+    async def choose(self, user: UserId, choices: Mapping[str, bool | None]) -> Chosen:
+        feed, before = await self.choices(user)
+        together = {**before, **choices}
+        after = {name: chosen for name, chosen in together.items() if chosen is not None}
+        check_total(len(after))
+        if after != before:
+            version = feed.version + 1
+            self._choices[user] = after
+            self._feeds[user] = replace(feed, version=version, preferences_version=version)
+        return Chosen(self._feeds[user], feed.version, choices)
 
     async def feed(self, user: UserId) -> Feed:
         self.reach()
@@ -284,6 +300,7 @@ class MemoryFeeds(Reachable):
         """The feed goes first."""
         self._users.erase(user)
         self._feeds.pop(user, None)
+        self._choices.pop(user, None)
 
     def erase_some(self, user: UserId, limit: int) -> list[NotificationId]:
         held = self._held.get(user, {})
@@ -467,7 +484,7 @@ class MemoryExports(Reachable):
 
     async def pages(self, user: UserId, after: NotificationId | None) -> AsyncGenerator[ExportPage, None]:
         self.reach()
-        known, feed = await self._users.get(user), await self._feeds.feed(user)
+        known, (feed, choices) = await self._users.get(user), await self._feeds.choices(user)
         items = [item for item in self._feeds.everything(user) if after is None or item.id > after]
         left = self.breaks_after.pop(0) if self.breaks_after else None
         try:
@@ -476,7 +493,7 @@ class MemoryExports(Reachable):
                     raise Unavailable
                 left = None if left is None else left - 1
                 chunk = tuple(items[start : start + self._page])
-                yield ExportPage(known, feed, chunk, start + self._page < len(items))
+                yield ExportPage(known, feed, choices, chunk, start + self._page < len(items))
         finally:
             self.closed += 1
 
@@ -577,7 +594,12 @@ class MemoryIndex(Reachable):
 
     def _follows(self, entry: _Entry, change: FeedChange) -> bool:
         """Apply the change; return False if it does not fit."""
-        if isinstance(change, Settled) or change.notifications is None or entry.feed.version != change.prev:
+        if isinstance(change, Settled) or entry.feed.version != change.prev:
+            return False
+        if isinstance(change, Chosen):
+            entry.feed = change.feed
+            return True
+        if change.notifications is None:
             return False
         for item in change.notifications:
             entry.items.pop(item.id, None)

@@ -19,6 +19,7 @@ SAMPLES = {
     "notification_id": str(an_id()),
     "erasure_id": str(an_id()),
     "key_id": "0a1b2c3d4e5f",
+    "category_id": "billing",
     "file_path": "swagger-ui.css",
     "path": "x",
 }

@@ -13,7 +13,7 @@ import msgspec
 from application.exports import Exported, ExportedUser, ExportEnd
 from application.pages import Rendered
 from application.streams import Frame
-from domain.feed import Added, Cursor, Feed, FeedChange, Marked
+from domain.feed import Added, Chosen, Cursor, Feed, FeedChange, Marked
 from domain.group import ALONE
 from domain.identifiers import NotificationId
 from domain.metadata import Metadata
@@ -148,8 +148,9 @@ def decode(text: str) -> dict[str, Any]:
 def export_line(item: Exported) -> bytes:
     """Encode a line of an export, as application/x-ndjson."""
     match item:
-        case ExportedUser(user, feed):
+        case ExportedUser(user, feed, choices):
             line: dict[str, object] = {"type": "user", "user": user, "cursor": str(feed.cursor)}
+            line["preferences"] = choices
         case Notification():
             return b'{"type":"notification","notification":%b}\n' % render(item)
         case ExportEnd():
@@ -176,7 +177,7 @@ def frame(change: FeedChange, items: Sequence[Rendered]) -> Frame:
                 unread_ids=tuple(map(identifier, items)),
                 accepted_at=min(item.created_at for item in change.notifications).timestamp(),
             )
-        case Marked():
+        case Marked() | Chosen():
             return Frame(
                 user_id=change.feed.user_id,
                 epoch=change.feed.epoch,
@@ -211,14 +212,15 @@ def page(items: Iterable[bytes], next_cursor: str | None, feed: Feed) -> bytes:
     )
 
 
-def _update_frame(change: Marked) -> str:
+def _update_frame(change: Marked | Chosen) -> str:
     body: dict[str, object] = {"type": "update"}
-    if change.notifications is None:
-        body["up_to"] = str(Cursor(change.feed.epoch, change.up_to or 0))
+    if isinstance(change, Chosen):
+        body |= {"ids": (), "set": {}, "preferences": change.choices}
+    elif change.notifications is None:
+        body |= {"up_to": str(Cursor(change.feed.epoch, change.up_to or 0)), "set": change.set}
     else:
-        body["ids"] = change.ids
+        body |= {"ids": change.ids, "set": change.set}
     body |= {
-        "set": change.set,
         "prev": str(Cursor(change.feed.epoch, change.prev)),
         "cursor": str(change.feed.cursor),
         **counts(change.feed),

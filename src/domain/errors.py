@@ -4,7 +4,8 @@ DomainError
  ├── Invalid              the input itself is wrong; carries one message per field
  ├── UnknownUser
  ├── UnknownNotification
- └── UserTaken
+ ├── UserTaken
+ └── TooManyCategories
 
 A class's docstring is the error text that callers see if no more precise one is given.
 """
@@ -57,3 +58,7 @@ class UnknownNotification(DomainError):
 
 class UserTaken(DomainError):
     """A user with this id or e-mail address already exists."""
+
+
+class TooManyCategories(DomainError):
+    """There are as many categories as there can be."""

@@ -1,14 +1,15 @@
 """What a feed went through, rebuilt from the changes that the store said it made."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 from application.pages import RenderedPage
 from application.ports import Render
-from domain.feed import Added, Feed, Marked
+from domain.feed import Added, Chosen, Feed, Marked
 from domain.identifiers import NotificationId
 from domain.notification import Notification
 
-Change = Added | Marked
+Change = Added | Marked | Chosen
 
 
 class History:
@@ -23,7 +24,7 @@ class History:
         self.held: dict[NotificationId, Notification] = {}
         self._render = render
         self._unread: dict[int, tuple[Notification, ...]] = {start.version: ()}
-        self._counts = {start.version: start.unread_count}
+        self._feeds = {start.version: start}
         self._waiting: dict[int, Change] = {}
 
     def tell(self, change: Change) -> None:
@@ -44,7 +45,7 @@ class History:
         """The page that was true at a version, which must be one that was to be seen."""
         assert version in self._unread, f"nobody could ever see version {version}"
         items = [item for item in self._unread[version] if before is None or item.id < before]
-        feed = Feed(self.feed.user_id, self.feed.epoch, version, self._counts[version])
+        feed = self._feeds[version]
         return RenderedPage(feed, [self._render(item) for item in items[:limit]], more=len(items) > limit)
 
     def check(self, page: RenderedPage, limit: int, before: NotificationId | None = None) -> None:
@@ -55,15 +56,31 @@ class History:
         assert limit == 0 or page.more == truth.more
 
     def _follow(self, change: Change) -> None:
-        changed = self._added(change) if isinstance(change, Added) else self._marked(change)
+        changed = self._changed(change)
         self.held |= {item.id: item for item in changed}
         unread = sorted((item for item in self.held.values() if item.unread), key=lambda item: item.id)
-        assert change.feed.version == change.prev + len(changed), change
+        if not isinstance(change, Chosen):
+            assert change.feed.preferences_version == self.feed.preferences_version, change
+        versions = 1 if isinstance(change, Chosen) else len(changed)
+        assert change.feed.version == change.prev + versions, change
         assert change.feed.unread_count == len(unread), f"{change} miscounts {len(unread)} unread"
+        assert change.feed.unseen_count == sum(item.unseen for item in unread), f"{change} miscounts unseen"
+        assert change.feed.unread_in == Counter(item.category for item in unread), f"{change} miscounts"
         assert change.feed.epoch == self.feed.epoch
         self.feed = change.feed
         self._unread[change.feed.version] = tuple(reversed(unread))
-        self._counts[change.feed.version] = len(unread)
+        self._feeds[change.feed.version] = change.feed
+
+    def _changed(self, change: Change) -> Sequence[Notification]:
+        """The notifications that it changed."""
+        match change:
+            case Added():
+                return self._added(change)
+            case Marked():
+                return self._marked(change)
+            case Chosen():
+                assert change.feed.preferences_version == change.feed.version, change
+                return ()
 
     def _added(self, change: Added) -> Sequence[Notification]:
         for nth, item in enumerate(change.notifications, 1):

@@ -39,6 +39,7 @@ from application.log_ins import FAILED_LOG_INS, LimitedLogIn, LocalLogInAttempts
 from application.marks import Marks
 from application.pace import Pace
 from application.passwords import ChangePassword, ResetPassword
+from application.preferences import ChoosePreferences, ShowPreferences
 from application.publishing import PublishBatch, PublishNotification
 from application.revoking import EndSession, Revocations
 from common import wire
@@ -214,5 +215,14 @@ class ApiContainer(AccountsContainer, SessionsContainer, WithSignup, WithRedis, 
     )
     mark_read: providers.Provider[MarkRead] = providers.Singleton(
         MarkRead, mark_notifications=mark_notifications, feeds=feeds
+    )
+    show_preferences: providers.Provider[ShowPreferences] = providers.Singleton(
+        ShowPreferences, preferences=AccountsContainer.preferences, categories=AccountsContainer.categories
+    )
+    choose_preferences: providers.Provider[ChoosePreferences] = providers.Singleton(
+        ChoosePreferences,
+        preferences=AccountsContainer.preferences,
+        categories=AccountsContainer.categories,
+        announcer=announcer,
     )
     catch_ups: providers.Singleton[CatchUps] = providers.Singleton(CatchUps, feeds, now)

@@ -85,9 +85,12 @@ class Change(Struct):
 
 
 class Update(Struct, tag="update"):
-    """Notifications changed state, on this device or another."""
+    """Notifications changed state, or the user's preferences changed: on this device or another."""
 
-    set: Annotated[Change, Meta(description="The one field that changed, and its new value.")]
+    set: Annotated[
+        Change,
+        Meta(description="The one field that changed, and its new value; empty with `preferences`."),
+    ]
     prev: Previous
     cursor: Position
     unread_count: UnreadAt
@@ -102,6 +105,13 @@ class Update(Struct, tag="update"):
         Meta(
             description="Instead of `ids`: all that the change applies to and whose `version` is not above "
             "this cursor's. They now have the version of `cursor`."
+        ),
+    ] = UNSET
+    preferences: Annotated[
+        dict[str, bool | None] | UnsetType,
+        Meta(
+            description="What was chosen for each category that was named; null: its default. Then `ids` and "
+            "`set` are empty."
         ),
     ] = UNSET
 

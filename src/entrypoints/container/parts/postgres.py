@@ -9,6 +9,7 @@ from adapters.postgres.categories import PostgresCategories
 from adapters.postgres.engine import create_engine
 from adapters.postgres.feeds import PostgresFeeds
 from adapters.postgres.maintenance import PostgresMaintenance
+from adapters.postgres.preferences import PostgresPreferences
 from adapters.postgres.users import PostgresUsers
 from adapters.security.hashes import keyed_user_hash
 from application import ports
@@ -29,6 +30,7 @@ class WithPostgres(Base):
     feeds: providers.Provider[ports.Feeds] = providers.Singleton(PostgresFeeds, engine)
     users: providers.Provider[ports.Users] = providers.Singleton(PostgresUsers, engine, Base.new_token)
     categories: providers.Provider[ports.Categories] = providers.Singleton(PostgresCategories, engine)
+    preferences: providers.Provider[ports.Preferences] = providers.Singleton(PostgresPreferences, engine)
     api_keys: providers.Provider[ports.ApiKeys] = providers.Singleton(PostgresApiKeys, engine)
     audit_trail: providers.Provider[ports.AuditTrail] = providers.Singleton(PostgresAuditTrail, engine)
     maintenance: providers.Provider[PostgresMaintenance] = providers.Singleton(
