@@ -16,6 +16,7 @@ from entrypoints.web import guards
 from entrypoints.web.attribution import by_of
 from entrypoints.web.rules import ruled
 from entrypoints.web.schemas import problems
+from entrypoints.web.verbatim import VerbatimRequest
 
 _BODY_LIMIT = 8 * 1024
 _GUARDED: dict[str, Any] = {"guards": [guards.admin], "security": guards.NEEDS_KEY, "tags": ["categories"]}
@@ -109,13 +110,14 @@ async def list_categories(
 
 @put(
     "/v1/categories/{category_id:str}",
+    request_class=VerbatimRequest,
     request_max_body_size=_BODY_LIMIT,
     summary="Set a category",
     responses=problems(400, 401, 403, 409, 413, 422, 429, 503),
     **_GUARDED,
 )
 async def set_category(
-    request: Request[Any, ApiKey, Any],
+    request: VerbatimRequest,
     category_id: FromPath[str],
     data: JSONBody[CategorySettings],
     set_category: NamedDependency[SetCategory],

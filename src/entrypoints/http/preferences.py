@@ -18,6 +18,7 @@ from entrypoints.web import guards, rules
 from entrypoints.web.headers import NO_STORE
 from entrypoints.web.rules import ruled
 from entrypoints.web.schemas import problems
+from entrypoints.web.verbatim import VerbatimRequest
 
 _BODY_LIMIT = 16 * 1024
 
@@ -88,6 +89,7 @@ async def show_preferences(
 
 @put(
     guards=[guards.owner_or_manager, guards.choosing],
+    request_class=VerbatimRequest,
     request_max_body_size=_BODY_LIMIT,
     summary="Choose preferences",
     responses=problems(400, 401, 403, 404, 413, 422, 429, 503),
