@@ -22,7 +22,7 @@ from adapters.kafka.reader import KafkaQueueReader
 from adapters.redis.announcer import RedisAnnouncer
 from adapters.websocket.hub import Hub
 from application.delivery import StoreNotifications
-from domain.feed import Settled
+from domain.feed import Added, Marked
 
 _noted: list[tuple[str, int, list[str]]] = []
 _storing: ContextVar[list[str] | None] = ContextVar("storing", default=None)
@@ -96,7 +96,7 @@ def _changed(changes: Iterable[Any]) -> Iterable[object]:
     return [
         item.id
         for change in changes
-        if not isinstance(change, Settled)
+        if isinstance(change, Added | Marked)
         for item in change.notifications or ()
     ]
 

@@ -34,6 +34,7 @@ from application.ports import (
     MissingUsers,
     NotificationQueue,
     Passwords,
+    Preferences,
     Retention,
     RevokedTokens,
     TextForms,
@@ -45,9 +46,9 @@ from application.ports import (
 )
 from application.streams import Frame
 from common import wire
-from domain.category import CATEGORIES, OTHER, Category
+from domain.category import CATEGORIES, CHOICES, OTHER, Category
 from domain.errors import Invalid, UnknownNotification, UnknownUser, UserTaken
-from domain.feed import MARK_LIMIT, Added, Cursor, Feed, FeedChange, Marked, Settled
+from domain.feed import MARK_LIMIT, Added, Chosen, Cursor, Feed, FeedChange, Marked, Settled
 from domain.identifiers import NotificationId, UserId
 from domain.metadata import NO_METADATA
 from domain.notification import Draft, Notification
@@ -988,6 +989,124 @@ class FeedsContract:
         assert (await feeds.feed(ADA)).unread_count == 10
 
 
+class PreferencesContract:
+    """Needs `preferences`, and `feeds` and `users` of the same store."""
+
+    @pytest.fixture(autouse=True)
+    async def known_users(self, users: Users) -> None:
+        await users.add(a_user(ADA), None)
+        await users.add(a_user(BOB), None)
+
+    async def test_nobody_has_chosen_anything_at_first(self, preferences: Preferences) -> None:
+        feed, chosen = await preferences.choices(ADA)
+
+        assert (feed.version, feed.preferences_version, chosen) == (0, 0, {})
+
+    async def test_a_choice_takes_the_next_version_and_changes_no_count(
+        self, preferences: Preferences, feeds: Feeds
+    ) -> None:
+        (added,) = (await feeds.append([a_draft(1), a_draft(2)])).added
+
+        chosen = await preferences.choose(ADA, {"comment": False, "billing": True})
+
+        assert (chosen.prev, chosen.changed) == (2, True)
+        assert chosen.feed == replace(added.feed, version=3, preferences_version=3)
+        assert chosen.choices == {"comment": False, "billing": True}
+        assert await preferences.choices(ADA) == (chosen.feed, {"comment": False, "billing": True})
+        assert await feeds.feed(ADA) == chosen.feed
+        assert await everything(feeds) == added.notifications
+
+    async def test_what_is_not_named_stays_and_null_goes_back_to_the_default(
+        self, preferences: Preferences
+    ) -> None:
+        await preferences.choose(ADA, {"a": False, "b": False, "c": True, "d": True})
+
+        await preferences.choose(ADA, {"b": None, "c": False, "e": True})
+
+        feed, chosen = await preferences.choices(ADA)
+        assert chosen == {"a": False, "c": False, "d": True, "e": True}
+        assert feed.preferences_version == 2
+
+    @pytest.mark.parametrize("again", [{"a": False}, {"b": None}, {}, {"a": False, "c": True, "b": None}])
+    async def test_choosing_the_same_changes_nothing(
+        self, preferences: Preferences, again: dict[str, bool | None]
+    ) -> None:
+        first = await preferences.choose(ADA, {"c": True, "a": False})
+
+        second = await preferences.choose(ADA, again)
+
+        assert (second.prev, second.feed, second.changed) == (1, first.feed, False)
+
+    async def test_what_follows_takes_the_version_after_it(
+        self, preferences: Preferences, feeds: Feeds
+    ) -> None:
+        await preferences.choose(ADA, {"billing": False})
+
+        (added,) = (await feeds.append([a_draft(1)])).added
+        marked = await feeds.mark(ADA, Mark.READ, [an_id(1)], LATER)
+
+        assert (added.prev, versions(added.notifications)) == (1, [2])
+        assert (marked.prev, marked.feed.version) == (2, 3)
+        assert added.feed.preferences_version == marked.feed.preferences_version == 1
+
+    async def test_a_replay_past_a_choice_holds_what_changed_beside_it(
+        self, preferences: Preferences, feeds: Feeds
+    ) -> None:
+        await feeds.append([a_draft(1)])
+        chosen = await preferences.choose(ADA, {"billing": False})
+
+        after = await history_of(feeds, ADA, 1, 10)
+        whole = await history_of(feeds, ADA, 0, 10)
+
+        assert (after.notifications, after.more, after.feed) == ((), False, chosen.feed)
+        assert versions(whole.notifications) == [1]
+
+    async def test_a_users_choices_are_nobody_elses(self, preferences: Preferences) -> None:
+        await preferences.choose(ADA, {"billing": False})
+
+        feed, chosen = await preferences.choices(BOB)
+
+        assert (feed.version, chosen) == (0, {})
+
+    async def test_who_is_unknown_chooses_nothing(self, preferences: Preferences) -> None:
+        with pytest.raises(UnknownUser):
+            await preferences.choose(NOBODY, {"billing": False})
+        with pytest.raises(UnknownUser):
+            await preferences.choices(NOBODY)
+
+    async def test_beyond_the_most_choices_nothing_changes(self, preferences: Preferences) -> None:
+        names = [f"c{number}" for number in range(CHOICES)]
+        await preferences.choose(ADA, dict.fromkeys(names[: CHOICES // 2], True))
+        before = await preferences.choose(ADA, dict.fromkeys(names[CHOICES // 2 :], False))
+
+        with pytest.raises(Invalid):
+            await preferences.choose(ADA, {"one": True, "c0": False})
+
+        assert await feeds_of(preferences) == before.feed
+        replaced = await preferences.choose(ADA, {"one": True, "c0": None})
+        assert replaced.changed
+
+    async def test_those_who_choose_at_once_lose_nothing(
+        self, preferences: Preferences, feeds: Feeds
+    ) -> None:
+        made = await asyncio.gather(
+            *(preferences.choose(ADA, {f"c{number}": number % 2 == 0}) for number in range(10)),
+            *(feeds.append([a_draft(number)]) for number in range(10)),
+        )
+
+        prevs = [change.prev for change in made if isinstance(change, Chosen)]
+        prevs += [change.added[0].prev for change in made if isinstance(change, Appended)]
+        feed, chosen = await preferences.choices(ADA)
+        assert sorted(prevs) == list(range(20))
+        assert chosen == {f"c{number}": number % 2 == 0 for number in range(10)}
+        assert (feed.version, feed.unread_count) == (20, 10)
+
+
+async def feeds_of(preferences: Preferences) -> Feed:
+    """Ada's feed."""
+    return (await preferences.choices(ADA))[0]
+
+
 class RetentionContract:
     """Needs `retention`, and `feeds` and `users` of the same store."""
 
@@ -1572,6 +1691,12 @@ class UnreadIndexContract:
         after = replace(feed, version=feed.version + len(items), unread_count=unread)
         return Marked(after, feed.version, mark, LATER, tuple(items))
 
+    @staticmethod
+    def chosen(feed: Feed) -> Chosen:
+        version = feed.version + 1
+        after = replace(feed, version=version, preferences_version=version)
+        return Chosen(after, feed.version, {"billing": False})
+
     # --- missing ---
 
     async def test_an_unknown_feed_is_missing_and_one_asker_gets_the_lease(
@@ -1633,7 +1758,7 @@ class UnreadIndexContract:
 
         assert (await self.hit(under_test)).feed == newer
 
-    @pytest.mark.parametrize("change", ["added", "marked", "up_to", "settled"])
+    @pytest.mark.parametrize("change", ["added", "marked", "up_to", "chosen", "settled"])
     async def test_what_was_read_before_an_announced_change_is_not_loaded(
         self, under_test: IndexUnderTest, change: str
     ) -> None:
@@ -1643,6 +1768,7 @@ class UnreadIndexContract:
             "added": self.added(feed, 2),
             "marked": self.marked(feed, Mark.READ, 1, unread=0),
             "up_to": Marked(replace(feed, version=11), 10, Mark.READ, LATER, None, up_to=10),
+            "chosen": self.chosen(feed),
             "settled": Settled(feed),
         }
 
@@ -1719,6 +1845,22 @@ class UnreadIndexContract:
 
         assert await self.held(under_test) == [1]
         assert (await self.hit(under_test)).feed == after
+
+    async def test_a_choice_changes_the_position_and_nothing_else(self, under_test: IndexUnderTest) -> None:
+        feed = await self.load(under_test, 1, 2)
+
+        change = self.chosen(feed)
+        await under_test.apply(change)
+
+        assert await self.held(under_test) == [2, 1]
+        assert (await self.hit(under_test)).feed == change.feed
+
+    async def test_a_choice_that_does_not_follow_drops_the_entry(self, under_test: IndexUnderTest) -> None:
+        feed = await self.load(under_test, 1)
+
+        await under_test.apply(self.chosen(replace(feed, version=feed.version + 1)))
+
+        assert isinstance(await under_test.index.page(ADA, 10, None), Missing)
 
     async def test_a_gap_drops_the_entry(self, under_test: IndexUnderTest) -> None:
         feed = await self.load(under_test, 1)
@@ -2062,6 +2204,24 @@ class AnnouncerContract:
         assert "ids" not in told
         assert told["type"] == "update"
         assert (told["up_to"], told["prev"], told["cursor"]) == ("e1.5", "e1.6", "e1.9")
+
+    async def test_a_choice_arrives_as_a_frame(self, carrier: Carrier) -> None:
+        choices = {"billing": False, "comment": None, "news": True}
+        async with following(carrier.live, ADA) as stream:
+            await carrier.announcer.announce([Chosen(a_feed(7, 1), 6, choices)])
+
+            (frame,) = await self.frames(stream)
+
+        assert json.loads(frame.text) == {
+            "type": "update",
+            "ids": [],
+            "set": {},
+            "preferences": choices,
+            "prev": "e1.6",
+            "cursor": "e1.7",
+            **told_counts(1),
+        }
+        assert (frame.prev, frame.version, frame.unread_ids) == (6, 7, ())
 
     async def test_a_bare_position_arrives_without_text(self, carrier: Carrier) -> None:
         async with following(carrier.live, ADA) as stream:

@@ -52,9 +52,9 @@ from application.pages import IndexEntry, Missing, Rendered, RenderedPage
 from application.ports import Clock, LiveFeed, Monotonic, Render, Use
 from application.streams import Frame
 from domain.arrivals import Arrival, Known, Withheld, arrive
-from domain.category import OTHER, Category, newcomers
+from domain.category import OTHER, Category, check_total, newcomers
 from domain.errors import FieldError, Invalid, UnknownNotification, UnknownUser, UserTaken
-from domain.feed import MARK_LIMIT, Cursor, Feed, FeedChange, Marked, Settled
+from domain.feed import MARK_LIMIT, Chosen, Cursor, Feed, FeedChange, Marked, Settled
 from domain.identifiers import NotificationId, UserId
 from domain.notification import EARLIEST, Draft, Notification, Retraction
 from domain.states import RULES, VISIBLE, Mark, Status
@@ -219,7 +219,7 @@ class MemoryFeeds(Reachable):
         self._horizons: dict[UserId, int] = {}
         self._senders: dict[NotificationId, str | None] = {}
         self.withheld: list[Withheld] = []
-        self.choices: dict[UserId, dict[str, bool]] = {}
+        self._choices: dict[UserId, dict[str, bool]] = {}
         self.categories = MemoryCategories()
         self.refused: set[NotificationId] = set()
         self.locked: set[UserId] = set()
@@ -242,7 +242,7 @@ class MemoryFeeds(Reachable):
         feed = self._feed(user)
         withheld = {one.id for one in self.withheld if one.user_id == user}
         known = Known(
-            feed, self._held[user], self._senders, withheld, self.choices.get(user, {}), self.categories.held
+            feed, self._held[user], self._senders, withheld, self._choices.get(user, {}), self.categories.held
         )
         outcome = arrive(known, arrivals, now)
         self._senders |= outcome.senders
@@ -300,6 +300,21 @@ class MemoryFeeds(Reachable):
         marked = self._mark(user, mark, at, chosen)
         listed = marked.notifications if marked.changed <= MARK_LIMIT else None
         return replace(marked, notifications=listed, up_to=cursor.version, category=category)
+
+    async def choices(self, user: UserId) -> tuple[Feed, Mapping[str, bool]]:
+        self.reach()
+        return self._feed(user), self._choices.get(user, {})
+
+    async def choose(self, user: UserId, choices: Mapping[str, bool | None]) -> Chosen:
+        feed, before = await self.choices(user)
+        together = {**before, **choices}
+        after = {name: chosen for name, chosen in together.items() if chosen is not None}
+        check_total(len(after))
+        if after != before:
+            version = feed.version + 1
+            self._choices[user] = after
+            self._feeds[user] = replace(feed, version=version, preferences_version=version)
+        return Chosen(self._feeds[user], feed.version, choices)
 
     async def feed(self, user: UserId) -> Feed:
         self.reach()
@@ -370,6 +385,7 @@ class MemoryFeeds(Reachable):
         """The feed goes first."""
         self._users.erase(user)
         self._feeds.pop(user, None)
+        self._choices.pop(user, None)
 
     def erase_some(self, user: UserId, limit: int) -> list[NotificationId]:
         held = self._held.get(user, {})
@@ -558,7 +574,7 @@ class MemoryExports(Reachable):
 
     async def pages(self, user: UserId, after: NotificationId | None) -> AsyncGenerator[ExportPage, None]:
         self.reach()
-        known, feed = await self._users.get(user), await self._feeds.feed(user)
+        known, (feed, choices) = await self._users.get(user), await self._feeds.choices(user)
         items = [item for item in self._feeds.everything(user) if after is None or item.id > after]
         left = self.breaks_after.pop(0) if self.breaks_after else None
         try:
@@ -567,7 +583,7 @@ class MemoryExports(Reachable):
                     raise Unavailable
                 left = None if left is None else left - 1
                 chunk = tuple(items[start : start + self._page])
-                yield ExportPage(known, feed, chunk, start + self._page < len(items))
+                yield ExportPage(known, feed, choices, chunk, start + self._page < len(items))
         finally:
             self.closed += 1
 
@@ -668,7 +684,12 @@ class MemoryIndex(Reachable):
 
     def _follows(self, entry: _Entry, change: FeedChange) -> bool:
         """Apply the change; return False if it does not fit."""
-        if isinstance(change, Settled) or change.notifications is None or entry.feed.version != change.prev:
+        if isinstance(change, Settled) or entry.feed.version != change.prev:
+            return False
+        if isinstance(change, Chosen):
+            entry.feed = change.feed
+            return True
+        if change.notifications is None:
             return False
         for item in change.notifications:
             entry.items.pop(item.id, None)

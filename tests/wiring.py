@@ -20,7 +20,7 @@ from application.log_ins import LocalLogInAttempts
 from application.revoking import Revocations
 from application.streams import Frame
 from common import wire
-from domain.feed import FeedChange, Settled
+from domain.feed import Chosen, FeedChange, Settled
 from domain.identifiers import UserId
 from domain.rates import Patience, Rate
 from entrypoints.app import create_app, state
@@ -70,7 +70,11 @@ Json = dict[str, Any]
 
 def change_frame(change: FeedChange) -> Frame:
     """A change as it travels."""
-    items = [] if isinstance(change, Settled) else [wire.render(item) for item in change.notifications or ()]
+    items = (
+        []
+        if isinstance(change, Settled | Chosen)
+        else [wire.render(item) for item in change.notifications or ()]
+    )
     return wire.frame(change, items)
 
 
@@ -167,6 +171,7 @@ class Memory:
             (built.feeds, self.feeds),
             (built.retention, self.feeds),
             (built.categories, self.categories),
+            (built.preferences, self.feeds),
             (built.audit_trail, self.audit),
             (built.erasures, self.erasures),
             (built.exports, self.exports),

@@ -55,6 +55,7 @@ class Action(StrEnum):
     USER_EXPORTED = "user.exported"
     USER_ERASED = "user.erased"
     ERASURE_FINISHED = "user.erasure-finished"
+    CATEGORY_SET = "category.set"
     LETTERS_REPLAYED = "letters.replayed"
     PROCESS_DRAINED = "process.drained"
 

@@ -1,7 +1,7 @@
 """Categories: what notifications are about, as users see it in tabs and preferences."""
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -14,6 +14,9 @@ OTHER = "other"
 """The category of notifications whose own could not be entered, because there are too many."""
 CATEGORIES = 64
 """How many there are at most, besides OTHER: every count and every page of preferences lists them."""
+
+CHOICES = 2 * CATEGORIES
+"""How many a user can choose about at most: also about those that no notification has had yet."""
 
 TITLE_LENGTH = 100
 DESCRIPTION_LENGTH = 500
@@ -75,3 +78,20 @@ def wanted(category: Category | None, chosen: bool | None) -> bool:
     default = category is None or category.default_on
     mandatory = category is not None and category.mandatory
     return mandatory or (default if chosen is None else chosen)
+
+
+def check_choices(choices: Mapping[str, bool | None], mandatory: Collection[str]) -> None:
+    """Raise Invalid if these cannot be a user's choices: nobody switches off what is mandatory."""
+    if len(choices) > CATEGORIES:
+        raise Invalid([FieldError("categories", f"must be at most {CATEGORIES}")])
+    if any(CATEGORY.fullmatch(name) is None for name in choices):
+        raise Invalid([FieldError("categories", f"each name {CATEGORY_RULE}")])
+    forced = [name for name, chosen in choices.items() if chosen is False and name in mandatory]
+    if forced:
+        raise Invalid([FieldError(f"categories.{name}", "is mandatory") for name in forced])
+
+
+def check_total(choices: int) -> None:
+    """Raise Invalid if a user would have made too many choices."""
+    if choices > CHOICES:
+        raise Invalid([FieldError("categories", f"would be more than {CHOICES} choices of one user")])

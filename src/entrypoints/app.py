@@ -14,7 +14,19 @@ from litestar.di import Provide
 from entrypoints import lifespan
 from entrypoints.container.api import ApiContainer
 from entrypoints.container.parts.base import build
-from entrypoints.http import accounts, audit, inbox, keys, openapi, passwords, privacy, publishing, users
+from entrypoints.http import (
+    accounts,
+    audit,
+    categories,
+    inbox,
+    keys,
+    openapi,
+    passwords,
+    preferences,
+    privacy,
+    publishing,
+    users,
+)
 from entrypoints.http.demo import demo_page
 from entrypoints.listening import authority
 from entrypoints.live import draining
@@ -54,6 +66,8 @@ def create_app(container: ApiContainer) -> Litestar:
         *privacy.HANDLERS,
         *audit.HANDLERS,
         *keys.HANDLERS,
+        *categories.HANDLERS,
+        *preferences.HANDLERS,
         *publishing.HANDLERS,
         *inbox.HANDLERS,
         *health.HANDLERS,
@@ -185,6 +199,10 @@ def _dependencies(container: ApiContainer) -> dict[str, Provide]:
         "list_keys": dependency(container.list_api_keys),
         "rotate_key": dependency(container.rotate_api_key),
         "revoke_key": dependency(container.revoke_api_key),
+        "list_categories": dependency(container.list_categories),
+        "set_category": dependency(container.set_category),
+        "show_preferences": dependency(container.show_preferences),
+        "choose_preferences": dependency(container.choose_preferences),
         "publish_one": dependency(container.publish),
         "publish_many": dependency(container.publish_batch),
         "edit": dependency(container.edit_notification),

@@ -441,7 +441,11 @@ OPERATIONS: Mapping[tuple[str, str], str] = {
     ("get", "/v1/erasures/{erasure_id}"): _PRODUCER,
     ("get", "/v1/users/{user_id}/export"): _READER,
     ("put", "/v1/users/{user_id}/password"): _READER,
+    ("get", "/v1/users/{user_id}/preferences"): _READER,
+    ("put", "/v1/users/{user_id}/preferences"): _READER,
     ("get", "/v1/audit"): _PRODUCER,
+    ("get", "/v1/categories"): _PRODUCER,
+    ("put", "/v1/categories/{category_id}"): _PRODUCER,
     ("post", "/v1/keys"): _PRODUCER,
     ("get", "/v1/keys"): _PRODUCER,
     ("get", "/v1/keys/{key_id}"): _PRODUCER,
@@ -468,7 +472,7 @@ SCOPES = {
     "/createUser": Scope.USERS,
     "/v1/revoked-tokens": Scope.USERS,
     **{"/v1/users/{user_id}/" + word: Scope.USERS for word in ("disable", "enable", "revoke-tokens")},
-    **{"/v1/users/{user_id}" + rest: Scope.USERS for rest in ("", "/export", "/password")},
+    **{"/v1/users/{user_id}" + rest: Scope.USERS for rest in ("", "/export", "/password", "/preferences")},
     "/v1/erasures/{erasure_id}": Scope.USERS,
     "/v1/users/{user_id}/notifications": Scope.READ,
     "/notifications/{user_id}": Scope.READ,
@@ -508,6 +512,7 @@ async def test_with_the_ids_of_another_nothing_is_seen_and_nothing_changed(
                                 user_id=user,
                                 notification_id=identifier,
                                 key_id="0a1b2c",
+                                category_id="test",
                                 erasure_id=world.ids[0],
                             )
                             query, content = (body, None) if method == "get" else ({}, body)

@@ -22,6 +22,7 @@ from adapters.postgres.engine import create_engine, driver
 from adapters.postgres.feeds import PostgresFeeds
 from adapters.postgres.maintenance import PostgresMaintenance
 from adapters.postgres.mark import by_ids, up_to
+from adapters.postgres.preferences import PostgresPreferences
 from adapters.postgres.revoked_tokens import PostgresRevokedTokens
 from adapters.postgres.users import _REVOCATIONS, PostgresUsers
 from application.catching_up import CatchUps
@@ -65,6 +66,38 @@ async def closed_door() -> AsyncIterator[AsyncEngine]:
 
 class TestPostgresFeeds(contracts.FeedsContract):
     pass
+
+
+class TestPostgresPreferences(contracts.PreferencesContract):
+    @pytest.fixture
+    def preferences(self, engine: AsyncEngine) -> PostgresPreferences:
+        return PostgresPreferences(engine)
+
+    async def test_a_choice_waits_for_whoever_changes_the_feed(
+        self, engine: AsyncEngine, preferences: PostgresPreferences
+    ) -> None:
+        """Which of the two came first is decided by the lock, and by nothing that was read before it."""
+        async with engine.begin() as connection:
+            await connection.execute(text("SELECT 1 FROM feeds WHERE user_id = 'ada' FOR NO KEY UPDATE"))
+            choosing = asyncio.create_task(preferences.choose(ADA, {"billing": False}))
+            await eventually(lambda: _waits_for_a_lock(engine), "it waits")
+            await connection.execute(
+                text("UPDATE feeds SET version = 5, muted = '{news}', wanted = '{billing}'")
+            )
+
+        chosen = await choosing
+
+        assert (chosen.prev, chosen.feed.version, chosen.feed.preferences_version) == (5, 6, 6)
+        assert (await preferences.choices(ADA))[1] == {"billing": False, "news": False}
+
+
+async def _waits_for_a_lock(engine: AsyncEngine) -> bool:
+    async with driver(engine) as connection:
+        waiting = await connection.fetchval(
+            "SELECT count(*) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        )
+    return bool(waiting)
 
 
 class TestPostgresUsers(contracts.UsersContract):

@@ -103,7 +103,7 @@ LOCKING = [f"/v1/users/ada/{change}" for change in ("disable", "enable", "revoke
 CHANGING = f"/v1/users/ada/notifications/{an_id()}"
 BY_KEY = ["/v1/users/ada", CHANGING, *LOCKING]
 """Taken by keys alone."""
-BOTH = ["/v1/users/ada/export", "/v1/users/ada/password"]
+BOTH = [f"/v1/users/ada/{what}" for what in ("export", "password", "preferences")]
 """Taken by the user's own token, and by keys."""
 
 
@@ -130,7 +130,7 @@ async def test_a_users_token_is_no_producers_key_and_the_other_way_round(serving
             "/v1/audit",
             "/v1/revoked-tokens",
             *BY_KEY,
-        } or path.startswith(("/v1/keys", "/v1/erasures")):
+        } or path.startswith(("/v1/keys", "/v1/erasures", "/v1/categories")):
             wrong = serving.bearer()
         if method == "GET" and path in READABLE:
             continue  # by either

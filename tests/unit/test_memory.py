@@ -14,6 +14,7 @@ from application.ports import (
     IdempotencyKeys,
     NotificationQueue,
     Passwords,
+    Preferences,
     Retention,
     RevokedTokens,
     Tickets,
@@ -51,6 +52,16 @@ class TestMemoryFeeds(contracts.FeedsContract):
     @pytest.fixture
     def feeds(self, users: MemoryUsers) -> Feeds:
         return MemoryFeeds(users)
+
+
+class TestMemoryPreferences(contracts.PreferencesContract):
+    @pytest.fixture
+    def feeds(self, users: MemoryUsers) -> MemoryFeeds:
+        return MemoryFeeds(users)
+
+    @pytest.fixture
+    def preferences(self, feeds: MemoryFeeds) -> Preferences:
+        return feeds
 
 
 class TestMemoryRetention(contracts.RetentionContract):

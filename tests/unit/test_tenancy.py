@@ -41,6 +41,7 @@ IN_PATH = {
     ("DELETE", "/v1/users/{user_id}/notifications/" + str(an_id())): None,
     ("DELETE", "/v1/users/{user_id}"): None,
     ("GET", "/v1/users/{user_id}"): None,
+    ("GET", "/v1/users/{user_id}/preferences"): None,
     ("GET", "/v1/users/{user_id}/notifications"): None,
     ("GET", "/notifications/{user_id}"): None,
     ("GET", "/v1/users/{user_id}/counts"): None,
@@ -55,6 +56,7 @@ IN_BODY: Mapping[tuple[str, str], Callable[[str], Any]] = {
     ("PUT", "/v1/users/{user_id}"): lambda _: {"name": "Augusta"},
     ("PUT", CHANGING): lambda _: MESSAGE,
     ("PUT", "/v1/users/{user_id}/password"): lambda _: {"new_password": "battery staple"},
+    ("PUT", "/v1/users/{user_id}/preferences"): lambda _: {"categories": {"billing": False}},
     ("POST", "/v1/revoked-tokens"): lambda user: {"user_id": user, "jti": "one"},
     ("POST", "/v1/users"): lambda user: {"name": "Ada", "id": user},
     ("POST", "/createUser"): lambda user: {"name": "Ada", "id": user},
@@ -67,8 +69,14 @@ ABOUT_KEYS = {
     ("POST", "/v1/keys/{key_id}/rotate"),
     ("POST", "/v1/keys/{key_id}/revoke"),
 }
-# With the id of an erasure, which only its caller was told; and refused to limited keys (test_privacy.py).
-ABOUT_NOBODY = {("GET", "/v1/erasures/{erasure_id}"), ("GET", "/v1/audit")}
+# With the id of an erasure, which only its caller was told; and refused to limited keys (test_privacy.py,
+# test_preferences.py).
+ABOUT_NOBODY = {
+    ("GET", "/v1/erasures/{erasure_id}"),
+    ("GET", "/v1/audit"),
+    ("GET", "/v1/categories"),
+    ("PUT", "/v1/categories/{category_id}"),
+}
 # Lists the users within the prefix, as the tests below say.
 LISTING = {("GET", "/v1/users")}
 CREATING = {"/v1/users", "/createUser"}
@@ -95,7 +103,14 @@ class World:
 
     def state(self) -> Any:
         memory = self.service.memory
-        parts = (memory.users.held, memory.users._revoked, memory.feeds._held, memory.queue.held, memory.keys)
+        parts = (
+            memory.users.held,
+            memory.users._revoked,
+            memory.feeds._held,
+            memory.feeds._choices,
+            memory.queue.held,
+            memory.keys,
+        )
         return deepcopy([repr(part.__dict__ if hasattr(part, "__dict__") else part) for part in parts])
 
 

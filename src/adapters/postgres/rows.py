@@ -40,6 +40,11 @@ def read_feed(user: UserId, row: Any) -> Feed:
     )
 
 
+def read_choices(row: Any) -> dict[str, bool]:
+    """What a user chose, from a row with the columns `muted` and `wanted` of a feed."""
+    return {**dict.fromkeys(row["muted"], False), **dict.fromkeys(row["wanted"], True)}
+
+
 def columns(table: str) -> str:
     """The columns that `read_notification` needs, from a table of this name."""
     special = {"group": f'{table}.grouped AS "group"'}

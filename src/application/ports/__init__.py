@@ -18,7 +18,16 @@ from application.ports.accounts import (
 from application.ports.audit import AuditTrail
 from application.ports.categories import Categories
 from application.ports.erasures import Erasures, Exports
-from application.ports.feeds import DueMarks, FeedMarks, FeedReplay, Feeds, FeedViews, FeedWriter, Retention
+from application.ports.feeds import (
+    DueMarks,
+    FeedMarks,
+    FeedReplay,
+    Feeds,
+    FeedViews,
+    FeedWriter,
+    Preferences,
+    Retention,
+)
 from application.ports.limits import LogInAttempts, Rates, Use
 from application.ports.live import (
     Announcer,
@@ -78,6 +87,7 @@ __all__ = [
     "NewToken",
     "NotificationQueue",
     "Passwords",
+    "Preferences",
     "QueueReader",
     "Rates",
     "Render",

@@ -16,7 +16,7 @@ from application.feeds import (
     Standing,
 )
 from domain.arrivals import Arrival
-from domain.feed import Cursor, Feed, Marked
+from domain.feed import Chosen, Cursor, Feed, Marked
 from domain.identifiers import NotificationId, UserId
 from domain.notification import EARLIEST, Notification
 from domain.states import Mark, Status
@@ -81,6 +81,20 @@ class FeedMarks(Protocol):
     async def get(self, user: UserId, notification: NotificationId) -> Notification:
         """A notification of the user. Raises UnknownNotification if the feed does not hold it, or if it was
         retracted.
+        """
+        ...
+
+
+class Preferences(Protocol):
+    """Which categories users chose to be shown. Each call is one transaction."""
+
+    async def choices(self, user: UserId) -> tuple[Feed, Mapping[str, bool]]:
+        """The feed, and what its user has chosen as of the feed's version. Raises UnknownUser."""
+        ...
+
+    async def choose(self, user: UserId, choices: Mapping[str, bool | None]) -> Chosen:
+        """Set these choices; None goes back to the default, and others stay. The feed takes a version if that
+        changes anything. Raises UnknownUser, and Invalid if the user would have made too many.
         """
         ...
 

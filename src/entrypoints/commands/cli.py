@@ -21,6 +21,7 @@ COMMANDS = {
     "asyncapi": ("print the AsyncAPI document of the live stream", "asyncapi:asyncapi"),
     "demo-access": ("create the demo user and an API key, and print them as JSON", "demo:demo_access"),
     "keys": ("create, list, rotate and revoke the API keys of producers", "keys:keys"),
+    "categories": ("list categories, and set what they are", "categories:categories"),
     "create-key": ("the same as keys create", "keys:create_key"),
     "revoke-key": ("the same as keys revoke", "keys:revoke_key"),
     "dlq": ("list, show and replay dead letters", "dead_letters:dlq"),

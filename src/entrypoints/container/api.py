@@ -42,6 +42,7 @@ from application.log_ins import FAILED_LOG_INS, LimitedLogIn, LocalLogInAttempts
 from application.marks import Marks
 from application.pace import Pace
 from application.passwords import ChangePassword, ResetPassword
+from application.preferences import ChoosePreferences, ShowPreferences
 from application.publishing import PublishBatch, PublishNotification
 from application.revoking import EndSession, Revocations
 from common import wire
@@ -241,5 +242,14 @@ class ApiContainer(AccountsContainer, SessionsContainer, WithSignup, WithRedis, 
     )
     act: providers.Provider[ActOnNotification] = providers.Singleton(
         ActOnNotification, marks=marks, feeds=feeds, clock=clock
+    )
+    show_preferences: providers.Provider[ShowPreferences] = providers.Singleton(
+        ShowPreferences, preferences=AccountsContainer.preferences, categories=AccountsContainer.categories
+    )
+    choose_preferences: providers.Provider[ChoosePreferences] = providers.Singleton(
+        ChoosePreferences,
+        preferences=AccountsContainer.preferences,
+        categories=AccountsContainer.categories,
+        announcer=announcer,
     )
     catch_ups: providers.Singleton[CatchUps] = providers.Singleton(CatchUps, feeds, now)

@@ -10,6 +10,7 @@ from adapters.postgres.directory import PostgresDirectory
 from adapters.postgres.engine import create_engine
 from adapters.postgres.feeds import PostgresFeeds
 from adapters.postgres.maintenance import PostgresMaintenance
+from adapters.postgres.preferences import PostgresPreferences
 from adapters.postgres.users import PostgresUsers
 from adapters.security.hashes import keyed_user_hash
 from application import ports
@@ -46,6 +47,7 @@ class WithPostgres(Base):
     created_by_token: providers.Provider[ports.MissingUsers | None] = providers.Callable(
         _if, Base.setting.tokens_create_users, missing_users
     )
+    preferences: providers.Provider[ports.Preferences] = providers.Singleton(PostgresPreferences, engine)
     api_keys: providers.Provider[ports.ApiKeys] = providers.Singleton(PostgresApiKeys, engine)
     audit_trail: providers.Provider[ports.AuditTrail] = providers.Singleton(PostgresAuditTrail, engine)
     maintenance: providers.Provider[PostgresMaintenance] = providers.Singleton(
