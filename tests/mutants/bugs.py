@@ -500,8 +500,8 @@ CREDENTIALS = (
         name="any-audience",
         breaks="A token that was made for something else with the same secret is accepted.",
         file=TOKENS,
-        old="options={**_LEFT_TO_US,",
-        new='options={**_LEFT_TO_US, "verify_aud": False,',
+        old="Options = {**_LEFT_TO_US,",
+        new='Options = {**_LEFT_TO_US, "verify_aud": False,',
         tests=(f"{UNIT}/test_credentials.py",),
     ),
     Mutant(
