@@ -3,13 +3,11 @@
 import asyncio
 from itertools import chain
 from typing import Any
-from urllib.parse import unquote
 
 import httptools
 
 from adapters.websocket import descriptors, refusal
 from adapters.websocket.ending import HEAD_BYTES, HEAD_FIELDS, EndingProtocol
-from adapters.websocket.exchange import Exchange
 from adapters.websocket.handshake import Handshake
 from adapters.websocket.reading import EARLY_BYTES
 
@@ -128,6 +126,8 @@ class HttpProtocol(EndingProtocol):
             if self._upgrade == b"websocket" and self._has_body():
                 raise _HandshakeWithBody
         self._describe()
+        extensions: Any = {ABORT: self.transport.abort}
+        self.scope["extensions"] = extensions
         if self._upgrade is None or not self._should_upgrade():
             self._begin_exchange()
 
@@ -196,46 +196,6 @@ class HttpProtocol(EndingProtocol):
             else:
                 self._refuse(400, "This is not an HTTP request that can be read.")
         return b""
-
-    # --- requests ---
-
-    def _describe(self) -> None:
-        """Complete the scope with what the request line says."""
-        scope: Any = self.scope
-        scope["method"] = self.parser.get_method().decode("ascii")
-        scope["http_version"] = self.parser.get_http_version()
-        scope["extensions"] = {ABORT: self.transport.abort}
-        where = httptools.parse_url(self.url)
-        path = where.path.decode("ascii")
-        scope["path"] = self.root_path + (unquote(path) if "%" in path else path)
-        scope["raw_path"] = self.root_path.encode("ascii") + where.path
-        scope["query_string"] = where.query or b""
-
-    def _begin_exchange(self) -> None:
-        """Have the application answer the request, once it has answered those before it."""
-        before = self.cycle
-        self.cycle = self._exchange()
-        if before is None or before.response_complete:  # type: ignore[redundant-expr] # None at first
-            self._start_asgi_task(self.cycle, self.app)
-        else:
-            self.flow.pause_reading()
-            self.pipeline.appendleft((self.cycle, self.app))
-
-    def _exchange(self) -> Exchange:
-        goes_on = self.scope["http_version"] != "1.0" and self.parser.should_keep_alive()
-        return Exchange(
-            scope=self.scope,
-            transport=self.transport,
-            flow=self.flow,
-            logger=self.logger,
-            access_logger=self.access_logger,
-            access_log=self.access_log,
-            default_headers=self.server_state.default_headers,
-            message_event=asyncio.Event(),
-            expect_100_continue=self.expect_100_continue,
-            keep_alive=goes_on,
-            on_response=self.on_response_complete,
-        )
 
     # --- handshakes ---
 
