@@ -1360,7 +1360,7 @@ FRONT: Final = (
         name="fast-path-ignores-origins",
         breaks="A page of an allowed origin cannot read what it asked for: the answer has no CORS headers.",
         file=FAST_PATH,
-        old="(self._cors and _has_origin(scope)) or ",
+        old=" or (self._cors and _has_origin(scope))",
         new="",
         tests=(f"{UNIT}/test_fast_path.py",),
     ),
