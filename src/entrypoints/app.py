@@ -92,7 +92,7 @@ def create_app(container: ApiContainer) -> Litestar:
         state=state(container),
         logging_config=None,
     )
-    app.asgi_handler = SocketPath(FastPath(app, app.asgi_handler))
+    app.asgi_handler = FastPath(app, SocketPath(app.asgi_handler))
     return answering_head(_fronted(container, app))
 
 

@@ -19,7 +19,8 @@ def producer(_bootstrap: str, _client_id: str) -> Any:
     async def start() -> None:
         return
 
-    client = SimpleNamespace(fetch_all_metadata=write_to_a_closed_transport)
+    cluster = SimpleNamespace(partitions_for_topic=lambda _topic: None)
+    client = SimpleNamespace(fetch_all_metadata=write_to_a_closed_transport, cluster=cluster)
     return SimpleNamespace(start=start, client=client, partitions_for=write_to_a_closed_transport)
 
 
