@@ -11,6 +11,7 @@ import pytest
 
 from application.errors import Limited
 from application.limits import Limiter
+from domain.category import CATEGORIES
 from domain.identifiers import UserId
 from entrypoints.app import create_app
 from entrypoints.http import contract
@@ -45,6 +46,7 @@ GOOD: dict[str, Json] = {
     "revokeToken": {"user_id": ADA, "jti": "x"},
     "publishNotification": NOTIFICATION,
     "publishBatch": {"items": [NOTIFICATION]},
+    "choosePreferences": {"categories": {"comment": False}},
     "markNotificationsRead": {"ids": []},
     "markNotificationsUnread": {"ids": []},
     "archiveNotifications": {"ids": []},
@@ -66,6 +68,7 @@ PORTS = (
     "keys",
     "tickets",
     "api_keys",
+    "categories",
     "passwords",
     "audit",
     "erasures",
@@ -149,6 +152,7 @@ async def stage() -> AsyncIterator[Stage]:
         ids = {
             "notification_id": str(an_id()),
             "erasure_id": erasure.json()["id"],
+            "category_id": "billing",
             "key_id": (await a_key(service, "publish")).split("_")[2],
         }
         yield Stage(service, key["X-API-Key"], ids)
@@ -210,6 +214,8 @@ async def conflict(stage: Stage, operation: Operation) -> int:
     app.state[f"{Streams.__module__}.{Streams.__qualname__}"] = replace(part_of(app, Streams), workers=2)
     if operation.name == "createUser":
         return await stage.ask(operation, json={"name": "x", "id": ADA})
+    if operation.name == "setCategory":
+        await stage.service.memory.categories.enter([f"c{number}" for number in range(CATEGORIES)])
     await stage.ask(operation)
     return await stage.ask(operation)
 
