@@ -204,7 +204,7 @@ def frame(change: FeedChange, items: Sequence[Rendered]) -> Frame:
             return _frame(change, _update_frame(change))
         case Chosen():
             return _frame(change, _update_frame(change))
-    # A bare position: what happened is not said in a frame, or is too much for one. Streams behind it catch up
+    # A bare position: what happened is in no frame, or is too much for one. Streams behind it catch up
     # in pages.
     feed = change.feed
     return Frame(feed.user_id, feed.epoch, feed.version, feed.version, "")

@@ -32,7 +32,7 @@ from application.errors import Refused, Unavailable
 from application.feeds import FeedHistory, MarkRequest, Standing
 from application.revoking import Revocations
 from common import metrics
-from domain.category import CATEGORIES, OTHER
+from domain.category import CATEGORIES, OTHER, Category
 from domain.feed import Cursor
 from domain.identifiers import UserId
 from domain.metadata import Metadata
@@ -304,6 +304,11 @@ async def test_a_notification_that_is_locked_without_its_feed_holds_up_nobody(
         lambda engine: PostgresUsers(engine, token_hex).revocations(None),
         lambda engine: PostgresDirectory(engine, token_hex).create([ADA], NOW),
         lambda engine: PostgresDirectory(engine, token_hex).page(UserSearch(), 1),
+        lambda engine: PostgresCategories(engine).enter(["comment"]),
+        lambda engine: PostgresCategories(engine).all(),
+        lambda engine: PostgresCategories(engine).set(Category(id="comment")),
+        lambda engine: PostgresPreferences(engine).choices(ADA),
+        lambda engine: PostgresPreferences(engine).choose(ADA, {"comment": False}),
         lambda engine: PostgresApiKeys(engine).get("key"),
         lambda engine: PostgresApiKeys(engine).all(),
         lambda engine: PostgresApiKeys(engine).revoke("key", NOW),

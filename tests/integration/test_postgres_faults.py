@@ -27,11 +27,13 @@ from adapters import clock as system
 from adapters.postgres import engine as connections
 from adapters.postgres.api_keys import PostgresApiKeys
 from adapters.postgres.directory import PostgresDirectory
+from adapters.postgres.categories import PostgresCategories
 from adapters.postgres.engine import Limits, create_engine, driver, driver_transaction, transaction
 from adapters.postgres.feeds import PostgresFeeds
 from adapters.postgres.maintenance import PostgresMaintenance
 from adapters.postgres.migrations import config
 from adapters.postgres.partitions import count_strays, ensure_partitions
+from adapters.postgres.preferences import PostgresPreferences
 from adapters.postgres.retention import PostgresRetention
 from adapters.postgres.users import PostgresUsers
 from alembic import command
@@ -73,6 +75,8 @@ EVERY_USER_OF_THE_POOL: dict[str, Ask] = {
     "known users": lambda engine: PostgresUsers(engine, token_hex).known([ADA]),
     "revoke": lambda engine: PostgresUsers(engine, token_hex).revoke_tokens(ADA),
     "revocations": lambda engine: PostgresUsers(engine, token_hex).revocations(None),
+    "enter categories": lambda engine: PostgresCategories(engine).enter(["comment"]),
+    "choose": lambda engine: PostgresPreferences(engine).choose(ADA, {"comment": False}),
     "get a key": lambda engine: PostgresApiKeys(engine).get("key"),
     "ping": lambda engine: PostgresMaintenance(engine, TestClock()).ping(),
     "prepare": lambda engine: PostgresMaintenance(engine, TestClock()).prepare(),

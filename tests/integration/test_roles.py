@@ -22,6 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.postgres import tables
 from adapters.postgres.api_keys import PostgresApiKeys
+from adapters.postgres.categories import PostgresCategories
 from adapters.postgres.engine import create_engine
 from adapters.postgres.feeds import PostgresFeeds
 from adapters.postgres.partitions import ensure_partitions
@@ -110,6 +111,12 @@ class TestApiKeysOfTheService(contracts.ApiKeysContract):
     @pytest.fixture
     def keys(self, engine: AsyncEngine) -> PostgresApiKeys:
         return PostgresApiKeys(engine)
+
+
+class TestCategoriesOfTheService(contracts.CategoriesContract):
+    @pytest.fixture
+    def categories(self, engine: AsyncEngine) -> PostgresCategories:
+        return PostgresCategories(engine)
 
 
 FORBIDDEN = {

@@ -11,6 +11,7 @@ from tests.mutants.mutant import Mutant
 
 # --- where things are: one line each, for when files move --------------------------------------------------
 
+CATEGORY = "src/domain/category.py"
 FEED = "src/domain/feed.py"
 METADATA = "src/domain/metadata.py"
 NOTIFICATION = "src/domain/notification.py"
@@ -24,6 +25,7 @@ INBOX = "src/application/inbox.py"
 MARKS = "src/application/marks.py"
 API_KEYS = "src/application/keys.py"
 KNOWN_KEYS = "src/application/known_keys.py"
+PREFERENCES = "src/application/preferences.py"
 PRUNING = "src/application/pruning.py"
 PUBLISHING = "src/application/publishing.py"
 RECONCILING = "src/application/reconciling.py"
@@ -31,6 +33,8 @@ REVOKING = "src/application/revoking.py"
 
 APPEND = "alembic/versions/0007_inbox.py"
 ARRIVALS = "src/adapters/postgres/arrivals.py"
+CATEGORIES = "src/adapters/postgres/categories.py"
+CHOICES = "src/adapters/postgres/preferences.py"
 FEEDS = "src/adapters/postgres/feeds.py"
 MARK = "src/adapters/postgres/mark.py"
 RETENTION = "src/adapters/postgres/retention.py"
@@ -704,6 +708,78 @@ VIEWS_AND_MARKS = (
         old="[marked if marked.changed else Settled(marked.feed) for marked in made]",
         new="[marked for marked in made if marked.changed]",
         tests=(f"{UNIT}/test_inbox.py", SIMULATION),
+    ),
+    Mutant(
+        name="choice-not-announced",
+        breaks="What a user chose reaches no other device.",
+        file=PREFERENCES,
+        old="[chosen if chosen.changed else Settled(chosen.feed)]",
+        new="[]",
+        tests=(f"{UNIT}/test_preferences.py",),
+    ),
+    Mutant(
+        name="repeated-choice-not-announced",
+        breaks="A choice that is repeated because its answer was lost is not announced.",
+        file=PREFERENCES,
+        old="[chosen if chosen.changed else Settled(chosen.feed)]",
+        new="[chosen] if chosen.changed else []",
+        tests=(f"{UNIT}/test_preferences.py",),
+    ),
+    Mutant(
+        name="choice-cancelled-with-its-caller",
+        breaks="A client that goes away leaves a choice that was stored and is not announced.",
+        file=PREFERENCES,
+        old="await asyncio.shield(task)",
+        new="await task",
+        tests=(f"{UNIT}/test_preferences.py",),
+    ),
+    Mutant(
+        name="mandatory-switched-off",
+        breaks="A choice hides a category that is mandatory.",
+        file=CATEGORY,
+        old="    return mandatory or (",
+        new="    return (",
+        tests=(f"{UNIT}/test_category.py",),
+    ),
+    Mutant(
+        name="mandatory-choice-accepted",
+        breaks="A user may ask for a mandatory category to be switched off.",
+        file=CATEGORY,
+        old="    if forced:\n",
+        new="    if not forced and mandatory is None:\n",
+        tests=(f"{UNIT}/test_preferences.py",),
+    ),
+    Mutant(
+        name="choice-moves-nothing",
+        breaks="A choice takes no version of the feed, so that nobody can tell what came before it.",
+        file=CHOICES,
+        old="SET version = feed.version + 1, preferences_version",
+        new="SET preferences_version",
+        tests=(f"{INTEGRATION}/test_postgres.py::TestPostgresPreferences",),
+    ),
+    Mutant(
+        name="choice-read-before-the-lock",
+        breaks="A choice is added to what was chosen before the feed was locked, and undoes another.",
+        file=CHOICES,
+        old="SELECT * FROM feeds WHERE user_id = $1 FOR NO KEY UPDATE",
+        new="SELECT * FROM feeds WHERE user_id = $1",
+        tests=(f"{INTEGRATION}/test_postgres.py::TestPostgresPreferences",),
+    ),
+    Mutant(
+        name="choice-empties-the-index",
+        breaks="Every choice drops the user's entry of the index.",
+        file=REDIS_INDEX_ADAPTER,
+        old="case Added() | Chosen():",
+        new="case Added():",
+        tests=(f"{INTEGRATION}/test_redis.py::TestRedisUnreadIndex",),
+    ),
+    Mutant(
+        name="categories-entered-without-a-lock",
+        breaks="Consumers that enter categories at once exceed their number.",
+        file=CATEGORIES,
+        old='"LOCK TABLE categories IN SHARE ROW EXCLUSIVE MODE"',
+        new='"SELECT 1"',
+        tests=(f"{INTEGRATION}/test_postgres.py::TestPostgresCategories",),
     ),
     Mutant(
         name="marks-wait-for-locks",

@@ -12,6 +12,7 @@ import pytest
 
 from application.errors import Limited
 from application.limits import Limiter
+from domain.category import CATEGORIES
 from domain.identifiers import UserId
 from domain.rich import Action, Rich
 from entrypoints.app import create_app
@@ -50,6 +51,7 @@ GOOD: dict[str, Json] = {
     "editNotification": {"event": "e", "message": "m"},
     "publishBatch": {"items": [NOTIFICATION]},
     "markNotificationsSeen": {"ids": []},
+    "choosePreferences": {"categories": {"comment": False}},
     "markNotificationsRead": {"ids": []},
     "markNotificationsUnread": {"ids": []},
     "archiveNotifications": {"ids": []},
@@ -72,6 +74,7 @@ PORTS = (
     "keys",
     "tickets",
     "api_keys",
+    "categories",
     "passwords",
     "audit",
     "erasures",
@@ -157,6 +160,7 @@ async def stage() -> AsyncIterator[Stage]:
             "notification_id": str(an_id()),
             "action": "approve",
             "erasure_id": erasure.json()["id"],
+            "category_id": "billing",
             "key_id": (await a_key(service, "publish")).split("_")[2],
         }
         yield Stage(service, key["X-API-Key"], ids)
@@ -225,6 +229,8 @@ async def conflict(stage: Stage, operation: Operation) -> int:
         return await stage.ask(operation, json={"name": "x", "id": ADA})
     if operation.name == "putUser":
         return await stage.ask(operation, {"user_id": GONE})
+    if operation.name == "setCategory":
+        await stage.service.memory.categories.enter([f"c{number}" for number in range(CATEGORIES)])
     await stage.ask(operation)
     return await stage.ask(operation, {"action": "reject"})
 
