@@ -2059,6 +2059,21 @@ class UnreadIndexContract:
         assert (await self.hit(under_test, limit=0)).feed.unread_count == 301
         assert isinstance(await under_test.index.page(ADA, 2, an_id(203)), Missing)
 
+    async def test_a_cut_entry_of_which_all_was_seen_holds_all_of_it_still(
+        self, under_test: IndexUnderTest
+    ) -> None:
+        feed = await self.load(under_test, 301, 302, more=True, unread_count=300)
+
+        # With one that it does not hold, before and after.
+        seen = self.marked(feed, Mark.SEEN, 5, 302, 301, unread=300)
+        await under_test.apply(seen)
+
+        page = await self.hit(under_test, limit=1)
+        assert (page.feed, page.more) == (seen.feed, True)
+        entry = await under_test.index.entry(ADA)
+        assert entry is not None
+        assert entry.held == ((an_id(302), 302), (an_id(301), 301))
+
     async def test_a_cut_entry_that_ran_empty_cannot_tell_where_a_new_one_belongs(
         self, under_test: IndexUnderTest
     ) -> None:
@@ -2222,6 +2237,27 @@ class AnnouncerContract:
             **told_counts(1),
         }
         assert (frame.prev, frame.version, frame.unread_ids) == (6, 7, ())
+
+    async def test_a_long_mark_of_a_category_arrives_as_a_bare_position(self, carrier: Carrier) -> None:
+        """With `up_to` a client would apply it to all of them."""
+        change = Marked(a_feed(9, 0), 6, Mark.READ, LATER, None, up_to=5, category="comment")
+        async with following(carrier.live, ADA) as stream:
+            await carrier.announcer.announce([change])
+
+            (frame,) = await self.frames(stream)
+
+        assert (frame.prev, frame.version, frame.text) == (9, 9, "")
+
+    async def test_an_action_arrives_beside_its_time(self, carrier: Carrier) -> None:
+        item = a_notification(1, version=3)
+        change = Marked(a_feed(3, 0), 2, Mark.ACTED, LATER, (item,), action="approve")
+        async with following(carrier.live, ADA) as stream:
+            await carrier.announcer.announce([change])
+
+            (frame,) = await self.frames(stream)
+
+        told = json.loads(frame.text)
+        assert (told["set"], told["action"]) == ({"acted_at": "2026-03-14T09:27:53.589793Z"}, "approve")
 
     async def test_a_bare_position_arrives_without_text(self, carrier: Carrier) -> None:
         async with following(carrier.live, ADA) as stream:

@@ -691,12 +691,12 @@ class MemoryIndex(Reachable):
             return True
         if change.notifications is None:
             return False
-        for item in change.notifications:
-            entry.items.pop(item.id, None)
-        for item in filter(lambda item: item.unread, change.notifications):
-            if not entry.complete and not entry.items:
+        replaced = {item.id for item in change.notifications if entry.items.pop(item.id, None)}
+        unread = [item for item in change.notifications if item.unread]
+        for item in sorted(unread, key=lambda item: item.id not in replaced):
+            if not entry.complete and not entry.items and item.id not in replaced:
                 return False
-            if entry.complete or item.id > min(entry.items):
+            if entry.complete or item.id in replaced or item.id > min(entry.items):
                 entry.items[item.id] = self._render(item)
         entry.feed = change.feed
         for item_id in sorted(entry.items)[: -self.capacity]:

@@ -144,7 +144,7 @@ class Redis:
                 return self.entries.pop(_user(key), None) is not None
             case "HMGET":
                 entry = self.entry(_user(key))
-                return [None] * 5 if entry is None else _state(entry)
+                return [None] * 6 if entry is None else _state(entry)
             case "ZRANGE":
                 entry = self.entry(_user(key))
                 return [] if entry is None else entry.items[::-1]
@@ -174,7 +174,7 @@ class Redis:
             self.world.check(
                 fresh, f"I3: {user} is shown {entry.version}, but {self.told.get(user)} was told"
             )
-            head = [1, *_state(entry)[:-1]]
+            head = [1, *_state(entry)[:5]]
             if limit == 0:
                 return [*head, 0]
             below = None if highest == "+" else highest[1:].encode()
@@ -251,12 +251,16 @@ class Redis:
         return entry
 
 
+_HEAD = len('{"id":""') + 36
+
+
 def _changed(entry: Entry, gone: Sequence[str], new: Sequence[str]) -> bool:
     """Take items out and in; False if the entry cannot tell where one belongs."""
-    heads = tuple(f'{{"id":"{item}"'.encode() for item in gone)
-    entry.items = [item for item in entry.items if not item.startswith(heads)] if heads else entry.items
-    for item in (text.encode() for text in new):
-        if not entry.complete:
+    heads = {f'{{"id":"{item}"'.encode() for item in gone}
+    replaced = {item[:_HEAD] for item in entry.items} & heads
+    entry.items = [item for item in entry.items if item[:_HEAD] not in heads]
+    for item in sorted((text.encode() for text in new), key=lambda item: item[:_HEAD] not in replaced):
+        if not entry.complete and item[:_HEAD] not in replaced:
             if not entry.items:
                 return False
             if item < entry.items[0]:
@@ -267,8 +271,7 @@ def _changed(entry: Entry, gone: Sequence[str], new: Sequence[str]) -> bool:
 
 
 def _state(entry: Entry) -> list[bytes]:
-    complete = 1 if entry.complete else 0
-    words = entry.epoch, entry.version, entry.count, entry.others, entry.code, complete
+    words = entry.epoch, entry.version, entry.count, entry.others, entry.code, int(entry.complete)
     return [str(word).encode() for word in words]
 
 
