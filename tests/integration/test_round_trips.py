@@ -178,6 +178,21 @@ async def test_a_batch_for_many_users(hot: Hot, asked: Asked) -> None:
     assert (asked.of_redis(), len(asked.of_postgres())) == (1, 1)
 
 
+@pytest.mark.usefixtures("hot")
+async def test_users_to_whom_nobody_has_published_yet_take_one_statement(
+    counted_engine: AsyncEngine, asked: Asked
+) -> None:
+    users = PostgresUsers(counted_engine, token_hex)
+    asked.of_postgres()
+
+    first = await users.known([ADA, *USERS, UserId("nobody")])
+    again = await users.known([ADA, *USERS])
+
+    await asyncio.sleep(0)  # the driver tells of a statement in the next turn
+    assert first == again == {ADA, *USERS}
+    assert len(asked.of_postgres()) == 1
+
+
 async def test_a_command_to_redis_makes_no_task(counted_redis: RedisServer) -> None:
     """As one that waits for its turn to be sent would."""
     await counted_redis.ping()

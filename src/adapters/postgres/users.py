@@ -37,6 +37,8 @@ _REVOCATIONS = """
     LIMIT $3
 """
 
+_EXISTING = "SELECT id FROM users WHERE id = ANY($1::text[])"
+
 _BEING_ERASED = """
     SELECT user_id, requested_at FROM erasures WHERE finished_at IS NULL AND user_id IS NOT NULL
 """
@@ -202,9 +204,8 @@ class PostgresUsers:
 
     @retried
     async def _existing(self, users: frozenset[UserId]) -> set[UserId]:
-        async with transaction(self._engine) as connection:
-            query = select(tables.users.c.id).where(tables.users.c.id.in_(users))
-            return {UserId(found) for found in await connection.scalars(query)}
+        async with driver(self._engine) as connection:
+            return {UserId(found) for (found,) in await connection.fetch(_EXISTING, list(users))}
 
     @retried
     async def _change(self, user: UserId, entry: Entry | None, **values: Any) -> None:
