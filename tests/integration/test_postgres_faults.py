@@ -26,8 +26,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from adapters import clock as system
 from adapters.postgres import engine as connections
 from adapters.postgres.api_keys import PostgresApiKeys
-from adapters.postgres.directory import PostgresDirectory
 from adapters.postgres.categories import PostgresCategories
+from adapters.postgres.directory import PostgresDirectory
 from adapters.postgres.engine import Limits, create_engine, driver, driver_transaction, transaction
 from adapters.postgres.feeds import PostgresFeeds
 from adapters.postgres.maintenance import PostgresMaintenance
