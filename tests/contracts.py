@@ -11,40 +11,49 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
+from functools import partial
 from itertools import product
 from traceback import format_exception
 from typing import Any, Protocol
 
 import pytest
 
+from application.audit import THE_SERVICE, Action, Entry
 from application.credentials import ApiKey, Claims, Revocation, RevokedToken
+from application.directory import Put, UserSearch
 from application.errors import KeyReused, NotAuthenticated
 from application.feeds import Appended, FeedHistory, MarkRequest, Spot, Standing
 from application.pages import IndexEntry, Missing, Rendered, RenderedPage
 from application.ports import (
     Announcer,
     ApiKeys,
+    Categories,
     Feeds,
     IdempotencyKeys,
     LiveFeed,
+    MissingUsers,
     NotificationQueue,
     Passwords,
+    Preferences,
     Retention,
     RevokedTokens,
     TextForms,
     Tickets,
     Tokens,
     UnreadIndex,
+    UserDirectory,
     Users,
 )
 from application.streams import Frame
 from common import wire
+from domain.category import CATEGORIES, CHOICES, OTHER, Category
 from domain.errors import Invalid, UnknownNotification, UnknownUser, UserTaken
-from domain.feed import MARK_LIMIT, Added, Cursor, Feed, FeedChange, Marked, Settled
+from domain.feed import MARK_LIMIT, Added, Chosen, Cursor, Feed, FeedChange, Marked, Settled
 from domain.identifiers import NotificationId, UserId
 from domain.metadata import NO_METADATA
 from domain.notification import Draft, Notification
 from domain.states import RULES, Mark, Status
+from domain.user import User
 from tests.build import (
     ADA,
     BOB,
@@ -980,6 +989,124 @@ class FeedsContract:
         assert (await feeds.feed(ADA)).unread_count == 10
 
 
+class PreferencesContract:
+    """Needs `preferences`, and `feeds` and `users` of the same store."""
+
+    @pytest.fixture(autouse=True)
+    async def known_users(self, users: Users) -> None:
+        await users.add(a_user(ADA), None)
+        await users.add(a_user(BOB), None)
+
+    async def test_nobody_has_chosen_anything_at_first(self, preferences: Preferences) -> None:
+        feed, chosen = await preferences.choices(ADA)
+
+        assert (feed.version, feed.preferences_version, chosen) == (0, 0, {})
+
+    async def test_a_choice_takes_the_next_version_and_changes_no_count(
+        self, preferences: Preferences, feeds: Feeds
+    ) -> None:
+        (added,) = (await feeds.append([a_draft(1), a_draft(2)])).added
+
+        chosen = await preferences.choose(ADA, {"comment": False, "billing": True})
+
+        assert (chosen.prev, chosen.changed) == (2, True)
+        assert chosen.feed == replace(added.feed, version=3, preferences_version=3)
+        assert chosen.choices == {"comment": False, "billing": True}
+        assert await preferences.choices(ADA) == (chosen.feed, {"comment": False, "billing": True})
+        assert await feeds.feed(ADA) == chosen.feed
+        assert await everything(feeds) == added.notifications
+
+    async def test_what_is_not_named_stays_and_null_goes_back_to_the_default(
+        self, preferences: Preferences
+    ) -> None:
+        await preferences.choose(ADA, {"a": False, "b": False, "c": True, "d": True})
+
+        await preferences.choose(ADA, {"b": None, "c": False, "e": True})
+
+        feed, chosen = await preferences.choices(ADA)
+        assert chosen == {"a": False, "c": False, "d": True, "e": True}
+        assert feed.preferences_version == 2
+
+    @pytest.mark.parametrize("again", [{"a": False}, {"b": None}, {}, {"a": False, "c": True, "b": None}])
+    async def test_choosing_the_same_changes_nothing(
+        self, preferences: Preferences, again: dict[str, bool | None]
+    ) -> None:
+        first = await preferences.choose(ADA, {"c": True, "a": False})
+
+        second = await preferences.choose(ADA, again)
+
+        assert (second.prev, second.feed, second.changed) == (1, first.feed, False)
+
+    async def test_what_follows_takes_the_version_after_it(
+        self, preferences: Preferences, feeds: Feeds
+    ) -> None:
+        await preferences.choose(ADA, {"billing": False})
+
+        (added,) = (await feeds.append([a_draft(1)])).added
+        marked = await feeds.mark(ADA, Mark.READ, [an_id(1)], LATER)
+
+        assert (added.prev, versions(added.notifications)) == (1, [2])
+        assert (marked.prev, marked.feed.version) == (2, 3)
+        assert added.feed.preferences_version == marked.feed.preferences_version == 1
+
+    async def test_a_replay_past_a_choice_holds_what_changed_beside_it(
+        self, preferences: Preferences, feeds: Feeds
+    ) -> None:
+        await feeds.append([a_draft(1)])
+        chosen = await preferences.choose(ADA, {"billing": False})
+
+        after = await history_of(feeds, ADA, 1, 10)
+        whole = await history_of(feeds, ADA, 0, 10)
+
+        assert (after.notifications, after.more, after.feed) == ((), False, chosen.feed)
+        assert versions(whole.notifications) == [1]
+
+    async def test_a_users_choices_are_nobody_elses(self, preferences: Preferences) -> None:
+        await preferences.choose(ADA, {"billing": False})
+
+        feed, chosen = await preferences.choices(BOB)
+
+        assert (feed.version, chosen) == (0, {})
+
+    async def test_who_is_unknown_chooses_nothing(self, preferences: Preferences) -> None:
+        with pytest.raises(UnknownUser):
+            await preferences.choose(NOBODY, {"billing": False})
+        with pytest.raises(UnknownUser):
+            await preferences.choices(NOBODY)
+
+    async def test_beyond_the_most_choices_nothing_changes(self, preferences: Preferences) -> None:
+        names = [f"c{number}" for number in range(CHOICES)]
+        await preferences.choose(ADA, dict.fromkeys(names[: CHOICES // 2], True))
+        before = await preferences.choose(ADA, dict.fromkeys(names[CHOICES // 2 :], False))
+
+        with pytest.raises(Invalid):
+            await preferences.choose(ADA, {"one": True, "c0": False})
+
+        assert await feeds_of(preferences) == before.feed
+        replaced = await preferences.choose(ADA, {"one": True, "c0": None})
+        assert replaced.changed
+
+    async def test_those_who_choose_at_once_lose_nothing(
+        self, preferences: Preferences, feeds: Feeds
+    ) -> None:
+        made = await asyncio.gather(
+            *(preferences.choose(ADA, {f"c{number}": number % 2 == 0}) for number in range(10)),
+            *(feeds.append([a_draft(number)]) for number in range(10)),
+        )
+
+        prevs = [change.prev for change in made if isinstance(change, Chosen)]
+        prevs += [change.added[0].prev for change in made if isinstance(change, Appended)]
+        feed, chosen = await preferences.choices(ADA)
+        assert sorted(prevs) == list(range(20))
+        assert chosen == {f"c{number}": number % 2 == 0 for number in range(10)}
+        assert (feed.version, feed.unread_count) == (20, 10)
+
+
+async def feeds_of(preferences: Preferences) -> Feed:
+    """Ada's feed."""
+    return (await preferences.choices(ADA))[0]
+
+
 class RetentionContract:
     """Needs `retention`, and `feeds` and `users` of the same store."""
 
@@ -1305,6 +1432,209 @@ class UsersContract:
         assert await self.revoked(users) == {}
 
 
+class DirectoryContract:
+    """Needs `users`, `feeds`, and `directory`: the directory, which also creates missing users."""
+
+    PUT = Entry(THE_SERVICE, Action.USER_CREATED, ADA)
+    CHANGED = Entry(THE_SERVICE, Action.USER_CHANGED, ADA)
+
+    async def put(self, directory: UserDirectory, user: User, *, keeps_email: bool = False) -> Put:
+        return await directory.put(user, keeps_email=keeps_email, created=self.PUT, changed=self.CHANGED)
+
+    @staticmethod
+    async def all_of(directory: UserDirectory, search: UserSearch, limit: int) -> list[list[UserId]]:
+        """The ids of each page."""
+        pages, after, more = [], None, True
+        while more:
+            page = await directory.page(search, limit, after)
+            assert len(page.users) <= limit
+            pages.append([user.id for user in page.users])
+            after, more = page.next, page.next is not None
+        return pages
+
+    # --- just in time ---
+
+    async def test_who_is_missing_is_created_with_a_feed_and_others_stay(
+        self, users: Users, feeds: Feeds, directory: MissingUsers
+    ) -> None:
+        await users.add(a_user(BOB, name="Bob", email="bob@example.com"), "hash")
+
+        created = await directory.create([BOB, ADA], LATER)
+
+        assert created == {ADA}
+        assert await users.get(ADA) == User(id=ADA, name="ada", email=None, created_at=LATER)
+        assert (await users.get(BOB)).name == "Bob"
+        assert (await feeds.feed(ADA)).version == 0
+
+    async def test_creating_again_creates_nobody(self, users: Users, directory: MissingUsers) -> None:
+        await directory.create([ADA], NOW)
+
+        assert await directory.create([ADA], LATER) == frozenset()
+        assert await directory.create([], LATER) == frozenset()
+        assert (await users.get(ADA)).created_at == NOW
+
+    async def test_who_was_asked_for_before_is_known_once_created(
+        self, users: Users, directory: MissingUsers
+    ) -> None:
+        assert await users.known([ADA]) == frozenset()
+
+        await directory.create([ADA], NOW)
+
+        assert await users.known([ADA]) == {ADA}
+
+    async def test_many_who_create_the_same_users_at_once_create_each_once(
+        self, feeds: Feeds, directory: MissingUsers
+    ) -> None:
+        wanted = [UserId(f"u{n}") for n in range(40)]
+        orders = [wanted, wanted[::-1], wanted[20:] + wanted[:20], wanted[::2]]
+
+        created = await asyncio.gather(*(directory.create(order, NOW) for order in orders))
+
+        assert sorted(user for each in created for user in each) == sorted(wanted)
+        assert (await feeds.standings(wanted)).keys() == set(wanted)
+
+    # --- kept up to date ---
+
+    async def test_who_is_put_is_created_changed_and_left_alone(
+        self, users: Users, feeds: Feeds, directory: UserDirectory
+    ) -> None:
+        first, second = a_user(email="ada@example.com"), a_user(name="Augusta", email="king@example.com")
+
+        puts = [await self.put(directory, user) for user in (first, second, second)]
+
+        assert puts == [Put(first, self.PUT), Put(second, self.CHANGED), Put(second, None)]
+        assert await users.get(ADA) == second
+        assert (await feeds.feed(ADA)).version == 0
+
+    async def test_the_time_of_its_creation_and_of_being_disabled_stay(
+        self, users: Users, directory: UserDirectory
+    ) -> None:
+        await users.add(a_user(disabled_at=LATER), None)
+
+        put = await self.put(directory, replace(a_user(name="Augusta"), created_at=LATER))
+
+        assert put.user == await users.get(ADA) == a_user(name="Augusta", disabled_at=LATER)
+
+    async def test_an_address_is_kept_or_taken_away(self, users: Users, directory: UserDirectory) -> None:
+        await users.add(a_user(email="ada@example.com"), None)
+
+        kept = await self.put(directory, a_user(name="Augusta"), keeps_email=True)
+        gone = await self.put(directory, a_user(name="Augusta"))
+
+        assert (kept.user.email, gone.user.email) == ("ada@example.com", None)
+        assert not await users.has_address("ada@example.com")
+
+    async def test_a_user_with_a_password_keeps_an_address(
+        self, users: Users, directory: UserDirectory
+    ) -> None:
+        await users.add(a_user(email="ada@example.com"), "hash")
+
+        with pytest.raises(Invalid, match="email is required"):
+            await self.put(directory, a_user(name="Augusta"))
+        moved = await self.put(directory, a_user(email="king@example.com"))
+
+        assert await users.credentials(["king@example.com"]) == (moved.user, "hash", None)
+
+    async def test_an_address_of_another_user_is_put_nowhere(
+        self, users: Users, directory: UserDirectory
+    ) -> None:
+        await users.add(a_user(BOB, email="bob@example.com"), None)
+        for _ in range(2):  # a new user and one who exists
+            with pytest.raises(UserTaken):
+                await self.put(directory, a_user(email="bob@example.com"))
+            await self.put(directory, a_user(name="Augusta"))
+
+        assert await users.get(ADA) == a_user(name="Augusta")
+
+    async def test_of_many_puts_at_once_one_creates_and_the_last_counts(
+        self, users: Users, directory: UserDirectory
+    ) -> None:
+        puts = await asyncio.gather(*(self.put(directory, a_user(name=f"Ada {n}")) for n in range(8)))
+
+        assert [put.entry for put in puts].count(self.PUT) == 1
+        assert [put.entry for put in puts].count(self.CHANGED) == 7
+        assert await users.get(ADA) in [put.user for put in puts]
+
+    async def test_of_many_puts_of_the_same_at_once_one_does_something(
+        self, directory: UserDirectory
+    ) -> None:
+        puts = await asyncio.gather(*(self.put(directory, a_user()) for _ in range(8)))
+
+        assert [put.entry for put in puts if put.entry is not None] == [self.PUT]
+        assert all(put.user == a_user() for put in puts)
+
+    async def test_a_user_knows_its_own_address(self, users: Users) -> None:
+        await users.add(a_user(email="ada@example.com"), None)
+
+        assert not await users.has_address("ada@example.com", besides=ADA)
+        assert await users.has_address("ada@example.com", besides=BOB)
+
+    # --- looked up ---
+
+    IDS = (
+        *("Z", "a", "acme", "acme-x", "acme.x", "acme:", "acme:1", "acme:B", "acme:a", "acme:a:b"),
+        *("acme:z", "acme:zz", "acmex:a", "acme@x", "b", "_x", ":x"),
+    )
+
+    async def test_users_are_listed_in_the_order_of_their_bytes(
+        self, users: Users, directory: UserDirectory
+    ) -> None:
+        for user in self.IDS:
+            await users.add(a_user(UserId(user)), None)
+
+        for limit in (1, 2, 5, len(self.IDS), 100):
+            pages = await self.all_of(directory, UserSearch(), limit)
+            assert [user for page in pages for user in page] == sorted(self.IDS)
+            assert all(len(page) == limit for page in pages[:-1])
+
+    @pytest.mark.parametrize("prefix", ["", "acme", "acme:", "acme:a", "a", "Z", "acme:zz", "x", ":"])
+    async def test_a_prefix_is_compared_letter_by_letter(
+        self, users: Users, directory: UserDirectory, prefix: str
+    ) -> None:
+        for user in self.IDS:
+            await users.add(a_user(UserId(user)), None)
+
+        pages = await self.all_of(directory, UserSearch(prefix=prefix), 3)
+
+        assert [user for page in pages for user in page] == sorted(
+            user for user in self.IDS if user.startswith(prefix)
+        )
+
+    async def test_a_user_is_found_by_a_form_of_its_address(
+        self, users: Users, directory: UserDirectory
+    ) -> None:
+        await users.add(a_user(ADA, email="ada@example.com"), None)
+        await users.add(a_user(BOB, email="bob@example.com"), None)
+        find = partial(UserSearch, emails=["Ada@example.com", "ada@example.com"])
+
+        assert await self.all_of(directory, find(), 1) == [[ADA]]
+        assert await self.all_of(directory, find(prefix="ad", name="lovelace"), 1) == [[ADA]]
+        assert await self.all_of(directory, find(prefix="b"), 1) == [[]]
+        assert await self.all_of(directory, find(name="bob"), 1) == [[]]
+
+    async def test_a_user_is_found_by_a_part_of_its_name(
+        self, users: Users, directory: UserDirectory
+    ) -> None:
+        names = {"u1": "Ada Lovelace", "u2": "Bob", "u3": "Adam 100%", "u4": "Lada_", "u5": "Eve"}
+        for user, name in names.items():
+            await users.add(a_user(UserId(user), name=name), None)
+
+        found = {
+            part: [id_ for page in await self.all_of(directory, UserSearch(name=part), 2) for id_ in page]
+            for part in ("ada", "ADA", "e", "%", "_", "love", "x")
+        }
+
+        assert found == {
+            "ada": ["u1", "u3", "u4"],
+            "ADA": ["u1", "u3", "u4"],
+            "e": ["u1", "u5"],
+            "%": ["u3"],
+            "_": ["u4"],
+            "love": ["u1"],
+            "x": [],
+        }
+
+
 def body(item: Notification) -> Rendered:
     """What stands for a notification in these tests: JSON whose first field is the id."""
     fields = {"id": str(item.id), "version": item.version, "message": item.message}
@@ -1360,6 +1690,12 @@ class UnreadIndexContract:
         items = [changeable(a_notification(n), mark).marked(mark, LATER, n) for n in numbers]
         after = replace(feed, version=feed.version + len(items), unread_count=unread)
         return Marked(after, feed.version, mark, LATER, tuple(items))
+
+    @staticmethod
+    def chosen(feed: Feed) -> Chosen:
+        version = feed.version + 1
+        after = replace(feed, version=version, preferences_version=version)
+        return Chosen(after, feed.version, {"billing": False})
 
     # --- missing ---
 
@@ -1422,7 +1758,7 @@ class UnreadIndexContract:
 
         assert (await self.hit(under_test)).feed == newer
 
-    @pytest.mark.parametrize("change", ["added", "marked", "up_to", "settled"])
+    @pytest.mark.parametrize("change", ["added", "marked", "up_to", "chosen", "settled"])
     async def test_what_was_read_before_an_announced_change_is_not_loaded(
         self, under_test: IndexUnderTest, change: str
     ) -> None:
@@ -1432,6 +1768,7 @@ class UnreadIndexContract:
             "added": self.added(feed, 2),
             "marked": self.marked(feed, Mark.READ, 1, unread=0),
             "up_to": Marked(replace(feed, version=11), 10, Mark.READ, LATER, None, up_to=10),
+            "chosen": self.chosen(feed),
             "settled": Settled(feed),
         }
 
@@ -1508,6 +1845,22 @@ class UnreadIndexContract:
 
         assert await self.held(under_test) == [1]
         assert (await self.hit(under_test)).feed == after
+
+    async def test_a_choice_changes_the_position_and_nothing_else(self, under_test: IndexUnderTest) -> None:
+        feed = await self.load(under_test, 1, 2)
+
+        change = self.chosen(feed)
+        await under_test.apply(change)
+
+        assert await self.held(under_test) == [2, 1]
+        assert (await self.hit(under_test)).feed == change.feed
+
+    async def test_a_choice_that_does_not_follow_drops_the_entry(self, under_test: IndexUnderTest) -> None:
+        feed = await self.load(under_test, 1)
+
+        await under_test.apply(self.chosen(replace(feed, version=feed.version + 1)))
+
+        assert isinstance(await under_test.index.page(ADA, 10, None), Missing)
 
     async def test_a_gap_drops_the_entry(self, under_test: IndexUnderTest) -> None:
         feed = await self.load(under_test, 1)
@@ -1866,6 +2219,24 @@ class AnnouncerContract:
         assert "ids" not in told
         assert told["type"] == "update"
         assert (told["up_to"], told["prev"], told["cursor"]) == ("e1.5", "e1.6", "e1.9")
+
+    async def test_a_choice_arrives_as_a_frame(self, carrier: Carrier) -> None:
+        choices = {"billing": False, "comment": None, "news": True}
+        async with following(carrier.live, ADA) as stream:
+            await carrier.announcer.announce([Chosen(a_feed(7, 1), 6, choices)])
+
+            (frame,) = await self.frames(stream)
+
+        assert json.loads(frame.text) == {
+            "type": "update",
+            "ids": [],
+            "set": {},
+            "preferences": choices,
+            "prev": "e1.6",
+            "cursor": "e1.7",
+            **told_counts(1),
+        }
+        assert (frame.prev, frame.version, frame.unread_ids) == (6, 7, ())
 
     async def test_a_long_mark_of_a_category_arrives_as_a_bare_position(self, carrier: Carrier) -> None:
         """With `up_to` a client would apply it to all of them."""
@@ -2303,6 +2674,80 @@ class PasswordsContract:
         assert not await passwords.verify("password 👩", held)
 
 
+class CategoriesContract:
+    """Needs `categories`."""
+
+    async def test_new_names_are_entered_and_stored_as_themselves(self, categories: Categories) -> None:
+        assert await categories.all() == []
+
+        stored = await categories.enter(["comment", "billing", "comment"])
+
+        assert stored == {"comment": "comment", "billing": "billing"}
+        assert await categories.all() == [Category(id="billing"), Category(id="comment")]
+
+    async def test_no_names_enter_nothing(self, categories: Categories) -> None:
+        assert await categories.enter([]) == {}
+        assert await categories.all() == []
+
+    async def test_entering_again_changes_nothing(self, categories: Categories) -> None:
+        refined = Category(
+            id="billing",
+            title="Invoices",
+            description="What you owe.",
+            mandatory=True,
+            default_on=False,
+            expires_after=timedelta(days=40, seconds=1),
+        )
+        await categories.enter(["billing"])
+        assert await categories.set(refined)
+
+        await categories.enter(["billing"])
+
+        assert await categories.all() == [refined]
+
+    async def test_setting_one_twice_leaves_the_last(self, categories: Categories) -> None:
+        await categories.set(Category(id="billing", title="Invoices", mandatory=True))
+        await categories.set(Category(id="billing", default_on=False))
+
+        assert await categories.all() == [Category(id="billing", default_on=False)]
+
+    async def test_beyond_the_most_they_are_stored_as_other(self, categories: Categories) -> None:
+        names = [f"c{number}" for number in range(CATEGORIES)]
+        await categories.enter(names[:-2])
+
+        stored = await categories.enter([*names[-2:], "late", "later"])
+
+        assert stored == {name: name for name in names[-2:]} | {"late": OTHER, "later": OTHER}
+        assert [one.id for one in await categories.all()] == sorted([*names, OTHER])
+        assert await categories.enter(["late", "c0", OTHER]) == {"late": OTHER, "c0": "c0", OTHER: OTHER}
+
+    async def test_other_takes_no_place_of_theirs(self, categories: Categories) -> None:
+        names = [f"c{number}" for number in range(CATEGORIES)]
+
+        stored = await categories.enter([OTHER, *names])
+
+        assert stored == {name: name for name in [OTHER, *names]}
+        assert len(await categories.all()) == CATEGORIES + 1
+
+    async def test_the_operator_declares_no_more_than_that_either(self, categories: Categories) -> None:
+        assert await categories.set(Category(id="declared"))
+        await categories.enter([f"c{number}" for number in range(CATEGORIES - 1)])
+
+        assert not await categories.set(Category(id="late"))
+        assert await categories.set(Category(id=OTHER, title="The rest"))
+        assert await categories.set(Category(id="declared", title="Known"))
+        assert "late" not in {one.id for one in await categories.all()}
+
+    async def test_those_that_enter_at_once_exceed_nothing(self, categories: Categories) -> None:
+        parts = [[f"{part}-{number}" for number in range(10)] for part in range(10)]
+
+        stored = await asyncio.gather(*map(categories.enter, parts))
+
+        held = {one.id for one in await categories.all()}
+        assert len(held) == CATEGORIES + 1
+        assert {category for part in stored for category in part.values()} == held
+
+
 class ApiKeysContract:
     """Needs `keys`."""
 
@@ -2360,7 +2805,8 @@ class ApiKeysContract:
         assert not await keys.revoke("unknown", NOW)
 
     async def test_the_limits_of_a_key_come_back(self, keys: ApiKeys) -> None:
-        limited = replace(self.KEY, user_prefix="acme:", event_prefix="billing.", last_used_at=NOW)
+        limited = replace(self.KEY, user_prefix="acme:", event_prefix="billing.", own_only=True)
+        limited = replace(limited, last_used_at=NOW)
         await keys.add(limited)
 
         assert await keys.get(limited.id) == limited

@@ -20,6 +20,7 @@ SAMPLES = {
     "erasure_id": str(an_id()),
     "action": "approve",
     "key_id": "0a1b2c3d4e5f",
+    "category_id": "billing",
     "file_path": "swagger-ui.css",
     "path": "x",
 }

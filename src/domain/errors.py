@@ -5,7 +5,8 @@ DomainError
  ├── UnknownUser
  ├── UnknownNotification
  ├── AlreadyActed
- └── UserTaken
+ ├── UserTaken
+ └── TooManyCategories
 
 A class's docstring is the error text that callers see if no more precise one is given.
 """
@@ -62,3 +63,7 @@ class AlreadyActed(DomainError):
 
 class UserTaken(DomainError):
     """A user with this id or e-mail address already exists."""
+
+
+class TooManyCategories(DomainError):
+    """There are as many categories as there can be."""

@@ -95,6 +95,15 @@ class Added:
 
 
 @dataclass(frozen=True, slots=True)
+class Edited:
+    """Producers changed notifications, which are here as they are now, in version order."""
+
+    feed: Feed
+    prev: int
+    notifications: tuple[Notification, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Marked:
     """Notifications were marked: by id, in version order, or all up to a version.
 
@@ -139,4 +148,19 @@ class Settled:
     feed: Feed
 
 
-FeedChange: TypeAlias = Added | Marked | Settled
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The user chose which categories to be shown: the feed takes a version, and no notification does."""
+
+    feed: Feed
+    prev: int
+    choices: Mapping[str, bool | None] = field(hash=False)
+    """What was chosen for each category that was named; None for its default."""
+
+    @property
+    def changed(self) -> bool:
+        """Whether anything was chosen otherwise than before."""
+        return self.feed.version != self.prev
+
+
+FeedChange: TypeAlias = Added | Edited | Marked | Chosen | Settled

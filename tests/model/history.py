@@ -6,11 +6,11 @@ from dataclasses import replace
 
 from application.pages import RenderedPage
 from application.ports import Render
-from domain.feed import Added, Feed, Marked
+from domain.feed import Added, Chosen, Edited, Feed, Marked
 from domain.identifiers import NotificationId
 from domain.notification import Notification
 
-Change = Added | Marked
+Change = Added | Edited | Marked | Chosen
 
 
 class History:
@@ -62,30 +62,50 @@ class History:
         assert limit == 0 or page.more == truth.more
 
     def _follow(self, change: Change) -> None:
-        changed = self._added(change) if isinstance(change, Added) else self._marked(change)
+        changed = self._changed(change)
         self.held |= {item.id: item for item in changed}
         unread = sorted((item for item in self.held.values() if item.unread), key=lambda item: item.id)
-        assert change.feed.version == change.prev + len(changed), change
-        assert change.feed == self._counted(change.feed.version, unread), f"{change} miscounts {unread}"
+        assert change.feed.version == change.prev + (len(changed) or 1), change
+        assert change.feed == self._counted(change, unread), f"{change} miscounts {unread}"
         self.feed = change.feed
         self._unread[change.feed.version] = tuple(reversed(unread))
         self._feeds[change.feed.version] = change.feed
 
-    def _counted(self, version: int, unread: Sequence[Notification]) -> Feed:
-        """The feed at a version, with these unread."""
+    def _counted(self, change: Change, unread: Sequence[Notification]) -> Feed:
+        """The feed after a change, with these unread."""
+        version, chosen = change.feed.version, isinstance(change, Chosen)
         return replace(
             self.feed,
             version=version,
             unread_count=len(unread),
             unseen_count=sum(item.seen_at is None for item in unread),
             unread_in=dict(Counter(item.category for item in unread)),
+            preferences_version=version if chosen else self.feed.preferences_version,
         )
+
+    def _changed(self, change: Change) -> Sequence[Notification]:
+        """The notifications that it changed."""
+        match change:
+            case Added():
+                return self._added(change)
+            case Edited():
+                return self._edited(change)
+            case Marked():
+                return self._marked(change)
+            case Chosen():
+                return ()
 
     def _added(self, change: Added) -> Sequence[Notification]:
         for nth, item in enumerate(change.notifications, 1):
             assert item.version == change.prev + nth
             assert item.id not in self.held, f"{item.id} is added a second time"
             assert item.unread
+        return change.notifications
+
+    def _edited(self, change: Edited) -> Sequence[Notification]:
+        for nth, item in enumerate(change.notifications, 1):
+            assert item.version == change.prev + nth
+            assert self.held[item.id].retracted_at is None is item.retracted_at
         return change.notifications
 
     def _marked(self, change: Marked) -> Sequence[Notification]:

@@ -18,6 +18,7 @@ from adapters.redis.server import RedisServer
 from adapters.redis.subscriptions import Subscriptions
 from adapters.websocket.bounds import check_room
 from adapters.websocket.hub import Hub
+from application.arriving import Arrive
 from application.catching_up import CatchUps
 from application.delivery import MarkDue, StoreNotifications
 from application.errors import Stuck, Unavailable
@@ -249,6 +250,7 @@ class ApiProcess(ServiceProcess):
         self.mark_notifications = MarkNotifications(marks=marks, clock=world.clock)
         self.streaming = Streaming(
             authenticate=None,  # type: ignore[arg-type] # nobody refreshes a token here
+            arrive=Arrive(missing=None, clock=world.clock),
             live_feed=self.hub,
             catch_ups=CatchUps(self.feeds, world.loop.time),
             mark_notifications=self.mark_notifications,

@@ -5,9 +5,11 @@ from typing import Annotated, Any, NamedTuple
 
 import httpx
 import pytest
-from litestar import Litestar, get
+from litestar import Litestar, Response, get
+from litestar.background_tasks import BackgroundTask
+from litestar.datastructures import CacheControlHeader, ETag
 from litestar.exceptions import ImproperlyConfiguredException
-from litestar.params import CookieParameter
+from litestar.params import CookieParameter, QueryParameter
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from entrypoints.web.fast_path import FAST, FastPath
@@ -239,6 +241,61 @@ async def test_it_finds_its_routes_below_the_path_of_a_proxy(service: Service) -
     async with httpx.AsyncClient(transport=transport, base_url=f"http://{HOST}") as client:
         assert (await client.get(f"/bell{FEED}")).status_code == 401
         assert (await client.get(FEED)).status_code == 418
+
+
+async def hook(*_: object) -> None:
+    """Do nothing."""
+
+
+async def changed(answer: Response[Any]) -> Response[Any]:
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("after_request", {"after_request": changed}),
+        ("after_response", {"after_response": hook}),
+        ("background", {"background": BackgroundTask(hook)}),
+        ("before_request", {"before_request": hook}),
+        ("cache", {"cache": True}),
+        ("response_cookies", {"response_cookies": {"crumb": "a"}}),
+        ("response_headers", {"response_headers": {"x-note": "a"}}),
+        ("response_headers", {"cache_control": CacheControlHeader(no_store=True)}),
+        ("response_headers", {"etag": ETag(value="a")}),
+    ],
+)
+def test_what_only_the_framework_does_for_a_handler_is_refused_at_the_start(name: str, options: Any) -> None:
+    @get("/", opt=FAST, **options)
+    async def handler() -> None:
+        """It asks for more."""
+
+    app = Litestar([handler])
+
+    with pytest.raises(ImproperlyConfiguredException, match=name):
+        FastPath(app, app.asgi_handler)
+
+
+def test_a_hook_of_the_whole_application_is_refused_too() -> None:
+    @get("/", opt=FAST)
+    async def handler() -> None:
+        """It asks for nothing."""
+
+    app = Litestar([handler], after_request=changed)
+
+    with pytest.raises(ImproperlyConfiguredException, match="after_request"):
+        FastPath(app, app.asgi_handler)
+
+
+def test_a_parameter_of_the_query_without_a_default_is_refused_at_the_start() -> None:
+    @get("/", opt=FAST)
+    async def handler(page: Annotated[int, QueryParameter()]) -> None:
+        """It takes a page."""
+
+    app = Litestar([handler])
+
+    with pytest.raises(ImproperlyConfiguredException, match="page"):
+        FastPath(app, app.asgi_handler)
 
 
 def test_a_handler_that_takes_more_than_it_can_give_is_refused_at_the_start() -> None:

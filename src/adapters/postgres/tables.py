@@ -44,6 +44,8 @@ users = Table(
     Column("tokens_revoked_at", TIMESTAMP(timezone=True)),
 )
 REVOKED = text("tokens_revoked_at IS NOT NULL")
+# For prefixes of ids, whatever the collation.
+Index("users_prefix_idx", users.c.id, postgresql_ops={"id": "text_pattern_ops"})
 Index("users_tokens_revoked_idx", users.c.tokens_revoked_at, users.c.id, postgresql_where=REVOKED)
 
 # Updated with every change of a feed: free space on the page, and no index on changing columns, keep that

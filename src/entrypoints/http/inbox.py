@@ -1,5 +1,6 @@
 """A user's inbox."""
 
+from functools import partial
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -18,7 +19,7 @@ from application.inbox import (
 from application.pages import RenderedPage
 from common import wire
 from domain.category import CATEGORY, CATEGORY_RULE
-from domain.errors import FieldError, Invalid
+from domain.errors import FieldError, Invalid, UnknownUser
 from domain.feed import Marked
 from domain.identifiers import NotificationId, UserId
 from domain.notification import EVENT, EVENT_RULE
@@ -32,6 +33,7 @@ from entrypoints.http.schemas import (
 from entrypoints.web import guards, rules
 from entrypoints.web.fast_path import FAST
 from entrypoints.web.schemas import NotificationBody, problems
+from entrypoints.web.state import Access, part
 
 _BODY_LIMIT = 16 * 1024
 _JSON = "application/json"
@@ -93,7 +95,8 @@ async def list_notifications(  # noqa: PLR0917 - each is a part of the query
         raise Invalid([FieldError("event", EVENT_RULE)])
     if categories and not all(map(CATEGORY.fullmatch, categories)):
         raise Invalid([FieldError("category", CATEGORY_RULE)])
-    page = await listing(
+    page_of = partial(
+        listing,
         UserId(user_id),
         status,
         limit=limit,
@@ -101,6 +104,11 @@ async def list_notifications(  # noqa: PLR0917 - each is a part of the query
         event=event,
         categories=categories or (),
     )
+    try:
+        page = await page_of()
+    except UnknownUser:
+        await _arrived(request)
+        page = await page_of()
     etag = f'"{page.feed.cursor}"'
     headers = {"ETag": etag, "Cache-Control": "private, no-cache"}
     if _matches(request.headers.get("if-none-match", ""), etag):
@@ -121,17 +129,25 @@ def _counting(path: str, summary: str) -> get:
 
 
 @_counting("counts", "Count notifications")
-async def count_notifications(user_id: FromPath[str], count: NamedDependency[CountUnread]) -> Counts:
+async def count_notifications(
+    request: Request[Any, Any, Any],
+    user_id: FromPath[str],
+    count: NamedDependency[CountUnread],
+) -> Counts:
     """How many are unread, in all and by category, and how many of these are unseen; and the position of the
     feed at which all that is exact. An API key needs the scope `read`.
     """
-    return Counts.of(await count(UserId(user_id)))
+    return await _counts(request, UserId(user_id), count)
 
 
 @_counting("unread-count", "Count unread notifications")
-async def count_unread(user_id: FromPath[str], count: NamedDependency[CountUnread]) -> Counts:
+async def count_unread(
+    request: Request[Any, Any, Any],
+    user_id: FromPath[str],
+    count: NamedDependency[CountUnread],
+) -> Counts:
     """The same as `counts`."""
-    return Counts.of(await count(UserId(user_id)))
+    return await _counts(request, UserId(user_id), count)
 
 
 @patch(
@@ -220,6 +236,19 @@ async def act_on_notification(
     """
     acted = await act(UserId(user_id), NotificationId(notification_id), action)
     return Response(wire.render(acted.notification), media_type=_JSON)
+
+
+async def _counts(request: Request[Any, Any, Any], user: UserId, count: CountUnread) -> Counts:
+    try:
+        return Counts.of(await count(user))
+    except UnknownUser:
+        await _arrived(request)
+        return Counts.of(await count(user))
+
+
+async def _arrived(request: Request[Any, Any, Any]) -> None:
+    """Create the user whose token this is. Raises UnknownUser if that creates nobody."""
+    await part(request, Access).arrive(request.auth)
 
 
 def _changed(marked: Marked) -> Changed:

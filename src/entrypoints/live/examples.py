@@ -82,6 +82,17 @@ EXAMPLES: dict[str, list[dict[str, Any]]] = {
             "unseen_count": 0,
             "unread_in": {},
         },
+        {
+            "type": "update",
+            "ids": [],
+            "set": {},
+            "preferences": {"billing": False, "comment": None},
+            "prev": "d9dd1d46.8",
+            "cursor": "d9dd1d46.9",
+            "unread_count": 0,
+            "unseen_count": 0,
+            "unread_in": {},
+        },
     ],
     "replayed": [
         {

@@ -94,9 +94,12 @@ class Change(Struct):
 
 
 class Update(Struct, tag="update"):
-    """Notifications changed state, on this device or another."""
+    """Notifications changed state, or the user's preferences changed: on this device or another."""
 
-    set: Annotated[Change, Meta(description="The one field that changed, and its new value.")]
+    set: Annotated[
+        Change,
+        Meta(description="The one field that changed, and its new value; empty with `preferences`."),
+    ]
     prev: Previous
     cursor: Position
     unread_count: UnreadAt
@@ -115,6 +118,13 @@ class Update(Struct, tag="update"):
     ] = UNSET
     action: Annotated[
         str | UnsetType, Meta(description="Beside `acted_at`: the id of the action that the user chose.")
+    ] = UNSET
+    preferences: Annotated[
+        dict[str, bool | None] | UnsetType,
+        Meta(
+            description="What was chosen for each category that was named; null: its default. Then `ids` and "
+            "`set` are empty."
+        ),
     ] = UNSET
 
 

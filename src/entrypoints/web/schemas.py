@@ -74,6 +74,7 @@ class NotificationBody(Struct, omit_defaults=True):
         field(default_factory=list)
     )
     actor_count: Annotated[int, Meta(description="How many different actors; exact up to 100.")] = 0
+    actors_more: Annotated[bool, Meta(description="Whether there are more than these 100.")] = False
 
 
 class ProblemField(Struct):
