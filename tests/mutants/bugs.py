@@ -643,6 +643,49 @@ VIEWS_AND_MARKS = (
         tests=(f"{UNIT}/test_states.py", f"{STORED_FEEDS}::test_the_first_read_wins"),
     ),
     Mutant(
+        name="category-forgotten-on-unarchive",
+        breaks="A category loses what is archived, and gets nothing back when it is unarchived.",
+        file=MARK,
+        old="jsonb_object_agg(category, coalesce((unread_in ->> category)::bigint, 0) + gained) AS unread_in",
+        new="jsonb_object_agg(category, coalesce((unread_in ->> category)::bigint, 0) + least(gained, 0))\n"
+        "            AS unread_in",
+        tests=(f"{STORED_FEEDS}::test_unarchiving_gives_a_category_its_count_back",),
+    ),
+    Mutant(
+        name="seen-by-time-instead-of-version",
+        breaks="An opening marks what came later seen, if it is dated earlier.",
+        file=MARK,
+        old='_UNSEEN = f"{_OLDER} AND n.version > feed.seen_version"',
+        new='_UNSEEN = """notifications AS n ON n.user_id = feed.user_id AND n.created_at <= '
+        "(SELECT max(o.created_at) FROM notifications AS o WHERE o.user_id = feed.user_id "
+        'AND o.version <= $2::bigint) AND feed.epoch = $3 AND ($5::text IS NULL OR n.category = $5)"""',
+        tests=(f"{STORED_FEEDS}::test_what_came_late_is_unseen_although_it_is_dated_earlier",),
+    ),
+    Mutant(
+        name="seen-beyond-the-feed",
+        breaks="A position ahead of the feed hides from openings what comes next.",
+        file=MARK,
+        old="greatest(feed.seen_version, least($2::bigint, feed.version))",
+        new="greatest(feed.seen_version, $2::bigint)",
+        tests=(f"{STORED_FEEDS}::test_an_opening_hides_nothing_that_is_still_unseen",),
+    ),
+    Mutant(
+        name="seen-of-a-category-for-all",
+        breaks="Marking one category seen hides the others from later openings.",
+        file=MARK,
+        old="seen_version = CASE WHEN $5::text IS NULL",
+        new="seen_version = CASE WHEN true OR $5::text IS NULL",
+        tests=(f"{STORED_FEEDS}::test_an_opening_hides_nothing_that_is_still_unseen",),
+    ),
+    Mutant(
+        name="an-opening-writes",
+        breaks="An opening with nothing new locks the feed's row, which is a write.",
+        file=MARK,
+        old='_IF_UNSEEN = "AND unseen_count > 0"',
+        new='_IF_UNSEEN = ""',
+        tests=(f"{INTEGRATION}/test_postgres.py::test_an_opening_with_nothing_new_writes_nothing",),
+    ),
+    Mutant(
         name="archived-is-unread",
         breaks="For the domain's rules an archived notification counts as unread.",
         file=STATES,
