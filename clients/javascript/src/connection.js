@@ -1,5 +1,5 @@
 import { BellwireError } from './errors.js';
-import { newPart } from './protocol.js';
+import { countsOf, newPart, preferencesOf } from './protocol.js';
 
 const SUBPROTOCOL = 'bellwire.v1';
 const BACKOFF_MIN_MS = 500;
@@ -78,6 +78,7 @@ export class Connection {
     const { page } = this.#place;
     const options = { signal: this.#listening.signal };
     page?.addEventListener('online', () => this.#online(), options);
+    page?.addEventListener('offline', () => this.#offline(), options);
     this.#connect();
   }
 
@@ -114,7 +115,7 @@ export class Connection {
 
   async #connect() {
     const attempt = this.#begin();
-    if (this.#isOffline()) return this.#wait(null, 'The browser is offline', null);
+    if (this.#isOffline()) return this.#offline();
     // A request that is never answered must not block the stream forever.
     this.#hear(WELCOME_MS);
     try {
@@ -231,6 +232,12 @@ export class Connection {
     return this.#place.navigator?.onLine === false;
   }
 
+  /** Its sockets would only fall silent, much later. */
+  #offline() {
+    this.#abandon();
+    this.#wait(null, 'The browser is offline', null);
+  }
+
   #online() {
     // Usually on another network, where a socket of the previous one would only fall silent.
     if (this.#socket) this.#lost({ code: null, reason: 'The browser is online again', retryMs: 0 }, 0);
@@ -274,7 +281,18 @@ export class Connection {
       case 'ok':
       case 'error':
         return this.#tell(frame);
+      default:
+        return this.#step(frame);
     }
+  }
+
+  /**
+   * A frame of a later release. If it moves the feed from here, it is a change of something unknown.
+   * @param {Partial<import('./protocol.js').Update>} frame
+   */
+  #step({ prev, cursor, ...frame }) {
+    if (prev === undefined || cursor === undefined || prev !== this.#cursor || !this.#connected) return;
+    this.#forward({ ...countsOf(this.#connected), ...frame, type: 'update', ids: [], set: {}, prev, cursor });
   }
 
   /** @param {import('./protocol.js').WelcomeFrame} frame */
@@ -299,8 +317,11 @@ export class Connection {
   /** @param {import('./protocol.js').Change} frame */
   #forward(frame) {
     this.#cursor = frame.cursor;
-    const { cursor, unread_count } = frame;
-    if (this.#connected) this.#connected = { ...this.#connected, cursor, unread_count };
+    if (this.#connected) {
+      const preferences_version = preferencesOf(frame) ?? this.#connected.preferences_version;
+      const { cursor } = frame;
+      this.#connected = { ...this.#connected, ...countsOf(frame), preferences_version, cursor };
+    }
     this.#tell(frame);
   }
 

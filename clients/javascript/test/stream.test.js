@@ -117,7 +117,7 @@ test('a loop has every event in order, also while it is busy, until the stream i
   stream.close();
   await loop;
 
-  assert.deepEqual(seen, ['connected', 1, 'unread', 2, 'unread', 3, 'unread']);
+  assert.deepEqual(seen, ['connected', 1, 'counts', 2, 'counts', 3, 'counts']);
 });
 
 test('a loop throws when the stream is refused, also one that begins afterwards', async (t) => {
@@ -141,7 +141,7 @@ test('the count is told when it changes', async (t) => {
   service.socket.tell(welcome(5, { unread_count: 3 }), more(5, 4), more(6, 4), more(7, 2));
 
   assert.deepEqual(
-    of('unread').map(({ unread_count }) => unread_count),
+    of('counts').map(({ unread_count }) => unread_count),
     [3, 4, 2],
   );
   assert.equal(stream.unreadCount, 2);
