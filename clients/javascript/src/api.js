@@ -1,9 +1,8 @@
+import { pauseAfter } from './backoff.js';
 import { BellwireError } from './errors.js';
 
 const TIMEOUT_MS = 10_000;
 const PATIENCE_MS = 30_000;
-const BACKOFF_MIN_MS = 500;
-const BACKOFF_MAX_MS = 20_000;
 
 /** HTTP requests, with a token that is kept until it is refused. */
 export class Api {
@@ -71,7 +70,7 @@ export class Api {
   }
 
   /**
-   * Repeat what fails with a 503 or without an answer, after pauses with full jitter that grow.
+   * Repeat what fails with a 503 or without an answer, for 30 s.
    * @template T
    * @param {() => Promise<T>} attempt
    * @param {AbortSignal} [signal]
@@ -80,12 +79,12 @@ export class Api {
   async again(attempt, signal) {
     const { now, random, setTimeout } = this.#place;
     const until = now() + PATIENCE_MS;
-    for (let bound = BACKOFF_MIN_MS; ; bound = Math.min(2 * bound, BACKOFF_MAX_MS)) {
+    for (let attempts = 0; ; attempts++) {
       try {
         return await attempt();
       } catch (error) {
         const away = error instanceof BellwireError && (error.status === 503 || error.code === 'unreachable');
-        const pause = away ? error.retryMs + bound * random() : 0;
+        const pause = away ? pauseAfter(attempts, error.retryMs, random) : 0;
         if (!away || now() + pause > until) throw error;
         await new Promise((over) => setTimeout(() => over(undefined), pause));
         signal?.throwIfAborted();

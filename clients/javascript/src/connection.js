@@ -1,9 +1,8 @@
+import { pauseAfter } from './backoff.js';
 import { BellwireError } from './errors.js';
 import { countsOf, newPart, preferencesOf } from './protocol.js';
 
 const SUBPROTOCOL = 'bellwire.v1';
-const BACKOFF_MIN_MS = 500;
-const BACKOFF_MAX_MS = 20_000;
 /** After a connection that lasted this long, pauses begin short again. */
 const STABLE_MS = 30_000;
 const WELCOME_MS = 20_000;
@@ -177,17 +176,7 @@ export class Connection {
   #lost({ code, reason, retryMs }, pause) {
     if (this.#connected && this.#place.now() - this.#welcomedAt >= STABLE_MS) this.#attempts = 0;
     this.#abandon();
-    this.#wait(code, reason, pause ?? this.#pause(retryMs));
-  }
-
-  /**
-   * Full jitter above a minimum. A pause that the service asks for is a minimum too, so that clients that it
-   * sends away together do not return together.
-   * @param {number} asked milliseconds
-   */
-  #pause(asked) {
-    const bound = Math.min(BACKOFF_MAX_MS, 2 * BACKOFF_MIN_MS * 2 ** this.#attempts++);
-    return Math.max(BACKOFF_MIN_MS, asked) + this.#place.random() * (bound - BACKOFF_MIN_MS);
+    this.#wait(code, reason, pause ?? pauseAfter(this.#attempts++, retryMs, this.#place.random));
   }
 
   /**
