@@ -35,7 +35,7 @@ export declare class Api {
      */
     request(method: string, path: string, body?: unknown, signal?: AbortSignal): Promise<any>;
     /**
-     * Repeat what fails with a 503 or without an answer, after pauses with full jitter that grow.
+     * Repeat what fails with a 503 or without an answer, for 30 s.
      * @template T
      * @param {() => Promise<T>} attempt
      * @param {AbortSignal} [signal]
