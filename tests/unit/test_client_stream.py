@@ -29,7 +29,7 @@ from bellwire_client import stream as module
 from bellwire_client.errors import ConnectionLost
 from bellwire_client.tokens import Token
 from bellwire_client.websocket import ended
-from tests.line import Line, Lines, following, in_virtual_time, item, play
+from tests.line import Line, Lines, counts, following, in_virtual_time, item, play
 
 Failure = TypeVar("Failure", bound=Exception)
 
@@ -91,7 +91,7 @@ async def test_an_integer_of_any_length_is_no_reason_to_connect_anew(lines: Line
             "items": [item(1)],
             "prev": "e.0",
             "cursor": "e.1",
-            "unread_count": 1,
+            **counts(1),
         }
         line.garble(json.dumps(frame).replace('"metadata": {}', f'"metadata": {{"n": {"7" * 5_000}}}'))
         told = await following(stream, Notifications)
@@ -105,7 +105,7 @@ async def test_events_are_typed_and_in_order(lines: Lines) -> None:
         line = await lines.line()
         line.welcome(3)
         line.notify(5, 6, replay=True, prev=3)
-        line.say("replayed", cursor="e.6", unread_count=6)
+        line.say("replayed", cursor="e.6", **counts(6), preferences_version=0)
         line.say("surprise", cursor="e.9")
         line.say(
             "update",
@@ -113,9 +113,9 @@ async def test_events_are_typed_and_in_order(lines: Lines) -> None:
             set={"read_at": "2026-11-22T10:09:44.743609Z"},
             prev="e.6",
             cursor="e.7",
-            unread_count=5,
+            **counts(5),
         )
-        line.say("update", up_to="e.7", set={"archived_at": None}, prev="e.7", cursor="e.8", unread_count=5)
+        line.say("update", up_to="e.7", set={"archived_at": None}, prev="e.7", cursor="e.8", **counts(5))
         _, replay, replayed, by_ids, up_to = [await anext(stream) for _ in range(5)]
 
     assert line.query["cursor"] == "e.3"
@@ -126,14 +126,14 @@ async def test_events_are_typed_and_in_order(lines: Lines) -> None:
         ("id-00006", 6, None),
     ]
     assert replay.items[0].created_at == datetime(2026, 11, 22, 10, 9, 43, 177090, tzinfo=UTC)
-    assert replayed == Replayed(cursor="e.6", unread_count=6)
+    assert replayed == Replayed(cursor="e.6", **counts(6), preferences_version=0)
     assert by_ids == Update(
         ids=("id-00005",),
         up_to=None,
         set={"read_at": datetime(2026, 11, 22, 10, 9, 44, 743609, tzinfo=UTC)},
         prev="e.6",
         cursor="e.7",
-        unread_count=5,
+        **counts(5),
     )
     assert isinstance(up_to, Update)
     assert (up_to.ids, up_to.up_to, up_to.set) == (None, "e.7", {"archived_at": None})
@@ -199,7 +199,7 @@ def test_after_a_hole_it_comes_back_with_its_own_position(prev: str) -> None:
         async with lines.stream() as stream:
             line = await welcomed(lines, stream, version=5)
             epoch = prev.partition(".")[0]
-            line.say("notifications", items=[item(7)], prev=prev, cursor=f"{epoch}.7", unread_count=7)
+            line.say("notifications", items=[item(7)], prev=prev, cursor=f"{epoch}.7", **counts(7))
             event = await anext(stream)
             again = await lines.line(2)
 
@@ -216,7 +216,7 @@ async def test_a_replay_without_items_moves_the_position_too(lines: Lines) -> No
     async with lines.stream(cursor="e.2") as stream:
         line = await lines.line()
         line.welcome(2)
-        line.say("replayed", cursor="e.9", unread_count=0)
+        line.say("replayed", cursor="e.9", **counts(0), preferences_version=0)
         line.notify(10)
         last = await following(stream, Notifications)
 
@@ -230,7 +230,7 @@ async def test_a_reset_is_told_and_the_stream_goes_on_from_there(lines: Lines) -
         line.welcome(3, resumed=False)
         connected = await anext(stream)
         kept = stream.cursor
-        line.say("reset", cursor="e.3", unread_count=1, reason="epoch")
+        line.say("reset", cursor="e.3", **counts(1), preferences_version=0, reason="epoch")
         reset = await anext(stream)
         line.notify(4)
         last = await anext(stream)
@@ -238,7 +238,7 @@ async def test_a_reset_is_told_and_the_stream_goes_on_from_there(lines: Lines) -
     assert isinstance(connected, Connected)
     assert not connected.resumed
     assert kept == "old.9"
-    assert reset == Reset(reason="epoch", cursor="e.3", unread_count=1)
+    assert reset == Reset(reason="epoch", cursor="e.3", **counts(1), preferences_version=0)
     assert isinstance(last, Notifications)
     assert stream.cursor == "e.4"
 
