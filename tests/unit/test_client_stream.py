@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import count
@@ -221,6 +222,44 @@ async def test_a_replay_without_items_moves_the_position_too(lines: Lines) -> No
         last = await following(stream, Notifications)
 
     assert (last.cursor, len(lines.all)) == ("e.10", 1)
+
+
+@in_virtual_time
+async def test_a_frame_of_a_later_release_moves_it_if_it_follows(lines: Lines) -> None:
+    async with lines.stream() as stream:
+        line = await welcomed(lines, stream, version=5)
+        line.say("weather", prev="e.8", cursor="e.9")
+        line.say("weather", prev="e.5")
+        line.say("weather", prev="e.5", cursor="e.6")
+        line.say("weather", prev="e.6", cursor="e.7", sky="blue", **counts(2))
+        line.notify(8)
+        first, second, last = [await anext(stream) for _ in range(3)]
+
+    nothing = Update(ids=(), up_to=None, set={}, prev="e.5", cursor="e.6", **counts(5))
+    assert first == nothing
+    assert second == replace(nothing, prev="e.6", cursor="e.7", **counts(2))
+    assert isinstance(last, Notifications)
+    assert (last.cursor, len(lines.all)) == ("e.8", 1)
+
+
+@in_virtual_time
+async def test_an_edit_and_a_choice_are_told(lines: Lines) -> None:
+    async with lines.stream() as stream:
+        line = await welcomed(lines, stream, version=5)
+        line.say("notifications", items=[item(6)], changed=True, prev="e.5", cursor="e.6", **counts(5))
+        chosen = {"preferences": {"billing": False, "comment": None}}
+        line.say("update", ids=[], set={}, **chosen, prev="e.6", cursor="e.7", **counts(5))
+        acted = {"acted_at": "2026-11-22T10:09:44Z"}
+        line.say("update", ids=["id-6"], set=acted, action="ok", prev="e.7", cursor="e.8", **counts(4))
+        edit, choice, action = [await anext(stream) for _ in range(3)]
+
+    assert isinstance(edit, Notifications)
+    assert (edit.changed, edit.replay) == (True, False)
+    assert isinstance(choice, Update)
+    assert choice.preferences == chosen["preferences"]
+    assert isinstance(action, Update)
+    assert (action.action, action.set["acted_at"]) == ("ok", datetime(2026, 11, 22, 10, 9, 44, tzinfo=UTC))
+    assert stream.counts == action
 
 
 @in_virtual_time
@@ -547,6 +586,7 @@ def test_an_error_in_the_applications_function_for_tokens_is_told(calls: int) ->
         (Stream.mark_read, "read"),
         (Stream.mark_unread, "unread"),
         (Stream.archive, "archive"),
+        (Stream.mark_seen, "seen"),
         (Stream.unarchive, "unarchive"),
     ],
 )
@@ -581,6 +621,28 @@ async def test_many_ids_go_by_the_hundred(lines: Lines) -> None:
     assert marking.result() == 60
     assert [len(frame["ids"]) for frame in line.sent] == [100, 100, 50]
     assert [one for frame in line.sent for one in frame["ids"]] == ids
+
+
+@in_virtual_time
+async def test_a_category_an_action_and_a_time_are_sent(lines: Lines) -> None:
+    async with lines.stream() as stream, asyncio.TaskGroup() as tasks:
+        line = await welcomed(lines, stream)
+        commands = [
+            stream.mark_read(up_to="e.1", category="billing"),
+            stream.act("id-1", "ok"),
+            stream.snooze("id-1", datetime(2100, 1, 1, tzinfo=UTC)),
+        ]
+        for number, command in enumerate(commands, 1):
+            doing = tasks.create_task(command)
+            line.say("ok", ref=(await line.asked(number))["ref"], changed=number)
+            assert await doing == number
+        sent = [{name: value for name, value in frame.items() if name != "ref"} for frame in line.sent]
+
+    assert sent == [
+        {"type": "read", "up_to": "e.1", "category": "billing"},
+        {"type": "act", "id": "id-1", "action": "ok"},
+        {"type": "snooze", "ids": ["id-1"], "until": "2100-01-01T00:00:00+00:00"},
+    ]
 
 
 @in_virtual_time
