@@ -3,14 +3,23 @@
 import asyncio
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import httpx
 import pytest
 
-from bellwire_client import Action, Actor, Bellwire, CategoryPreference, Counts, Problem, Unreachable
+from bellwire_client import (
+    Action,
+    Actor,
+    Bellwire,
+    Category,
+    CategoryPreference,
+    Counts,
+    Problem,
+    Unreachable,
+)
 from bellwire_client.tokens import Token
 from tests.line import counts, item, play
 
@@ -262,13 +271,18 @@ async def test_editing_and_taking_back() -> None:
 
 
 async def test_users_and_categories() -> None:
-    listed = httpx.Response(200, json={"categories": [{"id": "billing"}]})
-    service = Answers(*[httpx.Response(200, json={})] * 3, listed)
+    billing = {"id": "billing", "title": "Bills", "description": None, "mandatory": False, "default": "off"}
+    body = {**billing, "expires_after": 60}
+    category = Category(**{**body, "expires_after": timedelta(minutes=1)})  # type: ignore[arg-type]
+    answers = [{}, {}, body, {"items": [body]}]
+    service = Answers(*(httpx.Response(200, json=answer) for answer in answers))
     async with service.client() as client:
         await client.put_user("a/b", "Ada")
         await client.put_user("ada", "Ada", email="ada@example.com")
-        await client.put_category("billing", title="Bills", default="off")
-        assert await client.categories() == [{"id": "billing"}]
+        minute = timedelta(minutes=1)
+        named = {"title": "Bills", "default": "off"}
+        assert await client.set_category("billing", **named, expires_after=minute) == category  # type: ignore[arg-type]
+        assert await client.categories() == [category]
 
     called = [
         (request.method, request.url.raw_path.decode().removeprefix("/bell/v1")) for request in service.asked
@@ -282,7 +296,7 @@ async def test_users_and_categories() -> None:
     assert [json.loads(request.content) for request in service.asked[:3]] == [
         {"name": "Ada"},
         {"name": "Ada", "email": "ada@example.com"},
-        {"title": "Bills", "default": "off"},
+        {name: value for name, value in body.items() if name != "id"},
     ]
 
 

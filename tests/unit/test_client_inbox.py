@@ -166,6 +166,19 @@ def test_the_counts_are_those_of_the_newest_cursor() -> None:
     )
 
 
+def test_a_list_has_no_holes_it_ends_where_it_is_loaded() -> None:
+    first = replace(page(one(9), one(8), version=9), next_cursor="more")
+    inbox = Inbox(first)
+    inbox.apply(added(one(10, 3), cursor=10, replay=True))
+    before = [item.id for item in inbox.items]
+    inbox.add(page(one(5), one(3), version=10))
+
+    assert inbox.next_cursor is None
+    assert before == ["id-00009", "id-00008"]
+    assert shown(inbox)[2:] == [("id-00005", 5, False), ("id-00003", 10, False)]
+    assert inbox.unread_count == 10
+
+
 def test_it_has_a_list_for_each_category() -> None:
     items = [one(3, category="billing"), one(2, read_at=NOON.isoformat()), one(1)]
     inbox = Inbox(page(*items, version=3))

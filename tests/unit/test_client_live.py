@@ -20,8 +20,8 @@ from bellwire_client import (
 from tests.line import Line, Lines, counts, in_virtual_time, item
 
 
-def page(version: int, *items: dict[str, Any]) -> httpx.Response:
-    body = {"items": items, "next_cursor": None, "cursor": f"e.{version}", **counts(len(items))}
+def page(version: int, *items: dict[str, Any], more: str | None = None) -> httpx.Response:
+    body = {"items": items, "next_cursor": more, "cursor": f"e.{version}", **counts(len(items))}
     return httpx.Response(200, json=body)
 
 
@@ -93,6 +93,21 @@ async def test_it_loads_again_after_a_reset_and_when_something_comes_back(lines:
 
         assert [type(event) for event in events] == [Reset, Notifications]
         assert versions(inbox) == [2, 1]
+
+
+@in_virtual_time
+async def test_the_next_page_is_loaded_again_if_events_overtook_it(lines: Lines) -> None:
+    older = page(3, item(1))
+    stage = Stage(lines, page(3, item(3), item(2), more="2nd"), older, page(4, item(1)))
+    async with stage.client as client, client.inbox("ada", limit=2) as inbox:
+        line = await connected(lines, inbox, 3)
+        line.notify(4)
+        await anext(inbox)
+
+        assert await inbox.more()
+        assert not await inbox.more()
+        assert versions(inbox) == [4, 3, 2, 1]
+    assert stage.asked[1:] == ["status=all&limit=2&cursor=2nd"] * 2
 
 
 @in_virtual_time

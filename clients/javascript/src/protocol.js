@@ -66,7 +66,7 @@
 /**
  * @typedef {object} CategoryPreference
  * @property {string} id
- * @property {string} title
+ * @property {string | null} title
  * @property {string | null} description
  * @property {boolean} enabled whether the user gets notifications of this category
  * @property {boolean} mandatory it cannot be switched off

@@ -98,7 +98,7 @@ export type Marked = {
 } & Standing;
 export type CategoryPreference = {
     id: string;
-    title: string;
+    title: string | null;
     description: string | null;
     /**
      * whether the user gets notifications of this category
@@ -307,7 +307,7 @@ export type Tell = (told: Told) => void;
 /**
  * @typedef {object} CategoryPreference
  * @property {string} id
- * @property {string} title
+ * @property {string | null} title
  * @property {string | null} description
  * @property {boolean} enabled whether the user gets notifications of this category
  * @property {boolean} mandatory it cannot be switched off

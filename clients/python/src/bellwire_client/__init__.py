@@ -26,7 +26,7 @@ from bellwire_client.events import (
 )
 from bellwire_client.inbox import Inbox
 from bellwire_client.live import LiveInbox
-from bellwire_client.preferences import CategoryPreference, Preferences
+from bellwire_client.preferences import Category, CategoryPreference, Preferences
 from bellwire_client.producer import Severity
 from bellwire_client.reader import Status, View
 from bellwire_client.stream import Stream
@@ -37,6 +37,7 @@ __all__ = [
     "Actor",
     "Bellwire",
     "BellwireError",
+    "Category",
     "CategoryPreference",
     "CommandRefused",
     "Connected",

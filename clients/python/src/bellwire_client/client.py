@@ -36,11 +36,11 @@ class Bellwire(Reader, Producer):
         )
 
     def inbox(self, user_id: str, *, limit: int = 100, view: View = "manual") -> LiveInbox:
-        """An inbox that loads itself and follows the feed: `async with client.inbox(…) as inbox`. It has the
-        newest `limit` notifications, 1 to 100, and those that come.
+        """An inbox that loads itself and follows the feed: `async with client.inbox(…) as inbox`. Its pages
+        have `limit` notifications, 1 to 100.
         """
 
-        async def load() -> Page:
-            return await self.notifications(user_id, status="all", limit=limit)
+        async def fetch(cursor: str | None) -> Page:
+            return await self.notifications(user_id, status="all", limit=limit, cursor=cursor)
 
-        return LiveInbox(load, lambda cursor: self.stream(user_id, cursor=cursor, view=view))
+        return LiveInbox(fetch, lambda cursor: self.stream(user_id, cursor=cursor, view=view))

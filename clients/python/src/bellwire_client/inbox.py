@@ -23,12 +23,15 @@ from bellwire_client.events import (
 class Inbox:
     """A list of notifications to which pages and events are applied. It does no I/O.
 
-    It has those that are neither archived nor snoozed nor retracted. Load a page, open the stream with
-    `inbox.cursor`, and apply each event; when `apply` returns False, load a page again.
+    It has those that are neither archived nor snoozed nor retracted, as far down as they are loaded. Load a
+    page, open the stream with `inbox.cursor`, and apply each event; when `apply` returns False, load again.
     """
 
     def __init__(self, page: Page) -> None:
         self._items: dict[str, Notification] = {}
+        self._floor = ""
+        self.next_cursor: str | None = None
+        """The cursor of the page to `add` next; None after the last."""
         self.load(page)
 
     @property
@@ -66,16 +69,27 @@ class Inbox:
         chosen = (
             item
             for item in self._items.values()
-            if category in {None, item.category} and not (unread and item.read_at)
+            if category in {None, item.category}
+            and not (unread and item.read_at)
+            and _place(item) >= self._floor  # between others below there may be some that are not loaded
         )
         return sorted(chosen, key=_place, reverse=True)
 
     def load(self, page: Page) -> None:
         """Replace the list by a page."""
         self._items = {}
+        self.add(page)
+        self._counts: Counts = page
+
+    def add(self, page: Page) -> None:
+        """Add the next page, which must not be older than the events that were applied."""
         for item in page.items:
             self._put(item)
-        self._counts: Counts = page
+        self.next_cursor = page.next_cursor
+        if page.next_cursor is None:
+            self._floor = ""
+        elif page.items:
+            self._floor = page.items[-1].id
 
     def apply(self, event: Event) -> bool:
         """Apply an event. One that is not newer than the list changes nothing. Returns False if a page must
@@ -110,6 +124,9 @@ class Inbox:
         return not back
 
     def _put(self, item: Notification) -> None:
+        known = self._items.get(item.id)
+        if known is not None and known.version >= item.version:
+            return
         if item.archived_at or item.snoozed_until or item.retracted_at:
             self._items.pop(item.id, None)
         else:

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack
 from typing import Self
 
-from bellwire_client.events import Event, Json, Page
+from bellwire_client.events import Event, Json, Page, is_after
 from bellwire_client.inbox import Inbox
 from bellwire_client.marks import Marks
 from bellwire_client.stream import Stream
@@ -20,7 +20,9 @@ class LiveInbox(Inbox, Marks):
     and Problem or Unreachable if the page could not be loaded again; iterate again to try again.
     """
 
-    def __init__(self, fetch: Callable[[], Awaitable[Page]], follow: Callable[[str], Stream]) -> None:
+    def __init__(
+        self, fetch: Callable[[str | None], Awaitable[Page]], follow: Callable[[str], Stream]
+    ) -> None:
         super().__init__(_EMPTY)
         self._fetch = fetch
         self._follow = follow
@@ -28,7 +30,7 @@ class LiveInbox(Inbox, Marks):
         self._entered = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        self.load(await self._fetch())
+        self.load(await self._fetch(None))
         self._stream = await self._entered.enter_async_context(self._follow(self.cursor))
         return self
 
@@ -45,6 +47,16 @@ class LiveInbox(Inbox, Marks):
         await self._freshen()
         return event
 
+    async def more(self) -> bool:
+        """Load the next page. Return whether there was one. Raises Problem, Unreachable."""
+        while (cursor := self.next_cursor) is not None:
+            page = await self._fetch(cursor)
+            # Events that were applied meanwhile may concern it, and a reload has pages of its own.
+            if cursor == self.next_cursor and not is_after(self.cursor, page.cursor):
+                self.add(page)
+                return True
+        return False
+
     async def seen(self) -> int:
         """The user opened the list: mark as seen what is unread, and return how many changed. Sends nothing
         if nothing is unseen. Raises as `mark_seen`.
@@ -57,5 +69,5 @@ class LiveInbox(Inbox, Marks):
 
     async def _freshen(self) -> None:
         if self._stale:
-            self.load(await self._fetch())
+            self.load(await self._fetch(None))
             self._stale = False

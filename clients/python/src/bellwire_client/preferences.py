@@ -1,9 +1,32 @@
 """Categories, and what a user chose of them."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Self
 
 from bellwire_client.events import Json
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Category:
+    """A category as it is for all users."""
+
+    id: str
+    title: str | None
+    description: str | None
+    mandatory: bool
+    """Users cannot switch it off."""
+    default: str
+    """`on` or `off`: for users who chose nothing."""
+    expires_after: timedelta | None
+    """When its notifications expire that do not name a time themselves."""
+
+    @classmethod
+    def of(cls, body: Json) -> Self:
+        """Read it from JSON."""
+        seconds = body["expires_after"]
+        known = {name: body[name] for name in cls.__dataclass_fields__}
+        return cls(**{**known, "expires_after": None if seconds is None else timedelta(seconds=seconds)})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,11 +3,12 @@
 import json
 import secrets
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal, TypeAlias, TypedDict, Unpack
 
 from bellwire_client.access import Access, segment, user_path
 from bellwire_client.events import Action, Actor
+from bellwire_client.preferences import Category
 from bellwire_client.selection import zoned
 
 Severity: TypeAlias = Literal["info", "success", "warning", "critical"]
@@ -97,17 +98,31 @@ class Producer(Access):
         body = {"name": name} if email is None else {"name": name, "email": email}
         await self._as_producer("PUT", user_path(user_id), json=body)
 
-    async def categories(self) -> list[dict[str, Any]]:
-        """The categories of the service, as docs/http-api.md describes them. Raises Problem, Unreachable."""
+    async def categories(self) -> list[Category]:
+        """The categories of the service. Raises Problem, Unreachable."""
         answer = await self._as_producer("GET", "/v1/categories")
-        found: list[dict[str, Any]] = answer["categories"]
-        return found
+        return [Category.of(one) for one in answer["items"]]
 
-    async def put_category(self, category: str, **fields: Any) -> None:
-        """Describe a category: `title`, `description`, `mandatory`, `default`, `expires_after`. Raises
-        Problem, Unreachable.
-        """
-        await self._as_producer("PUT", f"/v1/categories/{segment(category)}", json=fields)
+    async def set_category(
+        self,
+        category: str,
+        *,
+        title: str | None = None,
+        description: str | None = None,
+        mandatory: bool = False,
+        default: Literal["on", "off"] = "on",
+        expires_after: timedelta | None = None,
+    ) -> Category:
+        """Set what a category is. Users' choices stay. Raises Problem, Unreachable."""
+        body = {
+            "title": title,
+            "description": description,
+            "mandatory": mandatory,
+            "default": default,
+            "expires_after": expires_after and int(expires_after.total_seconds()),
+        }
+        path = f"/v1/categories/{segment(category)}"
+        return Category.of(await self._as_producer("PUT", path, json=body))
 
 
 def _notification(user_id: str, notification_id: str) -> str:
