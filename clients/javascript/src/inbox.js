@@ -114,7 +114,7 @@ export class Inbox {
     return true;
   }
 
-  /** @param {import('./protocol.js').Notifications | import('./protocol.js').Update | import('./protocol.js').Replayed} event */
+  /** @param {Exclude<import('./protocol.js').Change, {type: 'reset'}>} event */
   #change(event) {
     if (event.type === 'notifications') event.items.forEach((item) => this.#upsert(item));
     return event.type !== 'update' || this.#update(event);

@@ -12,7 +12,8 @@ const MOST = 99;
  * @param {{locale?: string, others?: Others}} [words] `others` says "4 others" in the language of `locale`, which
  *   is English by default; `plural` is the plural category of the count
  */
-export function groupLabel({ actors = [], actor_count = actors.length, count = 1 }, { locale = 'en', others = english } = {}) {
+export function groupLabel(notification, { locale = 'en', others = english } = {}) {
+  const { actors = [], actor_count = actors.length, count = 1 } = notification;
   if (actors.length === 0) return count > 1 ? `${new Intl.NumberFormat(locale).format(count)} ×` : '';
   const total = Math.max(actor_count, actors.length);
   const names = actors.map(({ name }) => name);

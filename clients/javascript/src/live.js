@@ -11,7 +11,12 @@ const RETRY_MS = 10_000;
 /** @typedef {import('./protocol.js').StreamEvent} StreamEvent */
 /** @typedef {import('./stream.js').Stream} Stream */
 
-/** @typedef {Omit<import('./stream.js').StreamOptions, 'cursor' | 'storage'> & {limit?: number}} InboxOptions `limit`: of a page */
+/**
+ * @typedef {object} InboxOptions
+ * @property {number} [limit] of a page; 20 by default
+ * @property {'manual' | 'auto'} [view] as a stream's
+ * @property {boolean} [shared] as a stream's
+ */
 
 /**
  * `refused`: the service does not want this user or token, and the inbox has ended.

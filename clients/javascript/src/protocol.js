@@ -43,7 +43,10 @@
  * @property {'default' | 'primary' | 'danger'} [style]
  */
 
-/** @typedef {'seen_at' | 'read_at' | 'archived_at' | 'retracted_at' | 'acted_at' | 'snoozed_until' | 'woken_at'} Field */
+/**
+ * @typedef {'seen_at' | 'read_at' | 'archived_at' | 'retracted_at' | 'acted_at' | 'snoozed_until'
+ *   | 'woken_at'} Field
+ */
 
 /**
  * @typedef {object} Counts

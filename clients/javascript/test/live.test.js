@@ -5,7 +5,10 @@ import { counts, cursor, item, news, pageOf, welcome } from './fakes.js';
 import { stage } from './stage.js';
 
 const update = (from, to, more) => ({ type: 'update', prev: cursor(from), cursor: cursor(to), ...counts(0), ...more });
-const reset = (version) => ({ type: 'reset', cursor: cursor(version), ...counts(0), preferences_version: 0, reason: 'epoch' });
+const reset = (version) => ({
+  ...{ type: 'reset', cursor: cursor(version), reason: 'epoch' },
+  ...{ ...counts(0), preferences_version: 0 },
+});
 
 /** An inbox among fakes. Pages are answered when the test says so, in the order in which they are requested. */
 function opened(t, options = {}, given = {}) {

@@ -60,8 +60,9 @@ test('changed preferences are told, also those of a time away', async (t) => {
   const { clock, service, follow, settled } = stage(t);
   const { of, stream } = follow();
   await settled();
-  const chosen = { type: 'update', ids: [], set: {}, preferences: { billing: false }, prev: cursor(5), cursor: cursor(6) };
-  service.socket.tell(welcome(5, { preferences_version: 2 }), { ...chosen, ...counts(0) }, news(6, 7));
+  const chosen = { type: 'update', ids: [], set: {}, preferences: { billing: false } };
+  const step = { ...chosen, ...counts(0), prev: cursor(5), cursor: cursor(6) };
+  service.socket.tell(welcome(5, { preferences_version: 2 }), step, news(6, 7));
   assert.equal(stream.preferencesVersion, 6);
   service.socket.end();
   await clock.pass(500);

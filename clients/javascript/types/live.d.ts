@@ -2,8 +2,19 @@ export type Filter = import('./inbox.js').Filter;
 export type Page = import('./protocol.js').Page;
 export type StreamEvent = import('./protocol.js').StreamEvent;
 export type Stream = import('./stream.js').Stream;
-export type InboxOptions = Omit<import('./stream.js').StreamOptions, 'cursor' | 'storage'> & {
+export type InboxOptions = {
+    /**
+     * of a page; 20 by default
+     */
     limit?: number;
+    /**
+     * as a stream's
+     */
+    view?: 'manual' | 'auto';
+    /**
+     * as a stream's
+     */
+    shared?: boolean;
 };
 export type State = 'loading' | 'online' | 'reconnecting' | 'offline' | 'refused' | 'closed';
 export type InboxEvents = {
@@ -21,7 +32,12 @@ export type InboxListening = {
 /** @typedef {import('./protocol.js').Page} Page */
 /** @typedef {import('./protocol.js').StreamEvent} StreamEvent */
 /** @typedef {import('./stream.js').Stream} Stream */
-/** @typedef {Omit<import('./stream.js').StreamOptions, 'cursor' | 'storage'> & {limit?: number}} InboxOptions `limit`: of a page */
+/**
+ * @typedef {object} InboxOptions
+ * @property {number} [limit] of a page; 20 by default
+ * @property {'manual' | 'auto'} [view] as a stream's
+ * @property {boolean} [shared] as a stream's
+ */
 /**
  * `refused`: the service does not want this user or token, and the inbox has ended.
  * @typedef {'loading' | 'online' | 'reconnecting' | 'offline' | 'refused' | 'closed'} State

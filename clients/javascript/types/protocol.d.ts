@@ -289,7 +289,10 @@ export type Tell = (told: Told) => void;
  * @property {string | null} [url] where it leads; without one it is answered with `act`
  * @property {'default' | 'primary' | 'danger'} [style]
  */
-/** @typedef {'seen_at' | 'read_at' | 'archived_at' | 'retracted_at' | 'acted_at' | 'snoozed_until' | 'woken_at'} Field */
+/**
+ * @typedef {'seen_at' | 'read_at' | 'archived_at' | 'retracted_at' | 'acted_at' | 'snoozed_until'
+ *   | 'woken_at'} Field
+ */
 /**
  * @typedef {object} Counts
  * @property {number} unread_count
