@@ -35,7 +35,7 @@ export async function show(client: Bellwire): Promise<string[]> {
   await inbox.snooze(['id'], new Date());
   if (inbox.hasMore()) await inbox.more({ unread: true });
   const { categories } = await inbox.setPreferences({ billing: false, comment: null });
-  const titles = categories.filter(({ enabled }) => enabled).map(({ title }) => title);
+  const titles = categories.filter(({ enabled }) => enabled).map(({ id, title }) => title ?? id);
   return [...titles, ...inbox.list({ category: 'billing' }).map((item) => groupLabel(item, { locale: 'en' }))];
 }
 
