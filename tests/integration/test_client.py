@@ -140,7 +140,7 @@ async def counted(bellwire: Bellwire, number: int) -> bool:
 
 
 def _unversioned(item: Notification) -> Notification:
-    return replace(item, version=0, seen_at=None)
+    return replace(item, version=0)
 
 
 async def test_two_devices_agree_on_what_is_read_and_archived(api: Api) -> None:
