@@ -76,7 +76,7 @@ def _time_consumer() -> None:
 
     async def timed(self: KafkaQueueReader, wait_seconds: float) -> Any:
         batch = await next_batch(self, wait_seconds)
-        _note("fetched", [draft.id for draft in batch.drafts])
+        _note("fetched", [draft.id for draft in batch.arrivals])
         return batch
 
     KafkaQueueReader.next_batch = timed  # type: ignore[method-assign]

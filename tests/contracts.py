@@ -6,17 +6,21 @@ A class here is no test by itself: a subclass brings the fixtures that its metho
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
+from functools import partial
 from itertools import product
 from traceback import format_exception
 from typing import Any, Protocol
 
 import pytest
 
+from application.audit import THE_SERVICE, Action, Entry
 from application.credentials import ApiKey, Claims, Revocation, RevokedToken
+from application.directory import Put, UserSearch
 from application.errors import KeyReused, NotAuthenticated
 from application.feeds import Appended, FeedHistory, MarkRequest, Spot, Standing
 from application.pages import IndexEntry, Missing, Rendered, RenderedPage
@@ -27,6 +31,7 @@ from application.ports import (
     Feeds,
     IdempotencyKeys,
     LiveFeed,
+    MissingUsers,
     NotificationQueue,
     Passwords,
     Preferences,
@@ -36,17 +41,19 @@ from application.ports import (
     Tickets,
     Tokens,
     UnreadIndex,
+    UserDirectory,
     Users,
 )
 from application.streams import Frame
 from common import wire
 from domain.category import CATEGORIES, CHOICES, OTHER, Category
 from domain.errors import Invalid, UnknownNotification, UnknownUser, UserTaken
-from domain.feed import Added, Chosen, Cursor, Feed, FeedChange, Marked, Settled
+from domain.feed import MARK_LIMIT, Added, Chosen, Cursor, Feed, FeedChange, Marked, Settled
 from domain.identifiers import NotificationId, UserId
 from domain.metadata import NO_METADATA
 from domain.notification import Draft, Notification
 from domain.states import RULES, Mark, Status
+from domain.user import User
 from tests.build import (
     ADA,
     BOB,
@@ -62,7 +69,7 @@ from tests.build import (
     told_counts,
 )
 from tests.memory import Mailbox, following
-from tests.states import changeable, effect_of, undone
+from tests.states import changeable, effect_of
 
 NOBODY = UserId("nobody")
 
@@ -99,17 +106,34 @@ async def history_of(feeds: Feeds, user: UserId, after: int, limit: int) -> Feed
 
 
 async def everything(feeds: Feeds, user: UserId = ADA) -> Sequence[Notification]:
-    """All of a feed in version order, after checking that its version and count are true for it."""
+    """All of a feed in version order, after checking that its version and counts are true for it."""
     found = await history_of(feeds, user, 0, 10_000)
     assert not found.more
-    assert found.feed.unread_count == sum(item.unread for item in found.notifications)
+    check_counts(found.feed, found.notifications)
     assert all(0 < version <= found.feed.version for version in versions(found.notifications))
     return found.notifications
 
 
-async def mark_up_to(feeds: Feeds, mark: Mark, version: int, at: datetime, user: UserId = ADA) -> Marked:
+def check_counts(feed: Feed, notifications: Iterable[Notification]) -> None:
+    """Check that the counts of a feed are true for its notifications."""
+    unread = [item for item in notifications if item.unread]
+    assert feed.unread_count == len(unread) == sum(feed.unread_in.values())
+    assert feed.unread_in == dict(Counter(item.category for item in unread))
+    assert feed.unseen_count == sum(item.seen_at is None for item in unread)
+
+
+async def mark_up_to(
+    feeds: Feeds,
+    mark: Mark,
+    version: int,
+    at: datetime,
+    user: UserId = ADA,
+    *,
+    category: str | None = None,
+) -> Marked:
     """Mark up to a version of the feed's present life."""
-    return await feeds.mark_up_to(user, mark, Cursor((await feeds.feed(user)).epoch, version), at)
+    cursor = Cursor((await feeds.feed(user)).epoch, version)
+    return await feeds.mark_up_to(user, mark, cursor, at, category=category)
 
 
 class FeedsContract:
@@ -305,7 +329,7 @@ class FeedsContract:
     ) -> None:
         does = effect_of(mark)
         await feeds.append(drafts(2))
-        for other in undone(mark):
+        for other in does.first:
             await feeds.mark(ADA, other, [an_id(1)], NOW)
         before = await everything(feeds)
 
@@ -319,10 +343,12 @@ class FeedsContract:
 
         after = {item.id: item for item in await everything(feeds)}
         (was,) = (item for item in before if item.id == an_id(1))
-        sets: dict[str, Any] = {does.field: LATER if does.is_set else None}
+        sets = does.times(was, LATER)
         assert after[an_id(1)] == replace(was, **sets, version=marked.feed.version)
-        assert (marked.changed, marked.set) == (1, sets)
+        assert (marked.changed, marked.set) == (1, {does.field: sets[does.field]})
         assert marked.feed.unread_count == 1 + does.unread
+        assert marked.feed.unseen_count == sum(item.unseen for item in after.values())
+        assert after[an_id(1)].unseen == does.unseen
         shown = {
             status
             for status in Status
@@ -330,17 +356,182 @@ class FeedsContract:
         }
         assert shown == does.views
 
-    async def test_the_unread_count_is_exact_after_any_two_marks(self, feeds: Feeds) -> None:
+    async def test_the_counts_are_exact_after_any_two_marks(self, feeds: Feeds) -> None:
         pairs = list(product(Mark, repeat=2))
-        await feeds.append(drafts(len(pairs)))
+        await feeds.append([a_draft(n, category=f"c{n % 2}") for n in range(1, len(pairs) + 1)])
 
         for number, pair in enumerate(pairs, 1):
             for mark in pair:
                 marked = await feeds.mark(ADA, mark, [an_id(number)], LATER)
                 assert marked.feed == await feeds.feed(ADA)
-                unread = sum(item.unread for item in await everything(feeds))
+                check_counts(marked.feed, await everything(feeds))
                 page = await feeds.page(ADA, Status.UNREAD, limit=100)
-                assert marked.feed.unread_count == len(page.notifications) == unread, pair
+                assert marked.feed.unread_count == len(page.notifications), pair
+
+    async def test_the_counts_are_exact_after_any_three_marks(self, feeds: Feeds) -> None:
+        """Each goes through three marks of its own. Those with the same one are marked together."""
+        triples = dict(enumerate(product(Mark, repeat=3), 1))
+        await feeds.append([a_draft(n, category=f"c{n % 2}") for n in triples])
+        expected = {n: a_draft(n, category=f"c{n % 2}").stored(n) for n in triples}
+
+        for step, mark in product(range(3), Mark):
+            due = [n for n, marks in triples.items() if marks[step] is mark]
+            at = LATER + timedelta(seconds=step)
+            marked = await feeds.mark(ADA, mark, [an_id(n) for n in due], at)
+            for n in due:
+                expected[n] = expected[n].marked(mark, at, 0)
+            check_counts(marked.feed, expected.values())
+            assert marked.feed == await feeds.feed(ADA)
+
+        assert {item.id: replace(item, version=0) for item in await everything(feeds)} == {
+            item.id: replace(item, version=0) for item in expected.values()
+        }
+
+    async def test_unarchiving_gives_a_category_its_count_back(self, feeds: Feeds) -> None:
+        await feeds.append([a_draft(1, category="comment"), a_draft(2, category="billing")])
+
+        archived = await feeds.mark(ADA, Mark.ARCHIVED, [an_id(1)], LATER)
+        back = await feeds.mark(ADA, Mark.UNARCHIVED, [an_id(1)], LATER)
+
+        assert dict(archived.feed.unread_in) == {"billing": 1}
+        assert dict(back.feed.unread_in) == {"billing": 1, "comment": 1}
+        assert await feeds.feed(ADA) == back.feed
+
+    # --- seen ---
+
+    async def test_what_is_new_is_seen_once_in_its_life(self, feeds: Feeds) -> None:
+        await feeds.append(drafts(2))
+
+        first = await mark_up_to(feeds, Mark.SEEN, 2, NOW)
+        again = await mark_up_to(feeds, Mark.SEEN, first.feed.version, LATER)
+        for mark in (Mark.READ, Mark.UNREAD, Mark.ARCHIVED, Mark.UNARCHIVED):
+            await feeds.mark(ADA, mark, [an_id(1)], LATER)
+        last = await mark_up_to(feeds, Mark.SEEN, 99, LATER)
+
+        assert (first.changed, first.ids) == (2, (an_id(1), an_id(2)))
+        assert (first.feed.unread_count, first.feed.unseen_count) == (2, 0)
+        assert (again.changed, again.feed, again.ids) == (0, first.feed, ())
+        assert (last.changed, last.feed) == (0, await feeds.feed(ADA))
+        assert [item.seen_at for item in await everything(feeds)] == [NOW, NOW]
+
+    async def test_what_came_late_is_unseen_although_it_is_dated_earlier(self, feeds: Feeds) -> None:
+        """A position says what the user had before the eyes, and no time does."""
+        await feeds.append([a_draft(1, at=LATER)])
+        opened = (await feeds.feed(ADA)).version
+        await feeds.append([a_draft(2, at=NOW)])
+
+        marked = await mark_up_to(feeds, Mark.SEEN, opened, LATER)
+
+        assert marked.ids == (an_id(1, LATER),)
+        assert (marked.feed.unread_count, marked.feed.unseen_count) == (2, 1)
+
+    @pytest.mark.parametrize("up_to", [1, 2, 3, 10**9])
+    @pytest.mark.parametrize("category", [None, "a", "b"])
+    async def test_an_opening_hides_nothing_that_is_still_unseen(
+        self, feeds: Feeds, up_to: int, category: str | None
+    ) -> None:
+        """Whatever was marked seen before, and up to which position, a later opening finds the rest."""
+        await feeds.append([a_draft(n, category="ab"[n % 2]) for n in (1, 2, 3)])
+        await feeds.mark(ADA, Mark.SNOOZED, [an_id(2)], LATER)
+        await mark_up_to(feeds, Mark.SEEN, up_to, NOW, category=category)
+        await feeds.append([a_draft(n, category="ab"[n % 2]) for n in (4, 5)])
+        await feeds.mark(ADA, Mark.WOKEN, [an_id(2)], LATER)
+
+        left = {item.id for item in await everything(feeds) if item.unseen}
+        marked = await mark_up_to(feeds, Mark.SEEN, (await feeds.feed(ADA)).version, LATER)
+
+        assert set(marked.ids) == left >= {an_id(2), an_id(4), an_id(5)}
+        assert marked.feed.unseen_count == 0
+        assert not any(item.unseen for item in await everything(feeds))
+
+    async def test_openings_at_once_count_each_notification_once(self, feeds: Feeds) -> None:
+        await feeds.append(drafts(20))
+
+        made = await asyncio.gather(
+            *(mark_up_to(feeds, Mark.SEEN, n, LATER) for n in (20, 10, 20, 5)),
+            feeds.mark(ADA, Mark.READ, [an_id(n) for n in range(1, 11)], LATER),
+        )
+
+        assert sum(marked.changed for marked in made[:-1]) in range(10, 21)
+        assert (await feeds.feed(ADA)).unseen_count == 0
+        assert all(item.seen_at for item in await everything(feeds))
+
+    # --- one category ---
+
+    async def test_a_mark_of_a_category_spares_the_others(self, feeds: Feeds) -> None:
+        await feeds.append([a_draft(n, category="ab"[n % 2]) for n in range(1, 6)])
+
+        marked = await mark_up_to(feeds, Mark.READ, 3, LATER, category="b")
+
+        assert (marked.ids, marked.category, marked.up_to) == ((an_id(1), an_id(3)), "b", 3)
+        assert dict(marked.feed.unread_in) == {"a": 2, "b": 1}
+        assert (await mark_up_to(feeds, Mark.READ, 99, LATER, category="none")).changed == 0
+        assert {item.id for item in await everything(feeds) if item.unread} == {an_id(n) for n in (2, 4, 5)}
+
+    @pytest.mark.parametrize("mark", list(Mark))
+    async def test_every_mark_can_be_made_of_a_category(self, feeds: Feeds, mark: Mark) -> None:
+        await feeds.append([a_draft(n, category="ab"[n % 2]) for n in (1, 2)])
+        for other in effect_of(mark).first:
+            await feeds.mark(ADA, other, [an_id(1), an_id(2)], NOW)
+
+        marked = await mark_up_to(feeds, mark, 99, LATER, category="a")
+
+        assert marked.ids == (an_id(2),)
+        assert marked.feed == await feeds.feed(ADA)
+        check_counts(marked.feed, await everything(feeds))
+
+    @pytest.mark.parametrize("category", [None, "comment"])
+    @pytest.mark.parametrize("mark", [Mark.SEEN, Mark.READ])
+    async def test_a_mark_lists_what_it_changed_unless_that_is_too_much(
+        self, feeds: Feeds, mark: Mark, category: str | None
+    ) -> None:
+        await feeds.append([*drafts(MARK_LIMIT), *drafts(MARK_LIMIT + 1, BOB)])
+
+        few = await mark_up_to(feeds, mark, 999, LATER, category=category)
+        many = await mark_up_to(feeds, mark, 999, LATER, BOB, category=category)
+
+        assert few.notifications == tuple(await everything(feeds))
+        assert (many.changed, many.notifications, many.ids) == (MARK_LIMIT + 1, None, ())
+        assert many.feed == await feeds.feed(BOB)
+
+    async def test_a_page_may_be_of_some_categories(self, feeds: Feeds) -> None:
+        await feeds.append([a_draft(n, category="abc"[n % 3]) for n in range(1, 7)])
+        await feeds.mark(ADA, Mark.READ, [an_id(3)], LATER)
+
+        unread = await feeds.page(ADA, Status.UNREAD, limit=9, categories=["a"])
+        everything_else = await feeds.page(ADA, Status.ALL, limit=3, categories=["b", "c", "d"])
+
+        assert ids(unread.notifications) == [an_id(6)]
+        assert ids(everything_else.notifications) == [an_id(5), an_id(4), an_id(2)]
+        assert (unread.feed.unread_count, everything_else.more) == (5, True)
+
+    # --- an action ---
+
+    async def test_the_first_action_stays(self, feeds: Feeds) -> None:
+        await feeds.append(drafts(2))
+
+        first = await feeds.mark(ADA, Mark.ACTED, [an_id(1)], NOW, action="approve")
+        second = await feeds.mark(ADA, Mark.ACTED, [an_id(1)], LATER, action="reject")
+
+        stored = await feeds.get(ADA, an_id(1))
+        assert (first.changed, first.action, first.notifications) == (1, "approve", (stored,))
+        assert (second.changed, second.feed) == (0, first.feed)
+        assert (stored.action, stored.acted_at, stored.read_at, stored.seen_at) == ("approve", NOW, NOW, NOW)
+        assert (await feeds.get(ADA, an_id(2))).action is None
+
+    async def test_users_who_act_together_each_choose_an_action(self, feeds: Feeds) -> None:
+        await feeds.append([*drafts(2), *drafts(2, BOB)])
+
+        made = await feeds.mark_together(
+            Mark.ACTED,
+            [MarkRequest(ADA, [an_id(1)], NOW, "approve"), MarkRequest(BOB, [an_id(2)], NOW, "reject")],
+        )
+
+        assert {user: marked.action for user, marked in made.items()} == {ADA: "approve", BOB: "reject"}
+        assert (await feeds.get(ADA, an_id(1))).action == "approve"
+        assert (await feeds.get(BOB, an_id(2))).action == "reject"
+
+    # --- counts along the way ---
 
     @pytest.mark.parametrize(
         ("marks", "unread"),
@@ -406,7 +597,8 @@ class FeedsContract:
 
         marked = await mark_up_to(feeds, Mark.READ, 2, LATER)
 
-        assert (marked.prev, marked.changed, marked.up_to, marked.notifications) == (3, 2, 2, None)
+        assert (marked.prev, marked.changed, marked.up_to) == (3, 2, 2)
+        assert marked.notifications == tuple([await feeds.get(ADA, an_id(n)) for n in (1, 2)])
         assert [item.read_at for item in await everything(feeds)] == [None, LATER, LATER]
         assert ids((await feeds.page(ADA, Status.UNREAD, limit=9)).notifications) == [an_id(3)]
 
@@ -496,11 +688,9 @@ class FeedsContract:
 
     @pytest.mark.parametrize("mark", Mark)
     async def test_every_mark_can_be_made_together(self, feeds: Feeds, mark: Mark) -> None:
-        other = Mark.READ if mark is Mark.UNREAD else Mark.ARCHIVED
         await feeds.append([*drafts(2), *drafts(2, BOB)])
-        for user in (ADA, BOB):
-            if mark in {Mark.UNREAD, Mark.UNARCHIVED}:
-                await feeds.mark(user, other, [an_id(1)], NOW)
+        for user, other in product((ADA, BOB), effect_of(mark).first):
+            await feeds.mark(user, other, [an_id(1)], NOW)
 
         made = await feeds.mark_together(mark, [MarkRequest(user, [an_id(1)], LATER) for user in (ADA, BOB)])
 
@@ -581,10 +771,19 @@ class FeedsContract:
 
     @pytest.mark.parametrize("status", list(Status))
     async def test_a_view_shows_what_belongs_to_it(self, feeds: Feeds, status: Status) -> None:
-        shown = {Status.UNREAD: [1], Status.READ: [2], Status.ALL: [2, 1], Status.ARCHIVED: [4, 3]}
-        await feeds.append(drafts(5))
+        shown = {
+            Status.UNREAD: [1],
+            Status.READ: [2],
+            Status.ALL: [2, 1],
+            Status.ARCHIVED: [8, 4, 3],
+            Status.SNOOZED: [7, 6],
+        }
+        await feeds.append(drafts(8))
         await feeds.mark(ADA, Mark.READ, [an_id(2), an_id(4)], LATER)
         await feeds.mark(ADA, Mark.ARCHIVED, [an_id(3), an_id(4)], LATER)
+        await feeds.mark(ADA, Mark.READ, [an_id(7)], LATER)
+        await feeds.mark(ADA, Mark.SNOOZED, [an_id(n) for n in (5, 6, 7, 8)], LATER)
+        await feeds.mark(ADA, Mark.ARCHIVED, [an_id(8)], LATER)
         await feeds.mark(ADA, Mark.RETRACTED, [an_id(5)], LATER)
 
         page = await feeds.page(ADA, status, limit=10)
@@ -953,7 +1152,7 @@ class RetentionContract:
     ) -> None:
         """Whatever was done to it, for what was not unread has left the count before."""
         await feeds.append([*(a_draft(n, at=self.FEBRUARY) for n in (1, 2)), *drafts(3)])
-        for each in (*undone(mark), mark):
+        for each in (*effect_of(mark).first, mark):
             await feeds.mark(ADA, each, [an_id(1, self.FEBRUARY)], LATER)
         assert (await feeds.feed(ADA)).unread_count == 4 + effect_of(mark).unread
 
@@ -1231,6 +1430,209 @@ class UsersContract:
             await getattr(users, change)(user)
 
         assert await self.revoked(users) == {}
+
+
+class DirectoryContract:
+    """Needs `users`, `feeds`, and `directory`: the directory, which also creates missing users."""
+
+    PUT = Entry(THE_SERVICE, Action.USER_CREATED, ADA)
+    CHANGED = Entry(THE_SERVICE, Action.USER_CHANGED, ADA)
+
+    async def put(self, directory: UserDirectory, user: User, *, keeps_email: bool = False) -> Put:
+        return await directory.put(user, keeps_email=keeps_email, created=self.PUT, changed=self.CHANGED)
+
+    @staticmethod
+    async def all_of(directory: UserDirectory, search: UserSearch, limit: int) -> list[list[UserId]]:
+        """The ids of each page."""
+        pages, after, more = [], None, True
+        while more:
+            page = await directory.page(search, limit, after)
+            assert len(page.users) <= limit
+            pages.append([user.id for user in page.users])
+            after, more = page.next, page.next is not None
+        return pages
+
+    # --- just in time ---
+
+    async def test_who_is_missing_is_created_with_a_feed_and_others_stay(
+        self, users: Users, feeds: Feeds, directory: MissingUsers
+    ) -> None:
+        await users.add(a_user(BOB, name="Bob", email="bob@example.com"), "hash")
+
+        created = await directory.create([BOB, ADA], LATER)
+
+        assert created == {ADA}
+        assert await users.get(ADA) == User(id=ADA, name="ada", email=None, created_at=LATER)
+        assert (await users.get(BOB)).name == "Bob"
+        assert (await feeds.feed(ADA)).version == 0
+
+    async def test_creating_again_creates_nobody(self, users: Users, directory: MissingUsers) -> None:
+        await directory.create([ADA], NOW)
+
+        assert await directory.create([ADA], LATER) == frozenset()
+        assert await directory.create([], LATER) == frozenset()
+        assert (await users.get(ADA)).created_at == NOW
+
+    async def test_who_was_asked_for_before_is_known_once_created(
+        self, users: Users, directory: MissingUsers
+    ) -> None:
+        assert await users.known([ADA]) == frozenset()
+
+        await directory.create([ADA], NOW)
+
+        assert await users.known([ADA]) == {ADA}
+
+    async def test_many_who_create_the_same_users_at_once_create_each_once(
+        self, feeds: Feeds, directory: MissingUsers
+    ) -> None:
+        wanted = [UserId(f"u{n}") for n in range(40)]
+        orders = [wanted, wanted[::-1], wanted[20:] + wanted[:20], wanted[::2]]
+
+        created = await asyncio.gather(*(directory.create(order, NOW) for order in orders))
+
+        assert sorted(user for each in created for user in each) == sorted(wanted)
+        assert (await feeds.standings(wanted)).keys() == set(wanted)
+
+    # --- kept up to date ---
+
+    async def test_who_is_put_is_created_changed_and_left_alone(
+        self, users: Users, feeds: Feeds, directory: UserDirectory
+    ) -> None:
+        first, second = a_user(email="ada@example.com"), a_user(name="Augusta", email="king@example.com")
+
+        puts = [await self.put(directory, user) for user in (first, second, second)]
+
+        assert puts == [Put(first, self.PUT), Put(second, self.CHANGED), Put(second, None)]
+        assert await users.get(ADA) == second
+        assert (await feeds.feed(ADA)).version == 0
+
+    async def test_the_time_of_its_creation_and_of_being_disabled_stay(
+        self, users: Users, directory: UserDirectory
+    ) -> None:
+        await users.add(a_user(disabled_at=LATER), None)
+
+        put = await self.put(directory, replace(a_user(name="Augusta"), created_at=LATER))
+
+        assert put.user == await users.get(ADA) == a_user(name="Augusta", disabled_at=LATER)
+
+    async def test_an_address_is_kept_or_taken_away(self, users: Users, directory: UserDirectory) -> None:
+        await users.add(a_user(email="ada@example.com"), None)
+
+        kept = await self.put(directory, a_user(name="Augusta"), keeps_email=True)
+        gone = await self.put(directory, a_user(name="Augusta"))
+
+        assert (kept.user.email, gone.user.email) == ("ada@example.com", None)
+        assert not await users.has_address("ada@example.com")
+
+    async def test_a_user_with_a_password_keeps_an_address(
+        self, users: Users, directory: UserDirectory
+    ) -> None:
+        await users.add(a_user(email="ada@example.com"), "hash")
+
+        with pytest.raises(Invalid, match="email is required"):
+            await self.put(directory, a_user(name="Augusta"))
+        moved = await self.put(directory, a_user(email="king@example.com"))
+
+        assert await users.credentials(["king@example.com"]) == (moved.user, "hash", None)
+
+    async def test_an_address_of_another_user_is_put_nowhere(
+        self, users: Users, directory: UserDirectory
+    ) -> None:
+        await users.add(a_user(BOB, email="bob@example.com"), None)
+        for _ in range(2):  # a new user and one who exists
+            with pytest.raises(UserTaken):
+                await self.put(directory, a_user(email="bob@example.com"))
+            await self.put(directory, a_user(name="Augusta"))
+
+        assert await users.get(ADA) == a_user(name="Augusta")
+
+    async def test_of_many_puts_at_once_one_creates_and_the_last_counts(
+        self, users: Users, directory: UserDirectory
+    ) -> None:
+        puts = await asyncio.gather(*(self.put(directory, a_user(name=f"Ada {n}")) for n in range(8)))
+
+        assert [put.entry for put in puts].count(self.PUT) == 1
+        assert [put.entry for put in puts].count(self.CHANGED) == 7
+        assert await users.get(ADA) in [put.user for put in puts]
+
+    async def test_of_many_puts_of_the_same_at_once_one_does_something(
+        self, directory: UserDirectory
+    ) -> None:
+        puts = await asyncio.gather(*(self.put(directory, a_user()) for _ in range(8)))
+
+        assert [put.entry for put in puts if put.entry is not None] == [self.PUT]
+        assert all(put.user == a_user() for put in puts)
+
+    async def test_a_user_knows_its_own_address(self, users: Users) -> None:
+        await users.add(a_user(email="ada@example.com"), None)
+
+        assert not await users.has_address("ada@example.com", besides=ADA)
+        assert await users.has_address("ada@example.com", besides=BOB)
+
+    # --- looked up ---
+
+    IDS = (
+        *("Z", "a", "acme", "acme-x", "acme.x", "acme:", "acme:1", "acme:B", "acme:a", "acme:a:b"),
+        *("acme:z", "acme:zz", "acmex:a", "acme@x", "b", "_x", ":x"),
+    )
+
+    async def test_users_are_listed_in_the_order_of_their_bytes(
+        self, users: Users, directory: UserDirectory
+    ) -> None:
+        for user in self.IDS:
+            await users.add(a_user(UserId(user)), None)
+
+        for limit in (1, 2, 5, len(self.IDS), 100):
+            pages = await self.all_of(directory, UserSearch(), limit)
+            assert [user for page in pages for user in page] == sorted(self.IDS)
+            assert all(len(page) == limit for page in pages[:-1])
+
+    @pytest.mark.parametrize("prefix", ["", "acme", "acme:", "acme:a", "a", "Z", "acme:zz", "x", ":"])
+    async def test_a_prefix_is_compared_letter_by_letter(
+        self, users: Users, directory: UserDirectory, prefix: str
+    ) -> None:
+        for user in self.IDS:
+            await users.add(a_user(UserId(user)), None)
+
+        pages = await self.all_of(directory, UserSearch(prefix=prefix), 3)
+
+        assert [user for page in pages for user in page] == sorted(
+            user for user in self.IDS if user.startswith(prefix)
+        )
+
+    async def test_a_user_is_found_by_a_form_of_its_address(
+        self, users: Users, directory: UserDirectory
+    ) -> None:
+        await users.add(a_user(ADA, email="ada@example.com"), None)
+        await users.add(a_user(BOB, email="bob@example.com"), None)
+        find = partial(UserSearch, emails=["Ada@example.com", "ada@example.com"])
+
+        assert await self.all_of(directory, find(), 1) == [[ADA]]
+        assert await self.all_of(directory, find(prefix="ad", name="lovelace"), 1) == [[ADA]]
+        assert await self.all_of(directory, find(prefix="b"), 1) == [[]]
+        assert await self.all_of(directory, find(name="bob"), 1) == [[]]
+
+    async def test_a_user_is_found_by_a_part_of_its_name(
+        self, users: Users, directory: UserDirectory
+    ) -> None:
+        names = {"u1": "Ada Lovelace", "u2": "Bob", "u3": "Adam 100%", "u4": "Lada_", "u5": "Eve"}
+        for user, name in names.items():
+            await users.add(a_user(UserId(user), name=name), None)
+
+        found = {
+            part: [id_ for page in await self.all_of(directory, UserSearch(name=part), 2) for id_ in page]
+            for part in ("ada", "ADA", "e", "%", "_", "love", "x")
+        }
+
+        assert found == {
+            "ada": ["u1", "u3", "u4"],
+            "ADA": ["u1", "u3", "u4"],
+            "e": ["u1", "u5"],
+            "%": ["u3"],
+            "_": ["u4"],
+            "love": ["u1"],
+            "x": [],
+        }
 
 
 def body(item: Notification) -> Rendered:
@@ -1657,6 +2059,21 @@ class UnreadIndexContract:
         assert (await self.hit(under_test, limit=0)).feed.unread_count == 301
         assert isinstance(await under_test.index.page(ADA, 2, an_id(203)), Missing)
 
+    async def test_a_cut_entry_of_which_all_was_seen_holds_all_of_it_still(
+        self, under_test: IndexUnderTest
+    ) -> None:
+        feed = await self.load(under_test, 301, 302, more=True, unread_count=300)
+
+        # With one that it does not hold, before and after.
+        seen = self.marked(feed, Mark.SEEN, 5, 302, 301, unread=300)
+        await under_test.apply(seen)
+
+        page = await self.hit(under_test, limit=1)
+        assert (page.feed, page.more) == (seen.feed, True)
+        entry = await under_test.index.entry(ADA)
+        assert entry is not None
+        assert entry.held == ((an_id(302), 302), (an_id(301), 301))
+
     async def test_a_cut_entry_that_ran_empty_cannot_tell_where_a_new_one_belongs(
         self, under_test: IndexUnderTest
     ) -> None:
@@ -1820,6 +2237,27 @@ class AnnouncerContract:
             **told_counts(1),
         }
         assert (frame.prev, frame.version, frame.unread_ids) == (6, 7, ())
+
+    async def test_a_long_mark_of_a_category_arrives_as_a_bare_position(self, carrier: Carrier) -> None:
+        """With `up_to` a client would apply it to all of them."""
+        change = Marked(a_feed(9, 0), 6, Mark.READ, LATER, None, up_to=5, category="comment")
+        async with following(carrier.live, ADA) as stream:
+            await carrier.announcer.announce([change])
+
+            (frame,) = await self.frames(stream)
+
+        assert (frame.prev, frame.version, frame.text) == (9, 9, "")
+
+    async def test_an_action_arrives_beside_its_time(self, carrier: Carrier) -> None:
+        item = a_notification(1, version=3)
+        change = Marked(a_feed(3, 0), 2, Mark.ACTED, LATER, (item,), action="approve")
+        async with following(carrier.live, ADA) as stream:
+            await carrier.announcer.announce([change])
+
+            (frame,) = await self.frames(stream)
+
+        told = json.loads(frame.text)
+        assert (told["set"], told["action"]) == ({"acted_at": "2026-03-14T09:27:53.589793Z"}, "approve")
 
     async def test_a_bare_position_arrives_without_text(self, carrier: Carrier) -> None:
         async with following(carrier.live, ADA) as stream:
@@ -2367,7 +2805,8 @@ class ApiKeysContract:
         assert not await keys.revoke("unknown", NOW)
 
     async def test_the_limits_of_a_key_come_back(self, keys: ApiKeys) -> None:
-        limited = replace(self.KEY, user_prefix="acme:", event_prefix="billing.", last_used_at=NOW)
+        limited = replace(self.KEY, user_prefix="acme:", event_prefix="billing.", own_only=True)
+        limited = replace(limited, last_used_at=NOW)
         await keys.add(limited)
 
         assert await keys.get(limited.id) == limited

@@ -165,6 +165,8 @@ class Memory:
             (built.now, self.seconds),
             (built.new_id, self.ids),
             (built.users, self.users),
+            (built.directory, self.users),
+            (built.missing_users, self.users),
             (built.revoked_tokens, self.revoked_tokens),
             (built.feeds, self.feeds),
             (built.retention, self.feeds),

@@ -44,6 +44,10 @@ CONSUMER = Enum(
     "What the consumer is doing",
     states=["reading", "idle", "held", "behind", "broker_away"],
 )
+WITHHELD = Counter("bellwire_withheld_total", "Notifications that are not shown, by reason", ["reason"])
+USERS_CREATED = Counter(
+    "bellwire_users_created_total", "Users created just in time, for a notification or a token"
+)
 ERASED_RECORDS = Counter(
     "bellwire_erased_records_total", "Kafka records dropped because their user was erased"
 )

@@ -4,6 +4,7 @@ DomainError
  ├── Invalid              the input itself is wrong; carries one message per field
  ├── UnknownUser
  ├── UnknownNotification
+ ├── AlreadyActed
  ├── UserTaken
  └── TooManyCategories
 
@@ -54,6 +55,10 @@ class UnknownUser(DomainError):
 
 class UnknownNotification(DomainError):
     """There is no such notification in this feed."""
+
+
+class AlreadyActed(DomainError):
+    """The notification was answered with another action."""
 
 
 class UserTaken(DomainError):

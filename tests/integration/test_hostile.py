@@ -429,6 +429,8 @@ OPERATIONS: Mapping[tuple[str, str], str] = {
     ("post", "/v1/sessions"): _PUBLIC,
     ("post", "/v1/notifications"): _PRODUCER,
     ("post", "/createNotification"): _PRODUCER,
+    ("put", "/v1/users/{user_id}/notifications/{notification_id}"): _PRODUCER,
+    ("delete", "/v1/users/{user_id}/notifications/{notification_id}"): _PRODUCER,
     ("post", "/v1/notifications/batch"): _PRODUCER,
     ("post", "/v1/users"): _PRODUCER,
     ("post", "/createUser"): _PRODUCER,
@@ -464,6 +466,7 @@ OPERATIONS: Mapping[tuple[str, str], str] = {
 SCOPES = {
     "/v1/notifications": Scope.PUBLISH,
     "/createNotification": Scope.PUBLISH,
+    "/v1/users/{user_id}/notifications/{notification_id}": Scope.PUBLISH,
     "/v1/notifications/batch": Scope.PUBLISH,
     "/v1/users": Scope.USERS,
     "/createUser": Scope.USERS,

@@ -33,9 +33,10 @@ from application.marks import Marks
 from application.pages import RenderedPage
 from application.preferences import ChoosePreferences
 from common import metrics, wire
+from domain.arrivals import Arrival
 from domain.feed import Chosen, Cursor, Feed, FeedChange, Marked
 from domain.identifiers import NotificationId, UserId
-from domain.notification import Draft, Notification
+from domain.notification import EARLIEST, Draft, Notification
 from domain.states import Mark
 from tests.build import MACS, a_content, a_user
 from tests.memory import MemoryCategories
@@ -95,14 +96,22 @@ class ToldFeeds(PostgresFeeds):
         super().__init__(engine)
         self._histories = histories
 
-    async def append(self, drafts: Sequence[Draft]) -> Appended:
-        appended = await super().append(drafts)
-        for change in appended.added:
+    async def append(self, arrivals: Sequence[Arrival], now: datetime = EARLIEST) -> Appended:
+        appended = await super().append(arrivals, now)
+        for change in (*appended.changed, *appended.added):
             self._histories[change.feed.user_id].tell(change)
         return appended
 
-    async def mark(self, user: UserId, mark: Mark, ids: Sequence[NotificationId], at: datetime) -> Marked:
-        marked = await super().mark(user, mark, ids, at)
+    async def mark(
+        self,
+        user: UserId,
+        mark: Mark,
+        ids: Sequence[NotificationId],
+        at: datetime,
+        *,
+        action: str | None = None,
+    ) -> Marked:
+        marked = await super().mark(user, mark, ids, at, action=action)
         self._histories[user].tell(marked)
         return marked
 
@@ -112,8 +121,10 @@ class ToldFeeds(PostgresFeeds):
             self._histories[user].tell(marked)
         return made
 
-    async def mark_up_to(self, user: UserId, mark: Mark, cursor: Cursor, at: datetime) -> Marked:
-        marked = await super().mark_up_to(user, mark, cursor, at)
+    async def mark_up_to(
+        self, user: UserId, mark: Mark, cursor: Cursor, at: datetime, *, category: str | None = None
+    ) -> Marked:
+        marked = await super().mark_up_to(user, mark, cursor, at, category=category)
         self._histories[user].tell(marked)
         return marked
 

@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from adapters.postgres import feeds as statements
 from adapters.postgres.api_keys import PostgresApiKeys
 from adapters.postgres.categories import PostgresCategories
+from adapters.postgres.directory import WALK, PostgresDirectory
 from adapters.postgres.engine import create_engine, driver
 from adapters.postgres.feeds import PostgresFeeds
 from adapters.postgres.maintenance import PostgresMaintenance
@@ -26,6 +27,7 @@ from adapters.postgres.revoked_tokens import PostgresRevokedTokens
 from adapters.postgres.users import _REVOCATIONS, PostgresUsers
 from application.catching_up import CatchUps
 from application.credentials import ApiKey, Claims, RevokedToken
+from application.directory import UserSearch
 from application.errors import Refused, Unavailable
 from application.feeds import FeedHistory, MarkRequest, Standing
 from application.revoking import Revocations
@@ -100,6 +102,13 @@ async def _waits_for_a_lock(engine: AsyncEngine) -> bool:
 
 class TestPostgresUsers(contracts.UsersContract):
     pass
+
+
+class TestPostgresDirectory(contracts.DirectoryContract):
+    @pytest.fixture(params=[WALK, 2])
+    def directory(self, engine: AsyncEngine, request: pytest.FixtureRequest) -> PostgresDirectory:
+        """One that looks for a name in so many users at a time."""
+        return PostgresDirectory(engine, token_hex, walk=request.param)
 
 
 class TestPostgresRevokedTokens(contracts.RevokedTokensContract):
@@ -293,6 +302,8 @@ async def test_a_notification_that_is_locked_without_its_feed_holds_up_nobody(
         lambda engine: PostgresUsers(engine, token_hex).enable(ADA),
         lambda engine: PostgresUsers(engine, token_hex).revoke_tokens(ADA),
         lambda engine: PostgresUsers(engine, token_hex).revocations(None),
+        lambda engine: PostgresDirectory(engine, token_hex).create([ADA], NOW),
+        lambda engine: PostgresDirectory(engine, token_hex).page(UserSearch(), 1),
         lambda engine: PostgresCategories(engine).enter(["comment"]),
         lambda engine: PostgresCategories(engine).all(),
         lambda engine: PostgresCategories(engine).set(Category(id="comment")),

@@ -6,11 +6,11 @@ from dataclasses import replace
 
 from application.pages import RenderedPage
 from application.ports import Render
-from domain.feed import Added, Chosen, Feed, Marked
+from domain.feed import Added, Chosen, Edited, Feed, Marked
 from domain.identifiers import NotificationId
 from domain.notification import Notification
 
-Change = Added | Marked | Chosen
+Change = Added | Edited | Marked | Chosen
 
 
 class History:
@@ -88,6 +88,8 @@ class History:
         match change:
             case Added():
                 return self._added(change)
+            case Edited():
+                return self._edited(change)
             case Marked():
                 return self._marked(change)
             case Chosen():
@@ -100,16 +102,26 @@ class History:
             assert item.unread
         return change.notifications
 
+    def _edited(self, change: Edited) -> Sequence[Notification]:
+        for nth, item in enumerate(change.notifications, 1):
+            assert item.version == change.prev + nth
+            assert self.held[item.id].retracted_at is None is item.retracted_at
+        return change.notifications
+
     def _marked(self, change: Marked) -> Sequence[Notification]:
         """Mark them as the domain does. The store gives out the versions in the order of the ids."""
-        if change.notifications is None:
-            assert change.up_to is not None
-            chosen = sorted(item.id for item in self.held.values() if item.version <= change.up_to)
+        up_to, category = change.up_to, change.category
+        if up_to is not None:
+            chosen = sorted(
+                item.id
+                for item in self.held.values()
+                if item.version <= up_to and category in {None, item.category}
+            )
         else:
-            chosen = [item.id for item in change.notifications]
+            chosen = list(change.ids)
         marked: list[Notification] = []
         for item in (self.held[item_id] for item_id in chosen):
-            after = item.marked(change.mark, change.at, change.prev + len(marked) + 1)
+            after = item.marked(change.mark, change.at, change.prev + len(marked) + 1, change.action)
             if after is not item:
                 marked.append(after)
         if change.notifications is not None:

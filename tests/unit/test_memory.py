@@ -80,6 +80,16 @@ class TestMemoryUsers(contracts.UsersContract):
         return MemoryUsers()
 
 
+class TestMemoryDirectory(contracts.DirectoryContract):
+    @pytest.fixture
+    def feeds(self, users: MemoryUsers) -> Feeds:
+        return MemoryFeeds(users)
+
+    @pytest.fixture
+    def directory(self, users: MemoryUsers) -> MemoryUsers:
+        return users
+
+
 class TestMemoryRevokedTokens(contracts.RevokedTokensContract):
     @pytest.fixture
     def revoked_tokens(self) -> RevokedTokens:

@@ -6,11 +6,13 @@ unless its docstring says otherwise, and returns within a bounded time.
 
 from application.ports.accounts import (
     ApiKeys,
+    MissingUsers,
     Passwords,
     RevokedTokens,
     TextForms,
     Tickets,
     Tokens,
+    UserDirectory,
     Users,
 )
 from application.ports.audit import AuditTrail
@@ -79,6 +81,7 @@ __all__ = [
     "Jitter",
     "LiveFeed",
     "LogInAttempts",
+    "MissingUsers",
     "Monotonic",
     "NewId",
     "NewToken",
@@ -95,6 +98,7 @@ __all__ = [
     "Tokens",
     "UnreadIndex",
     "Use",
+    "UserDirectory",
     "UserHash",
     "Users",
 ]

@@ -23,9 +23,12 @@ from application.accounts import (
     IssueStreamTicket,
     LogIn,
 )
+from application.arriving import Arrive
 from application.catching_up import CatchUps
+from application.changing import EditNotification, RetractNotification
 from application.failed_log_ins import FailedLogIns
 from application.inbox import (
+    ActOnNotification,
     CountUnread,
     FetchUnread,
     ListNotifications,
@@ -195,10 +198,31 @@ class ApiContainer(AccountsContainer, SessionsContainer, WithSignup, WithRedis, 
         IssueStreamTicket, tickets=tickets
     )
     publish: providers.Provider[PublishNotification] = providers.Singleton(
-        PublishNotification, users=users, queue=queue, keys=idempotency_keys, clock=clock, new_id=new_id
+        PublishNotification,
+        users=users,
+        queue=queue,
+        keys=idempotency_keys,
+        clock=clock,
+        new_id=new_id,
+        creates_users=setting.publishing_creates_users,
+    )
+    edit_notification: providers.Provider[EditNotification] = providers.Singleton(
+        EditNotification, users=users, queue=queue, clock=clock
+    )
+    retract_notification: providers.Provider[RetractNotification] = providers.Singleton(
+        RetractNotification, feeds=feeds, announcer=announcer, clock=clock
     )
     publish_batch: providers.Provider[PublishBatch] = providers.Singleton(
-        PublishBatch, users=users, queue=queue, keys=idempotency_keys, clock=clock, new_id=new_id
+        PublishBatch,
+        users=users,
+        queue=queue,
+        keys=idempotency_keys,
+        clock=clock,
+        new_id=new_id,
+        creates_users=setting.publishing_creates_users,
+    )
+    arrive: providers.Provider[Arrive] = providers.Singleton(
+        Arrive, missing=AccountsContainer.created_by_token, clock=clock
     )
     fetch_unread: providers.Provider[FetchUnread] = providers.Singleton(
         FetchUnread, index=index, feeds=feeds, render=render
@@ -215,6 +239,9 @@ class ApiContainer(AccountsContainer, SessionsContainer, WithSignup, WithRedis, 
     )
     mark_read: providers.Provider[MarkRead] = providers.Singleton(
         MarkRead, mark_notifications=mark_notifications, feeds=feeds
+    )
+    act: providers.Provider[ActOnNotification] = providers.Singleton(
+        ActOnNotification, marks=marks, feeds=feeds, clock=clock
     )
     show_preferences: providers.Provider[ShowPreferences] = providers.Singleton(
         ShowPreferences, preferences=AccountsContainer.preferences, categories=AccountsContainer.categories

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias, get_args
 
 import msgspec
 
-from application.inbox import MARK_LIMIT
+from domain.feed import MARK_LIMIT
 from entrypoints.live.examples import EXAMPLES
 from entrypoints.live.frames import BAD_REQUEST, INBOUND_BYTES, SUBPROTOCOL, ClientFrame, Marking, Pong
 from entrypoints.live.protocol import CLOSE_CODES, Change, Error, Ok, Ping, ServerFrame, Update

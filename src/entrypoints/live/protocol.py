@@ -73,14 +73,23 @@ class Notifications(Struct, tag="notifications"):
 
 
 class Change(Struct):
-    """The one field that changed, and its new value."""
+    """The one field that changed, and its new value. What follows from it is the same everywhere.
 
+    - `read_at`, `archived_at` or `acted_at` with a time sets `seen_at` to the same time where it is null;
+    - `acted_at` also sets `read_at` where it is null;
+    - `woken_at` takes `snoozed_until`, `read_at` and `seen_at` away.
+    """
+
+    seen_at: Annotated[Timestamp | UnsetType, Meta(description="When seen.")] = UNSET
     read_at: Annotated[Timestamp | UnsetType | None, Meta(description="When read; null: unread again.")] = (
         UNSET
     )
     archived_at: Annotated[
         Timestamp | UnsetType | None, Meta(description="When archived; null: no longer.")
     ] = UNSET
+    acted_at: Annotated[Timestamp | UnsetType, Meta(description="When the user chose `action`.")] = UNSET
+    snoozed_until: Annotated[Timestamp | UnsetType, Meta(description="Until when it is put off.")] = UNSET
+    woken_at: Annotated[Timestamp | UnsetType, Meta(description="When it came back after that.")] = UNSET
     retracted_at: Annotated[Timestamp | UnsetType | None, Meta(description="When retracted.")] = UNSET
 
 
@@ -106,6 +115,9 @@ class Update(Struct, tag="update"):
             description="Instead of `ids`: all that the change applies to and whose `version` is not above "
             "this cursor's. They now have the version of `cursor`."
         ),
+    ] = UNSET
+    action: Annotated[
+        str | UnsetType, Meta(description="Beside `acted_at`: the id of the action that the user chose.")
     ] = UNSET
     preferences: Annotated[
         dict[str, bool | None] | UnsetType,

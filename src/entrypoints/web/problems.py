@@ -25,6 +25,7 @@ from application.errors import (
 )
 from common import tracing, wire
 from domain.errors import (
+    AlreadyActed,
     DomainError,
     FieldError,
     Invalid,
@@ -45,6 +46,7 @@ _PROBLEMS: dict[type[Exception], tuple[int, str, str]] = {
     UnknownUser: (404, "unknown-user", "Unknown user"),
     UnknownNotification: (404, "unknown-notification", "Unknown notification"),
     UnknownErasure: (404, "unknown-erasure", "Unknown erasure"),
+    AlreadyActed: (409, "already-acted", "Answered with another action"),
     UserTaken: (409, "user-taken", "User exists"),
     TooManyCategories: (409, "too-many-categories", "Too many categories"),
     NotAuthenticated: (401, "not-authenticated", "Not authenticated"),
