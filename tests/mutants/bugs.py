@@ -91,6 +91,8 @@ SESSION = "src/entrypoints/live/session.py"
 SESSIONS = "src/entrypoints/live/sessions.py"
 
 CLIENT_EVENTS = "clients/python/src/bellwire_client/events.py"
+CLIENT_INBOX = "clients/python/src/bellwire_client/inbox.py"
+CLIENT_LIVE = "clients/python/src/bellwire_client/live.py"
 
 UNIT = "tests/unit"
 INTEGRATION = "tests/integration"
@@ -1305,6 +1307,22 @@ STREAMS = (
         old="epoch_of(cursor) != epoch_of(other) or version_of(cursor) > version_of(other)",
         new="epoch_of(cursor) != epoch_of(other) or version_of(cursor) >= version_of(other)",
         tests=(f"{UNIT}/test_client_stream.py", f"{UNIT}/test_client_inbox.py"),
+    ),
+    Mutant(
+        name="read-but-unseen",
+        breaks="The Python client takes what was read elsewhere for unseen.",
+        file=CLIENT_INBOX,
+        old='changes["seen_at"] = item.seen_at or marked',
+        new='changes["seen_at"] = item.seen_at',
+        tests=(f"{UNIT}/test_client_inbox.py::test_what_follows_from_a_mark",),
+    ),
+    Mutant(
+        name="page-overtaken-by-events",
+        breaks="The Python client adds a page although events that concern it were applied meanwhile.",
+        file=CLIENT_LIVE,
+        old="if cursor == self.next_cursor and not is_after(self.cursor, page.cursor):",
+        new="if cursor == self.next_cursor:",
+        tests=(f"{UNIT}/test_client_live.py",),
     ),
 )
 
