@@ -46,9 +46,12 @@ def facts(stack: Stack, *, seconds: float, quick: bool) -> dict[str, Any]:
     }
 
 
-def save(about: dict[str, Any], rows: list[dict[str, Any]]) -> None:
+def save(about: dict[str, Any], rows: list[dict[str, Any]], name: str | None = None) -> None:
+    """Keep the results as the latest, and under a name of their own."""
     RESULTS.mkdir(exist_ok=True)
-    LATEST.write_text(json.dumps({"about": about, "rows": rows}, indent=1, ensure_ascii=False) + "\n")
+    text = json.dumps({"about": about, "rows": rows}, indent=1, ensure_ascii=False) + "\n"
+    for file in (LATEST, *([RESULTS / f"{name}.json"] if name else [])):
+        file.write_text(text)
 
 
 def table(saved: str) -> str:

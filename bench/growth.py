@@ -1,0 +1,151 @@
+"""Scenario: what each operation costs when more and more is stored, and for one user with 30,000 unread."""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+
+from bench import spending
+from bench.http_publish import body
+from bench.load import Job, Outcome, request, run
+from bench.measured import Row
+from bench.scenario import Context
+from bench.servers import Stack
+from bench.service import Service
+from bench.stored import store
+from bench.user import User
+
+_USERS, _MARKS = 50, 4_000
+_HEAVY = 30_000
+_LOAD_SECONDS, _MARK_SECONDS, _STORE_SECONDS, _RATE = 3.0, 30, 3, 500
+_PATIENCE_SECONDS = 60
+_NO_LIMITS = {"BELLWIRE_LIMIT_REQUESTS": "off", "BELLWIRE_LIMIT_MARKS": "off"}
+_LOG = "SELECT pg_current_wal_lsn() - '0/0'"
+_SIZE = """SELECT (SELECT sum(pg_total_relation_size(relid)) FROM pg_partition_tree('notifications')),
+    (SELECT count(*) FROM notifications)"""
+_HERE = ("API", "PostgreSQL", "Redis")
+"""The parts that answer requests; the idle consumer and broker are not among them."""
+
+
+def growth(context: Context) -> Iterator[Row]:
+    """Fetch, mark and publish with 1,000 stored, then with ten times as many each time; then one busy user."""
+    users, stack = context.users("growth", _USERS), context.stack
+    size, stored = 1_000, 0
+    while size <= context.stored:
+        store(stack, "growth", size // _USERS - stored, read=True)
+        stored = size // _USERS
+        _have_unread(stack, "growth", min(stored, _MARKS // _USERS))
+        for row in _operations(context, f"growth-{size}", users):
+            yield replace(row, what=f"{size:,} stored: {row.what}", details={**row.details, "stored": size})
+        stored += _published(users)
+        size *= 10
+    heavy = context.users("heavy", 1)
+    store(stack, "heavy", _HEAVY)
+    for row in _operations(context, "growth-heavy", heavy):
+        yield replace(
+            row, what=f"one user, {_HEAVY:,} unread: {row.what}", details={**row.details, "stored": 0}
+        )
+
+
+def _published(users: Sequence[User]) -> int:
+    return _RATE * _STORE_SECONDS // len(users)
+
+
+def _have_unread(stack: Stack, prefix: str, newest: int) -> None:
+    """Have just so many notifications of each user be unread, the newest."""
+    stack.sql(
+        f"""UPDATE notifications AS n
+        SET read_at = CASE WHEN n.version > f.version - {newest} THEN NULL ELSE now() END
+        FROM feeds AS f WHERE f.user_id = n.user_id AND f.user_id LIKE '{prefix}-%'
+            AND (n.read_at IS NULL) <> (n.version > f.version - {newest})""",
+        f"UPDATE feeds SET unread_count = {newest} WHERE user_id LIKE '{prefix}-%'",
+        "VACUUM (ANALYZE) notifications",
+        "CHECKPOINT",
+    )
+
+
+@contextmanager
+def _running(stack: Stack, scenario: str) -> Iterator[tuple[Service, Service]]:
+    """A consumer and an API that know nothing of what was stored without them: Redis begins empty."""
+    stack.topic(scenario)
+    if stack.servers.redis is not None:
+        stack.servers.redis.stop()
+        stack.servers.redis.start()
+    with ExitStack() as opened:
+        consumer = opened.enter_context(stack.service("consumer", scenario))
+        yield consumer, opened.enter_context(stack.service("api", scenario, settings=_NO_LIMITS))
+
+
+def _operations(context: Context, scenario: str, users: Sequence[User]) -> Iterator[Row]:
+    stack, seconds = context.stack, min(context.seconds, _LOAD_SECONDS)
+    page = {user: f"/v1/users/{user.id}/notifications" for user in users}
+    login = {user: f"Authorization: Bearer {user.token}" for user in users}
+    lists = {
+        "fetch 20 unread": [request("GET", page[user], login[user]) for user in users],
+        "fetch 20 of all, from PostgreSQL": [
+            request("GET", f"{page[user]}?status=all", login[user]) for user in users
+        ],
+    }
+    with _running(stack, scenario) as (consumer, api):
+        spent = spending.of(stack.servers, [consumer, api])
+        for what, requests in lists.items():
+            spent.since()
+            outcome = run(Job(port=api.port, requests=requests, seconds=seconds))
+            yield _row(what, outcome, spent.since())
+        spent.since()
+        marks = Job(port=api.port, requests=_marks(stack, users), seconds=_MARK_SECONDS, warmup=0, once=True)
+        yield _row("mark one read", run(marks), spent.since())
+        yield _storing(context, users, api, spent)
+
+
+def _marks(stack: Stack, users: Sequence[User]) -> list[bytes]:
+    """One request for each of the newest unread, users in turn."""
+    tokens = dict(users)
+    names = ", ".join(f"'{user.id}'" for user in users)
+    rows = stack.sql(
+        f"""SELECT user_id, n.id::text FROM notifications AS n JOIN feeds AS f USING (user_id)
+        WHERE user_id IN ({names}) AND n.read_at IS NULL AND n.version > f.version - {_MARKS // len(users)}
+        ORDER BY n.version, user_id"""
+    )
+    return [
+        request(
+            "PATCH", f"/v1/users/{user}/notifications/{one}/read", f"Authorization: Bearer {tokens[user]}"
+        )
+        for user, one in rows
+    ]
+
+
+def _storing(context: Context, users: Sequence[User], api: Service, spent: spending.Spending) -> Row:
+    """Publish at a rate; the cost is that of every part, until all of it is stored."""
+    stack, count = context.stack, _RATE * _STORE_SECONDS
+    names = ", ".join(f"'{user.id}'" for user in users)
+    total = f"SELECT sum(version)::bigint FROM feeds WHERE user_id IN ({names})"
+    key = f"X-API-Key: {context.api_key}"
+    publishes = [request("POST", "/v1/notifications", key, body=body(user.id)) for user in users]
+    before, log = stack.sql(total)[0][0], stack.sql(_LOG)[0][0]
+    spent.since()
+    began = time.monotonic()
+    outcome = run(
+        Job(port=api.port, requests=publishes, seconds=_STORE_SECONDS, warmup=0, rate=_RATE, expect=202)
+    )
+    while (done := stack.sql(total)[0][0] - before) < count and time.monotonic() < began + _PATIENCE_SECONDS:
+        time.sleep(0.1)
+    took = time.monotonic() - began
+    each = {part: spend / count for part, spend in spent.since().items()}
+    what = f"publish at {_RATE}/s, until stored"
+    errors = outcome.errors + count - done
+    row = _made(what, done / took, "notifications/s", each, errors)
+    log = stack.sql(_LOG)[0][0] - log
+    size, stored = map(float, stack.sql(_SIZE)[0])
+    more = {"wal_bytes": float(log) / count, "stored_bytes": size / stored}
+    return replace(row, details={**row.details, **more})
+
+
+def _row(what: str, outcome: Outcome, spent: spending.Spent) -> Row:
+    each = {part: spent[part] / max(outcome.answered, 1) for part in _HERE if part in spent}
+    return _made(what, outcome.per_second, "requests/s", each, outcome.errors)
+
+
+def _made(what: str, value: float, unit: str, each: spending.Spent, errors: int) -> Row:
+    details = {"operation": what, "cpu_by_part": each}
+    return Row(what=what, value=value, unit=unit, cpu=sum(each.values()), errors=errors, details=details)
