@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
+from application.credentials import Scope
 from bench import spending
 from bench.measured import Row
 from bench.peers import PEERS
@@ -42,7 +43,7 @@ def bellwire(context: Context, scenario: str) -> Iterator[Subject]:
     """An API and a consumer."""
     stack = context.stack
     stack.topic(scenario)
-    key = stack.api_key("publish", "users")
+    key = stack.api_key(Scope.PUBLISH, Scope.USERS)
     with stack.service("consumer", scenario) as consumer, stack.service("api", scenario) as api:
         spent = spending.of(stack.servers, [consumer, api])
         yield Subject("bellwire", PEERS["bellwire"](key, SECRET), api.port, spent)

@@ -132,8 +132,8 @@ def _work(load: Load, units: Units) -> Iterator[tuple[float, Cost]]:
 
 def _api(load: Load, units: Units, machines: Machines) -> Need:
     busy = cores("API", load, units)
-    of_sockets = math.ceil(load.sockets / machines.sockets_per_process)
-    of_cores = math.ceil(busy / machines.busy)
+    of_sockets = _enough(load.sockets, machines.sockets_per_process)
+    of_cores = _enough(busy, machines.busy)
     count = max(of_sockets, of_cores, 2)
     memory = count * machines.process_mib * _MIB + load.sockets * units.socket_bytes
     bound = "processor time" if of_cores >= of_sockets else f"{machines.sockets_per_process:,} sockets each"
@@ -142,13 +142,13 @@ def _api(load: Load, units: Units, machines: Machines) -> Need:
 
 def _consumers(load: Load, units: Units, machines: Machines) -> Need:
     busy = cores("consumer", load, units)
-    count = max(math.ceil(busy / machines.busy), 2)
+    count = max(_enough(busy, machines.busy), 2)
     return Need("consumers", count, busy, count * machines.process_mib * _MIB, "processor time")
 
 
 def _kafka(load: Load, units: Units, machines: Machines, consumers: int) -> Need:
     written = load.rate * units.record_bytes * machines.replicas
-    count = max(math.ceil(written / (machines.broker_mib * _MIB)), machines.replicas)
+    count = max(_enough(written, machines.broker_mib * _MIB), machines.replicas)
     bound = f"{partitions(consumers)} partitions; {written / _MIB:,.0f} MiB/s written, all replicas"
     return Need("Kafka brokers", count, cores("broker", load, units) * machines.replicas, 0.0, bound)
 
@@ -161,19 +161,24 @@ def partitions(consumers: int) -> int:
 def _redis(load: Load, units: Units, machines: Machines) -> Need:
     busy = cores("Redis", load, units)
     memory = load.feeds * machines.entry_bytes + load.sockets * machines.subscription_bytes
-    count = max(math.ceil(busy / machines.busy), 1)
+    count = max(_enough(busy, machines.busy), 1)
     return Need("Redis shards", count, busy, memory, "processor time: one thread executes commands")
 
 
 def _postgres(load: Load, units: Units, machines: Machines) -> Need:
     busy = cores("PostgreSQL", load, units)
     log = load.rate * units.wal_bytes / _MIB
-    of_cores = math.ceil(busy / (machines.primary_cores * machines.busy))
-    of_log = math.ceil(log / machines.primary_wal_mib)
+    of_cores = _enough(busy, machines.primary_cores * machines.busy)
+    of_log = _enough(log, machines.primary_wal_mib)
     disk = load.rate * units.stored_bytes * _DAY * load.retention_days / 2**40
     why = "cores" if of_cores >= of_log else "write-ahead log"
     bound = f"{why}; {log:,.0f} MiB/s of log, {disk:,.1f} TiB in {load.retention_days} days"
     return Need("PostgreSQL primaries", max(of_cores, of_log, 1), busy, 0.0, bound)
+
+
+def _enough(asked: float, each: float) -> int:
+    """How many it takes. What rounding adds to a whole number takes no more."""
+    return math.ceil(asked / each - 1e-9)
 
 
 def table(found: Sequence[Need]) -> str:
@@ -194,8 +199,8 @@ def assumptions(load: Load, machines: Machines) -> str:
         f"{load.fetching:,.0f} lists of unread/s, {load.reading:,.0f} lists from PostgreSQL/s,",
         f"  {load.marking:,.0f} marks/s, {load.opening:,.0f} sockets opened/s",
         f"a core may be {machines.busy:.0%} busy; {machines.sockets_per_process:,} sockets a process",
-        f"PostgreSQL has {machines.primary_cores} cores a server and writes {machines.primary_wal_mib} MiB/s of",
-        f"  log; a broker writes {machines.broker_mib} MiB/s; {machines.replicas} replicas",
+        f"PostgreSQL has {machines.primary_cores} cores a server and writes {machines.primary_wal_mib} MiB/s",
+        f"  of log; a broker writes {machines.broker_mib} MiB/s; {machines.replicas} replicas",
         f"Redis keeps {load.feeds:,.0f} feeds of {machines.entry_bytes / _KIB:.0f} KiB",
         "nothing is shared, so that twice the processes do twice the work",
     )

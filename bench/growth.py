@@ -28,7 +28,7 @@ _HERE = ("API", "PostgreSQL", "Redis")
 
 
 def growth(context: Context) -> Iterator[Row]:
-    """Fetch, mark and publish with 1,000 stored, then with ten times as many each time; then one busy user."""
+    """Fetch, mark and publish with 1,000 stored, then with ten times as many each time; then one user."""
     users, stack = context.users("growth", _USERS), context.stack
     size, stored = 1_000, 0
     while size <= context.stored:

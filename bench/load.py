@@ -80,7 +80,7 @@ def percentile(values: Sequence[float], share: float) -> float:
 
 
 def distribution(values: Sequence[float]) -> list[tuple[float, float]]:
-    """Shares, each with the value below which so many are: every percent, and what is left by powers of ten."""
+    """Shares, each with the value below which so many are: every percent, then the tail up to 0.9999."""
     ordered = sorted(values)
     tail = [1 - 10**-power for power in (2.25, 2.5, 2.75, 3, 3.5, 4)]
     shares = [share / 100 for share in range(100)] + [

@@ -4,6 +4,7 @@ import json
 import os
 import platform
 import subprocess
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -57,25 +58,33 @@ def save(about: dict[str, Any], rows: list[dict[str, Any]], name: str | None = N
 def table(saved: str) -> str:
     """The saved results as Markdown."""
     outcome = json.loads(saved)
-    about, rows = outcome["about"], outcome["rows"]
+    rows = outcome["rows"]
     bares = [row["value"] for row in rows if row["what"].startswith("bare ")]
     bare = sum(bares) / len(bares) if bares else None
-    before, after = (about[name][0] for name in ("load_before", "load_after"))
-    cores = f"{about['cores']} cores for everything (load {before:.1f} before, {after:.1f} after)"
-    servers = f"PostgreSQL {about['postgresql']}, Redis {about['redis']}, Kafka: {about['kafka']}"
-    run = f"{about['seconds']:g} s a load{', quick' if about['quick'] else ''}"
     lines = [
-        f"Measured {about['measured_at']}, commit {about['commit']}: {cores}, {about['machine']},",
-        f"Python {about['python']}, {servers}; {run}.",
+        *about(outcome["about"]),
         "",
         "| what | result | p50 | p99 | processor time each | of bare Litestar | errors |",
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
-    lines += [_line(row, bare) for row in rows]
+    lines += [line(row, bare) for row in rows]
     return "\n".join(lines)
 
 
-def _line(row: dict[str, Any], bare: float | None) -> str:
+def about(run: Mapping[str, Any]) -> list[str]:
+    """Where and when it was measured."""
+    before, after = (run[name][0] for name in ("load_before", "load_after"))
+    cores = f"{run['cores']} cores for everything (load {before:.1f} before, {after:.1f} after)"
+    servers = f"PostgreSQL {run['postgresql']}, Redis {run['redis']}, Kafka: {run['kafka']}"
+    length = f"{run['seconds']:g} s a load{', quick' if run['quick'] else ''}"
+    return [
+        f"Measured {run['measured_at']}, commit {run['commit']}: {cores}, {run['machine']},",
+        f"Python {run['python']}, {servers}; {length}.",
+    ]
+
+
+def line(row: Mapping[str, Any], bare: float | None) -> str:
+    """A row in Markdown; `bare` is what a bare Litestar application achieved in the same run."""
     value = f"{row['value']:,.0f}" if row["value"] >= 100 else f"{row['value']:.1f}"
     cells = [
         row["what"],

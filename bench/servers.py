@@ -127,7 +127,7 @@ class Stack:
         """A producer's key; it may publish if nothing else is said."""
 
         async def create(container: Any) -> str:
-            may = frozenset(map(Scope, scopes or ("publish",)))
+            may = frozenset(scopes or {Scope.PUBLISH})
             return str((await container.create_api_key()("bench", may))[1])
 
         return str(self.in_container("key", create))

@@ -2,8 +2,8 @@
 clients.
 
 It is addressed as Bellwire is. Every POST is answered 202 and pushed to the sockets of its `user_id`; every
-GET has the same page of 20 for an answer, every PATCH the same notification. POST /flood pushes as many frames
-to every socket as its body says. It stores nothing and checks nothing.
+GET has the same page of 20 for an answer, every PATCH the same notification. POST /flood pushes as many
+frames to every socket as its body says. It stores nothing and checks nothing.
 """
 
 import asyncio
