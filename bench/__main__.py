@@ -6,6 +6,7 @@ import resource
 import signal
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import asdict
 
 from bench import (
@@ -73,9 +74,11 @@ def main() -> int:
     with stack(_say, BROKERS[arguments.servers]) as servers:
         context = _context(arguments, servers)
         about = facts(servers, seconds=context.seconds, quick=context.quick)
-        for name in arguments.names or SCENARIOS:
-            rows += _measure(name, context)
-    save({**about, "load_after": os.getloadavg()}, [asdict(row) for row in rows], arguments.save)
+        try:
+            for name in arguments.names or SCENARIOS:
+                rows.extend(_measure(name, context))
+        finally:  # what was measured before an interruption is kept
+            save({**about, "load_after": os.getloadavg()}, [asdict(row) for row in rows], arguments.save)
     print(table(LATEST.read_text()))
     return int(any(row.errors for row in rows))
 
@@ -116,15 +119,14 @@ def _context(arguments: argparse.Namespace, servers: Stack) -> Context:
     )
 
 
-def _measure(name: str, context: Context) -> list[Row]:
+def _measure(name: str, context: Context) -> Iterator[Row]:
     run = SCENARIOS[name]
     _say(f"{name}: {run.__doc__}")
-    began, rows = time.monotonic(), []
+    began = time.monotonic()
     for row in run(context):
-        rows.append(row)
+        yield row
         _say(f"    {row.what}: {row.value:,.1f} {row.unit} {row.note}")
     _say(f"    ({time.monotonic() - began:.0f} s)")
-    return rows
 
 
 def _say(line: str) -> None:

@@ -63,7 +63,7 @@ def filled(page: str, runs: Runs, missing: set[str]) -> str:
 
 
 def _main(runs: Runs) -> str:
-    rows = list(runs["main"]["rows"])
+    rows = [*runs["main"]["rows"], *runs["idle"]["rows"]]
     bares = [row["value"] for row in rows if row["what"].startswith("bare ")]
     bare = sum(bares) / len(bares) if bares else None
     rows += [{**row, "what": f"{row['what']}, Apache Kafka"} for row in runs["kafka"]["rows"]]
@@ -211,14 +211,18 @@ def measured(runs: Runs) -> Units | None:
 
 
 def _measured(runs: Runs) -> Units:
-    main, peers, scaling, growth = (runs[name]["rows"] for name in ("main", "peers", "scaling", "growth"))
-    last = max(row["details"]["stored"] for row in growth)
+    names = ("main", "idle", "peers", "scaling", "growth")
+    main, idle, peers, scaling, growth = (runs[name]["rows"] for name in names)
+    stored = max(
+        (row["details"] for row in growth if "wal_bytes" in row["details"]),
+        key=lambda details: details["stored"],
+    )
+    last = stored["stored"]
 
     def of(rows: Sequence[Row], what: str, *parts: str) -> dict[str, float]:
         by_part = next(row for row in rows if row["what"] == what)["details"]["cpu_by_part"]
         return {part: by_part[part] for part in parts}
 
-    stored = next(row for row in growth if row["details"]["stored"] == last and "wal_bytes" in row["details"])
     answering = ("API", "PostgreSQL", "Redis")
     return Units(
         publish=of(scaling, "1 API process: publish", "API", "broker"),
@@ -234,11 +238,11 @@ def _measured(runs: Runs) -> Units:
             **of(peers, "bellwire: open a socket", "PostgreSQL", "Redis"),
             "API": _of(main, "sockets opened, each of another user", "cpu"),
         },
-        idle_second={"API": _of(main, "processor time of an idle socket", "value") / 1e6},
-        socket_bytes=_of(main, "memory of an idle socket", "value") * 1024,
+        idle_second={"API": _of(idle, "processor time of an idle socket", "value") / 1e6},
+        socket_bytes=_of(idle, "memory of an idle socket", "value") * 1024,
         record_bytes=record_bytes(),
-        wal_bytes=stored["details"]["wal_bytes"],
-        stored_bytes=stored["details"]["stored_bytes"],
+        wal_bytes=stored["wal_bytes"],
+        stored_bytes=stored["stored_bytes"],
     )
 
 

@@ -1,5 +1,6 @@
 """The pictures of docs/performance.md, drawn from the rows of saved results."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,8 +37,6 @@ def _drawn(file: Path, width: float, height: float) -> Iterator[Any]:
 
 def nines(share: float) -> float:
     """Where a share stands on a scale on which each further nine takes as much room."""
-    import math
-
     return -math.log10(1 - share)
 
 
@@ -52,9 +51,11 @@ def latencies(curves: Mapping[str, Sequence[tuple[float, float]]], file: Path) -
                 linewidth=1.2,
             )
         axes.set_yscale("log")
+        axes.set_ylim(bottom=0.1)
+        axes.yaxis.set_major_formatter("{x:g}")
         axes.set_ylabel("ms from when a publish was due until its frame was read")
         axes.set_xticks([nines(share) for share in _SHARES], ["least", "p50", "p90", "p99", "p99.9"])
-        axes.legend(loc="upper left")
+        axes.legend(loc="lower right")
 
 
 def throughput(bars: Mapping[str, tuple[float, str]], file: Path) -> None:
@@ -67,6 +68,7 @@ def throughput(bars: Mapping[str, tuple[float, str]], file: Path) -> None:
         axes.invert_yaxis()
         axes.set_xscale("log")
         axes.set_xlim(100, max(values, default=1.0) * 12)
+        axes.xaxis.set_major_formatter("{x:,.0f}")
 
 
 def growth(lines: Mapping[str, Mapping[int, float]], heavy: Mapping[str, float], file: Path) -> None:
@@ -94,6 +96,8 @@ def growth(lines: Mapping[str, Mapping[int, float]], heavy: Mapping[str, float],
         )
         axes.set_xscale("log")
         axes.set_yscale("log")
+        axes.xaxis.set_major_formatter("{x:,.0f}")
+        axes.yaxis.set_major_formatter("{x:,.0f}")
         axes.set_xlabel("notifications stored")
         axes.set_ylabel("processor time of all parts, µs each")
         axes.legend(loc="upper left", ncols=2)
