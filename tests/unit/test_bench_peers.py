@@ -2,14 +2,17 @@
 
 import asyncio
 import json
+import os
 
 import jwt
 import pytest
 
+from bench.beside import _named
 from bench.load import STAMP
 from bench.peers import PEERS
 from bench.peers.peer import Peer
 from bench.peers.sockets import PeerSocket, masked
+from bench.scenario import Named
 from bench.user import User
 
 SECRET = "a-secret-of-at-least-thirty-two-bytes"
@@ -153,3 +156,16 @@ def test_a_clients_frame_is_masked_with_zeros(size: int) -> None:
     assert frame.endswith(payload)
     assert frame[1] & 128
     assert len(frame) == size + (6 if size < 126 else 8)
+
+
+@pytest.mark.parametrize("url", ["http://192.0.2.1:8000", "https://example.org", "http://127.0.0.1"])
+def test_only_a_port_of_this_machine_is_loaded(url: str) -> None:
+    with pytest.raises(SystemExit, match="only a port of this machine"):
+        _named(Named("centrifugo", url, "", SECRET, []))
+
+
+def test_a_named_system_is_measured_where_it_runs() -> None:
+    subject = _named(Named("novu", "http://127.0.0.1:3000", "key", SECRET, [os.getpid()]))
+
+    assert (subject.name, subject.port) == ("novu", 3000)
+    assert subject.spending.since().keys() == {"novu"}
