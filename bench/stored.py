@@ -12,14 +12,16 @@ _ID = """(
 def store(stack: Stack, prefix: str, each: int, *, read: bool = False) -> None:
     """Give every user of a scenario this many more notifications."""
     mine = f"user_id LIKE '{prefix}-%'"
+    unread = 0 if read else each
+    counted = f"jsonb_build_object('bench', unread_count + {unread})" if unread else "unread_in"
     stack.sql(
         f"""INSERT INTO notifications
-            (user_id, id, version, event, message, metadata, metadata_text, created_at, read_at)
-        SELECT user_id, {_ID}, version + n, 'bench.done', 'Build ' || n || ' has passed.', '{{}}', '{{}}',
+            (user_id, id, version, event, message, category, metadata, created_at, read_at)
+        SELECT user_id, {_ID}, version + n, 'bench.done', 'Build ' || n || ' has passed.', 'bench', '{{}}',
             now(), {"now()" if read else "NULL"}
         FROM feeds, generate_series(1, {each}) AS n WHERE {mine}""",
-        f"UPDATE feeds SET version = version + {each}, "
-        f"unread_count = unread_count + {0 if read else each} WHERE {mine}",
+        f"UPDATE feeds SET version = version + {each}, unread_count = unread_count + {unread}, "
+        f"unseen_count = unseen_count + {unread}, unread_in = {counted} WHERE {mine}",
     )
 
 

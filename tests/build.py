@@ -99,7 +99,16 @@ def a_notification(
 
 
 def a_feed(version: int = 1, unread: int = 1, user: UserId = ADA, epoch: str = "e1") -> Feed:
-    return Feed(user, epoch, version, unread)
+    return Feed(user, epoch, version, unread, unread, {"comment": unread} if unread else {})
+
+
+def told_counts(unread: int, unseen: int | None = None) -> dict[str, object]:
+    """The counts in an answer or a frame, for notifications that are all of one category."""
+    return {
+        "unread_count": unread,
+        "unseen_count": unread if unseen is None else unseen,
+        "unread_in": {"comment": unread} if unread else {},
+    }
 
 
 def a_user(user: UserId = ADA, **changes: Any) -> User:

@@ -56,6 +56,7 @@ from tests.build import (
     a_user,
     an_id,
     drafts,
+    told_counts,
 )
 from tests.memory import Mailbox, following
 from tests.states import changeable, effect_of, undone
@@ -1622,7 +1623,7 @@ class AnnouncerContract:
         assert frame.accepted_at == pytest.approx(NOW.timestamp(), abs=1e-3)
         told = json.loads(frame.text)
         (item,) = told.pop("items")
-        assert told == {"type": "notifications", "prev": "e1.0", "cursor": "e1.1", "unread_count": 1}
+        assert told == {"type": "notifications", "prev": "e1.0", "cursor": "e1.1", **told_counts(1)}
         assert item["id"] == str(an_id())
         assert (item["message"], item["metadata"]) == (AWKWARD_TEXT, AWKWARD_METADATA)
         assert item["created_at"] == "2026-03-14T09:26:53.589793Z"
@@ -1643,7 +1644,7 @@ class AnnouncerContract:
             "set": {does.field: "2026-03-14T09:27:53.589793Z" if does.is_set else None},
             "prev": "e1.2",
             "cursor": "e1.4",
-            "unread_count": 0,
+            **told_counts(0),
         }
         assert (frame.prev, frame.version, frame.unread_ids) == (2, 4, ())
 

@@ -4,6 +4,7 @@ Every one of them can be `away`. tests/contracts.py holds them to the same promi
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -305,8 +306,7 @@ class MemoryFeeds(Reachable):
         held, feed = self._held[user], self._feeds[user]
         gone = [held.pop(item) for item in ids if item in held]
         if gone:
-            unread = feed.unread_count - sum(item.unread for item in gone)
-            feed = self._feeds[user] = replace(feed, version=feed.version + 1, unread_count=unread)
+            feed = self._feeds[user] = feed.changed(feed.version + 1, [(item, None) for item in gone])
             self._horizons[user] = feed.version
         return feed
 
@@ -352,8 +352,14 @@ class MemoryFeeds(Reachable):
     def _keep(self, feed: Feed, changed: Sequence[Notification]) -> None:
         held = self._held[feed.user_id]
         held |= {item.id: item for item in changed}
-        unread = sum(item.unread for item in held.values())
-        self._feeds[feed.user_id] = replace(feed, version=feed.version + len(changed), unread_count=unread)
+        unread = [item for item in held.values() if item.unread]
+        self._feeds[feed.user_id] = replace(
+            feed,
+            version=feed.version + len(changed),
+            unread_count=len(unread),
+            unseen_count=sum(item.unseen for item in unread),
+            unread_in=dict(sorted(Counter(item.category for item in unread).items())),
+        )
 
 
 class MemoryErasures(Reachable):

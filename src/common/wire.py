@@ -5,6 +5,7 @@ bytes.
 """
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -13,8 +14,11 @@ from application.exports import Exported, ExportedUser, ExportEnd
 from application.pages import Rendered
 from application.streams import Frame
 from domain.feed import Added, Cursor, Feed, FeedChange, Marked
+from domain.group import ALONE
+from domain.identifiers import NotificationId
 from domain.metadata import Metadata
 from domain.notification import Notification
+from domain.rich import PLAIN, Action, Actor
 
 
 def _as_json(value: object) -> msgspec.Raw:
@@ -24,6 +28,41 @@ def _as_json(value: object) -> msgspec.Raw:
     text = value.text.encode()
     return msgspec.Raw(text if len(text) <= METADATA_BYTES else b"{}")
 
+
+class _Item(msgspec.Struct, omit_defaults=True):
+    """A notification as JSON. Its fields are in this order; `id` comes first."""
+
+    id: NotificationId
+    user_id: str
+    version: int
+    event: str
+    category: str
+    title: str | None
+    message: str
+    metadata: Any
+    action_url: str | None
+    created_at: datetime
+    seen_at: datetime | None
+    read_at: datetime | None
+    archived_at: datetime | None
+    retracted_at: datetime | None
+    expires_at: datetime | None
+    # Absent when they have these values.
+    edited_at: datetime | None = None
+    acted_at: datetime | None = None
+    action: str | None = None
+    severity: str = PLAIN.severity
+    image_url: str | None = None
+    icon: str | None = None
+    actions: tuple[Action, ...] = ()
+    collapse_key: str | None = None
+    count: int = ALONE.count
+    actors: tuple[Actor, ...] = ()
+    actor_count: int = 0
+
+
+FIELDS = _Item.__struct_fields__
+"""The fields of a notification as JSON, in their order."""
 
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 _encode = msgspec.json.Encoder(enc_hook=_as_json).encode
@@ -38,12 +77,61 @@ _ID = slice(len('{"id":"'), len('{"id":"') + 36)
 
 def render(notification: Notification) -> Rendered:
     """Encode a notification. `id` is its first field, which the unread index relies on."""
-    return Rendered(_encode(notification))
+    rich, group = notification.rich, notification.group
+    return Rendered(
+        _encode(
+            _Item(
+                notification.id,
+                notification.user_id,
+                notification.version,
+                notification.event,
+                notification.category,
+                notification.title,
+                notification.message,
+                notification.metadata,
+                notification.action_url,
+                notification.created_at,
+                notification.seen_at,
+                notification.read_at,
+                notification.archived_at,
+                notification.retracted_at,
+                notification.expires_at,
+                notification.edited_at,
+                notification.acted_at,
+                notification.action,
+                rich.severity,
+                rich.image_url,
+                rich.icon,
+                rich.actions,
+                notification.collapse_key,
+                group.count,
+                group.actors,
+                group.actor_count,
+            )
+        )
+    )
 
 
 def identifier(item: Rendered) -> str:
     """The id of a rendered notification, without decoding it: the first field, 36 characters."""
     return item[_ID].decode()
+
+
+def counts(feed: Feed) -> dict[str, object]:
+    """The counts of a feed, for a frame or an answer."""
+    return {
+        "unread_count": feed.unread_count,
+        "unseen_count": feed.unseen_count,
+        "unread_in": feed.unread_in,
+    }
+
+
+def _counts(feed: Feed) -> bytes:
+    return b'"unread_count":%d,"unseen_count":%d,"unread_in":%b' % (
+        feed.unread_count,
+        feed.unseen_count,
+        _encode(feed.unread_in),
+    )
 
 
 def encode(value: object) -> bytes:
@@ -103,22 +191,22 @@ def frame(change: FeedChange, items: Sequence[Rendered]) -> Frame:
 
 def notifications_frame(feed: Feed, prev: int, items: Iterable[bytes], *, replay: bool = False) -> str:
     """A frame of new notifications, or in a replay of changed ones, up to the feed's version."""
-    body = b'{"type":"notifications",%b"items":[%b],"prev":"%b","cursor":"%b","unread_count":%d}' % (
+    body = b'{"type":"notifications",%b"items":[%b],"prev":"%b","cursor":"%b",%b}' % (
         b'"replay":true,' if replay else b"",
         b",".join(items),
         str(Cursor(feed.epoch, prev)).encode(),
         str(feed.cursor).encode(),
-        feed.unread_count,
+        _counts(feed),
     )
     return body.decode()
 
 
 def page(items: Iterable[bytes], next_cursor: str | None, feed: Feed) -> bytes:
     """A page of a feed."""
-    return b'{"items":[%b],"next_cursor":%b,"unread_count":%d,"cursor":"%b"}' % (
+    return b'{"items":[%b],"next_cursor":%b,%b,"cursor":"%b"}' % (
         b",".join(items),
         _encode(next_cursor),
-        feed.unread_count,
+        _counts(feed),
         str(feed.cursor).encode(),
     )
 
@@ -133,6 +221,6 @@ def _update_frame(change: Marked) -> str:
         "set": change.set,
         "prev": str(Cursor(change.feed.epoch, change.prev)),
         "cursor": str(change.feed.cursor),
-        "unread_count": change.feed.unread_count,
+        **counts(change.feed),
     }
     return text(body)

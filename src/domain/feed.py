@@ -5,8 +5,9 @@ that version can apply it, and a client at an older one knows that something is 
 """
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TypeAlias
 
@@ -37,19 +38,44 @@ class Cursor:
         return cls(match[1], int(match[2]))
 
 
+Change: TypeAlias = tuple[Notification | None, Notification | None]
+"""A notification before and after a change; None where there was none, or is none any more."""
+
+
 @dataclass(frozen=True, slots=True)
 class Feed:
-    """A user's feed at one version, and the exact unread count at that version."""
+    """A user's feed at one version, and the exact counts at that version."""
 
     user_id: UserId
     epoch: str
     version: int
     unread_count: int
+    unseen_count: int = 0
+    unread_in: Mapping[str, int] = field(default_factory=dict, hash=False)
+    """The unread count of each category that has any."""
+    preferences_version: int = 0
+    """The version with which the user's preferences changed last."""
 
     @property
     def cursor(self) -> Cursor:
         """The position to resume from."""
         return Cursor(self.epoch, self.version)
+
+    def changed(self, version: int, changes: Iterable[Change]) -> "Feed":
+        """The feed at a later version, after these changes of notifications."""
+        unread, unseen = Counter(self.unread_in), self.unseen_count
+        for before, after in changes:
+            for item, weight in ((before, -1), (after, 1)):
+                if item is not None and item.unread:
+                    unread[item.category] += weight
+                    unseen += weight * item.unseen
+        return replace(
+            self,
+            version=version,
+            unread_count=unread.total(),
+            unseen_count=unseen,
+            unread_in={category: count for category, count in sorted(unread.items()) if count},
+        )
 
 
 @dataclass(frozen=True, slots=True)

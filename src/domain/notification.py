@@ -7,10 +7,13 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
+from domain.category import CATEGORY, CATEGORY_RULE, OTHER, category_of
 from domain.errors import FieldError, Invalid
+from domain.group import ALONE, Group
 from domain.identifiers import USER_ID_RULE, NotificationId, UserId, is_user_id, milliseconds_of
 from domain.metadata import NO_METADATA, Metadata
-from domain.states import RULES, UNREAD, VIEWS, Mark, Status
+from domain.rich import PLAIN, Actor, Rich
+from domain.states import RULES, UNREAD, UNSEEN, VIEWS, Mark, Status
 
 MESSAGE_LENGTH = 4_000
 TITLE_LENGTH = 200
@@ -63,10 +66,20 @@ class Content:
     metadata: Metadata = NO_METADATA
     action_url: str | None = None
     expires_at: datetime | None = None
+    category: str = ""
+    """If it is empty, that of the event."""
+    rich: Rich = PLAIN
+    actor: Actor | None = None
+    collapse_key: str | None = None
+    """Notifications of a user with the same key become one."""
+    collapse: str = "unread"
+    """With which earlier one: `unread`, or `always` with a read one too."""
 
     def __post_init__(self) -> None:
         if errors := _broken_rules(self):
             raise Invalid(errors)
+        if not self.category:
+            object.__setattr__(self, "category", category_of(self.event))
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +91,10 @@ class Draft:
     content: Content
     key_id: str | None = None
     """The API key that sent it; None if another program wrote the record."""
+    revision: int = 0
+    """Of two drafts with the same id the one with the higher revision stands."""
+    unread: bool = False
+    """Whether an edit makes the notification unread and unseen again."""
 
     def __post_init__(self) -> None:
         if errors := _broken_time_rules("created_at", self.created_at):
@@ -103,18 +120,31 @@ class Draft:
             user_id=content.user_id,
             version=version,
             event=content.event,
+            category=content.category,
             title=content.title,
             message=content.message,
             metadata=content.metadata,
             action_url=content.action_url,
             created_at=self.created_at.astimezone(UTC),
             expires_at=None if content.expires_at is None else content.expires_at.astimezone(UTC),
+            revision=self.revision,
+            rich=content.rich,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Retraction:
+    """An order of a producer to take a notification back, whether or not it has arrived."""
+
+    user_id: UserId
+    id: NotificationId
+    key_id: str | None = None
+    """As that of a draft."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notification:
-    """A notification in a feed. The order of the fields is their order in JSON; `id` comes first."""
+    """A notification in a feed."""
 
     id: NotificationId
     user_id: UserId
@@ -125,15 +155,30 @@ class Notification:
     metadata: Metadata
     action_url: str | None
     created_at: datetime
+    category: str = OTHER
+    seen_at: datetime | None = None
     read_at: datetime | None = None
     archived_at: datetime | None = None
+    acted_at: datetime | None = None
     retracted_at: datetime | None = None
     expires_at: datetime | None = None
+    edited_at: datetime | None = None
+    action: str | None = None
+    """The id of the action that the user chose."""
+    revision: int = 0
+    collapse_key: str | None = None
+    rich: Rich = PLAIN
+    group: Group = ALONE
 
     @property
     def unread(self) -> bool:
         """Whether it counts as unread."""
         return UNREAD.holds(self)
+
+    @property
+    def unseen(self) -> bool:
+        """Whether it counts as unseen."""
+        return UNSEEN.holds(self)
 
     def within(self, status: Status) -> bool:
         """Whether this view of the feed shows it."""
@@ -156,6 +201,8 @@ def _broken_rules(content: Content) -> list[FieldError]:
         errors.append(FieldError("user_id", USER_ID_RULE))
     if EVENT.fullmatch(content.event) is None:
         errors.append(FieldError("event", EVENT_RULE))
+    if content.category and CATEGORY.fullmatch(content.category) is None:
+        errors.append(FieldError("category", CATEGORY_RULE))
     errors += _broken_text_rules("message", content.message, 1, MESSAGE_LENGTH)
     if content.title:  # an empty title means none
         errors += _broken_text_rules("title", content.title, 0, TITLE_LENGTH)

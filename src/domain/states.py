@@ -14,7 +14,7 @@ from typing import Literal, TypeAlias
 
 from domain.errors import FieldError, Invalid
 
-Time: TypeAlias = Literal["read_at", "archived_at", "retracted_at", "expires_at"]
+Time: TypeAlias = Literal["seen_at", "read_at", "archived_at", "acted_at", "retracted_at", "expires_at"]
 """A time of a notification: the name of its field, of its column and of its field in JSON."""
 
 
@@ -115,6 +115,9 @@ VISIBLE = Condition(lacks=("retracted_at",))
 
 UNREAD = VISIBLE & Condition(lacks=("read_at", "archived_at"))
 """What counts as unread: neither read nor archived nor retracted."""
+
+UNSEEN = UNREAD & Condition(lacks=("seen_at",))
+"""What counts as unseen: unread, and the user has not had it before the eyes."""
 
 VIEWS: Mapping[Status, Condition] = {
     Status.UNREAD: UNREAD,

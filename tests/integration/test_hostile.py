@@ -450,6 +450,7 @@ OPERATIONS: Mapping[tuple[str, str], str] = {
     ("post", "/drain"): _OPERATOR,
     ("get", "/v1/users/{user_id}/notifications"): _READER,
     ("get", "/notifications/{user_id}"): _READER,
+    ("get", "/v1/users/{user_id}/counts"): _READER,
     ("get", "/v1/users/{user_id}/unread-count"): _READER,
     ("patch", "/v1/users/{user_id}/notifications/{notification_id}/read"): _USER,
     ("patch", "/notifications/{user_id}/{notification_id}/read"): _USER,
@@ -468,6 +469,7 @@ SCOPES = {
     "/v1/erasures/{erasure_id}": Scope.USERS,
     "/v1/users/{user_id}/notifications": Scope.READ,
     "/notifications/{user_id}": Scope.READ,
+    "/v1/users/{user_id}/counts": Scope.READ,
     "/v1/users/{user_id}/unread-count": Scope.READ,
 }
 

@@ -27,8 +27,8 @@ from adapters.postgres.tables import metadata
 from adapters.postgres.users import PostgresUsers
 from application.errors import Unavailable
 from common import metrics
-from domain.states import RULES, UNREAD, Mark
-from tests.build import ADA, LATER, NOW, TestClock, a_draft, a_metadata, a_user, an_id
+from domain.states import RULES, UNREAD, VISIBLE, Condition, Mark
+from tests.build import ADA, LATER, NOW, TestClock, a_draft, a_user, an_id
 from tests.conftest import Databases, in_thread
 from tests.contracts import history_of
 from workbench.programs import POSTGRES_URL
@@ -119,6 +119,10 @@ async def test_the_partial_indexes_hold_what_the_domain_says(bare_url: str, bare
     assert {row["name"]: conjuncts(row["predicate"]) for row in rows} == {
         "notifications_unread_idx": conjuncts(where(UNREAD)),
         "notifications_expiring_idx": conjuncts(where(RULES[Mark.RETRACTED].waiting)),
+        "notifications_collapse_idx": {
+            "collapse_key IS NOT NULL",
+            *conjuncts(where(VISIBLE & Condition(lacks=("archived_at",)))),
+        },
     }
     assert {
         index.name: conjuncts(str(index.dialect_options["postgresql"]["where"]))
@@ -167,34 +171,30 @@ async def test_who_was_disabled_before_there_was_a_command_is_found(bare_url: st
     assert (found.user_id, found.disabled) == (ADA, True)
 
 
-# What processes of the release before send (migration 0004).
-OLD_INSERT = """
-INSERT INTO notifications
-    (user_id, id, version, event, title, message, metadata, action_url, created_at, expires_at)
-SELECT 'ada', $1, 1, 'a.b', NULL, 'm', $2::jsonb, NULL, $3, NULL
-"""
-OLD_SELECT = "SELECT metadata FROM notifications WHERE id = $1"
-
-
-async def test_processes_of_the_release_before_and_of_this_one_read_each_others_metadata(
-    bare_url: str, bare: AsyncEngine
-) -> None:
-    value = {"b": [1, "ž"], "a": {"c": None}}
-    await asyncio.to_thread(in_thread, lambda: upgrade(bare_url))
+async def test_what_earlier_releases_stored_is_counted_by_category(bare_url: str, bare: AsyncEngine) -> None:
+    await asyncio.to_thread(in_thread, lambda: upgrade(bare_url, "0006"))
     await PostgresUsers(bare, token_hex).add(a_user(ADA), None)
+    rows = [("comment.created", None), ("comment.liked", None), (".", None), ("x" * 100, NOW)]
+    async with driver(bare) as connection:
+        for number, (event, read_at) in enumerate(rows, 1):
+            await connection.execute(OLD_INSERT, an_id(number), number, event, NOW, read_at)
+        await connection.execute("UPDATE feeds SET version = 4, unread_count = 3")
+
+    await asyncio.to_thread(in_thread, lambda: upgrade(bare_url))
+
     feeds = PostgresFeeds(bare)
-    async with driver(bare) as connection:
-        await connection.execute(OLD_INSERT, an_id(1), json.dumps(value), NOW)
-        await connection.execute("UPDATE feeds SET version = 1, unread_count = 1")
-    await feeds.append([a_draft(2, metadata=value)])
+    feed = await feeds.feed(ADA)
+    assert (feed.unread_count, feed.unseen_count) == (3, 3)
+    assert feed.unread_in == {"comment": 2, "other": 1}
+    read = await feeds.get(ADA, an_id(4))
+    assert (read.category, read.seen_at) == ("x" * 64, NOW)
+    assert json.loads(read.metadata.text) == {"a": {"c": None}, "b": [1, "ž"]}
 
-    read = [await feeds.get(ADA, an_id(number)) for number in (1, 2)]
-    async with driver(bare) as connection:
-        read_by_the_old = await connection.fetchval(OLD_SELECT, an_id(2))
 
-    assert [json.loads(item.metadata.text) for item in read] == [value, value]
-    assert read[1].metadata == a_metadata(value)
-    assert read_by_the_old == value
+OLD_INSERT = """
+INSERT INTO notifications (user_id, id, version, event, message, metadata, created_at, read_at)
+SELECT 'ada', $1, $2, $3, 'm', '{"b": [1, "ž"], "a": {"c": null}}'::jsonb, $4, $5
+"""
 
 
 # --- partitions ---

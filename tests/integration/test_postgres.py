@@ -137,7 +137,7 @@ async def test_of_a_mark_that_comes_with_a_time_the_last_one_stays(
         for time in (LATER, LATER, NOW):
             assert rule.value(time) == time
             row = await connection.fetchrow(statement, [ADA], *chosen, [time] if by == "ids" else time)
-            counts.append(row["unread_count"])
+            counts.append(row["feed_unread_count"])
             versions.append(row["feed_version"])
 
     assert (counts, versions) == ([0, 0, 0], [2, 2, 3])
@@ -549,7 +549,9 @@ async def test_a_mark_that_waited_for_the_lock_sees_what_was_marked_meanwhile(
             await connection.execute(
                 "UPDATE notifications SET read_at = now(), version = 3 WHERE version = 1"
             )
-            await connection.execute("UPDATE feeds SET version = 3, unread_count = 1")
+            await connection.execute(
+                "UPDATE feeds SET version = 3, unread_count = 1, unread_in = '{\"comment\": 1}'"
+            )
         marked = await waiting
 
     assert (marked.prev, marked.ids) == (3, (an_id(2),))
@@ -570,11 +572,15 @@ async def test_a_batch_that_waited_for_the_lock_sees_what_was_stored_meanwhile(
                 await asyncio.sleep(0.01)
             await users.add(a_user(BOB), None)
             await connection.execute(
-                """INSERT INTO notifications (user_id, id, version, event, message, metadata, created_at)
-                VALUES ('ada', $1, 1, 'e', 'm', '{}', now())""",
+                """INSERT INTO notifications
+                    (user_id, id, version, event, message, category, metadata, created_at)
+                VALUES ('ada', $1, 1, 'e', 'm', 'e', '{}', now())""",
                 an_id(1),
             )
-            await connection.execute("UPDATE feeds SET version = 1, unread_count = 1 WHERE user_id = 'ada'")
+            await connection.execute(
+                "UPDATE feeds SET version = 1, unread_count = 1, unread_in = '{\"e\": 1}' "
+                "WHERE user_id = 'ada'"
+            )
         appended = await waiting
 
     assert [item.version for change in appended.added for item in change.notifications] == [2]

@@ -5,7 +5,6 @@ import re
 from base64 import b64encode
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import fields
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,8 @@ from urllib.parse import urljoin
 import msgspec
 import pytest
 
-from domain.notification import Draft, Notification
+from common import wire
+from domain.notification import Draft
 from domain.states import Mark
 from entrypoints.commands import cli
 from entrypoints.live import frames
@@ -227,7 +227,7 @@ def test_what_is_not_described_is_noticed(kind: str, wrong: Json) -> None:
 
 
 def test_a_notification_is_the_domains() -> None:
-    assert [field.name for field in fields(Notification)] == list(NotificationBody.__struct_fields__)
+    assert NotificationBody.__struct_fields__ == wire.FIELDS
 
 
 def test_the_client_frames_are_those_that_are_understood() -> None:

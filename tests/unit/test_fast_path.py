@@ -168,6 +168,7 @@ FAST_ROUTES = {
     "POST /v1/notifications/batch",
     "GET /notifications/{user_id:str}",
     "GET /v1/users/{user_id:str}/notifications",
+    "GET /v1/users/{user_id:str}/counts",
     "GET /v1/users/{user_id:str}/unread-count",
     "PATCH /notifications/{user_id:str}/{notification_id:uuid}/read",
     "PATCH /v1/users/{user_id:str}/notifications/{notification_id:uuid}/read",

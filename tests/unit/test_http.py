@@ -16,7 +16,7 @@ from application.credentials import Scope
 from application.records import Undecodable
 from domain.identifiers import UserId
 from domain.states import Mark
-from tests.build import ADA, BOB, LATER, NOW, a_draft, an_id, drafts
+from tests.build import ADA, BOB, LATER, NOW, a_draft, an_id, drafts, told_counts
 from tests.documents import NASTY
 from tests.wiring import SECRET, Service
 
@@ -105,7 +105,9 @@ BOTH = ["/v1/users/ada/export", "/v1/users/ada/password"]
 """Taken by the user's own token, and by keys."""
 
 
-READABLE = ["/v1/users/ada/notifications", "/notifications/ada", "/v1/users/ada/unread-count"]
+READABLE = [f"/v1/users/ada/{what}" for what in ("notifications", "counts", "unread-count")] + [
+    "/notifications/ada"
+]
 
 
 async def test_no_route_takes_another_users_token(serving: Service) -> None:
@@ -846,7 +848,7 @@ async def test_a_count_comes_with_its_position(service: Service) -> None:
     response = await service.client.get("/v1/users/ada/unread-count", headers=service.bearer())
 
     cursor = str((await service.memory.feeds.feed(ADA)).cursor)
-    assert response.json() == {"unread_count": 3, "cursor": cursor}
+    assert response.json() == {**told_counts(3), "cursor": cursor}
 
 
 @pytest.mark.parametrize("path", ["/v1/users/ada/notifications", "/notifications/ada"])
@@ -890,7 +892,8 @@ async def test_many_are_marked_by_id(service: Service, path: str) -> None:
 
     assert response.status_code == 200
     feed = await service.memory.feeds.feed(ADA)
-    expected = {"changed": 2, "unread_count": 3 if path.startswith("un") else 1, "cursor": str(feed.cursor)}
+    counts = told_counts(3 if path.startswith("un") else 1)
+    expected = {"changed": 2, **counts, "cursor": str(feed.cursor)}
     assert response.json() == expected
     assert (await service.memory.feeds.feed(BOB)).version == 1
 

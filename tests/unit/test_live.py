@@ -16,7 +16,7 @@ from domain.notification import Draft
 from domain.states import Mark
 from entrypoints.live.sessions import Sessions
 from entrypoints.timing import Timing
-from tests.build import ADA, BOB, NOW, a_draft, an_id, drafts
+from tests.build import ADA, BOB, NOW, a_draft, an_id, drafts, told_counts
 from tests.wiring import HOST, Json, Service, Socket
 
 GHOST = UserId("ghost")
@@ -89,7 +89,8 @@ async def test_a_session_begins_with_a_welcome(service: Service) -> None:
         "type": "welcome",
         "session": welcome["session"],
         "cursor": str((await position(service)).cursor),
-        "unread_count": 3,
+        **told_counts(3),
+        "preferences_version": 0,
         "ping_interval": 25,
         "token_expires_in": 3599,
         "resumed": False,
@@ -436,7 +437,12 @@ async def test_one_who_missed_nothing_is_told_so(service: Service) -> None:
         welcome, end = await socket.frame(), await socket.frame()
 
     assert welcome["resumed"] is True
-    assert end == {"type": "replayed", "cursor": str(seen), "unread_count": 2}
+    assert end == {
+        "type": "replayed",
+        "cursor": str(seen),
+        **told_counts(2),
+        "preferences_version": 0,
+    }
 
 
 async def test_a_long_replay_comes_in_pages_that_follow_each_other(service: Service) -> None:
@@ -471,7 +477,13 @@ async def test_a_cursor_that_leads_nowhere_is_a_reset_and_then_it_is_live(
         live = await socket.frame()
 
     assert welcome["resumed"] is False
-    assert reset == {"type": "reset", "cursor": str(feed.cursor), "unread_count": 2, "reason": reason}
+    assert reset == {
+        "type": "reset",
+        "cursor": str(feed.cursor),
+        **told_counts(2),
+        "preferences_version": 0,
+        "reason": reason,
+    }
     assert live["prev"] == str(feed.cursor)
 
 

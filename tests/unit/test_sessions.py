@@ -19,7 +19,7 @@ from domain.states import Mark
 from entrypoints.live import frames
 from entrypoints.live.sessions import Full, Sessions
 from entrypoints.timing import Timing
-from tests.build import ADA, BOB, a_draft, an_id, drafts
+from tests.build import ADA, BOB, a_draft, an_id, drafts, told_counts
 from tests.memory import MemoryCarrier
 from tests.wiring import Json, Service, Socket, change_frame
 
@@ -321,7 +321,12 @@ async def test_a_page_of_large_notifications_comes_in_frames_that_clients_take(s
             assert cursor == f"e1.{found[-1]}"
 
     assert found == list(range(2, 252))
-    assert frame == {"type": "replayed", "cursor": "e1.251", "unread_count": 249}
+    assert frame == {
+        "type": "replayed",
+        "cursor": "e1.251",
+        **told_counts(249),
+        "preferences_version": 0,
+    }
 
 
 async def test_more_than_fits_into_a_frame_is_read_by_the_followers(service: Service) -> None:

@@ -41,6 +41,7 @@ IN_PATH = {
     ("DELETE", "/v1/users/{user_id}"): None,
     ("GET", "/v1/users/{user_id}/notifications"): None,
     ("GET", "/notifications/{user_id}"): None,
+    ("GET", "/v1/users/{user_id}/counts"): None,
     ("GET", "/v1/users/{user_id}/unread-count"): None,
 }
 IN_BODY: Mapping[tuple[str, str], Callable[[str], Any]] = {

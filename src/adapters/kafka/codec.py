@@ -13,6 +13,7 @@ import msgspec
 
 from adapters.kafka.headers import Headers, Origin, Source, Timestamp, key_id, origin
 from application.records import Undecodable
+from domain.category import category_of
 from domain.errors import Invalid
 from domain.identifiers import ENTROPY_BITS, NotificationId, UserId, uuid7
 from domain.metadata import NO_METADATA, Metadata
@@ -29,6 +30,7 @@ class _Record(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     metadata: msgspec.Raw = _NO_METADATA
     action_url: str | None = None
     expires_at: Timestamp | None = None
+    category: str = ""
     id: UUID | None = None
     created_at: Timestamp | None = None
 
@@ -61,6 +63,7 @@ def encode(draft: Draft) -> bytes:
             _raw(content.metadata),
             content.action_url,
             content.expires_at,
+            "" if content.category == category_of(content.event) else content.category,
             draft.id,
             draft.created_at,
         )
@@ -82,6 +85,7 @@ def decode(source: Source) -> Draft:
             metadata=Metadata.of(bytes(record.metadata).decode()),
             action_url=record.action_url,
             expires_at=record.expires_at,
+            category=record.category,
         )
     except Invalid as error:
         raise Undecodable("invalid", str(error)) from error

@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.postgres.engine import driver_snapshot
-from adapters.postgres.rows import columns, read_notification
+from adapters.postgres.rows import columns, feed_columns, read_feed, read_notification
 from application.exports import ExportPage
 from domain.errors import UnknownUser
 from domain.feed import Feed
@@ -19,13 +19,13 @@ _PAGE = 500
 # A connection that is in use for 20 s is ended, and one that is idle in a transaction for 15 s (engine.py).
 _SECONDS = 12.0
 
-_USER = """
-SELECT id, name, email, created_at, disabled_at, epoch, version, unread_count
+_USER = f"""
+SELECT id, name, email, created_at, disabled_at, {feed_columns("feeds")}
 FROM users JOIN feeds ON feeds.user_id = users.id WHERE users.id = $1
-"""
+"""  # noqa: S608 - the columns are ours
 _NOTIFICATIONS = f"""
 SELECT {columns("n")} FROM notifications AS n WHERE n.user_id = $1 AND n.id > $2 ORDER BY n.id LIMIT $3
-"""  # noqa: S608 - the columns are ours
+"""  # noqa: S608 - as above
 _FIRST_ID = UUID(int=0)
 
 
@@ -61,4 +61,4 @@ class PostgresExports:
 
 def _read(row: Any) -> tuple[User, Feed]:
     user = User(**{name: row[name] for name in ("id", "name", "email", "created_at", "disabled_at")})
-    return user, Feed(user.id, row["epoch"], row["version"], row["unread_count"])
+    return user, read_feed(user.id, row)

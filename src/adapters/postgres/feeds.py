@@ -1,7 +1,6 @@
 """PostgresFeeds: every change takes the next versions of a feed while it holds the lock of the feed's row."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime
 from itertools import groupby
 from operator import itemgetter
@@ -14,7 +13,7 @@ from adapters.postgres.engine import driver
 from adapters.postgres.erasures import erased_among
 from adapters.postgres.errors import retried
 from adapters.postgres.mark import mark_ids, mark_together, mark_up_to
-from adapters.postgres.rows import columns, read_notification, where
+from adapters.postgres.rows import columns, feed_columns, read_feed, read_notification, rich_text, where
 from application.feeds import Appended, FeedHistory, FeedPage, MarkRequest, Standing
 from domain.errors import UnknownNotification, UnknownUser
 from domain.feed import Added, Cursor, Feed, Marked, Settled
@@ -24,20 +23,19 @@ from domain.states import RULES, VIEWS, VISIBLE, Mark, Status
 
 # Everyone locks in the same order, so that two batches never wait for each other.
 LOCK_FEEDS = """
-SELECT user_id, epoch, version, unread_count FROM feeds
-WHERE user_id = ANY($1::text[]) ORDER BY user_id FOR NO KEY UPDATE
+SELECT user_id FROM feeds WHERE user_id = ANY($1::text[]) ORDER BY user_id FOR NO KEY UPDATE
 """
-# One round trip, and one transaction. alembic/versions/0006_append.py has its statements.
+# One round trip, and one transaction. alembic/versions/0007_inbox.py has its statements.
 _APPEND = """
-SELECT * FROM bellwire_append(
-    $1::text[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::timestamptz[],
-    $9::timestamptz[], $10::text[]
+SELECT * FROM bellwire_store(
+    $1::text[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
+    $9::timestamptz[], $10::timestamptz[], $11::text[], $12::text[], $13::bigint[]
 )
 """
 # The feed and some of its notifications in one statement: one snapshot, so that the version and the count are
 # true for exactly these rows. A feed without such rows gives one row of NULLs.
 _PAGE = """
-SELECT feed.epoch AS feed_epoch, feed.version AS feed_version, feed.unread_count, {columns}
+SELECT {feed}, {columns}
 FROM feeds AS feed LEFT JOIN LATERAL (
     SELECT n.* FROM notifications AS n
     WHERE n.user_id = feed.user_id AND {listed} AND n.id < $3::uuid AND ($4::text IS NULL OR n.event = $4)
@@ -46,12 +44,12 @@ FROM feeds AS feed LEFT JOIN LATERAL (
 WHERE feed.user_id = $1 ORDER BY found.id DESC
 """
 _PAGES = {
-    status: _PAGE.format(listed=where(view), columns=columns("found")) for status, view in VIEWS.items()
+    status: _PAGE.format(feed=feed_columns("feed"), listed=where(view), columns=columns("found"))
+    for status, view in VIEWS.items()
 }
 # Each feed costs a lookup in the index on (user_id, version) of each partition, and the rows of its page.
 _HISTORIES = f"""
-SELECT wanted.nth, feed.epoch AS feed_epoch, feed.version AS feed_version, feed.unread_count, feed.horizon,
-    {columns("found")}
+SELECT wanted.nth, feed.horizon, {feed_columns("feed")}, {columns("found")}
 FROM unnest($1::text[], $2::bigint[]) WITH ORDINALITY AS wanted (user_id, after, nth)
 JOIN feeds AS feed ON feed.user_id = wanted.user_id
 LEFT JOIN LATERAL (
@@ -60,9 +58,9 @@ LEFT JOIN LATERAL (
 ) AS found ON true
 ORDER BY wanted.nth, found.version
 """  # noqa: S608 - the columns are ours
-_STANDINGS = """
-SELECT user_id, epoch, version, unread_count, horizon FROM feeds WHERE user_id = ANY($1::text[])
-"""
+_STANDINGS = f"""
+SELECT user_id, horizon, {feed_columns("feed")} FROM feeds AS feed WHERE user_id = ANY($1::text[])
+"""  # noqa: S608 - as above
 _GET = f"""
 SELECT {columns("n")} FROM notifications AS n WHERE user_id = $1 AND id = $2 AND {where(VISIBLE)}
 """  # noqa: S608 - as above
@@ -87,12 +85,7 @@ class PostgresFeeds:
         for draft in drafts:  # of two with one id the first is kept, as if it came in an earlier batch
             by_key.setdefault((draft.content.user_id, draft.id), draft)
         rows = await self._append(list(by_key.values())) if by_key else ()
-        feeds = {
-            row["feed_user"]: Feed(
-                row["feed_user"], row["feed_epoch"], row["feed_version"], row["feed_unread"]
-            )
-            for row in rows
-        }
+        feeds = {row["feed_user"]: read_feed(row["feed_user"], row) for row in rows}
         present = {(row["feed_user"], one) for row in rows for one in row["present_ids"] or ()}
         added = _number(feeds, [by_key[key] for key in by_key if key[0] in feeds and key not in present])
         strange = [draft for key, draft in by_key.items() if key[0] not in feeds]
@@ -170,7 +163,7 @@ class PostgresFeeds:
     async def standings(self, users: Collection[UserId]) -> Mapping[UserId, Standing]:
         async with driver(self._engine) as connection:
             rows = await connection.fetch(_STANDINGS, list(users))
-        return {user: Standing(Feed(user, *feed), horizon) for user, *feed, horizon in rows}
+        return {row["user_id"]: Standing(read_feed(row["user_id"], row), row["horizon"]) for row in rows}
 
     @retried
     async def histories(
@@ -196,8 +189,7 @@ class PostgresFeeds:
 
 def _read(user: UserId, rows: Sequence[Any]) -> tuple[Feed, list[Notification]]:
     """Read a feed, and the notifications that came with it."""
-    feed = Feed(user, rows[0]["feed_epoch"], rows[0]["feed_version"], rows[0]["unread_count"])
-    return feed, [read_notification(row) for row in rows if row["id"] is not None]
+    return read_feed(user, rows[0]), [read_notification(row) for row in rows if row["id"] is not None]
 
 
 def _number(feeds: Mapping[str, Feed], drafts: Iterable[Draft]) -> list[Added]:
@@ -205,18 +197,12 @@ def _number(feeds: Mapping[str, Feed], drafts: Iterable[Draft]) -> list[Added]:
     by_user: dict[str, list[Draft]] = {}
     for draft in drafts:
         by_user.setdefault(draft.content.user_id, []).append(draft)
-    return [
-        Added(
-            replace(
-                feed,
-                version=feed.version + len(mine),
-                unread_count=feed.unread_count + len(mine),
-            ),
-            tuple(draft.stored(feed.version + nth) for nth, draft in enumerate(mine, 1)),
-        )
-        for user, mine in by_user.items()
-        for feed in [feeds[user]]
-    ]
+    return [_added(feeds[user], mine) for user, mine in by_user.items()]
+
+
+def _added(feed: Feed, drafts: Sequence[Draft]) -> Added:
+    stored = tuple(draft.stored(feed.version + nth) for nth, draft in enumerate(drafts, 1))
+    return Added(feed.changed(stored[-1].version, [(None, item) for item in stored]), stored)
 
 
 def _columns(drafts: Sequence[Draft]) -> list[list[Any]]:
@@ -226,6 +212,7 @@ def _columns(drafts: Sequence[Draft]) -> list[list[Any]]:
         [content.user_id for content in contents],
         [draft.id for draft in drafts],
         [content.event for content in contents],
+        [content.category for content in contents],
         [content.title for content in contents],
         [content.message for content in contents],
         [content.metadata.text for content in contents],
@@ -233,4 +220,6 @@ def _columns(drafts: Sequence[Draft]) -> list[list[Any]]:
         [draft.created_at for draft in drafts],
         [content.expires_at for content in contents],
         [draft.key_id for draft in drafts],
+        [rich_text(content.rich) for content in contents],
+        [draft.revision for draft in drafts],
     ]

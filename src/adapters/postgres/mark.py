@@ -20,40 +20,47 @@ from typing import Any
 
 import asyncpg
 
-from adapters.postgres.rows import columns, read_notification, where
+from adapters.postgres.rows import FEED_COLUMNS, columns, read_feed, read_notification, where
 from application.feeds import MarkRequest
 from domain.errors import UnknownUser
-from domain.feed import Cursor, Feed, Marked
+from domain.feed import Cursor, Marked
 from domain.identifiers import UserId
-from domain.states import RULES, UNREAD, Mark, Rule, To
+from domain.states import RULES, UNREAD, UNSEEN, Mark, Rule, To
 
 _MARK = """
 WITH feed AS MATERIALIZED (
-    SELECT user_id, epoch, version, unread_count FROM feeds WHERE user_id = ANY($1::text[])
-    FOR NO KEY UPDATE {if_locked}
+    SELECT user_id, epoch, version, unread_count, unseen_count, unread_in, preferences_version FROM feeds
+    WHERE user_id = ANY($1::text[]) FOR NO KEY UPDATE {if_locked}
 ), due AS MATERIALIZED (
-    SELECT n.user_id, n.id, {value} AS value, ({unread})::int AS unread
+    SELECT n.user_id, n.id, {value} AS value, ({unread})::int AS unread, ({unseen})::int AS unseen
     FROM feed JOIN {chosen}
     WHERE {condition}
     FOR NO KEY UPDATE OF n {if_row_locked}
 ), numbered AS MATERIALIZED (
-    SELECT user_id, id, value, unread,
+    SELECT user_id, id, value, unread, unseen,
         feed.version + row_number() OVER (PARTITION BY user_id ORDER BY id) AS version
     FROM due JOIN feed USING (user_id)
 ), changed AS (
     UPDATE notifications AS n SET {sets} = numbered.value, version = numbered.version
     FROM numbered WHERE n.user_id = numbered.user_id AND n.id = numbered.id
-    RETURNING n.*, ({unread})::int - numbered.unread AS gained
+    RETURNING n.*, ({unread})::int - numbered.unread AS gained,
+        ({unseen})::int - numbered.unseen AS gained_unseen
+), by_category AS (
+    SELECT user_id, category, count(*) AS changed, sum(gained) AS gained, sum(gained_unseen) AS gained_unseen
+    FROM changed GROUP BY user_id, category
 ), total AS (
-    SELECT user_id, count(*) AS changed, sum(gained) AS gained FROM changed GROUP BY user_id
+    SELECT user_id, sum(changed) AS changed, sum(gained) AS gained, sum(gained_unseen) AS gained_unseen,
+        jsonb_object_agg(category, coalesce((unread_in ->> category)::bigint, 0) + gained) AS unread_in,
+        array_agg(category) FILTER (WHERE coalesce((unread_in ->> category)::bigint, 0) + gained = 0) AS empty
+    FROM by_category JOIN feed USING (user_id) GROUP BY user_id
 ), bumped AS (
-    UPDATE feeds SET version = feed.version + total.changed, unread_count = feed.unread_count + total.gained
+    UPDATE feeds SET version = feed.version + total.changed, unread_count = feed.unread_count + total.gained,
+        unseen_count = feed.unseen_count + total.gained_unseen,
+        unread_in = (feed.unread_in || total.unread_in) - coalesce(total.empty, '{{}}')
     FROM feed JOIN total USING (user_id) WHERE feeds.user_id = feed.user_id
-    RETURNING feeds.user_id, feeds.version, feeds.unread_count
+    RETURNING feeds.*
 )
-SELECT feed.user_id AS marked_user, feed.epoch, feed.version AS prev,
-    coalesce(bumped.version, feed.version) AS feed_version,
-    coalesce(bumped.unread_count, feed.unread_count) AS unread_count{result}
+SELECT feed.user_id AS marked_user, feed.version AS prev, {feed}{result}
 """
 _ASKED = """unnest($2::text[], $3::uuid[], $4::timestamptz[]) AS asked (user_id, id, value)
         ON asked.user_id = feed.user_id
@@ -64,6 +71,10 @@ ORDER BY feed.user_id, changed.version
 """
 _OLDER = "notifications AS n ON n.user_id = feed.user_id AND n.version <= $2::bigint AND feed.epoch = $3"
 _COUNTED = " FROM feed LEFT JOIN bumped USING (user_id)"
+
+
+# As it is now: changed, or as it was.
+_FEED = ", ".join(f"coalesce(bumped.{name}, feed.{name}) AS feed_{name}" for name in FEED_COLUMNS)
 
 
 def by_ids(rule: Rule, *, waits: bool = True) -> str:
@@ -90,6 +101,8 @@ def _statement(rule: Rule, chosen: str, value: str, result: str, *, waits: bool 
         sets=rule.sets,
         value=value,
         unread=where(UNREAD),
+        unseen=where(UNSEEN),
+        feed=_FEED,
         result=result,
         if_locked="" if waits else "SKIP LOCKED",
         if_row_locked="" if waits else "NOWAIT",
@@ -137,7 +150,7 @@ async def _mark(
 
 def _marked(rows: Sequence[Any], mark: Mark, at: datetime) -> Marked:
     changed = tuple(read_notification(row) for row in rows if row["id"] is not None)
-    return Marked(_feed(rows[0]), rows[0]["prev"], mark, at, changed)
+    return Marked(read_feed(rows[0]["marked_user"], rows[0]), rows[0]["prev"], mark, at, changed)
 
 
 async def mark_up_to(connection: Any, user: UserId, mark: Mark, cursor: Cursor, at: datetime) -> Marked:
@@ -146,8 +159,4 @@ async def mark_up_to(connection: Any, user: UserId, mark: Mark, cursor: Cursor, 
     row = await connection.fetchrow(_UP_TO[mark], [user], cursor.version, cursor.epoch, value)
     if row is None:
         raise UnknownUser
-    return Marked(_feed(row), row["prev"], mark, at, None, up_to=cursor.version)
-
-
-def _feed(row: Any) -> Feed:
-    return Feed(row["marked_user"], row["epoch"], row["feed_version"], row["unread_count"])
+    return Marked(read_feed(user, row), row["prev"], mark, at, None, up_to=cursor.version)

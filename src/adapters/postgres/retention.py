@@ -10,12 +10,11 @@ from adapters.postgres.engine import driver, driver_transaction, transaction
 from adapters.postgres.errors import retried
 from adapters.postgres.feeds import LOCK_FEEDS
 from adapters.postgres.partitions import LOCK_PARTITIONS, bound, past_partitions
-from adapters.postgres.rows import where
+from adapters.postgres.rows import feed_columns, read_feed, where
 from application.errors import Unavailable
 from application.feeds import Dropped, Pruned, Spot
-from domain.feed import Feed
 from domain.identifiers import NotificationId, UserId
-from domain.states import UNREAD
+from domain.states import UNREAD, UNSEEN
 
 # In the order of the primary key, from the end of the last batch: rows deleted by it are not scanned again
 # before a vacuum has removed them.
@@ -29,14 +28,22 @@ _DELETE = f"""
 WITH gone AS (
     DELETE FROM notifications AS n USING unnest($1::text[], $2::uuid[]) AS due (user_id, id)
     WHERE n.user_id = due.user_id AND n.id = due.id AND n.id < $3
-    RETURNING n.user_id, {where(UNREAD)} AS unread
+    RETURNING n.user_id, n.category, ({where(UNREAD)})::int AS unread, ({where(UNSEEN)})::int AS unseen
+), by_category AS (
+    SELECT user_id, category, count(*) AS size, sum(unread) AS unread, sum(unseen) AS unseen
+    FROM gone GROUP BY user_id, category
 ), total AS (
-    SELECT user_id, count(*) AS size, count(*) FILTER (WHERE unread) AS unread FROM gone GROUP BY user_id
+    SELECT user_id, sum(size) AS size, sum(by_category.unread) AS unread, sum(by_category.unseen) AS unseen,
+        jsonb_object_agg(category, (unread_in ->> category)::bigint - by_category.unread)
+            FILTER (WHERE by_category.unread > 0) AS unread_in,
+        array_agg(category) FILTER (WHERE (unread_in ->> category)::bigint = by_category.unread) AS empty
+    FROM by_category JOIN feeds USING (user_id) GROUP BY user_id
 )
 UPDATE feeds SET version = feeds.version + 1, horizon = feeds.version + 1,
-    unread_count = feeds.unread_count - total.unread
+    unread_count = feeds.unread_count - total.unread, unseen_count = feeds.unseen_count - total.unseen,
+    unread_in = (feeds.unread_in || coalesce(total.unread_in, '{{}}')) - coalesce(total.empty, '{{}}')
 FROM total WHERE feeds.user_id = total.user_id
-RETURNING feeds.user_id, feeds.epoch, feeds.version, feeds.unread_count, total.size
+RETURNING feeds.user_id, {feed_columns("feeds")}, total.size
 """  # noqa: S608 - the columns are ours
 # While this waits for the table, everyone waits behind it: so it waits and scans dead rows for a short time
 # only.
@@ -65,7 +72,7 @@ class PostgresRetention:
             users, ids = [row["user_id"] for row in due], [row["id"] for row in due]
             await connection.fetch(LOCK_FEEDS, sorted(set(users)))
             rows = await connection.fetch(_DELETE, users, ids, end)
-        feeds = [Feed(row["user_id"], row["epoch"], row["version"], row["unread_count"]) for row in rows]
+        feeds = [read_feed(row["user_id"], row) for row in rows]
         return Pruned(feeds, sum(row["size"] for row in rows), Spot(users[-1], ids[-1]))
 
     async def drop(self, before: datetime) -> Dropped:

@@ -15,7 +15,7 @@ _ROWS = "SELECT, INSERT, UPDATE, DELETE"
 # Nobody who takes over the service can rewrite what it did.
 _APPEND_ONLY = {tables.audit.name: "SELECT, INSERT"}
 _LOOK = "SELECT"
-_FUNCTIONS = ("bellwire_create_partition", "bellwire_append")
+_FUNCTIONS = ("bellwire_create_partition", "bellwire_store")
 
 
 def service_role(service_url: str, owner_url: str) -> str | None:

@@ -1,19 +1,49 @@
-"""Rows of notifications: how to select and read them. The domain's conditions in SQL."""
+"""Rows of feeds and notifications: how to select and read them. The domain's conditions in SQL."""
 
 from typing import Any
 
+import msgspec
+
+from domain.feed import Feed
+from domain.group import ALONE, Group
+from domain.identifiers import UserId
 from domain.metadata import Metadata
 from domain.notification import Notification
+from domain.rich import PLAIN, Rich
 from domain.states import Condition
 
 _FIELDS = tuple(Notification.__dataclass_fields__)
+FEED_COLUMNS = ("epoch", "version", "unread_count", "unseen_count", "unread_in", "preferences_version")
+
+_rich = msgspec.json.Decoder(Rich).decode
+_group = msgspec.json.Decoder(Group).decode
+_encode = msgspec.json.Encoder().encode
+
+
+def feed_columns(table: str) -> str:
+    """The columns that `read_feed` needs, from a table of this name: those of a feed with `feed_` before
+    them.
+    """
+    return ", ".join(f"{table}.{name} AS feed_{name}" for name in FEED_COLUMNS)
+
+
+def read_feed(user: UserId, row: Any) -> Feed:
+    """Make a feed from a row with these columns, and perhaps others."""
+    return Feed(
+        user,
+        row["feed_epoch"],
+        row["feed_version"],
+        row["feed_unread_count"],
+        row["feed_unseen_count"],
+        row["feed_unread_in"],
+        row["feed_preferences_version"],
+    )
 
 
 def columns(table: str) -> str:
     """The columns that `read_notification` needs, from a table of this name."""
-    # jsonb, which rows of the previous release have, changes numbers and the order of keys.
-    metadata = f"coalesce({table}.metadata_text, {table}.metadata::text) AS metadata"
-    return ", ".join(metadata if name == "metadata" else f"{table}.{name}" for name in _FIELDS)
+    special = {"group": f'{table}.grouped AS "group"'}
+    return ", ".join(special.get(name, f"{table}.{name}") for name in _FIELDS)
 
 
 def where(condition: Condition, table: str = "n") -> str:
@@ -25,4 +55,17 @@ def where(condition: Condition, table: str = "n") -> str:
 def read_notification(row: Any) -> Notification:
     """Make a notification from a row with these columns, and perhaps others."""
     fields = {name: row[name] for name in _FIELDS}
-    return Notification(**{**fields, "metadata": Metadata(fields["metadata"])})
+    fields["metadata"] = Metadata(fields["metadata"])
+    fields["rich"] = PLAIN if fields["rich"] is None else _rich(fields["rich"])
+    fields["group"] = ALONE if fields["group"] is None else _group(fields["group"])
+    return Notification(**fields)
+
+
+def rich_text(rich: Rich) -> str | None:
+    """The text of the column `rich`."""
+    return None if rich == PLAIN else _encode(rich).decode()
+
+
+def group_text(group: Group) -> str | None:
+    """The text of the column `grouped`."""
+    return None if group == ALONE else _encode(group).decode()

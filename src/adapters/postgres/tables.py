@@ -7,6 +7,7 @@ from sqlalchemy import (
     Column,
     ForeignKey,
     Index,
+    Interval,
     LargeBinary,
     MetaData,
     PrimaryKeyConstraint,
@@ -18,7 +19,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from adapters.postgres.rows import where
-from domain.states import RULES, UNREAD, Mark
+from domain.states import RULES, UNREAD, VISIBLE, Condition, Mark
 
 # Constraints have names so that errors.py can recognise them and migrations can drop them.
 metadata = MetaData(
@@ -56,6 +57,17 @@ feeds = Table(
     Column("unread_count", BigInteger, nullable=False, server_default=text("0")),
     # Notifications that last changed up to this version may have been deleted.
     Column("horizon", BigInteger, nullable=False, server_default=text("0")),
+    Column("unseen_count", BigInteger, nullable=False, server_default=text("0")),
+    # {category: unread count}, without zeros.
+    Column("unread_in", JSONB, nullable=False, server_default=text("'{}'")),
+    # Every unseen notification last changed after this version.
+    Column("seen_version", BigInteger, nullable=False, server_default=text("0")),
+    # Categories that the user chose against, and for.
+    Column("muted", ARRAY(Text), nullable=False, server_default=text("'{}'")),
+    Column("wanted", ARRAY(Text), nullable=False, server_default=text("'{}'")),
+    Column("preferences_version", BigInteger, nullable=False, server_default=text("0")),
+    # When a notification was withheld last.
+    Column("withheld_at", TIMESTAMP(timezone=True)),
     postgresql_with={"fillfactor": "50"},
 )
 
@@ -72,20 +84,26 @@ notifications = Table(
     Column("event", Text, nullable=False),
     Column("title", Text),
     Column("message", Text, nullable=False),
-    # For the previous release, which reads nothing else. The next release drops it.
-    Column("metadata", JSONB, nullable=False),
+    # JSON as it was sent, which no other PostgreSQL type preserves.
+    Column("metadata", Text, nullable=False),
     Column("action_url", Text),
     Column("created_at", TIMESTAMP(timezone=True), nullable=False),
-    # For the previous release, which selects it. The next release drops it.
     Column("seen_at", TIMESTAMP(timezone=True)),
     Column("read_at", TIMESTAMP(timezone=True)),
     Column("archived_at", TIMESTAMP(timezone=True)),
     Column("retracted_at", TIMESTAMP(timezone=True)),
     Column("expires_at", TIMESTAMP(timezone=True)),
-    # JSON as it was sent, which no other PostgreSQL type preserves. NULL in rows of the previous release.
-    Column("metadata_text", Text),
-    # The API key that sent it. NULL if another program wrote the record, and in rows of the previous release.
+    # The API key that sent it. NULL if another program wrote the record.
     Column("key_id", Text),
+    Column("category", Text, nullable=False),
+    Column("revision", BigInteger, nullable=False, server_default=text("0")),
+    Column("edited_at", TIMESTAMP(timezone=True)),
+    Column("acted_at", TIMESTAMP(timezone=True)),
+    Column("action", Text),
+    Column("collapse_key", Text),
+    # JSON: domain.rich.Rich and domain.group.Group. NULL stands for the plain ones.
+    Column("rich", Text),
+    Column("grouped", Text),
     PrimaryKeyConstraint("user_id", "id"),
     postgresql_partition_by="RANGE (id)",
 )
@@ -99,6 +117,54 @@ Index(
     "notifications_expiring_idx",
     notifications.c.expires_at,
     postgresql_where=text(where(RULES[Mark.RETRACTED].waiting, "notifications")),
+)
+
+# Where a notification with this key finds the one to collapse with.
+Index(
+    "notifications_collapse_idx",
+    notifications.c.user_id,
+    notifications.c.collapse_key,
+    notifications.c.id,
+    postgresql_where=text(
+        "collapse_key IS NOT NULL AND " + where(VISIBLE & Condition(lacks=("archived_at",)), "notifications")
+    ),
+)
+
+categories = Table(
+    "categories",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("title", Text),
+    Column("description", Text),
+    Column("mandatory", Boolean, nullable=False, server_default=text("false")),
+    Column("default_on", Boolean, nullable=False, server_default=text("true")),
+    Column("expires_after", Interval),
+    Column("created_at", TIMESTAMP(timezone=True), nullable=False, server_default=text("now()")),
+)
+
+# What was accepted and is not shown: each accepted notification is here, in a feed, or a dead letter.
+withheld = Table(
+    "withheld",
+    metadata,
+    Column("user_id", Text, nullable=False),
+    Column("id", Uuid, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("event", Text),
+    Column("category", Text),
+    Column("at", TIMESTAMP(timezone=True), nullable=False, index=True),
+    PrimaryKeyConstraint("user_id", "id"),
+)
+
+# What is to be done to a notification at a time.
+alarms = Table(
+    "alarms",
+    metadata,
+    Column("user_id", Text, nullable=False),
+    Column("id", Uuid, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("due_at", TIMESTAMP(timezone=True), nullable=False, index=True),
+    Column("payload", LargeBinary),
+    PrimaryKeyConstraint("user_id", "id", "kind"),
 )
 
 api_keys = Table(
@@ -115,6 +181,8 @@ api_keys = Table(
     # Ids of users, and names of events, that the key is limited to begin with these.
     Column("user_prefix", Text),
     Column("event_prefix", Text),
+    # Whether it may change only notifications that it sent itself.
+    Column("own_only", Boolean, nullable=False, server_default=text("false")),
     # The key that a rotation made.
     Column("replaced_by", Text),
     # Set by every change: API processes use it to fetch recent changes.

@@ -29,7 +29,7 @@ _LEASE_MS = 15_000
 _TTL_MS = 10 * 60 * 1000
 
 # Stands for an entry whose keys have another type: it does not verify.
-_NOT_OURS = (b"", b"", b"", b"", b"")
+_NOT_OURS = (b"", b"", b"", b"", b"", b"")
 
 _AWAY, _MISS, _HIT = (metrics.INDEX.labels(outcome) for outcome in ("away", "miss", "hit"))
 
@@ -37,8 +37,9 @@ _AWAY, _MISS, _HIT = (metrics.INDEX.labels(outcome) for outcome in ("away", "mis
 _SCAN_KEYS = 500
 _SCAN_STEPS = 20
 
-# user, epoch, prev, version, unread count, applicable, ids to remove, items to add, code of the head
-Entry = tuple[str, str, int, int, int, bool, Sequence[str], Sequence[str], str]
+# user, epoch, prev, version, unread count, other counts, code of the head, applicable, ids to remove,
+# items to add
+Entry = tuple[str, str, int, int, int, str, str, bool, Sequence[str], Sequence[str]]
 
 
 class _Held(msgspec.Struct):
@@ -48,7 +49,17 @@ class _Held(msgspec.Struct):
     version: int
 
 
+class _Others(msgspec.Struct, array_like=True):
+    """What an entry holds of a feed beside its position and the unread count."""
+
+    unseen_count: int
+    unread_in: dict[str, int]
+    preferences_version: int
+
+
 _read = msgspec.json.Decoder(_Held).decode
+_read_others = msgspec.json.Decoder(_Others).decode
+_encode = msgspec.json.Encoder().encode
 
 
 class _Question(NamedTuple):
@@ -104,9 +115,9 @@ class RedisUnreadIndex:
         if not found[0]:
             _MISS.inc()
             return Missing(lease if found[1] else None)
-        _, epoch, version, count, code, more, *stamped = found
-        feed = self._feed(user, (epoch, version, count, code))
-        items = None if feed is None else self._macs.unstamped(user, epoch, stamped)
+        _, *head, more = found[:7]
+        feed, stamped = self._feed(user, head), found[7:]
+        items = None if feed is None else self._macs.unstamped(user, head[0], stamped)
         if feed is None or items is None or not _newest_first(items, before):
             await self._refuse(user)
             return Missing(None)
@@ -120,10 +131,8 @@ class RedisUnreadIndex:
         words: list[str | int | bytes] = [
             lease,
             feed.epoch,
-            feed.version,
-            feed.unread_count,
+            *_head(feed, self._macs),
             0 if page.more or len(kept) < len(page.items) else 1,
-            self._macs.head(feed.user_id, feed.epoch, feed.version, feed.unread_count),
             _time_to_live(self._jitter),
             *map(stamp, kept),
         ]
@@ -147,12 +156,12 @@ class RedisUnreadIndex:
             return None
         if state[0] is None:
             return None
-        feed = self._feed(user, (*state[:3], state[4]))
+        feed = self._feed(user, state[:5])
         found = None if feed is None else self._macs.unstamped(user, state[0], items)
         if feed is None or found is None:
             await self._refuse(user)
             return None
-        complete = state[3] == b"1"
+        complete = state[5] == b"1"
         if (
             complete and len(items) != feed.unread_count
         ):  # Redis evicted a part of it, so it counts as missing
@@ -171,12 +180,21 @@ class RedisUnreadIndex:
         """The feed that the head of an entry names; None if it does not verify. Each part of the head is
         bytes, or None if it is missing.
         """
-        epoch, version, count, code = head
-        if None in {epoch, version, count, code}:
+        if None in head:
             return None
-        if not compare_digest(self._macs.head(user, epoch, version, count).encode(), code):
+        epoch, version, count, others, code = head
+        if not compare_digest(self._macs.head(user, epoch, version, count, others).encode(), code):
             return None
-        return Feed(user, epoch.decode(), int(version), int(count))
+        more = _read_others(others)
+        return Feed(
+            user,
+            epoch.decode(),
+            int(version),
+            int(count),
+            more.unseen_count,
+            more.unread_in,
+            more.preferences_version,
+        )
 
     async def _refuse(self, user: UserId) -> None:
         metrics.REDIS_REFUSED.labels("index").inc()
@@ -189,7 +207,7 @@ class RedisUnreadIndex:
     async def _entry(self, user: UserId) -> tuple[Sequence[Any], Sequence[bytes]]:
         feed, unread, _ = self._keys(user)
         async with self._server.client.pipeline(transaction=True) as pipeline:
-            pipeline.execute_command("HMGET", feed, "e", "v", "n", "c", "m")
+            pipeline.execute_command("HMGET", feed, "e", "v", "n", "k", "m", "c")
             pipeline.execute_command(
                 "ZRANGE", unread, "+", "-", "BYLEX", "REV", "LIMIT", 0, self.capacity + 1
             )
@@ -281,8 +299,6 @@ def entry(change: FeedChange, items: Sequence[Rendered], macs: Macs) -> Entry:
     Text, because MessagePack in Redis' Lua has no binary type.
     """
     feed = change.feed
-    head = feed.user_id, feed.epoch
-    code = macs.head(feed.user_id, feed.epoch, feed.version, feed.unread_count)
     gone: Sequence[str] = ()
     match change:
         case Added():
@@ -291,11 +307,30 @@ def entry(change: FeedChange, items: Sequence[Rendered], macs: Macs) -> Entry:
             gone = [str(item.id) for item in marked]
             new = [body for item, body in zip(marked, items, strict=True) if item.unread]
         case _:
-            return *head, feed.version, feed.version, feed.unread_count, False, (), (), code
+            return _entry(feed, feed.version, macs)
     if sum(map(len, new)) > PAGE_BYTES or not all(map(_fits, new)):
-        return *head, feed.version, feed.version, feed.unread_count, False, (), (), code
+        return _entry(feed, feed.version, macs)
     stamped = [item.decode() for item in map(macs.stamper(feed.user_id, feed.epoch), new)]
-    return *head, change.prev, feed.version, feed.unread_count, True, gone, stamped, code
+    return _entry(feed, change.prev, macs, applicable=True, gone=gone, new=stamped)
+
+
+def _entry(
+    feed: Feed,
+    prev: int,
+    macs: Macs,
+    *,
+    applicable: bool = False,
+    gone: Sequence[str] = (),
+    new: Sequence[str] = (),
+) -> Entry:
+    return feed.user_id, feed.epoch, prev, *_head(feed, macs), applicable, gone, new
+
+
+def _head(feed: Feed, macs: Macs) -> tuple[int, int, str, str]:
+    """The version, the unread count, the other counts, and the code of all that."""
+    others = _encode((feed.unseen_count, feed.unread_in, feed.preferences_version)).decode()
+    code = macs.head(feed.user_id, feed.epoch, feed.version, feed.unread_count, others)
+    return feed.version, feed.unread_count, others, code
 
 
 def _fits(item: Rendered) -> bool:

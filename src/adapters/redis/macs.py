@@ -59,10 +59,17 @@ class Macs:
 
     # --- the index ---
 
-    def head(self, user: str, epoch: str | bytes, version: int | bytes, unread_count: int | bytes) -> str:
-        """The code of an entry's position and count."""
+    def head(
+        self,
+        user: str,
+        epoch: str | bytes,
+        version: int | bytes,
+        unread_count: int | bytes,
+        others: str | bytes,
+    ) -> str:
+        """The code of an entry's position and counts."""
         numbers = [n if isinstance(n, bytes) else b"%d" % n for n in (version, unread_count)]
-        return _of(self._head, (user, _bytes(epoch), *numbers)).hexdigest()
+        return _of(self._head, (user, _bytes(epoch), *numbers, _bytes(others))).hexdigest()
 
     def stamper(self, user: str, epoch: str) -> Callable[[Rendered], bytes]:
         """A function that adds its code to a notification of this feed, as its last member."""

@@ -1,8 +1,9 @@
 """Scripts that run inside Redis, so that they are atomic.
 
 Keys of a user, under one prefix; the braces are part of the names (see names.py):
-  feed:{<user>}    hash    e(poch), v(ersion), n (unread count), m (their code, see macs.py),
-                           c(omplete: 0 if older ones were left out), b(ytes of the notifications)
+  feed:{<user>}    hash    e(poch), v(ersion), n (unread count), k (the other counts), m (the code
+                           of these, see macs.py), c(omplete: 0 if older ones were left out), b(ytes of the
+                           notifications)
   unread:{<user>}  zset    the newest unread notifications as JSON with their codes, all with score 0: they
                            are ordered by their bytes, which begin with {"id":"<UUIDv7>", and so by time
   lease:{<user>}   string  a random token: its holder may load what it reads next from PostgreSQL
@@ -22,7 +23,7 @@ All keys that a script uses are in KEYS.
 # KEYS feed, unread, lease. ARGV limit, highest member ("+" for the first page), lease, lease ms, bytes.
 PAGE = """
 local limit, most = tonumber(ARGV[1]), tonumber(ARGV[5])
-local feed, items = redis.pcall('HMGET', KEYS[1], 'e', 'v', 'n', 'c', 'm'), {}
+local feed, items = redis.pcall('HMGET', KEYS[1], 'e', 'v', 'n', 'k', 'm', 'c'), {}
 if feed[1] and limit > 0 then
     items = redis.pcall('ZRANGE', KEYS[2], ARGV[2], '-', 'BYLEX', 'REV', 'LIMIT', 0, limit + 1)
 end
@@ -36,18 +37,18 @@ if failure then
 end
 if feed[1] then
     if limit == 0 then
-        return {1, feed[1], feed[2], feed[3], feed[5], 0}
+        return {1, feed[1], feed[2], feed[3], feed[4], feed[5], 0}
     end
     local count, bytes = 0, 0
     while count < limit and items[count + 1] and bytes + #items[count + 1] <= most do
         count = count + 1
         bytes = bytes + #items[count]
     end
-    local complete, more = feed[4] == '1', count < #items
+    local complete, more = feed[6] == '1', count < #items
     -- Redis may evict one key of an entry and keep the other: what claims to be complete is counted.
     local whole = not complete or redis.call('ZCARD', KEYS[2]) == tonumber(feed[3])
     if whole and (complete or more) and (count > 0 or #items == 0) then
-        return {1, feed[1], feed[2], feed[3], feed[5], more and 1 or 0, unpack(items, 1, count)}
+        return {1, feed[1], feed[2], feed[3], feed[4], feed[5], more and 1 or 0, unpack(items, 1, count)}
     end
     if whole and ARGV[2] ~= '+' then
         return {0, 0}
@@ -65,7 +66,8 @@ end
 return {0, 0}
 """
 
-# KEYS feed, unread, lease. ARGV lease, epoch, version, unread count, complete, code, ms to live, items...
+# KEYS feed, unread, lease. ARGV lease, epoch, version, unread count, other counts, code, complete, ms to
+# live, items...
 LOAD = """
 local held = redis.pcall('GET', KEYS[3])
 if type(held) == 'table' and not string.find(held.err, 'WRONGTYPE', 1, true) then
@@ -76,18 +78,19 @@ if held ~= ARGV[1] then
 end
 redis.call('DEL', KEYS[1], KEYS[2], KEYS[3])
 local bytes = 0
-for i = 8, #ARGV do
+for i = 9, #ARGV do
     redis.call('ZADD', KEYS[2], 0, ARGV[i])
     bytes = bytes + #ARGV[i]
 end
-redis.call('HSET', KEYS[1], 'e', ARGV[2], 'v', ARGV[3], 'n', ARGV[4], 'c', ARGV[5], 'm', ARGV[6], 'b', bytes)
-redis.call('PEXPIRE', KEYS[1], ARGV[7])
-redis.call('PEXPIRE', KEYS[2], ARGV[7])
+redis.call('HSET', KEYS[1], 'e', ARGV[2], 'v', ARGV[3], 'n', ARGV[4], 'k', ARGV[5], 'm', ARGV[6],
+    'c', ARGV[7], 'b', bytes)
+redis.call('PEXPIRE', KEYS[1], ARGV[8])
+redis.call('PEXPIRE', KEYS[2], ARGV[8])
 return 1
 """
 
 # KEYS feed, unread, lease of each change. ARGV capacity, bytes, ms to live, changes as MessagePack:
-# [user, epoch, prev, version, unread count, applicable, ids to remove, items to add, code]...
+# [user, epoch, prev, version, unread count, other counts, code, applicable, ids to remove, items to add]...
 # Then a channel and the message for it, any number of times.
 APPLY = """
 local capacity, most, ttl = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3]
@@ -135,7 +138,7 @@ local function trim(feed, unread, bytes)
 end
 
 local function apply(feed, unread, change)
-    local _, epoch, prev, version, count, applicable, gone, new, code = unpack(change)
+    local _, epoch, prev, version, count, counts, code, applicable, gone, new = unpack(change)
     local held = redis.call('HMGET', feed, 'e', 'v', 'c', 'n', 'b')
     local at, complete, bytes = tonumber(held[2]), held[3] == '1', tonumber(held[5])
     if not (held[1] or held[2]) or (held[1] == epoch and at and at >= version) then
@@ -155,7 +158,7 @@ local function apply(feed, unread, change)
     end
     if fits then
         bytes = trim(feed, unread, bytes)
-        redis.call('HSET', feed, 'v', version, 'n', count, 'm', code, 'b', bytes)
+        redis.call('HSET', feed, 'v', version, 'n', count, 'k', counts, 'm', code, 'b', bytes)
         redis.call('PEXPIRE', feed, ttl)
         redis.call('PEXPIRE', unread, ttl)
     else

@@ -18,9 +18,9 @@ from domain.notification import EVENT, EVENT_RULE
 from domain.states import Mark, Status
 from entrypoints.http.schemas import (
     Changed,
+    Counts,
     NotificationPage,
     Selection,
-    UnreadCount,
 )
 from entrypoints.web import guards, rules
 from entrypoints.web.fast_path import FAST
@@ -82,21 +82,30 @@ async def list_notifications(  # noqa: PLR0917 - each is a part of the query
     return Response(wire.page(page.items, _next(page), page.feed), headers=headers, media_type=_JSON)
 
 
-@get(
-    "/v1/users/{user_id:str}/unread-count",
-    guards=[guards.reader],
-    opt=FAST,
-    security=guards.NEEDS_TOKEN_OR_KEY,
-    tags=["inbox"],
-    summary="Count unread notifications",
-    responses=problems(400, 401, 403, 404, 429, 503),
-)
-async def count_unread(user_id: FromPath[str], count: NamedDependency[CountUnread]) -> UnreadCount:
-    """The number of unread notifications, and the position of the feed at which it is exact. An API key needs
-    the scope `read`.
+def _counting(path: str, summary: str) -> get:
+    return get(
+        f"/v1/users/{{user_id:str}}/{path}",
+        guards=[guards.reader],
+        opt=FAST,
+        security=guards.NEEDS_TOKEN_OR_KEY,
+        tags=["inbox"],
+        summary=summary,
+        responses=problems(400, 401, 403, 404, 429, 503),
+    )
+
+
+@_counting("counts", "Count notifications")
+async def count_notifications(user_id: FromPath[str], count: NamedDependency[CountUnread]) -> Counts:
+    """How many are unread, in all and by category, and how many of these are unseen; and the position of the
+    feed at which all that is exact. An API key needs the scope `read`.
     """
-    feed = await count(UserId(user_id))
-    return UnreadCount(feed.unread_count, str(feed.cursor))
+    return Counts.of(await count(UserId(user_id)))
+
+
+@_counting("unread-count", "Count unread notifications")
+async def count_unread(user_id: FromPath[str], count: NamedDependency[CountUnread]) -> Counts:
+    """The same as `counts`."""
+    return Counts.of(await count(UserId(user_id)))
 
 
 @patch(
@@ -157,7 +166,7 @@ def _mark_many(path: str, mark: Mark) -> Any:
 
 
 def _changed(marked: Marked) -> Changed:
-    return Changed(marked.changed, marked.feed.unread_count, str(marked.feed.cursor))
+    return Changed.after(marked)
 
 
 def _before(cursor: str | None) -> NotificationId | None:
@@ -182,6 +191,7 @@ def _next(page: RenderedPage) -> str | None:
 
 HANDLERS = [
     list_notifications,
+    count_notifications,
     count_unread,
     mark_notification_read,
     _mark_many("read", Mark.READ),

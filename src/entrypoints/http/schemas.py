@@ -1,7 +1,7 @@
 """Request and response bodies, where they differ from the domain's own objects."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 from uuid import UUID
 
 import msgspec
@@ -10,6 +10,7 @@ from msgspec import Meta, Raw, Struct
 from application.inbox import MARK_LIMIT
 from application.revoking import JTI_LENGTH, check_jti
 from domain.errors import FieldError, Invalid
+from domain.feed import Feed, Marked
 from domain.identifiers import USER_ID_RULE, NotificationId, UserId, is_user_id
 from domain.metadata import NO_METADATA, Metadata
 from domain.notification import Content
@@ -40,6 +41,14 @@ class NewNotification(Struct, forbid_unknown_fields=True, omit_defaults=True):
     metadata: Annotated[Raw, ruled(rules.METADATA, rules.METADATA_WORDS, {"post": 42})] = msgspec.field(
         default_factory=lambda: _NO_METADATA
     )
+    category: Annotated[
+        str | None,
+        ruled(
+            rules.CATEGORY,
+            "What it is about: 1 to 64 of a-z 0-9 _ . - If missing, what `event` has before its first dot.",
+            "comment",
+        ),
+    ] = None
     action_url: Annotated[
         str | None,
         ruled(
@@ -64,6 +73,7 @@ class NewNotification(Struct, forbid_unknown_fields=True, omit_defaults=True):
         return Content(
             user_id=UserId(self.user_id),
             event=self.event,
+            category=self.category or "",
             message=self.message,
             title=self.title,
             metadata=Metadata.of(bytes(self.metadata).decode()),
@@ -208,14 +218,27 @@ class NotificationPage(Struct):
     items: list[NotificationBody]
     next_cursor: Annotated[str | None, Meta(description="For the next page; null on the last.")]
     unread_count: Annotated[int, Meta(description="How many are unread at `cursor`.")]
+    unseen_count: Annotated[int, Meta(description="How many of these are unseen.")]
+    unread_in: Annotated[
+        dict[str, int], Meta(description="How many are unread in each category that has any.")
+    ]
     cursor: Annotated[str, Meta(description="The feed's position; a stream can resume from it.")]
 
 
-class UnreadCount(Struct):
-    """How many are unread at a position of the feed."""
+class Counts(Struct):
+    """The counts of a feed at one position."""
 
     unread_count: int
+    unseen_count: int
+    unread_in: Annotated[
+        dict[str, int], Meta(description="How many are unread in each category that has any.")
+    ]
     cursor: str
+
+    @classmethod
+    def of(cls, feed: Feed) -> Self:
+        """The counts of this feed."""
+        return cls(feed.unread_count, feed.unseen_count, dict(feed.unread_in), str(feed.cursor))
 
 
 class Selection(Struct, forbid_unknown_fields=True, omit_defaults=True):
@@ -243,7 +266,16 @@ class Changed(Struct):
 
     changed: int
     unread_count: int
+    unseen_count: int
+    unread_in: dict[str, int]
     cursor: str
+
+    @classmethod
+    def after(cls, marked: Marked) -> Self:
+        """The result of this mark."""
+        feed = marked.feed
+        counts = feed.unread_count, feed.unseen_count, dict(feed.unread_in)
+        return cls(marked.changed, *counts, str(feed.cursor))
 
 
 def read_time(name: str, text: str) -> datetime:

@@ -10,11 +10,13 @@ _NOTIFICATION = {
     "user_id": "demo",
     "version": 4,
     "event": "comment.created",
+    "category": "comment",
     "title": "New reply",
     "message": "Ada replied.",
     "metadata": {"post": 42},
     "action_url": "/posts/42",
     "created_at": "2026-11-22T10:09:43.177090Z",
+    "seen_at": None,
     "read_at": None,
     "archived_at": None,
     "retracted_at": None,
@@ -28,6 +30,9 @@ EXAMPLES: dict[str, list[dict[str, Any]]] = {
             "session": "684ec340c49fc7ff2e253fa7000a892e",
             "cursor": "d9dd1d46.3",
             "unread_count": 1,
+            "unseen_count": 0,
+            "unread_in": {"comment": 1},
+            "preferences_version": 0,
             "ping_interval": 25,
             "token_expires_in": 3547,
             "resumed": False,
@@ -41,6 +46,8 @@ EXAMPLES: dict[str, list[dict[str, Any]]] = {
             "prev": "d9dd1d46.3",
             "cursor": "d9dd1d46.4",
             "unread_count": 2,
+            "unseen_count": 0,
+            "unread_in": {"comment": 2},
         }
     ],
     "update": [
@@ -51,6 +58,8 @@ EXAMPLES: dict[str, list[dict[str, Any]]] = {
             "prev": "d9dd1d46.4",
             "cursor": "d9dd1d46.5",
             "unread_count": 1,
+            "unseen_count": 0,
+            "unread_in": {"comment": 1},
         },
         {
             "type": "update",
@@ -59,10 +68,31 @@ EXAMPLES: dict[str, list[dict[str, Any]]] = {
             "prev": "d9dd1d46.5",
             "cursor": "d9dd1d46.7",
             "unread_count": 0,
+            "unseen_count": 0,
+            "unread_in": {},
         },
     ],
-    "replayed": [{"type": "replayed", "cursor": "d9dd1d46.7", "unread_count": 0}],
-    "reset": [{"type": "reset", "cursor": "d9dd1d46.7", "unread_count": 0, "reason": "epoch"}],
+    "replayed": [
+        {
+            "type": "replayed",
+            "cursor": "d9dd1d46.7",
+            "unread_count": 0,
+            "unseen_count": 0,
+            "unread_in": {},
+            "preferences_version": 0,
+        }
+    ],
+    "reset": [
+        {
+            "type": "reset",
+            "cursor": "d9dd1d46.7",
+            "unread_count": 0,
+            "unseen_count": 0,
+            "unread_in": {},
+            "preferences_version": 0,
+            "reason": "epoch",
+        }
+    ],
     "ok": [{"type": "ok", "ref": 1, "changed": 1}],
     "error": [
         {

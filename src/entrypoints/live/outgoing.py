@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from typing import TypeAlias
 
 from application.following_actions import Replayed, Reset, Welcome
+from common import wire
+from domain.feed import Feed
 
 Body: TypeAlias = Mapping[str, object]
 """The content of a frame, before it is encoded."""
@@ -18,7 +20,8 @@ def welcome(start: Welcome, *, session: str, ping_seconds: float, token_seconds:
         "type": "welcome",
         "session": session,
         "cursor": str(start.position),
-        "unread_count": start.feed.unread_count,
+        **wire.counts(start.feed),
+        "preferences_version": start.feed.preferences_version,
         "ping_interval": ping_seconds,
         "token_expires_in": token_seconds,
         "resumed": start.resumed,
@@ -28,13 +31,20 @@ def welcome(start: Welcome, *, session: str, ping_seconds: float, token_seconds:
 
 def replayed(end: Replayed) -> Body:
     """A catch-up is complete."""
-    return {"type": "replayed", "cursor": str(end.feed.cursor), "unread_count": end.feed.unread_count}
+    return {"type": "replayed", **_standing(end.feed)}
 
 
 def reset(to: Reset) -> Body:
     """The client must load the feed again."""
-    cursor, unread = str(to.feed.cursor), to.feed.unread_count
-    return {"type": "reset", "cursor": cursor, "unread_count": unread, "reason": to.reason}
+    return {"type": "reset", **_standing(to.feed), "reason": to.reason}
+
+
+def _standing(feed: Feed) -> Body:
+    return {
+        "cursor": str(feed.cursor),
+        **wire.counts(feed),
+        "preferences_version": feed.preferences_version,
+    }
 
 
 def ok(ref: object, answer: Mapping[str, int]) -> Body:

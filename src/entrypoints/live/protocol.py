@@ -18,6 +18,15 @@ Position: TypeAlias = Annotated[
 ]
 Previous: TypeAlias = Annotated[str, Meta(description="The position that this frame follows.", min_length=3)]
 UnreadAt: TypeAlias = Annotated[int, Meta(description="How many are unread at `cursor`.", ge=0)]
+UnseenAt: TypeAlias = Annotated[int, Meta(description="How many of these are unseen.", ge=0)]
+UnreadIn: TypeAlias = Annotated[
+    dict[str, Annotated[int, Meta(ge=1)]],
+    Meta(description="How many are unread at `cursor` in each category that has any."),
+]
+PreferencesVersion: TypeAlias = Annotated[
+    int,
+    Meta(description="The version with which the user's preferences changed last; 0 if never.", ge=0),
+]
 
 
 class Welcome(Struct, tag="welcome"):
@@ -30,6 +39,9 @@ class Welcome(Struct, tag="welcome"):
     unread_count: Annotated[
         int, Meta(description="How many are unread; if the stream resumes, at the end of the replay.", ge=0)
     ]
+    unseen_count: UnseenAt
+    unread_in: UnreadIn
+    preferences_version: PreferencesVersion
     ping_interval: Annotated[
         int, Meta(description="Seconds of silence after which the service sends a sign of life.", ge=1)
     ]
@@ -53,6 +65,8 @@ class Notifications(Struct, tag="notifications"):
     prev: Previous
     cursor: Position
     unread_count: UnreadAt
+    unseen_count: UnseenAt
+    unread_in: UnreadIn
     replay: Annotated[
         bool, Meta(description="Whether these are part of a catch-up: at most 200 per frame.")
     ] = False
@@ -77,6 +91,8 @@ class Update(Struct, tag="update"):
     prev: Previous
     cursor: Position
     unread_count: UnreadAt
+    unseen_count: UnseenAt
+    unread_in: UnreadIn
     ids: Annotated[
         list[UUID] | UnsetType,
         Meta(description="The first now has the version after `prev`, the next one the version after that."),
@@ -95,6 +111,9 @@ class Replayed(Struct, tag="replayed"):
 
     cursor: Position
     unread_count: UnreadAt
+    unseen_count: UnseenAt
+    unread_in: UnreadIn
+    preferences_version: PreferencesVersion
 
 
 class Reset(Struct, tag="reset"):
@@ -102,6 +121,9 @@ class Reset(Struct, tag="reset"):
 
     cursor: Position
     unread_count: UnreadAt
+    unseen_count: UnseenAt
+    unread_in: UnreadIn
+    preferences_version: PreferencesVersion
     reason: Annotated[
         Literal["epoch", "future", "retention"],
         Meta(

@@ -9,6 +9,8 @@ from typing import Any
 
 from msgspec import Meta
 
+from domain.category import CATEGORY as CATEGORY_PATTERN
+from domain.category import CATEGORY_LENGTH
 from domain.identifiers import USER_ID_LENGTH
 from domain.metadata import METADATA_BYTES, METADATA_DEPTH
 from domain.notification import ACTION_URL as ACTION_URL_PATTERN
@@ -22,6 +24,7 @@ _USER_ID = r"^(?:[A-Za-z0-9._:@-]*[A-Za-z0-9_:@-][A-Za-z0-9._:@-]*|\.{3,})$"
 
 USER_ID = {"minLength": 1, "maxLength": USER_ID_LENGTH, "pattern": _USER_ID}
 EVENT_NAME = {"minLength": 1, "maxLength": 100, "pattern": f"^{EVENT.pattern}$"}
+CATEGORY = {"minLength": 1, "maxLength": CATEGORY_LENGTH, "pattern": f"^{CATEGORY_PATTERN.pattern}$"}
 MESSAGE = {"minLength": 1, "maxLength": MESSAGE_LENGTH, "pattern": _NO_NUL}
 TITLE = {"maxLength": TITLE_LENGTH, "pattern": _NO_NUL}
 ACTION_URL = {

@@ -1,7 +1,7 @@
 """Bodies that the REST routes and the live streams share."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from litestar.openapi.datastructures import ResponseSpec
@@ -10,7 +10,26 @@ from msgspec import Meta, Struct, field
 Timestamp = Annotated[datetime, Meta(tz=True)]
 
 
-class NotificationBody(Struct):
+class ActorBody(Struct, omit_defaults=True):
+    """Who did what a notification is about."""
+
+    name: Annotated[str, Meta(description="The name to show.")]
+    id: Annotated[str | None, Meta(description="The producer's id of the actor.")] = None
+    avatar_url: Annotated[str | None, Meta(description="An https URL or a path.")] = None
+
+
+class ActionBody(Struct, omit_defaults=True):
+    """A button of a notification."""
+
+    id: Annotated[str, Meta(description="Its name in the answer.")]
+    label: Annotated[str, Meta(description="Plain text.")]
+    url: Annotated[
+        str | None, Meta(description="Where it leads. Without one it is answered to the producer.")
+    ] = None
+    style: Annotated[Literal["default", "primary", "danger"], Meta(description="How it looks.")] = "default"
+
+
+class NotificationBody(Struct, omit_defaults=True):
     """A notification, the same over REST and on streams."""
 
     id: Annotated[UUID, Meta(description="UUID version 7: ids sort by time.")]
@@ -19,17 +38,38 @@ class NotificationBody(Struct):
         int, Meta(description="Of two states of a notification, the one with the higher version is newer.")
     ]
     event: Annotated[str, Meta(description="What happened.")]
+    category: Annotated[str, Meta(description="What it is about.")]
     title: Annotated[str | None, Meta(description="Plain text.")]
     message: Annotated[str, Meta(description="Plain text.")]
     metadata: Annotated[dict[str, Any], Meta(description="The producer's data, as it was sent.")]
     action_url: Annotated[str | None, Meta(description="An http(s) URL or a path.")]
     created_at: Annotated[Timestamp, Meta(description="When it was accepted.")]
+    seen_at: Annotated[Timestamp | None, Meta(description="When it was first before the user's eyes.")]
     read_at: Annotated[Timestamp | None, Meta(description="When it was read; null while it is unread.")]
     archived_at: Annotated[Timestamp | None, Meta(description="When it was archived; null if it is not.")]
     retracted_at: Annotated[
         Timestamp | None, Meta(description="When it was retracted: remove it from what you show.")
     ]
     expires_at: Annotated[Timestamp | None, Meta(description="When it will be retracted.")]
+    edited_at: Annotated[Timestamp | None, Meta(description="When its producer changed it last.")] = None
+    acted_at: Annotated[Timestamp | None, Meta(description="When the user chose an action.")] = None
+    action: Annotated[str | None, Meta(description="The id of that action.")] = None
+    severity: Annotated[
+        Literal["info", "success", "warning", "critical"], Meta(description="How much it matters.")
+    ] = "info"
+    image_url: Annotated[str | None, Meta(description="An https URL or a path.")] = None
+    icon: Annotated[str | None, Meta(description="The name of an icon; the page knows its picture.")] = None
+    actions: Annotated[list[ActionBody], Meta(description="Up to three buttons.")] = field(
+        default_factory=list
+    )
+    collapse_key: Annotated[str | None, Meta(description="Notifications with the same key become one.")] = (
+        None
+    )
+    count: Annotated[int, Meta(description="How many notifications it stands for.")] = 1
+    actors: Annotated[list[ActorBody], Meta(description="The latest three actors, the newest first.")] = (
+        field(default_factory=list)
+    )
+    actor_count: Annotated[int, Meta(description="How many different actors; exact up to 100.")] = 0
 
 
 class ProblemField(Struct):
