@@ -12,7 +12,7 @@ from bench.measured import Row
 from bench.scenario import Context
 from bench.servers import Stack
 from bench.service import Service
-from bench.stored import store
+from bench.stored import have_unread, store
 from bench.user import User
 
 _USERS, _MARKS = 50, 4_000
@@ -36,7 +36,7 @@ def growth(context: Context) -> Iterator[Row]:
     while size <= context.stored:
         store(stack, "growth", size // _USERS - stored, read=True)
         stored = size // _USERS
-        _have_unread(stack, "growth", min(stored, _MARKS // _USERS))
+        have_unread(stack, "growth", min(stored, _MARKS // _USERS))
         for row in _operations(context, f"growth-{size}", users):
             yield replace(row, what=f"{size:,} stored: {row.what}", details={**row.details, "stored": size})
         stored += _published(users)
@@ -56,19 +56,6 @@ def _heavy(context: Context) -> Iterator[Row]:
 
 def _published(users: Sequence[User]) -> int:
     return _RATE * _STORE_SECONDS // len(users)
-
-
-def _have_unread(stack: Stack, prefix: str, newest: int) -> None:
-    """Have just so many notifications of each user be unread, the newest."""
-    stack.sql(
-        f"""UPDATE notifications AS n
-        SET read_at = CASE WHEN n.version > f.version - {newest} THEN NULL ELSE now() END
-        FROM feeds AS f WHERE f.user_id = n.user_id AND f.user_id LIKE '{prefix}-%'
-            AND (n.read_at IS NULL) <> (n.version > f.version - {newest})""",
-        f"UPDATE feeds SET unread_count = {newest} WHERE user_id LIKE '{prefix}-%'",
-        "VACUUM (ANALYZE) notifications",
-        "CHECKPOINT",
-    )
 
 
 @contextmanager
@@ -141,7 +128,7 @@ def _storing(context: Context, users: Sequence[User], api: Service, spent: spend
     each = {part: spend / count for part, spend in spent.since().items()}
     what = f"publish at {_RATE}/s, until stored"
     errors = outcome.errors + count - done
-    row = _made(what, done / took, "notifications/s", each, errors)
+    row = _made(what, (done / took, "notifications/s"), each, errors, outcome.first_error)
     log = stack.sql(_LOG)[0][0] - log
     size, stored = map(float, stack.sql(_SIZE)[0])
     more = {"wal_bytes": float(log) / count, "stored_bytes": size / stored}
@@ -150,9 +137,11 @@ def _storing(context: Context, users: Sequence[User], api: Service, spent: spend
 
 def _row(what: str, outcome: Outcome, spent: spending.Spent) -> Row:
     each = {part: spent[part] / max(outcome.answered, 1) for part in _HERE if part in spent}
-    return _made(what, outcome.per_second, "requests/s", each, outcome.errors)
+    return _made(what, (outcome.per_second, "requests/s"), each, outcome.errors, outcome.first_error)
 
 
-def _made(what: str, value: float, unit: str, each: spending.Spent, errors: int) -> Row:
+def _made(what: str, per_second: tuple[float, str], each: spending.Spent, errors: int, note: str) -> Row:
+    value, unit = per_second
     details = {"operation": what, "cpu_by_part": each}
-    return Row(what=what, value=value, unit=unit, cpu=sum(each.values()), errors=errors, details=details)
+    cost = sum(each.values())
+    return Row(what=what, value=value, unit=unit, cpu=cost, errors=errors, note=note, details=details)
