@@ -100,17 +100,23 @@ def _peers(runs: Runs) -> str:
     operations = list(dict.fromkeys(row["details"]["operation"] for row in rows))
     found = {(row["details"]["operation"], row["details"]["peer"]): row for row in rows}
     lines = [_cells(["", *names]), _cells(["---", *["---:"] * len(names)])]
-    lines += [_cells([one, *(_peer(found.get((one, name))) for name in names)]) for one in operations]
+    for one in operations:
+        ours = found.get((one, "bellwire"))
+        lines.append(_cells([one, *(_peer(found.get((one, name)), ours) for name in names)]))
     return "\n".join(lines)
 
 
-def _peer(row: Row | None) -> str:
+def _peer(row: Row | None, ours: Row | None) -> str:
+    """What a system achieved, and at what cost: also as a multiple of Bellwire's."""
     if row is None:
         return "–"
-    cpu = f"{_micro(row['cpu'])} µs" if row["cpu"] else "–"
+    value = f"{row['value']:,.0f}/s"
     if "rate" in row["details"]:
-        return f"{_ms(row['p50'])} / {_ms(row['p99'])}; {cpu}"
-    return f"{row['value']:,.0f}/s; {cpu}"
+        value = f"{_ms(row['p50'])} / {_ms(row['p99'])}"
+    if not row["cpu"]:
+        return value
+    times = f" ({row['cpu'] / ours['cpu']:.2g} ×)" if ours and ours is not row and ours["cpu"] else ""
+    return f"{value}; {_micro(row['cpu'])} µs{times}"
 
 
 def _growth(runs: Runs) -> str:

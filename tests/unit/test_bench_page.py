@@ -80,7 +80,7 @@ def test_peers_stand_side_by_side_and_gaps_show() -> None:
     lines = page._peers({"peers": {"rows": rows}}).splitlines()
 
     assert lines[0] == "|  | trivial | bellwire |"
-    assert lines[2] == "| publish | 100/s; 100 µs | 100/s; 100 µs |"
+    assert lines[2] == "| publish | 100/s; 100 µs (1 ×) | 100/s; 100 µs |"
     assert lines[3] == "| publish → frame at 200/s | – | 1.0 ms / 10.0 ms; 100 µs |"
 
 
