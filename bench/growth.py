@@ -80,6 +80,8 @@ def _operations(context: Context, scenario: str, users: Sequence[User]) -> Itera
             request("GET", f"{page[user]}?status=all", login[user]) for user in users
         ],
     }
+    key = f"X-API-Key: {context.api_key}"  # before the API runs, which then knows it
+    publishes = [request("POST", "/v1/notifications", key, body=body(user.id)) for user in users]
     with _running(stack, scenario) as (consumer, api):
         spent = spending.of(stack.servers, [consumer, api])
         for what, requests in lists.items():
@@ -89,7 +91,12 @@ def _operations(context: Context, scenario: str, users: Sequence[User]) -> Itera
         spent.since()
         marks = Job(port=api.port, requests=_marks(stack, users), seconds=_MARK_SECONDS, warmup=0, once=True)
         yield _row("mark one read", run(marks), spent.since())
-        yield _storing(context, users, api, spent)
+        yield _storing(
+            stack,
+            users,
+            Job(port=api.port, requests=publishes, seconds=_STORE_SECONDS, warmup=0, rate=_RATE, expect=202),
+            spent,
+        )
 
 
 def _marks(stack: Stack, users: Sequence[User]) -> list[bytes]:
@@ -109,19 +116,15 @@ def _marks(stack: Stack, users: Sequence[User]) -> list[bytes]:
     ]
 
 
-def _storing(context: Context, users: Sequence[User], api: Service, spent: spending.Spending) -> Row:
+def _storing(stack: Stack, users: Sequence[User], job: Job, spent: spending.Spending) -> Row:
     """Publish at a rate; the cost is that of every part, until all of it is stored."""
-    stack, count = context.stack, _RATE * _STORE_SECONDS
+    count = _RATE * _STORE_SECONDS
     names = ", ".join(f"'{user.id}'" for user in users)
     total = f"SELECT sum(version)::bigint FROM feeds WHERE user_id IN ({names})"
-    key = f"X-API-Key: {context.api_key}"
-    publishes = [request("POST", "/v1/notifications", key, body=body(user.id)) for user in users]
     before, log = stack.sql(total)[0][0], stack.sql(_LOG)[0][0]
     spent.since()
     began = time.monotonic()
-    outcome = run(
-        Job(port=api.port, requests=publishes, seconds=_STORE_SECONDS, warmup=0, rate=_RATE, expect=202)
-    )
+    outcome = run(job)
     while (done := stack.sql(total)[0][0] - before) < count and time.monotonic() < began + _PATIENCE_SECONDS:
         time.sleep(0.1)
     took = time.monotonic() - began
