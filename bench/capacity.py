@@ -12,7 +12,7 @@ from pathlib import Path
 
 from bench.units import FILE, Cost, Units
 
-_KIB, _MIB, _GIB = 2**10, 2**20, 2**30
+_KIB, _MIB, _GIB, _TIB = 2**10, 2**20, 2**30, 2**40
 _DAY = 86_400
 
 
@@ -38,6 +38,8 @@ class Load:
     openings: float | None = None
     """None: every socket lives for an hour."""
     retention_days: int = 90
+    average: float = 0.1
+    """The mean rate over days, as a share of `rate`, which is that of the busiest minutes."""
     hot_feeds: int | None = None
     """Feeds that Redis keeps. None: those of the sockets, and as many again."""
 
@@ -79,6 +81,7 @@ class Machines:
     """The cores of one PostgreSQL server."""
     primary_wal_mib: int = 200
     """The write-ahead log that one server writes and ships, MiB/s."""
+    primary_disk_tib: float = 8.0
     broker_mib: int = 100
     """What one broker writes, copies for others included, MiB/s."""
     replicas: int = 3
@@ -168,12 +171,15 @@ def _redis(load: Load, units: Units, machines: Machines) -> Need:
 def _postgres(load: Load, units: Units, machines: Machines) -> Need:
     busy = cores("PostgreSQL", load, units)
     log = load.rate * units.wal_bytes / _MIB
-    of_cores = _enough(busy, machines.primary_cores * machines.busy)
-    of_log = _enough(log, machines.primary_wal_mib)
-    disk = load.rate * units.stored_bytes * _DAY * load.retention_days / 2**40
-    why = "cores" if of_cores >= of_log else "write-ahead log"
-    bound = f"{why}; {log:,.0f} MiB/s of log, {disk:,.1f} TiB in {load.retention_days} days"
-    return Need("PostgreSQL primaries", max(of_cores, of_log, 1), busy, 0.0, bound)
+    disk = load.rate * load.average * units.stored_bytes * _DAY * load.retention_days / _TIB
+    counts = {
+        "cores": _enough(busy, machines.primary_cores * machines.busy),
+        "write-ahead log": _enough(log, machines.primary_wal_mib),
+        "disk": _enough(disk, machines.primary_disk_tib),
+    }
+    bound = max(counts, key=lambda each: counts[each])
+    sizes = f"{log:,.0f} MiB/s of log, {disk:,.1f} TiB in {load.retention_days} days"
+    return Need("PostgreSQL primaries", max(counts[bound], 1), busy, 0.0, f"{bound}; {sizes}")
 
 
 def _enough(asked: float, each: float) -> int:
@@ -199,8 +205,10 @@ def assumptions(load: Load, machines: Machines) -> str:
         f"{load.fetching:,.0f} lists of unread/s, {load.reading:,.0f} lists from PostgreSQL/s,",
         f"  {load.marking:,.0f} marks/s, {load.opening:,.0f} sockets opened/s",
         f"a core may be {machines.busy:.0%} busy; {machines.sockets_per_process:,} sockets a process",
-        f"PostgreSQL has {machines.primary_cores} cores a server and writes {machines.primary_wal_mib} MiB/s",
-        f"  of log; a broker writes {machines.broker_mib} MiB/s; {machines.replicas} replicas",
+        f"PostgreSQL has {machines.primary_cores} cores and {machines.primary_disk_tib:g} TiB a server,",
+        f"  and writes {machines.primary_wal_mib} MiB/s of log",
+        f"over days the rate is {load.average:.0%} of the highest",
+        f"a broker writes {machines.broker_mib} MiB/s; {machines.replicas} replicas",
         f"Redis keeps {load.feeds:,.0f} feeds of {machines.entry_bytes / _KIB:.0f} KiB",
         "nothing is shared, so that twice the processes do twice the work",
     )
@@ -218,6 +226,7 @@ def main() -> None:
     for name in ("fetches", "histories", "marks", "openings"):
         parser.add_argument(f"--{name}", type=float, help="a second")
     parser.add_argument("--retention-days", type=int, default=Load.retention_days)
+    parser.add_argument("--average", type=float, default=Load.average, help="mean rate over days, as a share")
     parser.add_argument("--busy", type=float, default=Machines.busy, help="share of a core that may be busy")
     parser.add_argument("--primary-cores", type=int, default=Machines.primary_cores)
     parser.add_argument("--units", type=Path, default=FILE, help="a file of unit costs (those measured last)")

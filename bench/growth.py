@@ -88,8 +88,8 @@ def _operations(context: Context, scenario: str, users: Sequence[User]) -> Itera
             spent.since()
             outcome = run(Job(port=api.port, requests=requests, seconds=seconds))
             yield _row(what, outcome, spent.since())
-        spent.since()
         marks = Job(port=api.port, requests=_marks(stack, users), seconds=_MARK_SECONDS, warmup=0, once=True)
+        spent.since()
         yield _row("mark one read", run(marks), spent.since())
         yield _storing(
             stack,

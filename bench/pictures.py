@@ -32,6 +32,7 @@ def _drawn(file: Path, width: float, height: float) -> Iterator[Any]:
         axes = figure.subplots()
         yield axes
         axes.grid(visible=True, alpha=0.3)
+        axes.set_axisbelow(True)
         figure.savefig(file, format="svg", metadata={"Date": None})
 
 

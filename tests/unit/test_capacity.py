@@ -100,13 +100,16 @@ def test_brokers_write_every_replica() -> None:
     assert "1,717 MiB/s" in found.bound
 
 
-def test_postgres_is_bound_by_its_log_or_by_its_cores() -> None:
-    load = replace(QUIET, rate=300_000)
+def test_postgres_is_bound_by_its_log_its_cores_or_its_disk() -> None:
+    load = replace(QUIET, rate=300_000, retention_days=1)
 
     assert need("PostgreSQL primaries", load).count == 2
     assert need("PostgreSQL primaries", load).bound.startswith("write-ahead log; 286 MiB/s of log")
     few = need("PostgreSQL primaries", load, Machines(primary_cores=4))
     assert (few.count, few.bound[:5]) == (5, "cores")
+    kept = need("PostgreSQL primaries", replace(load, retention_days=100))
+    # 300,000 a second at most, a tenth on average, 600 bytes each, for 100 days: 141.4 TiB, 8 on each.
+    assert (kept.count, kept.bound) == (18, "disk; 286 MiB/s of log, 141.4 TiB in 100 days")
 
 
 def test_redis_keeps_feeds_and_subscriptions() -> None:
