@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import capacity, pictures
-from bench.report import RESULTS, about, line
+from bench.report import RESULTS, about, rows_table
 from bench.units import Units
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
@@ -25,7 +25,6 @@ Runs = Mapping[str, Mapping[str, Any]]
 """The saved runs by name: `about` and `rows`."""
 
 _BLOCK = re.compile(r"(<!-- figures: (\S+) -->\n).*?(<!-- end of figures -->)", re.DOTALL)
-_HEAD = "| what | result | p50 | p99 | processor time each | of bare Litestar | errors |"
 _PARTS = ("API", "consumer", "PostgreSQL", "Redis", "broker")
 
 
@@ -63,13 +62,13 @@ def filled(page: str, runs: Runs, missing: set[str]) -> str:
 
 
 def _main(runs: Runs) -> str:
-    rows = [*runs["main"]["rows"], *runs["idle"]["rows"]]
-    bares = [row["value"] for row in rows if row["what"].startswith("bare ")]
-    bare = sum(bares) / len(bares) if bares else None
-    rows += [{**row, "what": f"{row['what']}, Apache Kafka"} for row in runs["kafka"]["rows"]]
-    rows = [row for row in rows if not row["what"].startswith("stages ")]
-    head = [*about(runs["main"]["about"]), "", _HEAD, "| --- | ---: | ---: | ---: | ---: | ---: | ---: |"]
-    return "\n".join([*head, *(line(row, bare) for row in rows)])
+    kafka = [{**row, "what": f"{row['what']}, Apache Kafka"} for row in runs["kafka"]["rows"]]
+    rows = [
+        row
+        for row in [*runs["main"]["rows"], *runs["idle"]["rows"], *kafka]
+        if not row["what"].startswith("stages ")
+    ]
+    return "\n".join([*about(runs["main"]["about"]), "", *rows_table(rows)])
 
 
 def _generator(runs: Runs) -> str:

@@ -4,7 +4,7 @@ import json
 import os
 import platform
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -58,17 +58,18 @@ def save(about: dict[str, Any], rows: list[dict[str, Any]], name: str | None = N
 def table(saved: str) -> str:
     """The saved results as Markdown."""
     outcome = json.loads(saved)
-    rows = outcome["rows"]
-    bares = [row["value"] for row in rows if row["what"].startswith("bare ")]
-    bare = sum(bares) / len(bares) if bares else None
-    lines = [
-        *about(outcome["about"]),
-        "",
-        "| what | result | p50 | p99 | processor time each | of bare Litestar | errors |",
-        "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+    return "\n".join([*about(outcome["about"]), "", *rows_table(outcome["rows"])])
+
+
+def rows_table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Rows of one run as a table in Markdown."""
+    bares = [row for row in rows if row["what"].startswith("bare ")]
+    rate, cpu = (sum(row[name] for row in bares) / max(len(bares), 1) for name in ("value", "cpu"))
+    return [
+        "| what | result | p50 | p99 | processor time each | of bare Litestar: rate | time | errors |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+        *(_line(row, rate, cpu) for row in rows),
     ]
-    lines += [line(row, bare) for row in rows]
-    return "\n".join(lines)
 
 
 def about(run: Mapping[str, Any]) -> list[str]:
@@ -83,15 +84,16 @@ def about(run: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def line(row: Mapping[str, Any], bare: float | None) -> str:
-    """A row in Markdown; `bare` is what a bare Litestar application achieved in the same run."""
+def _line(row: Mapping[str, Any], bare_rate: float, bare_cpu: float) -> str:
     value = f"{row['value']:,.0f}" if row["value"] >= 100 else f"{row['value']:.1f}"
+    comparable = row["comparable"] and bare_rate and bare_cpu
     cells = [
         row["what"],
         f"{value} {row['unit']}",
         *("" if row[name] is None else f"{row[name] * 1e3:.1f} ms" for name in ("p50", "p99")),
         "" if row["cpu"] is None else f"{row['cpu'] * 1e6:.0f} µs",
-        f"{row['value'] / bare:.2f}" if bare and row["comparable"] else "",
+        f"{row['value'] / bare_rate:.2f}" if comparable else "",
+        f"{row['cpu'] / bare_cpu:.1f} ×" if comparable and row["cpu"] else "",
         str(row["errors"]),
     ]
     return f"| {' | '.join(cells)} |"
