@@ -22,7 +22,7 @@ from adapters.kafka.reader import KafkaQueueReader
 from adapters.redis.announcer import RedisAnnouncer
 from adapters.websocket.hub import Hub
 from application.delivery import StoreNotifications
-from domain.feed import Settled
+from domain.feed import Added, Marked
 
 _noted: list[tuple[str, int, list[str]]] = []
 _storing: ContextVar[list[str] | None] = ContextVar("storing", default=None)
@@ -76,7 +76,7 @@ def _time_consumer() -> None:
 
     async def timed(self: KafkaQueueReader, wait_seconds: float) -> Any:
         batch = await next_batch(self, wait_seconds)
-        _note("fetched", [draft.id for draft in batch.drafts])
+        _note("fetched", [draft.id for draft in batch.arrivals])
         return batch
 
     KafkaQueueReader.next_batch = timed  # type: ignore[method-assign]
@@ -96,7 +96,7 @@ def _changed(changes: Iterable[Any]) -> Iterable[object]:
     return [
         item.id
         for change in changes
-        if not isinstance(change, Settled)
+        if isinstance(change, Added | Marked)
         for item in change.notifications or ()
     ]
 

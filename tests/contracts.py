@@ -6,44 +6,54 @@ A class here is no test by itself: a subclass brings the fixtures that its metho
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
+from functools import partial
 from itertools import product
 from traceback import format_exception
 from typing import Any, Protocol
 
 import pytest
 
+from application.audit import THE_SERVICE, Action, Entry
 from application.credentials import ApiKey, Claims, Revocation, RevokedToken
+from application.directory import Put, UserSearch
 from application.errors import KeyReused, NotAuthenticated
 from application.feeds import Appended, FeedHistory, MarkRequest, Spot, Standing
 from application.pages import IndexEntry, Missing, Rendered, RenderedPage
 from application.ports import (
     Announcer,
     ApiKeys,
+    Categories,
     Feeds,
     IdempotencyKeys,
     LiveFeed,
+    MissingUsers,
     NotificationQueue,
     Passwords,
+    Preferences,
     Retention,
     RevokedTokens,
     TextForms,
     Tickets,
     Tokens,
     UnreadIndex,
+    UserDirectory,
     Users,
 )
 from application.streams import Frame
 from common import wire
+from domain.category import CATEGORIES, CHOICES, OTHER, Category
 from domain.errors import Invalid, UnknownNotification, UnknownUser, UserTaken
-from domain.feed import Added, Cursor, Feed, FeedChange, Marked, Settled
+from domain.feed import MARK_LIMIT, Added, Chosen, Cursor, Feed, FeedChange, Marked, Settled
 from domain.identifiers import NotificationId, UserId
 from domain.metadata import NO_METADATA
 from domain.notification import Draft, Notification
 from domain.states import RULES, Mark, Status
+from domain.user import User
 from tests.build import (
     ADA,
     BOB,
@@ -59,7 +69,7 @@ from tests.build import (
     told_counts,
 )
 from tests.memory import Mailbox, following
-from tests.states import changeable, effect_of, undone
+from tests.states import changeable, effect_of
 
 NOBODY = UserId("nobody")
 
@@ -96,17 +106,34 @@ async def history_of(feeds: Feeds, user: UserId, after: int, limit: int) -> Feed
 
 
 async def everything(feeds: Feeds, user: UserId = ADA) -> Sequence[Notification]:
-    """All of a feed in version order, after checking that its version and count are true for it."""
+    """All of a feed in version order, after checking that its version and counts are true for it."""
     found = await history_of(feeds, user, 0, 10_000)
     assert not found.more
-    assert found.feed.unread_count == sum(item.unread for item in found.notifications)
+    check_counts(found.feed, found.notifications)
     assert all(0 < version <= found.feed.version for version in versions(found.notifications))
     return found.notifications
 
 
-async def mark_up_to(feeds: Feeds, mark: Mark, version: int, at: datetime, user: UserId = ADA) -> Marked:
+def check_counts(feed: Feed, notifications: Iterable[Notification]) -> None:
+    """Check that the counts of a feed are true for its notifications."""
+    unread = [item for item in notifications if item.unread]
+    assert feed.unread_count == len(unread) == sum(feed.unread_in.values())
+    assert feed.unread_in == dict(Counter(item.category for item in unread))
+    assert feed.unseen_count == sum(item.seen_at is None for item in unread)
+
+
+async def mark_up_to(
+    feeds: Feeds,
+    mark: Mark,
+    version: int,
+    at: datetime,
+    user: UserId = ADA,
+    *,
+    category: str | None = None,
+) -> Marked:
     """Mark up to a version of the feed's present life."""
-    return await feeds.mark_up_to(user, mark, Cursor((await feeds.feed(user)).epoch, version), at)
+    cursor = Cursor((await feeds.feed(user)).epoch, version)
+    return await feeds.mark_up_to(user, mark, cursor, at, category=category)
 
 
 class FeedsContract:
@@ -302,7 +329,7 @@ class FeedsContract:
     ) -> None:
         does = effect_of(mark)
         await feeds.append(drafts(2))
-        for other in undone(mark):
+        for other in does.first:
             await feeds.mark(ADA, other, [an_id(1)], NOW)
         before = await everything(feeds)
 
@@ -316,10 +343,12 @@ class FeedsContract:
 
         after = {item.id: item for item in await everything(feeds)}
         (was,) = (item for item in before if item.id == an_id(1))
-        sets: dict[str, Any] = {does.field: LATER if does.is_set else None}
+        sets = does.times(was, LATER)
         assert after[an_id(1)] == replace(was, **sets, version=marked.feed.version)
-        assert (marked.changed, marked.set) == (1, sets)
+        assert (marked.changed, marked.set) == (1, {does.field: sets[does.field]})
         assert marked.feed.unread_count == 1 + does.unread
+        assert marked.feed.unseen_count == sum(item.unseen for item in after.values())
+        assert after[an_id(1)].unseen == does.unseen
         shown = {
             status
             for status in Status
@@ -327,17 +356,182 @@ class FeedsContract:
         }
         assert shown == does.views
 
-    async def test_the_unread_count_is_exact_after_any_two_marks(self, feeds: Feeds) -> None:
+    async def test_the_counts_are_exact_after_any_two_marks(self, feeds: Feeds) -> None:
         pairs = list(product(Mark, repeat=2))
-        await feeds.append(drafts(len(pairs)))
+        await feeds.append([a_draft(n, category=f"c{n % 2}") for n in range(1, len(pairs) + 1)])
 
         for number, pair in enumerate(pairs, 1):
             for mark in pair:
                 marked = await feeds.mark(ADA, mark, [an_id(number)], LATER)
                 assert marked.feed == await feeds.feed(ADA)
-                unread = sum(item.unread for item in await everything(feeds))
+                check_counts(marked.feed, await everything(feeds))
                 page = await feeds.page(ADA, Status.UNREAD, limit=100)
-                assert marked.feed.unread_count == len(page.notifications) == unread, pair
+                assert marked.feed.unread_count == len(page.notifications), pair
+
+    async def test_the_counts_are_exact_after_any_three_marks(self, feeds: Feeds) -> None:
+        """Each goes through three marks of its own. Those with the same one are marked together."""
+        triples = dict(enumerate(product(Mark, repeat=3), 1))
+        await feeds.append([a_draft(n, category=f"c{n % 2}") for n in triples])
+        expected = {n: a_draft(n, category=f"c{n % 2}").stored(n) for n in triples}
+
+        for step, mark in product(range(3), Mark):
+            due = [n for n, marks in triples.items() if marks[step] is mark]
+            at = LATER + timedelta(seconds=step)
+            marked = await feeds.mark(ADA, mark, [an_id(n) for n in due], at)
+            for n in due:
+                expected[n] = expected[n].marked(mark, at, 0)
+            check_counts(marked.feed, expected.values())
+            assert marked.feed == await feeds.feed(ADA)
+
+        assert {item.id: replace(item, version=0) for item in await everything(feeds)} == {
+            item.id: replace(item, version=0) for item in expected.values()
+        }
+
+    async def test_unarchiving_gives_a_category_its_count_back(self, feeds: Feeds) -> None:
+        await feeds.append([a_draft(1, category="comment"), a_draft(2, category="billing")])
+
+        archived = await feeds.mark(ADA, Mark.ARCHIVED, [an_id(1)], LATER)
+        back = await feeds.mark(ADA, Mark.UNARCHIVED, [an_id(1)], LATER)
+
+        assert dict(archived.feed.unread_in) == {"billing": 1}
+        assert dict(back.feed.unread_in) == {"billing": 1, "comment": 1}
+        assert await feeds.feed(ADA) == back.feed
+
+    # --- seen ---
+
+    async def test_what_is_new_is_seen_once_in_its_life(self, feeds: Feeds) -> None:
+        await feeds.append(drafts(2))
+
+        first = await mark_up_to(feeds, Mark.SEEN, 2, NOW)
+        again = await mark_up_to(feeds, Mark.SEEN, first.feed.version, LATER)
+        for mark in (Mark.READ, Mark.UNREAD, Mark.ARCHIVED, Mark.UNARCHIVED):
+            await feeds.mark(ADA, mark, [an_id(1)], LATER)
+        last = await mark_up_to(feeds, Mark.SEEN, 99, LATER)
+
+        assert (first.changed, first.ids) == (2, (an_id(1), an_id(2)))
+        assert (first.feed.unread_count, first.feed.unseen_count) == (2, 0)
+        assert (again.changed, again.feed, again.ids) == (0, first.feed, ())
+        assert (last.changed, last.feed) == (0, await feeds.feed(ADA))
+        assert [item.seen_at for item in await everything(feeds)] == [NOW, NOW]
+
+    async def test_what_came_late_is_unseen_although_it_is_dated_earlier(self, feeds: Feeds) -> None:
+        """A position says what the user had before the eyes, and no time does."""
+        await feeds.append([a_draft(1, at=LATER)])
+        opened = (await feeds.feed(ADA)).version
+        await feeds.append([a_draft(2, at=NOW)])
+
+        marked = await mark_up_to(feeds, Mark.SEEN, opened, LATER)
+
+        assert marked.ids == (an_id(1, LATER),)
+        assert (marked.feed.unread_count, marked.feed.unseen_count) == (2, 1)
+
+    @pytest.mark.parametrize("up_to", [1, 2, 3, 10**9])
+    @pytest.mark.parametrize("category", [None, "a", "b"])
+    async def test_an_opening_hides_nothing_that_is_still_unseen(
+        self, feeds: Feeds, up_to: int, category: str | None
+    ) -> None:
+        """Whatever was marked seen before, and up to which position, a later opening finds the rest."""
+        await feeds.append([a_draft(n, category="ab"[n % 2]) for n in (1, 2, 3)])
+        await feeds.mark(ADA, Mark.SNOOZED, [an_id(2)], LATER)
+        await mark_up_to(feeds, Mark.SEEN, up_to, NOW, category=category)
+        await feeds.append([a_draft(n, category="ab"[n % 2]) for n in (4, 5)])
+        await feeds.mark(ADA, Mark.WOKEN, [an_id(2)], LATER)
+
+        left = {item.id for item in await everything(feeds) if item.unseen}
+        marked = await mark_up_to(feeds, Mark.SEEN, (await feeds.feed(ADA)).version, LATER)
+
+        assert set(marked.ids) == left >= {an_id(2), an_id(4), an_id(5)}
+        assert marked.feed.unseen_count == 0
+        assert not any(item.unseen for item in await everything(feeds))
+
+    async def test_openings_at_once_count_each_notification_once(self, feeds: Feeds) -> None:
+        await feeds.append(drafts(20))
+
+        made = await asyncio.gather(
+            *(mark_up_to(feeds, Mark.SEEN, n, LATER) for n in (20, 10, 20, 5)),
+            feeds.mark(ADA, Mark.READ, [an_id(n) for n in range(1, 11)], LATER),
+        )
+
+        assert sum(marked.changed for marked in made[:-1]) in range(10, 21)
+        assert (await feeds.feed(ADA)).unseen_count == 0
+        assert all(item.seen_at for item in await everything(feeds))
+
+    # --- one category ---
+
+    async def test_a_mark_of_a_category_spares_the_others(self, feeds: Feeds) -> None:
+        await feeds.append([a_draft(n, category="ab"[n % 2]) for n in range(1, 6)])
+
+        marked = await mark_up_to(feeds, Mark.READ, 3, LATER, category="b")
+
+        assert (marked.ids, marked.category, marked.up_to) == ((an_id(1), an_id(3)), "b", 3)
+        assert dict(marked.feed.unread_in) == {"a": 2, "b": 1}
+        assert (await mark_up_to(feeds, Mark.READ, 99, LATER, category="none")).changed == 0
+        assert {item.id for item in await everything(feeds) if item.unread} == {an_id(n) for n in (2, 4, 5)}
+
+    @pytest.mark.parametrize("mark", list(Mark))
+    async def test_every_mark_can_be_made_of_a_category(self, feeds: Feeds, mark: Mark) -> None:
+        await feeds.append([a_draft(n, category="ab"[n % 2]) for n in (1, 2)])
+        for other in effect_of(mark).first:
+            await feeds.mark(ADA, other, [an_id(1), an_id(2)], NOW)
+
+        marked = await mark_up_to(feeds, mark, 99, LATER, category="a")
+
+        assert marked.ids == (an_id(2),)
+        assert marked.feed == await feeds.feed(ADA)
+        check_counts(marked.feed, await everything(feeds))
+
+    @pytest.mark.parametrize("category", [None, "comment"])
+    @pytest.mark.parametrize("mark", [Mark.SEEN, Mark.READ])
+    async def test_a_mark_lists_what_it_changed_unless_that_is_too_much(
+        self, feeds: Feeds, mark: Mark, category: str | None
+    ) -> None:
+        await feeds.append([*drafts(MARK_LIMIT), *drafts(MARK_LIMIT + 1, BOB)])
+
+        few = await mark_up_to(feeds, mark, 999, LATER, category=category)
+        many = await mark_up_to(feeds, mark, 999, LATER, BOB, category=category)
+
+        assert few.notifications == tuple(await everything(feeds))
+        assert (many.changed, many.notifications, many.ids) == (MARK_LIMIT + 1, None, ())
+        assert many.feed == await feeds.feed(BOB)
+
+    async def test_a_page_may_be_of_some_categories(self, feeds: Feeds) -> None:
+        await feeds.append([a_draft(n, category="abc"[n % 3]) for n in range(1, 7)])
+        await feeds.mark(ADA, Mark.READ, [an_id(3)], LATER)
+
+        unread = await feeds.page(ADA, Status.UNREAD, limit=9, categories=["a"])
+        everything_else = await feeds.page(ADA, Status.ALL, limit=3, categories=["b", "c", "d"])
+
+        assert ids(unread.notifications) == [an_id(6)]
+        assert ids(everything_else.notifications) == [an_id(5), an_id(4), an_id(2)]
+        assert (unread.feed.unread_count, everything_else.more) == (5, True)
+
+    # --- an action ---
+
+    async def test_the_first_action_stays(self, feeds: Feeds) -> None:
+        await feeds.append(drafts(2))
+
+        first = await feeds.mark(ADA, Mark.ACTED, [an_id(1)], NOW, action="approve")
+        second = await feeds.mark(ADA, Mark.ACTED, [an_id(1)], LATER, action="reject")
+
+        stored = await feeds.get(ADA, an_id(1))
+        assert (first.changed, first.action, first.notifications) == (1, "approve", (stored,))
+        assert (second.changed, second.feed) == (0, first.feed)
+        assert (stored.action, stored.acted_at, stored.read_at, stored.seen_at) == ("approve", NOW, NOW, NOW)
+        assert (await feeds.get(ADA, an_id(2))).action is None
+
+    async def test_users_who_act_together_each_choose_an_action(self, feeds: Feeds) -> None:
+        await feeds.append([*drafts(2), *drafts(2, BOB)])
+
+        made = await feeds.mark_together(
+            Mark.ACTED,
+            [MarkRequest(ADA, [an_id(1)], NOW, "approve"), MarkRequest(BOB, [an_id(2)], NOW, "reject")],
+        )
+
+        assert {user: marked.action for user, marked in made.items()} == {ADA: "approve", BOB: "reject"}
+        assert (await feeds.get(ADA, an_id(1))).action == "approve"
+        assert (await feeds.get(BOB, an_id(2))).action == "reject"
+
+    # --- counts along the way ---
 
     @pytest.mark.parametrize(
         ("marks", "unread"),
@@ -403,7 +597,8 @@ class FeedsContract:
 
         marked = await mark_up_to(feeds, Mark.READ, 2, LATER)
 
-        assert (marked.prev, marked.changed, marked.up_to, marked.notifications) == (3, 2, 2, None)
+        assert (marked.prev, marked.changed, marked.up_to) == (3, 2, 2)
+        assert marked.notifications == tuple([await feeds.get(ADA, an_id(n)) for n in (1, 2)])
         assert [item.read_at for item in await everything(feeds)] == [None, LATER, LATER]
         assert ids((await feeds.page(ADA, Status.UNREAD, limit=9)).notifications) == [an_id(3)]
 
@@ -493,11 +688,9 @@ class FeedsContract:
 
     @pytest.mark.parametrize("mark", Mark)
     async def test_every_mark_can_be_made_together(self, feeds: Feeds, mark: Mark) -> None:
-        other = Mark.READ if mark is Mark.UNREAD else Mark.ARCHIVED
         await feeds.append([*drafts(2), *drafts(2, BOB)])
-        for user in (ADA, BOB):
-            if mark in {Mark.UNREAD, Mark.UNARCHIVED}:
-                await feeds.mark(user, other, [an_id(1)], NOW)
+        for user, other in product((ADA, BOB), effect_of(mark).first):
+            await feeds.mark(user, other, [an_id(1)], NOW)
 
         made = await feeds.mark_together(mark, [MarkRequest(user, [an_id(1)], LATER) for user in (ADA, BOB)])
 
@@ -578,10 +771,19 @@ class FeedsContract:
 
     @pytest.mark.parametrize("status", list(Status))
     async def test_a_view_shows_what_belongs_to_it(self, feeds: Feeds, status: Status) -> None:
-        shown = {Status.UNREAD: [1], Status.READ: [2], Status.ALL: [2, 1], Status.ARCHIVED: [4, 3]}
-        await feeds.append(drafts(5))
+        shown = {
+            Status.UNREAD: [1],
+            Status.READ: [2],
+            Status.ALL: [2, 1],
+            Status.ARCHIVED: [8, 4, 3],
+            Status.SNOOZED: [7, 6],
+        }
+        await feeds.append(drafts(8))
         await feeds.mark(ADA, Mark.READ, [an_id(2), an_id(4)], LATER)
         await feeds.mark(ADA, Mark.ARCHIVED, [an_id(3), an_id(4)], LATER)
+        await feeds.mark(ADA, Mark.READ, [an_id(7)], LATER)
+        await feeds.mark(ADA, Mark.SNOOZED, [an_id(n) for n in (5, 6, 7, 8)], LATER)
+        await feeds.mark(ADA, Mark.ARCHIVED, [an_id(8)], LATER)
         await feeds.mark(ADA, Mark.RETRACTED, [an_id(5)], LATER)
 
         page = await feeds.page(ADA, status, limit=10)
@@ -787,6 +989,124 @@ class FeedsContract:
         assert (await feeds.feed(ADA)).unread_count == 10
 
 
+class PreferencesContract:
+    """Needs `preferences`, and `feeds` and `users` of the same store."""
+
+    @pytest.fixture(autouse=True)
+    async def known_users(self, users: Users) -> None:
+        await users.add(a_user(ADA), None)
+        await users.add(a_user(BOB), None)
+
+    async def test_nobody_has_chosen_anything_at_first(self, preferences: Preferences) -> None:
+        feed, chosen = await preferences.choices(ADA)
+
+        assert (feed.version, feed.preferences_version, chosen) == (0, 0, {})
+
+    async def test_a_choice_takes_the_next_version_and_changes_no_count(
+        self, preferences: Preferences, feeds: Feeds
+    ) -> None:
+        (added,) = (await feeds.append([a_draft(1), a_draft(2)])).added
+
+        chosen = await preferences.choose(ADA, {"comment": False, "billing": True})
+
+        assert (chosen.prev, chosen.changed) == (2, True)
+        assert chosen.feed == replace(added.feed, version=3, preferences_version=3)
+        assert chosen.choices == {"comment": False, "billing": True}
+        assert await preferences.choices(ADA) == (chosen.feed, {"comment": False, "billing": True})
+        assert await feeds.feed(ADA) == chosen.feed
+        assert await everything(feeds) == added.notifications
+
+    async def test_what_is_not_named_stays_and_null_goes_back_to_the_default(
+        self, preferences: Preferences
+    ) -> None:
+        await preferences.choose(ADA, {"a": False, "b": False, "c": True, "d": True})
+
+        await preferences.choose(ADA, {"b": None, "c": False, "e": True})
+
+        feed, chosen = await preferences.choices(ADA)
+        assert chosen == {"a": False, "c": False, "d": True, "e": True}
+        assert feed.preferences_version == 2
+
+    @pytest.mark.parametrize("again", [{"a": False}, {"b": None}, {}, {"a": False, "c": True, "b": None}])
+    async def test_choosing_the_same_changes_nothing(
+        self, preferences: Preferences, again: dict[str, bool | None]
+    ) -> None:
+        first = await preferences.choose(ADA, {"c": True, "a": False})
+
+        second = await preferences.choose(ADA, again)
+
+        assert (second.prev, second.feed, second.changed) == (1, first.feed, False)
+
+    async def test_what_follows_takes_the_version_after_it(
+        self, preferences: Preferences, feeds: Feeds
+    ) -> None:
+        await preferences.choose(ADA, {"billing": False})
+
+        (added,) = (await feeds.append([a_draft(1)])).added
+        marked = await feeds.mark(ADA, Mark.READ, [an_id(1)], LATER)
+
+        assert (added.prev, versions(added.notifications)) == (1, [2])
+        assert (marked.prev, marked.feed.version) == (2, 3)
+        assert added.feed.preferences_version == marked.feed.preferences_version == 1
+
+    async def test_a_replay_past_a_choice_holds_what_changed_beside_it(
+        self, preferences: Preferences, feeds: Feeds
+    ) -> None:
+        await feeds.append([a_draft(1)])
+        chosen = await preferences.choose(ADA, {"billing": False})
+
+        after = await history_of(feeds, ADA, 1, 10)
+        whole = await history_of(feeds, ADA, 0, 10)
+
+        assert (after.notifications, after.more, after.feed) == ((), False, chosen.feed)
+        assert versions(whole.notifications) == [1]
+
+    async def test_a_users_choices_are_nobody_elses(self, preferences: Preferences) -> None:
+        await preferences.choose(ADA, {"billing": False})
+
+        feed, chosen = await preferences.choices(BOB)
+
+        assert (feed.version, chosen) == (0, {})
+
+    async def test_who_is_unknown_chooses_nothing(self, preferences: Preferences) -> None:
+        with pytest.raises(UnknownUser):
+            await preferences.choose(NOBODY, {"billing": False})
+        with pytest.raises(UnknownUser):
+            await preferences.choices(NOBODY)
+
+    async def test_beyond_the_most_choices_nothing_changes(self, preferences: Preferences) -> None:
+        names = [f"c{number}" for number in range(CHOICES)]
+        await preferences.choose(ADA, dict.fromkeys(names[: CHOICES // 2], True))
+        before = await preferences.choose(ADA, dict.fromkeys(names[CHOICES // 2 :], False))
+
+        with pytest.raises(Invalid):
+            await preferences.choose(ADA, {"one": True, "c0": False})
+
+        assert await feeds_of(preferences) == before.feed
+        replaced = await preferences.choose(ADA, {"one": True, "c0": None})
+        assert replaced.changed
+
+    async def test_those_who_choose_at_once_lose_nothing(
+        self, preferences: Preferences, feeds: Feeds
+    ) -> None:
+        made = await asyncio.gather(
+            *(preferences.choose(ADA, {f"c{number}": number % 2 == 0}) for number in range(10)),
+            *(feeds.append([a_draft(number)]) for number in range(10)),
+        )
+
+        prevs = [change.prev for change in made if isinstance(change, Chosen)]
+        prevs += [change.added[0].prev for change in made if isinstance(change, Appended)]
+        feed, chosen = await preferences.choices(ADA)
+        assert sorted(prevs) == list(range(20))
+        assert chosen == {f"c{number}": number % 2 == 0 for number in range(10)}
+        assert (feed.version, feed.unread_count) == (20, 10)
+
+
+async def feeds_of(preferences: Preferences) -> Feed:
+    """Ada's feed."""
+    return (await preferences.choices(ADA))[0]
+
+
 class RetentionContract:
     """Needs `retention`, and `feeds` and `users` of the same store."""
 
@@ -832,7 +1152,7 @@ class RetentionContract:
     ) -> None:
         """Whatever was done to it, for what was not unread has left the count before."""
         await feeds.append([*(a_draft(n, at=self.FEBRUARY) for n in (1, 2)), *drafts(3)])
-        for each in (*undone(mark), mark):
+        for each in (*effect_of(mark).first, mark):
             await feeds.mark(ADA, each, [an_id(1, self.FEBRUARY)], LATER)
         assert (await feeds.feed(ADA)).unread_count == 4 + effect_of(mark).unread
 
@@ -1112,6 +1432,209 @@ class UsersContract:
         assert await self.revoked(users) == {}
 
 
+class DirectoryContract:
+    """Needs `users`, `feeds`, and `directory`: the directory, which also creates missing users."""
+
+    PUT = Entry(THE_SERVICE, Action.USER_CREATED, ADA)
+    CHANGED = Entry(THE_SERVICE, Action.USER_CHANGED, ADA)
+
+    async def put(self, directory: UserDirectory, user: User, *, keeps_email: bool = False) -> Put:
+        return await directory.put(user, keeps_email=keeps_email, created=self.PUT, changed=self.CHANGED)
+
+    @staticmethod
+    async def all_of(directory: UserDirectory, search: UserSearch, limit: int) -> list[list[UserId]]:
+        """The ids of each page."""
+        pages, after, more = [], None, True
+        while more:
+            page = await directory.page(search, limit, after)
+            assert len(page.users) <= limit
+            pages.append([user.id for user in page.users])
+            after, more = page.next, page.next is not None
+        return pages
+
+    # --- just in time ---
+
+    async def test_who_is_missing_is_created_with_a_feed_and_others_stay(
+        self, users: Users, feeds: Feeds, directory: MissingUsers
+    ) -> None:
+        await users.add(a_user(BOB, name="Bob", email="bob@example.com"), "hash")
+
+        created = await directory.create([BOB, ADA], LATER)
+
+        assert created == {ADA}
+        assert await users.get(ADA) == User(id=ADA, name="ada", email=None, created_at=LATER)
+        assert (await users.get(BOB)).name == "Bob"
+        assert (await feeds.feed(ADA)).version == 0
+
+    async def test_creating_again_creates_nobody(self, users: Users, directory: MissingUsers) -> None:
+        await directory.create([ADA], NOW)
+
+        assert await directory.create([ADA], LATER) == frozenset()
+        assert await directory.create([], LATER) == frozenset()
+        assert (await users.get(ADA)).created_at == NOW
+
+    async def test_who_was_asked_for_before_is_known_once_created(
+        self, users: Users, directory: MissingUsers
+    ) -> None:
+        assert await users.known([ADA]) == frozenset()
+
+        await directory.create([ADA], NOW)
+
+        assert await users.known([ADA]) == {ADA}
+
+    async def test_many_who_create_the_same_users_at_once_create_each_once(
+        self, feeds: Feeds, directory: MissingUsers
+    ) -> None:
+        wanted = [UserId(f"u{n}") for n in range(40)]
+        orders = [wanted, wanted[::-1], wanted[20:] + wanted[:20], wanted[::2]]
+
+        created = await asyncio.gather(*(directory.create(order, NOW) for order in orders))
+
+        assert sorted(user for each in created for user in each) == sorted(wanted)
+        assert (await feeds.standings(wanted)).keys() == set(wanted)
+
+    # --- kept up to date ---
+
+    async def test_who_is_put_is_created_changed_and_left_alone(
+        self, users: Users, feeds: Feeds, directory: UserDirectory
+    ) -> None:
+        first, second = a_user(email="ada@example.com"), a_user(name="Augusta", email="king@example.com")
+
+        puts = [await self.put(directory, user) for user in (first, second, second)]
+
+        assert puts == [Put(first, self.PUT), Put(second, self.CHANGED), Put(second, None)]
+        assert await users.get(ADA) == second
+        assert (await feeds.feed(ADA)).version == 0
+
+    async def test_the_time_of_its_creation_and_of_being_disabled_stay(
+        self, users: Users, directory: UserDirectory
+    ) -> None:
+        await users.add(a_user(disabled_at=LATER), None)
+
+        put = await self.put(directory, replace(a_user(name="Augusta"), created_at=LATER))
+
+        assert put.user == await users.get(ADA) == a_user(name="Augusta", disabled_at=LATER)
+
+    async def test_an_address_is_kept_or_taken_away(self, users: Users, directory: UserDirectory) -> None:
+        await users.add(a_user(email="ada@example.com"), None)
+
+        kept = await self.put(directory, a_user(name="Augusta"), keeps_email=True)
+        gone = await self.put(directory, a_user(name="Augusta"))
+
+        assert (kept.user.email, gone.user.email) == ("ada@example.com", None)
+        assert not await users.has_address("ada@example.com")
+
+    async def test_a_user_with_a_password_keeps_an_address(
+        self, users: Users, directory: UserDirectory
+    ) -> None:
+        await users.add(a_user(email="ada@example.com"), "hash")
+
+        with pytest.raises(Invalid, match="email is required"):
+            await self.put(directory, a_user(name="Augusta"))
+        moved = await self.put(directory, a_user(email="king@example.com"))
+
+        assert await users.credentials(["king@example.com"]) == (moved.user, "hash", None)
+
+    async def test_an_address_of_another_user_is_put_nowhere(
+        self, users: Users, directory: UserDirectory
+    ) -> None:
+        await users.add(a_user(BOB, email="bob@example.com"), None)
+        for _ in range(2):  # a new user and one who exists
+            with pytest.raises(UserTaken):
+                await self.put(directory, a_user(email="bob@example.com"))
+            await self.put(directory, a_user(name="Augusta"))
+
+        assert await users.get(ADA) == a_user(name="Augusta")
+
+    async def test_of_many_puts_at_once_one_creates_and_the_last_counts(
+        self, users: Users, directory: UserDirectory
+    ) -> None:
+        puts = await asyncio.gather(*(self.put(directory, a_user(name=f"Ada {n}")) for n in range(8)))
+
+        assert [put.entry for put in puts].count(self.PUT) == 1
+        assert [put.entry for put in puts].count(self.CHANGED) == 7
+        assert await users.get(ADA) in [put.user for put in puts]
+
+    async def test_of_many_puts_of_the_same_at_once_one_does_something(
+        self, directory: UserDirectory
+    ) -> None:
+        puts = await asyncio.gather(*(self.put(directory, a_user()) for _ in range(8)))
+
+        assert [put.entry for put in puts if put.entry is not None] == [self.PUT]
+        assert all(put.user == a_user() for put in puts)
+
+    async def test_a_user_knows_its_own_address(self, users: Users) -> None:
+        await users.add(a_user(email="ada@example.com"), None)
+
+        assert not await users.has_address("ada@example.com", besides=ADA)
+        assert await users.has_address("ada@example.com", besides=BOB)
+
+    # --- looked up ---
+
+    IDS = (
+        *("Z", "a", "acme", "acme-x", "acme.x", "acme:", "acme:1", "acme:B", "acme:a", "acme:a:b"),
+        *("acme:z", "acme:zz", "acmex:a", "acme@x", "b", "_x", ":x"),
+    )
+
+    async def test_users_are_listed_in_the_order_of_their_bytes(
+        self, users: Users, directory: UserDirectory
+    ) -> None:
+        for user in self.IDS:
+            await users.add(a_user(UserId(user)), None)
+
+        for limit in (1, 2, 5, len(self.IDS), 100):
+            pages = await self.all_of(directory, UserSearch(), limit)
+            assert [user for page in pages for user in page] == sorted(self.IDS)
+            assert all(len(page) == limit for page in pages[:-1])
+
+    @pytest.mark.parametrize("prefix", ["", "acme", "acme:", "acme:a", "a", "Z", "acme:zz", "x", ":"])
+    async def test_a_prefix_is_compared_letter_by_letter(
+        self, users: Users, directory: UserDirectory, prefix: str
+    ) -> None:
+        for user in self.IDS:
+            await users.add(a_user(UserId(user)), None)
+
+        pages = await self.all_of(directory, UserSearch(prefix=prefix), 3)
+
+        assert [user for page in pages for user in page] == sorted(
+            user for user in self.IDS if user.startswith(prefix)
+        )
+
+    async def test_a_user_is_found_by_a_form_of_its_address(
+        self, users: Users, directory: UserDirectory
+    ) -> None:
+        await users.add(a_user(ADA, email="ada@example.com"), None)
+        await users.add(a_user(BOB, email="bob@example.com"), None)
+        find = partial(UserSearch, emails=["Ada@example.com", "ada@example.com"])
+
+        assert await self.all_of(directory, find(), 1) == [[ADA]]
+        assert await self.all_of(directory, find(prefix="ad", name="lovelace"), 1) == [[ADA]]
+        assert await self.all_of(directory, find(prefix="b"), 1) == [[]]
+        assert await self.all_of(directory, find(name="bob"), 1) == [[]]
+
+    async def test_a_user_is_found_by_a_part_of_its_name(
+        self, users: Users, directory: UserDirectory
+    ) -> None:
+        names = {"u1": "Ada Lovelace", "u2": "Bob", "u3": "Adam 100%", "u4": "Lada_", "u5": "Eve"}
+        for user, name in names.items():
+            await users.add(a_user(UserId(user), name=name), None)
+
+        found = {
+            part: [id_ for page in await self.all_of(directory, UserSearch(name=part), 2) for id_ in page]
+            for part in ("ada", "ADA", "e", "%", "_", "love", "x")
+        }
+
+        assert found == {
+            "ada": ["u1", "u3", "u4"],
+            "ADA": ["u1", "u3", "u4"],
+            "e": ["u1", "u5"],
+            "%": ["u3"],
+            "_": ["u4"],
+            "love": ["u1"],
+            "x": [],
+        }
+
+
 def body(item: Notification) -> Rendered:
     """What stands for a notification in these tests: JSON whose first field is the id."""
     fields = {"id": str(item.id), "version": item.version, "message": item.message}
@@ -1167,6 +1690,12 @@ class UnreadIndexContract:
         items = [changeable(a_notification(n), mark).marked(mark, LATER, n) for n in numbers]
         after = replace(feed, version=feed.version + len(items), unread_count=unread)
         return Marked(after, feed.version, mark, LATER, tuple(items))
+
+    @staticmethod
+    def chosen(feed: Feed) -> Chosen:
+        version = feed.version + 1
+        after = replace(feed, version=version, preferences_version=version)
+        return Chosen(after, feed.version, {"billing": False})
 
     # --- missing ---
 
@@ -1229,7 +1758,7 @@ class UnreadIndexContract:
 
         assert (await self.hit(under_test)).feed == newer
 
-    @pytest.mark.parametrize("change", ["added", "marked", "up_to", "settled"])
+    @pytest.mark.parametrize("change", ["added", "marked", "up_to", "chosen", "settled"])
     async def test_what_was_read_before_an_announced_change_is_not_loaded(
         self, under_test: IndexUnderTest, change: str
     ) -> None:
@@ -1239,6 +1768,7 @@ class UnreadIndexContract:
             "added": self.added(feed, 2),
             "marked": self.marked(feed, Mark.READ, 1, unread=0),
             "up_to": Marked(replace(feed, version=11), 10, Mark.READ, LATER, None, up_to=10),
+            "chosen": self.chosen(feed),
             "settled": Settled(feed),
         }
 
@@ -1315,6 +1845,22 @@ class UnreadIndexContract:
 
         assert await self.held(under_test) == [1]
         assert (await self.hit(under_test)).feed == after
+
+    async def test_a_choice_changes_the_position_and_nothing_else(self, under_test: IndexUnderTest) -> None:
+        feed = await self.load(under_test, 1, 2)
+
+        change = self.chosen(feed)
+        await under_test.apply(change)
+
+        assert await self.held(under_test) == [2, 1]
+        assert (await self.hit(under_test)).feed == change.feed
+
+    async def test_a_choice_that_does_not_follow_drops_the_entry(self, under_test: IndexUnderTest) -> None:
+        feed = await self.load(under_test, 1)
+
+        await under_test.apply(self.chosen(replace(feed, version=feed.version + 1)))
+
+        assert isinstance(await under_test.index.page(ADA, 10, None), Missing)
 
     async def test_a_gap_drops_the_entry(self, under_test: IndexUnderTest) -> None:
         feed = await self.load(under_test, 1)
@@ -1513,6 +2059,21 @@ class UnreadIndexContract:
         assert (await self.hit(under_test, limit=0)).feed.unread_count == 301
         assert isinstance(await under_test.index.page(ADA, 2, an_id(203)), Missing)
 
+    async def test_a_cut_entry_of_which_all_was_seen_holds_all_of_it_still(
+        self, under_test: IndexUnderTest
+    ) -> None:
+        feed = await self.load(under_test, 301, 302, more=True, unread_count=300)
+
+        # With one that it does not hold, before and after.
+        seen = self.marked(feed, Mark.SEEN, 5, 302, 301, unread=300)
+        await under_test.apply(seen)
+
+        page = await self.hit(under_test, limit=1)
+        assert (page.feed, page.more) == (seen.feed, True)
+        entry = await under_test.index.entry(ADA)
+        assert entry is not None
+        assert entry.held == ((an_id(302), 302), (an_id(301), 301))
+
     async def test_a_cut_entry_that_ran_empty_cannot_tell_where_a_new_one_belongs(
         self, under_test: IndexUnderTest
     ) -> None:
@@ -1658,6 +2219,45 @@ class AnnouncerContract:
         assert "ids" not in told
         assert told["type"] == "update"
         assert (told["up_to"], told["prev"], told["cursor"]) == ("e1.5", "e1.6", "e1.9")
+
+    async def test_a_choice_arrives_as_a_frame(self, carrier: Carrier) -> None:
+        choices = {"billing": False, "comment": None, "news": True}
+        async with following(carrier.live, ADA) as stream:
+            await carrier.announcer.announce([Chosen(a_feed(7, 1), 6, choices)])
+
+            (frame,) = await self.frames(stream)
+
+        assert json.loads(frame.text) == {
+            "type": "update",
+            "ids": [],
+            "set": {},
+            "preferences": choices,
+            "prev": "e1.6",
+            "cursor": "e1.7",
+            **told_counts(1),
+        }
+        assert (frame.prev, frame.version, frame.unread_ids) == (6, 7, ())
+
+    async def test_a_long_mark_of_a_category_arrives_as_a_bare_position(self, carrier: Carrier) -> None:
+        """With `up_to` a client would apply it to all of them."""
+        change = Marked(a_feed(9, 0), 6, Mark.READ, LATER, None, up_to=5, category="comment")
+        async with following(carrier.live, ADA) as stream:
+            await carrier.announcer.announce([change])
+
+            (frame,) = await self.frames(stream)
+
+        assert (frame.prev, frame.version, frame.text) == (9, 9, "")
+
+    async def test_an_action_arrives_beside_its_time(self, carrier: Carrier) -> None:
+        item = a_notification(1, version=3)
+        change = Marked(a_feed(3, 0), 2, Mark.ACTED, LATER, (item,), action="approve")
+        async with following(carrier.live, ADA) as stream:
+            await carrier.announcer.announce([change])
+
+            (frame,) = await self.frames(stream)
+
+        told = json.loads(frame.text)
+        assert (told["set"], told["action"]) == ({"acted_at": "2026-03-14T09:27:53.589793Z"}, "approve")
 
     async def test_a_bare_position_arrives_without_text(self, carrier: Carrier) -> None:
         async with following(carrier.live, ADA) as stream:
@@ -2074,6 +2674,80 @@ class PasswordsContract:
         assert not await passwords.verify("password 👩", held)
 
 
+class CategoriesContract:
+    """Needs `categories`."""
+
+    async def test_new_names_are_entered_and_stored_as_themselves(self, categories: Categories) -> None:
+        assert await categories.all() == []
+
+        stored = await categories.enter(["comment", "billing", "comment"])
+
+        assert stored == {"comment": "comment", "billing": "billing"}
+        assert await categories.all() == [Category(id="billing"), Category(id="comment")]
+
+    async def test_no_names_enter_nothing(self, categories: Categories) -> None:
+        assert await categories.enter([]) == {}
+        assert await categories.all() == []
+
+    async def test_entering_again_changes_nothing(self, categories: Categories) -> None:
+        refined = Category(
+            id="billing",
+            title="Invoices",
+            description="What you owe.",
+            mandatory=True,
+            default_on=False,
+            expires_after=timedelta(days=40, seconds=1),
+        )
+        await categories.enter(["billing"])
+        assert await categories.set(refined)
+
+        await categories.enter(["billing"])
+
+        assert await categories.all() == [refined]
+
+    async def test_setting_one_twice_leaves_the_last(self, categories: Categories) -> None:
+        await categories.set(Category(id="billing", title="Invoices", mandatory=True))
+        await categories.set(Category(id="billing", default_on=False))
+
+        assert await categories.all() == [Category(id="billing", default_on=False)]
+
+    async def test_beyond_the_most_they_are_stored_as_other(self, categories: Categories) -> None:
+        names = [f"c{number}" for number in range(CATEGORIES)]
+        await categories.enter(names[:-2])
+
+        stored = await categories.enter([*names[-2:], "late", "later"])
+
+        assert stored == {name: name for name in names[-2:]} | {"late": OTHER, "later": OTHER}
+        assert [one.id for one in await categories.all()] == sorted([*names, OTHER])
+        assert await categories.enter(["late", "c0", OTHER]) == {"late": OTHER, "c0": "c0", OTHER: OTHER}
+
+    async def test_other_takes_no_place_of_theirs(self, categories: Categories) -> None:
+        names = [f"c{number}" for number in range(CATEGORIES)]
+
+        stored = await categories.enter([OTHER, *names])
+
+        assert stored == {name: name for name in [OTHER, *names]}
+        assert len(await categories.all()) == CATEGORIES + 1
+
+    async def test_the_operator_declares_no_more_than_that_either(self, categories: Categories) -> None:
+        assert await categories.set(Category(id="declared"))
+        await categories.enter([f"c{number}" for number in range(CATEGORIES - 1)])
+
+        assert not await categories.set(Category(id="late"))
+        assert await categories.set(Category(id=OTHER, title="The rest"))
+        assert await categories.set(Category(id="declared", title="Known"))
+        assert "late" not in {one.id for one in await categories.all()}
+
+    async def test_those_that_enter_at_once_exceed_nothing(self, categories: Categories) -> None:
+        parts = [[f"{part}-{number}" for number in range(10)] for part in range(10)]
+
+        stored = await asyncio.gather(*map(categories.enter, parts))
+
+        held = {one.id for one in await categories.all()}
+        assert len(held) == CATEGORIES + 1
+        assert {category for part in stored for category in part.values()} == held
+
+
 class ApiKeysContract:
     """Needs `keys`."""
 
@@ -2131,7 +2805,8 @@ class ApiKeysContract:
         assert not await keys.revoke("unknown", NOW)
 
     async def test_the_limits_of_a_key_come_back(self, keys: ApiKeys) -> None:
-        limited = replace(self.KEY, user_prefix="acme:", event_prefix="billing.", last_used_at=NOW)
+        limited = replace(self.KEY, user_prefix="acme:", event_prefix="billing.", own_only=True)
+        limited = replace(limited, last_used_at=NOW)
         await keys.add(limited)
 
         assert await keys.get(limited.id) == limited

@@ -23,9 +23,11 @@ from application.credentials import (
     Revocation,
     RevokedToken,
 )
+from application.directory import Put, UserPage, UserSearch
 from application.erasures import Erasure
 from application.errors import (
     KeyReused,
+    NotAllowed,
     NotAuthenticated,
     Refused,
     Unavailable,
@@ -41,6 +43,7 @@ from application.feeds import (
     FeedPage,
     MarkRequest,
     Pruned,
+    Retracted,
     Spot,
     Standing,
 )
@@ -48,10 +51,12 @@ from application.letters import DeadLetter, Position, Progress
 from application.pages import IndexEntry, Missing, Rendered, RenderedPage
 from application.ports import Clock, LiveFeed, Monotonic, Render, Use
 from application.streams import Frame
-from domain.errors import UnknownNotification, UnknownUser, UserTaken
-from domain.feed import Added, Cursor, Feed, FeedChange, Marked, Settled
+from domain.arrivals import Arrival, Known, Withheld, arrive
+from domain.category import OTHER, Category, check_total, newcomers
+from domain.errors import FieldError, Invalid, UnknownNotification, UnknownUser, UserTaken
+from domain.feed import MARK_LIMIT, Chosen, Cursor, Feed, FeedChange, Marked, Settled
 from domain.identifiers import NotificationId, UserId
-from domain.notification import Draft, Notification
+from domain.notification import EARLIEST, Draft, Notification, Retraction
 from domain.states import RULES, VISIBLE, Mark, Status
 from domain.user import User
 from tests.build import NOW
@@ -125,9 +130,9 @@ class MemoryUsers(Reachable):
         if (now.email, held) == (user.email, password_hash):
             self.held[user.id] = replace(now, email=email), new_hash
 
-    async def has_address(self, email: str) -> bool:
+    async def has_address(self, email: str, besides: UserId | None = None) -> bool:
         self.reach()
-        return any(known.email == email for known, _ in self.held.values())
+        return any(known.email == email and known.id != besides for known, _ in self.held.values())
 
     async def disable(self, user: UserId, entry: Entry | None = None) -> None:
         known = await self.get(user)
@@ -167,6 +172,44 @@ class MemoryUsers(Reachable):
     def _set(self, user: User) -> None:
         self.held[user.id] = user, self.held[user.id][1]
 
+    # --- the directory ---
+
+    async def create(self, users: Collection[UserId], at: datetime) -> frozenset[UserId]:
+        self.reach()
+        missing = [user for user in users if user not in self.held and user not in self.erased]
+        for user in missing:
+            self.held[user] = User(id=user, name=user, email=None, created_at=at), None
+        return frozenset(missing)
+
+    async def put(self, user: User, *, keeps_email: bool, created: Entry, changed: Entry) -> Put:
+        self.reach()
+        if user.id not in self.held:
+            await self.add(user, None, created)
+            return Put(user, created)
+        held, password_hash = self.held[user.id]
+        new = replace(held, name=user.name, email=held.email if keeps_email else user.email)
+        if new == held:
+            return Put(held, None)
+        if new.email is None and password_hash is not None:
+            raise Invalid([FieldError("email", "is required to log in with a password")])
+        if new.email is not None and await self.has_address(new.email, besides=user.id):
+            raise UserTaken
+        self._set(new)
+        self._note(changed)
+        return Put(new, changed)
+
+    async def page(self, search: UserSearch, limit: int, after: UserId | None = None) -> UserPage:
+        self.reach()
+        found = [
+            user
+            for user_id, (user, _) in sorted(self.held.items())
+            if user_id.startswith(search.prefix)
+            and user_id > (after or "")
+            and (search.emails is None or user.email in search.emails)
+            and search.name.lower() in user.name.lower()
+        ]
+        return UserPage(found[:limit], found[limit - 1].id if len(found) > limit else None)
+
 
 class MemoryFeeds(Reachable):
     def __init__(self, users: MemoryUsers) -> None:
@@ -174,47 +217,104 @@ class MemoryFeeds(Reachable):
         self._feeds: dict[UserId, Feed] = {}
         self._held: dict[UserId, dict[NotificationId, Notification]] = {}
         self._horizons: dict[UserId, int] = {}
+        self._senders: dict[NotificationId, str | None] = {}
+        self.withheld: list[Withheld] = []
+        self._choices: dict[UserId, dict[str, bool]] = {}
+        self.categories = MemoryCategories()
         self.refused: set[NotificationId] = set()
         self.locked: set[UserId] = set()
         """Users whose feed another transaction is changing."""
 
-    async def append(self, drafts: Sequence[Draft]) -> Appended:
+    async def append(self, arrivals: Sequence[Arrival], now: datetime = EARLIEST) -> Appended:
         self.reach()
-        if any(draft.id in self.refused for draft in drafts):
+        if any(arrival.id in self.refused for arrival in arrivals):
             raise Refused("22000")
-        before: dict[UserId, Feed] = {}
-        added: dict[UserId, list[Notification]] = {}
-        present: dict[UserId, Settled] = {}
-        unknown: dict[tuple[UserId, NotificationId], Draft] = {}
-        erased: dict[tuple[UserId, NotificationId], Draft] = {}
-        for draft in drafts:
-            user = draft.content.user_id
-            if user not in self._users.held:
-                (erased if user in self._users.erased else unknown).setdefault((user, draft.id), draft)
-                continue
-            feed = before.setdefault(user, self._feed(user))
-            mine = added.setdefault(user, [])
-            if any(item.id == draft.id for item in mine):
-                continue
-            if draft.id in self._held[user]:
-                present[user] = Settled(feed)
-                continue
-            mine.append(draft.stored(feed.version + len(mine) + 1))
-        changes = tuple(self._grow(before[user], items) for user, items in added.items() if items)
-        return Appended(changes, tuple(present.values()), tuple(unknown.values()), tuple(erased.values()))
+        by_user: dict[UserId, list[Arrival]] = {}
+        for arrival in arrivals:
+            by_user.setdefault(arrival.user_id, []).append(arrival)
+        return sum((self._append(user, mine, now) for user, mine in by_user.items()), Appended())
 
-    async def mark(self, user: UserId, mark: Mark, ids: Sequence[NotificationId], at: datetime) -> Marked:
-        return self._mark_ids(mark, MarkRequest(user, ids, at))
+    def _append(self, user: UserId, arrivals: Sequence[Arrival], now: datetime) -> Appended:
+        if user in self._users.erased:
+            return Appended(erased=tuple(arrivals))
+        if user not in self._users.held:
+            return Appended(unknown=tuple(arrivals))
+        feed = self._feed(user)
+        withheld = {one.id for one in self.withheld if one.user_id == user}
+        known = Known(
+            feed, self._held[user], self._senders, withheld, self._choices.get(user, {}), self.categories.held
+        )
+        outcome = arrive(known, arrivals, now)
+        self._senders |= outcome.senders
+        self.withheld += outcome.withheld
+        changes = [one for one in (outcome.retracted, outcome.edited) if one is not None]
+        for change in [*changes, *([outcome.added] if outcome.added else [])]:
+            self._held[user] |= {item.id: item for item in change.notifications or ()}
+        self._feeds[user] = outcome.feed
+        return Appended(
+            added=(outcome.added,) if outcome.added else (),
+            changed=tuple(changes),
+            present=(Settled(feed),) if outcome.repeated else (),
+            withheld=tuple(outcome.withheld),
+            foreign=tuple(outcome.foreign),
+        )
+
+    async def retract(
+        self, user: UserId, notification: NotificationId, at: datetime, key_id: str | None = None
+    ) -> Retracted:
+        self._feed(user)
+        order = Retraction(user, notification, key_id, own_only=key_id is not None)
+        appended = await self.append([order], at)
+        if appended.foreign:
+            raise NotAllowed("Another API key sent this notification.")
+        held = self._held[user].get(notification)
+        if held is None:
+            return Retracted()
+        unchanged = Marked(self._feed(user), self._feed(user).version, Mark.RETRACTED, at, ())
+        return Retracted(next((one for one in appended.changed if isinstance(one, Marked)), unchanged))
+
+    async def mark(
+        self,
+        user: UserId,
+        mark: Mark,
+        ids: Sequence[NotificationId],
+        at: datetime,
+        *,
+        action: str | None = None,
+    ) -> Marked:
+        return self._mark_ids(mark, MarkRequest(user, ids, at, action))
 
     async def mark_together(self, mark: Mark, requests: Sequence[MarkRequest]) -> Mapping[UserId, Marked]:
         self.reach()
         free = [one for one in requests if one.user_id in self._users.held and one.user_id not in self.locked]
         return {request.user_id: self._mark_ids(mark, request) for request in free}
 
-    async def mark_up_to(self, user: UserId, mark: Mark, cursor: Cursor, at: datetime) -> Marked:
+    async def mark_up_to(
+        self, user: UserId, mark: Mark, cursor: Cursor, at: datetime, *, category: str | None = None
+    ) -> Marked:
         same_life = self._feed(user).epoch == cursor.epoch
-        marked = self._mark(user, mark, at, lambda item: same_life and item.version <= cursor.version)
-        return replace(marked, notifications=None, up_to=cursor.version)
+
+        def chosen(item: Notification) -> bool:
+            return same_life and item.version <= cursor.version and category in {None, item.category}
+
+        marked = self._mark(user, mark, at, chosen)
+        listed = marked.notifications if marked.changed <= MARK_LIMIT else None
+        return replace(marked, notifications=listed, up_to=cursor.version, category=category)
+
+    async def choices(self, user: UserId) -> tuple[Feed, Mapping[str, bool]]:
+        self.reach()
+        return self._feed(user), self._choices.get(user, {})
+
+    async def choose(self, user: UserId, choices: Mapping[str, bool | None]) -> Chosen:
+        feed, before = await self.choices(user)
+        together = {**before, **choices}
+        after = {name: chosen for name, chosen in together.items() if chosen is not None}
+        check_total(len(after))
+        if after != before:
+            version = feed.version + 1
+            self._choices[user] = after
+            self._feeds[user] = replace(feed, version=version, preferences_version=version)
+        return Chosen(self._feeds[user], feed.version, choices)
 
     async def feed(self, user: UserId) -> Feed:
         self.reach()
@@ -235,6 +335,7 @@ class MemoryFeeds(Reachable):
         limit: int,
         before: NotificationId | None = None,
         event: str | None = None,
+        categories: Sequence[str] = (),
     ) -> FeedPage:
         self.reach()
         feed = self._feed(user)
@@ -244,6 +345,7 @@ class MemoryFeeds(Reachable):
             if item.within(status)
             and (before is None or item.id < before)
             and (event is None or item.event == event)
+            and (not categories or item.category in categories)
         ]
         return FeedPage(feed, tuple(listed[:limit]), more=len(listed) > limit)
 
@@ -283,6 +385,7 @@ class MemoryFeeds(Reachable):
         """The feed goes first."""
         self._users.erase(user)
         self._feeds.pop(user, None)
+        self._choices.pop(user, None)
 
     def erase_some(self, user: UserId, limit: int) -> list[NotificationId]:
         held = self._held.get(user, {})
@@ -331,23 +434,28 @@ class MemoryFeeds(Reachable):
     def _in_order(self, user: UserId) -> list[Notification]:
         return sorted(self._held[user].values(), key=lambda item: item.id)
 
-    def _grow(self, feed: Feed, items: list[Notification]) -> Added:
-        self._keep(feed, items)
-        return Added(self._feeds[feed.user_id], tuple(items))
-
     def _mark_ids(self, mark: Mark, request: MarkRequest) -> Marked:
-        return self._mark(request.user_id, mark, request.at, lambda item: item.id in request.ids)
+        return self._mark(
+            request.user_id, mark, request.at, lambda item: item.id in request.ids, request.action
+        )
 
-    def _mark(self, user: UserId, mark: Mark, at: datetime, chosen: Callable[[Notification], bool]) -> Marked:
+    def _mark(
+        self,
+        user: UserId,
+        mark: Mark,
+        at: datetime,
+        chosen: Callable[[Notification], bool],
+        action: str | None = None,
+    ) -> Marked:
         self.reach()
         feed = self._feed(user)
         changed: list[Notification] = []
         for item in self._in_order(user):
-            after = item.marked(mark, at, feed.version + len(changed) + 1)
+            after = item.marked(mark, at, feed.version + len(changed) + 1, action)
             if chosen(item) and after is not item:
                 changed.append(after)
         self._keep(feed, changed)
-        return Marked(self._feeds[user], feed.version, mark, at, tuple(changed))
+        return Marked(self._feeds[user], feed.version, mark, at, tuple(changed), action=action)
 
     def _keep(self, feed: Feed, changed: Sequence[Notification]) -> None:
         held = self._held[feed.user_id]
@@ -360,6 +468,29 @@ class MemoryFeeds(Reachable):
             unseen_count=sum(item.unseen for item in unread),
             unread_in=dict(sorted(Counter(item.category for item in unread).items())),
         )
+
+
+class MemoryCategories(Reachable):
+    def __init__(self) -> None:
+        self.held: dict[str, Category] = {}
+        self.audited: list[Entry] = []
+
+    async def enter(self, names: Collection[str]) -> Mapping[str, str]:
+        self.reach()
+        self.held |= {name: Category(id=name) for name in newcomers(names, self.held)}
+        return {name: name if name in self.held else OTHER for name in names}
+
+    async def all(self) -> Sequence[Category]:
+        self.reach()
+        return [self.held[name] for name in sorted(self.held)]
+
+    async def set(self, category: Category, entry: Entry | None = None) -> bool:
+        self.reach()
+        if category.id not in {*self.held, *newcomers([category.id], self.held)}:
+            return False
+        self.held[category.id] = category
+        self.audited += [] if entry is None else [entry]
+        return True
 
 
 class MemoryErasures(Reachable):
@@ -443,7 +574,7 @@ class MemoryExports(Reachable):
 
     async def pages(self, user: UserId, after: NotificationId | None) -> AsyncGenerator[ExportPage, None]:
         self.reach()
-        known, feed = await self._users.get(user), await self._feeds.feed(user)
+        known, (feed, choices) = await self._users.get(user), await self._feeds.choices(user)
         items = [item for item in self._feeds.everything(user) if after is None or item.id > after]
         left = self.breaks_after.pop(0) if self.breaks_after else None
         try:
@@ -452,7 +583,7 @@ class MemoryExports(Reachable):
                     raise Unavailable
                 left = None if left is None else left - 1
                 chunk = tuple(items[start : start + self._page])
-                yield ExportPage(known, feed, chunk, start + self._page < len(items))
+                yield ExportPage(known, feed, choices, chunk, start + self._page < len(items))
         finally:
             self.closed += 1
 
@@ -553,14 +684,19 @@ class MemoryIndex(Reachable):
 
     def _follows(self, entry: _Entry, change: FeedChange) -> bool:
         """Apply the change; return False if it does not fit."""
-        if isinstance(change, Settled) or change.notifications is None or entry.feed.version != change.prev:
+        if isinstance(change, Settled) or entry.feed.version != change.prev:
             return False
-        for item in change.notifications:
-            entry.items.pop(item.id, None)
-        for item in filter(lambda item: item.unread, change.notifications):
-            if not entry.complete and not entry.items:
+        if isinstance(change, Chosen):
+            entry.feed = change.feed
+            return True
+        if change.notifications is None:
+            return False
+        replaced = {item.id for item in change.notifications if entry.items.pop(item.id, None)}
+        unread = [item for item in change.notifications if item.unread]
+        for item in sorted(unread, key=lambda item: item.id not in replaced):
+            if not entry.complete and not entry.items and item.id not in replaced:
                 return False
-            if entry.complete or item.id > min(entry.items):
+            if entry.complete or item.id in replaced or item.id > min(entry.items):
                 entry.items[item.id] = self._render(item)
         entry.feed = change.feed
         for item_id in sorted(entry.items)[: -self.capacity]:

@@ -18,7 +18,9 @@ SAMPLES = {
     "user_id": "ada",
     "notification_id": str(an_id()),
     "erasure_id": str(an_id()),
+    "action": "approve",
     "key_id": "0a1b2c3d4e5f",
+    "category_id": "billing",
     "file_path": "swagger-ui.css",
     "path": "x",
 }

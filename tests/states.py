@@ -5,7 +5,7 @@ line here fails the contracts of the feeds, of retention, of the index and of th
 """
 
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from domain.notification import Notification
 from domain.states import RULES, Mark, Status, To
@@ -13,7 +13,7 @@ from tests.build import LATER
 
 
 class Effect(NamedTuple):
-    """What a mark does to a notification to which nothing else was done."""
+    """What a mark does to a notification to which only `first` was done."""
 
     field: str
     """The time that it sets, in a notification and in a frame's `set`."""
@@ -21,28 +21,54 @@ class Effect(NamedTuple):
     """Whether that time is there afterwards."""
     views: frozenset[Status]
     """Which views show it afterwards. It counts as unread if one of them is `unread`."""
+    also: frozenset[str] = frozenset()
+    """The times that it also sets where they are missing."""
+    clears: frozenset[str] = frozenset()
+    """The times that are gone afterwards."""
+    unseen: bool = False
+    """Whether it counts as unseen afterwards."""
+    first: tuple[Mark, ...] = ()
+    """The marks to make first, so that this one changes something."""
 
     @property
     def unread(self) -> bool:
         return Status.UNREAD in self.views
 
+    def times(self, before: Notification, at: datetime) -> dict[str, Any]:
+        """What it sets in a notification that it changes."""
+        also = {time: getattr(before, time) or at for time in self.also}
+        return {self.field: at if self.is_set else None, **also, **dict.fromkeys(self.clears)}
+
 
 NEW = frozenset({Status.UNREAD, Status.ALL})
+SEEN = frozenset({"seen_at"})
 MARKED = {
-    Mark.READ: Effect("read_at", True, frozenset({Status.READ, Status.ALL})),
-    Mark.UNREAD: Effect("read_at", False, NEW),
-    Mark.ARCHIVED: Effect("archived_at", True, frozenset({Status.ARCHIVED})),
-    Mark.UNARCHIVED: Effect("archived_at", False, NEW),
+    Mark.SEEN: Effect("seen_at", True, NEW),
+    Mark.READ: Effect("read_at", True, frozenset({Status.READ, Status.ALL}), SEEN),
+    Mark.UNREAD: Effect("read_at", False, NEW, first=(Mark.READ,)),
+    Mark.ARCHIVED: Effect("archived_at", True, frozenset({Status.ARCHIVED}), SEEN),
+    Mark.UNARCHIVED: Effect("archived_at", False, NEW, first=(Mark.ARCHIVED,)),
+    Mark.ACTED: Effect("acted_at", True, frozenset({Status.READ, Status.ALL}), SEEN | {"read_at"}),
+    Mark.SNOOZED: Effect("snoozed_until", True, frozenset({Status.SNOOZED})),
+    Mark.WOKEN: Effect(
+        "woken_at",
+        True,
+        NEW,
+        clears=frozenset({"snoozed_until", "read_at", "seen_at"}),
+        unseen=True,
+        first=(Mark.READ, Mark.SNOOZED),
+    ),
     Mark.RETRACTED: Effect("retracted_at", True, frozenset()),
 }
 
 COMMANDS = {
+    "seen": Mark.SEEN,
     "read": Mark.READ,
     "unread": Mark.UNREAD,
     "archive": Mark.ARCHIVED,
     "unarchive": Mark.UNARCHIVED,
 }
-"""What users call the marks that they make, over HTTP and on a socket."""
+"""What users call the marks that they make of many, over HTTP and on a socket."""
 USER_MARKS = tuple(COMMANDS.values())
 
 
@@ -57,14 +83,8 @@ def time_of(mark: Mark) -> datetime | None:
     return LATER if RULES[mark].to is To.GIVEN else None
 
 
-def undone(mark: Mark) -> list[Mark]:
-    """The marks to make first, so that this one changes something."""
-    field, is_set, _ = effect_of(mark)
-    return [] if is_set else [other for other in Mark if effect_of(other)[:2] == (field, True)]
-
-
 def changeable(item: Notification, mark: Mark) -> Notification:
     """The notification in a state in which the mark changes it."""
-    for other in undone(mark):
+    for other in effect_of(mark).first:
         item = item.marked(other, LATER, item.version)
     return item

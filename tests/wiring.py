@@ -20,7 +20,7 @@ from application.log_ins import LocalLogInAttempts
 from application.revoking import Revocations
 from application.streams import Frame
 from common import wire
-from domain.feed import FeedChange, Settled
+from domain.feed import Chosen, FeedChange, Settled
 from domain.identifiers import UserId
 from domain.rates import Patience, Rate
 from entrypoints.app import create_app, state
@@ -36,6 +36,7 @@ from tests.memory import (
     MemoryApiKeys,
     MemoryAudit,
     MemoryCarrier,
+    MemoryCategories,
     MemoryErasures,
     MemoryExports,
     MemoryFeeds,
@@ -69,7 +70,11 @@ Json = dict[str, Any]
 
 def change_frame(change: FeedChange) -> Frame:
     """A change as it travels."""
-    items = [] if isinstance(change, Settled) else [wire.render(item) for item in change.notifications or ()]
+    items = (
+        []
+        if isinstance(change, Settled | Chosen)
+        else [wire.render(item) for item in change.notifications or ()]
+    )
     return wire.frame(change, items)
 
 
@@ -126,6 +131,7 @@ class Memory:
     tickets: MemoryTickets = field(default_factory=MemoryTickets)
     passwords: MemoryPasswords = field(default_factory=MemoryPasswords)
     api_keys: MemoryApiKeys = field(default_factory=MemoryApiKeys)
+    categories: MemoryCategories = field(default_factory=MemoryCategories)
     audit: MemoryAudit = field(default_factory=MemoryAudit)
     postgres: Idle = field(default_factory=Idle)
     redis: Idle = field(default_factory=Idle)
@@ -159,9 +165,13 @@ class Memory:
             (built.now, self.seconds),
             (built.new_id, self.ids),
             (built.users, self.users),
+            (built.directory, self.users),
+            (built.missing_users, self.users),
             (built.revoked_tokens, self.revoked_tokens),
             (built.feeds, self.feeds),
             (built.retention, self.feeds),
+            (built.categories, self.categories),
+            (built.preferences, self.feeds),
             (built.audit_trail, self.audit),
             (built.erasures, self.erasures),
             (built.exports, self.exports),

@@ -44,25 +44,28 @@ def notifications() -> tuple[sa.Column, ...]:
         sa.Column("edited_at", _TIME),
         sa.Column("acted_at", _TIME),
         sa.Column("action", sa.Text()),
+        sa.Column("snoozed_until", _TIME),
+        sa.Column("woken_at", _TIME),
         sa.Column("collapse_key", sa.Text()),
         sa.Column("rich", sa.Text()),
         sa.Column("grouped", sa.Text()),
     )
 
 
-# In place of 0006's, which metadata in two columns needed. It runs with the rights of its caller.
+# Stores drafts that are plain. A feed for which one of its drafts may not be, or of which one has arrived
+# before, is left as it is and told as not stored: domain.arrivals judges its drafts.
 #
-# Each statement of a VOLATILE function in PL/pgSQL takes a snapshot of its own
-# (https://www.postgresql.org/docs/current/xfunc-volatility.html). Those after the first one need that: only a
-# snapshot taken after the locks are held sees what their previous holder stored.
+# It runs with the rights of its caller. Each statement of a VOLATILE function in PL/pgSQL takes a snapshot of
+# its own (https://www.postgresql.org/docs/current/xfunc-volatility.html). Those after the first one need
+# that: only a snapshot taken after the locks are held sees what their previous holder stored.
 STORE = """
 CREATE FUNCTION bellwire_store(
     users text[], ids uuid[], events text[], categories text[], titles text[], messages text[],
     metadata text[], action_urls text[], created_ats timestamptz[], expires_ats timestamptz[],
-    key_ids text[], richs text[], revisions bigint[]
+    key_ids text[], richs text[], groups text[]
 ) RETURNS TABLE (
     feed_user text, feed_epoch text, feed_version bigint, feed_unread_count bigint, feed_unseen_count bigint,
-    feed_unread_in jsonb, feed_preferences_version bigint, present_ids uuid[]
+    feed_unread_in jsonb, feed_preferences_version bigint, stored boolean
 )
 LANGUAGE plpgsql VOLATILE AS $body$
 DECLARE
@@ -73,50 +76,57 @@ DECLARE
     unseen_counts bigint[];
     unread_ins jsonb[];
     preferences_versions bigint[];
-    present bigint[] := '{}'; -- the places of drafts that are stored already
+    muting text[]; -- users who muted categories
+    odd text[]; -- categories that not everybody wants, or that expire by themselves
+    left_out text[]; -- users whose drafts need a look
 BEGIN
     -- Everyone locks in the same order, so that two batches never wait for each other.
     SELECT array_agg(f.user_id), array_agg(f.epoch), array_agg(f.version), array_agg(f.unread_count),
-        array_agg(f.unseen_count), array_agg(f.unread_in), array_agg(f.preferences_version)
-    INTO locked, epochs, versions, unread_counts, unseen_counts, unread_ins, preferences_versions
+        array_agg(f.unseen_count), array_agg(f.unread_in), array_agg(f.preferences_version),
+        array_agg(f.user_id) FILTER (WHERE f.muted <> '{}'),
+        coalesce(array_agg(f.user_id) FILTER (WHERE f.withheld_at > now() - interval '31 days'), '{}')
+    INTO locked, epochs, versions, unread_counts, unseen_counts, unread_ins, preferences_versions, muting,
+        left_out
     FROM (
         SELECT * FROM feeds WHERE feeds.user_id = ANY(users) ORDER BY feeds.user_id FOR NO KEY UPDATE
     ) AS f;
 
-    -- The feeds are never read again: one that was made meanwhile is not locked.
-    LOOP
-        BEGIN
-            INSERT INTO notifications
-                (user_id, id, version, event, category, title, message, metadata, action_url, created_at,
-                expires_at, key_id, rich, revision)
-            SELECT added.user_id, added.id,
-                feed.version + row_number() OVER (PARTITION BY added.user_id ORDER BY added.place),
-                added.event, added.category, added.title, added.message, added.metadata,
-                added.action_url, added.created_at, added.expires_at, added.key_id, added.rich,
-                added.revision
-            FROM unnest(
-                users, ids, events, categories, titles, messages, metadata, action_urls, created_ats,
-                expires_ats, key_ids, richs, revisions
-            ) WITH ORDINALITY AS added
-                (user_id, id, event, category, title, message, metadata, action_url, created_at,
-                expires_at, key_id, rich, revision, place)
-            JOIN unnest(locked, versions) AS feed (user_id, version) ON feed.user_id = added.user_id
-            WHERE added.place <> ALL (present);
-            EXIT;
-        EXCEPTION WHEN unique_violation THEN
-            -- Records that were read again. They are rare, so that nothing is looked up before.
-            IF present <> '{}' THEN
-                RAISE;
-            END IF;
-            present := ARRAY(
-                SELECT draft.place FROM unnest(users, ids) WITH ORDINALITY AS draft (user_id, id, place)
-                JOIN notifications AS stored ON stored.user_id = draft.user_id AND stored.id = draft.id
-            );
-            IF present = '{}' THEN
-                RAISE;
-            END IF;
-        END;
-    END LOOP;
+    SELECT array_agg(c.id) INTO odd FROM categories AS c
+    WHERE (NOT c.default_on AND NOT c.mandatory) OR c.expires_after IS NOT NULL;
+    IF odd IS NOT NULL THEN
+        left_out := left_out || ARRAY(
+            SELECT draft.user_id FROM unnest(users, categories) AS draft (user_id, category)
+            WHERE draft.category = ANY (odd)
+        );
+    END IF;
+    IF muting IS NOT NULL THEN
+        left_out := left_out || ARRAY(
+            SELECT draft.user_id FROM unnest(users, categories) AS draft (user_id, category)
+            JOIN feeds AS f ON f.user_id = draft.user_id
+            WHERE draft.user_id = ANY (muting) AND draft.category = ANY (f.muted)
+        );
+    END IF;
+
+    BEGIN
+        INSERT INTO notifications
+            (user_id, id, version, event, category, title, message, metadata, action_url, created_at,
+            expires_at, key_id, rich, grouped)
+        SELECT draft.user_id, draft.id,
+            feed.version + row_number() OVER (PARTITION BY draft.user_id ORDER BY draft.place),
+            draft.event, draft.category, draft.title, draft.message, draft.metadata, draft.action_url,
+            draft.created_at, draft.expires_at, draft.key_id, draft.rich, draft.grouped
+        FROM unnest(
+            users, ids, events, categories, titles, messages, metadata, action_urls, created_ats, expires_ats,
+            key_ids, richs, groups
+        ) WITH ORDINALITY AS draft
+            (user_id, id, event, category, title, message, metadata, action_url, created_at, expires_at,
+            key_id, rich, grouped, place)
+        JOIN unnest(locked, versions) AS feed (user_id, version) ON feed.user_id = draft.user_id
+        WHERE draft.user_id <> ALL (left_out);
+    EXCEPTION WHEN unique_violation THEN
+        -- Records that were read again. They are rare, so that nothing is looked up before.
+        left_out := locked;
+    END;
 
     UPDATE feeds SET version = feeds.version + growth.size, unread_count = feeds.unread_count + growth.size,
         unseen_count = feeds.unseen_count + growth.size, unread_in = feeds.unread_in || growth.unread_in
@@ -126,8 +136,8 @@ BEGIN
         ) AS unread_in
         FROM (
             SELECT draft.user_id, draft.category, count(*) AS size
-            FROM unnest(users, categories) WITH ORDINALITY AS draft (user_id, category, place)
-            WHERE draft.place <> ALL (present) GROUP BY draft.user_id, draft.category
+            FROM unnest(users, categories) AS draft (user_id, category)
+            WHERE draft.user_id <> ALL (left_out) GROUP BY draft.user_id, draft.category
         ) AS counted
         JOIN unnest(locked, unread_ins) AS feed (user_id, unread_in) ON feed.user_id = counted.user_id
         GROUP BY counted.user_id
@@ -136,14 +146,9 @@ BEGIN
 
     RETURN QUERY
     SELECT feed.user_id, feed.epoch, feed.version, feed.unread_count, feed.unseen_count, feed.unread_in,
-        feed.preferences_version, held.ids
+        feed.preferences_version, feed.user_id <> ALL (left_out)
     FROM unnest(locked, epochs, versions, unread_counts, unseen_counts, unread_ins, preferences_versions)
-        AS feed (user_id, epoch, version, unread_count, unseen_count, unread_in, preferences_version)
-    LEFT JOIN (
-        SELECT draft.user_id, array_agg(draft.id) AS ids
-        FROM unnest(users, bellwire_store.ids) WITH ORDINALITY AS draft (user_id, id, place)
-        WHERE draft.place = ANY (present) GROUP BY draft.user_id
-    ) AS held ON held.user_id = feed.user_id;
+        AS feed (user_id, epoch, version, unread_count, unseen_count, unread_in, preferences_version);
 END
 $body$
 """
@@ -171,6 +176,17 @@ INSERT INTO categories (id) SELECT DISTINCT category FROM notifications ORDER BY
 """
 
 
+UNREAD = "read_at IS NULL AND archived_at IS NULL AND retracted_at IS NULL"
+
+
+def _index_unread(condition: str) -> None:
+    """Replace the index of unread notifications by one with this condition."""
+    op.drop_index("notifications_unread_idx", "notifications")
+    op.create_index(
+        "notifications_unread_idx", "notifications", ["user_id", "id"], postgresql_where=sa.text(condition)
+    )
+
+
 def upgrade() -> None:
     for column in feeds():
         op.add_column("feeds", column)
@@ -179,12 +195,14 @@ def upgrade() -> None:
     op.add_column(
         "api_keys", sa.Column("own_only", sa.Boolean(), nullable=False, server_default=sa.text("false"))
     )
+    _index_unread(f"{UNREAD} AND snoozed_until IS NULL")
     op.create_index(
         "notifications_collapse_idx",
         "notifications",
         ["user_id", "collapse_key", "id"],
         postgresql_where=sa.text("collapse_key IS NOT NULL AND retracted_at IS NULL AND archived_at IS NULL"),
     )
+    op.create_index("users_prefix_idx", "users", ["id"], postgresql_ops={"id": "text_pattern_ops"})
     op.create_table(
         "categories",
         sa.Column("id", sa.Text(), nullable=False),
@@ -227,6 +245,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    op.drop_index("users_prefix_idx", "users")
     op.execute("DROP FUNCTION bellwire_store")
     op.alter_column("notifications", "metadata", new_column_name="metadata_text", nullable=True)
     op.add_column("notifications", sa.Column("metadata", JSONB()))
@@ -237,6 +256,7 @@ def downgrade() -> None:
         op.drop_table(table)
     op.drop_column("api_keys", "own_only")
     op.drop_index("notifications_collapse_idx", "notifications")
+    _index_unread(UNREAD)
     for column in notifications():
         op.drop_column("notifications", column.name)
     for column in feeds():

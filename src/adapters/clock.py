@@ -37,11 +37,11 @@ class NotificationIds:
     def __call__(self) -> NotificationId:
         # The topmost random bit stays 0, so that an addition never carries into the variant.
         entropy = self._randbits(73) & ~(1 << 61) & ~((1 << _BATCH_BITS) - 1)
-        fresh = uuid7(self._time_ns() // 1_000_000, entropy).int
-        if self._last - _SET_BACK < fresh <= self._last:
-            fresh = self._last + (1 << _BATCH_BITS)
-        self._last = fresh
-        return NotificationId(UUID(int=fresh))
+        fresh = uuid7(self._time_ns() // 1_000_000, entropy)
+        if self._last - _SET_BACK < fresh.int <= self._last:
+            fresh = UUID(int=self._last + (1 << _BATCH_BITS))
+        self._last = fresh.int
+        return NotificationId(fresh)
 
 
 def new_user_id() -> UserId:

@@ -8,10 +8,11 @@ from functools import partial
 
 from application.audit import THE_SERVICE, Action, ActorKind, By, Entry, audited
 from application.credentials import ApiKey, Claims
-from application.errors import NotAllowed, NotAuthenticated, Revoked, Unavailable
+from application.errors import NotAuthenticated, Revoked, Unavailable
 from application.failed_log_ins import FailedLogIns
 from application.ports import Clock, Passwords, TextForms, Tickets, Tokens, Users
 from application.revoking import Revocations, claims_of
+from application.users import check_may_give_addresses
 from domain.errors import FieldError, Invalid, UserTaken, gathered
 from domain.identifiers import UserId
 from domain.user import User, check_password, earlier_email, is_password
@@ -68,8 +69,7 @@ class CreateUser:
         if key is None or key.user_prefix is None:
             return chosen if chosen is not None else self.new_user_id()
         if email is not None:
-            # They are unique in the whole service: the answer would reveal users beyond the prefix.
-            raise NotAllowed("An API key that is limited to a prefix cannot give users e-mail addresses.")
+            check_may_give_addresses(key)
         user = chosen if chosen is not None else UserId(key.user_prefix + self.new_user_id())
         key.check(user)
         return user

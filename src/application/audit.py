@@ -45,6 +45,7 @@ class Action(StrEnum):
     KEY_ROTATED = "key.rotated"
     KEY_REVOKED = "key.revoked"
     USER_CREATED = "user.created"
+    USER_CHANGED = "user.changed"
     USER_DISABLED = "user.disabled"
     USER_ENABLED = "user.enabled"
     TOKENS_REVOKED = "user.tokens-revoked"
@@ -54,6 +55,7 @@ class Action(StrEnum):
     USER_EXPORTED = "user.exported"
     USER_ERASED = "user.erased"
     ERASURE_FINISHED = "user.erasure-finished"
+    CATEGORY_SET = "category.set"
     LETTERS_REPLAYED = "letters.replayed"
     PROCESS_DRAINED = "process.drained"
 

@@ -93,6 +93,8 @@ class ApiKey:
     """Ids of the only users that it may touch begin with this."""
     event_prefix: str | None = None
     """The only events that it may publish begin with this."""
+    own_only: bool = False
+    """Whether it may edit and retract only what it sent."""
     replaced_by: str | None = None
     """The id of the key that a rotation made."""
     last_used_at: datetime | None = None
@@ -106,6 +108,13 @@ class ApiKey:
     def limited(self) -> bool:
         """Whether it is limited to a prefix."""
         return self.user_prefix is not None or self.event_prefix is not None
+
+    @property
+    def changes_own_only(self) -> bool:
+        """Whether it may edit and retract only what it sent. One with an event prefix always: what it sent is
+        within the prefix, and of other notifications nothing but the id is known.
+        """
+        return self.own_only or self.event_prefix is not None
 
     def check(self, user: str, event: str | None = None) -> None:
         """Raise NotAllowed unless the key may touch this user, and publish this event.
@@ -124,6 +133,7 @@ class ApiKey:
             other.scopes <= self.scopes
             and within(other.user_prefix, self.user_prefix)
             and within(other.event_prefix, self.event_prefix)
+            and (other.own_only or not self.own_only)
         )
 
 

@@ -1,18 +1,21 @@
 """Delivery: from the queue into the feeds, and out to their followers."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from application.errors import Refused
 from application.feeds import Appended
-from application.ports import Announcer, Clock, DueMarks, FeedWriter
+from application.ports import Announcer, Categories, Clock, DueMarks, FeedWriter, MissingUsers
+from domain.arrivals import Arrival
 from domain.errors import Invalid, UnknownUser
 from domain.feed import FeedChange, Marked
 from domain.identifiers import NotificationId, UserId
 from domain.notification import Draft
 from domain.states import RULES, Mark
+
+_NOT_OWN = "this notification was sent with another API key"
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,9 +23,13 @@ class Stored:
     """The outcome of storing a batch."""
 
     appended: Appended
-    refused: tuple[tuple[Draft, Refused], ...] = ()
-    """Drafts that were not stored, each with the reason: the store will never take them, or they are dated
-    too far ahead."""
+    refused: tuple[tuple[Arrival, Refused], ...] = ()
+    """Arrivals without effect, each with the reason: the store will never take them, they are dated too far
+    ahead, or they are not their sender's to send."""
+
+    def __add__(self, other: "Stored") -> "Stored":
+        """The outcome of both."""
+        return Stored(self.appended + other.appended, self.refused + other.refused)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,52 +43,79 @@ class StoreNotifications:
     feeds: FeedWriter
     announcer: Announcer
     clock: Clock
+    categories: Categories | None = None
+    """Enters those that are new. None if they stay as they are."""
+    missing: MissingUsers | None = None
+    """Creates users who are notified and do not exist. None if nobody is created."""
 
-    async def __call__(self, drafts: Sequence[Draft]) -> Stored:
-        """Store the drafts that can be stored."""
+    async def __call__(self, arrivals: Sequence[Arrival]) -> Stored:
+        """Store what can be stored."""
         now = self.clock()
-        timely: list[Draft] = []
-        ahead: list[tuple[Draft, Refused]] = []
-        for draft in drafts:
+        timely: list[Arrival] = []
+        ahead: list[tuple[Arrival, Refused]] = []
+        for arrival in arrivals:
             try:
-                draft.check_not_ahead(now)
+                arrival.check_not_ahead(now)
             except Invalid as error:
-                ahead.append((draft, Refused("invalid", error.detail)))
+                ahead.append((arrival, Refused("invalid", error.detail)))
             else:
-                timely.append(draft)
-        stored = await self._store(timely)
-        return replace(stored, refused=(*ahead, *stored.refused))
+                timely.append(arrival)
+        stored = await self._store(await self._entered(timely), now)
+        if self.missing is not None and stored.appended.unknown:
+            stored = await self._store_for_new(stored, self.missing, now)
+        foreign = [(arrival, Refused("not-own", _NOT_OWN)) for arrival in stored.appended.foreign]
+        return replace(stored, refused=(*ahead, *foreign, *stored.refused))
 
-    async def _store(self, drafts: Sequence[Draft]) -> Stored:
+    async def _entered(self, arrivals: Sequence[Arrival]) -> Sequence[Arrival]:
+        """Enter categories that are new. Drafts of those for which there is no room get another."""
+        if self.categories is None:
+            return arrivals
+        names = {arrival.content.category for arrival in arrivals if isinstance(arrival, Draft)}
+        stored = await self.categories.enter(names)
+        if all(name == category for name, category in stored.items()):
+            return arrivals
+        return [_within(arrival, stored) for arrival in arrivals]
+
+    async def _store(self, drafts: Sequence[Arrival], now: datetime) -> Stored:
         """One bad draft makes the store refuse the whole batch, so a refused batch is halved until the bad
         drafts are isolated.
         """
         if not drafts:
             return Stored(Appended())
         try:
-            return Stored(await self.feeds.append(drafts))
+            return Stored(await self.feeds.append(drafts, now))
         except Refused as error:
             if len(drafts) == 1:
                 return Stored(Appended(), ((drafts[0], error),))
         middle = len(drafts) // 2
-        first, second = await self._store(drafts[:middle]), await self._store(drafts[middle:])
-        return Stored(
-            Appended(
-                first.appended.added + second.appended.added,
-                first.appended.present + second.appended.present,
-                first.appended.unknown + second.appended.unknown,
-                first.appended.erased + second.appended.erased,
-            ),
-            first.refused + second.refused,
-        )
+        first, second = await self._store(drafts[:middle], now), await self._store(drafts[middle:], now)
+        return first + second
+
+    async def _store_for_new(self, stored: Stored, missing: MissingUsers, now: datetime) -> Stored:
+        """Create the unknown users, then store what is theirs. After a crash in between, the records are read
+        again and find their users.
+        """
+        unknown = stored.appended.unknown
+        await missing.create({arrival.user_id for arrival in unknown}, now)
+        known = replace(stored, appended=replace(stored.appended, unknown=()))
+        return known + await self._store(unknown, now)
 
     async def announce(self, stored: Stored) -> None:
         """Announce the changes, and the feeds of drafts that were already stored: a consumer that died
         between storing and announcing has not announced those.
         """
-        changes: list[FeedChange] = [*stored.appended.present, *stored.appended.added]
+        appended = stored.appended
+        changes: list[FeedChange] = [*appended.present, *appended.changed, *appended.added]
         if changes:
             await self.announcer.announce(changes)
+
+
+def _within(arrival: Arrival, categories: Mapping[str, str]) -> Arrival:
+    """An arrival with the category under which it is stored."""
+    if not isinstance(arrival, Draft):
+        return arrival
+    category = categories[arrival.content.category]
+    return replace(arrival, content=replace(arrival.content, category=category))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

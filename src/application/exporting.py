@@ -56,7 +56,7 @@ class ExportUser:
                 async with aclosing(self.exports.pages(user, after)) as found:
                     async for page in found:
                         if not pages and snapshots == 1:
-                            yield ExportedUser(page.user, page.feed)
+                            yield ExportedUser(page.user, page.feed, page.choices)
                         for notification in page.notifications:
                             yield notification
                             after = notification.id

@@ -1,5 +1,6 @@
 """Exports as the store returns them, and as they are handed out."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -14,6 +15,7 @@ class ExportPage:
 
     user: User
     feed: Feed
+    choices: Mapping[str, bool]
     notifications: tuple[Notification, ...]
     more: bool
 
@@ -24,6 +26,8 @@ class ExportedUser:
 
     user: User
     feed: Feed
+    choices: Mapping[str, bool]
+    """Which categories the user switched on and off."""
 
 
 @dataclass(frozen=True, slots=True)

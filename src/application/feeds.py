@@ -1,21 +1,25 @@
 """Feeds as the store returns them: pages, standings, histories, and the outcomes of changes."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import NamedTuple
 
-from domain.feed import Added, Feed, Settled
+from domain.arrivals import Arrival, Withheld
+from domain.feed import Added, Edited, Feed, Marked, Settled
 from domain.identifiers import NotificationId, UserId
-from domain.notification import Draft, Notification
+from domain.notification import Notification
 
 
 class MarkRequest(NamedTuple):
-    """Which notifications of a user to mark, and the time of the mark (`Rule.time`)."""
+    """Which notifications of a user to mark, the time of the mark (`Rule.time`), and the action that it
+    names.
+    """
 
     user_id: UserId
     ids: Sequence[NotificationId]
     at: datetime
+    action: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +28,33 @@ class Appended:
 
     added: tuple[Added, ...] = ()
     """One change for each feed that grew."""
+    changed: tuple[Marked | Edited, ...] = ()
+    """What else changed: notifications that were retracted, and edited. Of a feed, these come before what was
+    added."""
     present: tuple[Settled, ...] = ()
-    """Feeds of drafts that were already stored: nothing changed, but streams may have missed them."""
-    unknown: tuple[Draft, ...] = ()
-    """Drafts for unknown users."""
-    erased: tuple[Draft, ...] = ()
-    """Drafts for users who were erased: to be dropped, because a dead letter would keep their text."""
+    """Feeds of arrivals that had arrived before: nothing changed, but streams may have missed them."""
+    withheld: tuple[Withheld, ...] = ()
+    """What is not shown."""
+    foreign: tuple[Arrival, ...] = ()
+    """What would change a notification of another API key, which its own key may not."""
+    unknown: tuple[Arrival, ...] = ()
+    """Arrivals for unknown users."""
+    erased: tuple[Arrival, ...] = ()
+    """Arrivals for users who were erased: to be dropped, because a dead letter would keep their text."""
+
+    def __add__(self, other: "Appended") -> "Appended":
+        """The outcome of both."""
+        both = {one.name: getattr(self, one.name) + getattr(other, one.name) for one in fields(self)}
+        return Appended(**both)
+
+
+@dataclass(frozen=True, slots=True)
+class Retracted:
+    """The outcome of taking a notification back."""
+
+    marked: Marked | None = None
+    """The change, which is empty if the notification was retracted before; None if the feed does not hold it.
+    Then nothing with its id will be stored."""
 
 
 @dataclass(frozen=True, slots=True)

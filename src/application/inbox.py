@@ -3,17 +3,17 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from application.marks import Marks
 from application.pages import RenderedPage, rendered
 from application.ports import Clock, FeedMarks, FeedViews, Render, UnreadIndex
-from domain.errors import FieldError, Invalid
-from domain.feed import Cursor, Feed, Marked
+from domain.category import CATEGORY, CATEGORY_RULE
+from domain.errors import AlreadyActed, FieldError, Invalid
+from domain.feed import MARK_LIMIT, Cursor, Feed, Marked
 from domain.identifiers import NotificationId, UserId
 from domain.notification import Notification
 from domain.states import RULES, Mark, Status
-
-MARK_LIMIT = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,10 +60,13 @@ class ListNotifications:
         limit: int = 20,
         before: NotificationId | None = None,
         event: str | None = None,
+        categories: Sequence[str] = (),
     ) -> RenderedPage:
-        if status is Status.UNREAD and event is None:
+        if status is Status.UNREAD and event is None and not categories:
             return await self.fetch_unread(user, limit, before)
-        page = await self.feeds.page(user, status, limit=limit, before=before, event=event)
+        page = await self.feeds.page(
+            user, status, limit=limit, before=before, event=event, categories=categories
+        )
         return rendered(page, self.render).first(limit)
 
 
@@ -97,16 +100,20 @@ class MarkNotifications:
         mark: Mark,
         ids: Sequence[NotificationId] | None = None,
         up_to: str | None = None,
+        *,
+        category: str | None = None,
         until: datetime | None = None,
     ) -> Marked:
-        """Mark `ids`, or everything up to the cursor `up_to`. `until` is the time of a mark that takes one.
-        Raises Invalid.
+        """Mark `ids`, or everything up to the cursor `up_to`, or all of a category up to there. `until` is
+        the time of a mark that takes one. Raises Invalid.
         """
         at = RULES[mark].time(self.clock(), until)
-        if ids is not None and up_to is None:
+        if ids is not None and up_to is None and category is None:
             return await self._mark_ids(user, mark, ids, at)
         if up_to is not None and ids is None:
-            return await self._mark_up_to(user, mark, Cursor.parse(up_to, "up_to"), at)
+            return await self._mark_up_to(user, mark, Cursor.parse(up_to, "up_to"), at, category)
+        if category is not None:
+            raise Invalid([FieldError("category", "is only allowed with up_to")])
         raise Invalid([FieldError("ids", "is required, or up_to, but not both")])
 
     async def _mark_ids(
@@ -116,8 +123,12 @@ class MarkNotifications:
             raise Invalid([FieldError("ids", f"must be at most {MARK_LIMIT} ids")])
         return await self.marks.by_ids(user, mark, ids, at)
 
-    async def _mark_up_to(self, user: UserId, mark: Mark, cursor: Cursor, at: datetime) -> Marked:
-        marked = await self.marks.up_to(user, mark, cursor, at)
+    async def _mark_up_to(
+        self, user: UserId, mark: Mark, cursor: Cursor, at: datetime, category: str | None
+    ) -> Marked:
+        if category is not None and CATEGORY.fullmatch(category) is None:
+            raise Invalid([FieldError("category", CATEGORY_RULE)])
+        marked = await self.marks.up_to(user, mark, cursor, at, category=category)
         if marked.feed.epoch != cursor.epoch:
             raise Invalid([FieldError("up_to", "is a cursor of an earlier life of this feed; reload")])
         return marked
@@ -138,3 +149,40 @@ class MarkRead:
         if marked.notifications:
             return marked.notifications[0]
         return await self.feeds.get(user, notification)
+
+
+class Acted(NamedTuple):
+    """A notification that was answered, and whether this answer was the first."""
+
+    notification: Notification
+    changed: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActOnNotification:
+    """Answer a notification with one of its actions, once. With that it is read and seen.
+
+    Raises UnknownNotification, Invalid for an action that the notification does not have or that leads to a
+    URL, and AlreadyActed after another action. The same action again changes nothing.
+    """
+
+    marks: Marks
+    feeds: FeedMarks
+    clock: Clock
+
+    async def __call__(self, user: UserId, notification: NotificationId, action: str) -> Acted:
+        _check_action(await self.feeds.get(user, notification), action)
+        marked = await self.marks.by_ids(user, Mark.ACTED, [notification], self.clock(), action=action)
+        if marked.notifications:
+            return Acted(marked.notifications[0], changed=True)
+        found = await self.feeds.get(user, notification)
+        _check_action(found, action)  # another device was quicker
+        return Acted(found, changed=False)
+
+
+def _check_action(notification: Notification, action: str) -> None:
+    """Raise Invalid or AlreadyActed if this notification cannot be answered with it."""
+    if notification.acted_at is not None and notification.action != action:
+        raise AlreadyActed
+    if all(one.id != action or one.url is not None for one in notification.rich.actions):
+        raise Invalid([FieldError("action", "is no action of this notification that takes an answer")])

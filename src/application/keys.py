@@ -54,7 +54,7 @@ class CreateApiKey:
     """Create an API key. Returns it and its text, which cannot be read again later.
 
     `text` is a key generated elsewhere, `bw_<environment>_<id>_<secret>`; by default a new one is generated.
-    `by` is the key of the caller: the new one gets its prefixes where none are given, and may do no more.
+    `by` is the key of the caller: the new one gets its limits where none are given, and may do no more.
     Without it the caller is the operator, who may do everything.
 
     Raises Invalid, NotAllowed.
@@ -73,6 +73,7 @@ class CreateApiKey:
         *,
         user_prefix: str | None = None,
         event_prefix: str | None = None,
+        own_only: bool | None = None,
         by: ApiKey | None = None,
         text: str | None = None,
         actor: By = THE_SERVICE,
@@ -88,6 +89,7 @@ class CreateApiKey:
             expires_at=expires_at,
             user_prefix=by.user_prefix if by and user_prefix is None else user_prefix,
             event_prefix=by.event_prefix if by and event_prefix is None else event_prefix,
+            own_only=by.own_only if by and own_only is None else bool(own_only),
         )
         if errors := _broken_rules(key):
             raise Invalid(errors)
@@ -100,7 +102,7 @@ class CreateApiKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RotateApiKey:
-    """Make the successor of a key, with the same name, scopes and prefixes and another secret. The key itself
+    """Make the successor of a key, with the same name, scopes and limits and another secret. The key itself
     expires after `overlap`. Returns the successor and its text.
 
     Without `expires_at` the successor lives as long as the key was made to. Raises UnknownKey, KeyNotInUse,
@@ -218,6 +220,7 @@ def _described(key: ApiKey) -> dict[str, object]:
         "scopes": sorted(key.scopes),
         "user_prefix": key.user_prefix,
         "event_prefix": key.event_prefix,
+        "own_only": key.own_only,
         "expires_at": key.expires_at,
     }
 

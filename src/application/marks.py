@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
@@ -45,22 +45,32 @@ class Marks:
         """Running tasks. The event loop holds only weak references to them."""
 
     def by_ids(
-        self, user: UserId, mark: Mark, ids: Sequence[NotificationId], at: datetime
+        self,
+        user: UserId,
+        mark: Mark,
+        ids: Sequence[NotificationId],
+        at: datetime,
+        *,
+        action: str | None = None,
     ) -> asyncio.Future[Marked]:
         """Mark these notifications, as `FeedMarks.mark`. Raises UnknownUser."""
-        asked = _Asked(mark, MarkRequest(user, ids, at), asyncio.get_running_loop().create_future())
+        asked = _Asked(mark, MarkRequest(user, ids, at, action), asyncio.get_running_loop().create_future())
         self._waiting.setdefault(user, deque()).append(asked)
         self._begin_batch()
         return asked.answer
 
-    def up_to(self, user: UserId, mark: Mark, cursor: Cursor, at: datetime) -> asyncio.Future[Marked]:
+    def up_to(
+        self, user: UserId, mark: Mark, cursor: Cursor, at: datetime, *, category: str | None = None
+    ) -> asyncio.Future[Marked]:
         """Mark everything up to a position, as `FeedMarks.mark_up_to`. Raises UnknownUser."""
-        marking = asyncio.create_task(self._mark_up_to(user, mark, cursor, at))
+        marking = asyncio.create_task(
+            self._announced(self._feeds.mark_up_to(user, mark, cursor, at, category=category))
+        )
         self._keep(marking)
         return asyncio.shield(marking)
 
-    async def _mark_up_to(self, user: UserId, mark: Mark, cursor: Cursor, at: datetime) -> Marked:
-        marked = await self._feeds.mark_up_to(user, mark, cursor, at)
+    async def _announced(self, marking: Awaitable[Marked]) -> Marked:
+        marked = await marking
         await self._announce([marked])
         return marked
 
@@ -131,9 +141,9 @@ class Marks:
             self._answer(asked, marked)
 
     async def _mark_alone(self, asked: _Asked) -> Marked:
-        user, ids, at = asked.request
+        user, ids, at, action = asked.request
         try:
-            marked = await self._feeds.mark(user, asked.mark, ids, at)
+            marked = await self._feeds.mark(user, asked.mark, ids, at, action=action)
         except Exception:
             self._release([user])
             raise

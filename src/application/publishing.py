@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from application.credentials import ApiKey
@@ -33,15 +34,16 @@ class PublishNotification:
     keys: IdempotencyKeys
     clock: Clock
     new_id: NewId
+    creates_users: bool = False
+    """Whether the consumer creates unknown users."""
 
     async def __call__(
         self, key: ApiKey, content: Content, idempotency: Idempotency | None = None
     ) -> NotificationId:
         key.check(content.user_id, content.event)
         now = self.clock()
-        if content.expires_at is not None and content.expires_at <= now:
-            raise Invalid([FieldError("expires_at", "must be in the future")])
-        if content.user_id in await unknown_users(self.users, [content.user_id]):
+        check_expiry(content, now)
+        if not self.creates_users and content.user_id in await unknown_users(self.users, [content.user_id]):
             raise UnknownUser
         notification_id = self.new_id()
         if idempotency is not None:
@@ -62,6 +64,8 @@ class PublishBatch:
     keys: IdempotencyKeys
     clock: Clock
     new_id: NewId
+    creates_users: bool = False
+    """Whether the consumer creates unknown users."""
 
     async def __call__(
         self, key: ApiKey, items: Sequence[Content | DomainError], idempotency: Idempotency | None = None
@@ -71,9 +75,8 @@ class PublishBatch:
         first = self.new_id()
         if idempotency is not None:
             first = await _claim(self.keys, idempotency, first)
-        unknown = await unknown_users(
-            self.users, list({item.user_id for item in permitted if isinstance(item, Content)})
-        )
+        named = {item.user_id for item in permitted if isinstance(item, Content)}
+        unknown = frozenset() if self.creates_users else await unknown_users(self.users, list(named))
         results: list[NotificationId | DomainError | NotAllowed | Unconfirmed] = []
         drafts: dict[int, Draft] = {}
         for position, item in enumerate(permitted):
@@ -101,6 +104,12 @@ def _permitted(key: ApiKey, item: Content | DomainError) -> Content | DomainErro
         except NotAllowed as error:
             return error
     return item
+
+
+def check_expiry(content: Content, now: datetime) -> None:
+    """Raise Invalid if it has expired."""
+    if content.expires_at is not None and content.expires_at <= now:
+        raise Invalid([FieldError("expires_at", "must be in the future")])
 
 
 def nth_id(first: NotificationId, position: int) -> NotificationId:

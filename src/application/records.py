@@ -4,7 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeAlias
 
-from domain.notification import Draft
+from domain.arrivals import Arrival
 
 
 class Partition(NamedTuple):
@@ -44,8 +44,8 @@ class NotRead(Exception):
         super().__init__(reason)
 
 
-Entry: TypeAlias = tuple[Any, Draft | Undecodable]
-"""A record of the queue, with its draft or the reason why it has none."""
+Entry: TypeAlias = tuple[Any, Arrival | Undecodable]
+"""A record of the queue, with its draft or retraction, or the reason why it has neither."""
 
 Failure: TypeAlias = tuple[Any, str, str]
 """A record that cannot be stored, with an error code and a readable reason."""
@@ -80,9 +80,9 @@ class Batch:
         return sum(len(part.entries) for part in self.parts)
 
     @property
-    def drafts(self) -> list[Draft]:
-        """The drafts of its records."""
-        return [made for part in self.parts for _, made in part.entries if isinstance(made, Draft)]
+    def arrivals(self) -> list[Arrival]:
+        """What its records say."""
+        return [made for part in self.parts for _, made in part.entries if not isinstance(made, Undecodable)]
 
     @property
     def oldest(self) -> int:

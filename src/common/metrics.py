@@ -44,10 +44,18 @@ CONSUMER = Enum(
     "What the consumer is doing",
     states=["reading", "idle", "held", "behind", "broker_away"],
 )
+WITHHELD = Counter("bellwire_withheld_total", "Notifications that are not shown, by reason", ["reason"])
+USERS_CREATED = Counter(
+    "bellwire_users_created_total", "Users created just in time, for a notification or a token"
+)
 ERASED_RECORDS = Counter(
     "bellwire_erased_records_total", "Kafka records dropped because their user was erased"
 )
 DEAD_LETTERS = Counter("bellwire_dead_letters_total", "Records sent to the dead-letter topic", ["error"])
+OTHER_CATEGORY = Counter(
+    "bellwire_other_category_total",
+    "Categories not entered because there are too many: once for each in a batch that has it",
+)
 STRAYS = Gauge("bellwire_default_partition_rows", "Rows in the DEFAULT partition, which should be empty")
 
 ANNOUNCE = Histogram("bellwire_announce_seconds", "Time to announce a batch in Redis", buckets=_FAST)

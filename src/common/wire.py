@@ -13,7 +13,7 @@ import msgspec
 from application.exports import Exported, ExportedUser, ExportEnd
 from application.pages import Rendered
 from application.streams import Frame
-from domain.feed import Added, Cursor, Feed, FeedChange, Marked
+from domain.feed import Added, Chosen, Cursor, Edited, Feed, FeedChange, Marked
 from domain.group import ALONE
 from domain.identifiers import NotificationId
 from domain.metadata import Metadata
@@ -27,6 +27,19 @@ def _as_json(value: object) -> msgspec.Raw:
         raise NotImplementedError(type(value).__name__)
     text = value.text.encode()
     return msgspec.Raw(text if len(text) <= METADATA_BYTES else b"{}")
+
+
+class _Action(msgspec.Struct, omit_defaults=True):
+    id: str
+    label: str
+    url: str | None = None
+    style: str = "default"
+
+
+class _Actor(msgspec.Struct, omit_defaults=True):
+    name: str
+    id: str | None = None
+    avatar_url: str | None = None
 
 
 class _Item(msgspec.Struct, omit_defaults=True):
@@ -51,14 +64,17 @@ class _Item(msgspec.Struct, omit_defaults=True):
     edited_at: datetime | None = None
     acted_at: datetime | None = None
     action: str | None = None
+    snoozed_until: datetime | None = None
+    woken_at: datetime | None = None
     severity: str = PLAIN.severity
     image_url: str | None = None
     icon: str | None = None
-    actions: tuple[Action, ...] = ()
+    actions: tuple[_Action, ...] = ()
     collapse_key: str | None = None
     count: int = ALONE.count
-    actors: tuple[Actor, ...] = ()
+    actors: tuple[_Actor, ...] = ()
     actor_count: int = 0
+    actors_more: bool = False
 
 
 FIELDS = _Item.__struct_fields__
@@ -99,17 +115,28 @@ def render(notification: Notification) -> Rendered:
                 notification.edited_at,
                 notification.acted_at,
                 notification.action,
+                notification.snoozed_until,
+                notification.woken_at,
                 rich.severity,
                 rich.image_url,
                 rich.icon,
-                rich.actions,
+                _actions(rich.actions) if rich.actions else (),
                 notification.collapse_key,
                 group.count,
-                group.actors,
+                _actors(group.actors) if group.actors else (),
                 group.actor_count,
+                group.more_actors,
             )
         )
     )
+
+
+def _actions(actions: Iterable[Action]) -> tuple[_Action, ...]:
+    return tuple(_Action(one.id, one.label, one.url, one.style) for one in actions)
+
+
+def _actors(actors: Iterable[Actor]) -> tuple[_Actor, ...]:
+    return tuple(_Actor(one.name, one.id, one.avatar_url) for one in actors)
 
 
 def identifier(item: Rendered) -> str:
@@ -148,8 +175,9 @@ def decode(text: str) -> dict[str, Any]:
 def export_line(item: Exported) -> bytes:
     """Encode a line of an export, as application/x-ndjson."""
     match item:
-        case ExportedUser(user, feed):
+        case ExportedUser(user, feed, choices):
             line: dict[str, object] = {"type": "user", "user": user, "cursor": str(feed.cursor)}
+            line["preferences"] = choices
         case Notification():
             return b'{"type":"notification","notification":%b}\n' % render(item)
         case ExportEnd():
@@ -166,33 +194,42 @@ def text(value: object) -> str:
 def frame(change: FeedChange, items: Sequence[Rendered]) -> Frame:
     """Encode a change as the frame for every stream of the user."""
     match change:
-        case Added() if sum(map(len, items)) <= FRAME_BYTES:
-            return Frame(
-                user_id=change.feed.user_id,
-                epoch=change.feed.epoch,
-                prev=change.prev,
-                version=change.feed.version,
-                text=notifications_frame(change.feed, change.prev, items),
-                unread_ids=tuple(map(identifier, items)),
-                accepted_at=min(item.created_at for item in change.notifications).timestamp(),
-            )
-        case Marked():
-            return Frame(
-                user_id=change.feed.user_id,
-                epoch=change.feed.epoch,
-                prev=change.prev,
-                version=change.feed.version,
-                text=_update_frame(change),
-            )
-        case _:  # a bare position, or too much for a frame: streams behind it catch up in pages
-            feed = change.feed
-            return Frame(feed.user_id, feed.epoch, feed.version, feed.version, "")
+        case Added() if _fit(items):
+            accepted = min(item.created_at for item in change.notifications)
+            body = notifications_frame(change.feed, change.prev, items)
+            return _frame(change, body, tuple(map(identifier, items)), accepted.timestamp())
+        case Edited() if _fit(items):
+            return _frame(change, notifications_frame(change.feed, change.prev, items, flag="changed"))
+        case Marked() if change.notifications is not None or change.category is None:
+            return _frame(change, _update_frame(change))
+        case Chosen():
+            return _frame(change, _update_frame(change))
+    # A bare position: what happened is in no frame, or is too much for one. Streams behind it catch up
+    # in pages.
+    feed = change.feed
+    return Frame(feed.user_id, feed.epoch, feed.version, feed.version, "")
 
 
-def notifications_frame(feed: Feed, prev: int, items: Iterable[bytes], *, replay: bool = False) -> str:
-    """A frame of new notifications, or in a replay of changed ones, up to the feed's version."""
+def _fit(items: Iterable[Rendered]) -> bool:
+    return sum(map(len, items)) <= FRAME_BYTES
+
+
+def _frame(
+    change: Added | Edited | Marked | Chosen,
+    body: str,
+    unread_ids: tuple[str, ...] = (),
+    accepted_at: float | None = None,
+) -> Frame:
+    feed = change.feed
+    return Frame(feed.user_id, feed.epoch, change.prev, feed.version, body, unread_ids, accepted_at)
+
+
+def notifications_frame(feed: Feed, prev: int, items: Iterable[bytes], *, flag: str = "") -> str:
+    """A frame of new notifications up to the feed's version; with a flag of edited ones (`changed`), or in a
+    replay of changed ones (`replay`).
+    """
     body = b'{"type":"notifications",%b"items":[%b],"prev":"%b","cursor":"%b",%b}' % (
-        b'"replay":true,' if replay else b"",
+        b'"%b":true,' % flag.encode() if flag else b"",
         b",".join(items),
         str(Cursor(feed.epoch, prev)).encode(),
         str(feed.cursor).encode(),
@@ -211,14 +248,17 @@ def page(items: Iterable[bytes], next_cursor: str | None, feed: Feed) -> bytes:
     )
 
 
-def _update_frame(change: Marked) -> str:
+def _update_frame(change: Marked | Chosen) -> str:
     body: dict[str, object] = {"type": "update"}
-    if change.notifications is None:
-        body["up_to"] = str(Cursor(change.feed.epoch, change.up_to or 0))
+    if isinstance(change, Chosen):
+        body |= {"ids": (), "set": {}, "preferences": change.choices}
+    elif change.notifications is None:
+        body |= {"up_to": str(Cursor(change.feed.epoch, change.up_to or 0)), "set": change.set}
     else:
-        body["ids"] = change.ids
+        body |= {"ids": change.ids, "set": change.set}
+    if isinstance(change, Marked) and change.action is not None:
+        body["action"] = change.action
     body |= {
-        "set": change.set,
         "prev": str(Cursor(change.feed.epoch, change.prev)),
         "cursor": str(change.feed.cursor),
         **counts(change.feed),

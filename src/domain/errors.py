@@ -4,7 +4,9 @@ DomainError
  ├── Invalid              the input itself is wrong; carries one message per field
  ├── UnknownUser
  ├── UnknownNotification
- └── UserTaken
+ ├── AlreadyActed
+ ├── UserTaken
+ └── TooManyCategories
 
 A class's docstring is the error text that callers see if no more precise one is given.
 """
@@ -55,5 +57,13 @@ class UnknownNotification(DomainError):
     """There is no such notification in this feed."""
 
 
+class AlreadyActed(DomainError):
+    """The notification was answered with another action."""
+
+
 class UserTaken(DomainError):
     """A user with this id or e-mail address already exists."""
+
+
+class TooManyCategories(DomainError):
+    """There are as many categories as there can be."""

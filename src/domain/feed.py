@@ -16,6 +16,9 @@ from domain.identifiers import NotificationId, UserId
 from domain.notification import Notification
 from domain.states import RULES, Mark, Time
 
+MARK_LIMIT = 100
+"""How many notifications a mark lists at most."""
+
 _CURSOR = re.compile(r"([0-9a-z]{1,16})\.(0|[1-9][0-9]{0,17})")
 
 
@@ -92,11 +95,20 @@ class Added:
 
 
 @dataclass(frozen=True, slots=True)
+class Edited:
+    """Producers changed notifications, which are here as they are now, in version order."""
+
+    feed: Feed
+    prev: int
+    notifications: tuple[Notification, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Marked:
     """Notifications were marked: by id, in version order, or all up to a version.
 
-    `notifications` holds them as they are now. It is None for a mark by `up_to`, which may change too many
-    to list. `at` is the time of the mark, which may differ from the time when it was made.
+    `notifications` holds them as they are now. It is None if a mark by `up_to` changed more than MARK_LIMIT.
+    `at` is the time of the mark, which may differ from the time when it was made.
     """
 
     feed: Feed
@@ -105,6 +117,10 @@ class Marked:
     at: datetime
     notifications: tuple[Notification, ...] | None
     up_to: int | None = None
+    category: str | None = None
+    """If it is given, a mark by `up_to` was of this category only."""
+    action: str | None = None
+    """The id of the action that the user chose."""
 
     @property
     def changed(self) -> int:
@@ -113,13 +129,15 @@ class Marked:
 
     @property
     def set(self) -> Mapping[Time, datetime | None]:
-        """The field that the mark set, and its new value."""
+        """The field that the mark is about, and its new value. What follows from it is in the table of
+        rules, and a client knows that as well.
+        """
         rule = RULES[self.mark]
         return {rule.sets: rule.value(self.at)}
 
     @property
     def ids(self) -> tuple[NotificationId, ...]:
-        """The notifications that it changed; empty for a mark by `up_to`."""
+        """The notifications that it changed; empty if they are too many."""
         return tuple(item.id for item in self.notifications or ())
 
 
@@ -130,4 +148,19 @@ class Settled:
     feed: Feed
 
 
-FeedChange: TypeAlias = Added | Marked | Settled
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The user chose which categories to be shown: the feed takes a version, and no notification does."""
+
+    feed: Feed
+    prev: int
+    choices: Mapping[str, bool | None] = field(hash=False)
+    """What was chosen for each category that was named; None for its default."""
+
+    @property
+    def changed(self) -> bool:
+        """Whether anything was chosen otherwise than before."""
+        return self.feed.version != self.prev
+
+
+FeedChange: TypeAlias = Added | Edited | Marked | Chosen | Settled

@@ -10,9 +10,13 @@ NotificationId = NewType("NotificationId", UUID)
 USER_ID_LENGTH = 128
 # Not "." and "..": clients remove them from a path before they send it (RFC 3986 §5.2.4).
 USER_ID = re.compile(r"(?!\.{1,2}\Z)[A-Za-z0-9._:@-]{1,128}")
+ID_PREFIX = re.compile(r"[A-Za-z0-9._:@-]{1,128}")
+ID_PREFIX_RULE = "must be 1 to 128 of A-Z a-z 0-9 . _ : @ -"
 USER_ID_RULE = "must be 1 to 128 of A-Z a-z 0-9 . _ : @ - and not only . or .."
 
 ENTROPY_BITS = 74
+ID_VERSION = 7
+ID_RULE = "must be a UUIDv7: it decides where and in which order the notification is stored"
 
 
 def is_user_id(value: str) -> bool:

@@ -1,8 +1,7 @@
 """A notification: what a producer may send, and how it changes in a feed."""
 
 import re
-import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
@@ -12,37 +11,24 @@ from domain.errors import FieldError, Invalid
 from domain.group import ALONE, Group
 from domain.identifiers import USER_ID_RULE, NotificationId, UserId, is_user_id, milliseconds_of
 from domain.metadata import NO_METADATA, Metadata
-from domain.rich import PLAIN, Actor, Rich
+from domain.rich import (
+    COLLAPSE_KEY_LENGTH,
+    COLLAPSES,
+    PLAIN,
+    Actor,
+    Rich,
+    broken_actor_rules,
+    broken_choice_rules,
+    broken_rich_rules,
+)
 from domain.states import RULES, UNREAD, UNSEEN, VIEWS, Mark, Status
+from domain.text import broken_link_rules, broken_storable_rules, broken_text_rules
 
 MESSAGE_LENGTH = 4_000
 TITLE_LENGTH = 200
-ACTION_URL_LENGTH = 2_048
 
 EVENT = re.compile(r"[a-z0-9_.-]{1,100}")
 EVENT_RULE = "must be 1 to 100 of a-z 0-9 _ . -"
-# Users click on it, and applications put it into HTML: no other scheme; no "//host", which only looks like a
-# path; no credentials, which make "https://bank.example@evil.example" look like the bank; no quotes and angle
-# brackets, which RFC 3986 excludes, apart from the apostrophe; no controls; no bidirectional and invisible
-# characters, which make an address look like another (RFC 3987 §4.1).
-_REFUSED = (
-    r"\s\\\u0022'`<>\u0000-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f"
-    r"\ufeff\ufff9-\ufffb"
-)
-ACTION_URL = re.compile(rf"(?:https?://[^/?#@{_REFUSED}]+(?:[/?#][^{_REFUSED}]*)?|/(?!/)[^{_REFUSED}]*)")
-ACTION_URL_RULE = (
-    "must be an http(s) URL or a path from /, without credentials, quotes, angle brackets and control "
-    "characters: escape them as %22, %27 and so on"
-)
-# PostgreSQL stores neither; one such row would make it refuse a whole batch.
-UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
-UNSTORABLE_RULE = "must not contain NUL or an unpaired surrogate"
-# Spaces, controls, format characters and combining marks; and characters that are blank: Hangul fillers and
-# the empty Braille cell.
-INVISIBLE = frozenset({"Zs", "Zl", "Zp", "Cc", "Cf", "Mn", "Me"})
-BLANK = frozenset("\u115f\u1160\u2800\u3164\uffa0")
-VISIBLE_RULE = "must have at least one visible character"
-
 # The range that ids, stores and clients can represent: PostgreSQL's driver reads the last microsecond of the
 # year 9999 as "infinity".
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
@@ -53,6 +39,8 @@ AHEAD = timedelta(days=1)
 """How far ahead a notification may be dated, because producers' clocks differ. One from the year 9000 would
 be at the top of its list until then."""
 AHEAD_RULE = "must not be more than a day ahead"
+REVISION_MAX = 2**53 - 1
+"""The largest integer that every JSON parser keeps (RFC 8259 §6)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,20 +83,28 @@ class Draft:
     """Of two drafts with the same id the one with the higher revision stands."""
     unread: bool = False
     """Whether an edit makes the notification unread and unseen again."""
+    own_only: bool = False
+    """Whether it may only change what the same key sent."""
 
     def __post_init__(self) -> None:
-        if errors := _broken_time_rules("created_at", self.created_at):
+        errors = _broken_time_rules("created_at", self.created_at)
+        if self.revision and not 0 <= self.revision <= REVISION_MAX:
+            errors = [*errors, FieldError("revision", f"must be 0 to {REVISION_MAX}")]
+        if errors:
             raise Invalid(errors)
+
+    @property
+    def user_id(self) -> UserId:
+        """The user that it is for."""
+        return self.content.user_id
 
     def check_not_ahead(self, now: datetime) -> None:
         """Raise Invalid if `created_at` or the time in the id, by which lists are sorted, is more than a day
         ahead.
         """
-        latest = now + AHEAD
-        if self.created_at > latest:
+        if self.created_at > now + AHEAD:
             raise Invalid([FieldError("created_at", AHEAD_RULE)])
-        if milliseconds_of(self.id) > latest.timestamp() * 1000:
-            raise Invalid([FieldError("id", f"names a time that {AHEAD_RULE}")])
+        check_id_not_ahead(self.id, now)
 
     def stored(self, version: int) -> "Notification":
         """The notification as it is stored with this version. Its times are in UTC, as a store returns
@@ -128,8 +124,30 @@ class Draft:
             created_at=self.created_at.astimezone(UTC),
             expires_at=None if content.expires_at is None else content.expires_at.astimezone(UTC),
             revision=self.revision,
+            collapse_key=content.collapse_key,
             rich=content.rich,
+            group=Group.of(content.actor),
         )
+
+    def edited(self, held: "Notification", at: datetime | None) -> "Notification":
+        """A stored notification with this content instead, at this time. What the user did to it stays,
+        unless it is to be unread again.
+        """
+        new = self.stored(held.version)
+        after = replace(
+            held,
+            title=new.title,
+            message=new.message,
+            metadata=new.metadata,
+            action_url=new.action_url,
+            expires_at=new.expires_at,
+            edited_at=at,
+            revision=new.revision,
+            rich=new.rich,
+        )
+        if not self.unread:
+            return after
+        return replace(after, seen_at=None, read_at=None, acted_at=None, action=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +158,16 @@ class Retraction:
     id: NotificationId
     key_id: str | None = None
     """As that of a draft."""
+    own_only: bool = False
+    """As that of a draft."""
+
+    def __post_init__(self) -> None:
+        if not is_user_id(self.user_id):
+            raise Invalid([FieldError("user_id", USER_ID_RULE)])
+
+    def check_not_ahead(self, now: datetime) -> None:
+        """Raise Invalid if the time in the id is more than a day ahead."""
+        check_id_not_ahead(self.id, now)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,6 +188,8 @@ class Notification:
     read_at: datetime | None = None
     archived_at: datetime | None = None
     acted_at: datetime | None = None
+    snoozed_until: datetime | None = None
+    woken_at: datetime | None = None
     retracted_at: datetime | None = None
     expires_at: datetime | None = None
     edited_at: datetime | None = None
@@ -184,15 +214,23 @@ class Notification:
         """Whether this view of the feed shows it."""
         return VIEWS[status].holds(self)
 
-    def marked(self, mark: Mark, at: datetime, version: int) -> Self:
-        """Apply a mark with this time. A notification already in that state, or retracted, does not
-        change.
+    def marked(self, mark: Mark, at: datetime, version: int, action: str | None = None) -> Self:
+        """Apply a mark with this time, and with the action that it names. A notification already in that
+        state, or that the mark is not for, does not change.
         """
         rule = RULES[mark]
         if not rule.changes(self, at):
             return self
-        changed: dict[str, Any] = {rule.sets: rule.value(at)}
+        changed: dict[Any, Any] = dict(rule.changed(self, at))
+        if rule.names_action:
+            changed["action"] = action
         return replace(self, **changed, version=version)
+
+
+def check_id_not_ahead(identifier: NotificationId, now: datetime) -> None:
+    """Raise Invalid if the time in an id is more than a day ahead."""
+    if milliseconds_of(identifier) > (now + AHEAD).timestamp() * 1000:
+        raise Invalid([FieldError("id", f"names a time that {AHEAD_RULE}")])
 
 
 def _broken_rules(content: Content) -> list[FieldError]:
@@ -203,30 +241,29 @@ def _broken_rules(content: Content) -> list[FieldError]:
         errors.append(FieldError("event", EVENT_RULE))
     if content.category and CATEGORY.fullmatch(content.category) is None:
         errors.append(FieldError("category", CATEGORY_RULE))
-    errors += _broken_text_rules("message", content.message, 1, MESSAGE_LENGTH)
+    errors += broken_text_rules("message", content.message, 1, MESSAGE_LENGTH)
     if content.title:  # an empty title means none
-        errors += _broken_text_rules("title", content.title, 0, TITLE_LENGTH)
-    if content.action_url is not None and not _is_action_url(content.action_url):
-        errors.append(FieldError("action_url", ACTION_URL_RULE))
+        errors += broken_text_rules("title", content.title, 0, TITLE_LENGTH)
+    if content.action_url is not None:
+        errors += broken_link_rules("action_url", content.action_url)
     if content.expires_at is not None:
         errors += _broken_time_rules("expires_at", content.expires_at)
     if content.metadata.broken_rule is not None:
         errors.append(FieldError("metadata", content.metadata.broken_rule))
+    if content.rich is not PLAIN or content.actor or content.collapse_key is not None:
+        errors += _broken_rich_rules(content)
+    if content.collapse != "unread":
+        errors += broken_choice_rules("collapse", content.collapse, COLLAPSES)
     return errors
 
 
-def _broken_text_rules(name: str, text: str, shortest: int, longest: int) -> Sequence[FieldError]:
-    if not shortest <= len(text) <= longest:
-        return [FieldError(name, f"must have {shortest} to {longest} characters")]
-    if UNSTORABLE.search(text) is not None:
-        return [FieldError(name, UNSTORABLE_RULE)]
-    if not any(_is_visible(character) for character in text):
-        return [FieldError(name, VISIBLE_RULE)]
-    return ()
-
-
-def _is_visible(character: str) -> bool:
-    return unicodedata.category(character) not in INVISIBLE and character not in BLANK
+def _broken_rich_rules(content: Content) -> Iterator[FieldError]:
+    """Few notifications have any of these fields."""
+    yield from broken_rich_rules(content.rich)
+    if content.actor is not None:
+        yield from broken_actor_rules(content.actor)
+    if content.collapse_key is not None:
+        yield from broken_storable_rules("collapse_key", content.collapse_key, 1, COLLAPSE_KEY_LENGTH)
 
 
 def _broken_time_rules(name: str, time: datetime) -> Sequence[FieldError]:
@@ -235,11 +272,3 @@ def _broken_time_rules(name: str, time: datetime) -> Sequence[FieldError]:
     if not EARLIEST <= time <= LATEST:
         return [FieldError(name, TIME_RULE)]
     return ()
-
-
-def _is_action_url(url: str) -> bool:
-    return (
-        len(url) <= ACTION_URL_LENGTH
-        and UNSTORABLE.search(url) is None
-        and ACTION_URL.fullmatch(url) is not None
-    )

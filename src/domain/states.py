@@ -14,17 +14,30 @@ from typing import Literal, TypeAlias
 
 from domain.errors import FieldError, Invalid
 
-Time: TypeAlias = Literal["seen_at", "read_at", "archived_at", "acted_at", "retracted_at", "expires_at"]
+Time: TypeAlias = Literal[
+    "seen_at",
+    "read_at",
+    "archived_at",
+    "acted_at",
+    "snoozed_until",
+    "woken_at",
+    "retracted_at",
+    "expires_at",
+]
 """A time of a notification: the name of its field, of its column and of its field in JSON."""
 
 
 class Mark(StrEnum):
-    """A change of state that a user (or, for RETRACTED, the service) makes to a notification."""
+    """A change of state that a user (or, for WOKEN and RETRACTED, the service) makes to a notification."""
 
+    SEEN = "seen"
     READ = "read"
     UNREAD = "unread"
     ARCHIVED = "archived"
     UNARCHIVED = "unarchived"
+    ACTED = "acted"
+    SNOOZED = "snoozed"
+    WOKEN = "woken"
     RETRACTED = "retracted"
 
 
@@ -35,6 +48,7 @@ class Status(StrEnum):
     READ = "read"
     ALL = "all"
     ARCHIVED = "archived"
+    SNOOZED = "snoozed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +69,33 @@ class Condition:
         return Condition(_union(self.has, other.has), _union(self.lacks, other.lacks))
 
 
+def _union(one: tuple[Time, ...], other: tuple[Time, ...]) -> tuple[Time, ...]:
+    return tuple(dict.fromkeys(one + other))
+
+
 class To(Enum):
     """What a mark sets a time to."""
 
     NOW = auto()
     """The time when the mark is made. An earlier mark's time stays."""
+    AGAIN = auto()
+    """The time when the mark is made. It replaces an earlier mark's time."""
     GIVEN = auto()
     """A time given with the mark. It replaces an earlier mark's time."""
     NOTHING = auto()
+
+
+VISIBLE = Condition(lacks=("retracted_at",))
+"""Not retracted. A retracted notification is in no view, and no mark changes it."""
+
+SHOWN = VISIBLE & Condition(lacks=("archived_at", "snoozed_until"))
+"""In the list of all: neither put away nor put off."""
+
+UNREAD = SHOWN & Condition(lacks=("read_at",))
+"""What counts as unread."""
+
+UNSEEN = UNREAD & Condition(lacks=("seen_at",))
+"""What counts as unseen: unread, and the user has not had it before the eyes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +104,14 @@ class Rule:
 
     sets: Time
     to: To
+    also: tuple[Time, ...] = ()
+    """Times that it sets to the same where they are missing: what they mean follows from the mark."""
+    clears: tuple[Time, ...] = ()
+    """Times that it takes away."""
+    of: Condition = VISIBLE
+    """The notifications that it is for."""
+    names_action: bool = False
+    """Whether it carries the id of the action that the user chose."""
     due: Time | None = None
     """The time of a notification at which the service itself makes the mark."""
 
@@ -79,11 +120,11 @@ class Rule:
         """Which notifications it can change."""
         match self.to:
             case To.NOW:
-                return VISIBLE & Condition(lacks=(self.sets,))
+                return self.of & Condition(lacks=(self.sets,))
             case To.NOTHING:
-                return VISIBLE & Condition(has=(self.sets,))
-            case To.GIVEN:
-                return VISIBLE
+                return self.of & Condition(has=(self.sets,))
+            case To.AGAIN | To.GIVEN:
+                return self.of
 
     @property
     def waiting(self) -> Condition:
@@ -103,34 +144,38 @@ class Rule:
 
     def changes(self, notification: object, at: datetime) -> bool:
         """Whether a mark with this time changes the notification."""
-        return self.condition.holds(notification) and getattr(notification, self.sets) != self.value(at)
+        return self.condition.holds(notification) and (
+            self.to is not To.GIVEN or getattr(notification, self.sets) != at
+        )
 
+    def changed(self, notification: object, at: datetime) -> dict[Time, datetime | None]:
+        """The times of a notification that a mark with this time sets, and their values."""
+        missing = [time for time in self.also if getattr(notification, time) is None]
+        return {**dict.fromkeys(self.clears), **dict.fromkeys(missing, at), self.sets: self.value(at)}
 
-def _union(one: tuple[Time, ...], other: tuple[Time, ...]) -> tuple[Time, ...]:
-    return tuple(dict.fromkeys(one + other))
-
-
-VISIBLE = Condition(lacks=("retracted_at",))
-"""Not retracted. A retracted notification is in no view, and no mark changes it."""
-
-UNREAD = VISIBLE & Condition(lacks=("read_at", "archived_at"))
-"""What counts as unread: neither read nor archived nor retracted."""
-
-UNSEEN = UNREAD & Condition(lacks=("seen_at",))
-"""What counts as unseen: unread, and the user has not had it before the eyes."""
 
 VIEWS: Mapping[Status, Condition] = {
     Status.UNREAD: UNREAD,
-    Status.READ: VISIBLE & Condition(has=("read_at",), lacks=("archived_at",)),
-    Status.ALL: VISIBLE & Condition(lacks=("archived_at",)),
+    Status.READ: SHOWN & Condition(has=("read_at",)),
+    Status.ALL: SHOWN,
     Status.ARCHIVED: VISIBLE & Condition(has=("archived_at",)),
+    Status.SNOOZED: VISIBLE & Condition(has=("snoozed_until",), lacks=("archived_at",)),
 }
 
 RULES: Mapping[Mark, Rule] = {
-    Mark.READ: Rule("read_at", To.NOW),
+    Mark.SEEN: Rule("seen_at", To.NOW, of=UNREAD),
+    Mark.READ: Rule("read_at", To.NOW, also=("seen_at",)),
     Mark.UNREAD: Rule("read_at", To.NOTHING),
-    Mark.ARCHIVED: Rule("archived_at", To.NOW),
+    Mark.ARCHIVED: Rule("archived_at", To.NOW, also=("seen_at",)),
     Mark.UNARCHIVED: Rule("archived_at", To.NOTHING),
+    Mark.ACTED: Rule("acted_at", To.NOW, also=("read_at", "seen_at"), names_action=True),
+    Mark.SNOOZED: Rule("snoozed_until", To.GIVEN, of=VISIBLE & Condition(lacks=("archived_at",))),
+    Mark.WOKEN: Rule(
+        "woken_at",
+        To.AGAIN,
+        clears=("snoozed_until", "read_at", "seen_at"),
+        of=VISIBLE & Condition(has=("snoozed_until",)),
+    ),
     Mark.RETRACTED: Rule("retracted_at", To.NOW, due="expires_at"),
 }
 

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from domain.errors import FieldError, Invalid
 from domain.identifiers import USER_ID_RULE, UserId, is_user_id
-from domain.notification import UNSTORABLE
+from domain.text import UNSTORABLE
 
 NAME_LENGTH = 200
 EMAIL_LENGTH = 254
@@ -39,6 +39,11 @@ class User:
             errors.append(FieldError("email", EMAIL_RULE))
         if errors:
             raise Invalid(errors)
+
+
+def is_name_part(text: str) -> bool:
+    """Whether the text may be a part of a name."""
+    return 0 < len(text) <= NAME_LENGTH and UNSTORABLE.search(text) is None
 
 
 def is_password(text: str) -> bool:

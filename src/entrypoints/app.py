@@ -14,7 +14,19 @@ from litestar.di import Provide
 from entrypoints import lifespan
 from entrypoints.container.api import ApiContainer
 from entrypoints.container.parts.base import build
-from entrypoints.http import accounts, audit, inbox, keys, openapi, passwords, privacy, publishing
+from entrypoints.http import (
+    accounts,
+    audit,
+    categories,
+    inbox,
+    keys,
+    openapi,
+    passwords,
+    preferences,
+    privacy,
+    publishing,
+    users,
+)
 from entrypoints.http.demo import demo_page
 from entrypoints.listening import authority
 from entrypoints.live import draining
@@ -49,10 +61,13 @@ def create_app(container: ApiContainer) -> Litestar:
     settings = container.settings()
     handlers: list[Any] = [
         *accounts.HANDLERS,
+        *users.HANDLERS,
         *passwords.HANDLERS,
         *privacy.HANDLERS,
         *audit.HANDLERS,
         *keys.HANDLERS,
+        *categories.HANDLERS,
+        *preferences.HANDLERS,
         *publishing.HANDLERS,
         *inbox.HANDLERS,
         *health.HANDLERS,
@@ -77,7 +92,7 @@ def create_app(container: ApiContainer) -> Litestar:
         state=state(container),
         logging_config=None,
     )
-    app.asgi_handler = SocketPath(FastPath(app, app.asgi_handler))
+    app.asgi_handler = FastPath(app, SocketPath(app.asgi_handler))
     return answering_head(_fronted(container, app))
 
 
@@ -104,6 +119,7 @@ def state(container: ApiContainer) -> State:
     }
     access = Access(
         user=container.authenticate_user(),
+        arrive=container.arrive(),
         producer=container.authenticate_producer(),
         operator=container.authenticate_operator(),
         open_signup=container.settings().open_signup,
@@ -138,9 +154,11 @@ def _streams(container: ApiContainer) -> Streams:
 def _streaming(container: ApiContainer) -> Streaming:
     return Streaming(
         authenticate=container.authenticate_user(),
+        arrive=container.arrive(),
         live_feed=container.live_feed(),
         catch_ups=container.catch_ups(),
         mark_notifications=container.mark_notifications(),
+        act=container.act(),
         revocations=container.revocations(),
         clock=container.clock(),
         now=container.now(),
@@ -162,6 +180,9 @@ def _dependencies(container: ApiContainer) -> dict[str, Provide]:
         "create": dependency(container.create_user),
         "log_in": dependency(container.limited_log_in),
         "issue": dependency(container.issue_ticket),
+        "put_one": dependency(container.put_user),
+        "find_user": dependency(container.find_user),
+        "listing_users": dependency(container.list_users),
         "disable": dependency(container.disable_user),
         "enable": dependency(container.enable_user),
         "revoke": dependency(container.revoke_tokens),
@@ -178,12 +199,19 @@ def _dependencies(container: ApiContainer) -> dict[str, Provide]:
         "list_keys": dependency(container.list_api_keys),
         "rotate_key": dependency(container.rotate_api_key),
         "revoke_key": dependency(container.revoke_api_key),
+        "list_categories": dependency(container.list_categories),
+        "set_category": dependency(container.set_category),
+        "show_preferences": dependency(container.show_preferences),
+        "choose_preferences": dependency(container.choose_preferences),
         "publish_one": dependency(container.publish),
         "publish_many": dependency(container.publish_batch),
+        "edit": dependency(container.edit_notification),
+        "retract": dependency(container.retract_notification),
         "listing": dependency(container.list_notifications),
         "count": dependency(container.count_unread),
         "mark_read": dependency(container.mark_read),
         "mark_notifications": dependency(container.mark_notifications),
+        "act": dependency(container.act),
     }
 
 

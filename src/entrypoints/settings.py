@@ -44,6 +44,7 @@ _RATES = (
 
 _SECRETS = ("token_secret", "token_secret_previous", "operator_secret", "redis_secret")
 
+_CREATED_BY = "^(never|(publish|token)([, ]+(publish|token))?)$"
 _API_KEY = "^(bw_[a-z0-9]{1,16}_[0-9a-f]{12}_[0-9a-f]{64})?$"
 
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
@@ -91,6 +92,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     operator_secret: str = ""
     environment: Annotated[str, msgspec.Meta(pattern="^[a-z0-9]{1,16}$")] = "live"
     open_signup: bool = False
+    create_users: Annotated[str, msgspec.Meta(pattern=_CREATED_BY)] = "never"
     allowed_origins: str = ""
     allowed_hosts: str = ""
     metrics_token: Annotated[str, msgspec.Meta(pattern="^([!-~]{16,200})?$")] = ""
@@ -224,6 +226,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def hosts(self) -> frozenset[str]:
         """The hosts, in lower case, by which clients may address the service; none means any."""
         return frozenset(addresses.listed(self.allowed_hosts.lower()))
+
+    @property
+    def publishing_creates_users(self) -> bool:
+        """Whether a notification for an unknown user creates the user."""
+        return "publish" in self.create_users
+
+    @property
+    def tokens_create_users(self) -> bool:
+        """Whether a token of an unknown user creates the user."""
+        return "token" in self.create_users
 
     @property
     def skipped_batches(self) -> frozenset[tuple[int, int]]:

@@ -226,6 +226,7 @@ class Development:
                 self._folder / f"key-{stage}", lambda: new_key(stage, secrets.token_hex)
             ),
             "BELLWIRE_OPEN_SIGNUP": "true",
+            "BELLWIRE_CREATE_USERS": "publish",
             "BELLWIRE_DEMO": "true",
             "BELLWIRE_LOG_FORMAT": "text",
             "BELLWIRE_DRAIN_SECONDS": "1",  # Ctrl-C stays quick however many streams are open

@@ -31,7 +31,9 @@ async def engine(shared_url: str) -> AsyncIterator[AsyncEngine]:
     engine = create_engine(shared_url, pool_size=10, application="tests", jitter=uniform)
     async with engine.begin() as connection:
         await connection.execute(
-            text("TRUNCATE users, feeds, notifications, api_keys, audit, erasures, revoked_tokens")
+            text(
+                "TRUNCATE users, feeds, notifications, api_keys, audit, erasures, revoked_tokens, categories"
+            )
         )
     yield engine
     await engine.dispose()

@@ -25,7 +25,7 @@ from application.audit import Search
 from application.errors import Unavailable, UnknownDeadLetter
 from application.letters import DeadLetter, Position
 from domain.identifiers import UserId
-from domain.notification import Notification
+from domain.notification import Draft, Notification
 from domain.states import Status
 from entrypoints.commands import cli, dead_letters
 from entrypoints.consumer.process import build_worker
@@ -328,6 +328,7 @@ async def test_once_the_user_exists_a_replay_stores_what_would_have_been_stored_
     assert (again.status, again.err) == (0, "bellwire: 1 of 1 replayed\n")
     recorded = await world.container.audit_trail().page(Search(action="letters.replayed"), 5)
     assert [(entry.actor_kind, entry.detail) for entry in recorded] == [("cli", {"letters": 1})] * 2
+    assert isinstance(expected, Draft)
     assert (stored.id, stored.created_at) == (expected.id, expected.created_at)
     assert [notification.message for notification in both] == ["m", "after all"]
 

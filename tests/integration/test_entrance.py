@@ -139,6 +139,14 @@ async def test_what_only_looks_like_a_handshake_is_answered_as_any_request(
         assert (await peer.head()).startswith(b"HTTP/1.1 %d " % status)
 
 
+async def test_a_request_behind_one_that_only_looks_like_a_handshake_is_answered() -> None:
+    async with unhurried() as server:
+        looks = altered(UPGRADE, b"GET", b"POST") + END
+        head, body = await answers(server, looks + GET + b"Connection: close" + END + END)
+
+    assert (head + body).count(b" 200 OK") == 2
+
+
 @pytest.mark.parametrize("size", [8 * 1024, 16 * 1024, HEAD_BYTES - 1024])
 async def test_a_large_cookie_does_not_stop_a_handshake(size: int) -> None:
     async with unhurried() as server, Peer.of(server) as peer:

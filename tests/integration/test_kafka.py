@@ -97,7 +97,8 @@ def read(servers: EmbeddedServers) -> Read:
 @pytest.fixture
 def arrived(read: Read, topics: Topics) -> Callable[[int], Awaitable[list[Draft]]]:
     async def arrived(count: int) -> list[Draft]:
-        return [decode(record) for record in await read(topics.name, count)]
+        made = [decode(record) for record in await read(topics.name, count)]
+        return [draft for draft in made if isinstance(draft, Draft)]
 
     return arrived
 
@@ -158,6 +159,15 @@ async def test_a_record_is_keyed_by_user_and_carries_the_trace(
 
     assert record.key == b"ada"
     assert record.headers == (("traceparent", trace.encode()), ("bellwire-key", b"0123456789ab"))
+
+
+async def test_what_a_limited_key_sent_says_so(queue: KafkaQueue, topics: Topics, read: Read) -> None:
+    await queue.put(replace(a_draft(), key_id="0123456789ab", revision=1, own_only=True))
+
+    (record,) = await read(topics.name, 1)
+
+    assert record.headers == (("bellwire-key", b"0123456789ab"), ("bellwire-own-only", b"1"))
+    assert decode(record) == replace(a_draft(), key_id="0123456789ab", revision=1, own_only=True)
 
 
 async def test_a_record_goes_where_the_java_client_would_send_it(
@@ -287,7 +297,7 @@ async def test_a_batch_sorts_out_what_can_be_made_of_its_records(
         found = await batches(inlet, 4)
         await inlet.ping()
 
-    assert sorted(draft.id for batch in found for draft in batch.drafts) == [an_id(n) for n in (1, 2, 3)]
+    assert sorted(draft.id for batch in found for draft in batch.arrivals) == [an_id(n) for n in (1, 2, 3)]
     entries = [entry for batch in found for part in batch.parts for entry in part.entries]
     ((record, error),) = [entry for entry in entries if isinstance(entry[1], Undecodable)]
     assert record.value == b"no JSON"
@@ -309,7 +319,7 @@ async def test_what_was_committed_does_not_come_again_and_the_rest_does(
     async with joined(an_inlet(servers, topics)) as inlet:
         again = await batches(inlet, 3)
 
-    assert [draft.id for batch in again for draft in batch.drafts] == [an_id(n) for n in (6, 7, 8)]
+    assert [draft.id for batch in again for draft in batch.arrivals] == [an_id(n) for n in (6, 7, 8)]
 
 
 async def test_a_partition_that_was_put_back_is_read_alone_and_then_with_the_others(
@@ -326,8 +336,8 @@ async def test_a_partition_that_was_put_back_is_read_alone_and_then_with_the_oth
         after = await batches(inlet, 1)
 
     assert meanwhile.parts == []
-    assert [draft.id for draft in alone.drafts] == [an_id(1), an_id(2)]
-    assert [draft.id for batch in after for draft in batch.drafts] == [an_id(3)]
+    assert [draft.id for draft in alone.arrivals] == [an_id(1), an_id(2)]
+    assert [draft.id for batch in after for draft in batch.arrivals] == [an_id(3)]
 
 
 async def test_a_record_without_an_id_gets_the_same_one_when_it_comes_again(
@@ -339,7 +349,7 @@ async def test_a_record_without_an_id_gets_the_same_one_when_it_comes_again(
     seen = []
     for _ in range(2):
         async with joined(an_inlet(servers, topics)) as inlet:
-            seen += [draft for batch in await batches(inlet, 1) for draft in batch.drafts]
+            seen += [draft for batch in await batches(inlet, 1) for draft in batch.arrivals]
 
     assert seen[0] == seen[1]
 

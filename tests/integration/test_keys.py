@@ -85,6 +85,7 @@ async def test_a_key_is_made_listed_rotated_and_revoked(product: Product, bellwi
         "acme:",
         "--event-prefix",
         "test.",
+        "--own-only",
         "--expires",
         "90d",
     )
@@ -101,9 +102,11 @@ async def test_a_key_is_made_listed_rotated_and_revoked(product: Product, bellwi
     assert [entries[each]["state"] for each in (first, second)] == ["revoked", "in use"]
     assert entries[first]["replaced_by"] == second
     assert (entries[second]["user_prefix"], entries[second]["event_prefix"]) == ("acme:", "test.")
+    assert entries[second]["own_only"]
     assert entries[second]["expires_at"] > entries[first]["expires_at"]
     printed = await bellwire("keys")
     assert f"replaced by {second}" in printed
+    assert "own only" in printed
     assert successor.split("_")[3] not in printed
     assert "revoked before" in await bellwire("keys", "revoke", first, status=1)
     assert "no such API key" in await bellwire("keys", "rotate", "nobody", status=1)

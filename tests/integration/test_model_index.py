@@ -30,13 +30,14 @@ from application.inbox import FetchUnread, MarkNotifications
 from application.marks import Marks
 from application.pages import Missing, RenderedPage
 from application.ports import Feeds
+from application.preferences import ChoosePreferences
 from common import wire
-from domain.feed import Added, Cursor, FeedChange, Marked, Settled
+from domain.feed import Added, Chosen, Cursor, FeedChange, Marked, Settled
 from domain.identifiers import NotificationId
 from domain.notification import Draft
 from domain.states import Mark, Status
 from tests.build import ADA, MACS, TestClock, a_draft, a_feed, a_user, an_id
-from tests.memory import MemoryFeeds, MemoryUsers
+from tests.memory import MemoryCategories, MemoryFeeds, MemoryUsers
 from tests.model.history import History
 from tests.states import USER_MARKS
 from workbench.embedded import EmbeddedServers
@@ -200,6 +201,9 @@ class Life:
         version = max(0, self._history.feed.version - back)
         self._words.append(self._run(self._mark_up_to(mark, version)))
 
+    def choose(self, category: str, chosen: bool | None) -> None:
+        self._words.append(self._run(self._choose(category, chosen)))
+
     # --- what is announced ---
 
     def announce(self, which: int, fate: Fate, repeated: bool) -> None:
@@ -290,9 +294,15 @@ class Life:
         await mark_notifications(ADA, mark, up_to=str(Cursor(self._history.feed.epoch, version)))
         return self._word(outbox, lambda: self._mark_up_to(mark, version))
 
+    async def _choose(self, category: str, chosen: bool | None) -> Word:
+        outbox = Outbox()
+        choose = ChoosePreferences(preferences=self._feeds, categories=MemoryCategories(), announcer=outbox)
+        await choose(ADA, {category: chosen})
+        return self._word(outbox, lambda: self._choose(category, chosen))
+
     def _word(self, outbox: Outbox, again: Callable[[], Coroutine[Any, Any, Word]]) -> Word:
         for change in outbox.changes:
-            if isinstance(change, Added | Marked):
+            if isinstance(change, Added | Marked | Chosen):
                 self._history.tell(change)
         return Word(outbox.changes, again)
 
@@ -357,6 +367,7 @@ def walk(random: Random) -> list[Step]:
         "store": (3, lambda: (some(4),)),
         "mark": (3, lambda: (random.choice(list(Mark)), some(3))),
         "mark_up_to": (1, lambda: (random.choice(USER_MARKS), random.randint(0, 5))),
+        "choose": (1, lambda: (random.choice(["comment", "billing"]), random.choice([True, False, None]))),
         "announce": (5, lambda: (random.randrange(9), random.choice(FATES), random.random() < 0.2)),
         "announce_in_order": (2, tuple),
         "crash": (1, lambda: (random.randrange(9),)),

@@ -19,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from adapters import clock as system
 from adapters.postgres.engine import create_engine, driver
 from adapters.postgres.feeds import PostgresFeeds
+from adapters.postgres.preferences import PostgresPreferences
 from adapters.postgres.rows import columns, read_notification
 from adapters.postgres.users import PostgresUsers
 from adapters.redis.announcer import RedisAnnouncer
@@ -30,12 +31,15 @@ from application.feeds import Appended, MarkRequest
 from application.inbox import FetchUnread, MarkNotifications
 from application.marks import Marks
 from application.pages import RenderedPage
+from application.preferences import ChoosePreferences
 from common import metrics, wire
-from domain.feed import Cursor, Feed, FeedChange, Marked
+from domain.arrivals import Arrival
+from domain.feed import Chosen, Cursor, Feed, FeedChange, Marked
 from domain.identifiers import NotificationId, UserId
-from domain.notification import Draft, Notification
+from domain.notification import EARLIEST, Draft, Notification
 from domain.states import Mark
 from tests.build import MACS, a_content, a_user
+from tests.memory import MemoryCategories
 from tests.model.history import History
 from tests.states import USER_MARKS
 from workbench.embedded import EmbeddedServers
@@ -92,14 +96,22 @@ class ToldFeeds(PostgresFeeds):
         super().__init__(engine)
         self._histories = histories
 
-    async def append(self, drafts: Sequence[Draft]) -> Appended:
-        appended = await super().append(drafts)
-        for change in appended.added:
+    async def append(self, arrivals: Sequence[Arrival], now: datetime = EARLIEST) -> Appended:
+        appended = await super().append(arrivals, now)
+        for change in (*appended.changed, *appended.added):
             self._histories[change.feed.user_id].tell(change)
         return appended
 
-    async def mark(self, user: UserId, mark: Mark, ids: Sequence[NotificationId], at: datetime) -> Marked:
-        marked = await super().mark(user, mark, ids, at)
+    async def mark(
+        self,
+        user: UserId,
+        mark: Mark,
+        ids: Sequence[NotificationId],
+        at: datetime,
+        *,
+        action: str | None = None,
+    ) -> Marked:
+        marked = await super().mark(user, mark, ids, at, action=action)
         self._histories[user].tell(marked)
         return marked
 
@@ -109,10 +121,25 @@ class ToldFeeds(PostgresFeeds):
             self._histories[user].tell(marked)
         return made
 
-    async def mark_up_to(self, user: UserId, mark: Mark, cursor: Cursor, at: datetime) -> Marked:
-        marked = await super().mark_up_to(user, mark, cursor, at)
+    async def mark_up_to(
+        self, user: UserId, mark: Mark, cursor: Cursor, at: datetime, *, category: str | None = None
+    ) -> Marked:
+        marked = await super().mark_up_to(user, mark, cursor, at, category=category)
         self._histories[user].tell(marked)
         return marked
+
+
+class ToldPreferences(PostgresPreferences):
+    """Tells the histories too."""
+
+    def __init__(self, engine: AsyncEngine, histories: dict[UserId, History]) -> None:
+        super().__init__(engine)
+        self._histories = histories
+
+    async def choose(self, user: UserId, choices: Mapping[str, bool | None]) -> Chosen:
+        chosen = await super().choose(user, choices)
+        self._histories[user].tell(chosen)
+        return chosen
 
 
 @dataclass
@@ -159,6 +186,22 @@ class Town:
         cursor = self.histories[user].feed.cursor
         await self._insist(lambda use_case: use_case(user, mark, up_to=str(cursor)))
 
+    async def choose(self) -> None:
+        """Switch a category on or off, or back; a client whose request failed repeats it."""
+        user = self.random.choice(USERS)
+        choices = {self.random.choice(["comment", "billing"]): self.random.choice([True, False, None])}
+        choose = ChoosePreferences(
+            preferences=ToldPreferences(self.engine, self.histories),
+            categories=MemoryCategories(),
+            announcer=Mortal(self.announcer, self.random),
+        )
+        while True:
+            try:
+                await choose(user, choices)
+            except Crash:
+                continue
+            return
+
     async def fetch(self) -> None:
         user = self.random.choice(USERS)
         limit = self.random.choice([0, 1, 5, CAPACITY])
@@ -178,8 +221,9 @@ class Town:
     async def live(self) -> None:
         """What one of the many does."""
         deeds = [self.store, self.store, self.mark, self.mark, self.mark_up_to, *[self.fetch] * 5]
+        seldom = {self.heal: 0.5, self.choose: 0.5, self.forget: 0.1}
         for _ in range(STEPS):
-            deed = self.random.choices([*deeds, self.heal, self.forget], [1.0] * len(deeds) + [0.5, 0.1])[0]
+            deed = self.random.choices([*deeds, *seldom], [1.0] * len(deeds) + [*seldom.values()])[0]
             await deed()
 
     async def evening(self) -> None:
@@ -269,7 +313,7 @@ async def _check_store(town: Town, user: UserId, history: History) -> None:
     assert rows == {item.id: item for item in history.held.values()}
     versions = {item.version for item in history.held.values()}
     assert len(versions) == len(rows)
-    assert max(versions) == feed.version
+    assert max({*versions, feed.preferences_version}) == feed.version
     assert feed.unread_count == sum(item.unread for item in history.held.values())
 
 

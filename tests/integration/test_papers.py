@@ -102,6 +102,20 @@ def test_the_commands_of_the_readme_show_the_notification(checkout: Checkout) ->
     assert accepted[1] in {item["id"] for frame in frames for item in json.loads(frame)["items"]}
 
 
+def test_the_commands_about_users_make_and_find_one(checkout: Checkout) -> None:
+    (block,) = [block for block in blocks("sh") if "bellwire users find --email" in block.code and block.runs]
+
+    said = checkout.paste(block.code)
+
+    assert '"status":"accepted"' in said
+    assert said.count('"id":"acme:ada","name":"Ada Lovelace","email":"ada@example.com"') == 2
+    assert said.endswith("  Ada Lovelace, ada@example.com\n")
+    counts = (
+        'curl "$BELLWIRE_URL/v1/users/acme:ada/counts" -H "Authorization: Bearer $(bellwire token acme:ada)"'
+    )
+    checkout.paste(f"until {counts} | grep '\"unread_count\":[1-9]'; do sleep 0.1; done")
+
+
 def test_the_commands_that_make_dev_prints_show_the_notification(checkout: Checkout) -> None:
     printed = (checkout.folder / "dev.log").read_text()
     commands = [line.strip() for line in printed.splitlines() if line.startswith("  curl")]

@@ -16,17 +16,23 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.postgres import feeds as statements
 from adapters.postgres.api_keys import PostgresApiKeys
+from adapters.postgres.categories import PostgresCategories
+from adapters.postgres.directory import WALK, PostgresDirectory
 from adapters.postgres.engine import create_engine, driver
 from adapters.postgres.feeds import PostgresFeeds
 from adapters.postgres.maintenance import PostgresMaintenance
 from adapters.postgres.mark import by_ids, up_to
+from adapters.postgres.preferences import PostgresPreferences
 from adapters.postgres.revoked_tokens import PostgresRevokedTokens
 from adapters.postgres.users import _REVOCATIONS, PostgresUsers
 from application.catching_up import CatchUps
 from application.credentials import ApiKey, Claims, RevokedToken
+from application.directory import UserSearch
 from application.errors import Refused, Unavailable
 from application.feeds import FeedHistory, MarkRequest, Standing
 from application.revoking import Revocations
+from common import metrics
+from domain.category import CATEGORIES, OTHER, Category
 from domain.feed import Cursor
 from domain.identifiers import UserId
 from domain.metadata import Metadata
@@ -62,8 +68,47 @@ class TestPostgresFeeds(contracts.FeedsContract):
     pass
 
 
+class TestPostgresPreferences(contracts.PreferencesContract):
+    @pytest.fixture
+    def preferences(self, engine: AsyncEngine) -> PostgresPreferences:
+        return PostgresPreferences(engine)
+
+    async def test_a_choice_waits_for_whoever_changes_the_feed(
+        self, engine: AsyncEngine, preferences: PostgresPreferences
+    ) -> None:
+        """Which of the two came first is decided by the lock, and by nothing that was read before it."""
+        async with engine.begin() as connection:
+            await connection.execute(text("SELECT 1 FROM feeds WHERE user_id = 'ada' FOR NO KEY UPDATE"))
+            choosing = asyncio.create_task(preferences.choose(ADA, {"billing": False}))
+            await eventually(lambda: _waits_for_a_lock(engine), "it waits")
+            await connection.execute(
+                text("UPDATE feeds SET version = 5, muted = '{news}', wanted = '{billing}'")
+            )
+
+        chosen = await choosing
+
+        assert (chosen.prev, chosen.feed.version, chosen.feed.preferences_version) == (5, 6, 6)
+        assert (await preferences.choices(ADA))[1] == {"billing": False, "news": False}
+
+
+async def _waits_for_a_lock(engine: AsyncEngine) -> bool:
+    async with driver(engine) as connection:
+        waiting = await connection.fetchval(
+            "SELECT count(*) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        )
+    return bool(waiting)
+
+
 class TestPostgresUsers(contracts.UsersContract):
     pass
+
+
+class TestPostgresDirectory(contracts.DirectoryContract):
+    @pytest.fixture(params=[WALK, 2])
+    def directory(self, engine: AsyncEngine, request: pytest.FixtureRequest) -> PostgresDirectory:
+        """One that looks for a name in so many users at a time."""
+        return PostgresDirectory(engine, token_hex, walk=request.param)
 
 
 class TestPostgresRevokedTokens(contracts.RevokedTokensContract):
@@ -82,6 +127,52 @@ class TestPostgresApiKeys(contracts.ApiKeysContract):
     @pytest.fixture
     def keys(self, engine: AsyncEngine) -> PostgresApiKeys:
         return PostgresApiKeys(engine)
+
+
+class TestPostgresCategories(contracts.CategoriesContract):
+    @pytest.fixture
+    def categories(self, engine: AsyncEngine) -> PostgresCategories:
+        return PostgresCategories(engine)
+
+    async def test_processes_that_enter_at_once_exceed_nothing_together(self, engine: AsyncEngine) -> None:
+        processes = [PostgresCategories(engine) for _ in range(8)]
+        parts = [[f"{part}-{number}" for number in range(12)] for part in range(8)]
+
+        stored = await asyncio.gather(
+            *(process.enter(part) for process, part in zip(processes, parts, strict=True))
+        )
+
+        held = {one.id for one in await PostgresCategories(engine).all()}
+        assert len(held) == CATEGORIES + 1
+        assert {category for part in stored for category in part.values()} == held
+
+    async def test_what_is_remembered_is_not_asked_for_again(
+        self, engine: AsyncEngine, categories: PostgresCategories
+    ) -> None:
+        names = ["comment", "billing"]
+        await categories.enter(names)
+        async with engine.begin() as connection:
+            await connection.execute(text("LOCK TABLE categories"))
+
+            async with asyncio.timeout(5):
+                assert await categories.enter(names) == {name: name for name in names}
+
+    async def test_once_there_are_too_many_nothing_is_asked_and_it_is_said_once(
+        self, engine: AsyncEngine, categories: PostgresCategories, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        await categories.enter([f"c{number}" for number in range(CATEGORIES)])
+        before = metrics.OTHER_CATEGORY._value.get()
+        assert not caplog.records
+        await categories.enter(["late", "c1"])
+        async with engine.begin() as connection:
+            await connection.execute(text("LOCK TABLE categories"))
+
+            async with asyncio.timeout(5):
+                assert await categories.enter(["later", "late"]) == {"later": OTHER, "late": OTHER}
+
+        assert metrics.OTHER_CATEGORY._value.get() == before + 3
+        (said,) = caplog.records
+        assert "64 categories" in said.message
 
 
 # --- data that it will never take ---
@@ -211,6 +302,13 @@ async def test_a_notification_that_is_locked_without_its_feed_holds_up_nobody(
         lambda engine: PostgresUsers(engine, token_hex).enable(ADA),
         lambda engine: PostgresUsers(engine, token_hex).revoke_tokens(ADA),
         lambda engine: PostgresUsers(engine, token_hex).revocations(None),
+        lambda engine: PostgresDirectory(engine, token_hex).create([ADA], NOW),
+        lambda engine: PostgresDirectory(engine, token_hex).page(UserSearch(), 1),
+        lambda engine: PostgresCategories(engine).enter(["comment"]),
+        lambda engine: PostgresCategories(engine).all(),
+        lambda engine: PostgresCategories(engine).set(Category(id="comment")),
+        lambda engine: PostgresPreferences(engine).choices(ADA),
+        lambda engine: PostgresPreferences(engine).choose(ADA, {"comment": False}),
         lambda engine: PostgresApiKeys(engine).get("key"),
         lambda engine: PostgresApiKeys(engine).all(),
         lambda engine: PostgresApiKeys(engine).revoke("key", NOW),

@@ -22,6 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.postgres import tables
 from adapters.postgres.api_keys import PostgresApiKeys
+from adapters.postgres.categories import PostgresCategories
 from adapters.postgres.engine import create_engine
 from adapters.postgres.feeds import PostgresFeeds
 from adapters.postgres.partitions import ensure_partitions
@@ -112,6 +113,12 @@ class TestApiKeysOfTheService(contracts.ApiKeysContract):
         return PostgresApiKeys(engine)
 
 
+class TestCategoriesOfTheService(contracts.CategoriesContract):
+    @pytest.fixture
+    def categories(self, engine: AsyncEngine) -> PostgresCategories:
+        return PostgresCategories(engine)
+
+
 FORBIDDEN = {
     "create a table": "CREATE TABLE mine (id int)",
     "create a temporary table": "CREATE TEMP TABLE mine (id int)",
@@ -185,14 +192,17 @@ async def test_the_product_runs_with_these_rights(
 
 
 async def _use(product: Product, server: RedisServer, environment: Mapping[str, str]) -> None:
+    product._environment["BELLWIRE_CREATE_USERS"] = "publish"
     api = await product.api()
     await product.consumer()
     async with api.client("grace") as client:
         await create_users(client, ["grace"])
+        await publish(client, [{"user_id": "ada", "event": "a.b", "message": "creates its user"}])
         async with api.follow("grace") as device:
             (sent,) = await publish(client, [{"user_id": "grace", "event": "a.b", "message": "few rights"}])
             await eventually(lambda: sent in device.items, "it comes live")
             assert (await device.ask(type="read", ids=[sent]))["changed"] == 1
+        assert (await client.put("/v1/users/grace", json={"name": "Grace"})).status_code == 200
         assert (await client.post("/v1/users/grace/revoke-tokens")).status_code == 204
         assert (await client.get("/health/ready")).json()["checks"]["redis"] == "ok"
     assert environment[POSTGRES_URL] == product.settings.postgres_url

@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters import clock as system
 from adapters.clock import now
+from adapters.postgres.engine import driver
 from adapters.postgres.feeds import PostgresFeeds
 from adapters.postgres.users import PostgresUsers
 from adapters.redis.announcer import RedisAnnouncer
@@ -175,3 +176,44 @@ async def test_a_batch_for_many_users(hot: Hot, asked: Asked) -> None:
     await hot.store.announce(stored)
 
     assert (asked.of_redis(), len(asked.of_postgres())) == (1, 1)
+
+
+@pytest.mark.usefixtures("hot")
+async def test_users_to_whom_nobody_has_published_yet_take_one_statement(
+    counted_engine: AsyncEngine, asked: Asked
+) -> None:
+    users = PostgresUsers(counted_engine, token_hex)
+    asked.of_postgres()
+
+    first = await users.known([ADA, *USERS, UserId("nobody")])
+    again = await users.known([ADA, *USERS])
+
+    await asyncio.sleep(0)  # the driver tells of a statement in the next turn
+    assert first == again == {ADA, *USERS}
+    assert len(asked.of_postgres()) == 1
+
+
+async def test_a_command_to_redis_makes_no_task(counted_redis: RedisServer) -> None:
+    """As one that waits for its turn to be sent would."""
+    await counted_redis.ping()
+    loop, made = asyncio.get_running_loop(), list[object]()
+
+    def note(loop: asyncio.AbstractEventLoop, work: Any, **options: Any) -> "asyncio.Task[Any]":
+        made.append(work)
+        return asyncio.Task(work, loop=loop, **options)
+
+    loop.set_task_factory(note)
+    await counted_redis.ping()
+    loop.set_task_factory(None)
+
+    assert made == []
+
+
+async def test_a_loan_of_the_drivers_connection_makes_none_of_sqlalchemys(engine: AsyncEngine) -> None:
+    made: list[object] = []
+    event.listen(engine.sync_engine, "engine_connect", made.append)
+
+    async with driver(engine) as connection:
+        assert await connection.fetchval("SELECT 1") == 1
+
+    assert made == []

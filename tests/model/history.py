@@ -1,14 +1,16 @@
 """What a feed went through, rebuilt from the changes that the store said it made."""
 
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 from application.pages import RenderedPage
 from application.ports import Render
-from domain.feed import Added, Feed, Marked
+from domain.feed import Added, Chosen, Edited, Feed, Marked
 from domain.identifiers import NotificationId
 from domain.notification import Notification
 
-Change = Added | Marked
+Change = Added | Edited | Marked | Chosen
 
 
 class History:
@@ -23,7 +25,7 @@ class History:
         self.held: dict[NotificationId, Notification] = {}
         self._render = render
         self._unread: dict[int, tuple[Notification, ...]] = {start.version: ()}
-        self._counts = {start.version: start.unread_count}
+        self._feeds = {start.version: start}
         self._waiting: dict[int, Change] = {}
 
     def tell(self, change: Change) -> None:
@@ -40,12 +42,17 @@ class History:
         """Check that no change is missing."""
         assert not self._waiting, f"nothing makes version {self.feed.version + 1}; later: {self._waiting}"
 
+    def versions(self) -> Sequence[int]:
+        """Every version that could ever be seen."""
+        return list(self._feeds)
+
     def page(self, version: int, limit: int, before: NotificationId | None = None) -> RenderedPage:
         """The page that was true at a version, which must be one that was to be seen."""
         assert version in self._unread, f"nobody could ever see version {version}"
         items = [item for item in self._unread[version] if before is None or item.id < before]
-        feed = Feed(self.feed.user_id, self.feed.epoch, version, self._counts[version])
-        return RenderedPage(feed, [self._render(item) for item in items[:limit]], more=len(items) > limit)
+        return RenderedPage(
+            self._feeds[version], [self._render(item) for item in items[:limit]], more=len(items) > limit
+        )
 
     def check(self, page: RenderedPage, limit: int, before: NotificationId | None = None) -> None:
         """Check that a page that was served is the one of its version."""
@@ -55,15 +62,38 @@ class History:
         assert limit == 0 or page.more == truth.more
 
     def _follow(self, change: Change) -> None:
-        changed = self._added(change) if isinstance(change, Added) else self._marked(change)
+        changed = self._changed(change)
         self.held |= {item.id: item for item in changed}
         unread = sorted((item for item in self.held.values() if item.unread), key=lambda item: item.id)
-        assert change.feed.version == change.prev + len(changed), change
-        assert change.feed.unread_count == len(unread), f"{change} miscounts {len(unread)} unread"
-        assert change.feed.epoch == self.feed.epoch
+        assert change.feed.version == change.prev + (len(changed) or 1), change
+        assert change.feed == self._counted(change, unread), f"{change} miscounts {unread}"
         self.feed = change.feed
         self._unread[change.feed.version] = tuple(reversed(unread))
-        self._counts[change.feed.version] = len(unread)
+        self._feeds[change.feed.version] = change.feed
+
+    def _counted(self, change: Change, unread: Sequence[Notification]) -> Feed:
+        """The feed after a change, with these unread."""
+        version, chosen = change.feed.version, isinstance(change, Chosen)
+        return replace(
+            self.feed,
+            version=version,
+            unread_count=len(unread),
+            unseen_count=sum(item.seen_at is None for item in unread),
+            unread_in=dict(Counter(item.category for item in unread)),
+            preferences_version=version if chosen else self.feed.preferences_version,
+        )
+
+    def _changed(self, change: Change) -> Sequence[Notification]:
+        """The notifications that it changed."""
+        match change:
+            case Added():
+                return self._added(change)
+            case Edited():
+                return self._edited(change)
+            case Marked():
+                return self._marked(change)
+            case Chosen():
+                return ()
 
     def _added(self, change: Added) -> Sequence[Notification]:
         for nth, item in enumerate(change.notifications, 1):
@@ -72,16 +102,26 @@ class History:
             assert item.unread
         return change.notifications
 
+    def _edited(self, change: Edited) -> Sequence[Notification]:
+        for nth, item in enumerate(change.notifications, 1):
+            assert item.version == change.prev + nth
+            assert self.held[item.id].retracted_at is None is item.retracted_at
+        return change.notifications
+
     def _marked(self, change: Marked) -> Sequence[Notification]:
         """Mark them as the domain does. The store gives out the versions in the order of the ids."""
-        if change.notifications is None:
-            assert change.up_to is not None
-            chosen = sorted(item.id for item in self.held.values() if item.version <= change.up_to)
+        up_to, category = change.up_to, change.category
+        if up_to is not None:
+            chosen = sorted(
+                item.id
+                for item in self.held.values()
+                if item.version <= up_to and category in {None, item.category}
+            )
         else:
-            chosen = [item.id for item in change.notifications]
+            chosen = list(change.ids)
         marked: list[Notification] = []
         for item in (self.held[item_id] for item_id in chosen):
-            after = item.marked(change.mark, change.at, change.prev + len(marked) + 1)
+            after = item.marked(change.mark, change.at, change.prev + len(marked) + 1, change.action)
             if after is not item:
                 marked.append(after)
         if change.notifications is not None:

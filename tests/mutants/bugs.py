@@ -11,6 +11,7 @@ from tests.mutants.mutant import Mutant
 
 # --- where things are: one line each, for when files move --------------------------------------------------
 
+CATEGORY = "src/domain/category.py"
 FEED = "src/domain/feed.py"
 METADATA = "src/domain/metadata.py"
 NOTIFICATION = "src/domain/notification.py"
@@ -24,12 +25,16 @@ INBOX = "src/application/inbox.py"
 MARKS = "src/application/marks.py"
 API_KEYS = "src/application/keys.py"
 KNOWN_KEYS = "src/application/known_keys.py"
+PREFERENCES = "src/application/preferences.py"
 PRUNING = "src/application/pruning.py"
 PUBLISHING = "src/application/publishing.py"
 RECONCILING = "src/application/reconciling.py"
 REVOKING = "src/application/revoking.py"
 
-APPEND = "alembic/versions/0006_append.py"
+APPEND = "alembic/versions/0007_inbox.py"
+ARRIVALS = "src/adapters/postgres/arrivals.py"
+CATEGORIES = "src/adapters/postgres/categories.py"
+CHOICES = "src/adapters/postgres/preferences.py"
 FEEDS = "src/adapters/postgres/feeds.py"
 MARK = "src/adapters/postgres/mark.py"
 RETENTION = "src/adapters/postgres/retention.py"
@@ -106,10 +111,10 @@ CONSUMER = (
         name="committed-before-stored",
         breaks="Offsets are committed before the records are stored: a crash in between loses them.",
         file=WORKER,
-        old="stored = await self._store(batch.drafts)",
+        old="stored = await self._store(batch.arrivals)",
         new=(
             "await self._reader.commit({part.partition: part.end for part in batch.parts})\n"
-            "                stored = await self._store(batch.drafts)"
+            "                stored = await self._store(batch.arrivals)"
         ),
         tests=(f"{UNIT}/test_worker.py", SIMULATION),
     ),
@@ -251,7 +256,7 @@ CONSUMER = (
         name="records-without-a-key",
         breaks="Records of one user go to any partition, and are no longer in order.",
         file=QUEUE,
-        old="key=draft.content.user_id.encode()",
+        old="key=draft.user_id.encode()",
         new="key=None",
         tests=(f"{KAFKA}::test_a_record_is_keyed_by_user_and_carries_the_trace",),
     ),
@@ -269,35 +274,35 @@ CONSUMER = (
         name="redelivery-not-announced",
         breaks="Records that come again are not announced: a crash before the announcement leaves it undone.",
         file=DELIVERY,
-        old="[*stored.appended.present, *stored.appended.added]",
-        new="[*stored.appended.added]",
+        old="[*appended.present, *appended.changed, *appended.added]",
+        new="[*appended.changed, *appended.added]",
         tests=(f"{UNIT}/test_delivery.py", SIMULATION),
     ),
     Mutant(
         name="announced-before-stored",
         breaks="A batch is announced before it is committed: what fails or comes again is told all the same.",
         file=DELIVERY,
-        old="        try:\n            return Stored(await self.feeds.append(drafts))\n",
+        old="        try:\n            return Stored(await self.feeds.append(drafts, now))\n",
         new=(
             "        try:\n"
             "            from domain.feed import Settled\n"
             "            for draft in drafts:\n"
             "                try:\n"
-            "                    feed = await self.feeds.feed(draft.content.user_id)\n"
+            "                    feed = await self.feeds.feed(draft.user_id)\n"
             "                except Exception:\n"
             "                    continue\n"
             "                feed = replace(feed, version=feed.version + 1)\n"
             "                await self.announcer.announce([Settled(feed)])\n"
-            "            return Stored(await self.feeds.append(drafts))\n"
+            "            return Stored(await self.feeds.append(drafts, now))\n"
         ),
         tests=(f"{UNIT}/test_delivery.py", SIMULATION),
     ),
     Mutant(
         name="stored-twice",
-        breaks="What is in a feed already is stored again when it comes again.",
-        file=FEEDS,
-        old="if key[0] in feeds and key not in present]",
-        new="if key[0] in feeds]",
+        breaks="What is in a feed already is told as added when it comes again.",
+        file=APPEND,
+        old="left_out := locked;",
+        new="left_out := '{}';",
         tests=(f"{STORED_FEEDS}::test_a_redelivered_batch_changes_nothing_and_is_reported",),
     ),
     Mutant(
@@ -312,7 +317,7 @@ CONSUMER = (
         name="dated-ahead",
         breaks="A notification may be dated years ahead, and stays on top of its list.",
         file=NOTIFICATION,
-        old="if self.created_at > latest:",
+        old="if self.created_at > now + AHEAD:",
         new="if False:",
         tests=(f"{UNIT}/test_delivery.py", f"{UNIT}/test_notification.py"),
     ),
@@ -500,8 +505,8 @@ CREDENTIALS = (
         name="any-audience",
         breaks="A token that was made for something else with the same secret is accepted.",
         file=TOKENS,
-        old="options={**_LEFT_TO_US,",
-        new='options={**_LEFT_TO_US, "verify_aud": False,',
+        old="Options = {**_LEFT_TO_US,",
+        new='Options = {**_LEFT_TO_US, "verify_aud": False,',
         tests=(f"{UNIT}/test_credentials.py",),
     ),
     Mutant(
@@ -633,24 +638,24 @@ VIEWS_AND_MARKS = (
         name="second-read-wins",
         breaks="Reading again changes the time of the first read, and takes a version.",
         file=STATES,
-        old="return VISIBLE & Condition(lacks=(self.sets,))",
-        new="return VISIBLE",
+        old="return self.of & Condition(lacks=(self.sets,))",
+        new="return self.of",
         tests=(f"{UNIT}/test_states.py", f"{STORED_FEEDS}::test_the_first_read_wins"),
     ),
     Mutant(
         name="archived-is-unread",
         breaks="For the domain's rules an archived notification counts as unread.",
         file=STATES,
-        old='UNREAD = VISIBLE & Condition(lacks=("read_at", "archived_at"))',
-        new='UNREAD = VISIBLE & Condition(lacks=("read_at",))',
+        old='UNREAD = SHOWN & Condition(lacks=("read_at",))',
+        new='UNREAD = VISIBLE & Condition(lacks=("read_at", "snoozed_until"))',
         tests=(f"{UNIT}/test_states.py", f"{UNIT}/test_notification.py", f"{UNIT}/test_memory.py"),
     ),
     Mutant(
         name="listing-shows-retracted",
         breaks="A listing of everything shows what was taken back.",
         file=STATES,
-        old='Status.ALL: VISIBLE & Condition(lacks=("archived_at",))',
-        new='Status.ALL: Condition(lacks=("archived_at",))',
+        old="Status.ALL: SHOWN,",
+        new='Status.ALL: Condition(lacks=("archived_at", "snoozed_until")),',
         tests=(f"{UNIT}/test_states.py", f"{STORED_FEEDS}::test_a_view_shows_what_belongs_to_it"),
     ),
     Mutant(
@@ -703,6 +708,78 @@ VIEWS_AND_MARKS = (
         old="[marked if marked.changed else Settled(marked.feed) for marked in made]",
         new="[marked for marked in made if marked.changed]",
         tests=(f"{UNIT}/test_inbox.py", SIMULATION),
+    ),
+    Mutant(
+        name="choice-not-announced",
+        breaks="What a user chose reaches no other device.",
+        file=PREFERENCES,
+        old="[chosen if chosen.changed else Settled(chosen.feed)]",
+        new="[]",
+        tests=(f"{UNIT}/test_preferences.py",),
+    ),
+    Mutant(
+        name="repeated-choice-not-announced",
+        breaks="A choice that is repeated because its answer was lost is not announced.",
+        file=PREFERENCES,
+        old="[chosen if chosen.changed else Settled(chosen.feed)]",
+        new="[chosen] if chosen.changed else []",
+        tests=(f"{UNIT}/test_preferences.py",),
+    ),
+    Mutant(
+        name="choice-cancelled-with-its-caller",
+        breaks="A client that goes away leaves a choice that was stored and is not announced.",
+        file=PREFERENCES,
+        old="await asyncio.shield(task)",
+        new="await task",
+        tests=(f"{UNIT}/test_preferences.py",),
+    ),
+    Mutant(
+        name="mandatory-switched-off",
+        breaks="A choice hides a category that is mandatory.",
+        file=CATEGORY,
+        old="    return mandatory or (",
+        new="    return (",
+        tests=(f"{UNIT}/test_category.py",),
+    ),
+    Mutant(
+        name="mandatory-choice-accepted",
+        breaks="A user may ask for a mandatory category to be switched off.",
+        file=CATEGORY,
+        old="    if forced:\n",
+        new="    if not forced and mandatory is None:\n",
+        tests=(f"{UNIT}/test_preferences.py",),
+    ),
+    Mutant(
+        name="choice-moves-nothing",
+        breaks="A choice takes no version of the feed, so that nobody can tell what came before it.",
+        file=CHOICES,
+        old="SET version = feed.version + 1, preferences_version",
+        new="SET preferences_version",
+        tests=(f"{INTEGRATION}/test_postgres.py::TestPostgresPreferences",),
+    ),
+    Mutant(
+        name="choice-read-before-the-lock",
+        breaks="A choice is added to what was chosen before the feed was locked, and undoes another.",
+        file=CHOICES,
+        old="SELECT * FROM feeds WHERE user_id = $1 FOR NO KEY UPDATE",
+        new="SELECT * FROM feeds WHERE user_id = $1",
+        tests=(f"{INTEGRATION}/test_postgres.py::TestPostgresPreferences",),
+    ),
+    Mutant(
+        name="choice-empties-the-index",
+        breaks="Every choice drops the user's entry of the index.",
+        file=REDIS_INDEX_ADAPTER,
+        old="case Added() | Chosen():",
+        new="case Added():",
+        tests=(f"{INTEGRATION}/test_redis.py::TestRedisUnreadIndex",),
+    ),
+    Mutant(
+        name="categories-entered-without-a-lock",
+        breaks="Consumers that enter categories at once exceed their number.",
+        file=CATEGORIES,
+        old='"LOCK TABLE categories IN SHARE ROW EXCLUSIVE MODE"',
+        new='"SELECT 1"',
+        tests=(f"{INTEGRATION}/test_postgres.py::TestPostgresCategories",),
     ),
     Mutant(
         name="marks-wait-for-locks",
@@ -1194,9 +1271,9 @@ PRIVACY = (
     Mutant(
         name="late-record-of-an-erased-user-is-kept",
         breaks="A record for an erased user becomes a dead letter, which keeps its text.",
-        file=FEEDS,
-        old="draft for draft in strange if draft.content.user_id not in erased)",
-        new="draft for draft in strange)",
+        file=ARRIVALS,
+        old="arrival for arrival in strange if arrival.user_id not in erased)",
+        new="arrival for arrival in strange)",
         tests=(f"{INTEGRATION}/test_privacy.py",),
     ),
     Mutant(
@@ -1214,6 +1291,48 @@ PRIVACY = (
         old="self._seen.difference_update(erased)",
         new="pass",
         tests=(f"{INTEGRATION}/test_privacy.py",),
+    ),
+    Mutant(
+        name="erased-user-is-created-by-what-waited",
+        breaks="A record that waited for an erasure brings the user back, because it asked before it waited.",
+        file="src/adapters/postgres/directory.py",
+        old="erased = await erased_among(connection, self._engine, made)",
+        new="erased = frozenset[UserId]()",
+        tests=(
+            f"{INTEGRATION}/test_users_in_time.py::test_who_is_being_erased_is_not_created_by_what_waited_for_it",
+        ),
+    ),
+    Mutant(
+        name="erased-user-is-put-back",
+        breaks="PUT creates a user whose id was erased and may not be used again.",
+        file="src/adapters/postgres/directory.py",
+        old="                await take_id(connection, self._engine, user.id)\n",
+        new="",
+        tests=(f"{INTEGRATION}/test_users_in_time.py",),
+    ),
+    Mutant(
+        name="keys-create-users-by-reading",
+        breaks="A key with the scope read creates every user whose feed it asks for, mistyped ids included.",
+        file="src/application/arriving.py",
+        old="or not isinstance(caller, Claims)",
+        new="",
+        tests=(f"{UNIT}/test_users_in_time.py",),
+    ),
+    Mutant(
+        name="unknown-users-are-created-unasked",
+        breaks="Publishing for unknown users creates them although the operator did not set that.",
+        file="src/entrypoints/container/parts/postgres.py",
+        old="return missing_users if wanted else None",
+        new="return missing_users",
+        tests=(f"{UNIT}/test_users_in_time.py",),
+    ),
+    Mutant(
+        name="a-limited-key-lists-everybody",
+        breaks="A key of one tenant lists the users of all others.",
+        file="src/application/users.py",
+        old="    if own.startswith(prefix):\n        return own\n",
+        new="    if own.startswith(prefix):\n        return prefix\n",
+        tests=(f"{UNIT}/test_tenancy.py",),
     ),
     Mutant(
         name="export-of-many-moments",
@@ -1360,7 +1479,7 @@ FRONT: Final = (
         name="fast-path-ignores-origins",
         breaks="A page of an allowed origin cannot read what it asked for: the answer has no CORS headers.",
         file=FAST_PATH,
-        old="(self._cors and _has_origin(scope)) or ",
+        old=" or (self._cors and _has_origin(scope))",
         new="",
         tests=(f"{UNIT}/test_fast_path.py",),
     ),
@@ -1368,7 +1487,7 @@ FRONT: Final = (
         name="fast-path-takes-the-last-limit",
         breaks="A repeated parameter is read in two ways.",
         file=FAST_PATH,
-        old="if len(given) < len(pairs):",
+        old="if len(values) > 1:",
         new="if False:",
         tests=(f"{UNIT}/test_fast_path.py",),
     ),
@@ -1381,11 +1500,43 @@ FRONT: Final = (
         tests=(f"{UNIT}/test_front.py",),
     ),
     Mutant(
+        name="own-only-takes-everything-back",
+        breaks="A key that may change only what it sent retracts what another key sent.",
+        file="src/application/changing.py",
+        old="sender = key.id if key.changes_own_only else None",
+        new="sender = None",
+        tests=(f"{UNIT}/test_changing.py",),
+    ),
+    Mutant(
+        name="own-only-edits-everything",
+        breaks="The store is not told that a key may change only what it sent.",
+        file=QUEUE,
+        old="if draft.own_only:",
+        new="if False:",
+        tests=(f"{KAFKA}::test_what_a_limited_key_sent_says_so",),
+    ),
+    Mutant(
+        name="own-only-makes-free-keys",
+        breaks="A key that may change only what it sent makes one that may change everything.",
+        file="src/application/credentials.py",
+        old="and (other.own_only or not self.own_only)",
+        new="",
+        tests=(f"{UNIT}/test_keys.py",),
+    ),
+    Mutant(
+        name="images-in-the-clear",
+        breaks="A page loads images that everybody on the way sees.",
+        file="src/domain/text.py",
+        old='IMAGE = re.compile(rf"(?:https{_HOST_OR_PATH}")',
+        new='IMAGE = re.compile(rf"(?:https?{_HOST_OR_PATH}")',
+        tests=(f"{UNIT}/test_rich.py",),
+    ),
+    Mutant(
         name="links-with-credentials",
         breaks="A link may say bank.example and lead to another host.",
-        file=NOTIFICATION,
-        old="https?://[^/?#@{",
-        new="https?://[^/?#{",
+        file="src/domain/text.py",
+        old="://[^/?#@{",
+        new="://[^/?#{",
         tests=(f"{UNIT}/test_notification.py",),
     ),
     Mutant(

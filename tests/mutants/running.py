@@ -101,6 +101,8 @@ class Runner:
                     written, at = size, monotonic()
                 elif monotonic() - at > seconds:
                     return None
+            if self._stopped:  # and so ended with a signal, whatever its tests have found
+                raise NotRun("interrupted")
             return process.returncode
         finally:
             _end(process)

@@ -225,7 +225,7 @@ async def mark_over_http(town: Town, count: int) -> None:
         ids = world.source.sample(held, min(len(held), world.source.randrange(1, 4)))
         feed = postgres.feed(user)
         # One that was given out: a change of several notifications is seen whole or not at all.
-        cursor = Cursor(feed.epoch, world.source.choice(list(postgres.history[user]._counts)))
+        cursor = Cursor(feed.epoch, world.source.choice(postgres.history[user].versions()))
         await _insist(
             town,
             partial(_mark_up_to, user=user, mark=mark, cursor=cursor)

@@ -108,6 +108,7 @@ class Kafka:
         except Undecodable:
             self.drafts[record.place] = None
         else:
+            assert isinstance(draft, Draft)
             self.drafts[record.place] = draft
             self.postgres.sent.setdefault((draft.content.user_id, draft.id), draft)
         self.world.note(f"Kafka: {partition}/{record.offset} holds {_words(self.drafts[record.place])}")
@@ -580,8 +581,19 @@ class Producer:
     async def stop(self) -> None:
         """What is queued is on its way already."""
 
+    @property
+    def client(self) -> "Producer":
+        return self
+
+    @property
+    def cluster(self) -> "Producer":
+        return self
+
+    def partitions_for_topic(self, topic: str) -> set[int]:
+        return set(range(len(self.kafka.log)))
+
     async def partitions_for(self, topic: str) -> Collection[int]:
-        return range(len(self.kafka.log))
+        return self.partitions_for_topic(topic)
 
     async def send(
         self,

@@ -5,11 +5,12 @@ from datetime import datetime
 from typing import Any
 
 from application.errors import Unavailable
-from application.feeds import Appended, FeedHistory, FeedPage, MarkRequest, Standing
+from application.feeds import Appended, FeedHistory, FeedPage, MarkRequest, Retracted, Standing
 from common import wire
-from domain.feed import Added, Cursor, Feed, Marked
+from domain.arrivals import Arrival
+from domain.feed import Added, Cursor, Edited, Feed, Marked
 from domain.identifiers import NotificationId, UserId
-from domain.notification import Draft, Notification
+from domain.notification import EARLIEST, Draft, Notification
 from domain.states import Mark, Status
 from tests.build import a_user
 from tests.memory import MemoryFeeds, MemoryUsers
@@ -37,6 +38,7 @@ class Postgres:
         """What anybody ever wrote to the topic."""
         self.stored_at: dict[tuple[UserId, NotificationId], int] = {}
         """The version with which each entered its feed."""
+        self.withheld: set[tuple[UserId, NotificationId]] = set()
         self.unread_wanted: set[UserId] = set()
         self.excused: dict[UserId, str] = {}
         """Users of whom Redis was not told everything, for a reason that docs/architecture.md gives: until
@@ -52,19 +54,24 @@ class Postgres:
         return feed
 
     def holds(self, user: UserId, notification: NotificationId) -> bool:
-        """Whether it is stored."""
-        return user in self.history and notification in self.history[user].held
+        """Whether it is stored, or withheld."""
+        stored = user in self.history and notification in self.history[user].held
+        return stored or (user, notification) in self.withheld
 
     def check_writable(self) -> None:
         """Raise if the server is one that only reads, as after a failover."""
         if self.read_only:
             raise ReadOnly
 
-    def append(self, drafts: Sequence[Draft]) -> Appended:
-        """Commit drafts. Everything committed is compared with what was sent."""
+    def append(self, arrivals: Sequence[Arrival], now: datetime) -> Appended:
+        """Commit arrivals. Everything committed is compared with what was sent."""
         self.check_writable()
+        drafts = [arrival for arrival in arrivals if isinstance(arrival, Draft)]
         self.feeds.refused |= {draft.id for draft in drafts if draft.content.message == REFUSED}
-        appended: Appended = self.world.now_or_never(self.feeds.append(drafts))
+        appended: Appended = self.world.now_or_never(self.feeds.append(arrivals, now))
+        self.withheld |= {(one.user_id, one.id) for one in appended.withheld}
+        for changed in appended.changed:
+            self._tell(changed)
         for change in appended.added:
             for item in change.notifications:
                 draft = self.sent.get((item.user_id, item.id))
@@ -90,7 +97,7 @@ class Postgres:
         self.world.note(f"{user} may be behind: {reason}")
         self.excused[user] = reason
 
-    def _tell(self, change: Added | Marked) -> None:
+    def _tell(self, change: Added | Edited | Marked) -> None:
         user = change.feed.user_id
         history = self.history[user]
         before = dict(history.held)
@@ -182,14 +189,28 @@ class SimulatedFeeds:
     def _now(self, work: Any) -> Any:
         return self._postgres.world.now_or_never(work)
 
-    async def append(self, drafts: Sequence[Draft]) -> Appended:
-        what = f"append {[str(draft.id)[-6:] for draft in drafts]}" if self._postgres.world.tracing else ""
-        found: Appended = await self._ask(what, lambda: self._postgres.append(drafts))
+    async def append(self, arrivals: Sequence[Arrival], now: datetime = EARLIEST) -> Appended:
+        what = f"append {[str(one.id)[-6:] for one in arrivals]}" if self._postgres.world.tracing else ""
+        found: Appended = await self._ask(what, lambda: self._postgres.append(arrivals, now))
         return found
 
-    async def mark(self, user: UserId, mark: Mark, ids: Sequence[NotificationId], at: datetime) -> Marked:
+    async def retract(
+        self, user: UserId, notification: NotificationId, at: datetime, key_id: str | None = None
+    ) -> Retracted:
+        """Nobody takes anything back here."""
+        raise NotImplementedError
+
+    async def mark(
+        self,
+        user: UserId,
+        mark: Mark,
+        ids: Sequence[NotificationId],
+        at: datetime,
+        *,
+        action: str | None = None,
+    ) -> Marked:
         what = f"mark {len(ids)} of {user} {mark}"
-        return await self._mark_one(what, user, lambda: self._memory.mark(user, mark, ids, at))
+        return await self._mark_one(what, user, lambda: self._memory.mark(user, mark, ids, at, action=action))
 
     async def mark_together(self, mark: Mark, requests: Sequence[MarkRequest]) -> Mapping[UserId, Marked]:
         world, users = self._postgres.world, [request.user_id for request in requests]
@@ -202,9 +223,13 @@ class SimulatedFeeds:
 
         return await self._mark(f"mark {users} {mark}", users, make)
 
-    async def mark_up_to(self, user: UserId, mark: Mark, cursor: Cursor, at: datetime) -> Marked:
+    async def mark_up_to(
+        self, user: UserId, mark: Mark, cursor: Cursor, at: datetime, *, category: str | None = None
+    ) -> Marked:
         what = f"mark {user} {mark} up to {cursor}"
-        return await self._mark_one(what, user, lambda: self._memory.mark_up_to(user, mark, cursor, at))
+        return await self._mark_one(
+            what, user, lambda: self._memory.mark_up_to(user, mark, cursor, at, category=category)
+        )
 
     async def feed(self, user: UserId) -> Feed:
         found: Feed = await self._ask(f"feed of {user}", lambda: self._now(self._memory.feed(user)))
@@ -224,10 +249,15 @@ class SimulatedFeeds:
         limit: int,
         before: NotificationId | None = None,
         event: str | None = None,
+        categories: Sequence[str] = (),
     ) -> FeedPage:
         found: FeedPage = await self._ask(
             f"page of {user}",
-            lambda: self._now(self._memory.page(user, status, limit=limit, before=before, event=event)),
+            lambda: self._now(
+                self._memory.page(
+                    user, status, limit=limit, before=before, event=event, categories=categories
+                )
+            ),
         )
         return found
 

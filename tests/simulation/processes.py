@@ -18,10 +18,11 @@ from adapters.redis.server import RedisServer
 from adapters.redis.subscriptions import Subscriptions
 from adapters.websocket.bounds import check_room
 from adapters.websocket.hub import Hub
+from application.arriving import Arrive
 from application.catching_up import CatchUps
 from application.delivery import MarkDue, StoreNotifications
 from application.errors import Stuck, Unavailable
-from application.inbox import FetchUnread, ListNotifications, MarkNotifications
+from application.inbox import ActOnNotification, FetchUnread, ListNotifications, MarkNotifications
 from application.marks import Marks
 from application.publishing import PublishBatch, PublishNotification
 from application.reconciling import Mismatch, ReconcileIndex
@@ -245,14 +246,15 @@ class ApiProcess(ServiceProcess):
             render=wire.render,
         )
         self.list = ListNotifications(feeds=self.feeds, fetch_unread=self.fetch, render=wire.render)
-        self.mark_notifications = MarkNotifications(
-            marks=parts.marks(self.feeds, self.announcer), clock=world.clock
-        )
+        marks = parts.marks(self.feeds, self.announcer)
+        self.mark_notifications = MarkNotifications(marks=marks, clock=world.clock)
         self.streaming = Streaming(
             authenticate=None,  # type: ignore[arg-type] # nobody refreshes a token here
+            arrive=Arrive(missing=None, clock=world.clock),
             live_feed=self.hub,
             catch_ups=CatchUps(self.feeds, world.loop.time),
             mark_notifications=self.mark_notifications,
+            act=ActOnNotification(marks=marks, feeds=self.feeds, clock=world.clock),
             revocations=Revocations(  # never asked
                 SimulatedUsers(service.postgres),  # type: ignore[arg-type]
                 tokens=None,  # type: ignore[arg-type]

@@ -33,8 +33,9 @@ class Entry:
     epoch: str
     version: int
     count: int
-    complete: bool
+    others: str
     code: str
+    complete: bool
     items: list[bytes]
     expires: float
 
@@ -143,7 +144,7 @@ class Redis:
                 return self.entries.pop(_user(key), None) is not None
             case "HMGET":
                 entry = self.entry(_user(key))
-                return [None] * 5 if entry is None else _state(entry)
+                return [None] * 6 if entry is None else _state(entry)
             case "ZRANGE":
                 entry = self.entry(_user(key))
                 return [] if entry is None else entry.items[::-1]
@@ -173,8 +174,7 @@ class Redis:
             self.world.check(
                 fresh, f"I3: {user} is shown {entry.version}, but {self.told.get(user)} was told"
             )
-            epoch, version, count, _, code = _state(entry)
-            head = [1, epoch, version, count, code]
+            head = [1, *_state(entry)[:5]]
             if limit == 0:
                 return [*head, 0]
             below = None if highest == "+" else highest[1:].encode()
@@ -192,7 +192,7 @@ class Redis:
     def _load(self, keys: Sequence[str], lease: str, *words: Any) -> int:
         self._about_to_write()
         user = _user(keys[0])
-        epoch, version, count, complete, code, milliseconds, *items = words
+        epoch, version, count, others, code, complete, milliseconds, *items = words
         held = self.leases.get(user)
         if self.rules.checks_leases and (
             held is None or held[0] != lease or held[1] <= self.world.loop.time()
@@ -200,12 +200,14 @@ class Redis:
             return 0
         self.leases.pop(user, None)
         expires = self.world.loop.time() + milliseconds / 1000
-        self.entries[user] = Entry(epoch, version, count, bool(complete), code, sorted(items), expires)
+        self.entries[user] = Entry(
+            epoch, version, count, others, code, bool(complete), sorted(items), expires
+        )
         self.world.note(f"Redis: the index holds {user} at {version}")
         return 1
 
     def _apply(self, capacity: int, seconds: float, change: Sequence[Any]) -> None:
-        user, epoch, prev, version, count, applicable, gone, new, code = change
+        user, epoch, prev, version, count, others, code, applicable, gone, new = change
         if self.rules.voids_leases:
             self.leases.pop(user, None)
         self.told[user] = max(self.told.get(user, 0), version)
@@ -219,7 +221,7 @@ class Redis:
             del self.entries[user]
             self.world.note(f"Redis: the index drops {user}, told of {version}")
             return
-        entry.version, entry.count, entry.code = version, count, code
+        entry.version, entry.count, entry.others, entry.code = version, count, others, code
         entry.expires = self.world.loop.time() + seconds
         if len(entry.items) > capacity:
             entry.items, entry.complete = entry.items[-capacity:], False
@@ -249,12 +251,16 @@ class Redis:
         return entry
 
 
+_HEAD = len('{"id":""') + 36
+
+
 def _changed(entry: Entry, gone: Sequence[str], new: Sequence[str]) -> bool:
     """Take items out and in; False if the entry cannot tell where one belongs."""
-    heads = tuple(f'{{"id":"{item}"'.encode() for item in gone)
-    entry.items = [item for item in entry.items if not item.startswith(heads)] if heads else entry.items
-    for item in (text.encode() for text in new):
-        if not entry.complete:
+    heads = {f'{{"id":"{item}"'.encode() for item in gone}
+    replaced = {item[:_HEAD] for item in entry.items} & heads
+    entry.items = [item for item in entry.items if item[:_HEAD] not in heads]
+    for item in sorted((text.encode() for text in new), key=lambda item: item[:_HEAD] not in replaced):
+        if not entry.complete and item[:_HEAD] not in replaced:
             if not entry.items:
                 return False
             if item < entry.items[0]:
@@ -265,7 +271,7 @@ def _changed(entry: Entry, gone: Sequence[str], new: Sequence[str]) -> bool:
 
 
 def _state(entry: Entry) -> list[bytes]:
-    words = entry.epoch, entry.version, entry.count, 1 if entry.complete else 0, entry.code
+    words = entry.epoch, entry.version, entry.count, entry.others, entry.code, int(entry.complete)
     return [str(word).encode() for word in words]
 
 

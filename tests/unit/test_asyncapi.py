@@ -14,7 +14,9 @@ import msgspec
 import pytest
 
 from common import wire
+from domain.feed import MARK_LIMIT
 from domain.notification import Draft
+from domain.rich import Action, Rich
 from domain.states import Mark
 from entrypoints.commands import cli
 from entrypoints.live import frames
@@ -152,7 +154,8 @@ async def hear_everything(service: Service) -> dict[str, list[Json]]:
         "action_url": "/posts/1",
         "expires_at": service.memory.clock().replace(year=2100),
     }
-    await deliver(service, [a_draft(1, **full), *drafts(3, first=2)])
+    rich = Rich(actions=(Action(id="approve", label="Approve"),))
+    await deliver(service, [a_draft(1, **full), a_draft(2), a_draft(3, rich=rich), a_draft(4)])
     mark = service.container.mark_notifications()
     async with service.socket(headers=service.bearer()) as socket:
         await listener.until(socket, "welcome")
@@ -161,6 +164,12 @@ async def hear_everything(service: Service) -> dict[str, list[Json]]:
         for kind in Mark:
             await mark(ADA, kind, [an_id(1), an_id(2)], until=time_of(kind))
             await listener.until(socket, "update")
+        await deliver(service, drafts(MARK_LIMIT + 1, first=10))
+        await listener.until(socket, "notifications")
+        await mark(ADA, Mark.SEEN, up_to=listener.heard["notifications"][-1]["cursor"])
+        await listener.until(socket, "update")
+        socket.send(type="act", id=str(an_id(3)), action="approve", ref="act")
+        await listener.until(socket, "ok")
         cursor = listener.heard["update"][-1]["cursor"]
         socket.send(type="read", up_to=cursor, ref="all")
         await listener.until(socket, "ok")
@@ -197,7 +206,7 @@ async def test_every_frame_that_is_sent_is_the_one_described(service: Service) -
         assert broken_rules(frame) == [], frame
     changes = [update["set"] for update in heard["update"]]
     assert {name for change in changes for name in change} == {effect_of(mark).field for mark in Mark}
-    assert {"ids", "up_to"} <= {name for update in heard["update"] for name in update}
+    assert {"ids", "up_to", "action"} <= {name for update in heard["update"] for name in update}
     assert {frame.get("replay", False) for frame in heard["notifications"]} == {False, True}
     assert {frame["code"] for frame in heard["error"]} == {"bad_frame", "too_large", "refused", "unavailable"}
     assert {frame["resume"] for frame in heard["bye"]} == {True, False}

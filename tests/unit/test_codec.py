@@ -10,11 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.kafka.codec import addressee, decode, encode, time_of
+from adapters.kafka import codec
+from adapters.kafka.codec import addressee, encode, time_of
 from adapters.postgres.partitions import bound
 from application.records import Undecodable
-from domain.notification import EARLIEST, LATEST, Draft
-from tests.build import LATER, NOW, a_draft, an_id
+from domain.category import CATEGORY
+from domain.notification import EARLIEST, LATEST, REVISION_MAX, Draft, Retraction
+from domain.rich import ACTION_ID, COLLAPSES, ICON, PLAIN, SEVERITIES, STYLES, Action, Actor, Rich
+from tests.build import ADA, LATER, NOW, a_draft, an_id
 from tests.contracts import AWKWARD_METADATA, AWKWARD_TEXT
 from tests.documents import NASTY
 
@@ -40,6 +43,13 @@ def record(headers: dict[str, bytes | None] | None = None, **changes: Any) -> Re
     return Record(json.dumps(fields).encode(), tuple((headers or {}).items()))
 
 
+def decode(source: Record) -> Draft:
+    """The draft of a record."""
+    made = codec.decode(source)
+    assert isinstance(made, Draft)
+    return made
+
+
 def raw(value: str) -> Record:
     """A record whose metadata is this text."""
     return Record(b'{"user_id":"ada","event":"a.b","message":"m","metadata":{"a":%b}}' % value.encode())
@@ -58,6 +68,121 @@ def test_a_draft_comes_back_as_it_was() -> None:
     )
 
     assert decode(Record(encode(draft))) == draft
+
+
+TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=20).filter(
+    lambda text: text.strip().isprintable() and bool(text.strip())
+)
+URLS = st.none() | st.sampled_from(["/a", "https://example.com/a?b=c", "https://\u4f8b.example/\xfc"])
+RICH = st.builds(
+    Rich,
+    severity=st.sampled_from(SEVERITIES),
+    image_url=URLS,
+    icon=st.none() | st.from_regex(ICON, fullmatch=True),
+    actions=st.lists(
+        st.builds(
+            Action,
+            id=st.from_regex(ACTION_ID, fullmatch=True),
+            label=TEXT,
+            url=URLS,
+            style=st.sampled_from(STYLES),
+        ),
+        max_size=3,
+        unique_by=lambda action: action.id,
+    ).map(tuple),
+)
+ACTORS = st.none() | st.builds(Actor, name=TEXT, id=st.none() | TEXT, avatar_url=URLS)
+
+
+@given(
+    rich=RICH,
+    actor=ACTORS,
+    collapse_key=st.none() | TEXT,
+    collapse=st.sampled_from(COLLAPSES),
+    category=st.none() | st.from_regex(CATEGORY, fullmatch=True),
+    revision=st.integers(0, REVISION_MAX),
+    unread=st.booleans(),
+)
+def test_rich_fields_come_back_as_they_were(
+    revision: int, unread: bool, category: str | None, **fields: Any
+) -> None:
+    if category is not None:
+        fields["category"] = category
+    draft = replace(a_draft(**fields), revision=revision, unread=unread)
+
+    assert decode(Record(encode(draft))) == draft
+
+
+def test_a_record_without_rich_fields_costs_no_object_for_them() -> None:
+    assert decode(record()).content.rich is PLAIN
+    assert decode(record(severity="info", image_url=None, actions=[])).content.rich is PLAIN
+
+
+def test_a_retraction_comes_back_as_it_was() -> None:
+    value = encode(Retraction(ADA, an_id()))
+
+    assert json.loads(value) == {"user_id": "ada", "id": str(an_id()), "retract": True}
+    assert codec.decode(Record(value)) == Retraction(ADA, an_id())
+    sent_by = (("bellwire-key", b"k1"), ("bellwire-own-only", b"1"))
+    assert codec.decode(Record(value, sent_by)) == Retraction(ADA, an_id(), "k1", own_only=True)
+
+
+def test_a_whole_record_may_be_taken_back_as_it_was_sent() -> None:
+    assert codec.decode(record(id=str(an_id()), retract=True)) == Retraction(ADA, an_id())
+    event = record({"ce_subject": b"ada"}, user_id=..., id=str(an_id()), retract=True)
+    assert codec.decode(event) == Retraction(ADA, an_id())
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({}, "id"),
+        ({"id": "0190e0a0-0000-4000-8000-000000000000"}, "id"),
+        ({"id": "x"}, "id"),
+        ({"id": str(an_id()), "user_id": ""}, "user_id"),
+        ({"id": str(an_id()), "user_id": "a\0"}, "user_id"),
+        ({"id": str(an_id()), "retract": 1}, "retract"),
+    ],
+)
+def test_a_retraction_of_nothing_is_refused(changes: dict[str, Any], named: str) -> None:
+    with pytest.raises(Undecodable) as caught:
+        codec.decode(record(**{"retract": True} | changes))
+
+    assert caught.value.code == "invalid"
+    assert named in str(caught.value)
+
+
+def test_only_an_edit_is_limited_to_what_its_key_sent() -> None:
+    limited: dict[str, bytes | None] = {"bellwire-key": b"k1", "bellwire-own-only": b"1"}
+
+    assert decode(record(limited, revision=1)).own_only
+    assert not decode(record(limited)).own_only
+    assert not decode(record({"bellwire-key": b"k1"}, revision=1)).own_only
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"actor": {"name": "Ada", "email": "a"}}, "email"),
+        ({"actor": {}}, "name"),
+        ({"actions": [{"id": "a"}]}, "label"),
+        ({"actions": [{"id": "a", "label": " "}]}, "actions[0].label"),
+        ({"revision": -1}, "revision"),
+        ({"revision": 1.5}, "revision"),
+        ({"revision": 2**63}, "revision"),
+        ({"unread": 1}, "unread"),
+        ({"severity": "loud"}, "severity"),
+        ({"severity": None}, "severity"),
+        ({"collapse": "never"}, "collapse"),
+        ({"collapse_key": "\0"}, "collapse_key"),
+    ],
+)
+def test_rich_fields_that_break_a_rule_are_named(changes: dict[str, Any], named: str) -> None:
+    with pytest.raises(Undecodable) as caught:
+        decode(record(**changes))
+
+    assert caught.value.code == "invalid"
+    assert named in str(caught.value)
 
 
 @pytest.mark.parametrize("document", NASTY, ids=lambda document: ascii(document)[:30])
@@ -518,9 +643,7 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=8,
 )
-FIELDS = st.sampled_from(
-    [*GOOD, "title", "metadata", "action_url", "expires_at", "id", "created_at", "other"]
-)
+FIELDS = st.sampled_from([*codec._Record.__struct_fields__, "other"])
 
 
 @given(
@@ -540,8 +663,8 @@ def test_every_record_is_a_draft_or_a_reason(
 ) -> None:
     source = Record(value, tuple(headers), timestamp=timestamp)
     try:
-        draft = decode(source)
+        made = codec.decode(source)
     except Undecodable:
         return
-    assert decode(source) == draft
-    assert isinstance(decode(Record(encode(draft))), Draft)
+    assert codec.decode(source) == made
+    assert type(codec.decode(Record(encode(made)))) is type(made)

@@ -10,7 +10,9 @@ from tests.memory import MemoryUsers
 from tests.whole import PROCESSES, Container, build
 from tests.wiring import OPERATOR_SECRET, SECRET
 
-EVERYTHING = Settings(token_secret=SECRET, operator_secret=OPERATOR_SECRET, token_jwks="keys.json")
+EVERYTHING = Settings(
+    token_secret=SECRET, operator_secret=OPERATOR_SECRET, token_jwks="keys.json", create_users="publish,token"
+)
 PROVIDERS = sorted(set(Container.providers) - {"settings", "__self__"})
 
 

@@ -152,12 +152,13 @@ async def test_what_has_expired_is_taken_back_and_announced(
 ) -> None:
     await store(
         [
-            a_draft(1, expires_at=NOW),
-            a_draft(2, expires_at=LATER),
+            a_draft(1, expires_at=LATER),
+            a_draft(2, expires_at=LATER + timedelta(seconds=1)),
             a_draft(3),
-            a_draft(1, BOB, expires_at=NOW - timedelta(days=1)),
+            a_draft(1, BOB, expires_at=LATER - timedelta(seconds=1)),
         ]
     )
+    memory.clock.at = LATER
 
     assert await retract() == 2
 
@@ -174,7 +175,8 @@ async def test_what_has_expired_is_taken_back_and_announced(
 async def test_what_was_taken_back_is_not_taken_back_again(
     memory: Memory, store: StoreNotifications, retract: MarkDue
 ) -> None:
-    await store([a_draft(1, expires_at=NOW)])
+    await store([a_draft(1, expires_at=LATER)])
+    memory.clock.at = LATER
     await retract()
     announced = len(memory.announcer.announced)
 
@@ -182,7 +184,10 @@ async def test_what_was_taken_back_is_not_taken_back_again(
     assert len(memory.announcer.announced) == announced
 
 
-async def test_no_more_is_taken_back_at_once_than_told(store: StoreNotifications, retract: MarkDue) -> None:
-    await store([a_draft(n, expires_at=NOW) for n in range(1, 6)])
+async def test_no_more_is_taken_back_at_once_than_told(
+    memory: Memory, store: StoreNotifications, retract: MarkDue
+) -> None:
+    await store([a_draft(n, expires_at=LATER) for n in range(1, 6)])
+    memory.clock.at = LATER
 
     assert [await retract(2), await retract(2), await retract(2), await retract(2)] == [2, 2, 1, 0]

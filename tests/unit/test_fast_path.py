@@ -5,9 +5,11 @@ from typing import Annotated, Any, NamedTuple
 
 import httpx
 import pytest
-from litestar import Litestar, get
+from litestar import Litestar, Response, get
+from litestar.background_tasks import BackgroundTask
+from litestar.datastructures import CacheControlHeader, ETag
 from litestar.exceptions import ImproperlyConfiguredException
-from litestar.params import CookieParameter
+from litestar.params import CookieParameter, QueryParameter
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from entrypoints.web.fast_path import FAST, FastPath
@@ -172,9 +174,10 @@ FAST_ROUTES = {
     "GET /v1/users/{user_id:str}/unread-count",
     "PATCH /notifications/{user_id:str}/{notification_id:uuid}/read",
     "PATCH /v1/users/{user_id:str}/notifications/{notification_id:uuid}/read",
+    "POST /v1/users/{user_id:str}/notifications/{notification_id:uuid}/actions/{action:str}",
     *(
         f"POST /v1/users/{{user_id:str}}/notifications/{path}"
-        for path in ("read", "unread", "archive", "unarchive")
+        for path in ("seen", "read", "unread", "archive", "unarchive")
     ),
 }
 
@@ -185,6 +188,7 @@ async def test_it_serves_each_route_that_asks_for_it(service: Service) -> None:
         for route in FAST_ROUTES:
             method, _, path = route.partition(" ")
             path = path.replace("{user_id:str}", "ada").replace("{notification_id:uuid}", str(an_id(1)))
+            path = path.replace("{action:str}", "approve")
             assert (await client.request(method, path)).status_code == 401, route
     assert framework.asked == 0
     asking = {str(route) for route in routes(service.app) if route.handler.opt.get("fast")}
@@ -197,6 +201,9 @@ UNUSUAL = {
     "a-slash-at-the-end": Sent("GET", f"{FEED}/"),
     "an-escaped-query": Sent("GET", f"{FEED}?event=a%2Eb"),
     "a-repeated-parameter": Sent("GET", f"{FEED}?limit=1&limit=1"),
+    "a-repeated-parameter-beside-one-that-may-be": Sent(
+        "GET", f"{FEED}?category=a&category=b&limit=1&limit=1"
+    ),
     "a-wrong-parameter": Sent("GET", f"{FEED}?limit=101"),
     "a-wrong-id": Sent("PATCH", f"{FEED}/nonsense/read"),
     "an-odd-host": Sent("GET", FEED, headers={"Host": SLOW_HOST}),
@@ -234,6 +241,61 @@ async def test_it_finds_its_routes_below_the_path_of_a_proxy(service: Service) -
     async with httpx.AsyncClient(transport=transport, base_url=f"http://{HOST}") as client:
         assert (await client.get(f"/bell{FEED}")).status_code == 401
         assert (await client.get(FEED)).status_code == 418
+
+
+async def hook(*_: object) -> None:
+    """Do nothing."""
+
+
+async def changed(answer: Response[Any]) -> Response[Any]:
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("after_request", {"after_request": changed}),
+        ("after_response", {"after_response": hook}),
+        ("background", {"background": BackgroundTask(hook)}),
+        ("before_request", {"before_request": hook}),
+        ("cache", {"cache": True}),
+        ("response_cookies", {"response_cookies": {"crumb": "a"}}),
+        ("response_headers", {"response_headers": {"x-note": "a"}}),
+        ("response_headers", {"cache_control": CacheControlHeader(no_store=True)}),
+        ("response_headers", {"etag": ETag(value="a")}),
+    ],
+)
+def test_what_only_the_framework_does_for_a_handler_is_refused_at_the_start(name: str, options: Any) -> None:
+    @get("/", opt=FAST, **options)
+    async def handler() -> None:
+        """It asks for more."""
+
+    app = Litestar([handler])
+
+    with pytest.raises(ImproperlyConfiguredException, match=name):
+        FastPath(app, app.asgi_handler)
+
+
+def test_a_hook_of_the_whole_application_is_refused_too() -> None:
+    @get("/", opt=FAST)
+    async def handler() -> None:
+        """It asks for nothing."""
+
+    app = Litestar([handler], after_request=changed)
+
+    with pytest.raises(ImproperlyConfiguredException, match="after_request"):
+        FastPath(app, app.asgi_handler)
+
+
+def test_a_parameter_of_the_query_without_a_default_is_refused_at_the_start() -> None:
+    @get("/", opt=FAST)
+    async def handler(page: Annotated[int, QueryParameter()]) -> None:
+        """It takes a page."""
+
+    app = Litestar([handler])
+
+    with pytest.raises(ImproperlyConfiguredException, match="page"):
+        FastPath(app, app.asgi_handler)
 
 
 def test_a_handler_that_takes_more_than_it_can_give_is_refused_at_the_start() -> None:

@@ -15,7 +15,7 @@ from adapters.kafka.entries import entry
 from adapters.kafka.headers import of_letter, of_replay
 from adapters.kafka.records import Unreadable, unpack
 from application.records import Undecodable
-from domain.notification import Draft
+from domain.notification import Draft, Retraction
 from tests.build import NOW
 from tests.raw_records import CODECS, Headers, a_batch, signed
 
@@ -23,10 +23,14 @@ PARTITION = TopicPartition("topic", 0)
 RECORDS, TOGETHER = 100_000, 100
 KINDS, BATCHES = 10_000, 500
 """How many different ones there are: what is made is cheap beside what reads it."""
-CODES = {"draft", "malformed", "invalid", "tombstone"}
+CODES = {"draft", "retraction", "malformed", "invalid", "tombstone"}
 """All that a record may be. A `defect` is one."""
 
 VALUES = [
+    b'{"user_id":"ada","id":"019ab7c4-5b2e-7c3d-8a4f-2f1c6d0e9b00","retract":true}',
+    b'{"user_id":"ada","event":"a.b","message":"m","severity":"warning","icon":"i","image_url":"/i","revision":7,"unread":true}',
+    b'{"user_id":"ada","event":"a.b","message":"m","actions":[{"id":"a","label":"A"},{"id":"b","label":"B","url":"/b","style":"danger"}]}',
+    b'{"user_id":"ada","event":"a.b","message":"m","actor":{"name":"Ada","id":"1","avatar_url":"/a"},"collapse_key":"k","collapse":"always"}',
     b'{"user_id":"ada","event":"a.b","message":"m"}',
     b'{"user_id":"ada","event":"a.b","message":"m","title":"t","metadata":{"a":[1,2.5e3,null,"\\u00e9"]}}',
     b'{"event":"a.b","message":"m","id":"019ab7c4-5b2e-7c3d-8a4f-2f1c6d0e9b00","action_url":"/a"}',
@@ -34,6 +38,7 @@ VALUES = [
 ]
 HEADERS = [
     (b"bellwire-key", b"k1"),
+    (b"bellwire-own-only", b"1"),
     (b"ce_subject", b"ada"),
     (b"ce_type", b"A.B"),
     (b"ce_id", b"1"),
@@ -95,9 +100,9 @@ def _read(count: int, chance: Random, ends: Counter[str]) -> None:
         for record in found.records:
             source = _with_place(record)
             _, made = entry(source)
-            ends[made.code if isinstance(made, Undecodable) else "draft"] += 1
-            if isinstance(made, Draft):
-                assert made.content.user_id
+            ends[made.code if isinstance(made, Undecodable) else type(made).__name__.lower()] += 1
+            if isinstance(made, Draft | Retraction):
+                assert made.user_id
             else:
                 of_replay(of_letter(source, NOW, {"dlq-error-code": made.code}))
                 assert len(made.user) <= 128

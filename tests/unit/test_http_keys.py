@@ -36,7 +36,8 @@ async def create(service: Service, admin: dict[str, str], **fields: Any) -> http
 
 
 async def test_a_new_key_is_shown_once(service: Service, admin: dict[str, str]) -> None:
-    limits = {"user_prefix": "acme:", "event_prefix": "billing.", "expires_at": LATER.isoformat()}
+    limits: dict[str, Any] = {"user_prefix": "acme:", "event_prefix": "billing.", "own_only": True}
+    limits["expires_at"] = LATER.isoformat()
 
     response = await create(service, admin, **limits)
 
@@ -49,6 +50,7 @@ async def test_a_new_key_is_shown_once(service: Service, admin: dict[str, str]) 
     assert shown.json() == made
     assert made in listed.json()["items"]
     assert (made["name"], made["scopes"], made["user_prefix"]) == ("Billing", ["publish"], "acme:")
+    assert made["own_only"]
     assert (made["event_prefix"], made["revoked_at"], made["replaced_by"]) == ("billing.", None, None)
     assert len(secret) == 64
     assert secret not in shown.text + listed.text

@@ -146,6 +146,7 @@ async def test_a_listing_shows_its_view(memory: Memory, inside: Container, statu
         Status.READ: (1,),
         Status.ALL: (6, 5, 4, 1),
         Status.ARCHIVED: (3, 2),
+        Status.SNOOZED: (),
     }
     assert ids(page) == numbered(*shown[status])
     assert ids(odd) == numbered(*[n for n in shown[status] if n % 2][:1])
@@ -186,8 +187,8 @@ async def test_a_mark_whose_socket_closes_is_announced_all_the_same(
     name = "mark_together" if by == "ids" else "mark_up_to"
     mark = getattr(memory.feeds, name)
 
-    async def slow_to_return(*arguments: Any) -> Any:
-        marked = await mark(*arguments)
+    async def slow_to_return(*arguments: Any, **more: Any) -> Any:
+        marked = await mark(*arguments, **more)
         stored.set()
         await go_on.wait()
         return marked

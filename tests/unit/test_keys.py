@@ -458,6 +458,43 @@ async def test_a_key_makes_none_that_may_do_more_than_itself(service: Keys, want
     assert len(await service.keys.all()) == 1
 
 
+async def test_a_key_that_changes_only_its_own_makes_no_other(service: Keys) -> None:
+    admin = await service.admin(own_only=True)
+
+    made, _ = await service.create_key("Own", PUBLISH, by=admin)
+    successor, _ = await service.rotate(made.id, DAY, by=admin)
+    with pytest.raises(NotAllowed):
+        await service.create_key("All", PUBLISH, own_only=False, by=admin)
+
+    assert made.own_only
+    assert successor.own_only
+
+
+async def test_a_key_that_changes_everything_makes_both(service: Keys) -> None:
+    admin = await service.admin()
+
+    kinds = [
+        (await service.create_key("x", PUBLISH, own_only=own, by=admin))[0] for own in (None, False, True)
+    ]
+
+    assert [key.own_only for key in kinds] == [False, False, True]
+    limited, _ = await service.list(10, by=replace(admin, own_only=True))
+    assert [key.own_only for key in limited] == [True]
+
+
+@pytest.mark.parametrize(
+    ("limits", "own"),
+    [
+        ({}, False),
+        ({"own_only": True}, True),
+        ({"event_prefix": "billing."}, True),
+        ({"user_prefix": "a:"}, False),
+    ],
+)
+def test_a_key_for_some_events_changes_only_its_own(limits: dict[str, Any], own: bool) -> None:
+    assert an_api_key(**limits).changes_own_only == own
+
+
 async def test_both_keys_are_good_until_the_old_one_ends(service: Keys) -> None:
     old, old_text = await service.create_key("Billing", PUBLISH, user_prefix="acme:", event_prefix="billing.")
 

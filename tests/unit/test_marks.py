@@ -10,7 +10,7 @@ from tests.states import COMMANDS
 
 
 def test_a_user_makes_every_mark_but_those_of_the_service() -> None:
-    assert set(Mark) - set(COMMANDS.values()) == {Mark.RETRACTED}
+    assert set(Mark) - set(COMMANDS.values()) == {Mark.ACTED, Mark.SNOOZED, Mark.WOKEN, Mark.RETRACTED}
 
 
 def test_each_has_a_command_on_a_socket() -> None:

@@ -42,12 +42,20 @@ class WatchedFeeds(MemoryFeeds):
         await self.answers_together.wait()
         return made
 
-    async def mark(self, user: UserId, mark: Mark, ids: Sequence[NotificationId], at: datetime) -> Marked:
+    async def mark(
+        self,
+        user: UserId,
+        mark: Mark,
+        ids: Sequence[NotificationId],
+        at: datetime,
+        *,
+        action: str | None = None,
+    ) -> Marked:
         self.alone.append(user)
         if user == self.poison:
             raise Refused("22021")
         await self.answers_alone.wait()
-        return await super().mark(user, mark, ids, at)
+        return await super().mark(user, mark, ids, at, action=action)
 
 
 class Announcements:

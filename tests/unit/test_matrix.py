@@ -14,7 +14,7 @@ import pytest
 
 from entrypoints.app import create_app
 from entrypoints.live.asyncapi import tag
-from entrypoints.live.frames import ClientFrame, Marking, Pong, Refresh
+from entrypoints.live.frames import Act, ClientFrame, Marking, Pong, Refresh
 from entrypoints.settings import Settings
 from entrypoints.web import guards
 from tests.build import ADA, BOB, NOW, a_draft, an_id
@@ -72,7 +72,7 @@ DOORS = {
     "scraper": Door(local=True),
 }
 # These come after one of the others, and count.
-COUNTING = {"marking", "ticket_buyer"}
+COUNTING = {"marking", "choosing", "ticket_buyer"}
 EVERYTHING = build(Settings(token_secret=SECRET, operator_secret=OPERATOR_SECRET, demo=True))
 ROUTES = routes(create_app(EVERYTHING))
 GUARDED = [route for route in ROUTES if route.guards]
@@ -309,9 +309,12 @@ BEYOND: dict[str, tuple[Any, int]] = {
     "POST /v1/notifications/batch": ({"items": [ABOUT_ADA]}, 202),  # the item is refused
     "POST /v1/users": ({"id": "ada", "name": "x"}, 403),
     "POST /createUser": ({"id": "ada", "name": "x"}, 403),
+    "GET /v1/users": (None, 200),  # lists those that it may touch
     "POST /v1/revoked-tokens": ({"user_id": "ada", "jti": "x"}, 403),
     "GET /v1/erasures/{erasure_id:uuid}": (None, 404),
     "GET /v1/audit": (None, 403),
+    "GET /v1/categories": (None, 403),
+    "PUT /v1/categories/{category_id:str}": ({}, 403),
     "POST /v1/keys": ({"name": "x", "scopes": ["publish"], "user_prefix": "wide:"}, 403),
     "GET /v1/keys": (None, 200),  # lists those that may do no more
     "GET /v1/keys/{key_id:str}": (None, 404),
@@ -418,7 +421,7 @@ MARKS = [name for name, frame in FRAMES.items() if issubclass(frame, Marking)]
 
 
 def test_every_frame_has_its_cells() -> None:
-    assert set(FRAMES) == {*MARKS, tag(Refresh), tag(Pong)}
+    assert set(FRAMES) == {*MARKS, tag(Act), tag(Refresh), tag(Pong)}
 
 
 async def test_no_wrong_token_renews_a_session(live: Service) -> None:

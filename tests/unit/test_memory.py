@@ -9,10 +9,12 @@ from adapters import clock as system
 from adapters.websocket.hub import Hub
 from application.ports import (
     ApiKeys,
+    Categories,
     Feeds,
     IdempotencyKeys,
     NotificationQueue,
     Passwords,
+    Preferences,
     Retention,
     RevokedTokens,
     Tickets,
@@ -27,6 +29,7 @@ from tests.memory import (
     MemoryAnnouncer,
     MemoryApiKeys,
     MemoryCarrier,
+    MemoryCategories,
     MemoryFeeds,
     MemoryIndex,
     MemoryKeys,
@@ -51,6 +54,16 @@ class TestMemoryFeeds(contracts.FeedsContract):
         return MemoryFeeds(users)
 
 
+class TestMemoryPreferences(contracts.PreferencesContract):
+    @pytest.fixture
+    def feeds(self, users: MemoryUsers) -> MemoryFeeds:
+        return MemoryFeeds(users)
+
+    @pytest.fixture
+    def preferences(self, feeds: MemoryFeeds) -> Preferences:
+        return feeds
+
+
 class TestMemoryRetention(contracts.RetentionContract):
     @pytest.fixture
     def retention(self, feeds: MemoryFeeds) -> Retention:
@@ -65,6 +78,16 @@ class TestMemoryUsers(contracts.UsersContract):
     @pytest.fixture
     def users(self) -> Users:
         return MemoryUsers()
+
+
+class TestMemoryDirectory(contracts.DirectoryContract):
+    @pytest.fixture
+    def feeds(self, users: MemoryUsers) -> Feeds:
+        return MemoryFeeds(users)
+
+    @pytest.fixture
+    def directory(self, users: MemoryUsers) -> MemoryUsers:
+        return users
 
 
 class TestMemoryRevokedTokens(contracts.RevokedTokensContract):
@@ -153,3 +176,9 @@ class TestMemoryApiKeys(contracts.ApiKeysContract):
     @pytest.fixture
     def keys(self) -> ApiKeys:
         return MemoryApiKeys()
+
+
+class TestMemoryCategories(contracts.CategoriesContract):
+    @pytest.fixture
+    def categories(self) -> Categories:
+        return MemoryCategories()

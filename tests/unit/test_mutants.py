@@ -1,14 +1,19 @@
 """The list of planted bugs fits the code: each can be planted, and its tests are there."""
 
 import re
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryFile
+from time import sleep
 
 import pytest
 
 from tests.mutants.bugs import PLANTED
 from tests.mutants.copies import planted
 from tests.mutants.mutant import ROOT, Mutant, Stale
+from tests.mutants.running import NotRun, Runner
 
 CONTRACTS = (ROOT / "tests/contracts.py").read_text()
 
@@ -60,3 +65,15 @@ def test_a_bug_is_taken_out_again(tmp_path: Path) -> None:
         wrong = path.read_text()
 
     assert (wrong, path.read_text()) == ("a == 2", "a == 1")
+
+
+def test_what_an_interruption_ends_says_nothing_about_its_bug(tmp_path: Path) -> None:
+    runner, command = Runner(), [sys.executable, "-c", "input()"]
+    with ThreadPoolExecutor(1) as pool, TemporaryFile("w+") as output:
+        ran = pool.submit(runner._status, command, tmp_path, output, 60)
+        while not runner._running and not ran.done():
+            sleep(0.01)
+        runner.stop()
+
+        with pytest.raises(NotRun, match="interrupted"):
+            ran.result()

@@ -17,7 +17,8 @@ from domain.identifiers import is_user_id
 from domain.notification import Content
 from entrypoints.app import create_app
 from entrypoints.http import contract
-from entrypoints.http.schemas import NewBatch, NewNotification, NewUser, Selection, read_item
+from entrypoints.http.contents import NewNotification
+from entrypoints.http.schemas import NewBatch, NewUser, Selection, read_item
 from entrypoints.settings import Settings
 from entrypoints.web import rules
 from tests.build import ADA

@@ -430,6 +430,7 @@ async def test_what_changes_keys_and_users_is_recorded_and_logged(
         "scopes": ["publish"],
         "user_prefix": None,
         "event_prefix": None,
+        "own_only": False,
         "expires_at": None,
     }
     assert keys.audited == [

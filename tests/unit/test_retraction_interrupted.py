@@ -17,8 +17,16 @@ from tests.memory import MemoryFeeds, MemoryUsers
 class FailingFeeds(MemoryFeeds):
     """Goes away after the first mark."""
 
-    async def mark(self, user: UserId, mark: Mark, ids: Sequence[NotificationId], at: datetime) -> Marked:
-        marked = await super().mark(user, mark, ids, at)
+    async def mark(
+        self,
+        user: UserId,
+        mark: Mark,
+        ids: Sequence[NotificationId],
+        at: datetime,
+        *,
+        action: str | None = None,
+    ) -> Marked:
+        marked = await super().mark(user, mark, ids, at, action=action)
         self.away = True
         return marked
 

@@ -33,6 +33,7 @@ ALLOWED = {
     "prune --help": {"asyncpg", "redis", "sqlalchemy"},
     "keys --help": {"asyncpg", "sqlalchemy"},
     "disable-user --help": {"asyncpg", "sqlalchemy"},
+    "users --help": {"argon2", "asyncpg", "precis_i18n", "sqlalchemy"},
     "demo-access --help": {"argon2", "asyncpg", "jwt", "precis_i18n", "sqlalchemy"},
     "dlq --help": {"aiokafka"},
     "token --help": {"jwt"},

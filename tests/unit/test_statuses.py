@@ -6,18 +6,21 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Any
 from unittest.mock import patch
+from uuid import UUID
 
 import pytest
 
 from application.errors import Limited
 from application.limits import Limiter
+from domain.category import CATEGORIES
 from domain.identifiers import UserId
+from domain.rich import Action, Rich
 from entrypoints.app import create_app
 from entrypoints.http import contract
 from entrypoints.live.state import Streams
 from entrypoints.settings import Settings
 from entrypoints.web.state import part_of
-from tests.build import ADA, BOB, an_id, drafts
+from tests.build import ADA, BOB, a_draft, an_id
 from tests.routes import SCOPES, a_key
 from tests.whole import build
 from tests.wiring import OPERATOR_SECRET, SECRET, Service, operator_token
@@ -39,12 +42,16 @@ LOGIN = {"email": "ada@example.com", "password": "correct horse"}
 # Bodies and queries that succeed, and those that break a rule; without one here, `{}` and an unknown field.
 GOOD: dict[str, Json] = {
     "createUser": {"name": "x"},
+    "putUser": {"name": "x"},
     "createKey": {"name": "x", "scopes": ["publish"]},
     "putPassword": {"new_password": "correct horse 2", "current_password": "correct horse"},
     "logIn": LOGIN,
     "revokeToken": {"user_id": ADA, "jti": "x"},
     "publishNotification": NOTIFICATION,
+    "editNotification": {"event": "e", "message": "m"},
     "publishBatch": {"items": [NOTIFICATION]},
+    "markNotificationsSeen": {"ids": []},
+    "choosePreferences": {"categories": {"comment": False}},
     "markNotificationsRead": {"ids": []},
     "markNotificationsUnread": {"ids": []},
     "archiveNotifications": {"ids": []},
@@ -54,6 +61,7 @@ BAD_QUERY = {
     "listNotifications": "limit=0",
     "followNotifications": "view=x",
     "listKeys": "limit=0",
+    "listUsers": "limit=0",
     "listAudit": "limit=0",
     "exportUser": "after=x",
     "eraseUser": "forget=x",
@@ -66,6 +74,7 @@ PORTS = (
     "keys",
     "tickets",
     "api_keys",
+    "categories",
     "passwords",
     "audit",
     "erasures",
@@ -145,10 +154,13 @@ async def stage() -> AsyncIterator[Stage]:
         key = {"X-API-Key": await a_key(service, *SCOPES)}
         await service.client.post("/v1/users", json=LOGIN | {"name": "x", "id": "login"}, headers=key)
         erasure = await service.client.delete(f"/v1/users/{GONE}", headers=key)
-        await service.memory.feeds.append(drafts(1))
+        rich = Rich(actions=(Action(id="approve", label="Approve"), Action(id="reject", label="Reject")))
+        await service.memory.feeds.append([a_draft(rich=rich)])
         ids = {
             "notification_id": str(an_id()),
+            "action": "approve",
             "erasure_id": erasure.json()["id"],
+            "category_id": "billing",
             "key_id": (await a_key(service, "publish")).split("_")[2],
         }
         yield Stage(service, key["X-API-Key"], ids)
@@ -169,6 +181,11 @@ async def succeed(stage: Stage, operation: Operation) -> int:
 async def with_a_key(stage: Stage, operation: Operation) -> int:
     body = {"json": {"new_password": "correct horse"}} if operation.name == "putPassword" else {}
     return await stage.ask(operation, headers=stage.credentials(operation, prefer="apiKey"), **body)
+
+
+async def created(stage: Stage, operation: Operation) -> int:
+    ids = {"user_id": "nobody"} if operation.name == "putUser" else {}
+    return await stage.ask(operation, ids)
 
 
 async def unchanged(stage: Stage, operation: Operation) -> int:
@@ -193,7 +210,7 @@ async def not_allowed(stage: Stage, operation: Operation) -> int:
 
 
 async def unknown(stage: Stage, operation: Operation) -> int:
-    if "{notification_id}" in operation.path:
+    if "{notification_id}" in operation.path and "userToken" in operation.takes:
         return await stage.ask(operation, UNKNOWN)
     nobody = UserId("nobody")
     headers = stage.credentials(operation, prefer="apiKey")
@@ -210,8 +227,12 @@ async def conflict(stage: Stage, operation: Operation) -> int:
     app.state[f"{Streams.__module__}.{Streams.__qualname__}"] = replace(part_of(app, Streams), workers=2)
     if operation.name == "createUser":
         return await stage.ask(operation, json={"name": "x", "id": ADA})
+    if operation.name == "putUser":
+        return await stage.ask(operation, {"user_id": GONE})
+    if operation.name == "setCategory":
+        await stage.service.memory.categories.enter([f"c{number}" for number in range(CATEGORIES)])
     await stage.ask(operation)
-    return await stage.ask(operation)
+    return await stage.ask(operation, {"action": "reject"})
 
 
 async def too_large(stage: Stage, operation: Operation) -> int:
@@ -227,6 +248,10 @@ async def unsupported(stage: Stage, operation: Operation) -> int:
 async def invalid(stage: Stage, operation: Operation) -> int:
     if operation.body:
         return await stage.ask(operation, json={"unknown": 1})
+    if operation.name == "retractNotification":
+        return await stage.ask(operation, {"notification_id": str(UUID(int=4))})
+    if operation.name == "actOnNotification":
+        return await stage.ask(operation, {"action": "unknown"})
     return await stage.ask(operation, params=BAD_QUERY[operation.name])
 
 
@@ -270,6 +295,7 @@ async def defect(stage: Stage, operation: Operation) -> int:
 
 
 DRIVERS: dict[int, Callable[[Stage, Operation], Awaitable[int]]] = {
+    201: created,
     204: with_a_key,
     304: unchanged,
     400: malformed,

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from application.credentials import SCOPES, Scope
 from domain.identifiers import USER_ID, UserId
-from tests.build import a_user
+from tests.build import a_user, an_id
 from tests.wiring import Service, on_memory
 
 PREFIX = "acme:"
@@ -38,17 +38,25 @@ IN_PATH = {
     ("POST", "/v1/users/{user_id}/enable"): None,
     ("POST", "/v1/users/{user_id}/revoke-tokens"): None,
     ("GET", "/v1/users/{user_id}/export"): None,
+    ("DELETE", "/v1/users/{user_id}/notifications/" + str(an_id())): None,
     ("DELETE", "/v1/users/{user_id}"): None,
+    ("GET", "/v1/users/{user_id}"): None,
+    ("GET", "/v1/users/{user_id}/preferences"): None,
     ("GET", "/v1/users/{user_id}/notifications"): None,
     ("GET", "/notifications/{user_id}"): None,
     ("GET", "/v1/users/{user_id}/counts"): None,
     ("GET", "/v1/users/{user_id}/unread-count"): None,
 }
+# Of the day of the service's clock.
+CHANGING = "/v1/users/{user_id}/notifications/" + str(an_id())
 IN_BODY: Mapping[tuple[str, str], Callable[[str], Any]] = {
     ("POST", "/v1/notifications"): lambda user: {"user_id": user, **MESSAGE},
     ("POST", "/createNotification"): lambda user: {"user_id": user, **MESSAGE},
     ("POST", "/v1/notifications/batch"): lambda user: {"items": [{"user_id": user, **MESSAGE}]},
+    ("PUT", "/v1/users/{user_id}"): lambda _: {"name": "Augusta"},
+    ("PUT", CHANGING): lambda _: MESSAGE,
     ("PUT", "/v1/users/{user_id}/password"): lambda _: {"new_password": "battery staple"},
+    ("PUT", "/v1/users/{user_id}/preferences"): lambda _: {"categories": {"billing": False}},
     ("POST", "/v1/revoked-tokens"): lambda user: {"user_id": user, "jti": "one"},
     ("POST", "/v1/users"): lambda user: {"name": "Ada", "id": user},
     ("POST", "/createUser"): lambda user: {"name": "Ada", "id": user},
@@ -61,8 +69,16 @@ ABOUT_KEYS = {
     ("POST", "/v1/keys/{key_id}/rotate"),
     ("POST", "/v1/keys/{key_id}/revoke"),
 }
-# With the id of an erasure, which only its caller was told; and refused to limited keys (test_privacy.py).
-ABOUT_NOBODY = {("GET", "/v1/erasures/{erasure_id}"), ("GET", "/v1/audit")}
+# With the id of an erasure, which only its caller was told; and refused to limited keys (test_privacy.py,
+# test_preferences.py).
+ABOUT_NOBODY = {
+    ("GET", "/v1/erasures/{erasure_id}"),
+    ("GET", "/v1/audit"),
+    ("GET", "/v1/categories"),
+    ("PUT", "/v1/categories/{category_id}"),
+}
+# Lists the users within the prefix, as the tests below say.
+LISTING = {("GET", "/v1/users")}
 CREATING = {"/v1/users", "/createUser"}
 ROUTES = [*IN_PATH, *IN_BODY]
 
@@ -87,7 +103,14 @@ class World:
 
     def state(self) -> Any:
         memory = self.service.memory
-        parts = (memory.users.held, memory.users._revoked, memory.feeds._held, memory.queue.held, memory.keys)
+        parts = (
+            memory.users.held,
+            memory.users._revoked,
+            memory.feeds._held,
+            memory.feeds._choices,
+            memory.queue.held,
+            memory.keys,
+        )
         return deepcopy([repr(part.__dict__ if hasattr(part, "__dict__") else part) for part in parts])
 
 
@@ -121,13 +144,13 @@ def refusal(response: httpx.Response) -> dict[str, Any]:
 def test_every_route_by_key_is_known_here() -> None:
     _, _, app = on_memory()
     by_key = {
-        (method.upper(), path)
+        (method.upper(), path.replace("{notification_id}", str(an_id())))
         for path, item in app.openapi_schema.to_schema()["paths"].items()
         for method, operation in item.items()
         if any("apiKey" in way for way in operation.get("security", ()))
     }
 
-    assert by_key == {*ROUTES, *ABOUT_KEYS, *ABOUT_NOBODY}
+    assert by_key == {*ROUTES, *ABOUT_KEYS, *ABOUT_NOBODY, *LISTING}
 
 
 @settings(max_examples=40, deadline=None)
@@ -240,6 +263,42 @@ async def test_which_addresses_are_taken_is_not_revealed(world: World, taken: bo
 
     assert response.status_code == 403
     assert UserId("acme:eve") not in world.service.memory.users.held
+
+
+async def test_an_address_is_given_to_nobody_by_a_limited_key(world: World) -> None:
+    body = {"name": "Ada", "email": "globex:ada@example.com"}
+    taken, free = [
+        await world.service.client.put(
+            "/v1/users/acme:ada", json=body | {"email": email}, headers=world.limited
+        )
+        for email in ("globex:ada@example.com", "nobody@example.com")
+    ]
+
+    assert (taken.status_code, taken.content) == (free.status_code, free.content)
+    assert taken.status_code == 403
+
+
+@pytest.mark.parametrize(
+    "query", ["", "prefix=a", "prefix=acme", "prefix=acme:", "name=ada", "email=acme:ada@example.com"]
+)
+async def test_a_limited_key_lists_the_users_within_the_prefix(world: World, query: str) -> None:
+    response = await world.service.client.get(f"/v1/users?{query}", headers=world.limited)
+
+    assert [user["id"] for user in response.json()["items"]] == [WITHIN]
+
+
+@pytest.mark.parametrize("prefix", ["globex:", "acmex", "acme.", "ACME:", "b"])
+async def test_a_limited_key_asks_for_no_other_prefix(world: World, prefix: str) -> None:
+    response = await world.service.client.get(f"/v1/users?prefix={prefix}", headers=world.limited)
+
+    assert response.status_code == 403
+
+
+@pytest.mark.parametrize("email", ["globex:ada@example.com", "nobody@example.com"])
+async def test_whose_address_it_is_beyond_the_prefix_is_not_found(world: World, email: str) -> None:
+    response = await world.service.client.get(f"/v1/users?email={email}", headers=world.limited)
+
+    assert response.json() == {"items": [], "next_cursor": None}
 
 
 async def test_each_notification_names_its_key(world: World) -> None:

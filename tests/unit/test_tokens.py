@@ -10,7 +10,7 @@ from typing import Any
 
 import jwt
 import pytest
-from jwt.algorithms import RSAAlgorithm
+from jwt.algorithms import HMACAlgorithm, RSAAlgorithm
 
 from adapters.security.public_keys import PublicKeys, read_key_set
 from adapters.security.reading import reader_of
@@ -431,3 +431,22 @@ def test_a_minted_token_says_who_minted_it() -> None:
     token, _ = tokens.mint(UserId("eve"), NOW)
 
     assert tokens.verify(token, NOW).issued_at == NOW
+
+
+def test_a_secret_is_examined_once_not_for_each_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    examined: list[object] = []
+    prepare = HMACAlgorithm.prepare_key
+
+    def noted(algorithm: HMACAlgorithm, key: str | bytes) -> bytes:
+        examined.append(key)
+        return prepare(algorithm, key)
+
+    secret = "a secret that only this test has, of at least 32 bytes"
+    tokens = JwtTokens(secret, "bellwire", HOUR)
+    minted = [tokens.mint(UserId(f"u{nth}"), NOW)[0] for nth in range(3)]
+    monkeypatch.setattr(HMACAlgorithm, "prepare_key", noted)
+
+    users = [tokens.verify(token, NOW).user_id for token in minted]
+
+    assert users == ["u0", "u1", "u2"]
+    assert examined == [secret.encode()]

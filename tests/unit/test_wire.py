@@ -76,7 +76,7 @@ def test_a_page_is_valid_json_with_the_items_as_they_are(count: int, next_cursor
 def test_a_frame_of_notifications_says_whether_it_is_a_replay(replay: bool) -> None:
     items = [wire.render(a_notification(n)) for n in (4, 5)]
 
-    frame = json.loads(wire.notifications_frame(a_feed(5, 2), 3, items, replay=replay))
+    frame = json.loads(wire.notifications_frame(a_feed(5, 2), 3, items, flag="replay" if replay else ""))
 
     assert frame.get("replay", False) is replay
     assert (frame["type"], frame["prev"], frame["cursor"], frame["unread_count"]) == (

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import datetime
 from itertools import count
 from random import uniform
 from time import monotonic
@@ -17,10 +18,11 @@ from adapters.kafka.records import Unreadable
 from application.delivery import StoreNotifications
 from application.errors import Stuck, Unavailable
 from application.feeds import Appended
-from application.records import Batch, Blame, Failure, NotRead, Part, Partition, Undecodable
+from application.records import Batch, Blame, Entry, Failure, NotRead, Part, Partition, Undecodable
+from domain.arrivals import Arrival
 from domain.feed import FeedChange
 from domain.identifiers import NotificationId, UserId
-from domain.notification import Draft
+from domain.notification import EARLIEST, Draft
 from entrypoints.consumer.floods import LOOK_AGAIN_SECONDS, Floods
 from entrypoints.consumer.holds import RETRY_SECONDS, Holds
 from entrypoints.consumer.partitions import Partitions
@@ -90,7 +92,7 @@ class Log:
             made = made[: damaged - position]
         self.position[partition] = position + len(made)
         self.reads.update((partition, position + nth) for nth in range(len(made)))
-        entries = [(_record(partition, position + nth), one) for nth, one in enumerate(made)]
+        entries: list[Entry] = [(_record(partition, position + nth), one) for nth, one in enumerate(made)]
         return Part(partition, position + len(made), entries, odd=partition in self.odd)
 
     def put_back(self, partition: Partition, offset: int) -> None:
@@ -143,10 +145,10 @@ class LockedFeeds(MemoryFeeds):
 
     most = 10_000
 
-    async def append(self, drafts: Sequence[Draft]) -> Appended:
-        if len(drafts) > self.most or any(draft.content.user_id in self.locked for draft in drafts):
+    async def append(self, arrivals: Sequence[Arrival], now: datetime = EARLIEST) -> Appended:
+        if len(arrivals) > self.most or any(arrival.user_id in self.locked for arrival in arrivals):
             raise Unavailable("a lock was not given")
-        return await super().append(drafts)
+        return await super().append(arrivals, now)
 
 
 class Stage:

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
+from typing import NamedTuple
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.partitioner import DefaultPartitioner
@@ -18,8 +19,7 @@ from aiokafka.structs import RecordMetadata
 _PARTITIONER = DefaultPartitioner()
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """A record as it is sent."""
 
     key: bytes
@@ -33,14 +33,20 @@ class Outcomes:
     def __init__(self, count: int) -> None:
         self.accepted = [False] * count
         self.complete: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        """Done when the fate of every record is known. Cancelled when the caller no longer waits."""
-        self._unknown = count
+        """Done when the fate of every record is known, or when the caller no longer waits."""
+        self.unknown = count
+        """How many records have no fate yet."""
 
     def settle(self, nth: int, *, accepted: bool) -> None:
         """Note what became of a record, once."""
         self.accepted[nth] = accepted
-        self._unknown -= 1
-        if not self._unknown and not self.complete.done():
+        self.unknown -= 1
+        if not self.unknown:
+            self.expire()
+
+    def expire(self) -> None:
+        """Have the caller wait no longer."""
+        if not self.complete.done():
             self.complete.set_result(None)
 
 
@@ -150,12 +156,25 @@ class TopicBatches:
         self._topic = topic
         self._failed = failed
         self._batches: dict[int, PartitionBatches] = {}
+        self._known: set[int] = set()
+        self._partitions: tuple[int, ...] = ()
 
-    async def put_all(self, records: Iterable[Record], outcomes: Outcomes) -> None:
-        """Put each record into its partition, in order. Raises KafkaError if the topic is not known."""
-        partitions = tuple(sorted(await self._producer.partitions_for(self._topic)))
+    def knows_topic(self) -> bool:
+        """Whether the partitions are known. They may change at any time."""
+        known = self._producer.client.cluster.partitions_for_topic(self._topic)
+        if known and known != self._known:
+            self._known, self._partitions = known, tuple(sorted(known))
+        return bool(known)
+
+    async def learn_topic(self) -> None:
+        """Wait until the partitions are known. Raises KafkaError if there is no such topic."""
+        await self._producer.partitions_for(self._topic)
+        self.knows_topic()
+
+    def put_all(self, records: Iterable[Record], outcomes: Outcomes) -> None:
+        """Put each record into its partition, in order. The topic must be known."""
         for nth, record in enumerate(records):
-            self._of(_partition(record.key, partitions)).put(record, outcomes, nth)
+            self._of(_partition(record.key, self._partitions)).put(record, outcomes, nth)
 
     async def handed_over(self) -> None:
         """Return once all batches are with the producer, or have failed."""

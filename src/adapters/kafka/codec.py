@@ -1,4 +1,4 @@
-"""Encodes drafts as Kafka records, and decodes our records and those of other services.
+"""Encodes drafts and retractions as Kafka records, and decodes our records and those of other services.
 
 A record's value is the JSON that the HTTP API accepts, plus `id` and `created_at`. Without them they are
 derived from the record, so that a redelivered record is the same notification.
@@ -11,15 +11,29 @@ from uuid import UUID
 
 import msgspec
 
-from adapters.kafka.headers import Headers, Origin, Source, Timestamp, key_id, origin
+from adapters.kafka.headers import Headers, Origin, Source, Timestamp, is_own_only, key_id, origin
 from application.records import Undecodable
 from domain.category import category_of
-from domain.errors import Invalid
-from domain.identifiers import ENTROPY_BITS, NotificationId, UserId, uuid7
+from domain.errors import FieldError, Invalid
+from domain.identifiers import ENTROPY_BITS, ID_RULE, ID_VERSION, NotificationId, UserId, uuid7
 from domain.metadata import NO_METADATA, Metadata
-from domain.notification import EARLIEST, LATEST, Content, Draft
+from domain.notification import EARLIEST, LATEST, Content, Draft, Retraction
+from domain.rich import PLAIN, Action, Actor, rich_of
 
 _NO_METADATA = msgspec.Raw(NO_METADATA.text.encode())
+
+
+class _Actor(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    name: str
+    id: str | None = None
+    avatar_url: str | None = None
+
+
+class _Action(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    id: str
+    label: str
+    url: str | None = None
+    style: str = "default"
 
 
 class _Record(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
@@ -33,13 +47,22 @@ class _Record(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     category: str = ""
     id: UUID | None = None
     created_at: Timestamp | None = None
+    severity: str = PLAIN.severity
+    image_url: str | None = None
+    icon: str | None = None
+    actions: tuple[_Action, ...] = ()
+    actor: _Actor | None = None
+    collapse_key: str | None = None
+    collapse: str = "unread"
+    revision: int = 0
+    unread: bool = False
+    retract: bool = False
 
 
 class _Addressed(msgspec.Struct):
     user_id: str = ""
 
 
-_ID_VERSION = 7
 # A record's timestamp is chosen by its producer and may be anything.
 _LAST_MS = (LATEST - EARLIEST) // timedelta(milliseconds=1)
 # The bits of an offset that go into an id. Higher bits change only after a million million records.
@@ -51,9 +74,12 @@ _decode = msgspec.json.Decoder(_Record).decode
 _decode_addressee = msgspec.json.Decoder(_Addressed).decode
 
 
-def encode(draft: Draft) -> bytes:
-    """Encode a draft as the value of its record."""
+def encode(draft: Draft | Retraction) -> bytes:
+    """Encode a draft or a retraction as the value of its record."""
+    if isinstance(draft, Retraction):
+        return _encode(_Record(draft.user_id, id=draft.id, retract=True))
     content = draft.content
+    rich, actor = content.rich, content.actor
     return _encode(
         _Record(
             content.user_id,
@@ -66,41 +92,80 @@ def encode(draft: Draft) -> bytes:
             "" if content.category == category_of(content.event) else content.category,
             draft.id,
             draft.created_at,
+            rich.severity,
+            rich.image_url,
+            rich.icon,
+            tuple(map(_action_of, rich.actions)) if rich.actions else (),
+            None if actor is None else _Actor(actor.name, actor.id, actor.avatar_url),
+            content.collapse_key,
+            content.collapse,
+            draft.revision,
+            draft.unread,
         )
     )
 
 
-def decode(source: Source) -> Draft:
+def _action_of(action: Action) -> _Action:
+    return _Action(action.id, action.label, action.url, action.style)
+
+
+def decode(source: Source) -> Draft | Retraction:
     """Decode a record, from any producer. Raises Undecodable."""
     if source.value is None:
         raise Undecodable("tombstone", "the record has no value")
     attributes = _cloud_event(source.headers)
     try:
         record = _decode(source.value)
-        content = Content(
-            user_id=UserId(record.user_id or attributes.get("ce_subject", "")),
-            event=record.event or attributes.get("ce_type", "").lower(),
-            message=record.message,
-            title=record.title,
-            metadata=Metadata.of(bytes(record.metadata).decode()),
-            action_url=record.action_url,
-            expires_at=record.expires_at,
-            category=record.category,
-        )
-    except Invalid as error:
-        raise Undecodable("invalid", str(error)) from error
-    except msgspec.ValidationError as error:
+        _check_id(record.id)
+        user = UserId(record.user_id or attributes.get("ce_subject", ""))
+        if record.retract:
+            return _retraction(source, record, user)
+        return _draft(source, record, _content(record, user, attributes), attributes)
+    except (Invalid, msgspec.ValidationError) as error:
         raise Undecodable("invalid", str(error)) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
         raise Undecodable("malformed", f"the value is not JSON: {error}") from error
-    if record.id is not None and record.id.version != _ID_VERSION:
-        raise Undecodable(
-            "invalid", "id must be a UUIDv7: it decides where and in which order the notification is stored"
-        )
-    try:
-        return _draft(source, record, content, attributes)
-    except Invalid as error:
-        raise Undecodable("invalid", str(error)) from error
+
+
+def _check_id(identifier: UUID | None) -> None:
+    if identifier is not None and identifier.version != ID_VERSION:
+        raise Invalid([FieldError("id", ID_RULE)])
+
+
+def _content(record: _Record, user: UserId, attributes: Mapping[str, str]) -> Content:
+    """The content of a notification. Raises Invalid."""
+    return Content(
+        user_id=user,
+        event=record.event or attributes.get("ce_type", "").lower(),
+        message=record.message,
+        title=record.title,
+        metadata=Metadata.of(bytes(record.metadata).decode()),
+        action_url=record.action_url,
+        expires_at=record.expires_at,
+        category=record.category,
+        rich=rich_of(
+            record.severity, record.image_url, record.icon, _actions(record) if record.actions else ()
+        ),
+        actor=None if record.actor is None else _actor(record.actor),
+        collapse_key=record.collapse_key,
+        collapse=record.collapse,
+    )
+
+
+def _actions(record: _Record) -> tuple[Action, ...]:
+    return tuple(Action(id=one.id, label=one.label, url=one.url, style=one.style) for one in record.actions)
+
+
+def _actor(actor: _Actor) -> Actor:
+    return Actor(name=actor.name, id=actor.id, avatar_url=actor.avatar_url)
+
+
+def _retraction(source: Source, record: _Record, user: UserId) -> Retraction:
+    """Make a retraction. Nothing names what to take back but the id. Raises Invalid."""
+    if record.id is None:
+        raise Invalid([FieldError("id", "is required")])
+    headers = source.headers
+    return Retraction(user, NotificationId(record.id), key_id(headers), is_own_only(headers))
 
 
 def _draft(source: Source, record: _Record, content: Content, attributes: Mapping[str, str]) -> Draft:
@@ -112,7 +177,9 @@ def _draft(source: Source, record: _Record, content: Content, attributes: Mappin
     created_at = record.created_at or event_time or time_of(first.timestamp)
     event = _event_name(attributes) if event_time else None
     notification = NotificationId(record.id or _derived_id(first, event, created_at))
-    return Draft(notification, created_at, content, key_id(source.headers))
+    own_only = record.revision > 0 and is_own_only(source.headers)
+    sender = key_id(source.headers)
+    return Draft(notification, created_at, content, sender, record.revision, record.unread, own_only)
 
 
 def _raw(metadata: Metadata) -> msgspec.Raw:

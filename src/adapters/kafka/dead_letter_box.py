@@ -6,11 +6,11 @@ from contextlib import contextmanager
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.errors import KafkaError
 
 from adapters.kafka import headers, records
 from adapters.kafka.codec import addressee, time_of
 from adapters.kafka.dead_letters import build_producer
+from adapters.kafka.failures import FAILURES
 from adapters.kafka.login import ANONYMOUS, Login
 from adapters.kafka.records import Unreadable, UnreadableBatch
 from adapters.kafka.topics import DEAD_LETTER_BYTES, Topics
@@ -194,10 +194,10 @@ class KafkaDeadLetterBox:
 def _translated() -> Iterator[None]:
     try:
         yield
-    except KafkaError as error:
-        raise Unavailable(f"Kafka is out of reach: {error!r}") from error
     except TimeoutError as error:
         raise Unavailable("Kafka does not answer.") from error
+    except FAILURES as error:
+        raise Unavailable(f"Kafka is out of reach: {error!r}") from error
 
 
 def _letter(record: Any) -> DeadLetter:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError, MessageSizeTooLargeError
+from aiokafka.errors import MessageSizeTooLargeError
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
 from adapters.kafka import headers
@@ -73,7 +73,7 @@ class KafkaDeadLetters:
         producer = self._build_producer(self._bootstrap, "bellwire-dead-letters")
         try:
             await producer.start()
-        except KafkaError as error:
+        except FAILURES as error:
             await producer.stop()
             raise Unavailable(f"Kafka is out of reach: {error!r}") from error
         self._producer = producer

@@ -1,4 +1,4 @@
-"""The header that names the sender of a record, those of a dead letter, and of a record that is replayed from
+"""The headers that name the sender of a record, those of a dead letter, and of a record that is replayed from
 one.
 
 The headers of a replayed record hold its origin and its failures, so that it is the same notification again
@@ -20,6 +20,8 @@ Headers = Sequence[tuple[str, bytes | None]]
 
 KEY = "bellwire-key"
 """The id of the API key that sent the record."""
+OWN_ONLY = "bellwire-own-only"
+"""There if that key may change only what it sent."""
 
 TOPIC = "dlq-original-topic"
 PARTITION = "dlq-original-partition"
@@ -89,6 +91,11 @@ def key_id(headers: Headers) -> str | None:
         if name == KEY:
             return value.decode() if value and len(value) <= _KEY_LENGTH and value.isalnum() else None
     return None
+
+
+def is_own_only(headers: Headers) -> bool:
+    """Whether the key that sent a record may change only what it sent."""
+    return any(name == OWN_ONLY for name, _ in headers)
 
 
 def origin_in(headers: Headers) -> Origin | None:

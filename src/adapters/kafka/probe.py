@@ -3,8 +3,8 @@
 import asyncio
 
 from aiokafka.client import AIOKafkaClient
-from aiokafka.errors import KafkaError
 
+from adapters.kafka.failures import FAILURES
 from adapters.kafka.login import ANONYMOUS, Login
 
 _ANSWER_SECONDS = 3.0
@@ -16,7 +16,7 @@ async def broker_answers(bootstrap: str, login: Login = ANONYMOUS) -> bool:
     try:
         async with asyncio.timeout(_ANSWER_SECONDS):
             await client.bootstrap()
-    except (KafkaError, TimeoutError):
+    except FAILURES:
         return False
     finally:
         await client.close()

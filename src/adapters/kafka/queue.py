@@ -6,12 +6,11 @@ import logging
 from collections.abc import Callable, Sequence
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
 
 from adapters.kafka import codec
 from adapters.kafka.batches import Outcomes, Record, TopicBatches
 from adapters.kafka.failures import FAILURES
-from adapters.kafka.headers import KEY
+from adapters.kafka.headers import KEY, OWN_ONLY
 from adapters.kafka.login import ANONYMOUS, Login
 from adapters.kafka.topics import METADATA_SECONDS
 from application.errors import Unavailable, Unconfirmed
@@ -109,24 +108,25 @@ class KafkaQueue:
             raise Unavailable("Kafka is out of reach.") from error
 
     async def put(self, draft: Draft) -> None:
-        failure = (await self.put_all([draft]))[0]
-        if failure is not None:
-            raise failure
+        (accepted,) = await self._accepted([draft])
+        if not accepted:
+            raise Unconfirmed(draft.id)
 
     async def put_all(self, drafts: Sequence[Draft]) -> Sequence[Unconfirmed | None]:
         """See NotificationQueue. A record that timed out may still arrive: its outcome is unknown."""
-        if not drafts:
-            return []
+        accepted = await self._accepted(drafts) if drafts else ()
+        return [None if well else Unconfirmed(draft.id) for draft, well in zip(drafts, accepted, strict=True)]
+
+    async def _accepted(self, drafts: Sequence[Draft]) -> Sequence[bool]:
+        """Which of the drafts are known to be durable."""
         if self._batches is None or self._in_flight + len(drafts) > _IN_FLIGHT:
             _UNAVAILABLE.inc(len(drafts))
-            return [Unconfirmed(draft.id) for draft in drafts]
+            return [False] * len(drafts)
         self._in_flight += len(drafts)
         started = self._now()
         outcomes = Outcomes(len(drafts))
         try:
-            async with asyncio.timeout(_DEADLINE_SECONDS):
-                await self._batches.put_all(map(_record, drafts), outcomes)
-                await outcomes.complete
+            await _put(self._batches, drafts, outcomes)
         except FAILURES as error:
             self._log_failure(error)
         finally:
@@ -134,10 +134,7 @@ class KafkaQueue:
         took = self._now() - started
         metrics.PUBLISH_ACK.observe(took)
         self._note_outcomes(outcomes.accepted, took)
-        return [
-            None if accepted else Unconfirmed(draft.id)
-            for draft, accepted in zip(drafts, outcomes.accepted, strict=True)
-        ]
+        return outcomes.accepted
 
     def _note_outcomes(self, accepted: Sequence[bool], took: float) -> None:
         well = sum(accepted)
@@ -165,7 +162,7 @@ class KafkaQueue:
         producer = self._build_producer(self._bootstrap, "bellwire-api")
         try:
             await producer.start()
-        except KafkaError as error:
+        except FAILURES as error:
             logger.warning("Kafka is out of reach: %s", error)
             await producer.stop()
             return
@@ -183,6 +180,23 @@ class KafkaQueue:
             abandoning.add_done_callback(self._abandoned.discard)
 
 
+async def _put(batches: TopicBatches, drafts: Sequence[Draft], outcomes: Outcomes) -> None:
+    """Return once the fate of every record is known. Raises TimeoutError if it is not by the deadline."""
+    loop = asyncio.get_running_loop()
+    due = loop.time() + _DEADLINE_SECONDS
+    if not batches.knows_topic():
+        async with asyncio.timeout_at(due):
+            await batches.learn_topic()
+    batches.put_all(map(_record, drafts), outcomes)
+    deadline = loop.call_at(due, outcomes.expire)  # a fifth of the time that asyncio.timeout takes
+    try:
+        await outcomes.complete
+    finally:
+        deadline.cancel()
+    if outcomes.unknown:
+        raise TimeoutError
+
+
 def _record(draft: Draft) -> Record:
     """The record of a draft. The trace and the sender are headers, not fields of the value: earlier consumers
     refuse fields that they do not know.
@@ -191,7 +205,9 @@ def _record(draft: Draft) -> Record:
     headers = [("traceparent", trace.encode())] if trace else []
     if draft.key_id is not None:
         headers.append((KEY, draft.key_id.encode()))
-    return Record(key=draft.content.user_id.encode(), value=codec.encode(draft), headers=headers)
+    if draft.own_only:
+        headers.append((OWN_ONLY, b"1"))
+    return Record(key=draft.user_id.encode(), value=codec.encode(draft), headers=headers)
 
 
 async def _close(producer: AIOKafkaProducer, batches: TopicBatches) -> None:
@@ -207,5 +223,5 @@ async def _abandon(producer: AIOKafkaProducer) -> None:
     try:
         async with asyncio.timeout(_DEADLINE_SECONDS):
             await producer.stop()
-    except (TimeoutError, KafkaError) as error:
+    except FAILURES as error:
         logger.warning("the replaced producer did not close: %r", error)

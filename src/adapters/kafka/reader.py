@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
-from aiokafka.errors import CorruptRecordException, KafkaError
+from aiokafka.errors import CorruptRecordException
 
 from adapters.kafka import records
 from adapters.kafka.entries import entry, make_part
@@ -105,7 +105,7 @@ class KafkaQueueReader:
         consumer.subscribe([self._topic], listener=self._listener)
         try:
             await consumer.start()
-        except KafkaError as error:
+        except FAILURES as error:
             await consumer.stop()
             raise Unavailable(f"Kafka is out of reach: {error!r}") from error
         self._consumer = consumer

@@ -10,6 +10,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
+from adapters.kafka.failures import FAILURES
 from adapters.kafka.login import ANONYMOUS, Login
 from application.errors import Unavailable
 
@@ -62,7 +63,7 @@ async def ensure_topics(bootstrap: str, topics: Topics, login: Login = ANONYMOUS
             if code and error is not TopicAlreadyExistsError:
                 raise error
     # A cluster that is starting names no controller: aiokafka then fails on None.
-    except (KafkaError, AttributeError) as error:
+    except (*FAILURES, AttributeError) as error:
         raise Unavailable(f"Kafka could not create the topics: {error!r}") from error
     finally:
         await admin.close()
@@ -77,7 +78,7 @@ async def longest_retention(bootstrap: str, topics: Topics) -> timedelta | None:
     try:
         await admin.start()
         return await _longest_retention(admin, topics)
-    except (KafkaError, AttributeError) as error:
+    except (*FAILURES, AttributeError) as error:
         raise Unavailable(f"Kafka did not say how long it keeps records: {error!r}") from error
     finally:
         await admin.close()

@@ -2,11 +2,11 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any
+from typing import Any, TypeVar
 
 import asyncpg
 import msgspec
@@ -14,7 +14,7 @@ from sqlalchemy import event
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.exc import TimeoutError as NoneFree
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncTransaction, create_async_engine
-from sqlalchemy.pool import QueuePool
+from sqlalchemy.pool import PoolProxiedConnection, QueuePool
 
 from adapters.once import Once
 from adapters.postgres.errors import FAILURES, JITTER, translated, unreachable
@@ -23,6 +23,8 @@ from adapters.postgres.states import READ_ONLY, Fate, driver_error, fate, reason
 from application.ports import Jitter, UserHash
 from common import metrics
 from domain.identifiers import UserId
+
+T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
@@ -240,47 +242,68 @@ def _watch_of(engine: AsyncEngine) -> _Watch:
 
 
 @asynccontextmanager
-async def _connection(
-    engine: AsyncEngine,
-) -> AsyncIterator[tuple[AsyncConnection, "asyncpg.Connection[Any]"]]:
-    """Lend a connection, as SQLAlchemy's and as the driver's.
-
-    After any error, one that is not fit for the next caller is not returned to the pool. Neither is one whose
-    caller was cancelled: it may be in the middle of something.
+async def _lent(engine: AsyncEngine) -> AsyncIterator["asyncpg.Connection[Any]"]:
+    """Lend the driver's own connection, from the pool below SQLAlchemy's connections: those cost several
+    times what a statement does.
     """
     watch = _watch_of(engine)
     with translated():
-        async with AsyncExitStack() as stack:
-            try:
-                connection = await stack.enter_async_context(engine.connect())
-            except FAILURES as error:
-                if not isinstance(error, NoneFree):
-                    watch.reach.failed(reason(error))
-                raise unreachable() from error
-            pooled = await connection.get_raw_connection()
-            raw: Any = pooled.driver_connection
-            try:
-                yield connection, raw
-            except BaseException as error:
-                watch.met(error, pooled)
-                if _is_unfit(watch, raw, pooled, error):
-                    await connection.invalidate(error)
-                raise
-            watch.answered(pooled)
-
-
-def _is_unfit(watch: _Watch, raw: _Connection, pooled: Any, error: BaseException) -> bool:
-    if raw.is_closed() or raw.is_left_inside():
-        return True
-    found = fate(error)
-    return found in _ENDED or (found is Fate.ENDS_IF_OLD and watch.is_old(pooled))
+        pooled = await _taken(engine, engine.raw_connection())
+        raw: Any = pooled.driver_connection
+        try:
+            yield raw
+        except BaseException as error:
+            if _is_unfit(watch, raw, pooled, error):
+                pooled.invalidate(error)
+            else:
+                pooled.close()
+            raise
+        watch.answered(pooled)
+        pooled.close()
 
 
 @asynccontextmanager
 async def transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
     """Lend a connection for one transaction."""
-    async with _connection(engine) as (connection, _), _committed(await connection.begin()):
-        yield connection
+    watch = _watch_of(engine)
+    with translated():
+        connection = await _taken(engine, engine.connect().start())
+        try:
+            pooled = await connection.get_raw_connection()
+            raw: Any = pooled.driver_connection
+            try:
+                async with _committed(await connection.begin()):
+                    yield connection
+            except BaseException as error:
+                if _is_unfit(watch, raw, pooled, error):
+                    await connection.invalidate(error)
+                raise
+            watch.answered(pooled)
+        finally:
+            await connection.close()
+
+
+async def _taken(engine: AsyncEngine, taking: Awaitable[T]) -> T:
+    """A connection of the pool. Raises Unavailable."""
+    # Below its connections SQLAlchemy does not wrap the errors of those that it could not set up.
+    dialect: Any = engine.dialect
+    try:
+        return await taking
+    except (*FAILURES, dialect.loaded_dbapi.Error) as error:
+        if not isinstance(error, NoneFree):
+            _watch_of(engine).reach.failed(reason(error))
+        raise unreachable() from error
+
+
+def _is_unfit(watch: _Watch, raw: Any, pooled: PoolProxiedConnection, error: BaseException) -> bool:
+    """Whether a connection is not fit for the next caller after this error. Neither is one whose caller was
+    cancelled: it may be in the middle of something.
+    """
+    watch.met(error, pooled)
+    if raw.is_closed() or raw.is_left_inside():
+        return True
+    found = fate(error)
+    return found in _ENDED or (found is Fate.ENDS_IF_OLD and watch.is_old(pooled))
 
 
 async def driver_of(connection: AsyncConnection) -> "asyncpg.Connection[Any]":
@@ -295,7 +318,7 @@ async def driver(engine: AsyncEngine, *, writes: bool = False) -> AsyncIterator[
     keeps them prepared. Each statement is a transaction of its own. Where it `writes`, its success shows that
     the store takes writes.
     """
-    async with _connection(engine) as (_, raw):
+    async with _lent(engine) as raw:
         yield raw
     if writes:
         _watch_of(engine).writes.well()
@@ -307,7 +330,7 @@ async def driver_transaction(engine: AsyncEngine) -> AsyncIterator["asyncpg.Conn
 
     Not with asyncpg's context manager: that would roll back on a connection that does not answer.
     """
-    async with _connection(engine) as (_, raw):
+    async with _lent(engine) as raw:
         begun = raw.transaction()
         await begun.start()
         async with _committed(begun):
@@ -318,7 +341,7 @@ async def driver_transaction(engine: AsyncEngine) -> AsyncIterator["asyncpg.Conn
 @asynccontextmanager
 async def driver_snapshot(engine: AsyncEngine) -> AsyncIterator["asyncpg.Connection[Any]"]:
     """Lend the driver's own connection for one transaction that reads everything as of one moment."""
-    async with _connection(engine) as (_, raw):
+    async with _lent(engine) as raw:
         begun = raw.transaction(isolation="repeatable_read", readonly=True)
         await begun.start()
         async with _committed(begun):

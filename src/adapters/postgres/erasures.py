@@ -19,7 +19,7 @@ from application.audit import Entry
 from application.erasures import Erasure
 from application.errors import UnknownErasure
 from common import wire
-from domain.errors import UnknownUser
+from domain.errors import UnknownUser, UserTaken
 from domain.identifiers import NotificationId, UserId, is_user_id
 
 # Longer than a process needs to notice it (Revocations), with a failed attempt or two.
@@ -63,6 +63,7 @@ _FREE = """
 UPDATE erasures SET user_hash = NULL
 WHERE user_hash = $1 AND reusable AND finished_at IS NOT NULL RETURNING id
 """
+_REVOKE = "UPDATE users SET tokens_revoked_at = date_trunc('second', clock_timestamp()) WHERE id = $1"
 
 
 class PostgresErasures:
@@ -136,11 +137,18 @@ async def erased_among(connection: Any, engine: AsyncEngine, users: Iterable[Use
     return frozenset(hashes[row["user_hash"]] for row in await connection.fetch(_ERASED, list(hashes)))
 
 
-async def is_free(connection: Any, engine: AsyncEngine, user: UserId) -> bool:
-    """Whether an id that was erased can be used again; then its hash is removed. `connection` is the
-    driver's, in a transaction.
+async def take_id(connection: Any, engine: AsyncEngine, user: UserId) -> None:
+    """Check the id of a user who was inserted in this transaction of the driver's connection.
+
+    Raises UserTaken if it was erased and cannot be used again. If it can, its hash is removed, and the tokens
+    from before are invalidated: those of the second in which the user is created are valid, because their
+    time may be a whole second.
     """
-    return await connection.fetchval(_FREE, hash_of(engine, user)) is not None
+    if not await erased_among(connection, engine, [user]):
+        return
+    if await connection.fetchval(_FREE, hash_of(engine, user)) is None:
+        raise UserTaken("A user with this id was erased; the id cannot be used again.")
+    await connection.execute(_REVOKE, user)
 
 
 def _erasure(row: Any) -> Erasure:

@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.postgres.engine import driver_snapshot
-from adapters.postgres.rows import columns, feed_columns, read_feed, read_notification
+from adapters.postgres.rows import columns, feed_columns, read_choices, read_feed, read_notification
 from application.exports import ExportPage
 from domain.errors import UnknownUser
 from domain.feed import Feed
@@ -20,7 +20,7 @@ _PAGE = 500
 _SECONDS = 12.0
 
 _USER = f"""
-SELECT id, name, email, created_at, disabled_at, {feed_columns("feeds")}
+SELECT id, name, email, created_at, disabled_at, muted, wanted, {feed_columns("feeds")}
 FROM users JOIN feeds ON feeds.user_id = users.id WHERE users.id = $1
 """  # noqa: S608 - the columns are ours
 _NOTIFICATIONS = f"""
@@ -54,7 +54,7 @@ class PostgresExports:
                 items = tuple(map(read_notification, found[: self._page]))
                 more = len(found) > len(items)
                 after = items[-1].id if items else after
-                yield ExportPage(known, feed, items, more)
+                yield ExportPage(known, feed, read_choices(row), items, more)
                 if clock() >= end:
                     return
 

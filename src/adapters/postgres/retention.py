@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.postgres.engine import driver, driver_transaction, transaction
 from adapters.postgres.errors import retried
-from adapters.postgres.feeds import LOCK_FEEDS
+from adapters.postgres.judging import LOCK_FEEDS
 from adapters.postgres.partitions import LOCK_PARTITIONS, bound, past_partitions
 from adapters.postgres.rows import feed_columns, read_feed, where
 from application.errors import Unavailable

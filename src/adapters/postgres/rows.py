@@ -40,6 +40,11 @@ def read_feed(user: UserId, row: Any) -> Feed:
     )
 
 
+def read_choices(row: Any) -> dict[str, bool]:
+    """What a user chose, from a row with the columns `muted` and `wanted` of a feed."""
+    return {**dict.fromkeys(row["muted"], False), **dict.fromkeys(row["wanted"], True)}
+
+
 def columns(table: str) -> str:
     """The columns that `read_notification` needs, from a table of this name."""
     special = {"group": f'{table}.grouped AS "group"'}
@@ -61,11 +66,16 @@ def read_notification(row: Any) -> Notification:
     return Notification(**fields)
 
 
+def json_text(value: object) -> str:
+    """A value for a column of JSON."""
+    return _encode(value).decode()
+
+
 def rich_text(rich: Rich) -> str | None:
     """The text of the column `rich`."""
-    return None if rich == PLAIN else _encode(rich).decode()
+    return None if rich == PLAIN else json_text(rich)
 
 
 def group_text(group: Group) -> str | None:
     """The text of the column `grouped`."""
-    return None if group == ALONE else _encode(group).decode()
+    return None if group == ALONE else json_text(group)

@@ -44,6 +44,8 @@ users = Table(
     Column("tokens_revoked_at", TIMESTAMP(timezone=True)),
 )
 REVOKED = text("tokens_revoked_at IS NOT NULL")
+# For prefixes of ids, whatever the collation.
+Index("users_prefix_idx", users.c.id, postgresql_ops={"id": "text_pattern_ops"})
 Index("users_tokens_revoked_idx", users.c.tokens_revoked_at, users.c.id, postgresql_where=REVOKED)
 
 # Updated with every change of a feed: free space on the page, and no index on changing columns, keep that
@@ -100,6 +102,8 @@ notifications = Table(
     Column("edited_at", TIMESTAMP(timezone=True)),
     Column("acted_at", TIMESTAMP(timezone=True)),
     Column("action", Text),
+    Column("snoozed_until", TIMESTAMP(timezone=True)),
+    Column("woken_at", TIMESTAMP(timezone=True)),
     Column("collapse_key", Text),
     # JSON: domain.rich.Rich and domain.group.Group. NULL stands for the plain ones.
     Column("rich", Text),

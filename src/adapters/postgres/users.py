@@ -5,12 +5,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import case, func, insert, null, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.postgres import tables
 from adapters.postgres.audit import record
 from adapters.postgres.engine import driver, driver_of, transaction
-from adapters.postgres.erasures import erased_among, is_free
+from adapters.postgres.erasures import take_id
 from adapters.postgres.errors import Taken, retried
 from application.audit import Entry
 from application.credentials import LatestRevocations, Revocation
@@ -36,6 +36,8 @@ _REVOCATIONS = """
     ORDER BY tokens_revoked_at, id
     LIMIT $3
 """
+
+_EXISTING = "SELECT id FROM users WHERE id = ANY($1::text[])"
 
 _BEING_ERASED = """
     SELECT user_id, requested_at FROM erasures WHERE finished_at IS NULL AND user_id IS NOT NULL
@@ -77,8 +79,9 @@ class PostgresUsers:
                 await connection.execute(insert(tables.users).values(row))
                 feed = {"user_id": user.id, "epoch": self._new_token(4)}
                 await connection.execute(insert(tables.feeds).values(feed))
-                await self._check_erased(connection, user.id)
-                await record(await driver_of(connection), self._engine, entry)
+                raw = await driver_of(connection)
+                await take_id(raw, self._engine, user.id)
+                await record(raw, self._engine, entry)
         except Taken:
             raise UserTaken from None
 
@@ -129,10 +132,10 @@ class PostgresUsers:
             raise UserTaken from None
 
     @retried
-    async def has_address(self, email: str) -> bool:
+    async def has_address(self, email: str, besides: UserId | None = None) -> bool:
         async with transaction(self._engine) as connection:
             query = select(tables.users.c.id).where(tables.users.c.email == email)
-            return (await connection.scalars(query)).one_or_none() is not None
+            return (await connection.scalars(query)).one_or_none() not in {None, besides}
 
     @retried
     async def password(self, user: UserId) -> tuple[User, str | None]:
@@ -199,25 +202,10 @@ class PostgresUsers:
             rows = await connection.fetch(_BEING_ERASED)
         return [Revocation(UserId(found), at, disabled=False) for found, at in rows]
 
-    async def _check_erased(self, connection: AsyncConnection, user: UserId) -> None:
-        """Raise UserTaken if the id was erased and cannot be used again. If it can, invalidate the tokens
-        from before: those of the second in which it is created are valid, because their time may be a whole
-        second.
-        """
-        raw = await driver_of(connection)
-        if not await erased_among(raw, self._engine, [user]):
-            return
-        if not await is_free(raw, self._engine, user):
-            raise UserTaken("A user with this id was erased; the id cannot be used again.")
-        since = func.date_trunc("second", _NOW)
-        query = update(tables.users).where(tables.users.c.id == user).values(tokens_revoked_at=since)
-        await connection.execute(query)
-
     @retried
     async def _existing(self, users: frozenset[UserId]) -> set[UserId]:
-        async with transaction(self._engine) as connection:
-            query = select(tables.users.c.id).where(tables.users.c.id.in_(users))
-            return {UserId(found) for found in await connection.scalars(query)}
+        async with driver(self._engine) as connection:
+            return {UserId(found) for (found,) in await connection.fetch(_EXISTING, list(users))}
 
     @retried
     async def _change(self, user: UserId, entry: Entry | None, **values: Any) -> None:

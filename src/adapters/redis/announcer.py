@@ -16,7 +16,7 @@ from application.pages import Rendered
 from application.ports import Clock, Jitter
 from application.streams import Frame
 from common import metrics, wire
-from domain.feed import Feed, FeedChange, Settled
+from domain.feed import Chosen, Feed, FeedChange, Settled
 from domain.identifiers import UserId
 
 logger = logging.getLogger(__name__)
@@ -184,7 +184,7 @@ def message(macs: Macs, name: str, rows: Sequence[tuple[object, ...]]) -> bytes:
 
 
 def _render_all(change: FeedChange) -> Sequence[Rendered]:
-    if isinstance(change, Settled):
+    if isinstance(change, Settled | Chosen):
         return ()
     return [wire.render(item) for item in change.notifications or ()]
 

@@ -20,7 +20,7 @@ from application.errors import Unavailable
 from application.pages import ITEM_BYTES, PAGE_BYTES, IndexEntry, Missing, Rendered, RenderedPage
 from application.ports import Jitter, NewToken
 from common import metrics
-from domain.feed import Added, Feed, FeedChange, Marked
+from domain.feed import Added, Chosen, Edited, Feed, FeedChange, Marked
 from domain.identifiers import NotificationId, UserId, is_user_id
 
 # Longer than a PostgreSQL statement may take: the rows loaded were read while the lease was valid.
@@ -301,9 +301,9 @@ def entry(change: FeedChange, items: Sequence[Rendered], macs: Macs) -> Entry:
     feed = change.feed
     gone: Sequence[str] = ()
     match change:
-        case Added():
+        case Added() | Chosen():  # a choice adds nothing
             new = items
-        case Marked(notifications=tuple() as marked):
+        case Marked(notifications=tuple() as marked) | Edited(notifications=marked):
             gone = [str(item.id) for item in marked]
             new = [body for item, body in zip(marked, items, strict=True) if item.unread]
         case _:

@@ -148,10 +148,20 @@ local function apply(feed, unread, change)
     local whole = bytes and (not complete or redis.call('ZCARD', unread) == tonumber(held[4]))
     local fits = applicable and held[1] == epoch and at == prev and whole
     if fits then
+        local held_before, others = {}, {}
         for _, id in ipairs(gone) do
-            bytes = bytes + remove(unread, id)
+            local grown = remove(unread, id)
+            held_before[id], bytes = grown < 0, bytes + grown
         end
+        -- What takes the place of one that was held belongs there. The others are compared with what is held.
         for _, item in ipairs(new) do
+            if held_before[string.sub(item, 8, 43)] then
+                bytes = bytes + redis.call('ZADD', unread, 0, item) * #item
+            else
+                table.insert(others, item)
+            end
+        end
+        for _, item in ipairs(others) do
             local grown = fits and add(unread, item, complete)
             fits, bytes = grown, bytes + (grown or 0)
         end

@@ -32,6 +32,9 @@ _IDLE_SECONDS = 20.0
 _AWAY_SECONDS = 5.0
 _REFUSED_SECONDS = 60.0
 
+# How much may wait to be sent before a command waits for it to be sent.
+_UNREAD_BYTES = 64 * 1024
+
 # How much a subscriber reads at once: what is delivered before other work has its turn.
 _READ_BYTES = 64 * 1024
 
@@ -75,6 +78,19 @@ class _Pool(BlockingConnectionPool):
             connection.mark_for_reconnect()  # type: ignore[no-untyped-call]
         await self.drop_idle()
 
+    async def get_connection(self, *words: Any, **options: Any) -> AbstractConnection:
+        """A connection. redis-py takes a lock and sets a timer even if it need not wait for one."""
+        if not self._available_connections:
+            waited: AbstractConnection = await super().get_connection(*words, **options)  # type: ignore[no-untyped-call]
+            return waited
+        connection: AbstractConnection = self.get_available_connection()  # type: ignore[no-untyped-call]
+        try:
+            await self.ensure_connection(connection)
+        except BaseException:
+            await self.release(connection)
+            raise
+        return connection
+
     async def release(self, connection: AbstractConnection) -> None:
         if connection.should_reconnect():  # type: ignore[no-untyped-call]
             await connection.disconnect(nowait=True)  # the pool and all others would wait for the peer
@@ -105,12 +121,27 @@ class Connection(AbstractConnection):
         except TypeError:  # a type that only redis-py writes, or an error of its own
             return super().pack_command(*args)
 
-    async def send_packed_command(self, *args: Any, **options: Any) -> None:
+    async def send_packed_command(self, command: Any, *args: Any, **options: Any) -> None:
+        """Send a command. redis-py makes a task and a timer for each, although it need not wait unless the
+        server does not read.
+        """
         self._used = self.now()
         try:
-            await super().send_packed_command(*args, **options)
+            if self._takes_more() and isinstance(command, list):
+                self._writer.writelines(command)  # type: ignore[union-attr]
+            else:
+                await super().send_packed_command(command, *args, **options)
         except RuntimeError as error:  # raised by uvloop for writing to a transport that was reset
+            await self.disconnect(nowait=True)
             raise ConnectionLost("the connection was reset") from error
+
+    def _takes_more(self) -> bool:
+        """Whether it is connected, and the server reads what it is sent."""
+        return (
+            self.is_connected
+            and self._writer is not None
+            and self._writer.transport.get_write_buffer_size() < _UNREAD_BYTES
+        )
 
     async def messages(self) -> Sequence[Any]:
         """Wait for messages to a subscriber, and return all that have arrived, each as its parts. Not to be

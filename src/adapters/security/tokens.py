@@ -4,10 +4,13 @@ import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any
 
 import jwt
+from jwt.algorithms import HMACAlgorithm
 from jwt.types import Options
+from jwt.utils import base64url_encode
 
 from adapters.security.public_keys import PublicKeys
 from application.credentials import Claims, token_id
@@ -54,10 +57,12 @@ class JwtTokens:
         valid for more than `longest` are refused. Clocks of issuers may be ahead by up to `skew`. The outcome
         of `remembered` verifications is kept.
         """
-        self._secrets: Sequence[str] = [each for each in (secret, previous) if each]
-        if not secret or any(len(each.encode()) < SECRET_BYTES for each in self._secrets):
+        secrets = [each for each in (secret, previous) if each]
+        if not secret or any(len(each.encode()) < SECRET_BYTES for each in secrets):
             message = f"the token secret must have at least {SECRET_BYTES} bytes"
             raise ValueError(message)
+        self._secret = secret
+        self._secrets: Sequence[jwt.PyJWK] = list(map(_key_of, secrets))
         self._audience = audience
         self._lifetime = lifetime
         self._keys = keys
@@ -66,6 +71,7 @@ class JwtTokens:
         self._claim = claim
         self._longest = longest
         self._skew = skew
+        self._options: Options = {**_LEFT_TO_US, "require": [claim, "iat", "exp"]}
         self._remembered = remembered
         self._verified: dict[str, Claims] = {}
 
@@ -77,7 +83,7 @@ class JwtTokens:
         claims |= {"exp": at + self._lifetime, _MINTED_BY[0]: _MINTED_BY[1]}
         if self._issuer:
             claims["iss"] = self._issuer
-        return jwt.encode(claims, self._secrets[0], _HMAC), int(self._lifetime.total_seconds())
+        return jwt.encode(claims, self._secret, _HMAC), int(self._lifetime.total_seconds())
 
     async def renew_keys(self) -> bool:
         return self._keys is not None and await self._keys.renew()
@@ -140,7 +146,7 @@ class JwtTokens:
             algorithms=[algorithm],
             audience=self._audience,
             issuer=self._issuer or None,
-            options={**_LEFT_TO_US, "require": [self._claim, "iat", "exp"]},
+            options=self._options,
         )
 
     def _claims(self, token: str, payload: Mapping[str, Any], at: datetime) -> Claims:
@@ -161,6 +167,25 @@ class JwtTokens:
             issued_at=issued if ours else issued - self._skew,
             token_id=_token_id(user, token, payload),
         )
+
+
+class _Hmac(HMACAlgorithm):
+    """Examines each secret once. PyJWT tries for each token whether the secret is a key of some other kind,
+    which takes longer than everything else.
+    """
+
+    @cache  # noqa: B019 - there is one object, and it lives as long as the process
+    def prepare_key(self, key: str | bytes) -> bytes:
+        return super().prepare_key(key)
+
+
+_ALGORITHM = _Hmac(HMACAlgorithm.SHA256)
+
+
+def _key_of(secret: str) -> jwt.PyJWK:
+    key = jwt.PyJWK({"kty": "oct", "k": base64url_encode(secret.encode()).decode()}, _HMAC)
+    key.Algorithm = _ALGORITHM
+    return key
 
 
 def _check_type(header: Mapping[str, Any], payload: Mapping[str, Any]) -> None:

@@ -2,9 +2,8 @@
 
 import asyncio
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-
 from adapters.websocket import refusal
+from adapters.websocket.exchange import ExchangingProtocol
 
 HEAD_BYTES = 32 * 1024
 HEAD_FIELDS = 100
@@ -12,7 +11,7 @@ LINGER_SECONDS = 2.0
 LINGER_BYTES = 8 * 1024 * 1024
 
 
-class EndingProtocol(HttpToolsProtocol):
+class EndingProtocol(ExchangingProtocol):
     """Can refuse what the peer sends, and end the connection."""
 
     linger_seconds = LINGER_SECONDS

@@ -71,19 +71,19 @@ class HttpProtocol(EndingProtocol):
         if self._ended:
             self._discard(data)
             return
-        if not self._answering:
-            self._expect_head()
         self._unset_keepalive_if_required()
         self._pending += len(data)
         while data:
             data = self._parse(data)
+        if not self._answering and not self._ended:
+            self._expect_head()
         if self._pending > HEAD_BYTES and not self._ended:
             self._refuse_head()
         if self._slow is None and self._answering and self.cycle.more_body and not self._ended:
             self._expect_body()
 
     def on_message_begin(self) -> None:
-        self._in_head = True
+        self._in_head, self._upgrade = True, None
         super().on_message_begin()
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -125,9 +125,11 @@ class HttpProtocol(EndingProtocol):
             self._upgrade = super()._get_upgrade()
             if self._upgrade == b"websocket" and self._has_body():
                 raise _HandshakeWithBody
+        self._describe()
         extensions: Any = {ABORT: self.transport.abort}
         self.scope["extensions"] = extensions
-        super().on_headers_complete()
+        if self._upgrade is None or not self._should_upgrade():
+            self._begin_exchange()
 
     def timeout_keep_alive_handler(self) -> None:
         super().timeout_keep_alive_handler()

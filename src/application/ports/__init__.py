@@ -6,16 +6,28 @@ unless its docstring says otherwise, and returns within a bounded time.
 
 from application.ports.accounts import (
     ApiKeys,
+    MissingUsers,
     Passwords,
     RevokedTokens,
     TextForms,
     Tickets,
     Tokens,
+    UserDirectory,
     Users,
 )
 from application.ports.audit import AuditTrail
+from application.ports.categories import Categories
 from application.ports.erasures import Erasures, Exports
-from application.ports.feeds import DueMarks, FeedMarks, FeedReplay, Feeds, FeedViews, FeedWriter, Retention
+from application.ports.feeds import (
+    DueMarks,
+    FeedMarks,
+    FeedReplay,
+    Feeds,
+    FeedViews,
+    FeedWriter,
+    Preferences,
+    Retention,
+)
 from application.ports.limits import LogInAttempts, Rates, Use
 from application.ports.live import (
     Announcer,
@@ -49,6 +61,7 @@ __all__ = [
     "ApiKeys",
     "AuditTrail",
     "Carrier",
+    "Categories",
     "Chance",
     "Clock",
     "Connection",
@@ -68,11 +81,13 @@ __all__ = [
     "Jitter",
     "LiveFeed",
     "LogInAttempts",
+    "MissingUsers",
     "Monotonic",
     "NewId",
     "NewToken",
     "NotificationQueue",
     "Passwords",
+    "Preferences",
     "QueueReader",
     "Rates",
     "Render",
@@ -83,6 +98,7 @@ __all__ = [
     "Tokens",
     "UnreadIndex",
     "Use",
+    "UserDirectory",
     "UserHash",
     "Users",
 ]

@@ -1,6 +1,6 @@
 """Users, their credentials, and the keys of producers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -13,6 +13,7 @@ from application.credentials import (
     LatestRevokedTokens,
     RevokedToken,
 )
+from application.directory import Put, UserPage, UserSearch
 from domain.identifiers import UserId
 from domain.user import User
 
@@ -61,8 +62,8 @@ class Users(Protocol):
         """
         ...
 
-    async def has_address(self, email: str) -> bool:
-        """Whether a user has this address, in exactly this form."""
+    async def has_address(self, email: str, besides: UserId | None = None) -> bool:
+        """Whether a user, other than `besides`, has this address, in exactly this form."""
         ...
 
     async def disable(self, user: UserId, entry: Entry | None = None) -> None:
@@ -86,6 +87,37 @@ class Users(Protocol):
         after `since` (None: at any time), and of those who are being erased. A change that was made before
         `since` and commits later is missed: ask with an overlap.
         """
+        ...
+
+
+class MissingUsers(Protocol):
+    """Creates users just in time, where the operator wants that."""
+
+    async def create(self, users: Collection[UserId], at: datetime) -> frozenset[UserId]:
+        """Create those of these users that do not exist, each with its id as its name, and open their feeds.
+        Returns those that it created.
+
+        Erased users are left out, even if the id may be used again: neither a late record nor an old token
+        brings anybody back.
+        """
+        ...
+
+
+class UserDirectory(Protocol):
+    """Users as other systems keep them up to date, and as operators look them up."""
+
+    async def put(self, user: User, *, keeps_email: bool, created: Entry, changed: Entry) -> Put:
+        """Create the user and open its feed, or give the user with this id this name and address; with
+        `keeps_email` an existing user keeps its address. Writes the entry of what it did, and none if nothing
+        changed.
+
+        Raises UserTaken if another user has the address, or if the id was erased and cannot be used again;
+        Invalid if a user with a password would lose its address.
+        """
+        ...
+
+    async def page(self, search: UserSearch, limit: int, after: UserId | None = None) -> UserPage:
+        """Users by id, from the one behind `after` on, up to `limit`. The order is that of the bytes."""
         ...
 
 

@@ -11,23 +11,35 @@ from application.feeds import (
     FeedPage,
     MarkRequest,
     Pruned,
+    Retracted,
     Spot,
     Standing,
 )
-from domain.feed import Cursor, Feed, Marked
+from domain.arrivals import Arrival
+from domain.feed import Chosen, Cursor, Feed, Marked
 from domain.identifiers import NotificationId, UserId
-from domain.notification import Draft, Notification
+from domain.notification import EARLIEST, Notification
 from domain.states import Mark, Status
 
 
 class FeedWriter(Protocol):
     """Stores new notifications. Each call is one transaction; the changes of a user are totally ordered."""
 
-    async def append(self, drafts: Sequence[Draft]) -> Appended:
-        """Store drafts. Each feed takes its next versions in the order of the drafts.
+    async def append(self, arrivals: Sequence[Arrival], now: datetime = EARLIEST) -> Appended:
+        """Apply arrivals to their feeds, as domain.arrivals says. `now` decides what has expired, and is the
+        time of edits and retractions.
 
-        A draft changes nothing if its feed holds its id already, or if its user is unknown or erased.
-        Raises Refused if the store will never take one of the drafts; then none is stored.
+        An arrival changes nothing if its user is unknown or erased.
+        Raises Refused if the store will never take one of them; then some may be stored and none is told.
+        """
+        ...
+
+    async def retract(
+        self, user: UserId, notification: NotificationId, at: datetime, key_id: str | None = None
+    ) -> Retracted:
+        """Take a notification back, or keep it from being stored if it has not arrived.
+
+        With `key_id` only what this API key sent. Raises UnknownUser; NotAllowed if another key sent it.
         """
         ...
 
@@ -35,9 +47,17 @@ class FeedWriter(Protocol):
 class FeedMarks(Protocol):
     """What a user changes in a feed, and sees of that. Each call is one transaction."""
 
-    async def mark(self, user: UserId, mark: Mark, ids: Sequence[NotificationId], at: datetime) -> Marked:
+    async def mark(
+        self,
+        user: UserId,
+        mark: Mark,
+        ids: Sequence[NotificationId],
+        at: datetime,
+        *,
+        action: str | None = None,
+    ) -> Marked:
         """Mark these notifications. Ids that the feed does not hold, and those already in that state, are
-        skipped. `at` is the time of the mark (`Rule.time`). Raises UnknownUser.
+        skipped. `at` is the time of the mark (`Rule.time`), `action` what it names. Raises UnknownUser.
         """
         ...
 
@@ -49,15 +69,32 @@ class FeedMarks(Protocol):
         """
         ...
 
-    async def mark_up_to(self, user: UserId, mark: Mark, cursor: Cursor, at: datetime) -> Marked:
-        """Mark everything up to and including this position. Nothing is marked if the epoch is not that of
-        the feed. Raises UnknownUser.
+    async def mark_up_to(
+        self, user: UserId, mark: Mark, cursor: Cursor, at: datetime, *, category: str | None = None
+    ) -> Marked:
+        """Mark everything up to and including this position, or all of a category. Nothing is marked if the
+        epoch is not that of the feed. SEEN looks at each notification once, and writes nothing if none is
+        unseen. Raises UnknownUser.
         """
         ...
 
     async def get(self, user: UserId, notification: NotificationId) -> Notification:
         """A notification of the user. Raises UnknownNotification if the feed does not hold it, or if it was
         retracted.
+        """
+        ...
+
+
+class Preferences(Protocol):
+    """Which categories users chose to be shown. Each call is one transaction."""
+
+    async def choices(self, user: UserId) -> tuple[Feed, Mapping[str, bool]]:
+        """The feed, and what its user has chosen as of the feed's version. Raises UnknownUser."""
+        ...
+
+    async def choose(self, user: UserId, choices: Mapping[str, bool | None]) -> Chosen:
+        """Set these choices; None goes back to the default, and others stay. The feed takes a version if that
+        changes anything. Raises UnknownUser, and Invalid if the user would have made too many.
         """
         ...
 
@@ -85,8 +122,11 @@ class FeedViews(Protocol):
         limit: int,
         before: NotificationId | None = None,
         event: str | None = None,
+        categories: Sequence[str] = (),
     ) -> FeedPage:
-        """The newest notifications of a view, older than `before` if it is given. Raises UnknownUser."""
+        """The newest notifications of a view, older than `before` if it is given, and of these categories if
+        any are given. Raises UnknownUser.
+        """
         ...
 
 

@@ -46,6 +46,9 @@ def create_key(parser: argparse.ArgumentParser) -> None:
         "--user-prefix", metavar="PREFIX", help="limit it to users with such ids, as in acme:"
     )
     parser.add_argument("--event-prefix", metavar="PREFIX", help="limit it to such events, as in billing.")
+    parser.add_argument(
+        "--own-only", action="store_true", help="let it edit and retract only what it sent itself"
+    )
     _add_expiry(parser)
     _add_json(parser)
     parser.set_defaults(run=_create)
@@ -99,6 +102,7 @@ def _create(arguments: argparse.Namespace) -> None:
             times.after(container.clock()(), arguments.expires),
             user_prefix=arguments.user_prefix,
             event_prefix=arguments.event_prefix,
+            own_only=arguments.own_only,
             actor=by_account(),
         )
 
@@ -151,6 +155,7 @@ def _entry(key: ApiKey, now: datetime) -> dict[str, object]:
         "scopes": sorted(key.scopes),
         "user_prefix": key.user_prefix,
         "event_prefix": key.event_prefix,
+        "own_only": key.own_only,
         "created_at": key.created_at.isoformat(),
         "expires_at": key.expires_at and key.expires_at.isoformat(),
         "revoked_at": key.revoked_at and key.revoked_at.isoformat(),
@@ -170,6 +175,8 @@ def _details(key: ApiKey) -> Iterator[str]:
         yield f"users {key.user_prefix}"
     if key.event_prefix is not None:
         yield f"events {key.event_prefix}"
+    if key.own_only:
+        yield "own only"
     if key.expires_at is not None:
         yield f"expires {key.expires_at:%Y-%m-%dT%H:%M:%SZ}"
     if key.replaced_by is not None:

@@ -1,6 +1,4 @@
-"""`bellwire disable-user`, `enable-user` and `revoke-tokens`: who may log in. `bellwire users erase` and
-`export`: what is kept of a user.
-"""
+"""`bellwire users`: lists, finds, erases and exports them."""
 
 import argparse
 import sys
@@ -9,50 +7,17 @@ from contextlib import aclosing
 from application.erasures import Erasure
 from common import wire
 from domain.identifiers import UserId
+from entrypoints.commands import finding
 from entrypoints.commands.account import by_account
 from entrypoints.commands.running import on_postgres
 from entrypoints.container.accounts import AccountsContainer
 
 
-def disable_user(parser: argparse.ArgumentParser) -> None:
-    """Disable a user."""
-    parser.add_argument("id")
-    parser.set_defaults(run=_disable)
-
-
-def enable_user(parser: argparse.ArgumentParser) -> None:
-    """Enable a disabled user."""
-    parser.add_argument("id")
-    parser.set_defaults(run=_enable)
-
-
-def revoke_tokens(parser: argparse.ArgumentParser) -> None:
-    """Sign a user out everywhere."""
-    parser.add_argument("id")
-    parser.set_defaults(run=_revoke_tokens)
-
-
-def _disable(arguments: argparse.Namespace) -> None:
-    on_postgres(
-        AccountsContainer, lambda container: container.disable_user()(UserId(arguments.id), by_account())
-    )
-
-
-def _enable(arguments: argparse.Namespace) -> None:
-    on_postgres(
-        AccountsContainer, lambda container: container.enable_user()(UserId(arguments.id), by_account())
-    )
-
-
-def _revoke_tokens(arguments: argparse.Namespace) -> None:
-    on_postgres(
-        AccountsContainer, lambda container: container.revoke_tokens()(UserId(arguments.id), by_account())
-    )
-
-
 def users(parser: argparse.ArgumentParser) -> None:
     """The commands below `bellwire users`."""
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    finding.add_list(commands.add_parser("list", help="print users, by id"))
+    finding.add_find(commands.add_parser("find", help="print the user with an id, an address or such a name"))
     erase = commands.add_parser("erase", help="erase a user and everything that is kept of it, for good")
     erase.add_argument("id")
     erase.add_argument("--forget", action="store_true", help="let the id be used again")

@@ -187,7 +187,7 @@ class Worker:
         async with self._storing:
             try:
                 with metrics.STORE.time():
-                    stored = await self._store(batch.drafts)
+                    stored = await self._store(batch.arrivals)
             except Unavailable as error:
                 self._put_back(batch, error)
                 return
@@ -209,7 +209,8 @@ class Worker:
 
     async def _finish(self, batch: Batch, stored: Stored, announcing: asyncio.Task[None]) -> None:
         await announcing
-        proven = bool(stored.appended.added or stored.appended.present)
+        appended = stored.appended
+        proven = bool(appended.added or appended.changed or appended.present or appended.withheld)
         parts = self._partitions.without_read_ahead(batch.parts)
         if proven:
             self._partitions.floods.prove()
@@ -222,10 +223,10 @@ class Worker:
             await self._charge_refused(refused)
         self._partitions.holds.succeeded(offsets)
         self.turns += 1
-        metrics.ERASED_RECORDS.inc(len(stored.appended.erased))
-        metrics.CONSUMED.labels("stored").inc(
-            sum(len(change.notifications) for change in stored.appended.added)
-        )
+        metrics.ERASED_RECORDS.inc(len(appended.erased))
+        metrics.CONSUMED.labels("stored").inc(sum(len(change.notifications) for change in appended.added))
+        for withheld in appended.withheld:
+            metrics.WITHHELD.labels(withheld.reason).inc()
 
     async def _bury(self, part: Part, reasons: _Reasons, *, proven: bool) -> int:
         """Write the part's dead letters. Return the offset up to which the part is stored or dead letters."""
@@ -259,11 +260,11 @@ class Worker:
 
 def _reasons(stored: Stored) -> _Reasons:
     unknown = {
-        (draft.content.user_id, draft.id): ("unknown-user", "there is no such user")
+        (draft.user_id, draft.id): ("unknown-user", "there is no such user")
         for draft in stored.appended.unknown
     }
     return unknown | {
-        (draft.content.user_id, draft.id): (error.code, error.detail) for draft, error in stored.refused
+        (draft.user_id, draft.id): (error.code, error.detail) for draft, error in stored.refused
     }
 
 
@@ -271,7 +272,7 @@ def _failure(entry: Entry, reasons: _Reasons) -> Failure | None:
     record, made = entry
     if isinstance(made, Undecodable):
         return record, made.code, str(made)
-    reason = reasons.get((made.content.user_id, made.id))
+    reason = reasons.get((made.user_id, made.id))
     return None if reason is None else (record, *reason)
 
 
@@ -279,5 +280,5 @@ def _blame(entry: Entry, failure: Failure | None) -> Blame | None:
     if failure is None:
         return None
     _, made = entry
-    user = made.user if isinstance(made, Undecodable) else made.content.user_id
+    user = made.user if isinstance(made, Undecodable) else made.user_id
     return Blame(failure[1], made.key_id, user)

@@ -9,6 +9,7 @@ from application.auditing import ListAudit
 from application.erasing import EraseUser, FindErasure
 from application.exporting import ExportUser
 from application.keys import CreateApiKey, RevokeApiKey, RotateApiKey
+from application.preferences import ListCategories, SetCategory
 from application.revoking import DisableUser, EnableUser, RevokeTokens
 from entrypoints.container.parts.postgres import WithPostgres
 
@@ -41,6 +42,12 @@ class AccountsContainer(WithPostgres):
         ExportUser, exports=exports, audit=WithPostgres.audit_trail
     )
     list_audit: providers.Provider[ListAudit] = providers.Singleton(ListAudit, audit=WithPostgres.audit_trail)
+    list_categories: providers.Provider[ListCategories] = providers.Singleton(
+        ListCategories, categories=WithPostgres.categories
+    )
+    set_category: providers.Provider[SetCategory] = providers.Singleton(
+        SetCategory, categories=WithPostgres.categories
+    )
     disable_user: providers.Provider[DisableUser] = providers.Singleton(DisableUser, users=WithPostgres.users)
     enable_user: providers.Provider[EnableUser] = providers.Singleton(EnableUser, users=WithPostgres.users)
     revoke_tokens: providers.Provider[RevokeTokens] = providers.Singleton(

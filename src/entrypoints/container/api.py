@@ -23,9 +23,12 @@ from application.accounts import (
     IssueStreamTicket,
     LogIn,
 )
+from application.arriving import Arrive
 from application.catching_up import CatchUps
+from application.changing import EditNotification, RetractNotification
 from application.failed_log_ins import FailedLogIns
 from application.inbox import (
+    ActOnNotification,
     CountUnread,
     FetchUnread,
     ListNotifications,
@@ -39,6 +42,7 @@ from application.log_ins import FAILED_LOG_INS, LimitedLogIn, LocalLogInAttempts
 from application.marks import Marks
 from application.pace import Pace
 from application.passwords import ChangePassword, ResetPassword
+from application.preferences import ChoosePreferences, ShowPreferences
 from application.publishing import PublishBatch, PublishNotification
 from application.revoking import EndSession, Revocations
 from common import wire
@@ -194,10 +198,31 @@ class ApiContainer(AccountsContainer, SessionsContainer, WithSignup, WithRedis, 
         IssueStreamTicket, tickets=tickets
     )
     publish: providers.Provider[PublishNotification] = providers.Singleton(
-        PublishNotification, users=users, queue=queue, keys=idempotency_keys, clock=clock, new_id=new_id
+        PublishNotification,
+        users=users,
+        queue=queue,
+        keys=idempotency_keys,
+        clock=clock,
+        new_id=new_id,
+        creates_users=setting.publishing_creates_users,
+    )
+    edit_notification: providers.Provider[EditNotification] = providers.Singleton(
+        EditNotification, users=users, queue=queue, clock=clock
+    )
+    retract_notification: providers.Provider[RetractNotification] = providers.Singleton(
+        RetractNotification, feeds=feeds, announcer=announcer, clock=clock
     )
     publish_batch: providers.Provider[PublishBatch] = providers.Singleton(
-        PublishBatch, users=users, queue=queue, keys=idempotency_keys, clock=clock, new_id=new_id
+        PublishBatch,
+        users=users,
+        queue=queue,
+        keys=idempotency_keys,
+        clock=clock,
+        new_id=new_id,
+        creates_users=setting.publishing_creates_users,
+    )
+    arrive: providers.Provider[Arrive] = providers.Singleton(
+        Arrive, missing=AccountsContainer.created_by_token, clock=clock
     )
     fetch_unread: providers.Provider[FetchUnread] = providers.Singleton(
         FetchUnread, index=index, feeds=feeds, render=render
@@ -214,5 +239,17 @@ class ApiContainer(AccountsContainer, SessionsContainer, WithSignup, WithRedis, 
     )
     mark_read: providers.Provider[MarkRead] = providers.Singleton(
         MarkRead, mark_notifications=mark_notifications, feeds=feeds
+    )
+    act: providers.Provider[ActOnNotification] = providers.Singleton(
+        ActOnNotification, marks=marks, feeds=feeds, clock=clock
+    )
+    show_preferences: providers.Provider[ShowPreferences] = providers.Singleton(
+        ShowPreferences, preferences=AccountsContainer.preferences, categories=AccountsContainer.categories
+    )
+    choose_preferences: providers.Provider[ChoosePreferences] = providers.Singleton(
+        ChoosePreferences,
+        preferences=AccountsContainer.preferences,
+        categories=AccountsContainer.categories,
+        announcer=announcer,
     )
     catch_ups: providers.Singleton[CatchUps] = providers.Singleton(CatchUps, feeds, now)

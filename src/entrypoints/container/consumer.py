@@ -57,7 +57,12 @@ class ConsumerContainer(WithPostgres, WithRedis, WithTopics, WithServer):
 
     # --- use cases ---
     store: providers.Provider[StoreNotifications] = providers.Singleton(
-        StoreNotifications, feeds=feeds, announcer=announcer, clock=clock
+        StoreNotifications,
+        feeds=feeds,
+        announcer=announcer,
+        clock=clock,
+        categories=WithPostgres.categories,
+        missing=WithPostgres.created_by_publishing,
     )
     charge_refused: providers.Provider[ChargeRefused] = providers.Singleton(
         ChargeRefused,

@@ -14,7 +14,7 @@ from application.auditing import ListAudit
 from application.credentials import ApiKey
 from application.errors import NotAllowed
 from domain.errors import FieldError, Invalid
-from entrypoints.http.schemas import read_time
+from entrypoints.http.times import read_time
 from entrypoints.web import guards
 from entrypoints.web.headers import NO_STORE
 from entrypoints.web.schemas import problems

@@ -1,5 +1,6 @@
 """A user's inbox."""
 
+from functools import partial
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -8,10 +9,17 @@ from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath, JSONBody, QueryParameter
 
-from application.inbox import CountUnread, ListNotifications, MarkNotifications, MarkRead
+from application.inbox import (
+    ActOnNotification,
+    CountUnread,
+    ListNotifications,
+    MarkNotifications,
+    MarkRead,
+)
 from application.pages import RenderedPage
 from common import wire
-from domain.errors import FieldError, Invalid
+from domain.category import CATEGORY, CATEGORY_RULE
+from domain.errors import FieldError, Invalid, UnknownUser
 from domain.feed import Marked
 from domain.identifiers import NotificationId, UserId
 from domain.notification import EVENT, EVENT_RULE
@@ -25,10 +33,12 @@ from entrypoints.http.schemas import (
 from entrypoints.web import guards, rules
 from entrypoints.web.fast_path import FAST
 from entrypoints.web.schemas import NotificationBody, problems
+from entrypoints.web.state import Access, part
 
 _BODY_LIMIT = 16 * 1024
 _JSON = "application/json"
 _OPERATIONS = {
+    Mark.SEEN: "markNotificationsSeen",
     Mark.READ: "markNotificationsRead",
     Mark.UNREAD: "markNotificationsUnread",
     Mark.ARCHIVED: "archiveNotifications",
@@ -39,6 +49,14 @@ StatusFilter = Annotated[Status, QueryParameter(description="Which view of the f
 EventFilter = Annotated[
     str | None,
     QueryParameter(description="Only notifications of this event.", schema_extra=rules.EVENT_NAME),
+]
+CategoryFilter = Annotated[
+    list[str] | None,
+    QueryParameter(
+        name="category",
+        description="Only notifications of this category. May be repeated: of any of these.",
+        schema_extra={"items": {"type": "string", **rules.CATEGORY}},
+    ),
 ]
 Limit = Annotated[int, QueryParameter(ge=1, le=100, description="How many.")]
 PageCursor = Annotated[
@@ -66,6 +84,7 @@ async def list_notifications(  # noqa: PLR0917 - each is a part of the query
     listing: NamedDependency[ListNotifications],
     status: StatusFilter = Status.UNREAD,
     event: EventFilter = None,
+    categories: CategoryFilter = None,
     limit: Limit = 20,
     cursor: PageCursor = None,
 ) -> Response[bytes]:
@@ -74,7 +93,22 @@ async def list_notifications(  # noqa: PLR0917 - each is a part of the query
     """
     if event is not None and EVENT.fullmatch(event) is None:
         raise Invalid([FieldError("event", EVENT_RULE)])
-    page = await listing(UserId(user_id), status, limit=limit, before=_before(cursor), event=event)
+    if categories and not all(map(CATEGORY.fullmatch, categories)):
+        raise Invalid([FieldError("category", CATEGORY_RULE)])
+    page_of = partial(
+        listing,
+        UserId(user_id),
+        status,
+        limit=limit,
+        before=_before(cursor),
+        event=event,
+        categories=categories or (),
+    )
+    try:
+        page = await page_of()
+    except UnknownUser:
+        await _arrived(request)
+        page = await page_of()
     etag = f'"{page.feed.cursor}"'
     headers = {"ETag": etag, "Cache-Control": "private, no-cache"}
     if _matches(request.headers.get("if-none-match", ""), etag):
@@ -95,17 +129,25 @@ def _counting(path: str, summary: str) -> get:
 
 
 @_counting("counts", "Count notifications")
-async def count_notifications(user_id: FromPath[str], count: NamedDependency[CountUnread]) -> Counts:
+async def count_notifications(
+    request: Request[Any, Any, Any],
+    user_id: FromPath[str],
+    count: NamedDependency[CountUnread],
+) -> Counts:
     """How many are unread, in all and by category, and how many of these are unseen; and the position of the
     feed at which all that is exact. An API key needs the scope `read`.
     """
-    return Counts.of(await count(UserId(user_id)))
+    return await _counts(request, UserId(user_id), count)
 
 
 @_counting("unread-count", "Count unread notifications")
-async def count_unread(user_id: FromPath[str], count: NamedDependency[CountUnread]) -> Counts:
+async def count_unread(
+    request: Request[Any, Any, Any],
+    user_id: FromPath[str],
+    count: NamedDependency[CountUnread],
+) -> Counts:
     """The same as `counts`."""
-    return Counts.of(await count(UserId(user_id)))
+    return await _counts(request, UserId(user_id), count)
 
 
 @patch(
@@ -159,10 +201,54 @@ def _mark_many(path: str, mark: Mark) -> Any:
         data: JSONBody[Selection],
         mark_notifications: NamedDependency[MarkNotifications],
     ) -> Changed:
-        """Mark the notifications in `ids`, or all up to a cursor that the client has seen (`up_to`)."""
-        return _changed(await mark_notifications(UserId(user_id), mark, data.ids, data.up_to))
+        """Mark the notifications in `ids`, or all up to a cursor that the client has seen (`up_to`), or of
+        these all of one `category`.
+        """
+        marked = await mark_notifications(UserId(user_id), mark, data.ids, data.up_to, category=data.category)
+        return _changed(marked)
 
     return handler
+
+
+@post(
+    "/v1/users/{user_id:str}/notifications/{notification_id:uuid}/actions/{action:str}",
+    status_code=200,
+    guards=[guards.owner, guards.marking],
+    opt=FAST,
+    security=guards.NEEDS_TOKEN,
+    tags=["inbox"],
+    summary="Act on a notification",
+    responses={
+        200: ResponseSpec(
+            NotificationBody, description="The notification, now acted on.", generate_examples=False
+        ),
+        **problems(400, 401, 403, 404, 409, 422, 429, 503),
+    },
+)
+async def act_on_notification(
+    user_id: FromPath[str],
+    notification_id: FromPath[UUID],
+    action: FromPath[str],
+    act: NamedDependency[ActOnNotification],
+) -> Response[bytes]:
+    """Answers a notification with one of its `actions` that has no `url`, once. Returns the notification. The
+    same action again changes nothing; another one is refused.
+    """
+    acted = await act(UserId(user_id), NotificationId(notification_id), action)
+    return Response(wire.render(acted.notification), media_type=_JSON)
+
+
+async def _counts(request: Request[Any, Any, Any], user: UserId, count: CountUnread) -> Counts:
+    try:
+        return Counts.of(await count(user))
+    except UnknownUser:
+        await _arrived(request)
+        return Counts.of(await count(user))
+
+
+async def _arrived(request: Request[Any, Any, Any]) -> None:
+    """Create the user whose token this is. Raises UnknownUser if that creates nobody."""
+    await part(request, Access).arrive(request.auth)
 
 
 def _changed(marked: Marked) -> Changed:
@@ -194,6 +280,8 @@ HANDLERS = [
     count_notifications,
     count_unread,
     mark_notification_read,
+    act_on_notification,
+    _mark_many("seen", Mark.SEEN),
     _mark_many("read", Mark.READ),
     _mark_many("unread", Mark.UNREAD),
     _mark_many("archive", Mark.ARCHIVED),

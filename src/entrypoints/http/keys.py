@@ -11,7 +11,7 @@ from msgspec import Meta, Struct
 
 from application.credentials import ApiKey
 from application.keys import CreateApiKey, FindApiKey, ListApiKeys, RevokeApiKey, RotateApiKey
-from entrypoints.http.schemas import read_time
+from entrypoints.http.times import read_time
 from entrypoints.web import guards, rules
 from entrypoints.web.attribution import by_of
 from entrypoints.web.rules import ruled
@@ -64,6 +64,13 @@ class NewKey(Struct, forbid_unknown_fields=True, omit_defaults=True):
             "billing.",
         ),
     ] = None
+    own_only: Annotated[
+        bool | None,
+        Meta(
+            description="Whether the key may edit and retract only what it sent, as every key with an "
+            "`event_prefix`. By default as the creating key."
+        ),
+    ] = None
     expires_at: ExpiresAt = None
 
 
@@ -84,6 +91,7 @@ class KeyBody(Struct, kw_only=True):
     scopes: list[str]
     user_prefix: str | None
     event_prefix: str | None
+    own_only: Annotated[bool, Meta(description="Whether it was made to edit and retract only what it sent.")]
     created_at: datetime
     expires_at: datetime | None
     revoked_at: datetime | None
@@ -122,6 +130,7 @@ async def create_key(
         _expiry(data.expires_at),
         user_prefix=data.user_prefix,
         event_prefix=data.event_prefix,
+        own_only=data.own_only,
         by=request.auth,
         actor=by_of(request),
     )
@@ -167,7 +176,7 @@ async def rotate_key(
     data: JSONBody[Rotation],
     rotate_key: NamedDependency[RotateApiKey],
 ) -> Response[CreatedKey]:
-    """Make a successor with the same name, scopes and prefixes. The old key stays valid for
+    """Make a successor with the same name, scopes and limits. The old key stays valid for
     `overlap_seconds`.
     """
     overlap = timedelta(seconds=data.overlap_seconds)

@@ -1,24 +1,28 @@
 """Publishing."""
 
 from hashlib import sha256
-from typing import Annotated
+from typing import Annotated, Any
+from uuid import UUID
 
 import msgspec
-from litestar import post
+from litestar import Request, delete, post, put
 from litestar.di import NamedDependency
-from litestar.params import HeaderParameter, JSONBody
+from litestar.params import FromPath, HeaderParameter, JSONBody
 
+from application.changing import EditNotification, RetractNotification
+from application.credentials import ApiKey
 from application.limits import Limits
 from application.publishing import Idempotency, PublishBatch, PublishNotification
 from domain.errors import DomainError, FieldError, Invalid
-from domain.identifiers import NotificationId
+from domain.identifiers import NotificationId, UserId
 from domain.notification import Content
+from entrypoints.http.contents import Edit, NewNotification
 from entrypoints.http.schemas import (
     Accepted,
     BatchResult,
     BatchResults,
     NewBatch,
-    NewNotification,
+    RetractionOutcome,
     read_item,
 )
 from entrypoints.web import guards, problems, rules
@@ -93,6 +97,54 @@ async def publish_batch(
     return BatchResults([_result(outcome) for outcome in outcomes])
 
 
+@put(
+    "/v1/users/{user_id:str}/notifications/{notification_id:uuid}",
+    status_code=202,
+    guards=[guards.publisher],
+    security=guards.NEEDS_KEY,
+    request_class=VerbatimRequest,
+    request_max_body_size=_BODY_LIMIT,
+    tags=["publishing"],
+    summary="Edit a notification",
+    responses=problem_responses(400, 401, 403, 404, 413, 422, 429, 503),
+)
+async def edit_notification(
+    request: VerbatimRequest,
+    user_id: FromPath[str],
+    notification_id: FromPath[UUID],
+    data: JSONBody[Edit],
+    edit: NamedDependency[EditNotification],
+) -> Accepted:
+    """Accepted once it is durable in Kafka. It stays read, seen or archived, unless `unread` is set. An edit
+    that overtakes its original is stored in its place; one that arrives after a retraction changes nothing.
+    """
+    identifier, content = NotificationId(notification_id), data.content_for(user_id)
+    await edit(request.auth, identifier, content, data.revision, unread=data.unread)
+    return Accepted(identifier)
+
+
+@delete(
+    "/v1/users/{user_id:str}/notifications/{notification_id:uuid}",
+    status_code=200,
+    guards=[guards.publisher],
+    security=guards.NEEDS_KEY,
+    tags=["publishing"],
+    summary="Retract a notification",
+    responses=problem_responses(400, 401, 403, 404, 422, 429, 503),
+)
+async def retract_notification(
+    request: Request[Any, ApiKey, Any],
+    user_id: FromPath[str],
+    notification_id: FromPath[UUID],
+    retract: NamedDependency[RetractNotification],
+) -> RetractionOutcome:
+    """Take it back, whether or not it has arrived: it leaves every list and every count. Retracting it again
+    changes nothing. A key that may change only its own is refused what another key sent.
+    """
+    retracted = await retract(request.auth, UserId(user_id), NotificationId(notification_id))
+    return RetractionOutcome("recorded" if retracted.marked is None else "retracted")
+
+
 async def _idempotency(request: VerbatimRequest, key: str | None) -> Idempotency | None:
     if key is None:
         return None
@@ -116,4 +168,4 @@ def _result(outcome: NotificationId | Exception) -> BatchResult:
     return BatchResult(id=outcome)
 
 
-HANDLERS = [publish_notification, publish_batch]
+HANDLERS = [publish_notification, publish_batch, edit_notification, retract_notification]

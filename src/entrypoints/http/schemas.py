@@ -1,85 +1,23 @@
 """Request and response bodies, where they differ from the domain's own objects."""
 
 from datetime import datetime
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
 import msgspec
 from msgspec import Meta, Raw, Struct
 
-from application.inbox import MARK_LIMIT
 from application.revoking import JTI_LENGTH, check_jti
 from domain.errors import FieldError, Invalid
-from domain.feed import Feed, Marked
+from domain.feed import MARK_LIMIT, Feed, Marked
 from domain.identifiers import USER_ID_RULE, NotificationId, UserId, is_user_id
-from domain.metadata import NO_METADATA, Metadata
-from domain.notification import Content
+from entrypoints.http.contents import NewNotification
+from entrypoints.http.times import read_time
 from entrypoints.web import rules
 from entrypoints.web.rules import refers, ruled
-from entrypoints.web.schemas import NotificationBody, Timestamp
-
-_NO_METADATA = Raw(NO_METADATA.text.encode())
-_TIME_FORMAT_RULE = "must be a time with a zone, such as 2100-01-01T00:00:00Z (RFC 3339)"
+from entrypoints.web.schemas import NotificationBody
 
 _EXAMPLE_ID = "019ab7c4-5b2e-7c3d-8a4f-2f1c6d0e9b00"
-
-
-class NewNotification(Struct, forbid_unknown_fields=True, omit_defaults=True):
-    """A notification to publish."""
-
-    user_id: Annotated[str, ruled(rules.USER_ID, "The user that it is for.", "demo")]
-    event: Annotated[
-        str, ruled(rules.EVENT_NAME, "What happened: 1 to 100 of a-z 0-9 _ . -", "comment.created")
-    ]
-    message: Annotated[
-        str, ruled(rules.MESSAGE, f"1 to 4,000 characters. {rules.VISIBLE_WORDS}", "Ada replied to you.")
-    ]
-    title: Annotated[
-        str | None,
-        ruled(rules.TITLE, f"Up to 200 characters. {rules.VISIBLE_WORDS} Empty means none.", "New reply"),
-    ] = None
-    metadata: Annotated[Raw, ruled(rules.METADATA, rules.METADATA_WORDS, {"post": 42})] = msgspec.field(
-        default_factory=lambda: _NO_METADATA
-    )
-    category: Annotated[
-        str | None,
-        ruled(
-            rules.CATEGORY,
-            "What it is about: 1 to 64 of a-z 0-9 _ . - If missing, what `event` has before its first dot.",
-            "comment",
-        ),
-    ] = None
-    action_url: Annotated[
-        str | None,
-        ruled(
-            rules.ACTION_URL,
-            "An http(s) URL, or a path that begins with one /; without credentials and quotes.",
-            "/posts/42",
-        ),
-    ] = None
-    # A string, because the framework would read numbers and strings of digits as seconds.
-    expires_at: Annotated[
-        str | None,
-        ruled(
-            rules.EXPIRY,
-            "When to retract it: in the future, up to 9999-12-31T23:59:59Z (RFC 3339, with a time zone and "
-            "without a leap second).",
-            "2100-01-01T00:00:00Z",
-        ),
-    ] = None
-
-    def content(self) -> Content:
-        """The content, checked against the rules. Raises Invalid."""
-        return Content(
-            user_id=UserId(self.user_id),
-            event=self.event,
-            category=self.category or "",
-            message=self.message,
-            title=self.title,
-            metadata=Metadata.of(bytes(self.metadata).decode()),
-            action_url=self.action_url,
-            expires_at=None if self.expires_at is None else read_time("expires_at", self.expires_at),
-        )
 
 
 class Accepted(Struct):
@@ -87,6 +25,18 @@ class Accepted(Struct):
 
     id: Annotated[UUID, Meta(examples=[_EXAMPLE_ID])]
     status: Annotated[str, Meta(examples=["accepted"])] = "accepted"
+
+
+class RetractionOutcome(Struct):
+    """What became of a retraction."""
+
+    outcome: Annotated[
+        Literal["retracted", "recorded"],
+        Meta(
+            description="`retracted`: it was in the feed, and is in no list any more. `recorded`: it has not "
+            "arrived; what arrives with its id within 30 days is not stored."
+        ),
+    ]
 
 
 class NewBatch(Struct, forbid_unknown_fields=True):
@@ -259,6 +209,10 @@ class Selection(Struct, forbid_unknown_fields=True, omit_defaults=True):
             "A `cursor` from a page or a frame, of the feed's present epoch; race-free “mark all”.",
         ),
     ] = None
+    category: Annotated[
+        str | None,
+        ruled(rules.CATEGORY, "With `up_to`: only those of this category."),
+    ] = None
 
 
 class Changed(Struct):
@@ -276,15 +230,6 @@ class Changed(Struct):
         feed = marked.feed
         counts = feed.unread_count, feed.unseen_count, dict(feed.unread_in)
         return cls(marked.changed, *counts, str(feed.cursor))
-
-
-def read_time(name: str, text: str) -> datetime:
-    """The time in a field of this name. Raises Invalid."""
-    try:
-        time: datetime = msgspec.convert(text, Timestamp)
-    except msgspec.ValidationError as error:
-        raise Invalid([FieldError(name, _TIME_FORMAT_RULE)]) from error
-    return time
 
 
 _decode_item = msgspec.json.Decoder(NewNotification).decode

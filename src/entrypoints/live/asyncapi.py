@@ -7,7 +7,7 @@ from typing import Any, TypeAlias, get_args
 
 import msgspec
 
-from application.inbox import MARK_LIMIT
+from domain.feed import MARK_LIMIT
 from entrypoints.live.examples import EXAMPLES
 from entrypoints.live.frames import BAD_REQUEST, INBOUND_BYTES, SUBPROTOCOL, ClientFrame, Marking, Pong
 from entrypoints.live.protocol import CLOSE_CODES, Change, Error, Ok, Ping, ServerFrame, Update
@@ -258,7 +258,15 @@ def _schemas() -> Document:
         schemas[name]["oneOf"] = [{"required": ["ids"]}, {"required": ["up_to"]}]
     for name in markings:
         schemas[name]["properties"]["ids"]["maxItems"] = MARK_LIMIT
-    schemas[Change.__name__] |= {"minProperties": 1, "maxProperties": 1}
+    schemas[Change.__name__] |= {"maxProperties": 1}
+    schemas[Update.__name__] |= {
+        "if": {"required": ["preferences"]},
+        "then": {
+            "required": ["ids"],
+            "properties": {"ids": {"maxItems": 0}, "set": {"maxProperties": 0}},
+        },
+        "else": {"properties": {"set": {"minProperties": 1}}},
+    }
     return schemas
 
 

@@ -1,6 +1,6 @@
 """The commands of a client on its stream: marks, and another token."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 from uuid import UUID
 
@@ -14,6 +14,7 @@ from domain.states import Mark
 from entrypoints.live import outgoing
 from entrypoints.live.frames import (
     INBOUND_BYTES,
+    Act,
     Command,
     Marking,
     Pong,
@@ -66,13 +67,21 @@ class Commands:
 
     async def _answer(self, command: Command) -> outgoing.Body | None:
         try:
-            work = self._refresh(command) if isinstance(command, Refresh) else self._mark(command)
-            answer = await work
+            answer = await self._carry_out(command)
         except (DomainError, NotAuthenticated) as error:
             return outgoing.error(command.ref, "refused", error.detail)
         except Unavailable as error:
             return outgoing.error(command.ref, "unavailable", error.detail, temporary=True)
         return None if command.ref is None else outgoing.ok(command.ref, answer)
+
+    def _carry_out(self, command: Command) -> Awaitable[Mapping[str, int]]:
+        match command:
+            case Refresh():
+                return self._refresh(command)
+            case Act():
+                return self._act(command)
+            case _:
+                return self._mark(command)
 
     async def _refresh(self, command: Refresh) -> Mapping[str, int]:
         claims = await self._with.authenticate.token(command.token)
@@ -83,6 +92,15 @@ class Commands:
 
     async def _mark(self, command: Marking) -> Mapping[str, int]:
         marked = await self._with.mark_notifications(
-            self.claims.user_id, command.mark, command.ids, command.up_to, command.time()
+            self.claims.user_id,
+            command.mark,
+            command.ids,
+            command.up_to,
+            category=command.category,
+            until=command.time(),
         )
         return {"changed": marked.changed}
+
+    async def _act(self, command: Act) -> Mapping[str, int]:
+        acted = await self._with.act(self.claims.user_id, command.id, command.action)
+        return {"changed": int(acted.changed)}

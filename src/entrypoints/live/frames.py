@@ -85,11 +85,18 @@ class Marking(msgspec.Struct):
     up_to: Annotated[
         str | None, Meta(description="Instead of `ids`: all whose `version` is not above this cursor's.")
     ] = None
+    category: Annotated[str | None, Meta(description="With `up_to`: only those of this category.")] = None
     ref: Ref = None
 
     def time(self) -> datetime | None:
         """The time of a mark that carries one."""
         return None
+
+
+class Seen(Marking, tag="seen"):
+    """Marks unread notifications seen, such as when the user opens the list."""
+
+    mark = Mark.SEEN
 
 
 class Read(Marking, tag="read"):
@@ -116,7 +123,15 @@ class Unarchive(Marking, tag="unarchive"):
     mark = Mark.UNARCHIVED
 
 
-Command: TypeAlias = Refresh | Read | Unread | Archive | Unarchive
+class Act(msgspec.Struct, tag="act"):
+    """Answers a notification with one of its actions, once."""
+
+    id: Annotated[NotificationId, Meta(description="The notification.")]
+    action: Annotated[str, Meta(description="The `id` of an action that has no `url`.")]
+    ref: Ref = None
+
+
+Command: TypeAlias = Refresh | Seen | Read | Unread | Archive | Unarchive | Act
 ClientFrame: TypeAlias = Pong | Command
 
 decode = msgspec.json.Decoder(ClientFrame).decode

@@ -73,21 +73,33 @@ class Notifications(Struct, tag="notifications"):
 
 
 class Change(Struct):
-    """The one field that changed, and its new value."""
+    """The one field that changed, and its new value. What follows from it is the same everywhere.
 
+    - `read_at`, `archived_at` or `acted_at` with a time sets `seen_at` to the same time where it is null;
+    - `acted_at` also sets `read_at` where it is null;
+    - `woken_at` takes `snoozed_until`, `read_at` and `seen_at` away.
+    """
+
+    seen_at: Annotated[Timestamp | UnsetType, Meta(description="When seen.")] = UNSET
     read_at: Annotated[Timestamp | UnsetType | None, Meta(description="When read; null: unread again.")] = (
         UNSET
     )
     archived_at: Annotated[
         Timestamp | UnsetType | None, Meta(description="When archived; null: no longer.")
     ] = UNSET
+    acted_at: Annotated[Timestamp | UnsetType, Meta(description="When the user chose `action`.")] = UNSET
+    snoozed_until: Annotated[Timestamp | UnsetType, Meta(description="Until when it is put off.")] = UNSET
+    woken_at: Annotated[Timestamp | UnsetType, Meta(description="When it came back after that.")] = UNSET
     retracted_at: Annotated[Timestamp | UnsetType | None, Meta(description="When retracted.")] = UNSET
 
 
 class Update(Struct, tag="update"):
-    """Notifications changed state, on this device or another."""
+    """Notifications changed state, or the user's preferences changed: on this device or another."""
 
-    set: Annotated[Change, Meta(description="The one field that changed, and its new value.")]
+    set: Annotated[
+        Change,
+        Meta(description="The one field that changed, and its new value; empty with `preferences`."),
+    ]
     prev: Previous
     cursor: Position
     unread_count: UnreadAt
@@ -102,6 +114,16 @@ class Update(Struct, tag="update"):
         Meta(
             description="Instead of `ids`: all that the change applies to and whose `version` is not above "
             "this cursor's. They now have the version of `cursor`."
+        ),
+    ] = UNSET
+    action: Annotated[
+        str | UnsetType, Meta(description="Beside `acted_at`: the id of the action that the user chose.")
+    ] = UNSET
+    preferences: Annotated[
+        dict[str, bool | None] | UnsetType,
+        Meta(
+            description="What was chosen for each category that was named; null: its default. Then `ids` and "
+            "`set` are empty."
         ),
     ] = UNSET
 

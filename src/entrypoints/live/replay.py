@@ -40,14 +40,14 @@ def _frames(page: FeedHistory, prev: int) -> Iterator[tuple[Feed, str]]:
         body = wire.render(item)
         if items and size + len(body) > wire.FRAME_BYTES:
             upto = replace(page.feed, version=version)
-            yield upto, wire.notifications_frame(upto, prev, items, replay=True)
+            yield upto, wire.notifications_frame(upto, prev, items, flag="replay")
             prev, items, size = version, [], 0
         items.append(body)
         size += len(body)
         version = item.version
     if items:
         upto = replace(page.feed, version=end)
-        yield upto, wire.notifications_frame(upto, prev, items, replay=True)
+        yield upto, wire.notifications_frame(upto, prev, items, flag="replay")
     elif prev != end:
         yield replace(page.feed, version=end), ""
 

@@ -82,7 +82,7 @@ class Session:
         """Serve until either side ends the stream; call back once the client has been welcomed."""
         try:
             await self._with.live_feed.join(self.user, self)
-            standing = await self._with.catch_ups.standing(self.user)
+            standing = await self._with.first_standing(self._commands.claims)
             self._do(self.following.standing_read(standing))
             welcomed()
             await self._listen()

@@ -24,11 +24,11 @@ from entrypoints.live.sessions import Full
 from entrypoints.live.state import Streams
 from entrypoints.web import limits, problems
 from entrypoints.web.client import client_network
+from entrypoints.web.locations import plain_path
 from entrypoints.web.state import part_of
 
 _PATH: Final = "/ws/{user_id}"
 _PLAIN_PATH = re.compile(r"/ws/([^/]+)")
-_PLAIN_HOST = re.compile(rb"[0-9A-Za-z.:\[\]-]*")
 
 
 @websocket("/ws/{user_id:str}")
@@ -59,12 +59,8 @@ class SocketPath:
 
 def _plain_user(scope: Mapping[str, Any]) -> UserId | None:
     """The user in the path; None if the framework must read it, or judge the host."""
-    root: str = scope.get("root_path", "")
-    path: str = scope["path"]
-    if not path.startswith(root) or (match := _PLAIN_PATH.fullmatch(path, len(root))) is None:
-        return None
-    hosts = [value for name, value in scope["headers"] if name == b"host"]
-    return UserId(match[1]) if all(map(_PLAIN_HOST.fullmatch, hosts)) else None
+    match = _PLAIN_PATH.fullmatch(plain_path(scope) or "")
+    return UserId(match[1]) if match else None
 
 
 async def serve(scope: Any, receive: Receive, send: Send, user: UserId) -> None:

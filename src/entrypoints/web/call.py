@@ -20,6 +20,10 @@ class Headers(Mapping[str, str]):
     def __getitem__(self, name: str) -> str:
         return self._raw[name.encode()].decode("latin-1")
 
+    def get(self, name: str, default: Any = None) -> Any:
+        value = self._raw.get(name.encode())
+        return default if value is None else value.decode("latin-1")
+
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and name.encode() in self._raw
 
@@ -62,13 +66,13 @@ class Call:
         announced = self.headers.get("content-length")
         if announced is not None and self._limit is not None and int(announced) > self._limit:
             raise RequestEntityTooLarge
-        body, more = b"", True
-        while more:
+        body: bytes = b""
+        while True:
             message: Any = await self._receive()
             if message["type"] == "http.disconnect":
                 raise InternalServerException("client disconnected prematurely")
             body += message["body"]
             if self._limit is not None and len(body) > self._limit:
                 raise RequestEntityTooLarge
-            more = message.get("more_body", False)
-        return body
+            if not message.get("more_body"):
+                return body

@@ -34,7 +34,7 @@ def client_address(scope: Mapping[str, Any]) -> str:
     client = scope.get("client")
     peer = str(client[0]) if client and client[0] else ""
     proxies = _proxies(scope)
-    known = str(_parsed(peer) or peer)
+    known = _canonical(peer)
     if proxies is None:
         return known
     if not proxies.trusts(_parsed(peer), unix=not peer):
@@ -50,6 +50,7 @@ def client_network(scope: Mapping[str, Any]) -> str:
     return network_of(client_address(scope))
 
 
+@lru_cache(maxsize=4096)
 def network_of(address: str) -> str:
     """The same for an address."""
     parsed = _parsed(address)
@@ -121,6 +122,11 @@ def _forwarded(value: str) -> Iterator[str]:
 
 def _unquoted(text: str) -> str:
     return re.sub(r"\\(.)", r"\1", text[1:-1]) if text.startswith('"') else text
+
+
+@lru_cache(maxsize=4096)
+def _canonical(peer: str) -> str:
+    return str(_parsed(peer) or peer)
 
 
 @lru_cache(maxsize=4096)

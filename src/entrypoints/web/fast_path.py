@@ -10,7 +10,7 @@ not valid.
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Annotated, Any, Final, NamedTuple
+from typing import Annotated, Any, Final, NamedTuple, get_args, get_origin
 from uuid import UUID
 
 import msgspec
@@ -24,17 +24,18 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 from common import wire
 from entrypoints.web import problems
 from entrypoints.web.call import Call
+from entrypoints.web.locations import plain_path
 from entrypoints.web.verbatim import decoded
 
 FAST: Final[Mapping[str, bool]] = {"fast": True}
 """The `opt` of a handler on the fast path."""
 
-_HOST = re.compile(rb"[0-9A-Za-z.:\[\]-]*")
 _PLAIN_QUERY = re.compile(r"[0-9A-Za-z_.=&-]*")
 _JSON_TYPE: Final = (b"content-type", b"application/json")
 _NO_BODY: Final = frozenset({204, 304})
 
-_Convert = Callable[[str], Any]
+_Convert = Callable[[Any], Any]
+"""Reads what was sent: a text, or a list of texts for a parameter that may be repeated."""
 
 
 class _Unusual(Exception):
@@ -46,6 +47,7 @@ class _Parameter(NamedTuple):
     """In the function."""
     sent_as: str
     convert: _Convert
+    repeats: bool = False
 
 
 class FastPath:
@@ -62,16 +64,12 @@ class FastPath:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            path = self._own_path(scope)
-            route, values = self._found(scope["method"], path)  # type: ignore[typeddict-item]
-            call = route.call(scope, receive, values)
-            query = route.query(scope)
+            route, call, arguments = self._call(scope, receive)
         except _Unusual:
             await self._app(scope, receive, send)
             return
-        scope["path"] = path
         try:
-            result = await route.answer(call, query)
+            result = await route.answer(call, arguments)
         except Exception as error:  # noqa: BLE001 - each has an answer
             result = problems.answer(scope, error)
         status, headers, body = _rendered(result, route.status)
@@ -80,15 +78,18 @@ class FastPath:
         await send(start)
         await send(end)
 
-    def _own_path(self, scope: Any) -> str:
-        """The path without that of a proxy. Raises _Unusual for what has no plain answer on any path."""
-        if scope["type"] != "http" or (self._cors and _has_origin(scope)) or not _has_plain_host(scope):
+    def _call(self, scope: Any, receive: Receive) -> "tuple[_Route, Call, dict[str, Any]]":
+        """A request with its route and the arguments in its address. Raises _Unusual."""
+        if scope["type"] != "http" or (self._cors and _has_origin(scope)):
             raise _Unusual
-        path: str = scope["path"]
-        root = scope.get("root_path", "")
-        if not path.startswith(root):
+        path = plain_path(scope)
+        if path is None:
             raise _Unusual
-        return path[len(root) :]
+        route, values = self._found(scope["method"], path)
+        arguments = route.query(scope)
+        call = route.call(scope, receive, values)
+        scope["path"] = path
+        return route, call, arguments
 
     def _found(self, method: str, path: str) -> "tuple[_Route, Sequence[str]]":
         route = self._whole.get((method, path))
@@ -134,6 +135,9 @@ class _Route:
     """A handler on one of its paths, ready to be called."""
 
     def __init__(self, path: str, handler: HTTPRouteHandler) -> None:
+        """Raises ImproperlyConfiguredException for a handler that needs more than the fast path does."""
+        if asked := _asked_of_the_framework(handler):
+            raise ImproperlyConfiguredException(f"{path}: {asked} would have no effect on the fast path")
         self.path = path
         self.status = handler.status_code
         self.parameters = re.findall(r"\{([^}]*)\}", path)
@@ -151,11 +155,10 @@ class _Route:
 
     def call(self, scope: Any, receive: Receive, values: Sequence[str]) -> Call:
         """Take the request. Raises _Unusual if a part of the path is not what it should be."""
+        params: dict[str, Any] = {}
         try:
-            params = {
-                parameter.sent_as: parameter.convert(value)
-                for parameter, value in zip(self._path, values, strict=True)
-            }
+            for parameter, value in zip(self._path, values, strict=True):
+                params[parameter.sent_as] = parameter.convert(value)
         except ValueError:
             raise _Unusual from None
         scope["path_params"], scope["path_template"] = params, self.path
@@ -169,18 +172,17 @@ class _Route:
         given = _plain_query(raw.decode("latin-1"))
         try:
             return {
-                parameter.name: parameter.convert(given[parameter.sent_as])
+                parameter.name: parameter.convert(_sent(parameter, given[parameter.sent_as]))
                 for parameter in self._query
                 if parameter.sent_as in given
             }
         except msgspec.ValidationError:
             raise _Unusual from None
 
-    async def answer(self, call: Call, query: dict[str, Any]) -> Any:
-        """Admit the caller, read the body, and call the function."""
+    async def answer(self, call: Call, arguments: dict[str, Any]) -> Any:
+        """Admit the caller, read the body, and call the function with these arguments and the others."""
         for guard in self._guards:
             await guard(call, self._handler)
-        arguments: dict[str, Any] = query
         for parameter in self._path:
             arguments[parameter.name] = call.path_params[parameter.sent_as]
         for parameter in self._headers:
@@ -205,9 +207,11 @@ class _Route:
                 self._body = field.annotation
             elif isinstance(kind, PathParameter):
                 self._path.append(_Parameter(name, name, _path_type(field.annotation)))
-            elif isinstance(kind, QueryParameter):
+            elif isinstance(kind, QueryParameter) and field.has_default:
                 bounds = msgspec.Meta(ge=kind.ge, le=kind.le)
-                self._query.append(_Parameter(name, kind.name or name, _converter(field.annotation, bounds)))
+                convert = _converter(field.annotation, bounds)
+                repeats = any(get_origin(one) is list for one in get_args(field.annotation))
+                self._query.append(_Parameter(name, kind.name or name, convert, repeats))
             elif isinstance(kind, HeaderParameter):
                 self._headers.append(_Parameter(name, (kind.name or name).lower(), str))
             else:
@@ -223,27 +227,44 @@ def _fast_handlers(app: Litestar) -> Iterable[tuple[str, HTTPRouteHandler]]:
                     yield route.path_format, handler
 
 
+def _asked_of_the_framework(handler: HTTPRouteHandler) -> str:
+    """Options of a handler, or of what it is part of, for which only the framework does something."""
+    asked = {
+        "after_request": any(getattr(layer, "after_request", None) for layer in handler.ownership_layers),
+        "after_response": handler.resolve_after_response(),
+        "background": handler.background,
+        "before_request": handler.resolve_before_request(),
+        "cache": handler.cache,
+        "middleware": handler.resolve_middleware(),
+        "response_cookies": handler.resolve_response_cookies(),
+        # `cache_control` and `etag` are among them.
+        "response_headers": handler.resolve_response_headers(),
+    }
+    return ", ".join(name for name, value in asked.items() if value)
+
+
 def _has_origin(scope: Mapping[str, Any]) -> bool:
     return any(name == b"origin" for name, _ in scope["headers"])
 
 
-def _has_plain_host(scope: Mapping[str, Any]) -> bool:
-    """The framework checks this too."""
-    for name, value in scope["headers"]:
-        if name == b"host":
-            return _HOST.fullmatch(value) is not None
-    return True
-
-
-def _plain_query(text: str) -> dict[str, str]:
-    """The parameters of a query in which nothing is escaped or repeated. Raises _Unusual."""
+def _plain_query(text: str) -> dict[str, list[str]]:
+    """The parameters of a query in which nothing is escaped. Raises _Unusual."""
     if _PLAIN_QUERY.fullmatch(text) is None:
         raise _Unusual
-    pairs = [pair.partition("=") for pair in text.split("&")]
-    given = {name: value for name, _, value in pairs}
-    if len(given) < len(pairs):
-        raise _Unusual
+    given: dict[str, list[str]] = {}
+    for pair in text.split("&"):
+        name, _, value = pair.partition("=")
+        given.setdefault(name, []).append(value)
     return given
+
+
+def _sent(parameter: _Parameter, values: list[str]) -> str | list[str]:
+    """What was sent for a parameter. Raises _Unusual if it is repeated and must not be."""
+    if parameter.repeats:
+        return values
+    if len(values) > 1:
+        raise _Unusual
+    return values[0]
 
 
 def _path_type(annotation: Any) -> _Convert:
@@ -256,8 +277,8 @@ def _converter(annotation: Any, bounds: msgspec.Meta) -> _Convert:
     """How a parameter of a query is read. Raises msgspec.ValidationError."""
     kind = Annotated[annotation, bounds]
 
-    def convert(text: str) -> Any:
-        return msgspec.convert(text, kind, strict=False)
+    def convert(sent: Any) -> Any:
+        return msgspec.convert(sent, kind, strict=False)
 
     return convert
 

@@ -78,6 +78,12 @@ async def marking(connection: Connection, _handler: BaseRouteHandler) -> None:
     spend(connection.scope, part(connection, Limits).marks, connection.scope["auth"].user_id)
 
 
+async def choosing(connection: Connection, _handler: BaseRouteHandler) -> None:
+    """Count a choice of the user whom `owner_or_manager` has admitted as a mark; those of keys are free."""
+    if isinstance(connection.scope["auth"], Claims):
+        await marking(connection, _handler)
+
+
 async def ticket_buyer(connection: Connection, _handler: BaseRouteHandler) -> None:
     """Count a ticket for the address that asks for it."""
     spend(connection.scope, part(connection, Limits).tickets, client_network(connection.scope))

@@ -1,9 +1,28 @@
-"""Relative links between pages: a proxy may serve the whole service below a path of its own."""
+"""Where a request goes, and relative links between pages: a proxy may serve the whole service below a path of
+its own.
+"""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 STREAM_DOCUMENT, STREAM_PAGE = "/schema/asyncapi.json", "/schema/stream"
+
+_PLAIN_HOST = re.compile(rb"[0-9A-Za-z.:\[\]-]*")
+
+
+def plain_path(scope: Mapping[str, Any]) -> str | None:
+    """The requested path, without the path of a proxy; None if the framework must find it, or judge the
+    host.
+    """
+    root: str = scope.get("root_path", "")
+    path: str = scope["path"]
+    for name, value in scope["headers"]:
+        if name == b"host" and _PLAIN_HOST.fullmatch(value) is None:
+            return None
+    if not root:
+        return path
+    return path[len(root) :] if path.startswith(root) else None
 
 
 def own_path(scope: Mapping[str, Any]) -> str:

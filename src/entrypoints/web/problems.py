@@ -24,7 +24,16 @@ from application.errors import (
     UnknownKey,
 )
 from common import tracing, wire
-from domain.errors import DomainError, FieldError, Invalid, UnknownNotification, UnknownUser, UserTaken
+from domain.errors import (
+    AlreadyActed,
+    DomainError,
+    FieldError,
+    Invalid,
+    TooManyCategories,
+    UnknownNotification,
+    UnknownUser,
+    UserTaken,
+)
 from entrypoints.web.head import allowed
 
 logger = logging.getLogger(__name__)
@@ -37,7 +46,9 @@ _PROBLEMS: dict[type[Exception], tuple[int, str, str]] = {
     UnknownUser: (404, "unknown-user", "Unknown user"),
     UnknownNotification: (404, "unknown-notification", "Unknown notification"),
     UnknownErasure: (404, "unknown-erasure", "Unknown erasure"),
+    AlreadyActed: (409, "already-acted", "Answered with another action"),
     UserTaken: (409, "user-taken", "User exists"),
+    TooManyCategories: (409, "too-many-categories", "Too many categories"),
     NotAuthenticated: (401, "not-authenticated", "Not authenticated"),
     NotAllowed: (403, "not-allowed", "Not allowed"),
     UnknownKey: (404, "unknown-key", "Unknown API key"),

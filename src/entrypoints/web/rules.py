@@ -11,11 +11,22 @@ from msgspec import Meta
 
 from domain.category import CATEGORY as CATEGORY_PATTERN
 from domain.category import CATEGORY_LENGTH
-from domain.identifiers import USER_ID_LENGTH
+from domain.identifiers import ID_PREFIX, USER_ID_LENGTH
 from domain.metadata import METADATA_BYTES, METADATA_DEPTH
-from domain.notification import ACTION_URL as ACTION_URL_PATTERN
-from domain.notification import ACTION_URL_LENGTH, EVENT, MESSAGE_LENGTH, TITLE_LENGTH
+from domain.notification import EVENT, MESSAGE_LENGTH, REVISION_MAX, TITLE_LENGTH
 from domain.prefixes import EVENT_PREFIX, USER_PREFIX
+from domain.rich import ACTION_ID as ACTION_ID_PATTERN
+from domain.rich import (
+    ACTIONS,
+    ACTOR_LENGTH,
+    COLLAPSE_KEY_LENGTH,
+    COLLAPSES,
+    LABEL_LENGTH,
+    SEVERITIES,
+    STYLES,
+)
+from domain.rich import ICON as ICON_PATTERN
+from domain.text import IMAGE, LINK, URL_LENGTH
 from domain.user import EMAIL_LENGTH, NAME_LENGTH, PASSWORD_LENGTH, PASSWORD_LENGTH_MAX
 
 _NO_NUL = r"^[^\x00]*$"
@@ -29,9 +40,20 @@ MESSAGE = {"minLength": 1, "maxLength": MESSAGE_LENGTH, "pattern": _NO_NUL}
 TITLE = {"maxLength": TITLE_LENGTH, "pattern": _NO_NUL}
 ACTION_URL = {
     "minLength": 1,
-    "maxLength": ACTION_URL_LENGTH,
-    "pattern": f"^{ACTION_URL_PATTERN.pattern}$",
+    "maxLength": URL_LENGTH,
+    "pattern": f"^{LINK.pattern}$",
 }
+IMAGE_URL = {"minLength": 1, "maxLength": URL_LENGTH, "pattern": f"^{IMAGE.pattern}$"}
+ICON = {"minLength": 1, "maxLength": 40, "pattern": f"^{ICON_PATTERN.pattern}$"}
+SEVERITY = {"enum": list(SEVERITIES)}
+COLLAPSE = {"enum": list(COLLAPSES)}
+COLLAPSE_KEY = {"minLength": 1, "maxLength": COLLAPSE_KEY_LENGTH, "pattern": _NO_NUL}
+REVISION = {"minimum": 0, "maximum": REVISION_MAX}
+ACTOR_TEXT = {"minLength": 1, "maxLength": ACTOR_LENGTH, "pattern": _NO_NUL}
+NEW_ACTIONS = {"maxItems": ACTIONS}
+ACTION_ID = {"minLength": 1, "maxLength": 32, "pattern": f"^{ACTION_ID_PATTERN.pattern}$"}
+LABEL = {"minLength": 1, "maxLength": LABEL_LENGTH, "pattern": _NO_NUL}
+STYLE = {"enum": list(STYLES)}
 METADATA = {"type": "object", "additionalProperties": True}
 EXPIRY = {"format": "date-time"}
 NAME = {"minLength": 1, "maxLength": NAME_LENGTH, "pattern": _NO_NUL}
@@ -42,6 +64,7 @@ KEY_NAME = {"minLength": 1, "maxLength": 100}
 SCOPES = {"minItems": 1}
 SCOPE = {"enum": ["publish", "users", "read", "admin"]}
 USER_PREFIX_RULE = {"minLength": 2, "maxLength": 64, "pattern": f"^{USER_PREFIX.pattern}$"}
+ID_PREFIX_RULE = {"minLength": 1, "maxLength": USER_ID_LENGTH, "pattern": f"^{ID_PREFIX.pattern}$"}
 EVENT_PREFIX_RULE = {"minLength": 2, "maxLength": 64, "pattern": f"^{EVENT_PREFIX.pattern}$"}
 IDEMPOTENCY_KEY = {"minLength": 1, "maxLength": 255}
 

@@ -54,6 +54,10 @@ class NotificationBody(Struct, omit_defaults=True):
     edited_at: Annotated[Timestamp | None, Meta(description="When its producer changed it last.")] = None
     acted_at: Annotated[Timestamp | None, Meta(description="When the user chose an action.")] = None
     action: Annotated[str | None, Meta(description="The id of that action.")] = None
+    snoozed_until: Annotated[
+        Timestamp | None, Meta(description="Until when it is put off: it is unread again then.")
+    ] = None
+    woken_at: Annotated[Timestamp | None, Meta(description="When it came back after that.")] = None
     severity: Annotated[
         Literal["info", "success", "warning", "critical"], Meta(description="How much it matters.")
     ] = "info"
@@ -70,6 +74,7 @@ class NotificationBody(Struct, omit_defaults=True):
         field(default_factory=list)
     )
     actor_count: Annotated[int, Meta(description="How many different actors; exact up to 100.")] = 0
+    actors_more: Annotated[bool, Meta(description="Whether there are more than these 100.")] = False
 
 
 class ProblemField(Struct):
@@ -99,7 +104,8 @@ PROBLEM_TEXTS = {
     401: "Valid credentials are required.",
     403: "These credentials do not allow that.",
     404: "There is no such user, notification, key or erasure.",
-    409: "The user already exists or its id was erased, or the key is not in use.",
+    409: "The user already exists or its id was erased, the key is not in use, or the notification was "
+    "answered with another action.",
     413: "The body is too large.",
     415: "The body is not JSON, by its Content-Type.",
     422: "A field breaks a rule, or an Idempotency-Key was used again with another body.",

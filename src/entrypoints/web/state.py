@@ -10,6 +10,7 @@ from litestar.connection import ASGIConnection
 from litestar.datastructures import State
 
 from application.accounts import AuthenticateOperator, AuthenticateUser
+from application.arriving import Arrive
 from application.keys import AuthenticateProducer
 
 T = TypeVar("T")
@@ -41,9 +42,10 @@ class Scraping:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Access:
-    """The checks of credentials."""
+    """The checks of credentials, and who comes in."""
 
     user: AuthenticateUser
+    arrive: Arrive
     producer: AuthenticateProducer
     operator: AuthenticateOperator
     open_signup: bool

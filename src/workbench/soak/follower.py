@@ -158,7 +158,8 @@ class Follower:
     def _update(self, frame: Json) -> None:
         start, end = version(frame["prev"]), version(frame["cursor"])
         if "ids" in frame:
-            self._follow(frame, range(start + 1, start + 1 + len(frame["ids"])))
+            size = 1 if "preferences" in frame else len(frame["ids"])
+            self._follow(frame, range(start + 1, start + 1 + size))
             for nth, identifier in enumerate(frame["ids"]):
                 if identifier in self.items:
                     self._set(identifier, frame["set"], start + 1 + nth)

@@ -25,7 +25,7 @@ AWAY = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientErr
 _ROWS = f"SELECT id, user_id, version, message, {', '.join(STATES)} FROM notifications"  # noqa: S608 - ours
 _COUNTED = f"""
 SELECT f.user_id, f.version, f.unread_count, count(n.id) AS stored,
-    count(DISTINCT n.version) AS versions, coalesce(max(n.version), 0) AS highest,
+    count(DISTINCT n.version) AS versions, greatest(max(n.version), f.preferences_version) AS highest,
     count(n.id) FILTER (WHERE {where(UNREAD)}) AS unread
 FROM feeds f LEFT JOIN notifications n USING (user_id) GROUP BY f.user_id
 """  # noqa: S608 - as above

@@ -1,4 +1,4 @@
-"""The part of processes that create users and hash passwords."""
+"""The part of processes that create and look up users, and hash passwords."""
 
 from dependency_injector import providers
 
@@ -7,14 +7,26 @@ from adapters.security.forms import PrecisForms
 from adapters.security.passwords import Argon2Passwords
 from application import ports
 from application.accounts import CreateUser
+from application.users import FindUser, ListUsers, PutUser
 from entrypoints.container.parts.postgres import WithPostgres
 
 
 class WithSignup(WithPostgres):
-    """Creates users."""
+    """Creates users and looks them up."""
 
     passwords: providers.Provider[ports.Passwords] = providers.Singleton(Argon2Passwords)
     forms: providers.Provider[ports.TextForms] = providers.Singleton(PrecisForms)
+    put_user: providers.Provider[PutUser] = providers.Singleton(
+        PutUser,
+        users=WithPostgres.users,
+        directory=WithPostgres.directory,
+        forms=forms,
+        clock=WithPostgres.clock,
+    )
+    find_user: providers.Provider[FindUser] = providers.Singleton(FindUser, users=WithPostgres.users)
+    list_users: providers.Provider[ListUsers] = providers.Singleton(
+        ListUsers, directory=WithPostgres.directory, forms=forms
+    )
     create_user: providers.Provider[CreateUser] = providers.Singleton(
         CreateUser,
         users=WithPostgres.users,

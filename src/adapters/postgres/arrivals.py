@@ -1,0 +1,145 @@
+"""Arrivals in PostgreSQL, as domain.arrivals says.
+
+What is plain, and that is nearly everything, is stored in one round trip by a function of the database. What
+needs a look at what is stored (an edit, a retraction, a key to collapse by, a preference, what arrives again)
+is judged here, in a transaction that holds the locks of the feeds.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from adapters.postgres.engine import driver, driver_transaction
+from adapters.postgres.erasures import erased_among
+from adapters.postgres.judging import judge
+from adapters.postgres.rows import group_text, read_feed, rich_text
+from application.feeds import Appended
+from domain.arrivals import Arrival
+from domain.feed import Added, Feed
+from domain.group import Group
+from domain.identifiers import UserId
+from domain.notification import Draft
+
+# One round trip, and one transaction. alembic/versions/0007_inbox.py has its statements.
+_STORE = """
+SELECT * FROM bellwire_store(
+    $1::text[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
+    $9::timestamptz[], $10::timestamptz[], $11::text[], $12::text[], $13::text[]
+)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Sorted:
+    """Arrivals by what they need. All of a user are on the same side, so that they stay in order."""
+
+    plain: Mapping[UserId, Sequence[Draft]]
+    others: Mapping[UserId, Sequence[Arrival]]
+
+
+async def append(engine: AsyncEngine, arrivals: Sequence[Arrival], now: datetime) -> Appended:
+    """Apply arrivals to their feeds."""
+    found = _sort_out(arrivals, now)
+    stored, left, strangers = await _store(engine, found.plain)
+    judged, more_strangers = await _judge(engine, {**found.others, **left}, now)
+    strange = [*strangers, *more_strangers]
+    erased = await _erased(engine, {arrival.user_id for arrival in strange})
+    return (
+        stored
+        + judged
+        + Appended(
+            unknown=tuple(arrival for arrival in strange if arrival.user_id not in erased),
+            erased=tuple(arrival for arrival in strange if arrival.user_id in erased),
+        )
+    )
+
+
+def _sort_out(arrivals: Sequence[Arrival], now: datetime) -> _Sorted:
+    by_user: dict[UserId, list[Any]] = {}
+    for arrival in arrivals:
+        by_user.setdefault(arrival.user_id, []).append(arrival)
+    plain = {user: mine for user, mine in by_user.items() if _are_plain(mine, now)}
+    return _Sorted(plain, {user: mine for user, mine in by_user.items() if user not in plain})
+
+
+def _are_plain(arrivals: Sequence[Arrival], now: datetime) -> bool:
+    several = len(arrivals) > 1 and len({arrival.id for arrival in arrivals}) < len(arrivals)
+    return not several and all(_is_plain(arrival, now) for arrival in arrivals)
+
+
+def _is_plain(arrival: Arrival, now: datetime) -> bool:
+    """Whether it is stored as it is if nothing is known of it, and the user wants its category."""
+    if not isinstance(arrival, Draft) or arrival.revision:
+        return False
+    content = arrival.content
+    if content.collapse_key is not None:
+        return False
+    return content.expires_at is None or content.expires_at > now
+
+
+async def _store(
+    engine: AsyncEngine, plain: Mapping[UserId, Sequence[Draft]]
+) -> tuple[Appended, Mapping[UserId, Sequence[Draft]], Sequence[Draft]]:
+    """Store what can be stored without a look. Returns the outcome, what needs one, and the drafts of users
+    without a feed.
+    """
+    drafts = [draft for mine in plain.values() for draft in mine]
+    if not drafts:
+        return Appended(), {}, ()
+    async with driver(engine, writes=True) as connection:
+        rows = await connection.fetch(_STORE, *_columns(drafts))
+    added = [
+        _added(read_feed(row["feed_user"], row), plain[row["feed_user"]]) for row in rows if row["stored"]
+    ]
+    left = {row["feed_user"]: plain[row["feed_user"]] for row in rows if not row["stored"]}
+    known = {row["feed_user"] for row in rows}
+    return Appended(tuple(added)), left, [draft for draft in drafts if draft.user_id not in known]
+
+
+async def _judge(
+    engine: AsyncEngine, arrivals: Mapping[UserId, Sequence[Arrival]], now: datetime
+) -> tuple[Appended, Sequence[Arrival]]:
+    """Judge what is not plain. Returns the outcome, and the arrivals of users without a feed."""
+    if not arrivals:
+        return Appended(), ()
+    async with driver_transaction(engine) as connection:
+        return await judge(connection, arrivals, now)
+
+
+async def _erased(engine: AsyncEngine, users: Collection[UserId]) -> Collection[UserId]:
+    """Which of these users, who have no feed, were erased. Asked after the locks, so that an erasure that
+    took a feed away meanwhile is seen.
+    """
+    if not users:
+        return ()
+    async with driver(engine) as connection:
+        return await erased_among(connection, engine, users)
+
+
+def _added(feed: Feed, drafts: Iterable[Draft]) -> Added:
+    """Give drafts the next versions of a feed, in their order, as the function in the database does."""
+    stored = tuple(draft.stored(version) for version, draft in enumerate(drafts, feed.version + 1))
+    return Added(feed.changed(stored[-1].version, [(None, item) for item in stored]), stored)
+
+
+def _columns(drafts: Sequence[Draft]) -> list[list[Any]]:
+    """The arguments of _STORE."""
+    contents = [draft.content for draft in drafts]
+    return [
+        [content.user_id for content in contents],
+        [draft.id for draft in drafts],
+        [content.event for content in contents],
+        [content.category for content in contents],
+        [content.title for content in contents],
+        [content.message for content in contents],
+        [content.metadata.text for content in contents],
+        [content.action_url for content in contents],
+        [draft.created_at for draft in drafts],
+        [content.expires_at for content in contents],
+        [draft.key_id for draft in drafts],
+        [rich_text(content.rich) for content in contents],
+        [group_text(Group.of(content.actor)) for content in contents],
+    ]

@@ -1,0 +1,120 @@
+"""An answer is written byte for byte as uvicorn writes it."""
+
+import asyncio
+import logging
+from typing import Any
+
+import pytest
+from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+
+from adapters.websocket.exchange import Exchange
+
+LENGTH = (b"content-length", b"2")
+SERVED = [(b"date", b"Sun, 29 Nov 2026 04:00:00 GMT")]
+HEADS = {
+    "ordinary": (200, [LENGTH, (b"content-type", b"text/plain")]),
+    "many-of-a-name": (202, [(b"link", b"</a>"), LENGTH, (b"link", b"</b>")]),
+    "tab": (200, [LENGTH, (b"x-note", b"a\tb")]),
+    "empty-value": (200, [LENGTH, (b"x-note", b"")]),
+    "another-line": (200, [LENGTH, (b"x-note", b"a\r\nset-cookie: b")]),
+    "another-line-in-a-name": (200, [LENGTH, (b"x-note: a\r\nset-cookie", b"b")]),
+    "nul": (200, [LENGTH, (b"x-note", b"a\0")]),
+    "unknown-length": (200, [(b"content-type", b"text/plain")]),
+    "chunked": (200, [(b"transfer-encoding", b"chunked")]),
+    "the-last": (200, [LENGTH, (b"connection", b"close")]),
+    "no-body": (204, [(b"x-note", b"a")]),
+    "too-short": (200, [(b"content-length", b"3")]),
+}
+
+
+class Transport:
+    """Keeps what is written."""
+
+    def __init__(self) -> None:
+        self.written: list[bytes] = []
+        self.closed = False
+
+    def write(self, data: bytes) -> None:
+        self.written.append(data)
+
+    def close(self) -> None:
+        self.closed = True
+
+    def resume_reading(self) -> None:
+        """Nothing is paused."""
+
+
+@pytest.mark.parametrize(("status", "headers"), HEADS.values(), ids=HEADS)
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("keep_alive", [True, False])
+async def test_it_is_written_as_uvicorn_writes_it(
+    status: int, headers: list[tuple[bytes, bytes]], method: str, keep_alive: bool
+) -> None:
+    ours, theirs = [
+        await written(kind, status, headers, method, keep_alive=keep_alive)
+        for kind in (Exchange, RequestResponseCycle)
+    ]
+
+    assert ours == theirs
+
+
+async def test_an_ordinary_head_is_written_in_one_piece_without_its_body() -> None:
+    transport = Transport()
+
+    await exchange(Exchange, transport).send(start(200, [LENGTH]))
+
+    assert transport.written == [b"HTTP/1.1 200 OK\r\ndate: %b\r\ncontent-length: 2\r\n\r\n" % SERVED[0][1]]
+
+
+async def test_nothing_is_written_to_a_client_that_has_gone() -> None:
+    transport = Transport()
+    gone = exchange(Exchange, transport)
+    gone.disconnected = True
+
+    await gone.send(start(200, [LENGTH]))
+
+    assert transport.written == []
+
+
+async def written(
+    kind: type[RequestResponseCycle],
+    status: int,
+    headers: list[tuple[bytes, bytes]],
+    method: str,
+    *,
+    keep_alive: bool,
+) -> tuple[bytes, bool, str]:
+    """What is written, whether the connection ends, and the error that the application sees."""
+    transport, error = Transport(), ""
+    answering = exchange(kind, transport, method, keep_alive=keep_alive)
+    body = b"" if status == 204 else b"ok"
+    try:
+        await answering.send(start(status, headers))
+        await answering.send({"type": "http.response.body", "body": body, "more_body": False})
+    except RuntimeError as raised:
+        error = str(raised)
+    return b"".join(transport.written), transport.closed, error
+
+
+def exchange(
+    kind: type[RequestResponseCycle], transport: Any, method: str = "GET", *, keep_alive: bool = True
+) -> RequestResponseCycle:
+    scope: Any = {"type": "http", "method": method, "http_version": "1.1", "path": "/", "client": None}
+    return kind(
+        scope=scope,
+        transport=transport,
+        flow=FlowControl(transport),
+        logger=logging.getLogger("tests"),
+        access_logger=logging.getLogger("tests"),
+        access_log=False,
+        default_headers=SERVED,
+        message_event=asyncio.Event(),
+        expect_100_continue=False,
+        keep_alive=keep_alive,
+        on_response=lambda: None,
+    )
+
+
+def start(status: int, headers: list[tuple[bytes, bytes]]) -> Any:
+    return {"type": "http.response.start", "status": status, "headers": headers}
