@@ -346,7 +346,7 @@ async def test_while_offsets_are_committed_later_batches_are_stored_and_announce
     stage = await on_stage(log)
 
     async with stage.working():
-        await until(lambda: len(stage.memory.announcer.announced) == 5)
+        await until(lambda: len(stage.memory.announcer.announced) == stage.worker.turns == 5)
         assert log.committed[P0] == 0
         log.commit_gate.set()
         await until(lambda: log.committed[P0] == 5)
