@@ -16,13 +16,14 @@ import signal
 import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
 from typing import Any
 
 from dependency_injector import providers
 
 from application.feeds import Appended
+from domain.arrivals import Arrival
 from domain.feed import FeedChange
-from domain.notification import Draft
 from entrypoints.consumer.process import consume
 from entrypoints.container.consumer import ConsumerContainer
 from entrypoints.container.parts.base import build
@@ -72,9 +73,9 @@ class Wrapped:
 class Feeds(Wrapped):
     reach: Callable[[str], Awaitable[bool]]
 
-    async def append(self, drafts: Sequence[Draft]) -> Appended:
+    async def append(self, arrivals: Sequence[Arrival], now: datetime) -> Appended:
         await self.reach("before-store")
-        appended: Appended = await self._part.append(drafts)
+        appended: Appended = await self._part.append(arrivals, now)
         await self.reach("stored")
         return appended
 
