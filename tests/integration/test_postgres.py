@@ -37,7 +37,7 @@ from domain.feed import Cursor
 from domain.identifiers import UserId
 from domain.metadata import Metadata
 from domain.states import Mark, Rule, Status, To
-from tests import contracts
+from tests import arrival_contracts, contracts
 from tests.build import ADA, BOB, LATER, NOW, TestClock, a_draft, a_user, an_id, drafts
 from tests.documents import NASTY
 from tests.paging import pages
@@ -66,6 +66,25 @@ async def closed_door() -> AsyncIterator[AsyncEngine]:
 
 class TestPostgresFeeds(contracts.FeedsContract):
     pass
+
+
+class TestPostgresArrivals(arrival_contracts.ArrivalsContract):
+    @pytest.fixture
+    def preferences(self, engine: AsyncEngine) -> PostgresPreferences:
+        return PostgresPreferences(engine)
+
+    @pytest.fixture
+    def categories(self, engine: AsyncEngine) -> PostgresCategories:
+        return PostgresCategories(engine)
+
+    @pytest.fixture
+    def read_withheld(self, engine: AsyncEngine) -> arrival_contracts.ReadWithheld:
+        async def read() -> arrival_contracts.Withheld:
+            async with driver(engine) as connection:
+                rows = await connection.fetch("SELECT user_id, id, reason, event, category FROM withheld")
+            return {(row[0], row[1]): (row[2], row[3], row[4]) for row in rows}
+
+        return read
 
 
 class TestPostgresPreferences(contracts.PreferencesContract):
