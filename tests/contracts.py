@@ -22,7 +22,7 @@ from application.audit import THE_SERVICE, Action, Entry
 from application.credentials import ApiKey, Claims, Revocation, RevokedToken
 from application.directory import Put, UserSearch
 from application.errors import KeyReused, NotAuthenticated
-from application.feeds import Appended, FeedHistory, MarkRequest, Rung, Spot, Standing
+from application.feeds import Appended, FeedHistory, MarkRequest, Spot, Standing
 from application.pages import IndexEntry, Missing, Rendered, RenderedPage
 from application.ports import (
     Alarms,
@@ -1147,7 +1147,7 @@ class AlarmsContract:
                 None,
                 None,
             )
-        assert await alarms.ring(AlarmKind.WAKE, 100) == Rung(timedelta(), 0, [])
+        assert await self.ring(alarms) == []
         assert (await feeds.feed(ADA), await self.waiting(feeds)) == (woken.feed, 0)
 
     async def test_nothing_rings_before_its_time(self, alarms: Alarms, feeds: Feeds) -> None:

@@ -495,7 +495,7 @@ class MemoryAlarms(Reachable):
         self.reach()
         now = self._clock()
         alarms = self._feeds.alarms
-        due = sorted((at, user, one) for (user, one, of), at in alarms.items() if of in {kind} and at <= now)
+        due = sorted((at, user, one) for (user, one, of), at in alarms.items() if at <= now and of == kind)
         taken = [spot for spot in due if spot[1] not in self._feeds.locked][:limit]
         by_user: dict[UserId, list[NotificationId]] = {}
         for _, user, one in taken:

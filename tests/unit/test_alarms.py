@@ -1,6 +1,7 @@
 """Snoozing, and the loop that lets alarms ring."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
@@ -16,6 +17,7 @@ from domain.states import RULES, Mark
 from entrypoints.consumer import process
 from tests.build import ADA, BOB, LATER, NOW, a_draft, a_user, an_id, drafts
 from tests.memory import MemoryAlarms
+from tests.unit.test_http import broken, problem
 from tests.wiring import Memory, Service
 
 SOON = timedelta(seconds=1)
@@ -144,6 +146,14 @@ async def test_a_store_that_is_away_is_told(ring: RingAlarms) -> None:
 PATH = "/v1/users/ada/notifications"
 
 
+@pytest.fixture
+async def service() -> AsyncIterator[Service]:
+    async with Service.run() as running:
+        await running.add(ADA)
+        await running.add(BOB)
+        yield running
+
+
 async def test_it_leaves_unread_and_is_brought_back(service: Service) -> None:
     await service.memory.feeds.append([*drafts(2), a_draft(9, BOB)])
     ids = [str(an_id(n)) for n in (1, 9)]
@@ -174,8 +184,7 @@ async def test_it_leaves_unread_and_is_brought_back(service: Service) -> None:
 async def test_what_breaks_a_rule_is_refused(service: Service, body: Any, field: str) -> None:
     response = await service.client.post(f"{PATH}/snooze", json=body, headers=service.bearer())
 
-    assert response.status_code == 422, response.text
-    assert [error["field"] for error in response.json()["errors"]] == [field]
+    assert broken(problem(response, 422, "invalid")) == [field]
 
 
 async def test_on_a_socket_it_is_told_and_answered(service: Service) -> None:

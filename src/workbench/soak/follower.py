@@ -178,7 +178,7 @@ class Follower:
             self.foreign.append(f"{self.user} was sent {identifier} of {item['user_id']}")
         self.created.setdefault(identifier, item["version"])
         known = self.items.setdefault(identifier, {})
-        self._set(identifier, {name: item[name] for name in _KEPT}, item["version"])
+        self._set(identifier, {name: item.get(name) for name in _KEPT}, item["version"])
         known["version"] = item["version"]
 
     def _set(self, identifier: str, changes: Json, to_version: int) -> None:
