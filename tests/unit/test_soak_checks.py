@@ -45,7 +45,7 @@ def follower(user: str = "ada") -> Follower:
 
 def item(identifier: str, version: int, *, user: str = "ada", read_at: str | None = None) -> dict[str, Any]:
     item: dict[str, Any] = {"id": identifier, "user_id": user, "version": version}
-    return item | dict.fromkeys(STATES) | {"read_at": read_at}
+    return item | dict.fromkeys(STATES) | {"seen_at": read_at, "read_at": read_at}
 
 
 def notifications(prev: int, *items: dict[str, Any], **fields: Any) -> dict[str, Any]:
@@ -71,7 +71,7 @@ def good() -> Evidence:
     ada.take(update(1, 2, READ, ids=["n1"]))
     return Evidence(
         history=history,
-        rows=[row("n1", version=2, read_at=READ_AT)],
+        rows=[row("n1", version=2, seen_at=READ_AT, read_at=READ_AT)],
         versions={"ada": 2},
         dead_letters=[letter("n2", 0, 1)],
         followers=[ada],

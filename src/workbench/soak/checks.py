@@ -191,7 +191,7 @@ def streams_are_whole(evidence: Evidence, notes: Notes) -> None:
 
 
 def _state(item: Mapping[str, Any]) -> tuple[datetime | None, ...]:
-    return tuple(datetime.fromisoformat(item[time]) if item[time] else None for time in STATES)
+    return tuple(datetime.fromisoformat(item[time]) if item.get(time) else None for time in STATES)
 
 
 def _stored_state(row: Row) -> tuple[datetime | None, ...]:

@@ -21,6 +21,10 @@ _DEAD_SECONDS = 35.0
 _OPEN_SECONDS = 10.0
 _ANSWER_SECONDS = 10.0
 _PAUSE_SECONDS = (0.1, 2.0)
+_NOT_UNREAD = ("read_at", "archived_at", "snoozed_until", "retracted_at")
+# What follows from a change of one field (docs/live-stream.md).
+_ALSO = {"read_at": ["seen_at"], "archived_at": ["seen_at"], "acted_at": ["read_at", "seen_at"]}
+_CLEARED = {"woken_at": ["snoozed_until", "read_at", "seen_at"]}
 _KEPT = ("user_id", "version", *STATES)
 
 
@@ -162,15 +166,15 @@ class Follower:
             self._follow(frame, range(start + 1, start + 1 + size))
             for nth, identifier in enumerate(frame["ids"]):
                 if identifier in self.items:
-                    self._set(identifier, frame["set"], start + 1 + nth)
+                    self._change(identifier, frame["set"], start + 1 + nth)
             return
         self._follow(frame, range(start + 1, end + 1))
         ((name, value),) = frame["set"].items()
         highest = version(frame["up_to"])
         for identifier, item in self.items.items():
             applies = (item[name] is None) != (value is None) and item["retracted_at"] is None
-            if item["version"] <= highest and applies:
-                self._set(identifier, frame["set"], end)
+            if item["version"] <= highest and applies and (name != "seen_at" or is_unread(item)):
+                self._change(identifier, frame["set"], end)
 
     def _upsert(self, item: Json) -> None:
         identifier = item["id"]
@@ -181,12 +185,25 @@ class Follower:
         self._set(identifier, {name: item.get(name) for name in _KEPT}, item["version"])
         known["version"] = item["version"]
 
+    def _change(self, identifier: str, changes: Json, to_version: int) -> None:
+        """Apply what an update sets, and what follows from it."""
+        ((name, value),) = changes.items()
+        item = self.items[identifier]
+        also = _ALSO.get(name, ()) if value is not None else ()
+        missing = {time: value for time in also if item[time] is None}
+        self._set(identifier, {**dict.fromkeys(_CLEARED.get(name, ())), **missing, **changes}, to_version)
+
     def _set(self, identifier: str, changes: Json, to_version: int) -> None:
         item = self.items[identifier]
         if item.get("read_at") is not None and changes.get("read_at", "unchanged") is None:
             self.revived.add(identifier)
         item |= changes
         item["version"] = to_version
+
+
+def is_unread(item: Json) -> bool:
+    """Whether a notification counts as unread."""
+    return all(item.get(time) is None for time in _NOT_UNREAD)
 
 
 def version(cursor: str) -> int:
