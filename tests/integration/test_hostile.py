@@ -464,6 +464,7 @@ OPERATIONS: Mapping[tuple[str, str], str] = {
     ("patch", "/v1/users/{user_id}/notifications/{notification_id}/read"): _USER,
     ("patch", "/notifications/{user_id}/{notification_id}/read"): _USER,
     **{("post", _MARK + word): _USER for word in ("seen", "read", "unread", "archive", "unarchive")},
+    **{("post", _MARK + word): _USER for word in ("snooze", "unsnooze")},
     ("post", _MARK + "{notification_id}/actions/{action}"): _USER,
 }
 # Which scope a producer needs.
@@ -583,10 +584,14 @@ async def _everything(stores: Stores) -> Mapping[str, object]:
     return {**notifications, **{row["id"]: tuple(row) for row in users}, **await read_states(stores)}
 
 
+_TOMORROW = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 86_400))
+
+
 # Every frame that a client may send, with what is another's.
 def _frames(world: World) -> Mapping[str, Sequence[dict[str, Any]]]:
     selections: list[dict[str, Any]] = [{"ids": world.ids}, {"up_to": world.cursor}]
     marks = dict.fromkeys(("seen", "read", "unread", "archive", "unarchive"), selections)
+    marks |= {"snooze": [{"ids": world.ids, "until": _TOMORROW}], "unsnooze": [{"ids": world.ids}]}
     acts = [{"id": identifier, "action": "approve"} for identifier in world.ids]
     return {
         **marks,
