@@ -21,8 +21,9 @@ MIB = 1024 * 1024
 
 
 def row(identifier: str, user: str = "ada", number: int = 0, **fields: Any) -> Row:
-    version = fields.pop("version", 1)
-    return Row(identifier, user, version, f"item {number}", {**dict.fromkeys(STATES), **fields})
+    version, message = fields.pop("version", 1), fields.pop("message", f"item {number}")
+    times = {time: fields.pop(time, None) for time in STATES}
+    return Row(identifier, user, version, message, times, **fields)
 
 
 def letter(identifier: str | None, partition: int = 0, offset: int = 0) -> Record:
@@ -43,9 +44,9 @@ def follower(user: str = "ada") -> Follower:
     return made
 
 
-def item(identifier: str, version: int, *, user: str = "ada", read_at: str | None = None) -> dict[str, Any]:
-    item: dict[str, Any] = {"id": identifier, "user_id": user, "version": version}
-    return item | dict.fromkeys(STATES) | {"read_at": read_at}
+def item(identifier: str, version: int, *, user: str = "ada", **fields: Any) -> dict[str, Any]:
+    item: dict[str, Any] = {"id": identifier, "user_id": user, "version": version, "message": "item 0"}
+    return {**item, **dict.fromkeys(STATES), "category": "soak", **fields}
 
 
 def notifications(prev: int, *items: dict[str, Any], **fields: Any) -> dict[str, Any]:
@@ -71,7 +72,7 @@ def good() -> Evidence:
     ada.take(update(1, 2, READ, ids=["n1"]))
     return Evidence(
         history=history,
-        rows=[row("n1", version=2, read_at=READ_AT)],
+        rows=[row("n1", version=2, read_at=READ_AT, seen_at=READ_AT)],
         versions={"ada": 2},
         dead_letters=[letter("n2", 0, 1)],
         followers=[ada],
@@ -254,7 +255,7 @@ def test_a_frame_that_leaves_a_version_out_is_found(good: Evidence) -> None:
 
 
 def test_a_replay_may_leave_versions_out_but_not_turn_back(good: Evidence) -> None:
-    good.followers[0].take(notifications(2, item("n1", 5, read_at=READ), replay=True))
+    good.followers[0].take(notifications(2, item("n1", 5, read_at=READ, seen_at=READ), replay=True))
     held(checks.streams_are_whole, replace(good, versions={"ada": 5}))
 
     good.followers[0].take(notifications(5, item("n3", 7), item("n4", 6), cursor=7, replay=True))
@@ -346,7 +347,9 @@ def test_a_failure_that_is_never_told_is_found(good: Evidence) -> None:
 
 
 def test_a_failure_that_is_told_late_is_found(good: Evidence) -> None:
-    found(health_checks.health_is_true, replace(good, polls=polls(range(24, 30))), "unavailable: after 14.5 s")
+    found(
+        health_checks.health_is_true, replace(good, polls=polls(range(24, 30))), "unavailable: after 14.5 s"
+    )
 
 
 def test_a_short_failure_need_not_be_told(good: Evidence) -> None:
@@ -363,11 +366,20 @@ def test_who_had_left_need_not_tell(good: Evidence) -> None:
 
 
 def test_a_return_that_is_told_late_is_found(good: Evidence) -> None:
-    found(health_checks.health_is_true, replace(good, polls=polls(range(10, 50))), "available again: after 20.5 s")
+    found(
+        health_checks.health_is_true,
+        replace(good, polls=polls(range(10, 50))),
+        "available again: after 20.5 s",
+    )
 
 
 def test_alarms_in_quiet_times_are_found(good: Evidence) -> None:
-    found(health_checks.health_is_true, replace(good, polls=polls(range(10, 30), range(50, 55))), "quiet", "5 times")
+    found(
+        health_checks.health_is_true,
+        replace(good, polls=polls(range(10, 30), range(50, 55))),
+        "quiet",
+        "5 times",
+    )
 
 
 def held_partitions(*away: range) -> list[Poll]:
@@ -444,7 +456,12 @@ def test_a_server_that_is_there_and_of_no_use_has_to_be_told_of(
     silent = [Poll(float(t), role, f"{role} 0", {server: True}) for t in range(60)]
     honest = [replace(poll, checks={server: not 10 <= poll.t < 30}) for poll in silent]
 
-    found(health_checks.health_is_true, replace(good, polls=silent, injected=injected), server, "unavailable: never")
+    found(
+        health_checks.health_is_true,
+        replace(good, polls=silent, injected=injected),
+        server,
+        "unavailable: never",
+    )
     held(health_checks.health_is_true, replace(good, polls=honest, injected=injected))
 
 
@@ -462,7 +479,9 @@ def test_what_a_service_can_do_without_need_not_be_told_of(good: Evidence, fault
 def test_a_recovery_that_takes_too_long_is_found(
     good: Evidence, took: tuple[float | None, float | None], words: str
 ) -> None:
-    found(health_checks.recovers, replace(good, injected=[Injected("kill PostgreSQL", 1.0, 2.0, *took)]), words)
+    found(
+        health_checks.recovers, replace(good, injected=[Injected("kill PostgreSQL", 1.0, 2.0, *took)]), words
+    )
 
 
 # --- a machine that is too busy ---

@@ -252,12 +252,19 @@ def streams_are_whole(evidence: Evidence, notes: Notes) -> None:
     }
 
 
-def _state(item: Mapping[str, Any]) -> tuple[Any, ...]:
-    times = (datetime.fromisoformat(item[time]) if item.get(time) else None for time in STATES)
-    return (item.get("message"), item.get("action"), item.get("count") or 1, *times)
+def _state(item: Mapping[str, Any]) -> Sequence[object]:
+    """What a client shows. Of what was retracted that is nothing: an edit that came with the retraction is in
+    no frame.
+    """
+    times = {time: datetime.fromisoformat(item[time]) if item.get(time) else None for time in STATES}
+    if times["retracted_at"] is not None:
+        return (times["retracted_at"],)
+    return (item.get("message"), item.get("action"), item.get("count") or 1, *times.values())
 
 
-def _stored_state(row: Row) -> tuple[Any, ...]:
+def _stored_state(row: Row) -> Sequence[object]:
+    if row.retracted:
+        return (row.times["retracted_at"],)
     return (row.message, row.action, row.stands_for, *(row.times[time] for time in STATES))
 
 
