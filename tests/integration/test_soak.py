@@ -9,7 +9,7 @@ from tests.integration.conftest import Run
 from workbench.embedded import TansuServer
 from workbench.programs import MissingServer
 from workbench.soak import report
-from workbench.soak.checks import TOO_BUSY
+from workbench.soak.health_checks import TOO_BUSY
 from workbench.soak.evidence import Outcome
 from workbench.soak.run import Plan, Soak
 

@@ -23,7 +23,7 @@ LASTING = "unread:0"
 
 
 def row(identifier: str, version: int, message: str = "item 0", **fields: Any) -> Row:
-    times = {time: fields.pop(time, None) for time in STATES}
+    times: dict[str, datetime | None] = {time: fields.pop(time, None) for time in STATES}
     return Row(identifier, "ada", version, message, times, **fields)
 
 
@@ -134,7 +134,7 @@ def changed(identifier: str, **fields: Any) -> Damage:
     """Change a row."""
 
     def damage(good: Evidence) -> Evidence:
-        times = {name: fields[name] for name in fields if name in STATES}
+        times: dict[str, Any] = {name: fields[name] for name in fields if name in STATES}
         more = {name: value for name, value in fields.items() if name not in STATES}
         return replace(
             good,

@@ -22,7 +22,7 @@ MIB = 1024 * 1024
 
 def row(identifier: str, user: str = "ada", number: int = 0, **fields: Any) -> Row:
     version, message = fields.pop("version", 1), fields.pop("message", f"item {number}")
-    times = {time: fields.pop(time, None) for time in STATES}
+    times: dict[str, datetime | None] = {time: fields.pop(time, None) for time in STATES}
     return Row(identifier, user, version, message, times, **fields)
 
 
