@@ -32,16 +32,11 @@ async def follow(url: str, user: str, email: str, password: str) -> None:
             session = await http.post("/v1/sessions", json={"email": email, "password": password})
             return str(session.raise_for_status().json()["access_token"])
 
-    async with Bellwire(url, token=log_in) as client:
-        inbox = Inbox(await client.notifications(user, limit=100))
-        for item in reversed(inbox.items):
+    async with Bellwire(url, token=log_in) as client, client.inbox(user) as inbox:
+        for item in reversed(inbox.select(unread=True)):
             say(line(item))
-        async with client.stream(user, cursor=inbox.cursor) as stream:
-            async for event in stream:
-                inbox.apply(event)
-                if isinstance(event, Reset):
-                    inbox.load(await client.notifications(user, limit=100))
-                tell(event, inbox)
+        async for event in inbox:
+            tell(event, inbox)
 
 
 def tell(event: Event, inbox: Inbox) -> None:

@@ -18,7 +18,7 @@ from websockets.frames import Close, Frame, Opcode
 from domain.states import STATES
 from tests.product import Api, Follower, Service, eventually, metric
 from workbench.embedded import LOOPBACK
-from workbench.soak.follower import Json, version
+from workbench.soak.follower import Json, is_unread, version
 
 LONG = 30.0
 _REPEATS = 10
@@ -69,7 +69,7 @@ class Device(Follower):
             touched = frame.get("ids", list(self.items))
         for identifier in touched:
             item = self.items.get(identifier)
-            if item is not None and all(item[name] is None for name in STATES):
+            if item is not None and is_unread(item):
                 self._unread.add(identifier)
             else:
                 self._unread.discard(identifier)
@@ -166,7 +166,7 @@ def known(device: Device) -> dict[str, tuple[object, ...]]:
 
 
 def _state(item: Json) -> tuple[object, ...]:
-    return tuple(item[name] for name in STATES)
+    return tuple(item.get(name) for name in STATES)
 
 
 # --- peers that keep no rules -----------------------------------------------------------------------------

@@ -73,7 +73,8 @@ class Line:
             "welcome",
             session="s",
             cursor=f"{epoch}.{version}",
-            unread_count=version,
+            **counts(version),
+            preferences_version=0,
             ping_interval=PING_SECONDS,
             token_expires_in=expires,
             resumed="cursor" in self.query if resumed is None else resumed,
@@ -86,7 +87,7 @@ class Line:
             items=[item(version) for version in versions],
             prev=f"e.{versions[0] - 1 if prev is None else prev}",
             cursor=f"e.{versions[-1]}",
-            unread_count=versions[-1],
+            **counts(versions[-1]),
             **({"replay": True} if replay else {}),
         )
 
@@ -143,17 +144,24 @@ class Lines:
         return client.stream("ada", cursor=cursor)
 
 
+def counts(number: int) -> Json:
+    """Counts of which all are unseen, and of one category."""
+    return {"unread_count": number, "unseen_count": number, "unread_in": {"tick": number} if number else {}}
+
+
 def item(version: int, **fields: Any) -> Json:
     return {
         "id": f"id-{version:05}",
         "user_id": "ada",
         "version": version,
         "event": "tick",
+        "category": "tick",
         "title": None,
         "message": f"tick {version}",
         "metadata": {},
         "action_url": None,
         "created_at": "2026-11-22T10:09:43.177090Z",
+        "seen_at": None,
         "read_at": None,
         "archived_at": None,
         "retracted_at": None,

@@ -376,6 +376,11 @@ class MemoryFeeds(Reachable):
         feeds = [self._forget(user, [spot.id for spot in due if spot.user_id == user]) for user, _ in due]
         return Pruned(list(dict.fromkeys(feeds)), len(due), due[-1] if due else None)
 
+    async def forget_withheld(self, before: datetime, limit: int) -> int:
+        """Nothing: it is not known since when they are withheld."""
+        self.reach()
+        return 0
+
     async def forget_audit(self, before: datetime, limit: int) -> int:
         """Nothing: the trail is elsewhere."""
         self.reach()

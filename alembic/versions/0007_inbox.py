@@ -171,8 +171,17 @@ FROM (
 ) AS counted
 WHERE feeds.user_id = counted.user_id
 """
+# The most frequent ones, and for the rest the one that stands for all others.
 ENTER = """
-INSERT INTO categories (id) SELECT DISTINCT category FROM notifications ORDER BY category LIMIT 64
+INSERT INTO categories (id)
+SELECT category FROM notifications GROUP BY category ORDER BY count(*) DESC, category LIMIT 64
+"""
+FOLD = """
+UPDATE notifications SET category = 'other' WHERE category NOT IN (SELECT id FROM categories)
+"""
+ENTER_OTHER = """
+INSERT INTO categories (id) SELECT category FROM notifications WHERE category = 'other' LIMIT 1
+ON CONFLICT DO NOTHING
 """
 
 
@@ -235,7 +244,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("user_id", "id", "kind", name="alarms_pk"),
     )
     op.create_index("alarms_due_at_idx", "alarms", ["due_at"])
-    for statement in (FILL, COUNT, ENTER):
+    for statement in (FILL, ENTER, FOLD, ENTER_OTHER, COUNT):
         op.execute(statement)
     op.execute("DROP FUNCTION bellwire_append")
     op.drop_column("notifications", "metadata")

@@ -23,7 +23,8 @@ class Busy(Unavailable):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportUser:
-    """Export a user: the user, its notifications in every state, and the counts, which come last.
+    """Export a user: the user, its notifications in every state, what was withheld of late, and the counts,
+    which come last.
 
     Raises UnknownUser, Busy, and Unavailable, all before the first item unless the store goes away or the
     user is erased meanwhile.
@@ -47,7 +48,7 @@ class ExportUser:
 
     async def _items(self, user: UserId, after: NotificationId | None) -> AsyncGenerator[Exported, None]:
         """One snapshot after the other, because none can be held for a client that reads slowly."""
-        snapshots = count = 0
+        snapshots = count = withheld = 0
         more = True
         while more:
             snapshots += 1
@@ -60,9 +61,12 @@ class ExportUser:
                         for notification in page.notifications:
                             yield notification
                             after = notification.id
+                        for one in page.withheld:
+                            yield one
                         count += len(page.notifications)
+                        withheld += len(page.withheld)
                         pages, more = pages + 1, page.more
             except Unavailable:
                 if not pages:
                     raise
-        yield ExportEnd(1, count, snapshots)
+        yield ExportEnd(1, count, withheld, snapshots)

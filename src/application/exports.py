@@ -2,11 +2,24 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TypeAlias
 
 from domain.feed import Feed
+from domain.identifiers import NotificationId
 from domain.notification import Notification
 from domain.user import User
+
+
+@dataclass(frozen=True, slots=True)
+class ExportedWithheld:
+    """A notification that was accepted and is not shown. Nothing but this is kept of it."""
+
+    id: NotificationId
+    reason: str
+    event: str | None
+    category: str | None
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +31,8 @@ class ExportPage:
     choices: Mapping[str, bool]
     notifications: tuple[Notification, ...]
     more: bool
+    withheld: tuple[ExportedWithheld, ...] = ()
+    """All of them, on the last page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +51,9 @@ class ExportEnd:
 
     users: int
     notifications: int
+    withheld: int
     snapshots: int
     """1 if everything is of one moment. Otherwise it is of so many, one after the other."""
 
 
-Exported: TypeAlias = ExportedUser | Notification | ExportEnd
+Exported: TypeAlias = ExportedUser | Notification | ExportedWithheld | ExportEnd

@@ -11,6 +11,8 @@ from domain.feed import Settled
 
 PRUNE_BATCH = 1_000
 AUDIT_DAYS = 400
+WITHHELD_DAYS = 31
+"""For so long a record that comes again is still withheld."""
 _PASSES = 3
 """How many passes it makes, because old notifications may be stored in the meantime."""
 
@@ -67,6 +69,21 @@ class PruneAudit:
         before, total = self.clock() - timedelta(days=AUDIT_DAYS), 0
         while deleted := await self.retention.forget_audit(before, PRUNE_BATCH):
             total += deleted
+        return total
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PruneWithheld:
+    """Forget what was withheld more than `WITHHELD_DAYS` days ago. Raises Unavailable."""
+
+    retention: Retention
+    clock: Clock
+
+    async def __call__(self) -> int:
+        """Returns how many were forgotten."""
+        before, total = self.clock() - timedelta(days=WITHHELD_DAYS), 0
+        while forgotten := await self.retention.forget_withheld(before, PRUNE_BATCH):
+            total += forgotten
         return total
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from application.exports import Exported, ExportedUser, ExportEnd
+from application.exports import Exported, ExportedUser, ExportedWithheld, ExportEnd
 from application.pages import Rendered
 from application.streams import Frame
 from domain.feed import Added, Chosen, Cursor, Edited, Feed, FeedChange, Marked
@@ -180,8 +180,10 @@ def export_line(item: Exported) -> bytes:
             line["preferences"] = choices
         case Notification():
             return b'{"type":"notification","notification":%b}\n' % render(item)
+        case ExportedWithheld():
+            line = {"type": "withheld", "withheld": item}
         case ExportEnd():
-            counts = {"users": item.users, "notifications": item.notifications}
+            counts = {"users": item.users, "notifications": item.notifications, "withheld": item.withheld}
             line = {"type": "end", "counts": counts, "snapshots": item.snapshots}
     return _encode(line) + b"\n"
 

@@ -10,6 +10,8 @@ from domain.errors import FieldError, Invalid
 CATEGORY = re.compile(r"[a-z0-9_.-]{1,64}")
 CATEGORY_LENGTH = 64
 CATEGORY_RULE = "must be 1 to 64 of a-z 0-9 _ . -"
+OF_EVENT = "*"
+"""Stands for the category of the event. No category has this name."""
 OTHER = "other"
 """The category of notifications whose own could not be entered, because there are too many."""
 CATEGORIES = 64

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
-from domain.category import CATEGORY, CATEGORY_RULE, OTHER, category_of
+from domain.category import CATEGORY, CATEGORY_RULE, OF_EVENT, OTHER, category_of
 from domain.errors import FieldError, Invalid
 from domain.group import ALONE, Group
 from domain.identifiers import USER_ID_RULE, NotificationId, UserId, is_user_id, milliseconds_of
@@ -54,8 +54,7 @@ class Content:
     metadata: Metadata = NO_METADATA
     action_url: str | None = None
     expires_at: datetime | None = None
-    category: str = ""
-    """If it is empty, that of the event."""
+    category: str = OF_EVENT
     rich: Rich = PLAIN
     actor: Actor | None = None
     collapse_key: str | None = None
@@ -66,7 +65,7 @@ class Content:
     def __post_init__(self) -> None:
         if errors := _broken_rules(self):
             raise Invalid(errors)
-        if not self.category:
+        if self.category == OF_EVENT:
             object.__setattr__(self, "category", category_of(self.event))
 
 
@@ -239,7 +238,7 @@ def _broken_rules(content: Content) -> list[FieldError]:
         errors.append(FieldError("user_id", USER_ID_RULE))
     if EVENT.fullmatch(content.event) is None:
         errors.append(FieldError("event", EVENT_RULE))
-    if content.category and CATEGORY.fullmatch(content.category) is None:
+    if content.category != OF_EVENT and CATEGORY.fullmatch(content.category) is None:
         errors.append(FieldError("category", CATEGORY_RULE))
     errors += broken_text_rules("message", content.message, 1, MESSAGE_LENGTH)
     if content.title:  # an empty title means none

@@ -39,7 +39,7 @@ from domain.states import Mark, Status
 from tests.build import ADA, MACS, TestClock, a_draft, a_feed, a_user, an_id
 from tests.memory import MemoryCategories, MemoryFeeds, MemoryUsers
 from tests.model.history import History
-from tests.states import USER_MARKS
+from tests.states import USER_MARKS, time_of
 from workbench.embedded import EmbeddedServers
 
 T = TypeVar("T")
@@ -285,7 +285,8 @@ class Life:
 
     async def _mark(self, mark: Mark, ids: Sequence[NotificationId]) -> Word:
         outbox = Outbox()
-        await MarkNotifications(marks=Marks(self._feeds, outbox), clock=self._clock)(ADA, mark, ids)
+        mark_notifications = MarkNotifications(marks=Marks(self._feeds, outbox), clock=self._clock)
+        await mark_notifications(ADA, mark, ids, until=time_of(mark))
         return self._word(outbox, lambda: self._mark(mark, ids))
 
     async def _mark_up_to(self, mark: Mark, version: int) -> Word:

@@ -227,12 +227,34 @@ async def test_of_a_mark_that_comes_with_a_time_the_last_one_stays(
     async with driver(engine) as connection:
         for time in (LATER, LATER, NOW):
             assert rule.value(time) == time
-            row = await connection.fetchrow(statement, [ADA], *chosen, [time] if by == "ids" else time)
+            value: list[Any] = [[time]] if by == "ids" else [time, None]
+            row = await connection.fetchrow(statement, [ADA], *chosen, *value)
             counts.append(row["feed_unread_count"])
             versions.append(row["feed_version"])
 
     assert (counts, versions) == ([0, 0, 0], [2, 2, 3])
     assert (await feeds.get(ADA, an_id(1))).archived_at == NOW
+
+
+async def test_an_opening_with_nothing_new_writes_nothing(
+    engine: AsyncEngine, feeds: PostgresFeeds, users: PostgresUsers
+) -> None:
+    await users.add(a_user(ADA), None)
+    await feeds.append([a_draft(1)])
+    opened = await contracts.mark_up_to(feeds, Mark.SEEN, 1, NOW)
+
+    async def row() -> tuple[Any, ...]:
+        """Where the row is, and who wrote or locked it last."""
+        async with driver(engine) as connection:
+            return tuple(
+                await connection.fetchrow("SELECT ctid, xmin, xmax FROM feeds WHERE user_id = 'ada'")
+            )
+
+    before = await row()
+    again = await contracts.mark_up_to(feeds, Mark.SEEN, 99, LATER)
+
+    assert (again.changed, again.feed, again.notifications) == (0, opened.feed, ())
+    assert await row() == before
 
 
 @asynccontextmanager

@@ -34,12 +34,12 @@ from application.erasing import ContinueErasures, EraseUser
 from application.erasures import Erasure
 from application.errors import Unavailable, UnknownErasure
 from application.exporting import ExportUser
-from application.exports import Exported, ExportEnd
+from application.exports import Exported, ExportedWithheld, ExportEnd
 from application.feeds import Appended
 from application.pruning import AUDIT_DAYS, PruneAudit
 from domain.errors import UnknownUser, UserTaken
 from domain.identifiers import UserId
-from domain.notification import Notification
+from domain.notification import Notification, Retraction
 from domain.states import Mark
 from tests.build import ADA, BOB, LATER, NOW, a_draft, a_user, an_id, drafts
 from tests.integration.conftest import Run
@@ -250,6 +250,21 @@ async def test_nothing_that_is_published_meanwhile_is_stored_refused_or_brings_t
     assert (await world.erasures.get(begun.id)).deleted["notifications"] == 30 + stored
 
 
+async def test_what_was_withheld_is_exported_and_erased(world: World) -> None:
+    await world.feeds.append([Retraction(ADA, an_id(91)), a_draft(92, expires_at=NOW)], LATER)
+
+    items = [item async for item in ExportUser(exports=world.exports, audit=world.trail)(ADA, BY)]
+
+    withheld = [item for item in items if isinstance(item, ExportedWithheld)]
+    assert [(item.id, item.reason, item.category) for item in withheld] == [
+        (an_id(91), "retracted", None),
+        (an_id(92), "expired", "comment"),
+    ]
+    assert items[-1] == ExportEnd(users=1, notifications=30, withheld=2, snapshots=1)
+    await world.erased(await world.erasures.begin(ADA, ERASE, reusable=False))
+    assert await world.value("SELECT count(*) FROM withheld WHERE user_id = 'ada'") == 0
+
+
 async def test_an_erased_id_is_free_again_only_after_forgetting(world: World) -> None:
     begun = await world.erasures.begin(ADA, ERASE, reusable=False)
     with pytest.raises(UserTaken):
@@ -329,7 +344,7 @@ async def test_an_export_is_of_one_moment_whatever_is_written_meanwhile(world: W
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
 
-    assert last == ExportEnd(users=1, notifications=20_000, snapshots=1)
+    assert last == ExportEnd(users=1, notifications=20_000, withheld=0, snapshots=1)
     assert versions == set(range(1, 20_002)) - {7}
     assert peak < 16 * 1024 * 1024
     run.note(seconds_for_20000=time.monotonic() - begun, peak_mib=peak / 2**20)
@@ -340,7 +355,7 @@ async def test_a_snapshot_that_was_held_for_long_enough_is_followed_by_another(w
     items = [item async for item in ExportUser(exports=short, audit=world.trail)(ADA, BY)]
 
     assert len([item for item in items if isinstance(item, Notification)]) == 30
-    assert items[-1] == ExportEnd(users=1, notifications=30, snapshots=3)
+    assert items[-1] == ExportEnd(users=1, notifications=30, withheld=0, snapshots=3)
 
 
 async def test_a_connection_that_is_ended_in_the_middle_only_begins_another_snapshot(world: World) -> None:
@@ -356,7 +371,7 @@ async def test_a_connection_that_is_ended_in_the_middle_only_begins_another_snap
 
     ids = [item.id for item in items if isinstance(item, Notification)]
     assert ids == [an_id(number) for number in range(1, 31)]
-    assert items[-1] == ExportEnd(users=1, notifications=30, snapshots=2)
+    assert items[-1] == ExportEnd(users=1, notifications=30, withheld=0, snapshots=2)
 
 
 async def test_nobody_cannot_be_exported(world: World) -> None:
@@ -541,8 +556,8 @@ async def test_a_consumer_that_is_killed_while_it_erases_is_followed_by_another(
     async with api.client() as client:
         await create_users(client, ["ada"])
         await stores.postgres.execute(
-            "INSERT INTO notifications (user_id, id, version, event, message, metadata, created_at)"
-            " SELECT 'ada', gen_random_uuid(), nth, 'a.b', 'm', '{}', now()"
+            "INSERT INTO notifications (user_id, id, version, event, message, category, metadata, created_at)"
+            " SELECT 'ada', gen_random_uuid(), nth, 'a.b', 'm', 'a', '{}', now()"
             " FROM generate_series(1, 20000) AS nth"
         )
         begun = (await client.delete("/v1/users/ada")).json()["id"]

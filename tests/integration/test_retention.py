@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy import inspect
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from adapters import clock as system
 from adapters.postgres.engine import create_engine, driver
 from adapters.postgres.feeds import PostgresFeeds
 from adapters.postgres.partitions import count_strays, ensure_partitions
@@ -21,9 +22,10 @@ from adapters.postgres.users import PostgresUsers
 from application.errors import Unavailable
 from application.feeds import Dropped, Spot
 from application.ports import Feeds, Retention, Users
-from application.pruning import PruneFeeds
+from application.pruning import PruneFeeds, PruneWithheld
 from domain.feed import Settled
 from domain.identifiers import UserId
+from domain.notification import Retraction
 from domain.states import Mark
 from tests import contracts
 from tests.build import ADA, BOB, LATER, NOW, a_draft, a_user, an_id, drafts
@@ -86,6 +88,20 @@ async def prune_all(retention: PostgresRetention, before: datetime = UNTIL, limi
         total += pruned.notifications
         after = pruned.last
     return total
+
+
+async def test_what_was_withheld_is_forgotten_in_time(fresh: AsyncEngine, feeds: PostgresFeeds) -> None:
+    await feeds.append([Retraction(ADA, an_id(number)) for number in range(1, 6)])
+    async with driver(fresh) as connection:
+        await connection.execute(
+            "UPDATE withheld SET at = now() - interval '32 days' WHERE id <> $1", an_id(3)
+        )
+
+    forgotten = await PruneWithheld(retention=PostgresRetention(fresh), clock=system.now)()
+
+    async with driver(fresh) as connection:
+        left = await connection.fetch("SELECT id FROM withheld")
+    assert (forgotten, [row["id"] for row in left]) == (4, [an_id(3)])
 
 
 # --- partitions ---

@@ -91,6 +91,8 @@ SESSION = "src/entrypoints/live/session.py"
 SESSIONS = "src/entrypoints/live/sessions.py"
 
 CLIENT_EVENTS = "clients/python/src/bellwire_client/events.py"
+CLIENT_INBOX = "clients/python/src/bellwire_client/inbox.py"
+CLIENT_LIVE = "clients/python/src/bellwire_client/live.py"
 
 UNIT = "tests/unit"
 INTEGRATION = "tests/integration"
@@ -641,6 +643,49 @@ VIEWS_AND_MARKS = (
         old="return self.of & Condition(lacks=(self.sets,))",
         new="return self.of",
         tests=(f"{UNIT}/test_states.py", f"{STORED_FEEDS}::test_the_first_read_wins"),
+    ),
+    Mutant(
+        name="category-forgotten-on-unarchive",
+        breaks="A category loses what is archived, and gets nothing back when it is unarchived.",
+        file=MARK,
+        old="jsonb_object_agg(category, coalesce((unread_in ->> category)::bigint, 0) + gained) AS unread_in",
+        new="jsonb_object_agg(category, coalesce((unread_in ->> category)::bigint, 0) + least(gained, 0))\n"
+        "            AS unread_in",
+        tests=(f"{STORED_FEEDS}::test_unarchiving_gives_a_category_its_count_back",),
+    ),
+    Mutant(
+        name="seen-by-time-instead-of-version",
+        breaks="An opening marks what came later seen, if it is dated earlier.",
+        file=MARK,
+        old='_UNSEEN = f"{_OLDER} AND n.version > feed.seen_version"',
+        new='_UNSEEN = """notifications AS n ON n.user_id = feed.user_id AND n.created_at <= '
+        "(SELECT max(o.created_at) FROM notifications AS o WHERE o.user_id = feed.user_id "
+        'AND o.version <= $2::bigint) AND feed.epoch = $3 AND ($5::text IS NULL OR n.category = $5)"""',
+        tests=(f"{STORED_FEEDS}::test_what_came_late_is_unseen_although_it_is_dated_earlier",),
+    ),
+    Mutant(
+        name="seen-beyond-the-feed",
+        breaks="A position ahead of the feed hides from openings what comes next.",
+        file=MARK,
+        old="greatest(feed.seen_version, least($2::bigint, feed.version))",
+        new="greatest(feed.seen_version, $2::bigint)",
+        tests=(f"{STORED_FEEDS}::test_an_opening_hides_nothing_that_is_still_unseen",),
+    ),
+    Mutant(
+        name="seen-of-a-category-for-all",
+        breaks="Marking one category seen hides the others from later openings.",
+        file=MARK,
+        old="seen_version = CASE WHEN $5::text IS NULL",
+        new="seen_version = CASE WHEN true OR $5::text IS NULL",
+        tests=(f"{STORED_FEEDS}::test_an_opening_hides_nothing_that_is_still_unseen",),
+    ),
+    Mutant(
+        name="an-opening-writes",
+        breaks="An opening with nothing new locks the feed's row, which is a write.",
+        file=MARK,
+        old='_IF_UNSEEN = "AND unseen_count > 0"',
+        new='_IF_UNSEEN = ""',
+        tests=(f"{INTEGRATION}/test_postgres.py::test_an_opening_with_nothing_new_writes_nothing",),
     ),
     Mutant(
         name="archived-is-unread",
@@ -1262,6 +1307,22 @@ STREAMS = (
         old="epoch_of(cursor) != epoch_of(other) or version_of(cursor) > version_of(other)",
         new="epoch_of(cursor) != epoch_of(other) or version_of(cursor) >= version_of(other)",
         tests=(f"{UNIT}/test_client_stream.py", f"{UNIT}/test_client_inbox.py"),
+    ),
+    Mutant(
+        name="read-but-unseen",
+        breaks="The Python client takes what was read elsewhere for unseen.",
+        file=CLIENT_INBOX,
+        old='changes["seen_at"] = item.seen_at or marked',
+        new='changes["seen_at"] = item.seen_at',
+        tests=(f"{UNIT}/test_client_inbox.py::test_what_follows_from_a_mark",),
+    ),
+    Mutant(
+        name="page-overtaken-by-events",
+        breaks="The Python client adds a page although events that concern it were applied meanwhile.",
+        file=CLIENT_LIVE,
+        old="if cursor == self.next_cursor and not is_after(self.cursor, page.cursor):",
+        new="if cursor == self.next_cursor:",
+        tests=(f"{UNIT}/test_client_live.py",),
     ),
 )
 

@@ -26,6 +26,7 @@ from tests.simulation.postgres import REFUSED
 from tests.simulation.processes import ApiProcess, ConsumerProcess, Service, Socket
 from tests.simulation.world import Disconnected
 from tests.states import COMMANDS, USER_MARKS
+from workbench.soak.follower import is_unread
 
 SENDER = an_api_key()
 
@@ -110,7 +111,7 @@ class Producer:
             expires = self._world.clock() + timedelta(seconds=10 * self._world.source.random())
         return Content(
             user_id=self._town.user(),
-            event="simulated",
+            event=self._world.source.choice(["comment.simulated", "billing.simulated"]),
             message=REFUSED if self._world.chance(0.05) else f"{self._name} {self._sent}",
             expires_at=expires,
         )
@@ -226,9 +227,10 @@ async def mark_over_http(town: Town, count: int) -> None:
         feed = postgres.feed(user)
         # One that was given out: a change of several notifications is seen whole or not at all.
         cursor = Cursor(feed.epoch, world.source.choice(postgres.history[user].versions()))
+        category = world.source.choice([None, "comment"])
         await _insist(
             town,
-            partial(_mark_up_to, user=user, mark=mark, cursor=cursor)
+            partial(_mark_up_to, user=user, mark=mark, cursor=cursor, category=category)
             if world.chance(0.3)
             else partial(_mark, user=user, mark=mark, ids=ids),
         )
@@ -259,8 +261,10 @@ async def _mark(api: ApiProcess, user: UserId, mark: Mark, ids: Sequence[Notific
     return await api.mark_notifications(user, mark, ids)
 
 
-async def _mark_up_to(api: ApiProcess, user: UserId, mark: Mark, cursor: Cursor) -> Marked:
-    return await api.mark_notifications(user, mark, up_to=str(cursor))
+async def _mark_up_to(
+    api: ApiProcess, user: UserId, mark: Mark, cursor: Cursor, category: str | None
+) -> Marked:
+    return await api.mark_notifications(user, mark, up_to=str(cursor), category=category)
 
 
 class LiveClient:
@@ -386,12 +390,19 @@ class LiveClient:
         if "ids" in frame:
             for version, item_id in enumerate(frame["ids"], prev + 1):
                 self._check(item_id in self.items, f"it was never told of {item_id}")
-                self.items[item_id] |= {name: value, "version": version}
+                self._change(self.items[item_id], name, value, version)
             return
         up_to = int(frame["up_to"].split(".")[1])
         for item in self.items.values():
-            if item["version"] <= up_to and (item[name] is None) is not (value is None):
-                item |= {name: value, "version": _version(frame)}
+            applies = (item[name] is None) is not (value is None)
+            if item["version"] <= up_to and applies and (name != "seen_at" or is_unread(item)):
+                self._change(item, name, value, _version(frame))
+
+    @staticmethod
+    def _change(item: dict[str, Any], name: str, value: Any, version: int) -> None:
+        if name in {"read_at", "archived_at"} and value is not None and item["seen_at"] is None:
+            item["seen_at"] = value
+        item |= {name: value, "version": version}
 
     def _upsert(self, item: dict[str, Any]) -> None:
         held = self.items.get(item["id"])
@@ -400,8 +411,9 @@ class LiveClient:
 
     def _count(self, frame: dict[str, Any]) -> None:
         history = self._service.postgres.history[self.user]
-        count = history.page(_version(frame), 0).feed.unread_count
-        self._check(frame["unread_count"] == count, f"{frame['unread_count']} unread, which are {count}")
+        feed = history.page(_version(frame), 0).feed
+        told = frame["unread_count"], frame["unseen_count"], frame["unread_in"]
+        self._check(told == (feed.unread_count, feed.unseen_count, feed.unread_in), f"{told} are {feed}")
 
     def _check(self, holds: object, promise: str) -> None:
         self._world.check(holds, f"I6: {self.name} of {self.user}: {promise}")
@@ -414,7 +426,7 @@ class LiveClient:
             if item.retracted_at is None
         }
         shown = {key: item for key, item in self.items.items() if item["retracted_at"] is None}
-        states = ("read_at", "archived_at", "message")
+        states = ("seen_at", "read_at", "archived_at", "message")
         return [
             f"{key}: shows {_only(shown.get(key), states)}, is {_only(truth.get(key), states)}"
             for key in sorted({*truth, *shown})

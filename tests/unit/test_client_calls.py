@@ -3,17 +3,27 @@
 import asyncio
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import httpx
 import pytest
 
-from bellwire_client import Bellwire, Problem, Unreachable
+from bellwire_client import (
+    Action,
+    Actor,
+    Bellwire,
+    Category,
+    CategoryPreference,
+    Counts,
+    Problem,
+    Unreachable,
+)
 from bellwire_client.tokens import Token
-from tests.line import item, play
+from tests.line import counts, item, play
 
+NEW_YEAR = datetime(2100, 1, 1, tzinfo=UTC)
 AWAY = httpx.ConnectError("refused")
 UNAVAILABLE = httpx.Response(503, json={"type": "urn:bellwire:problem:unavailable", "title": "Away"})
 REFUSED = httpx.Response(
@@ -55,7 +65,7 @@ def accepted(identifier: str = "id-1") -> httpx.Response:
 
 
 def changed(number: int) -> httpx.Response:
-    return httpx.Response(200, json={"changed": number, "unread_count": 0, "cursor": "e.9"})
+    return httpx.Response(200, json={"changed": number, **counts(0), "cursor": "e.9"})
 
 
 def unavailable(retry_after: str) -> httpx.Response:
@@ -67,7 +77,7 @@ def now() -> float:
 
 
 async def test_a_page() -> None:
-    body = {"items": [item(3)], "next_cursor": "n", "unread_count": 7, "cursor": "e.9"}
+    body = {"items": [item(3)], "next_cursor": "n", **counts(7), "cursor": "e.9"}
     service = Answers(httpx.Response(200, json=body))
     async with service.client() as client:
         page = await client.notifications("a/b", status="all", limit=1, cursor="c")
@@ -80,12 +90,34 @@ async def test_a_page() -> None:
     assert "X-API-Key" not in request.headers
 
 
+async def test_a_page_of_categories() -> None:
+    body = {"items": [], "next_cursor": None, **counts(0), "cursor": "e.9"}
+    service = Answers(*[httpx.Response(200, json=body)] * 2)
+    async with service.client() as client:
+        await client.notifications("ada", category="billing")
+        await client.notifications("ada", status="snoozed", category=["billing", "comment"])
+
+    queries = [request.url.query.decode() for request in service.asked]
+    assert queries == [
+        "status=unread&category=billing&limit=20",
+        "status=snoozed&category=billing&category=comment&limit=20",
+    ]
+
+
+async def test_the_counts() -> None:
+    service = Answers(httpx.Response(200, json={**counts(7), "cursor": "e.9", "later": 1}))
+    async with service.client() as client:
+        assert await client.counts("ada") == Counts(cursor="e.9", **counts(7))
+
+    assert service.asked[0].url.path == "/bell/v1/users/ada/counts"
+
+
 LONG = "7" * 5_000
 
 
 async def test_an_integer_of_any_length_keeps_its_digits() -> None:
     """Python makes no int of more than 4,300 digits: one notification would spoil every page it is on."""
-    body = {"items": [item(3, metadata={"n": 0})], "next_cursor": None, "unread_count": 7, "cursor": "e.9"}
+    body = {"items": [item(3, metadata={"n": 0})], "next_cursor": None, **counts(7), "cursor": "e.9"}
     content = json.dumps(body).replace('{"n": 0}', f'{{"n": {LONG}, "small": {"7" * 40}}}')
     async with Answers(httpx.Response(200, content=content)).client() as client:
         page = await client.notifications("ada")
@@ -107,21 +139,60 @@ async def test_what_is_published_is_not_escaped_for_that_counts_as_its_length() 
     ("mark", "path"),
     [
         (Bellwire.mark_read, "read"),
+        (Bellwire.mark_seen, "seen"),
         (Bellwire.mark_unread, "unread"),
         (Bellwire.archive, "archive"),
         (Bellwire.unarchive, "unarchive"),
     ],
 )
 async def test_a_mark(mark: Callable[..., Any], path: str) -> None:
-    service = Answers(changed(100), changed(2), changed(5))
+    service = Answers(changed(100), changed(2), changed(5), changed(1))
     ids = [f"id-{number}" for number in range(102)]
     async with service.client() as client:
         assert await mark(client, "ada", ids) == 102
         assert await mark(client, "ada", up_to="e.3") == 5
+        assert await mark(client, "ada", up_to="e.3", category="billing") == 1
 
     assert {request.url.path for request in service.asked} == {f"/bell/v1/users/ada/notifications/{path}"}
     bodies = [json.loads(request.content) for request in service.asked]
-    assert bodies == [{"ids": ids[:100]}, {"ids": ids[100:]}, {"up_to": "e.3"}]
+    assert bodies == [
+        {"ids": ids[:100]},
+        {"ids": ids[100:]},
+        {"up_to": "e.3"},
+        {"up_to": "e.3", "category": "billing"},
+    ]
+
+
+async def test_a_snooze_and_an_action() -> None:
+    acted = item(4, acted_at="2026-11-22T11:00:00Z", action="ok")
+    service = Answers(changed(2), httpx.Response(200, json=acted))
+    async with service.client() as client:
+        assert await client.snooze("ada", ["a", "b"], NEW_YEAR) == 2
+        assert (await client.act("ada", "a/b", "ok")).action == "ok"
+
+    assert [request.url.raw_path.decode() for request in service.asked] == [
+        "/bell/v1/users/ada/notifications/snooze",
+        "/bell/v1/users/ada/notifications/a%2Fb/actions/ok",
+    ]
+    assert json.loads(service.asked[0].content) == {"ids": ["a", "b"], "until": "2100-01-01T00:00:00+00:00"}
+
+
+@pytest.mark.parametrize("token", ["t", None])
+async def test_preferences_are_the_users_or_a_keys(token: str | None) -> None:
+    billing = {"id": "billing", "title": "Bills", "description": None, "mandatory": False, "later": 1}
+    category = {**billing, "enabled": False, "chosen": False}
+    body = {"categories": [category], "preferences_version": 4, "cursor": "e.9"}
+    service = Answers(*[httpx.Response(200, json=body)] * 2)
+    async with service.client(token=token) as client:
+        read = await client.preferences("ada")
+        assert await client.set_preferences("ada", {"billing": False, "comment": None}) == read
+
+    del category["later"]
+    assert read.categories == (CategoryPreference(**category),)  # type: ignore[arg-type]
+    assert (read.preferences_version, read.cursor) == (4, "e.9")
+    assert json.loads(service.asked[1].content) == {"categories": {"billing": False, "comment": None}}
+    header = "Authorization" if token else "X-API-Key"
+    assert all(header in request.headers for request in service.asked)
 
 
 async def test_a_ticket() -> None:
@@ -142,7 +213,15 @@ async def test_publishing() -> None:
             title="T",
             metadata={"n": 1},
             action_url="/n",
-            expires_at=datetime(2100, 1, 1, tzinfo=UTC),
+            expires_at=NEW_YEAR,
+            category="billing",
+            severity="critical",
+            image_url="/i.png",
+            icon="bill",
+            actions=[Action(id="pay", label="Pay"), Action(id="see", label="See", url="/see")],
+            actor=Actor(name="Ada", id="ada"),
+            collapse_key="bill:7",
+            collapse="always",
             idempotency_key="mine",
         )
 
@@ -155,12 +234,70 @@ async def test_publishing() -> None:
         "metadata": {"n": 1},
         "action_url": "/n",
         "expires_at": "2100-01-01T00:00:00+00:00",
+        "category": "billing",
+        "severity": "critical",
+        "image_url": "/i.png",
+        "icon": "bill",
+        "actions": [
+            {"id": "pay", "label": "Pay", "style": "default"},
+            {"id": "see", "label": "See", "url": "/see", "style": "default"},
+        ],
+        "actor": {"name": "Ada", "id": "ada"},
+        "collapse_key": "bill:7",
+        "collapse": "always",
     }
     keys = [request.headers["Idempotency-Key"] for request in service.asked]
     assert len(set(keys)) == 3
     assert keys[2] == "mine"
     assert {request.headers["X-API-Key"] for request in service.asked} == {"k"}
     assert not any("Authorization" in request.headers for request in service.asked)
+
+
+async def test_editing_and_taking_back() -> None:
+    gone = httpx.Response(200, json={"outcome": "retracted"})
+    service = Answers(accepted(), accepted(), gone)
+    async with service.client() as client:
+        await client.edit("ada", "id-1", "tick", "Tock", title="T")
+        await client.edit("ada", "id-1", "tick", "Tock", revision=0, unread=True)
+        assert await client.retract("ada", "id-1") == "retracted"
+
+    assert [request.method for request in service.asked] == ["PUT", "PUT", "DELETE"]
+    assert {request.url.path for request in service.asked} == {"/bell/v1/users/ada/notifications/id-1"}
+    assert [json.loads(request.content) for request in service.asked[:2]] == [
+        {"event": "tick", "message": "Tock", "title": "T"},
+        {"event": "tick", "message": "Tock", "revision": 0, "unread": True},
+    ]
+    assert {request.headers["X-API-Key"] for request in service.asked} == {"k"}
+
+
+async def test_users_and_categories() -> None:
+    billing = {"id": "billing", "title": "Bills", "description": None, "mandatory": False, "default": "off"}
+    body = {**billing, "expires_after": 60}
+    category = Category(**{**body, "expires_after": timedelta(minutes=1)})  # type: ignore[arg-type]
+    answers = [{}, {}, body, {"items": [body]}]
+    service = Answers(*(httpx.Response(200, json=answer) for answer in answers))
+    async with service.client() as client:
+        await client.put_user("a/b", "Ada")
+        await client.put_user("ada", "Ada", email="ada@example.com")
+        minute = timedelta(minutes=1)
+        named = {"title": "Bills", "default": "off"}
+        assert await client.set_category("billing", **named, expires_after=minute) == category  # type: ignore[arg-type]
+        assert await client.categories() == [category]
+
+    called = [
+        (request.method, request.url.raw_path.decode().removeprefix("/bell/v1")) for request in service.asked
+    ]
+    assert called == [
+        ("PUT", "/users/a%2Fb"),
+        ("PUT", "/users/ada"),
+        ("PUT", "/categories/billing"),
+        ("GET", "/categories"),
+    ]
+    assert [json.loads(request.content) for request in service.asked[:3]] == [
+        {"name": "Ada"},
+        {"name": "Ada", "email": "ada@example.com"},
+        {name: value for name, value in body.items() if name != "id"},
+    ]
 
 
 def test_what_is_away_is_asked_again_with_the_same_key_and_the_same_bytes() -> None:
@@ -254,5 +391,9 @@ async def test_what_cannot_be_is_said_before_anything_is_sent() -> None:
     async with service.client() as client:
         with pytest.raises(ValueError, match="time zone"):
             await client.publish("ada", "tick", "Tick", expires_at=datetime(2100, 1, 1))
+        with pytest.raises(ValueError, match="time zone"):
+            await client.snooze("ada", "id-1", datetime(2100, 1, 1))
         with pytest.raises(ValueError, match="not both"):
             await client.mark_read("ada")
+        with pytest.raises(ValueError, match="up_to only"):
+            await client.mark_read("ada", "id-1", category="billing")

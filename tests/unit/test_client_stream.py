@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import count
@@ -29,7 +30,7 @@ from bellwire_client import stream as module
 from bellwire_client.errors import ConnectionLost
 from bellwire_client.tokens import Token
 from bellwire_client.websocket import ended
-from tests.line import Line, Lines, following, in_virtual_time, item, play
+from tests.line import Line, Lines, counts, following, in_virtual_time, item, play
 
 Failure = TypeVar("Failure", bound=Exception)
 
@@ -91,7 +92,7 @@ async def test_an_integer_of_any_length_is_no_reason_to_connect_anew(lines: Line
             "items": [item(1)],
             "prev": "e.0",
             "cursor": "e.1",
-            "unread_count": 1,
+            **counts(1),
         }
         line.garble(json.dumps(frame).replace('"metadata": {}', f'"metadata": {{"n": {"7" * 5_000}}}'))
         told = await following(stream, Notifications)
@@ -105,7 +106,7 @@ async def test_events_are_typed_and_in_order(lines: Lines) -> None:
         line = await lines.line()
         line.welcome(3)
         line.notify(5, 6, replay=True, prev=3)
-        line.say("replayed", cursor="e.6", unread_count=6)
+        line.say("replayed", cursor="e.6", **counts(6), preferences_version=0)
         line.say("surprise", cursor="e.9")
         line.say(
             "update",
@@ -113,9 +114,9 @@ async def test_events_are_typed_and_in_order(lines: Lines) -> None:
             set={"read_at": "2026-11-22T10:09:44.743609Z"},
             prev="e.6",
             cursor="e.7",
-            unread_count=5,
+            **counts(5),
         )
-        line.say("update", up_to="e.7", set={"archived_at": None}, prev="e.7", cursor="e.8", unread_count=5)
+        line.say("update", up_to="e.7", set={"archived_at": None}, prev="e.7", cursor="e.8", **counts(5))
         _, replay, replayed, by_ids, up_to = [await anext(stream) for _ in range(5)]
 
     assert line.query["cursor"] == "e.3"
@@ -126,14 +127,14 @@ async def test_events_are_typed_and_in_order(lines: Lines) -> None:
         ("id-00006", 6, None),
     ]
     assert replay.items[0].created_at == datetime(2026, 11, 22, 10, 9, 43, 177090, tzinfo=UTC)
-    assert replayed == Replayed(cursor="e.6", unread_count=6)
+    assert replayed == Replayed(cursor="e.6", **counts(6), preferences_version=0)
     assert by_ids == Update(
         ids=("id-00005",),
         up_to=None,
         set={"read_at": datetime(2026, 11, 22, 10, 9, 44, 743609, tzinfo=UTC)},
         prev="e.6",
         cursor="e.7",
-        unread_count=5,
+        **counts(5),
     )
     assert isinstance(up_to, Update)
     assert (up_to.ids, up_to.up_to, up_to.set) == (None, "e.7", {"archived_at": None})
@@ -199,7 +200,7 @@ def test_after_a_hole_it_comes_back_with_its_own_position(prev: str) -> None:
         async with lines.stream() as stream:
             line = await welcomed(lines, stream, version=5)
             epoch = prev.partition(".")[0]
-            line.say("notifications", items=[item(7)], prev=prev, cursor=f"{epoch}.7", unread_count=7)
+            line.say("notifications", items=[item(7)], prev=prev, cursor=f"{epoch}.7", **counts(7))
             event = await anext(stream)
             again = await lines.line(2)
 
@@ -216,11 +217,49 @@ async def test_a_replay_without_items_moves_the_position_too(lines: Lines) -> No
     async with lines.stream(cursor="e.2") as stream:
         line = await lines.line()
         line.welcome(2)
-        line.say("replayed", cursor="e.9", unread_count=0)
+        line.say("replayed", cursor="e.9", **counts(0), preferences_version=0)
         line.notify(10)
         last = await following(stream, Notifications)
 
     assert (last.cursor, len(lines.all)) == ("e.10", 1)
+
+
+@in_virtual_time
+async def test_a_frame_of_a_later_release_moves_it_if_it_follows(lines: Lines) -> None:
+    async with lines.stream() as stream:
+        line = await welcomed(lines, stream, version=5)
+        line.say("weather", prev="e.8", cursor="e.9")
+        line.say("weather", prev="e.5")
+        line.say("weather", prev="e.5", cursor="e.6")
+        line.say("weather", prev="e.6", cursor="e.7", sky="blue", **counts(2))
+        line.notify(8)
+        first, second, last = [await anext(stream) for _ in range(3)]
+
+    nothing = Update(ids=(), up_to=None, set={}, prev="e.5", cursor="e.6", **counts(5))
+    assert first == nothing
+    assert second == replace(nothing, prev="e.6", cursor="e.7", **counts(2))
+    assert isinstance(last, Notifications)
+    assert (last.cursor, len(lines.all)) == ("e.8", 1)
+
+
+@in_virtual_time
+async def test_an_edit_and_a_choice_are_told(lines: Lines) -> None:
+    async with lines.stream() as stream:
+        line = await welcomed(lines, stream, version=5)
+        line.say("notifications", items=[item(6)], changed=True, prev="e.5", cursor="e.6", **counts(5))
+        chosen = {"preferences": {"billing": False, "comment": None}}
+        line.say("update", ids=[], set={}, **chosen, prev="e.6", cursor="e.7", **counts(5))
+        acted = {"acted_at": "2026-11-22T10:09:44Z"}
+        line.say("update", ids=["id-6"], set=acted, action="ok", prev="e.7", cursor="e.8", **counts(4))
+        edit, choice, action = [await anext(stream) for _ in range(3)]
+
+    assert isinstance(edit, Notifications)
+    assert (edit.changed, edit.replay) == (True, False)
+    assert isinstance(choice, Update)
+    assert choice.preferences == chosen["preferences"]
+    assert isinstance(action, Update)
+    assert (action.action, action.set["acted_at"]) == ("ok", datetime(2026, 11, 22, 10, 9, 44, tzinfo=UTC))
+    assert stream.counts == action
 
 
 @in_virtual_time
@@ -230,7 +269,7 @@ async def test_a_reset_is_told_and_the_stream_goes_on_from_there(lines: Lines) -
         line.welcome(3, resumed=False)
         connected = await anext(stream)
         kept = stream.cursor
-        line.say("reset", cursor="e.3", unread_count=1, reason="epoch")
+        line.say("reset", cursor="e.3", **counts(1), preferences_version=0, reason="epoch")
         reset = await anext(stream)
         line.notify(4)
         last = await anext(stream)
@@ -238,7 +277,7 @@ async def test_a_reset_is_told_and_the_stream_goes_on_from_there(lines: Lines) -
     assert isinstance(connected, Connected)
     assert not connected.resumed
     assert kept == "old.9"
-    assert reset == Reset(reason="epoch", cursor="e.3", unread_count=1)
+    assert reset == Reset(reason="epoch", cursor="e.3", **counts(1), preferences_version=0)
     assert isinstance(last, Notifications)
     assert stream.cursor == "e.4"
 
@@ -547,6 +586,7 @@ def test_an_error_in_the_applications_function_for_tokens_is_told(calls: int) ->
         (Stream.mark_read, "read"),
         (Stream.mark_unread, "unread"),
         (Stream.archive, "archive"),
+        (Stream.mark_seen, "seen"),
         (Stream.unarchive, "unarchive"),
     ],
 )
@@ -581,6 +621,28 @@ async def test_many_ids_go_by_the_hundred(lines: Lines) -> None:
     assert marking.result() == 60
     assert [len(frame["ids"]) for frame in line.sent] == [100, 100, 50]
     assert [one for frame in line.sent for one in frame["ids"]] == ids
+
+
+@in_virtual_time
+async def test_a_category_an_action_and_a_time_are_sent(lines: Lines) -> None:
+    async with lines.stream() as stream, asyncio.TaskGroup() as tasks:
+        line = await welcomed(lines, stream)
+        commands = [
+            stream.mark_read(up_to="e.1", category="billing"),
+            stream.act("id-1", "ok"),
+            stream.snooze("id-1", datetime(2100, 1, 1, tzinfo=UTC)),
+        ]
+        for number, command in enumerate(commands, 1):
+            doing = tasks.create_task(command)
+            line.say("ok", ref=(await line.asked(number))["ref"], changed=number)
+            assert await doing == number
+        sent = [{name: value for name, value in frame.items() if name != "ref"} for frame in line.sent]
+
+    assert sent == [
+        {"type": "read", "up_to": "e.1", "category": "billing"},
+        {"type": "act", "id": "id-1", "action": "ok"},
+        {"type": "snooze", "ids": ["id-1"], "until": "2100-01-01T00:00:00+00:00"},
+    ]
 
 
 @in_virtual_time

@@ -16,6 +16,7 @@ from application.credentials import Scope
 from application.records import Undecodable
 from domain.identifiers import UserId
 from domain.notification import Draft
+from domain.rich import Action, Rich
 from domain.states import Mark
 from tests.build import ADA, BOB, LATER, NOW, a_draft, an_id, drafts, told_counts
 from tests.documents import NASTY
@@ -1174,3 +1175,69 @@ async def test_a_token_ends_when_it_says(service: Service) -> None:
     service.memory.clock.at = NOW + timedelta(minutes=59, seconds=58)
 
     assert (await service.client.get("/notifications/ada", headers=bearer)).status_code == 200
+
+
+# --- actions and categories ---
+
+CHOICE = Rich(
+    actions=(
+        Action(id="approve", label="Approve"),
+        Action(id="reject", label="Reject"),
+        Action(id="open", label="Open", url="/posts/1"),
+    )
+)
+
+
+async def act(service: Service, action: str, number: int = 1) -> httpx.Response:
+    path = f"/v1/users/ada/notifications/{an_id(number)}/actions/{action}"
+    return await service.client.post(path, headers=service.bearer())
+
+
+async def test_an_action_is_taken_once(service: Service) -> None:
+    await service.memory.feeds.append([a_draft(1, rich=CHOICE)])
+
+    first, again, other = [await act(service, action) for action in ("approve", "approve", "reject")]
+
+    assert first.status_code == again.status_code == 200
+    assert first.content == again.content
+    told = first.json()
+    assert (told["action"], told["version"]) == ("approve", 2)
+    assert told["acted_at"] == told["read_at"] == told["seen_at"] is not None
+    problem(other, 409, "already-acted")
+    assert (await service.memory.feeds.feed(ADA)).version == 2
+
+
+@pytest.mark.parametrize("action", ["unknown", "open"])
+async def test_an_action_that_takes_no_answer_is_refused(service: Service, action: str) -> None:
+    await service.memory.feeds.append([a_draft(1, rich=CHOICE)])
+
+    problem(await act(service, action), 422, "invalid")
+    problem(await act(service, "approve", 2), 404, "unknown-notification")
+    assert (await service.memory.feeds.feed(ADA)).version == 1
+
+
+async def test_a_category_is_listed_and_marked_alone(service: Service) -> None:
+    await service.memory.feeds.append([a_draft(n, category="abc"[n % 3]) for n in range(1, 7)])
+
+    one, two, wrong = [
+        await service.client.get(f"/notifications/ada?{query}", headers=service.bearer())
+        for query in ("category=a", "category=a&category=b&status=all", "category=A")
+    ]
+    marked = await service.client.post(
+        "/v1/users/ada/notifications/read",
+        json={"up_to": one.json()["cursor"], "category": "a"},
+        headers=service.bearer(),
+    )
+
+    assert [item["id"] for item in one.json()["items"]] == [str(an_id(n)) for n in (6, 3)]
+    assert [item["id"] for item in two.json()["items"]] == [str(an_id(n)) for n in (6, 4, 3, 1)]
+    problem(wrong, 422, "invalid")
+    assert (marked.json()["changed"], marked.json()["unread_in"]) == (2, {"b": 2, "c": 2})
+
+
+async def test_a_category_goes_with_a_position_only(service: Service) -> None:
+    path = "/v1/users/ada/notifications/read"
+    for body in ({"ids": [], "category": "a"}, {"category": "a"}, {"up_to": "e1.0", "category": "A"}):
+        answer = await service.client.post(path, json=body, headers=service.bearer())
+        problem(answer, 422, "invalid")
+        assert [error["field"] for error in answer.json()["errors"]] == ["category"]

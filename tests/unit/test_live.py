@@ -13,6 +13,7 @@ from common import metrics
 from domain.feed import Feed, Settled
 from domain.identifiers import NotificationId, UserId
 from domain.notification import Draft
+from domain.rich import Action, Rich
 from domain.states import Mark
 from entrypoints.live.sessions import Sessions
 from entrypoints.timing import Timing
@@ -307,6 +308,21 @@ async def test_a_command_changes_the_feed_and_is_answered(
     assert frames["update"]["unread_count"] == after
     assert frames["update"]["ids"] == [str(an_id(1))]
     assert (await position(service)).unread_count == after
+
+
+async def test_an_action_is_answered_and_shown_on_every_stream(service: Service) -> None:
+    rich = Rich(actions=(Action(id="approve", label="Approve"), Action(id="reject", label="Reject")))
+    await deliver(service, [a_draft(1, rich=rich)])
+    async with service.socket(headers=service.bearer()) as socket:
+        await socket.frame("welcome")
+        socket.send(type="act", id=str(an_id(1)), action="approve", ref=1)
+        frames = {frame["type"]: frame for frame in [await socket.frame(), await socket.frame()]}
+        socket.send(type="act", id=str(an_id(1)), action="reject", ref=2)
+        refused = await socket.frame("error")
+
+    assert frames["ok"] == {"type": "ok", "ref": 1, "changed": 1}
+    assert (frames["update"]["set"].keys(), frames["update"]["action"]) == ({"acted_at"}, "approve")
+    assert (refused["ref"], refused["code"]) == (2, "refused")
 
 
 async def test_a_command_without_a_ref_is_obeyed_and_not_answered(service: Service) -> None:

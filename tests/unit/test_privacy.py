@@ -232,7 +232,7 @@ async def test_an_export_has_the_user_then_every_notification_in_any_state_then_
     assert isinstance(first, ExportedUser)
     assert first.user.id == ADA
     assert [item.id for item in items if isinstance(item, Notification)] == [an_id(n) for n in range(1, 6)]
-    assert last == ExportEnd(users=1, notifications=5, snapshots=1)
+    assert last == ExportEnd(users=1, notifications=5, withheld=0, snapshots=1)
     assert world.audit.entries == [Entry(BY, Action.USER_EXPORTED, ADA)]
     assert world.exports.closed == 1
 
@@ -243,7 +243,7 @@ async def test_when_a_snapshot_is_lost_the_export_goes_on_where_it_was_with_anot
     _, *items, last = await exported(world)
 
     assert [item.id for item in items if isinstance(item, Notification)] == [an_id(n) for n in range(1, 6)]
-    assert last == ExportEnd(users=1, notifications=5, snapshots=3)
+    assert last == ExportEnd(users=1, notifications=5, withheld=0, snapshots=3)
 
 
 async def test_a_store_that_is_away_ends_the_export(world: World) -> None:
@@ -257,7 +257,7 @@ async def test_an_export_that_was_cut_off_is_continued(world: World) -> None:
     _, *items, last = await exported(world, an_id(3))
 
     assert [item.id for item in items if isinstance(item, Notification)] == [an_id(4), an_id(5)]
-    assert last == ExportEnd(users=1, notifications=2, snapshots=1)
+    assert last == ExportEnd(users=1, notifications=2, withheld=0, snapshots=1)
 
 
 async def test_a_process_makes_two_exports_at_a_time_and_says_so_to_the_third(world: World) -> None:
@@ -638,7 +638,7 @@ async def test_export_over_http(service: Service, who: str) -> None:
     first, *items, last = lines(response)
     assert (first["type"], first["user"]["id"]) == ("user", "ada")
     assert [item["notification"]["id"] for item in items] == [str(an_id(n)) for n in (1, 2, 3)]
-    assert last == {"type": "end", "counts": {"users": 1, "notifications": 3}, "snapshots": 1}
+    assert last == {"type": "end", "counts": {"users": 1, "notifications": 3, "withheld": 0}, "snapshots": 1}
     assert service.memory.audit.entries[0].by.kind == (ActorKind.USER if who == "owner" else ActorKind.KEY)
 
 

@@ -1,11 +1,13 @@
+import { pauseAfter } from './backoff.js';
 import { BellwireError } from './errors.js';
 
 const TIMEOUT_MS = 10_000;
+const PATIENCE_MS = 30_000;
 
 /** HTTP requests, with a token that is kept until it is refused. */
 export class Api {
   #base;
-  #fetch;
+  #place;
   #ask;
   /** @type {string | null} */
   #token = null;
@@ -15,12 +17,12 @@ export class Api {
   /**
    * @param {string} url
    * @param {() => string | Promise<string>} token
-   * @param {typeof globalThis.fetch} fetch
+   * @param {import('./environment.js').Place} place
    */
-  constructor(url, token, fetch) {
+  constructor(url, token, place) {
     this.#base = url.replace(/\/+$/, '');
     this.#ask = token;
-    this.#fetch = fetch;
+    this.#place = place;
   }
 
   /** @param {string} path */
@@ -55,6 +57,7 @@ export class Api {
   }
 
   /**
+   * Make a request, and the same again while the service is unavailable, for 30 s. None does harm twice.
    * @param {string} method
    * @param {string} path
    * @param {unknown} [body]
@@ -62,7 +65,31 @@ export class Api {
    * @returns {Promise<any>}
    */
   async request(method, path, body, signal) {
-    return (await this.#request(method, path, body, signal)).answer;
+    const { answer } = await this.again(() => this.#request(method, path, body, signal), signal);
+    return answer;
+  }
+
+  /**
+   * Repeat what fails with a 503 or without an answer, for 30 s.
+   * @template T
+   * @param {() => Promise<T>} attempt
+   * @param {AbortSignal} [signal]
+   * @returns {Promise<T>}
+   */
+  async again(attempt, signal) {
+    const { now, random, setTimeout } = this.#place;
+    const until = now() + PATIENCE_MS;
+    for (let attempts = 0; ; attempts++) {
+      try {
+        return await attempt();
+      } catch (error) {
+        const away = error instanceof BellwireError && (error.status === 503 || error.code === 'unreachable');
+        const pause = away ? pauseAfter(attempts, error.retryMs, random) : 0;
+        if (!away || now() + pause > until) throw error;
+        await new Promise((over) => setTimeout(() => over(undefined), pause));
+        signal?.throwIfAborted();
+      }
+    }
   }
 
   /**
@@ -80,7 +107,7 @@ export class Api {
       response = await this.#send(method, path, token, body, signal);
     }
     if (!response.ok) throw await problem(response);
-    return { answer: await response.json(), token };
+    return { answer: await reached(() => response.json(), signal), token };
   }
 
   /**
@@ -95,12 +122,27 @@ export class Api {
     const headers = { Accept: 'application/json', Authorization: `Bearer ${token}` };
     if (body !== undefined) headers['Content-Type'] = 'application/json';
     const timeout = AbortSignal.timeout(TIMEOUT_MS);
-    return this.#fetch(this.#base + path, {
-      method,
-      headers,
-      body: body === undefined ? undefined : JSON.stringify(body),
-      signal: signal ? AbortSignal.any([signal, timeout]) : timeout,
-    });
+    const given = { method, headers, body: body === undefined ? undefined : JSON.stringify(body) };
+    return reached(() => {
+      const either = signal ? AbortSignal.any([signal, timeout]) : timeout;
+      return this.#place.fetch(this.#base + path, { ...given, signal: either });
+    }, signal);
+  }
+}
+
+/**
+ * Do what needs the network. Rejects with BellwireError if it fails, or the reason of the caller's signal.
+ * @template T
+ * @param {() => Promise<T>} work
+ * @param {AbortSignal} [signal]
+ */
+async function reached(work, signal) {
+  try {
+    return await work();
+  } catch (error) {
+    signal?.throwIfAborted();
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new BellwireError(reason, { code: 'unreachable', temporary: true });
   }
 }
 

@@ -1,6 +1,7 @@
 import { Api } from './api.js';
 import { environment } from './environment.js';
-import { selections, Stream } from './stream.js';
+import { LiveInbox } from './live.js';
+import { selections, Stream, timeOf } from './stream.js';
 
 /**
  * @typedef {object} Access
@@ -22,7 +23,7 @@ export class Bellwire {
     if (!url) throw new TypeError('url is required outside of a page');
     this.#url = url;
     this.#place = environment(given);
-    this.#api = new Api(url, token, this.#place.fetch);
+    this.#api = new Api(url, token, this.#place);
   }
 
   /**
@@ -35,24 +36,35 @@ export class Bellwire {
   }
 
   /**
-   * Get a page of a user's notifications. Rejects with BellwireError.
+   * Follow a user's feed as a list that loads itself, and again when it must.
    * @param {string} user
-   * @param {{status?: 'unread' | 'read' | 'archived' | 'all', event?: string, limit?: number, cursor?: string,
-   *   signal?: AbortSignal}} [options]
-   * @returns {Promise<import('./protocol.js').Page>}
+   * @param {import('./live.js').InboxOptions} [options]
    */
-  notifications(user, { signal, ...query } = {}) {
-    const given = Object.entries(query).filter(([, value]) => value !== undefined);
-    const search = new URLSearchParams(given.map(([name, value]) => [name, String(value)]));
-    return this.#api.request('GET', `${path(user)}?${search}`, undefined, signal);
+  inbox(user, options = {}) {
+    return new LiveInbox({ client: this, place: this.#place, user, options });
   }
 
   /**
+   * Get a page of a user's notifications. Rejects with BellwireError.
    * @param {string} user
-   * @returns {Promise<{unread_count: number, cursor: string}>}
+   * @param {{status?: 'unread' | 'read' | 'archived' | 'snoozed' | 'all', category?: string | string[],
+   *   event?: string, limit?: number, cursor?: string, signal?: AbortSignal}} [options]
+   * @returns {Promise<import('./protocol.js').Page>}
    */
-  unreadCount(user) {
-    return this.#api.request('GET', `/v1/users/${encodeURIComponent(user)}/unread-count`);
+  notifications(user, { signal, category = [], ...query } = {}) {
+    const given = Object.entries({ ...query, category: [category].flat() }).flatMap(([name, value]) =>
+      [value ?? []].flat().map((one) => [name, String(one)]),
+    );
+    return this.#api.request('GET', `${path(user)}?${new URLSearchParams(given)}`, undefined, signal);
+  }
+
+  /**
+   * Get the counts, and the position at which they are exact.
+   * @param {string} user
+   * @returns {Promise<import('./protocol.js').Standing>}
+   */
+  counts(user) {
+    return this.#api.request('GET', `/v1/users/${encodeURIComponent(user)}/counts`);
   }
 
   /**
@@ -89,28 +101,78 @@ export class Bellwire {
   }
 
   /**
+   * Mark as seen what is unread.
+   * @param {string} user
+   * @param {import('./stream.js').Marks} marks
+   */
+  markSeen(user, marks) {
+    return this.#mark(user, 'seen', marks);
+  }
+
+  /**
+   * Choose an action without a URL. Rejects with `already-acted` if another one was chosen.
+   * @param {string} user
+   * @param {string} id
+   * @param {string} action
+   * @returns {Promise<import('./protocol.js').Notification>}
+   */
+  act(user, id, action) {
+    const ids = [id, action].map(encodeURIComponent);
+    return this.#api.request('POST', `${path(user)}/${ids[0]}/actions/${ids[1]}`);
+  }
+
+  /**
+   * Take notifications away until a time, when they come back as unread.
+   * @param {string} user
+   * @param {string | Iterable<string>} ids
+   * @param {Date | string} until
+   */
+  snooze(user, ids, until) {
+    return this.#mark(user, 'snooze', ids, { until: timeOf(until) });
+  }
+
+  /**
+   * @param {string} user
+   * @returns {Promise<import('./protocol.js').Preferences>}
+   */
+  preferences(user) {
+    return this.#api.request('GET', `/v1/users/${encodeURIComponent(user)}/preferences`);
+  }
+
+  /**
+   * Choose which categories the user gets. Those that are not listed stay as they are.
+   * @param {string} user
+   * @param {import('./protocol.js').Choices} categories
+   * @returns {Promise<import('./protocol.js').Preferences>}
+   */
+  setPreferences(user, categories) {
+    return this.#api.request('PUT', `/v1/users/${encodeURIComponent(user)}/preferences`, { categories });
+  }
+
+  /**
    * Get a ticket that opens one socket. Streams get their own.
    * @returns {Promise<{ticket: string, expires_in: number}>}
    */
   async ticket() {
-    const { ticket, expires_in } = await this.#api.ticket();
+    const { ticket, expires_in } = await this.#api.again(() => this.#api.ticket());
     return { ticket, expires_in };
   }
 
   /**
    * @param {string} user
-   * @param {import('./protocol.js').Mark} mark
+   * @param {import('./protocol.js').Mark | 'snooze'} mark
    * @param {import('./stream.js').Marks} marks
+   * @param {object} [more]
    * @returns {Promise<import('./protocol.js').Marked>}
    */
-  async #mark(user, mark, marks) {
+  async #mark(user, mark, marks, more) {
     let changed = 0;
     let answer;
     for (const selection of selections(marks)) {
-      answer = await this.#api.request('POST', `${path(user)}/${mark}`, selection);
+      answer = await this.#api.request('POST', `${path(user)}/${mark}`, { ...selection, ...more });
       changed += answer.changed;
     }
-    return { ...answer, changed };
+    return { ...(answer ?? (await this.counts(user))), changed };
   }
 }
 

@@ -1,9 +1,8 @@
+import { pauseAfter } from './backoff.js';
 import { BellwireError } from './errors.js';
-import { newPart } from './protocol.js';
+import { countsOf, newPart, preferencesOf } from './protocol.js';
 
 const SUBPROTOCOL = 'bellwire.v1';
-const BACKOFF_MIN_MS = 500;
-const BACKOFF_MAX_MS = 20_000;
 /** After a connection that lasted this long, pauses begin short again. */
 const STABLE_MS = 30_000;
 const WELCOME_MS = 20_000;
@@ -78,6 +77,7 @@ export class Connection {
     const { page } = this.#place;
     const options = { signal: this.#listening.signal };
     page?.addEventListener('online', () => this.#online(), options);
+    page?.addEventListener('offline', () => this.#offline(), options);
     this.#connect();
   }
 
@@ -114,7 +114,7 @@ export class Connection {
 
   async #connect() {
     const attempt = this.#begin();
-    if (this.#isOffline()) return this.#wait(null, 'The browser is offline', null);
+    if (this.#isOffline()) return this.#offline();
     // A request that is never answered must not block the stream forever.
     this.#hear(WELCOME_MS);
     try {
@@ -176,17 +176,7 @@ export class Connection {
   #lost({ code, reason, retryMs }, pause) {
     if (this.#connected && this.#place.now() - this.#welcomedAt >= STABLE_MS) this.#attempts = 0;
     this.#abandon();
-    this.#wait(code, reason, pause ?? this.#pause(retryMs));
-  }
-
-  /**
-   * Full jitter above a minimum. A pause that the service asks for is a minimum too, so that clients that it
-   * sends away together do not return together.
-   * @param {number} asked milliseconds
-   */
-  #pause(asked) {
-    const bound = Math.min(BACKOFF_MAX_MS, 2 * BACKOFF_MIN_MS * 2 ** this.#attempts++);
-    return Math.max(BACKOFF_MIN_MS, asked) + this.#place.random() * (bound - BACKOFF_MIN_MS);
+    this.#wait(code, reason, pause ?? pauseAfter(this.#attempts++, retryMs, this.#place.random));
   }
 
   /**
@@ -229,6 +219,12 @@ export class Connection {
 
   #isOffline() {
     return this.#place.navigator?.onLine === false;
+  }
+
+  /** Its sockets would only fall silent, much later. */
+  #offline() {
+    this.#abandon();
+    this.#wait(null, 'The browser is offline', null);
   }
 
   #online() {
@@ -274,7 +270,18 @@ export class Connection {
       case 'ok':
       case 'error':
         return this.#tell(frame);
+      default:
+        return this.#step(frame);
     }
+  }
+
+  /**
+   * A frame of a later release. If it moves the feed from here, it is a change of something unknown.
+   * @param {Partial<import('./protocol.js').Update>} frame
+   */
+  #step({ prev, cursor, ...frame }) {
+    if (prev === undefined || cursor === undefined || prev !== this.#cursor || !this.#connected) return;
+    this.#forward({ ...countsOf(this.#connected), ...frame, type: 'update', ids: [], set: {}, prev, cursor });
   }
 
   /** @param {import('./protocol.js').WelcomeFrame} frame */
@@ -299,8 +306,11 @@ export class Connection {
   /** @param {import('./protocol.js').Change} frame */
   #forward(frame) {
     this.#cursor = frame.cursor;
-    const { cursor, unread_count } = frame;
-    if (this.#connected) this.#connected = { ...this.#connected, cursor, unread_count };
+    if (this.#connected) {
+      const preferences_version = preferencesOf(frame) ?? this.#connected.preferences_version;
+      const { cursor } = frame;
+      this.#connected = { ...this.#connected, ...countsOf(frame), preferences_version, cursor };
+    }
     this.#tell(frame);
   }
 

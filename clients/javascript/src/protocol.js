@@ -6,67 +6,121 @@
  * @property {string} user_id
  * @property {number} version of two states of a notification, the one with the higher version is newer
  * @property {string} event
+ * @property {string} category
  * @property {string | null} title
  * @property {string} message
  * @property {Record<string, unknown>} metadata
  * @property {string | null} action_url
  * @property {string} created_at
+ * @property {string | null} seen_at
  * @property {string | null} read_at
  * @property {string | null} archived_at
  * @property {string | null} retracted_at
  * @property {string | null} expires_at
+ * @property {string | null} [edited_at]
+ * @property {string | null} [acted_at]
+ * @property {string | null} [action] the id of the action that the user chose
+ * @property {string | null} [snoozed_until]
+ * @property {string | null} [woken_at]
+ * @property {Severity} [severity] `info` if absent
+ * @property {string | null} [image_url]
+ * @property {string | null} [icon]
+ * @property {Action[]} [actions] at most three
+ * @property {string | null} [collapse_key]
+ * @property {number} [count] how many notifications it stands for; 1 if absent
+ * @property {Actor[]} [actors] the latest three, the newest first
+ * @property {number} [actor_count] how many different actors; exact up to 100
  */
 
-/** @typedef {'read_at' | 'archived_at' | 'retracted_at'} Field */
+/** @typedef {'info' | 'success' | 'warning' | 'critical'} Severity */
+/** @typedef {{name: string, id?: string | null, avatar_url?: string | null}} Actor */
 
 /**
- * @typedef {object} Page
+ * @typedef {object} Action
+ * @property {string} id
+ * @property {string} label
+ * @property {string | null} [url] where it leads; without one it is answered with `act`
+ * @property {'default' | 'primary' | 'danger'} [style]
+ */
+
+/**
+ * @typedef {'seen_at' | 'read_at' | 'archived_at' | 'retracted_at' | 'acted_at' | 'snoozed_until'
+ *   | 'woken_at'} Field
+ */
+
+/**
+ * @typedef {object} Counts
+ * @property {number} unread_count
+ * @property {number} unseen_count how many of these are unseen
+ * @property {Record<string, number>} unread_in how many are unread in each category that has any
+ */
+
+/** @typedef {Counts & {cursor: string}} Standing the counts, which are exact at the cursor */
+
+/**
+ * @typedef {object} Listed
  * @property {Notification[]} items newest first
  * @property {string | null} next_cursor for the next page of this list
- * @property {number} unread_count
- * @property {string} cursor the feed's position: open a stream from it
  */
 
-/** @typedef {{changed: number, unread_count: number, cursor: string}} Marked */
+/** @typedef {Listed & Standing} Page `cursor` is the feed's position: open a stream from it */
+/** @typedef {{changed: number} & Standing} Marked */
 
 /**
- * @typedef {object} Welcome
+ * @typedef {object} CategoryPreference
+ * @property {string} id
+ * @property {string | null} title
+ * @property {string | null} description
+ * @property {boolean} enabled whether the user gets notifications of this category
+ * @property {boolean} mandatory it cannot be switched off
+ * @property {boolean | null} chosen by the user; null: the default applies
+ */
+
+/** @typedef {{categories: CategoryPreference[], preferences_version: number, cursor: string}} Preferences */
+/** @typedef {Record<string, boolean | null>} Choices by category; null goes back to the default */
+
+/**
+ * @typedef {object} About
  * @property {string} session
- * @property {string} cursor
- * @property {number} unread_count
+ * @property {number} preferences_version of the feed when the user's preferences changed last; 0 if never
  * @property {number} ping_interval seconds
  * @property {number} token_expires_in seconds
  * @property {boolean} resumed
  * @property {string} server
  */
 
+/** @typedef {About & Standing} Welcome */
+
 /**
- * @typedef {object} Notifications
+ * @typedef {object} News
  * @property {'notifications'} type
  * @property {Notification[]} items to be upserted by id
  * @property {string} prev
- * @property {string} cursor
- * @property {number} unread_count
  * @property {boolean} [replay] the items changed while the client was away, and are given as they are now
+ * @property {boolean} [changed] the items were edited: they are no news
  */
 
+/** @typedef {News & Standing} Notifications */
+
 /**
- * @typedef {object} Update
+ * @typedef {object} Step
  * @property {'update'} type
  * @property {string[]} [ids]
  * @property {string} [up_to]
  * @property {Partial<Record<Field, string | null>>} set
+ * @property {string} [action] beside `acted_at`
+ * @property {Choices} [preferences] that changed
  * @property {string} prev
- * @property {string} cursor
- * @property {number} unread_count
  */
+
+/** @typedef {Step & Standing} Update */
 
 /**
  * The catch-up is complete. `prev`, which the client adds, is the cursor from which it last resumed.
- * @typedef {{type: 'replayed', prev: string, cursor: string, unread_count: number}} Replayed
+ * @typedef {{type: 'replayed', prev: string, preferences_version: number} & Standing} Replayed
  */
 
-/** @typedef {{type: 'reset', cursor: string, unread_count: number, reason: string}} Reset */
+/** @typedef {{type: 'reset', reason: string, preferences_version: number} & Standing} Reset */
 /** @typedef {Notifications | Update | Replayed | Reset} Change */
 /** @typedef {{type: 'ok', ref: string, changed: number}} Ok */
 /** @typedef {{type: 'error', ref: string | null, code: string, detail: string, temporary: boolean}} Refusal */
@@ -75,9 +129,8 @@
 /** @typedef {{type: 'ping'}} Ping */
 /** @typedef {WelcomeFrame | Notifications | Update | Replayed | Reset | Ok | Refusal | Bye | Ping} Frame */
 
-/** @typedef {'read' | 'unread' | 'archive' | 'unarchive'} Mark */
-/** @typedef {{ids: string[]} | {up_to: string}} Selection */
-/** @typedef {{type: Mark, ref: string} & Selection} Command */
+/** @typedef {'seen' | 'read' | 'unread' | 'archive' | 'unarchive'} Mark */
+/** @typedef {{ids: string[]} | {up_to: string, category?: string}} Selection */
 
 /**
  * The stream is live, or will be when it has caught up. `reset` says that the cursor cannot be resumed: a
@@ -95,11 +148,13 @@
  * @property {boolean} final the stream has ended: the same request would be refused again
  */
 
-/** @typedef {{type: 'unread', unread_count: number, cursor: string | null}} Unread */
+/** @typedef {{type: 'counts', cursor: string | null} & Counts} Counted */
+/** @typedef {{type: 'preferences', preferences_version: number}} PreferencesChanged */
 
 /**
- * The events of a stream. Frames of the service are passed on unchanged.
- * @typedef {Connected | Disconnected | Change | Unread | Refusal} StreamEvent
+ * The events of a stream. Frames of the service are passed on unchanged; one whose type the client does not
+ * know, but which moves the feed, becomes an update that changes nothing.
+ * @typedef {Connected | Disconnected | Change | Counted | PreferencesChanged | Refusal} StreamEvent
  */
 
 /** @typedef {StreamEvent | Ok} Told what a connection passes to the streams that it serves */
@@ -118,6 +173,29 @@ export const epochOf = (cursor) => cursor.slice(0, cursor.lastIndexOf('.'));
  */
 export const isBehind = (cursor, than) =>
   epochOf(cursor) === epochOf(than) && versionOf(cursor) < versionOf(than);
+
+/**
+ * Whether a cursor has another epoch, or is newer.
+ * @param {string} cursor
+ * @param {string} than
+ */
+export const isAfter = (cursor, than) =>
+  epochOf(cursor) !== epochOf(than) || versionOf(cursor) > versionOf(than);
+
+/**
+ * @param {Counts} from
+ * @returns {Counts}
+ */
+export const countsOf = ({ unread_count, unseen_count, unread_in }) => ({ unread_count, unseen_count, unread_in });
+
+/**
+ * The version of the preferences after a frame, if it says.
+ * @param {Welcome | Change} frame
+ */
+export const preferencesOf = (frame) => {
+  if ('preferences_version' in frame) return frame.preferences_version;
+  return 'preferences' in frame && frame.preferences ? versionOf(frame.cursor) : undefined;
+};
 
 /**
  * The part of a frame that is new at a position: all of it, some of it, or nothing (null). 'hole' if

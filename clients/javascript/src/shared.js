@@ -1,4 +1,4 @@
-import { epochOf, isBehind } from './protocol.js';
+import { countsOf, epochOf, isBehind } from './protocol.js';
 
 /**
  * @typedef {{kind: 'hello', from: string} | {kind: 'rewind', from: string, cursor: string}
@@ -119,11 +119,11 @@ export class Shared {
   #rewind(cursor, from) {
     const connected = this.#connection?.connected;
     if (!connected) return; // the stream asks again when there is a connection
-    const { cursor: current, unread_count } = connected;
+    const { cursor: current, preferences_version } = connected;
     if (isBehind(cursor, current)) this.#connection?.rewind(cursor);
     else if (epochOf(cursor) !== epochOf(current)) {
-      const told = { type: /** @type {const} */ ('reset'), cursor: current, unread_count, reason: 'epoch' };
-      this.#post({ kind: 'told', to: from, told });
+      const told = { ...countsOf(connected), preferences_version, cursor: current, reason: 'epoch' };
+      this.#post({ kind: 'told', to: from, told: { type: 'reset', ...told } });
     }
   }
 

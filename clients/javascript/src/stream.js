@@ -1,6 +1,6 @@
 import { Connection } from './connection.js';
 import { BellwireError } from './errors.js';
-import { isBehind, newPart } from './protocol.js';
+import { countsOf, isBehind, newPart, preferencesOf } from './protocol.js';
 import { Shared } from './shared.js';
 
 const IDS_AT_ONCE = 100;
@@ -8,7 +8,12 @@ const IDS_AT_ONCE = 100;
 const PATIENCE_MS = 5_000;
 
 /** @typedef {import('./protocol.js').StreamEvent} StreamEvent */
-/** @typedef {Iterable<string> | {upTo: string}} Marks ids, or a cursor: all that is not newer than it */
+
+/**
+ * An id, several, or a cursor: all that is not newer than it, in one category if that is given. Null, the cursor
+ * of a stream that was never connected, is nothing.
+ * @typedef {string | Iterable<string> | {upTo: string | null, category?: string}} Marks
+ */
 
 /**
  * @typedef {object} StreamOptions
@@ -52,7 +57,10 @@ export class Stream extends Target {
   #closed = false;
   /** @type {string | null} */
   #cursor;
-  #unreadCount = 0;
+  /** @type {import('./protocol.js').Counts} */
+  #counts = { unread_count: 0, unseen_count: 0, unread_in: {} };
+  /** @type {number | undefined} */
+  #preferencesVersion;
   #refs = 0;
   /** @type {Map<string | null, {frame: object, answer: Answer}>} */
   #pending = new Map();
@@ -92,9 +100,24 @@ export class Stream extends Target {
     return this.#cursor;
   }
 
-  /** As of the newest position that this stream knows. */
+  /** As of the newest position that this stream knows, as the other counts. */
   get unreadCount() {
-    return this.#unreadCount;
+    return this.#counts.unread_count;
+  }
+
+  /** How many of the unread are unseen. */
+  get unseenCount() {
+    return this.#counts.unseen_count;
+  }
+
+  /** How many are unread in each category that has any. */
+  get unreadIn() {
+    return this.#counts.unread_in;
+  }
+
+  /** The version of the feed when the user's preferences changed last; undefined until connected. */
+  get preferencesVersion() {
+    return this.#preferencesVersion;
   }
 
   get connected() {
@@ -114,6 +137,14 @@ export class Stream extends Target {
     return this.#mark('read', marks);
   }
 
+  /**
+   * Mark as seen what is unread: the bell was opened.
+   * @param {Marks} marks
+   */
+  markSeen(marks) {
+    return this.#mark('seen', marks);
+  }
+
   /** @param {Marks} marks */
   markUnread(marks) {
     return this.#mark('unread', marks);
@@ -127,6 +158,24 @@ export class Stream extends Target {
   /** @param {Marks} marks */
   unarchive(marks) {
     return this.#mark('unarchive', marks);
+  }
+
+  /**
+   * Choose an action without a URL. As `markRead`; a second, other action is refused.
+   * @param {string} id
+   * @param {string} action
+   */
+  act(id, action) {
+    return this.#command({ type: 'act', id, action });
+  }
+
+  /**
+   * Take notifications away until a time, when they come back as unread. As `markRead`.
+   * @param {string | Iterable<string>} ids
+   * @param {Date | string} until
+   */
+  async snooze(ids, until) {
+    return this.#all(selections(ids).map((selection) => ({ type: 'snooze', ...selection, until: timeOf(until) })));
   }
 
   /** End the stream. Marks that were not answered are rejected; they may have been stored. */
@@ -220,7 +269,7 @@ export class Stream extends Target {
     this.#asked = null; // it concerned another connection
     if (this.#cursor === null) this.#keep(connected.cursor);
     this.#dispatch(connected);
-    this.#count(connected.unread_count);
+    this.#stand(connected);
     for (const { frame } of this.#pending.values()) this.#way?.send(frame);
     const position = /** @type {string} */ (this.#cursor);
     const knows = connected.cursor === position || isBehind(connected.cursor, position);
@@ -248,7 +297,7 @@ export class Stream extends Target {
     this.#cursor = frame.cursor;
     this.#asked = null;
     this.#dispatch(frame);
-    this.#count(frame.unread_count);
+    this.#stand(frame);
     this.#keep(frame.cursor); // after the listeners have it: rather twice than never
   }
 
@@ -278,11 +327,17 @@ export class Stream extends Target {
     this.#way?.rewind(cursor);
   }
 
-  /** @param {number} unread_count */
-  #count(unread_count) {
-    if (unread_count === this.#unreadCount) return;
-    this.#unreadCount = unread_count;
-    this.#dispatch({ type: 'unread', unread_count, cursor: this.#cursor });
+  /** @param {import('./protocol.js').Connected | import('./protocol.js').Change} frame */
+  #stand(frame) {
+    const counts = countsOf(frame);
+    const differ = JSON.stringify(counts) !== JSON.stringify(this.#counts);
+    this.#counts = counts;
+    if (differ) this.#dispatch({ type: 'counts', ...counts, cursor: this.#cursor });
+    const known = this.#preferencesVersion;
+    const preferences_version = preferencesOf(frame) ?? known;
+    this.#preferencesVersion = preferences_version;
+    if (known === undefined || preferences_version === undefined || known === preferences_version) return;
+    this.#dispatch({ type: 'preferences', preferences_version });
   }
 
   /** @param {StreamEvent} detail */
@@ -299,7 +354,15 @@ export class Stream extends Target {
    * @returns {Promise<number>} how many were changed
    */
   async #mark(type, marks) {
-    const changes = selections(marks).map((selection) => this.#command({ type, ...selection }));
+    return this.#all(selections(marks).map((selection) => ({ type, ...selection })));
+  }
+
+  /**
+   * @param {object[]} commands
+   * @returns {Promise<number>}
+   */
+  async #all(commands) {
+    const changes = commands.map((command) => this.#command(command));
     return (await Promise.all(changes)).reduce((sum, changed) => sum + changed, 0);
   }
 
@@ -326,11 +389,19 @@ export class Stream extends Target {
  * @returns {import('./protocol.js').Selection[]}
  */
 export function selections(marks) {
-  if ('upTo' in marks) return [{ up_to: marks.upTo }];
+  if (typeof marks === 'string') return [{ ids: [marks] }];
+  if ('upTo' in marks) {
+    const { upTo, category } = marks;
+    if (upTo === null) return [];
+    return [category === undefined ? { up_to: upTo } : { up_to: upTo, category }];
+  }
   const ids = [...marks];
   const chunks = Array.from({ length: Math.ceil(ids.length / IDS_AT_ONCE) || 1 });
   return chunks.map((_, index) => ({ ids: ids.slice(index * IDS_AT_ONCE, (index + 1) * IDS_AT_ONCE) }));
 }
+
+/** @param {Date | string} time */
+export const timeOf = (time) => (typeof time === 'string' ? time : time.toISOString());
 
 /** A loop over the events of a stream: it queues those that it has not taken yet. */
 class Listener {

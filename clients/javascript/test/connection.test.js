@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { cursor, news, welcome } from './fakes.js';
+import { counts, cursor, news, welcome } from './fakes.js';
 import { stage } from './stage.js';
 
 test('it gets a ticket, and opens a socket with it, the cursor and the view', async (t) => {
@@ -27,7 +27,7 @@ test('it gets a ticket, and opens a socket with it, the cursor and the view', as
   assert.equal(stream.connected, true);
   assert.equal(stream.unreadCount, 2);
   assert.equal(of('connected').length, 1);
-  assert.deepEqual(of('unread'), [{ type: 'unread', unread_count: 2, cursor: 'e1.3' }]);
+  assert.deepEqual(of('counts'), [{ type: 'counts', ...counts(2), cursor: 'e1.3' }]);
 });
 
 test('without a cursor it starts at now, and comes back with the newest', async (t) => {
@@ -94,7 +94,7 @@ test('the end of a catch-up moves the cursor, even past what left no trace', asy
   await settled();
   service.socket.tell(
     welcome(3, { resumed: true }),
-    { type: 'replayed', cursor: cursor(6), unread_count: 1 },
+    { type: 'replayed', cursor: cursor(6), ...counts(1), preferences_version: 0 },
     news(6, 7),
   );
 
@@ -106,7 +106,7 @@ test('after a reset it goes on from the new cursor, without another connection',
   const { service, follow, settled } = stage(t);
   const { stream, of, versions } = follow({ cursor: cursor(9, 'old') });
   await settled();
-  const reset = { type: 'reset', cursor: cursor(2), unread_count: 1, reason: 'epoch' };
+  const reset = { type: 'reset', cursor: cursor(2), ...counts(1), preferences_version: 0, reason: 'epoch' };
   service.socket.tell(welcome(2), reset, news(2, 3));
 
   assert.deepEqual(of('reset'), [reset]);
@@ -125,13 +125,21 @@ test('a ping is answered', async (t) => {
   assert.deepEqual(service.socket.sent, [{ type: 'pong' }]);
 });
 
-test('types it does not know are ignored', async (t) => {
+test('frames of types it does not know move it if they follow it, and are ignored otherwise', async (t) => {
   const { service, follow, settled } = stage(t);
-  const { versions } = follow();
+  const { stream, versions, of } = follow();
   await settled();
-  service.socket.tell(welcome(1), { type: 'weather', prev: cursor(8), cursor: cursor(9) }, news(1, 2));
+  const weather = (from, to, more = {}) => ({ type: 'weather', prev: cursor(from), cursor: cursor(to), ...more });
+  service.socket.tell(welcome(1, { unread_count: 1 }), { type: 'rain' }, weather(8, 9), weather(1, 3));
+  assert.deepEqual([stream.cursor, stream.unreadCount], ['e1.3', 1]);
+  service.socket.tell(weather(3, 4, { ...counts(5), sky: 'blue' }), news(4, 5));
 
-  assert.deepEqual(versions(), [2]);
+  assert.deepEqual(versions(), [5]);
+  assert.deepEqual(of('update')[1], {
+    ...{ type: 'update', ids: [], set: {}, prev: 'e1.3', cursor: 'e1.4' },
+    ...{ ...counts(5), sky: 'blue' },
+  });
+  assert.equal(service.sockets.length, 1);
 });
 
 test('silence for longer than the ping interval and 10 s means that nobody is there', async (t) => {
@@ -356,13 +364,18 @@ test('while no other token is to be had it asks again, more and more often, and 
   assert.equal(stream.connected, true);
 });
 
-test('while the browser is offline it does not try; online again it does at once', async (t) => {
+test('while the browser is offline it is not connected and does not try; online again it does at once', async (t) => {
   const { clock, service, page, follow, settled } = stage(t);
-  follow();
+  const { stream, of } = follow();
   await settled();
-  service.socket.tell(welcome(1));
+  service.socket.tell(welcome(4));
+  const first = service.socket;
   page.online(false);
-  service.socket.end();
+  assert.equal(stream.connected, false);
+  assert.equal(first.closed, true);
+  assert.deepEqual(of('disconnected'), [
+    { type: 'disconnected', code: null, reason: 'The browser is offline', retry_ms: null, final: false },
+  ]);
   await clock.pass(600_000);
   assert.equal(service.sockets.length, 1);
   assert.equal(clock.pending, 0);
@@ -370,6 +383,7 @@ test('while the browser is offline it does not try; online again it does at once
   await settled();
 
   assert.equal(service.sockets.length, 2);
+  assert.equal(service.socket.query.cursor, 'e1.4');
 });
 
 test('a try that is planned waits when the browser has gone offline', async (t) => {
@@ -384,14 +398,12 @@ test('a try that is planned waits when the browser has gone offline', async (t) 
   assert.equal(of('disconnected').at(-1).retry_ms, null);
 });
 
-test('a socket that was open while the browser was offline is replaced', async (t) => {
+test('a browser that says only that it is online again has its socket replaced', async (t) => {
   const { clock, service, page, follow, settled } = stage(t);
   follow();
   await settled();
   service.socket.tell(welcome(4));
   const first = service.socket;
-  page.online(false);
-  assert.equal(first.closed, false);
   page.online(true);
   await clock.pass(0);
 

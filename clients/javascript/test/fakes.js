@@ -125,11 +125,27 @@ export class Service {
 
 export const cursor = (version, epoch = 'e1') => `${epoch}.${version}`;
 
+/** Counts of which all are unseen, and of one category. */
+export const counts = (number) => ({
+  unread_count: number,
+  unseen_count: number,
+  unread_in: number > 0 ? { test: number } : {},
+});
+
+/** The last page of a list. */
+export const pageOf = (version, ...items) => ({
+  items,
+  next_cursor: null,
+  cursor: cursor(version),
+  ...counts(items.length),
+});
+
 export const welcome = (version, more = {}) => ({
   type: 'welcome',
   session: 's',
   cursor: cursor(version),
-  unread_count: 0,
+  ...counts(more.unread_count ?? 0),
+  preferences_version: 0,
   ping_interval: 25,
   token_expires_in: 3600,
   resumed: false,
@@ -142,11 +158,13 @@ export const item = (version, more = {}) => ({
   user_id: 'ada',
   version,
   event: 'test.sent',
+  category: 'test',
   title: null,
   message: `message ${version}`,
   metadata: {},
   action_url: null,
   created_at: '2026-11-22T10:00:00Z',
+  seen_at: null,
   read_at: null,
   archived_at: null,
   retracted_at: null,
@@ -160,7 +178,7 @@ export const news = (from, to, more = {}) => ({
   items: Array.from({ length: to - from }, (_, index) => item(from + 1 + index)),
   prev: cursor(from),
   cursor: cursor(to),
-  unread_count: to,
+  ...counts(more.unread_count ?? to),
   ...more,
 });
 

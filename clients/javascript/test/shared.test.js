@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { channels, cursor, Locks, news, Page, welcome } from './fakes.js';
+import { channels, counts, cursor, Locks, news, Page, welcome } from './fakes.js';
 import { stage } from './stage.js';
 
 /** A browser: tabs of one origin, each with a page of its own. */
@@ -98,7 +98,7 @@ test('a tab that is behind has what it missed, the others have nothing twice', a
     welcome(2, { resumed: true, unread_count: 6 }),
     news(2, 5, { replay: true }),
     news(5, 7, { replay: true }),
-    { type: 'replayed', cursor: cursor(7), unread_count: 7 },
+    { type: 'replayed', cursor: cursor(7), ...counts(7), preferences_version: 0 },
     news(7, 8),
   );
   await settled();
@@ -135,7 +135,9 @@ test('a tab with a cursor of another epoch is reset alone', async (t) => {
   service.socket.tell(news(4, 5));
   await settled();
 
-  assert.deepEqual(old.of('reset'), [{ type: 'reset', cursor: 'e1.4', unread_count: 4, reason: 'epoch' }]);
+  assert.deepEqual(old.of('reset'), [
+    { type: 'reset', cursor: 'e1.4', ...counts(4), preferences_version: 0, reason: 'epoch' },
+  ]);
   assert.deepEqual(old.versions(), [5]);
   for (const { of } of others) assert.deepEqual(of('reset'), []);
   assert.equal(service.sockets.length, 1);
@@ -144,7 +146,7 @@ test('a tab with a cursor of another epoch is reset alone', async (t) => {
 test('a reset reaches every tab', async (t) => {
   const { service, tab, settled } = browser(t);
   const tabs = [await tab({ cursor: cursor(9) }), await tab({ cursor: cursor(9) })];
-  const reset = { type: 'reset', cursor: cursor(2, 'e2'), unread_count: 0, reason: 'epoch' };
+  const reset = { type: 'reset', cursor: cursor(2, 'e2'), ...counts(0), preferences_version: 0, reason: 'epoch' };
   service.socket.tell(welcome(2, { cursor: cursor(2, 'e2') }), reset);
   await settled();
 
@@ -201,7 +203,7 @@ test('a page that is shown again follows the tab that leads now, from its own cu
 
 for (const [what, next] of [
   ['a frame', news(1, 2)],
-  ['the end of a catch-up', { type: 'replayed', cursor: cursor(2), unread_count: 2 }],
+  ['the end of a catch-up', { type: 'replayed', cursor: cursor(2), ...counts(2), preferences_version: 0 }],
 ]) {
   test(`a tab that missed something asks for it when ${what} shows it`, async (t) => {
     const { clock, service, tab, settled, BroadcastChannel } = browser(t);

@@ -28,7 +28,8 @@ export function stage(t, given = {}) {
   const follow = (options = {}, by = client) => {
     const stream = by.stream('ada', options);
     const told = [];
-    const types = ['connected', 'disconnected', 'notifications', 'update', 'replayed', 'reset', 'unread', 'error'];
+    const frames = ['notifications', 'update', 'replayed', 'reset', 'error'];
+    const types = ['connected', 'disconnected', ...frames, 'counts', 'preferences'];
     for (const type of types) stream.addEventListener(type, ({ detail }) => told.push(detail));
     open.push(stream);
     return {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { cursor, news, welcome } from './fakes.js';
+import { counts, cursor, news, welcome } from './fakes.js';
 import { stage } from './stage.js';
 
 test('a mark is answered by its ref', async (t) => {
@@ -25,12 +25,51 @@ test('every kind of mark has its command', async (t) => {
   const { stream } = follow();
   await settled();
   service.socket.tell(welcome(5));
-  for (const mark of ['markUnread', 'archive', 'unarchive']) stream[mark](['a']).catch(() => {});
+  for (const mark of ['markSeen', 'markUnread', 'archive', 'unarchive']) stream[mark]('a').catch(() => {});
 
   assert.deepEqual(
-    service.socket.sent.map(({ type }) => type),
-    ['unread', 'archive', 'unarchive'],
+    service.socket.sent.map(({ type, ids }) => [type, ...ids]),
+    [
+      ['seen', 'a'],
+      ['unread', 'a'],
+      ['archive', 'a'],
+      ['unarchive', 'a'],
+    ],
   );
+});
+
+test('a category, an action and a time are sent as they are', async (t) => {
+  const { service, follow, settled } = stage(t);
+  const { stream } = follow();
+  assert.equal(await stream.markRead({ upTo: stream.cursor }), 0); // null: nothing was told yet
+  await settled();
+  service.socket.tell(welcome(5));
+  stream.markRead({ upTo: stream.cursor, category: 'billing' }).catch(() => {});
+  stream.act('a', 'approve').catch(() => {});
+  stream.snooze(['a', 'b'], '2026-11-23T08:00:00Z').catch(() => {});
+  const sent = service.socket.sent.map(({ ref, ...frame }) => frame);
+
+  assert.deepEqual(sent, [
+    { type: 'read', up_to: 'e1.5', category: 'billing' },
+    { type: 'act', id: 'a', action: 'approve' },
+    { type: 'snooze', ids: ['a', 'b'], until: '2026-11-23T08:00:00Z' },
+  ]);
+});
+
+test('changed preferences are told, also those of a time away', async (t) => {
+  const { clock, service, follow, settled } = stage(t);
+  const { of, stream } = follow();
+  await settled();
+  const chosen = { type: 'update', ids: [], set: {}, preferences: { billing: false } };
+  const step = { ...chosen, ...counts(0), prev: cursor(5), cursor: cursor(6) };
+  service.socket.tell(welcome(5, { preferences_version: 2 }), step, news(6, 7));
+  assert.equal(stream.preferencesVersion, 6);
+  service.socket.end();
+  await clock.pass(500);
+  service.socket.tell(welcome(7, { resumed: true, preferences_version: 9 }));
+
+  assert.deepEqual(of('update')[0].preferences, { billing: false });
+  assert.deepEqual(of('preferences'), [6, 9].map((version) => ({ type: 'preferences', preferences_version: version })));
 });
 
 test('more than 100 ids are several commands and one answer', async (t) => {
@@ -117,7 +156,7 @@ test('a loop has every event in order, also while it is busy, until the stream i
   stream.close();
   await loop;
 
-  assert.deepEqual(seen, ['connected', 1, 'unread', 2, 'unread', 3, 'unread']);
+  assert.deepEqual(seen, ['connected', 1, 'counts', 2, 'counts', 3, 'counts']);
 });
 
 test('a loop throws when the stream is refused, also one that begins afterwards', async (t) => {
@@ -141,10 +180,12 @@ test('the count is told when it changes', async (t) => {
   service.socket.tell(welcome(5, { unread_count: 3 }), more(5, 4), more(6, 4), more(7, 2));
 
   assert.deepEqual(
-    of('unread').map(({ unread_count }) => unread_count),
+    of('counts').map(({ unread_count }) => unread_count),
     [3, 4, 2],
   );
-  assert.equal(stream.unreadCount, 2);
+  assert.deepEqual([stream.unreadCount, stream.unseenCount, stream.unreadIn], [2, 2, { test: 2 }]);
+  service.socket.tell(news(8, 9, { unread_count: 2, unread_in: { test: 1, billing: 1 } }));
+  assert.deepEqual(of('counts').at(-1).unread_in, { test: 1, billing: 1 });
 });
 
 test('the cursor is kept where it is asked to be, once the listeners have had the event', async (t) => {

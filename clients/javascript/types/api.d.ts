@@ -4,9 +4,9 @@ export declare class Api {
     /**
      * @param {string} url
      * @param {() => string | Promise<string>} token
-     * @param {typeof globalThis.fetch} fetch
+     * @param {import('./environment.js').Place} place
      */
-    constructor(url: string, token: () => string | Promise<string>, fetch: typeof globalThis.fetch);
+    constructor(url: string, token: () => string | Promise<string>, place: import('./environment.js').Place);
     /** @param {string} path */
     socketUrl(path: string): string;
     /** The kept token, or a new one. Rejects with the error of the application's function. */
@@ -26,6 +26,7 @@ export declare class Api {
         token: string;
     }>;
     /**
+     * Make a request, and the same again while the service is unavailable, for 30 s. None does harm twice.
      * @param {string} method
      * @param {string} path
      * @param {unknown} [body]
@@ -33,4 +34,12 @@ export declare class Api {
      * @returns {Promise<any>}
      */
     request(method: string, path: string, body?: unknown, signal?: AbortSignal): Promise<any>;
+    /**
+     * Repeat what fails with a 503 or without an answer, for 30 s.
+     * @template T
+     * @param {() => Promise<T>} attempt
+     * @param {AbortSignal} [signal]
+     * @returns {Promise<T>}
+     */
+    again<T>(attempt: () => Promise<T>, signal?: AbortSignal): Promise<T>;
 }

@@ -1,3 +1,4 @@
+import { LiveInbox } from './live.js';
 import { Stream } from './stream.js';
 export type Access = {
     /**
@@ -5,8 +6,8 @@ export type Access = {
      */
     url?: string;
     /**
-     * returns a fresh token of the user; it is asked for one at
-     * the start, and again when that one is about to expire or was refused
+     * returns a fresh token of the user; it is called at the
+     * start, and again when the token is about to expire or was refused
      */
     token: () => string | Promise<string>;
 };
@@ -30,27 +31,32 @@ export declare class Bellwire {
      */
     stream(user: string, options?: import('./stream.js').StreamOptions): Stream;
     /**
+     * Follow a user's feed as a list that loads itself, and again when it must.
+     * @param {string} user
+     * @param {import('./live.js').InboxOptions} [options]
+     */
+    inbox(user: string, options?: import('./live.js').InboxOptions): LiveInbox;
+    /**
      * Get a page of a user's notifications. Rejects with BellwireError.
      * @param {string} user
-     * @param {{status?: 'unread' | 'read' | 'archived' | 'all', event?: string, limit?: number, cursor?: string,
-     *   signal?: AbortSignal}} [options]
+     * @param {{status?: 'unread' | 'read' | 'archived' | 'snoozed' | 'all', category?: string | string[],
+     *   event?: string, limit?: number, cursor?: string, signal?: AbortSignal}} [options]
      * @returns {Promise<import('./protocol.js').Page>}
      */
-    notifications(user: string, { signal, ...query }?: {
-        status?: 'unread' | 'read' | 'archived' | 'all';
+    notifications(user: string, { signal, category, ...query }?: {
+        status?: 'unread' | 'read' | 'archived' | 'snoozed' | 'all';
+        category?: string | string[];
         event?: string;
         limit?: number;
         cursor?: string;
         signal?: AbortSignal;
     }): Promise<import('./protocol.js').Page>;
     /**
+     * Get the counts, and the position at which they are exact.
      * @param {string} user
-     * @returns {Promise<{unread_count: number, cursor: string}>}
+     * @returns {Promise<import('./protocol.js').Standing>}
      */
-    unreadCount(user: string): Promise<{
-        unread_count: number;
-        cursor: string;
-    }>;
+    counts(user: string): Promise<import('./protocol.js').Standing>;
     /**
      * Mark as read: by id, or all up to a cursor. Resolves when it is stored.
      * @param {string} user
@@ -72,6 +78,39 @@ export declare class Bellwire {
      * @param {import('./stream.js').Marks} marks
      */
     unarchive(user: string, marks: import('./stream.js').Marks): Promise<import("./protocol.js").Marked>;
+    /**
+     * Mark as seen what is unread.
+     * @param {string} user
+     * @param {import('./stream.js').Marks} marks
+     */
+    markSeen(user: string, marks: import('./stream.js').Marks): Promise<import("./protocol.js").Marked>;
+    /**
+     * Choose an action without a URL. Rejects with `already-acted` if another one was chosen.
+     * @param {string} user
+     * @param {string} id
+     * @param {string} action
+     * @returns {Promise<import('./protocol.js').Notification>}
+     */
+    act(user: string, id: string, action: string): Promise<import('./protocol.js').Notification>;
+    /**
+     * Take notifications away until a time, when they come back as unread.
+     * @param {string} user
+     * @param {string | Iterable<string>} ids
+     * @param {Date | string} until
+     */
+    snooze(user: string, ids: string | Iterable<string>, until: Date | string): Promise<import("./protocol.js").Marked>;
+    /**
+     * @param {string} user
+     * @returns {Promise<import('./protocol.js').Preferences>}
+     */
+    preferences(user: string): Promise<import('./protocol.js').Preferences>;
+    /**
+     * Choose which categories the user gets. Those that are not listed stay as they are.
+     * @param {string} user
+     * @param {import('./protocol.js').Choices} categories
+     * @returns {Promise<import('./protocol.js').Preferences>}
+     */
+    setPreferences(user: string, categories: import('./protocol.js').Choices): Promise<import('./protocol.js').Preferences>;
     /**
      * Get a ticket that opens one socket. Streams get their own.
      * @returns {Promise<{ticket: string, expires_in: number}>}

@@ -15,7 +15,7 @@
  */
 export type Environment = {
     /**
-     * to be given in Node before 22
+     * required in Node before 22
      */
     WebSocket?: typeof globalThis.WebSocket;
     fetch?: typeof globalThis.fetch;

@@ -1,19 +1,20 @@
 export type StreamEvent = import('./protocol.js').StreamEvent;
-export type Marks = Iterable<string> | {
-    upTo: string;
+export type Marks = string | Iterable<string> | {
+    upTo: string | null;
+    category?: string;
 };
 export type StreamOptions = {
     /**
-     * resume after this position; without it the stream starts at now
+     * resume after this position; without it the stream starts now
      */
     cursor?: string | null;
     /**
-     * with 'auto' what is delivered live is marked read at once
+     * with 'auto', notifications that are delivered live are marked read
      */
     view?: 'manual' | 'auto';
     /**
      * one connection for all tabs of this origin that follow the same user, where the
-     * browser has Web Locks; else, and by default, a connection of its own
+     * browser has Web Locks; otherwise, and by default, a connection of its own
      */
     shared?: boolean;
     /**
@@ -30,7 +31,11 @@ export type Listening = {
     removeEventListener: <T extends StreamEvent['type']>(type: T, listener: Hears<T>, options?: boolean | EventListenerOptions) => void;
 };
 /** @typedef {import('./protocol.js').StreamEvent} StreamEvent */
-/** @typedef {Iterable<string> | {upTo: string}} Marks ids, or a cursor: all that is not newer than it */
+/**
+ * An id, several, or a cursor: all that is not newer than it, in one category if that is given. Null, the cursor
+ * of a stream that was never connected, is nothing.
+ * @typedef {string | Iterable<string> | {upTo: string | null, category?: string}} Marks
+ */
 /**
  * @typedef {object} StreamOptions
  * @property {string | null} [cursor] resume after this position; without it the stream starts now
@@ -77,8 +82,14 @@ export declare class Stream extends Target {
     });
     /** The position up to which all changes were passed on; null until connected, if none was given. */
     get cursor(): string | null;
-    /** As of the newest position that this stream knows. */
+    /** As of the newest position that this stream knows, as the other counts. */
     get unreadCount(): number;
+    /** How many of the unread are unseen. */
+    get unseenCount(): number;
+    /** How many are unread in each category that has any. */
+    get unreadIn(): Record<string, number>;
+    /** The version of the feed when the user's preferences changed last; undefined until connected. */
+    get preferencesVersion(): number | undefined;
     get connected(): boolean;
     get closed(): boolean;
     /**
@@ -87,12 +98,29 @@ export declare class Stream extends Target {
      * @param {Marks} marks
      */
     markRead(marks: Marks): Promise<number>;
+    /**
+     * Mark as seen what is unread: the bell was opened.
+     * @param {Marks} marks
+     */
+    markSeen(marks: Marks): Promise<number>;
     /** @param {Marks} marks */
     markUnread(marks: Marks): Promise<number>;
     /** @param {Marks} marks */
     archive(marks: Marks): Promise<number>;
     /** @param {Marks} marks */
     unarchive(marks: Marks): Promise<number>;
+    /**
+     * Choose an action without a URL. As `markRead`; a second, other action is refused.
+     * @param {string} id
+     * @param {string} action
+     */
+    act(id: string, action: string): Promise<number>;
+    /**
+     * Take notifications away until a time, when they come back as unread. As `markRead`.
+     * @param {string | Iterable<string>} ids
+     * @param {Date | string} until
+     */
+    snooze(ids: string | Iterable<string>, until: Date | string): Promise<number>;
     /** End the stream. Marks that were not answered are rejected; they may have been stored. */
     close(): void;
     [Symbol.asyncIterator](): AsyncGenerator<import("./protocol.js").StreamEvent, void, unknown>;
@@ -108,4 +136,6 @@ export type Answer = {
  * @returns {import('./protocol.js').Selection[]}
  */
 export declare function selections(marks: Marks): import('./protocol.js').Selection[];
+/** @param {Date | string} time */
+export declare const timeOf: (time: Date | string) => string;
 export {};

@@ -13,7 +13,7 @@ import msgspec
 
 from adapters.kafka.headers import Headers, Origin, Source, Timestamp, is_own_only, key_id, origin
 from application.records import Undecodable
-from domain.category import category_of
+from domain.category import OF_EVENT, category_of
 from domain.errors import FieldError, Invalid
 from domain.identifiers import ENTROPY_BITS, ID_RULE, ID_VERSION, NotificationId, UserId, uuid7
 from domain.metadata import NO_METADATA, Metadata
@@ -44,7 +44,7 @@ class _Record(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     metadata: msgspec.Raw = _NO_METADATA
     action_url: str | None = None
     expires_at: Timestamp | None = None
-    category: str = ""
+    category: str | None = None
     id: UUID | None = None
     created_at: Timestamp | None = None
     severity: str = PLAIN.severity
@@ -89,7 +89,7 @@ def encode(draft: Draft | Retraction) -> bytes:
             _raw(content.metadata),
             content.action_url,
             content.expires_at,
-            "" if content.category == category_of(content.event) else content.category,
+            None if content.category == category_of(content.event) else content.category,
             draft.id,
             draft.created_at,
             rich.severity,
@@ -142,7 +142,7 @@ def _content(record: _Record, user: UserId, attributes: Mapping[str, str]) -> Co
         metadata=Metadata.of(bytes(record.metadata).decode()),
         action_url=record.action_url,
         expires_at=record.expires_at,
-        category=record.category,
+        category=OF_EVENT if record.category is None else record.category,
         rich=rich_of(
             record.severity, record.image_url, record.icon, _actions(record) if record.actions else ()
         ),

@@ -57,6 +57,7 @@ UPDATE erasures SET user_id = NULL, finished_at = clock_timestamp(),
     kafka_until = clock_timestamp() + $2::interval
 WHERE id = $1
 """
+_REST = tuple(f"DELETE FROM {table} WHERE user_id = $1" for table in ("withheld", "alarms"))  # noqa: S608 - ours
 _FIRST_ID = UUID(int=0)
 _ERASED = "SELECT user_hash FROM erasures WHERE user_hash = ANY($1::bytea[])"
 _FREE = """
@@ -124,6 +125,8 @@ class PostgresErasures:
             user = await connection.fetchval(_TAKE, erasure, self._settle)
             if user is None or await connection.fetchval(_ANY_LEFT, user):
                 return False
+            for statement in _REST:
+                await connection.execute(statement, user)
             await connection.execute(_FINISH, erasure, kafka_keeps)
             await record(connection, self._engine, entry)
         return True

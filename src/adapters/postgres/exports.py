@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.postgres.engine import driver_snapshot
 from adapters.postgres.rows import columns, feed_columns, read_choices, read_feed, read_notification
-from application.exports import ExportPage
+from application.exports import ExportedWithheld, ExportPage
 from domain.errors import UnknownUser
 from domain.feed import Feed
 from domain.identifiers import NotificationId, UserId, is_user_id
@@ -26,6 +26,7 @@ FROM users JOIN feeds ON feeds.user_id = users.id WHERE users.id = $1
 _NOTIFICATIONS = f"""
 SELECT {columns("n")} FROM notifications AS n WHERE n.user_id = $1 AND n.id > $2 ORDER BY n.id LIMIT $3
 """  # noqa: S608 - as above
+_WITHHELD = "SELECT id, reason, event, category, at FROM withheld WHERE user_id = $1 ORDER BY id"
 _FIRST_ID = UUID(int=0)
 
 
@@ -54,9 +55,14 @@ class PostgresExports:
                 items = tuple(map(read_notification, found[: self._page]))
                 more = len(found) > len(items)
                 after = items[-1].id if items else after
-                yield ExportPage(known, feed, read_choices(row), items, more)
+                withheld = () if more else await _withheld(connection, user)
+                yield ExportPage(known, feed, read_choices(row), items, more, withheld)
                 if clock() >= end:
                     return
+
+
+async def _withheld(connection: Any, user: UserId) -> tuple[ExportedWithheld, ...]:
+    return tuple(ExportedWithheld(**dict(row)) for row in await connection.fetch(_WITHHELD, user))
 
 
 def _read(row: Any) -> tuple[User, Feed]:

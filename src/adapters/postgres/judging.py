@@ -4,7 +4,7 @@ says.
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from adapters.postgres.rows import (
@@ -25,9 +25,6 @@ from domain.group import OPEN_FOR
 from domain.identifiers import NotificationId, UserId
 from domain.notification import Draft, Notification
 from domain.states import UNREAD, VISIBLE, Condition
-
-WITHHELD_FOR = timedelta(days=30)
-"""How long it is remembered what was withheld."""
 
 # Everyone locks in the same order, so that two batches never wait for each other.
 LOCK_FEEDS = f"""

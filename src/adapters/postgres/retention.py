@@ -55,6 +55,13 @@ DELETE FROM audit WHERE id IN (SELECT id FROM audit WHERE at < $1 ORDER BY id LI
 """
 
 
+_OLD_WITHHELD = """
+DELETE FROM withheld WHERE (user_id, id) IN (
+    SELECT user_id, id FROM withheld WHERE at < $1 ORDER BY at LIMIT $2
+)
+"""
+
+
 class PostgresRetention:
     """Retention in PostgreSQL."""
 
@@ -86,6 +93,11 @@ class PostgresRetention:
     async def forget_audit(self, before: datetime, limit: int) -> int:
         async with driver(self._engine) as connection:
             return _size(await connection.execute(_OLD_AUDIT, before, limit))
+
+    @retried
+    async def forget_withheld(self, before: datetime, limit: int) -> int:
+        async with driver(self._engine) as connection:
+            return _size(await connection.execute(_OLD_WITHHELD, before, limit))
 
     @retried
     async def _past(self, before: datetime) -> Sequence[str]:

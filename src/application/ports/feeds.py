@@ -171,6 +171,10 @@ class Retention(Protocol):
         """Delete up to `limit` entries of the audit trail from before this time. Returns how many."""
         ...
 
+    async def forget_withheld(self, before: datetime, limit: int) -> int:
+        """Forget up to `limit` notifications that were withheld before this time. Returns how many."""
+        ...
+
     async def drop(self, before: datetime) -> Dropped:
         """Drop the partitions of earlier months that are empty."""
         ...

@@ -49,4 +49,6 @@ async def _prune(container: PruningContainer, keep_months: int) -> list[str]:
                 print(f"{name} dropped", flush=True)
     if old := await container.prune_audit()():
         print(f"{old} entries of the audit trail deleted", flush=True)
+    if forgotten := await container.prune_withheld()():
+        print(f"{forgotten} withheld notifications forgotten", flush=True)
     return kept

@@ -4,7 +4,7 @@ from dependency_injector import providers
 
 from adapters.postgres.retention import PostgresRetention
 from application import ports
-from application.pruning import PruneAudit, PruneFeeds
+from application.pruning import PruneAudit, PruneFeeds, PruneWithheld
 from entrypoints.container.parts.postgres import WithPostgres
 from entrypoints.container.parts.redis import WithRedis
 
@@ -20,4 +20,7 @@ class PruningContainer(WithPostgres, WithRedis):
     )
     prune_audit: providers.Provider[PruneAudit] = providers.Singleton(
         PruneAudit, retention=retention, clock=WithPostgres.clock
+    )
+    prune_withheld: providers.Provider[PruneWithheld] = providers.Singleton(
+        PruneWithheld, retention=retention, clock=WithPostgres.clock
     )

@@ -5,14 +5,14 @@ from typing import Annotated, Any, Literal, Self
 
 from litestar import Request, get, put
 from litestar.di import NamedDependency
-from litestar.params import FromPath, JSONBody
+from litestar.params import JSONBody, PathParameter
 from msgspec import Meta, Struct
 
 from application.credentials import ApiKey
 from application.errors import NotAllowed
 from application.preferences import ListCategories, SetCategory
 from domain.category import DESCRIPTION_LENGTH, LONGEST_EXPIRY, TITLE_LENGTH, Category
-from entrypoints.web import guards
+from entrypoints.web import guards, rules
 from entrypoints.web.attribution import by_of
 from entrypoints.web.rules import ruled
 from entrypoints.web.schemas import problems
@@ -21,6 +21,9 @@ from entrypoints.web.verbatim import VerbatimRequest
 _BODY_LIMIT = 8 * 1024
 _GUARDED: dict[str, Any] = {"guards": [guards.admin], "security": guards.NEEDS_KEY, "tags": ["categories"]}
 
+CategoryId = Annotated[
+    str, PathParameter(description="1 to 64 of a-z 0-9 _ . -", schema_extra=rules.CATEGORY)
+]
 Default = Annotated[Literal["on", "off"], Meta(description="For users who chose nothing.")]
 
 
@@ -118,7 +121,7 @@ async def list_categories(
 )
 async def set_category(
     request: VerbatimRequest,
-    category_id: FromPath[str],
+    category_id: CategoryId,
     data: JSONBody[CategorySettings],
     set_category: NamedDependency[SetCategory],
 ) -> CategoryBody:

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from msgspec import Meta, Raw, Struct, field
 
+from domain.category import OF_EVENT
 from domain.identifiers import UserId
 from domain.metadata import NO_METADATA, Metadata
 from domain.notification import Content
@@ -127,7 +128,7 @@ class NewContent(Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults
         return Content(
             user_id=UserId(user),
             event=self.event,
-            category=self.category or "",
+            category=OF_EVENT if self.category is None else self.category,
             message=self.message,
             title=self.title,
             metadata=Metadata.of(bytes(self.metadata).decode()),

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Self
 from urllib.parse import urlencode
 
@@ -18,6 +18,7 @@ from bellwire_client.errors import (
 )
 from bellwire_client.events import (
     Connected,
+    Counts,
     Disconnected,
     Event,
     Json,
@@ -27,10 +28,11 @@ from bellwire_client.events import (
     Update,
     event_of,
     is_after,
+    step_of,
     version_of,
 )
+from bellwire_client.marks import Marks
 from bellwire_client.numbers import whole
-from bellwire_client.selection import Ids, selections
 from bellwire_client.tokens import Tokens
 from bellwire_client.websocket import Open, Socket, ended
 
@@ -45,7 +47,7 @@ TOKEN_INVALID = 4511
 MOST_WAITING = 1_000
 
 
-class Stream:
+class Stream(Marks):
     """Follows a feed: iterate over it for its events, in order, without gaps or duplicates.
 
     Enter it with `async with`. It connects in the background and reconnects whenever the connection breaks,
@@ -66,7 +68,7 @@ class Stream:
     ) -> None:
         self.cursor = cursor
         """The position after the newest event that was taken from here: keep it, to resume later."""
-        self.unread_count: int | None = None
+        self.counts: Counts | None = None
         """As of that event; None before the first."""
         self._url = url
         self._view = view
@@ -75,6 +77,7 @@ class Stream:
         self._random = random
         self._backoff = Backoff(random)
         self._position = cursor
+        self._newest: Counts | None = None
         self._renewed = False
         self._events: asyncio.Queue[Event | None] = asyncio.Queue()
         self._moved = asyncio.Event()
@@ -125,35 +128,20 @@ class Stream:
                 pass
             case _:
                 self.cursor = event.cursor
-        self.unread_count = event.unread_count
+        self.counts = event
 
-    # --- marking ---
+    @property
+    def unread_count(self) -> int | None:
+        """As of the newest event that was taken from here; None before the first."""
+        return None if self.counts is None else self.counts.unread_count
 
-    async def mark_read(self, ids: Ids | None = None, *, up_to: str | None = None) -> int:
-        """Mark notifications read, by id or all up to a cursor. Return how many changed.
+    # --- commands ---
 
-        Waits for a connection if there is none. Raises NotConnected if none is made in time, CommandRefused,
-        and OutcomeUnknown when the connection broke before the answer: marking again does no harm. Of more
-        than 100 ids, those before the failure are marked.
-        """
-        return await self._mark("read", ids, up_to)
-
-    async def mark_unread(self, ids: Ids | None = None, *, up_to: str | None = None) -> int:
-        """Mark notifications unread. As `mark_read`."""
-        return await self._mark("unread", ids, up_to)
-
-    async def archive(self, ids: Ids | None = None, *, up_to: str | None = None) -> int:
-        """Move notifications to the archive. As `mark_read`."""
-        return await self._mark("archive", ids, up_to)
-
-    async def unarchive(self, ids: Ids | None = None, *, up_to: str | None = None) -> int:
-        """Move notifications out of the archive. As `mark_read`."""
-        return await self._mark("unarchive", ids, up_to)
-
-    async def _mark(self, kind: str, ids: Ids | None, up_to: str | None) -> int:
+    async def send(self, kind: str, arguments: Iterable[Json]) -> int:
+        """Send a command with each of these arguments; return how many notifications changed."""
         changed = 0
-        for selection in selections(ids, up_to):
-            changed += await self._ask(await self._connected(), kind, selection)
+        for given in arguments:
+            changed += await self._ask(await self._connected(), kind, given)
         return changed
 
     async def _ask(self, commands: Commands, kind: str, arguments: Json) -> int:
@@ -248,6 +236,7 @@ class Stream:
         self._renewed = False
         if self._position is None:
             self._position = event.cursor
+        self._newest = event
         self._tell(event)
         return event
 
@@ -261,13 +250,19 @@ class Stream:
                 case "ok" | "error":
                     commands.answer(frame)
                 case _:
-                    self._take(_event(frame))
+                    self._take(_event(frame) or self._step(frame))
 
     async def _room(self, commands: Commands | None = None) -> None:
         """Wait until the application has taken enough events, unless an answer is awaited."""
         while self._events.qsize() >= MOST_WAITING and not commands:
             self._moved.clear()
             await self._moved.wait()
+
+    def _step(self, frame: Json) -> Update | None:
+        """The change that a frame of a later release makes, if it follows the last one."""
+        if self._newest is None or frame.get("prev") != self._position or "cursor" not in frame:
+            return None
+        return step_of(frame, self._newest)
 
     def _take(self, event: Event | None) -> None:
         match event:
@@ -281,6 +276,7 @@ class Stream:
             case _:
                 return
         self._position = event.cursor
+        self._newest = event
         self._tell(event)
 
     def _tell(self, event: Event) -> None:
