@@ -9,8 +9,8 @@ from tests.integration.conftest import Run
 from workbench.embedded import TansuServer
 from workbench.programs import MissingServer
 from workbench.soak import report
-from workbench.soak.health_checks import TOO_BUSY
 from workbench.soak.evidence import Outcome
+from workbench.soak.health_checks import TOO_BUSY
 from workbench.soak.run import Plan, Soak
 
 HELD = ("I1′", "I2", "I3", "I4", "I5", "I6", "I7", "I8", "I9", "I13", "I14", "I15", "I16")
