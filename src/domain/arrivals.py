@@ -9,7 +9,7 @@ This is the definition. The store applies it under the lock of the feed's row.
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TypeAlias
 
@@ -61,6 +61,7 @@ class Known:
     choices: Mapping[str, bool] = field(default_factory=dict)
     """The categories that the user chose for or against."""
     categories: Mapping[str, Category] = field(default_factory=dict)
+    """Those of the arrivals, and of what is held, that are refined."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +168,8 @@ class _Judge:
             self._repeated = True
             return
         after = draft.edited(item, None if item.id in self._drafts else self._now)
-        self._items[item.id] = after
+        expires_at = _expiry(draft, self._known.categories.get(item.category), item.created_at)
+        self._items[item.id] = replace(after, expires_at=expires_at)
         if item.id not in self._drafts:
             self._edited[item.id] = None
 
@@ -177,7 +179,7 @@ class _Judge:
         category = self._known.categories.get(content.category)
         if not wanted(category, self._known.choices.get(content.category)):
             return Reason.PREFERENCE
-        expires_at = _expiry(draft, category)
+        expires_at = _expiry(draft, category, draft.created_at)
         return Reason.EXPIRED if expires_at is not None and expires_at <= self._now else None
 
     def _add(self, draft: Draft) -> None:
@@ -192,7 +194,7 @@ class _Judge:
         if holder is not None:
             item = replace(item, group=holder.group.joined(content.actor, newest=True))
             self._supersede(holder)
-        expires_at = _expiry(draft, self._known.categories.get(content.category))
+        expires_at = _expiry(draft, self._known.categories.get(content.category), item.created_at)
         self._items[draft.id] = replace(item, expires_at=expires_at)
         self._drafts[draft.id] = draft
 
@@ -240,10 +242,10 @@ class _Judge:
         )
 
 
-def _expiry(draft: Draft, category: Category | None) -> datetime | None:
+def _expiry(draft: Draft, category: Category | None, created_at: datetime) -> datetime | None:
     """When a notification expires: as it says, or else as is usual for its category."""
     if draft.content.expires_at is not None:
-        return draft.stored(0).expires_at
+        return draft.content.expires_at.astimezone(UTC)
     if category is None or category.expires_after is None:
         return None
-    return draft.stored(0).created_at + category.expires_after
+    return created_at.astimezone(UTC) + category.expires_after

@@ -337,6 +337,9 @@ DAMAGE: dict[str, tuple[Check, Damage, str]] = {
     "arrived expired and stored": (
         bell_checks.preferences_hold, nth(3, arrives_expired=True), "n4 had expired when it arrived"
     ),
+    "expired and shown": (
+        bell_checks.preferences_hold, changed("n4", category=contents.BRIEF), "n4 (brief) has expired and is"
+    ),
     "a choice that no device was told": (
         bell_checks.preferences_hold,
         lambda good: replace(good, feeds=[Feed("ada", 8, 8, {"billing": False})]),

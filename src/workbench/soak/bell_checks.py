@@ -161,8 +161,11 @@ def _withheld_wrongly(evidence: Evidence) -> Iterator[str]:
         if one.id in items and not _has_reason(one, items[one.id], evidence):
             yield f"{one.id} ({one.category}) is withheld from {one.user} without a reason: {one.reason}"
     for row in evidence.rows:
-        if row.id in items and items[row.id].arrives_expired:
+        item = items.get(row.id)
+        if item is not None and item.arrives_expired:
             yield f"{row.id} had expired when it arrived, and is stored"
+        if not row.retracted and (row.category == BRIEF or (item and item.expires_at)):
+            yield f"{row.id} ({row.category}) has expired and is shown"
 
 
 def _has_reason(one: Withheld, item: Item, evidence: Evidence) -> bool:
