@@ -101,7 +101,7 @@ def test_what_is_right_is_held(good: Evidence) -> None:
     verdicts = checks.judge(good)
 
     assert [each.invariant for each in verdicts] == [
-        "I1′",
+        "I1",
         "I2",
         "I3",
         "I4",

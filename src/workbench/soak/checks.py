@@ -23,10 +23,10 @@ __all__ = ["bell_checks", "health_checks", "judge"]
 def judge(evidence: Evidence) -> Sequence[Verdict]:
     """Every check, by number."""
     verdicts = [check(evidence) for check in CHECKS]
-    return sorted(verdicts, key=lambda verdict: int(verdict.invariant.strip("I′")))
+    return sorted(verdicts, key=lambda verdict: int(verdict.invariant.removeprefix("I")))
 
 
-@checks("I1′", "What was accepted is stored, withheld or a dead letter: exactly one of these, once")
+@checks("I1", "What was accepted is stored, withheld or a dead letter: exactly one of these, once")
 def accepted_once(evidence: Evidence, notes: Notes) -> None:
     """A key stands for one notification, unless Redis forgot it meanwhile. After a crash a record may be
     written to the dead-letter topic again: copies are counted, not reported.
