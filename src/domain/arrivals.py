@@ -61,6 +61,7 @@ class Known:
     choices: Mapping[str, bool] = field(default_factory=dict)
     """The categories that the user chose for or against."""
     categories: Mapping[str, Category] = field(default_factory=dict)
+    """Those of the arrivals, and of what is held, that are refined."""
 
 
 @dataclass(frozen=True, slots=True)

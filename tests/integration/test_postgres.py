@@ -198,6 +198,23 @@ class TestPostgresApiKeys(contracts.ApiKeysContract):
         return PostgresApiKeys(engine)
 
 
+async def test_an_edit_keeps_the_expiry_of_the_category_that_is_stored(
+    engine: AsyncEngine, users: PostgresUsers, feeds: PostgresFeeds
+) -> None:
+    await PostgresCategories(engine).set(Category(id="comment", expires_after=timedelta(days=7)))
+    await users.add(a_user(ADA), None)
+    original = a_draft(1, category="comment")
+    await feeds.append([original], NOW)
+
+    await feeds.append(
+        [replace(original, revision=1, content=replace(original.content, category="billing"))], NOW
+    )
+
+    edited = await feeds.get(ADA, original.id)
+    assert (edited.revision, edited.category) == (1, "comment")
+    assert edited.expires_at == NOW + timedelta(days=7)
+
+
 class TestPostgresCategories(contracts.CategoriesContract):
     @pytest.fixture
     def categories(self, engine: AsyncEngine) -> PostgresCategories:

@@ -8,6 +8,7 @@ import pytest
 from adapters import clock as system
 from adapters.websocket.hub import Hub
 from application.ports import (
+    Alarms,
     ApiKeys,
     Categories,
     Feeds,
@@ -25,7 +26,9 @@ from common import wire
 from domain.feed import FeedChange
 from domain.notification import Draft
 from tests import arrival_contracts, contracts
+from tests.build import TestClock
 from tests.memory import (
+    MemoryAlarms,
     MemoryAnnouncer,
     MemoryApiKeys,
     MemoryCarrier,
@@ -93,6 +96,23 @@ class TestMemoryRetention(contracts.RetentionContract):
     @pytest.fixture
     def feeds(self, users: MemoryUsers) -> MemoryFeeds:
         return MemoryFeeds(users)
+
+
+class TestMemoryAlarms(contracts.AlarmsContract):
+    @pytest.fixture
+    def feeds(self, users: MemoryUsers) -> MemoryFeeds:
+        return MemoryFeeds(users)
+
+    @pytest.fixture
+    def retention(self, feeds: MemoryFeeds) -> Retention:
+        return feeds
+
+    @pytest.fixture
+    def alarms(self, feeds: MemoryFeeds) -> Alarms:
+        return MemoryAlarms(feeds, TestClock())
+
+    async def waiting(self, feeds: MemoryFeeds) -> int:
+        return len(feeds.alarms)
 
 
 class TestMemoryUsers(contracts.UsersContract):
