@@ -18,7 +18,8 @@ from websockets.frames import Close, Frame, Opcode
 from domain.states import STATES
 from tests.product import Api, Follower, Service, eventually, metric
 from workbench.embedded import LOOPBACK
-from workbench.soak.follower import Json, is_unread, version
+from workbench.soak.follower import Json, version
+from workbench.soak.tally import is_unread
 
 LONG = 30.0
 _REPEATS = 10

@@ -58,7 +58,7 @@ from domain.category import OTHER, Category, check_total, newcomers
 from domain.errors import FieldError, Invalid, UnknownNotification, UnknownUser, UserTaken
 from domain.feed import MARK_LIMIT, Chosen, Cursor, Feed, FeedChange, Marked, Settled
 from domain.identifiers import NotificationId, UserId
-from domain.notification import EARLIEST, Draft, Notification, Retraction
+from domain.notification import BEFORE_ALL, Draft, Notification, Retraction
 from domain.states import RULES, SNOOZED, VISIBLE, Mark, Status
 from domain.user import User
 from tests.build import NOW
@@ -228,7 +228,7 @@ class MemoryFeeds(Reachable):
         """Users whose feed another transaction is changing."""
         self.alarms: dict[tuple[UserId, NotificationId, AlarmKind], datetime] = {}
 
-    async def append(self, arrivals: Sequence[Arrival], now: datetime = EARLIEST) -> Appended:
+    async def append(self, arrivals: Sequence[Arrival], now: datetime = BEFORE_ALL) -> Appended:
         self.reach()
         if any(arrival.id in self.refused for arrival in arrivals):
             raise Refused("22000")

@@ -33,7 +33,7 @@ async def engine(shared_url: str) -> AsyncIterator[AsyncEngine]:
         await connection.execute(
             text(
                 "TRUNCATE users, feeds, notifications, api_keys, audit, erasures, revoked_tokens, categories,"
-                " alarms"
+                " withheld, alarms"
             )
         )
     yield engine

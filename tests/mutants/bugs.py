@@ -6,7 +6,7 @@ suite first. `pytest tests/unit/test_mutants.py` says which entries no longer fi
 
 from typing import Final
 
-from tests.mutants import limits
+from tests.mutants import arrivals, limits
 from tests.mutants.mutant import Mutant
 
 # --- where things are: one line each, for when files move --------------------------------------------------
@@ -1679,4 +1679,5 @@ PLANTED: Final = (
     *PRIVACY,
     *FRONT,
     *limits.MUTANTS,
+    *arrivals.MUTANTS,
 )

@@ -26,7 +26,7 @@ from tests.simulation.postgres import REFUSED
 from tests.simulation.processes import ApiProcess, ConsumerProcess, Service, Socket
 from tests.simulation.world import Disconnected
 from tests.states import COMMANDS, USER_MARKS
-from workbench.soak.follower import is_unread
+from workbench.soak.tally import is_unread
 
 SENDER = an_api_key()
 

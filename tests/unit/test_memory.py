@@ -25,7 +25,7 @@ from application.ports import (
 from common import wire
 from domain.feed import FeedChange
 from domain.notification import Draft
-from tests import contracts
+from tests import arrival_contracts, contracts
 from tests.build import TestClock
 from tests.memory import (
     MemoryAlarms,
@@ -55,6 +55,27 @@ class TestMemoryFeeds(contracts.FeedsContract):
     @pytest.fixture
     def feeds(self, users: MemoryUsers) -> Feeds:
         return MemoryFeeds(users)
+
+
+class TestMemoryArrivals(arrival_contracts.ArrivalsContract):
+    @pytest.fixture
+    def feeds(self, users: MemoryUsers) -> MemoryFeeds:
+        return MemoryFeeds(users)
+
+    @pytest.fixture
+    def preferences(self, feeds: MemoryFeeds) -> Preferences:
+        return feeds
+
+    @pytest.fixture
+    def categories(self, feeds: MemoryFeeds) -> Categories:
+        return feeds.categories
+
+    @pytest.fixture
+    def read_withheld(self, feeds: MemoryFeeds) -> arrival_contracts.ReadWithheld:
+        async def read() -> arrival_contracts.Withheld:
+            return {(one.user_id, one.id): (one.reason, one.event, one.category) for one in feeds.withheld}
+
+        return read
 
 
 class TestMemoryPreferences(contracts.PreferencesContract):

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from domain.states import STATES
-from workbench.soak import checks
+from workbench.soak import checks, health_checks
 from workbench.soak.evidence import Check, Evidence, Injected, Outcome, Verdict
 from workbench.soak.follower import Follower
 from workbench.soak.history import History, Item, Marking
@@ -21,8 +21,9 @@ MIB = 1024 * 1024
 
 
 def row(identifier: str, user: str = "ada", number: int = 0, **fields: Any) -> Row:
-    version = fields.pop("version", 1)
-    return Row(identifier, user, version, f"item {number}", {**dict.fromkeys(STATES), **fields})
+    version, message = fields.pop("version", 1), fields.pop("message", f"item {number}")
+    times: dict[str, datetime | None] = {time: fields.pop(time, None) for time in STATES}
+    return Row(identifier, user, version, message, times, **fields)
 
 
 def letter(identifier: str | None, partition: int = 0, offset: int = 0) -> Record:
@@ -43,9 +44,9 @@ def follower(user: str = "ada") -> Follower:
     return made
 
 
-def item(identifier: str, version: int, *, user: str = "ada", read_at: str | None = None) -> dict[str, Any]:
-    item: dict[str, Any] = {"id": identifier, "user_id": user, "version": version}
-    return item | dict.fromkeys(STATES) | {"seen_at": read_at, "read_at": read_at}
+def item(identifier: str, version: int, *, user: str = "ada", **fields: Any) -> dict[str, Any]:
+    item: dict[str, Any] = {"id": identifier, "user_id": user, "version": version, "message": "item 0"}
+    return {**item, **dict.fromkeys(STATES), "category": "soak", **fields}
 
 
 def notifications(prev: int, *items: dict[str, Any], **fields: Any) -> dict[str, Any]:
@@ -71,7 +72,7 @@ def good() -> Evidence:
     ada.take(update(1, 2, READ, ids=["n1"]))
     return Evidence(
         history=history,
-        rows=[row("n1", version=2, seen_at=READ_AT, read_at=READ_AT)],
+        rows=[row("n1", version=2, read_at=READ_AT, seen_at=READ_AT)],
         versions={"ada": 2},
         dead_letters=[letter("n2", 0, 1)],
         followers=[ada],
@@ -110,6 +111,10 @@ def test_what_is_right_is_held(good: Evidence) -> None:
         "I8",
         "I9",
         "I11",
+        "I13",
+        "I14",
+        "I15",
+        "I16",
     ]
     assert {each.invariant: each.examples for each in verdicts if each.outcome is not Outcome.HELD} == {}
 
@@ -250,7 +255,7 @@ def test_a_frame_that_leaves_a_version_out_is_found(good: Evidence) -> None:
 
 
 def test_a_replay_may_leave_versions_out_but_not_turn_back(good: Evidence) -> None:
-    good.followers[0].take(notifications(2, item("n1", 5, read_at=READ), replay=True))
+    good.followers[0].take(notifications(2, item("n1", 5, read_at=READ, seen_at=READ), replay=True))
     held(checks.streams_are_whole, replace(good, versions={"ada": 5}))
 
     good.followers[0].take(notifications(5, item("n3", 7), item("n4", 6), cursor=7, replay=True))
@@ -305,18 +310,18 @@ def test_without_kafka_the_offsets_are_not_checked(good: Evidence) -> None:
 
 def test_growing_memory_is_found(good: Evidence) -> None:
     samples = [Sample(float(t), "api 0", 1, (90 + t) * MIB, 30) for t in range(120)]
-    found(checks.resources_return, replace(good, samples=samples), "api 0 grew")
+    found(health_checks.resources_return, replace(good, samples=samples), "api 0 grew")
 
 
 def test_a_process_that_was_started_again_is_another(good: Evidence) -> None:
     samples = [Sample(float(t), "api 0", 1 + t // 60, (20 + t) * MIB, 30) for t in range(80)]
 
-    held(checks.resources_return, replace(good, samples=samples))
+    held(health_checks.resources_return, replace(good, samples=samples))
 
 
 def test_descriptors_that_stay_open_are_found(good: Evidence) -> None:
     samples = [Sample(float(t), "api 0", 1, 90 * MIB, 30 + 3 * t) for t in range(60)]
-    found(checks.resources_return, replace(good, samples=samples), "descriptors")
+    found(health_checks.resources_return, replace(good, samples=samples), "descriptors")
 
 
 @pytest.mark.parametrize(
@@ -325,7 +330,7 @@ def test_descriptors_that_stay_open_are_found(good: Evidence) -> None:
 )
 def test_tasks_and_connections_that_stay_are_found(good: Evidence, gauge: str, words: str) -> None:
     before, after = {"api": {gauge: 10.0}}, {"api 0": {gauge: 100.0}}
-    found(checks.resources_return, replace(good, gauges_before=before, gauges_after=after), words)
+    found(health_checks.resources_return, replace(good, gauges_before=before, gauges_after=after), words)
 
 
 # --- I9, I11 ---
@@ -338,32 +343,43 @@ def polls(*away: range) -> list[Poll]:
 
 
 def test_a_failure_that_is_never_told_is_found(good: Evidence) -> None:
-    found(checks.health_is_true, replace(good, polls=polls()), "unavailable: never")
+    found(health_checks.health_is_true, replace(good, polls=polls()), "unavailable: never")
 
 
 def test_a_failure_that_is_told_late_is_found(good: Evidence) -> None:
-    found(checks.health_is_true, replace(good, polls=polls(range(24, 30))), "unavailable: after 14.5 s")
+    found(
+        health_checks.health_is_true, replace(good, polls=polls(range(24, 30))), "unavailable: after 14.5 s"
+    )
 
 
 def test_a_short_failure_need_not_be_told(good: Evidence) -> None:
     evidence = replace(good, polls=polls(), injected=[Injected("kill PostgreSQL", 9.5, 15.0, 1.0, 2.0)])
 
-    held(checks.health_is_true, evidence)
+    held(health_checks.health_is_true, evidence)
 
 
 def test_who_had_left_need_not_tell(good: Evidence) -> None:
     """A second consumer, which was there for a while, and comes again later."""
     visits = [poll for poll in polls() if not 4 < poll.t < 50]
 
-    held(checks.health_is_true, replace(good, polls=visits))
+    held(health_checks.health_is_true, replace(good, polls=visits))
 
 
 def test_a_return_that_is_told_late_is_found(good: Evidence) -> None:
-    found(checks.health_is_true, replace(good, polls=polls(range(10, 50))), "available again: after 20.5 s")
+    found(
+        health_checks.health_is_true,
+        replace(good, polls=polls(range(10, 50))),
+        "available again: after 20.5 s",
+    )
 
 
 def test_alarms_in_quiet_times_are_found(good: Evidence) -> None:
-    found(checks.health_is_true, replace(good, polls=polls(range(10, 30), range(50, 55))), "quiet", "5 times")
+    found(
+        health_checks.health_is_true,
+        replace(good, polls=polls(range(10, 30), range(50, 55))),
+        "quiet",
+        "5 times",
+    )
 
 
 def held_partitions(*away: range) -> list[Poll]:
@@ -385,19 +401,19 @@ DAMAGED = [Injected("damaged records from Kafka", 9.5, 19.5, 1.0, 2.0)]
 def test_partitions_may_stand_still_while_records_are_damaged_and_right_after(good: Evidence) -> None:
     evidence = replace(good, polls=held_partitions(range(11, 14), range(16, 29)), injected=DAMAGED)
 
-    held(checks.health_is_true, evidence)
+    held(health_checks.health_is_true, evidence)
 
 
 def test_a_partition_that_stands_still_for_long_after_damage_is_found(good: Evidence) -> None:
     evidence = replace(good, polls=held_partitions(range(11, 40)), injected=DAMAGED)
 
-    found(checks.health_is_true, evidence, "consumer 0", "partitions", "10 times")
+    found(health_checks.health_is_true, evidence, "consumer 0", "partitions", "10 times")
 
 
 def test_a_partition_may_stand_still_until_everything_works_again(good: Evidence) -> None:
     slow = [replace(DAMAGED[0], ready_after=25.0)]
 
-    held(checks.health_is_true, replace(good, polls=held_partitions(range(11, 45)), injected=slow))
+    held(health_checks.health_is_true, replace(good, polls=held_partitions(range(11, 45)), injected=slow))
 
 
 def test_a_consumer_that_is_slow_to_start_again_has_no_partition_yet(good: Evidence) -> None:
@@ -405,21 +421,21 @@ def test_a_consumer_that_is_slow_to_start_again_has_no_partition_yet(good: Evide
     starting = [Poll(float(t), "consumer", "consumer 0", {"kafka": t >= 38}) for t in range(35, 60)]
     evidence = replace(good, polls=starting, injected=[Injected("kill consumer", 15.0, 20.0, 17.5, 24.0)])
 
-    held(checks.health_is_true, evidence)
+    held(health_checks.health_is_true, evidence)
 
 
 def test_a_partition_that_stands_still_for_ever_is_found(good: Evidence) -> None:
     for_ever = [Injected("damaged records from Kafka", -49.5, -39.5, None, None)]
     evidence = replace(good, polls=held_partitions(range(60)), injected=for_ever)
 
-    found(checks.health_is_true, evidence, "consumer 0", "partitions", "39 times")
-    found(checks.recovers, evidence, "ready again never")
+    found(health_checks.health_is_true, evidence, "consumer 0", "partitions", "39 times")
+    found(health_checks.recovers, evidence, "ready again never")
 
 
 def test_a_partition_that_stands_still_before_anything_was_damaged_is_found(good: Evidence) -> None:
     evidence = replace(good, polls=held_partitions(range(2, 8)), injected=DAMAGED)
 
-    found(checks.health_is_true, evidence, "consumer 0", "partitions", "6 times")
+    found(health_checks.health_is_true, evidence, "consumer 0", "partitions", "6 times")
 
 
 @pytest.mark.parametrize(
@@ -440,8 +456,13 @@ def test_a_server_that_is_there_and_of_no_use_has_to_be_told_of(
     silent = [Poll(float(t), role, f"{role} 0", {server: True}) for t in range(60)]
     honest = [replace(poll, checks={server: not 10 <= poll.t < 30}) for poll in silent]
 
-    found(checks.health_is_true, replace(good, polls=silent, injected=injected), server, "unavailable: never")
-    held(checks.health_is_true, replace(good, polls=honest, injected=injected))
+    found(
+        health_checks.health_is_true,
+        replace(good, polls=silent, injected=injected),
+        server,
+        "unavailable: never",
+    )
+    held(health_checks.health_is_true, replace(good, polls=honest, injected=injected))
 
 
 @pytest.mark.parametrize("fault", ["Redis closes idle connections", "damaged records from Kafka"])
@@ -449,7 +470,7 @@ def test_what_a_service_can_do_without_need_not_be_told_of(good: Evidence, fault
     polls = [Poll(float(t), "api", "api 0", {"redis": True, "kafka": True}) for t in range(60)]
     injected = [Injected(fault, 9.5, 29.5, 1.0, 2.0)]
 
-    held(checks.health_is_true, replace(good, polls=polls, injected=injected))
+    held(health_checks.health_is_true, replace(good, polls=polls, injected=injected))
 
 
 @pytest.mark.parametrize(
@@ -458,7 +479,9 @@ def test_what_a_service_can_do_without_need_not_be_told_of(good: Evidence, fault
 def test_a_recovery_that_takes_too_long_is_found(
     good: Evidence, took: tuple[float | None, float | None], words: str
 ) -> None:
-    found(checks.recovers, replace(good, injected=[Injected("kill PostgreSQL", 1.0, 2.0, *took)]), words)
+    found(
+        health_checks.recovers, replace(good, injected=[Injected("kill PostgreSQL", 1.0, 2.0, *took)]), words
+    )
 
 
 # --- a machine that is too busy ---
@@ -468,29 +491,29 @@ def test_what_is_late_on_a_machine_that_is_too_busy_is_excused(good: Evidence) -
     slow = replace(good.injected[0], delivered_after=65.0)
     late = [Poll(float(t), "api", "api 0", {"postgres": not 10 <= t < 50}) for t in range(60)]
     evidence = replace(good, injected=[slow], polls=late)
-    found(checks.recovers, evidence, "delivered", "65.0 s")
-    found(checks.health_is_true, evidence, "available again", "20.5 s")
+    found(health_checks.recovers, evidence, "delivered", "65.0 s")
+    found(health_checks.health_is_true, evidence, "available again", "20.5 s")
 
     busy = replace(evidence, busy=[Busy(30.0, 40.0)])
-    held(checks.recovers, busy)
-    held(checks.health_is_true, busy)
+    held(health_checks.recovers, busy)
+    held(health_checks.health_is_true, busy)
     elsewhere = replace(evidence, busy=[Busy(0.0, 9.0), Busy(95.0, 200.0)])
-    found(checks.recovers, elsewhere, "delivered")
-    found(checks.health_is_true, elsewhere, "available again")
+    found(health_checks.recovers, elsewhere, "delivered")
+    found(health_checks.health_is_true, elsewhere, "available again")
 
 
 def test_alarms_of_a_machine_that_is_too_busy_are_excused(good: Evidence) -> None:
     alarms = replace(good.polls[0], checks={"postgres": False})
     evidence = replace(good, polls=[*good.polls, *(replace(alarms, t=52.0 + t) for t in range(4))])
-    found(checks.health_is_true, evidence, "quiet times")
-    found(checks.health_is_true, replace(evidence, busy=[Busy(44.0, 47.0)]), "quiet times")
-    held(checks.health_is_true, replace(evidence, busy=[Busy(47.0, 60.0)]))
+    found(health_checks.health_is_true, evidence, "quiet times")
+    found(health_checks.health_is_true, replace(evidence, busy=[Busy(44.0, 47.0)]), "quiet times")
+    held(health_checks.health_is_true, replace(evidence, busy=[Busy(47.0, 60.0)]))
 
 
 def test_a_recovery_that_was_never_seen_is_judged_if_the_machine_had_time_for_it(good: Evidence) -> None:
     never = replace(good, injected=[replace(good.injected[0], delivered_after=None)])
-    found(checks.recovers, replace(never, busy=[Busy(30.0, 50.0)]), "delivered again never")
-    verdict = checks.recovers(replace(never, busy=[Busy(30.0, 80.0)]))
+    found(health_checks.recovers, replace(never, busy=[Busy(30.0, 50.0)]), "delivered again never")
+    verdict = health_checks.recovers(replace(never, busy=[Busy(30.0, 80.0)]))
     assert verdict.outcome is Outcome.UNCHECKED
     assert verdict.examples == (
         ["the machine was too busy to tell whether it recovers from “kill PostgreSQL” (10 s)"]

@@ -7,7 +7,7 @@ from typing import Any
 
 from workbench.soak.follower import Follower
 from workbench.soak.history import History
-from workbench.soak.stores import Record, Row
+from workbench.soak.stores import Feed, Record, Row, Withheld
 from workbench.soak.watch import Busy, Poll, Sample, busy_seconds
 
 EXAMPLES = 10
@@ -50,7 +50,10 @@ class Evidence:
 
     history: History = field(default_factory=History)
     rows: Sequence[Row] = ()
+    withheld: Sequence[Withheld] = ()
+    feeds: Sequence[Feed] = ()
     broken_feeds: Sequence[str] = ()
+    miscounted_feeds: Sequence[str] = ()
     versions: Mapping[str, int] = field(default_factory=dict)
     disagreements: Sequence[str] = ()
     indexed: int = 0

@@ -13,6 +13,8 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
 from domain.states import STATES
+from workbench.soak.contents import revision_of
+from workbench.soak.tally import Tally, contradictions, implied, is_unread
 from workbench.soak.waiting import eventually
 
 Json = dict[str, Any]
@@ -21,11 +23,7 @@ _DEAD_SECONDS = 35.0
 _OPEN_SECONDS = 10.0
 _ANSWER_SECONDS = 10.0
 _PAUSE_SECONDS = (0.1, 2.0)
-_NOT_UNREAD = ("read_at", "archived_at", "snoozed_until", "retracted_at")
-# What follows from a change of one field (docs/live-stream.md).
-_ALSO = {"read_at": ["seen_at"], "archived_at": ["seen_at"], "acted_at": ["read_at", "seen_at"]}
-_CLEARED = {"woken_at": ["snoozed_until", "read_at", "seen_at"]}
-_KEPT = ("user_id", "version", *STATES)
+_KEPT = ("user_id", "version", "category", "message", "action", "count", "actions", *STATES)
 
 
 @dataclass
@@ -51,6 +49,23 @@ class Follower:
     revived: set[str] = field(default_factory=set)
     """The ids that became unread after they were read."""
     resets: list[str] = field(default_factory=list)
+    turned_back: list[str] = field(default_factory=list)
+    """What changed back and never may: revisions, and what was retracted; and frames of new or changed
+    notifications that were not."""
+    unseen: set[str] = field(default_factory=set)
+    """The ids that became unseen after they were seen."""
+    miscounted: list[str] = field(default_factory=list)
+    """Counts in frames that differ from what the client has."""
+    counted: int = 0
+    """How many frames had counts to compare."""
+    stored_at: dict[str, int] = field(default_factory=dict)
+    """The versions with which notifications were stored, as far as frames told."""
+    preferences: dict[str, bool | None] = field(default_factory=dict)
+    """What frames told of the user's choices."""
+    preferences_version: int = 0
+    missed_choices: bool = False
+    """Whether a catch-up passed over choices."""
+    _tally: Tally = field(default_factory=Tally)
     connections: int = 0
     _socket: ClientConnection | None = None
     _task: "asyncio.Task[None] | None" = None
@@ -138,14 +153,17 @@ class Follower:
             case "reset":
                 self.resets.append(f"{frame['reason']}: {self.cursor} became {frame['cursor']}")
                 self.cursor = frame["cursor"]
+            case "replayed":
+                self._caught_up(frame)
             case "notifications":
                 self._follow(frame, [item["version"] for item in frame["items"]])
                 for item in frame["items"]:
-                    self._upsert(item)
+                    self._upsert(item, frame)
             case "update":
                 self._update(frame)
             case "ok" | "error" if frame["ref"] in self._answers:
                 self._answers[frame["ref"]].set_result(frame)
+        self._compare(frame)
 
     def _follow(self, frame: Json, versions: Sequence[int]) -> None:
         start, end = version(frame["prev"]), version(frame["cursor"])
@@ -159,51 +177,91 @@ class Follower:
             self.holes.append(f"a frame from {start} to {end} has versions {versions}")
         self.cursor = frame["cursor"]
 
+    def _caught_up(self, frame: Json) -> None:
+        """A catch-up may end with choices, which a replay does not repeat."""
+        told = frame.get("preferences_version", 0)
+        if frame["cursor"] != self.cursor and told != version(frame["cursor"]):
+            self.holes.append(f"a replay up to {self.cursor} ended at {frame['cursor']}")
+        self.cursor = frame["cursor"]
+        if told != self.preferences_version:
+            self.missed_choices = True
+            self.preferences_version = told
+
+    def _compare(self, frame: Json) -> None:
+        """Compare counts with what the client has. Those of a replay are true after it."""
+        if "unread_in" not in frame:
+            return
+        if wrong := contradictions(frame):
+            self.miscounted.append(f"{self.user} at {frame['cursor']}: {wrong}")
+        if frame["type"] in {"notifications", "update", "replayed"} and not frame.get("replay"):
+            self.counted += 1
+            if wrong := self._tally.difference(frame):
+                self.miscounted.append(f"{self.user} at {frame['cursor']}: {wrong}")
+
     def _update(self, frame: Json) -> None:
         start, end = version(frame["prev"]), version(frame["cursor"])
+        if "preferences" in frame:
+            self._follow(frame, range(start + 1, start + 2))
+            self.preferences |= frame["preferences"]
+            self.preferences_version = end
+            return
+        changes = {**frame["set"], **({"action": frame["action"]} if "action" in frame else {})}
         if "ids" in frame:
-            size = 1 if "preferences" in frame else len(frame["ids"])
-            self._follow(frame, range(start + 1, start + 1 + size))
+            self._follow(frame, range(start + 1, start + 1 + len(frame["ids"])))
             for nth, identifier in enumerate(frame["ids"]):
                 if identifier in self.items:
-                    self._change(identifier, frame["set"], start + 1 + nth)
+                    self._set(identifier, implied(self.items[identifier], changes), start + 1 + nth)
             return
         self._follow(frame, range(start + 1, end + 1))
         ((name, value),) = frame["set"].items()
         highest = version(frame["up_to"])
         for identifier, item in self.items.items():
-            applies = (item[name] is None) != (value is None) and item["retracted_at"] is None
-            if item["version"] <= highest and applies and (name != "seen_at" or is_unread(item)):
-                self._change(identifier, frame["set"], end)
+            if item["version"] <= highest and _applies(item, name, value):
+                self._set(identifier, implied(item, changes), end)
 
-    def _upsert(self, item: Json) -> None:
+    def _upsert(self, item: Json, frame: Json) -> None:
         identifier = item["id"]
         if item["user_id"] != self.user:
             self.foreign.append(f"{self.user} was sent {identifier} of {item['user_id']}")
+        known = identifier in self.items
+        if not frame.get("replay"):
+            if known != bool(frame.get("changed")):
+                self.turned_back.append(f"{identifier} was {'known and new' if known else 'changed and new'}")
+            if not known:
+                self.stored_at[identifier] = item["version"]
         self.created.setdefault(identifier, item["version"])
-        known = self.items.setdefault(identifier, {})
+        self.items.setdefault(identifier, {})
         self._set(identifier, {name: item.get(name) for name in _KEPT}, item["version"])
-        known["version"] = item["version"]
-
-    def _change(self, identifier: str, changes: Json, to_version: int) -> None:
-        """Apply what an update sets, and what follows from it."""
-        ((name, value),) = changes.items()
-        item = self.items[identifier]
-        also = _ALSO.get(name, ()) if value is not None else ()
-        missing = {time: value for time in also if item[time] is None}
-        self._set(identifier, {**dict.fromkeys(_CLEARED.get(name, ())), **missing, **changes}, to_version)
 
     def _set(self, identifier: str, changes: Json, to_version: int) -> None:
-        item = self.items[identifier]
-        if item.get("read_at") is not None and changes.get("read_at", "unchanged") is None:
+        before = self.items[identifier]
+        after = {**before, **changes, "version": to_version}
+        if before:
+            self._compare_states(identifier, before, after)
+        self._tally.add(before, -1)
+        self._tally.add(after, 1)
+        self.items[identifier] = after
+
+    def _compare_states(self, identifier: str, before: Json, after: Json) -> None:
+        if before["read_at"] is not None and after["read_at"] is None:
             self.revived.add(identifier)
-        item |= changes
-        item["version"] = to_version
+        if before["seen_at"] is not None and after["seen_at"] is None:
+            self.unseen.add(identifier)
+        if before["retracted_at"] is not None and after["retracted_at"] is None:
+            self.turned_back.append(f"{identifier} was retracted and is back")
+        if _revision(after) < _revision(before):
+            self.turned_back.append(f"{identifier} was {before['message']!r}, became {after['message']!r}")
 
 
-def is_unread(item: Json) -> bool:
-    """Whether a notification counts as unread."""
-    return all(item.get(time) is None for time in _NOT_UNREAD)
+def _applies(item: Json, name: str, value: str | None) -> bool:
+    """Whether a mark of all can change this one."""
+    if name == "seen_at" and not is_unread(item):
+        return False
+    return (item[name] is None) != (value is None) and item["retracted_at"] is None
+
+
+def _revision(item: Json) -> int:
+    return revision_of(item["message"] or "")[1]
 
 
 def version(cursor: str) -> int:

@@ -28,6 +28,21 @@ class Item:
     """How many attempts ended without an outcome."""
     refused: int = 0
     """How many attempts were finally refused."""
+    category: str = "soak"
+    collapse_key: str | None = None
+    expires_at: str | None = None
+    revisions: dict[int, bool] = field(default_factory=dict)
+    """The edits that were sent, and whether they were accepted."""
+    retracted: bool | None = None
+    """Whether a retraction was acknowledged; None if nobody tried."""
+    arrives_expired: bool = False
+    reopened: bool = False
+    """Whether an edit was sent that makes it unread again."""
+
+    @property
+    def ids(self) -> frozenset[str]:
+        """Every id under which it may be stored."""
+        return self.accepted | self.unknown
 
     @property
     def message(self) -> str:
@@ -48,6 +63,21 @@ class Marking:
     up_to: int | None
     begun: float
     acknowledged: bool = False
+    category: str | None = None
+    """If it is given, a mark up to a version was of this category only."""
+    action: str | None = None
+    """The action that was chosen with it."""
+    ended: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """What a user had chosen from one version of the feed to another, as the service answered."""
+
+    user: str
+    since: int
+    until: int
+    choices: Mapping[str, bool | None]
 
 
 @dataclass(slots=True)
@@ -67,6 +97,11 @@ class History:
     """Pages of notifications that users fetched ..."""
     bad_pages: list[str] = field(default_factory=list)
     """... and those that contradict themselves."""
+    switched_off: set[tuple[str, str]] = field(default_factory=set)
+    """The users and categories of every attempt to switch one off."""
+    chosen: list[Chosen] = field(default_factory=list)
+    bad_choices: list[str] = field(default_factory=list)
+    """Choices that were not to be accepted."""
     _began: float = field(default_factory=time.monotonic)
     _output: Any = None
 
@@ -80,6 +115,12 @@ class History:
     def at(self, moment: float) -> float:
         """Convert a time of the monotonic clock."""
         return moment - self._began
+
+    @property
+    def reopened(self) -> set[str]:
+        """The ids of notifications that somebody tried to make unread, or to take out of the archive."""
+        asked = {id_ for one in self.markings if one.mark in {"unread", "unarchived"} for id_ in one.ids}
+        return asked.union(*(item.ids for item in self.items.values() if item.reopened))
 
     def item(self, user: str, key: str | None) -> Item:
         made = Item(len(self.items), user, key, begun=self.now())

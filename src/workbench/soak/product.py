@@ -69,12 +69,11 @@ class Product:
         self._roles = roles or {}
         self._environment = {**os.environ, **environment, "PYTHONPATH": str(SOURCES)}
 
-    async def prepare(self) -> None:
-        """Migrate, and make a key with every permission for a producer."""
+    async def prepare(self, scopes: frozenset[str] = frozenset({"publish", "users"})) -> None:
+        """Migrate, and make a key with these scopes."""
         await asyncio.to_thread(bring_up_to_date, self.settings)
         container = build(DemoContainer, self.settings)
         try:
-            scopes = frozenset({"publish", "users"})
             _, self.api_key = await container.create_api_key()("test", scopes)
         finally:
             await container.maintenance().close()
@@ -144,4 +143,11 @@ async def create_users(client: httpx.AsyncClient, users: Sequence[str]) -> None:
     """Create users. Raises httpx.HTTPStatusError."""
     for user in users:
         response = await client.post("/v1/users", json={"id": user, "name": user})
+        response.raise_for_status()
+
+
+async def set_categories(client: httpx.AsyncClient, settings: Mapping[str, Mapping[str, object]]) -> None:
+    """Make these of categories. Raises httpx.HTTPStatusError."""
+    for category, chosen in settings.items():
+        response = await client.put(f"/v1/categories/{category}", json=chosen)
         response.raise_for_status()

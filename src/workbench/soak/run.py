@@ -12,23 +12,25 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import psutil
 from aiokafka.errors import KafkaError
 
 from entrypoints.settings import Settings
 from workbench.embedded import KafkaServer
 from workbench.local_client import local_client
-from workbench.soak.checks import IN_USE, PROBE_SECONDS, judge
+from workbench.soak import contents
+from workbench.soak.checks import judge
 from workbench.soak.evidence import Evidence, Injected, Verdict
 from workbench.soak.faults import CATALOGUE, Planned, draw
 from workbench.soak.follower import Follower
+from workbench.soak.health_checks import PROBE_SECONDS
 from workbench.soak.history import History
-from workbench.soak.product import create_users
+from workbench.soak.product import create_users, set_categories
+from workbench.soak.resting import Idle, idle_values, settled_gauges
 from workbench.soak.stage import Stage, staged
 from workbench.soak.stores import AWAY, Record, Stores, Topic
 from workbench.soak.traffic import Traffic
 from workbench.soak.waiting import TooLate, eventually
-from workbench.soak.watch import Totals, Watch, gauges, health
+from workbench.soak.watch import Totals, Watch, health
 
 USERS = [f"user-{number}" for number in range(20)]
 FOLLOWED_TWICE = 4
@@ -118,7 +120,8 @@ class Soak:
     async def _on(self, stage: Stage, stores: Stores) -> Result:
         async with stage.apis[0].client() as client:
             await create_users(client, [*USERS, *PROBED])
-        idle = await _idle(stage)
+            await set_categories(client, contents.SETTINGS)
+        idle = await idle_values(stage)
         async with AsyncExitStack() as stack:
             followers = await _followers(stage, stack)
             self._history.begin()
@@ -256,13 +259,15 @@ class Soak:
             nonlocal waiting_for
             try:
                 left = await topic.rest(await topic.committed())
-                versions = await stores.versions()
+                expiring, versions = await stores.expiring(), await stores.versions()
             except (KafkaError, *AWAY) as error:
                 waiting_for = repr(error)
                 return False
             behind = [one.user for one in followers if _at(one) != versions.get(one.user, 0)]
-            waiting_for = f"{len(left)} records are not committed, followers behind: {behind}"
-            return not left and not behind
+            waiting_for = (
+                f"{len(left)} records are not committed, {expiring} expire, followers behind: {behind}"
+            )
+            return not (left or expiring or behind)
 
         try:
             await eventually(drained, "everything is drained", _DRAIN_SECONDS)
@@ -270,16 +275,19 @@ class Soak:
             self._notes.append(f"{error}; {waiting_for}")
 
     async def _judged(
-        self, stage: Stage, stores: Stores, watch: Watch, followers: Sequence[Follower], idle: "_Idle"
+        self, stage: Stage, stores: Stores, watch: Watch, followers: Sequence[Follower], idle: Idle
     ) -> Result:
-        resting = await _settled_gauges(stage)
+        resting = await settled_gauges(stage)
         watch.sample()
         settings, topic = stage.product.settings, watch.topic
         letters = _topic(settings, f"{settings.kafka_topic}.dlq")
         evidence = Evidence(
             history=self._history,
             rows=await stores.rows(),
+            withheld=await stores.withheld(),
+            feeds=await stores.feeds(),
             broken_feeds=await stores.broken_feeds(),
+            miscounted_feeds=await stores.miscounted_feeds(),
             versions=await stores.versions(),
             disagreements=await stores.disagreements(),
             indexed=await stores.indexed(),
@@ -321,37 +329,6 @@ class Soak:
             self._notes.append(f"the offsets could not be read: {error!r}")
             return evidence
         return replace(evidence, suspects=watch.suspects, checked=watch.checked, left=left)
-
-
-@dataclass(frozen=True, slots=True)
-class _Idle:
-    """The values of each role before the load."""
-
-    gauges: dict[str, dict[str, float]]
-    descriptors: dict[str, int]
-
-
-async def _idle(stage: Stage) -> _Idle:
-    return _Idle(
-        {service.role: dict(await gauges(service)) for service in stage.services},
-        {service.role: psutil.Process(service.pid).num_fds() for service in stage.services},
-    )
-
-
-async def _settled_gauges(stage: Stage) -> dict[str, dict[str, float]]:
-    """After the last socket was closed, and what it had begun has ended."""
-
-    async def closed() -> bool:
-        found.update({service.name: dict(await gauges(service)) for service in stage.services})
-        return not any(
-            values.get("bellwire_sockets") or values.get("bellwire_postgres_connections_in_use", 0) > IN_USE
-            for values in found.values()
-        )
-
-    found: dict[str, dict[str, float]] = {}
-    with contextlib.suppress(TooLate, httpx.TransportError):
-        await eventually(closed, "every socket is closed", 20)
-    return found
 
 
 def _topic(settings: Settings, name: str) -> Topic:

@@ -96,7 +96,7 @@ async def staged(
         ways = await _ways(servers, kafka_port, damage, stack)
         stage = Stage(servers, ways, damage, _product(servers, ways, log_folder))
         stack.push_async_callback(stage.product.stop)
-        await stage.product.prepare()
+        await stage.product.prepare(frozenset({"publish", "users", "admin"}))
         for _ in range(apis):
             stage.apis.append(await stage.product.api())
         stage.consumers.append(await stage.product.consumer())

@@ -15,20 +15,43 @@ from redis.asyncio import Redis
 from redis.maint_notifications import MaintNotificationsConfig
 
 from adapters.postgres.rows import where
-from domain.states import STATES, UNREAD
+from domain.states import STATES, UNREAD, UNSEEN
 from entrypoints.settings import Settings
 
 # When the server ends an idle session, asyncpg may raise InternalClientError, which has no common base class.
 AWAY = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
 """Raised while PostgreSQL is unavailable."""
 
-_ROWS = f"SELECT id, user_id, version, message, {', '.join(STATES)} FROM notifications"  # noqa: S608 - ours
-_COUNTED = f"""
-SELECT f.user_id, f.version, f.unread_count, count(n.id) AS stored,
-    count(DISTINCT n.version) AS versions, greatest(max(n.version), f.preferences_version) AS highest,
-    count(n.id) FILTER (WHERE {where(UNREAD)}) AS unread
+_DETAILS = ("category", "collapse_key", "revision", "edited_at", "action", "grouped")
+_ROWS = f"SELECT id, user_id, version, message, {', '.join([*_DETAILS, *STATES])} FROM notifications"  # noqa: S608 - ours
+_COUNTED = """
+SELECT f.user_id, f.version, count(n.id) AS stored, count(DISTINCT n.version) AS versions,
+    greatest(max(n.version), f.preferences_version) AS highest
 FROM feeds f LEFT JOIN notifications n USING (user_id) GROUP BY f.user_id
+"""
+_COUNTS = f"""
+SELECT f.user_id, f.version, f.unread_count, f.unseen_count, f.unread_in::text, counted.*
+FROM feeds f, LATERAL (
+    SELECT coalesce(sum(size), 0) AS unread, coalesce(sum(unseen), 0) AS unseen,
+        coalesce(jsonb_object_agg(category, size), '{{}}') AS by_category
+    FROM (
+        SELECT category, count(*) AS size, count(*) FILTER (WHERE {where(UNSEEN)}) AS unseen
+        FROM notifications AS n WHERE n.user_id = f.user_id AND {where(UNREAD)} GROUP BY category
+    ) AS each
+) AS counted
+WHERE (f.unread_count, f.unseen_count, f.unread_in) <>
+    (counted.unread, counted.unseen, counted.by_category)
 """  # noqa: S608 - as above
+_FEEDS = "SELECT user_id, version, preferences_version, muted, wanted FROM feeds"
+_WITHHELD = "SELECT id, user_id, reason, category FROM withheld"
+_KNOWN = """
+SELECT id FROM notifications WHERE id = ANY($1::uuid[])
+UNION ALL SELECT id FROM withheld WHERE id = ANY($1::uuid[])
+"""
+_COUNT = "SELECT (SELECT count(*) FROM notifications) + (SELECT count(*) FROM withheld)"
+_EXPIRING = """
+SELECT count(*) FROM notifications WHERE expires_at IS NOT NULL AND retracted_at IS NULL
+"""
 _UNREAD = f"SELECT id FROM notifications AS n WHERE user_id = $1 AND {where(UNREAD)} ORDER BY id DESC"  # noqa: S608 - as above
 
 _FETCH_SECONDS = 20.0
@@ -45,6 +68,40 @@ class Row(NamedTuple):
     message: str
     times: Mapping[str, datetime | None]
     """The times set by marks: `STATES`."""
+    category: str = "soak"
+    collapse_key: str | None = None
+    revision: int = 0
+    edited: bool = False
+    action: str | None = None
+    stands_for: int = 1
+    """How many notifications became this one."""
+
+    @property
+    def retracted(self) -> bool:
+        return self.times["retracted_at"] is not None
+
+    @property
+    def untouched(self) -> bool:
+        """Whether it is as it was stored, so that its version is that of then."""
+        return not self.edited and self.stands_for == 1 and not any(self.times.values())
+
+
+class Withheld(NamedTuple):
+    """A notification that was accepted and not stored."""
+
+    id: str
+    user: str
+    reason: str
+    category: str | None
+
+
+class Feed(NamedTuple):
+    """A feed's position, and what its user chose."""
+
+    user: str
+    version: int
+    preferences_version: int
+    choices: Mapping[str, bool | None]
 
 
 class Stores:
@@ -69,14 +126,15 @@ class Stores:
                 await redis.aclose()
 
     async def count(self) -> int:
-        return int(await self.postgres.fetchval("SELECT count(*) FROM notifications"))
+        """How many notifications are stored or withheld."""
+        return int(await self.postgres.fetchval(_COUNT))
 
     async def ids(self) -> list[str]:
         return [str(row["id"]) for row in await self.postgres.fetch("SELECT id FROM notifications")]
 
     async def known(self, ids: list[str]) -> set[str]:
-        """Which of these ids are stored."""
-        rows = await self.postgres.fetch("SELECT id FROM notifications WHERE id = ANY($1::uuid[])", ids)
+        """Which of these ids are stored or withheld."""
+        rows = await self.postgres.fetch(_KNOWN, ids)
         return {str(row["id"]) for row in rows}
 
     async def rows(self) -> list[Row]:
@@ -88,16 +146,35 @@ class Stores:
         rows = await self.postgres.fetch("SELECT user_id, version FROM feeds")
         return {row["user_id"]: row["version"] for row in rows}
 
-    async def broken_feeds(self) -> list[str]:
-        """Feeds whose versions collide or exceed the feed's own, or whose count is wrong."""
-        rows = await self.postgres.fetch(_COUNTED)
+    async def withheld(self) -> list[Withheld]:
         return [
+            Withheld(str(id_), user, reason, category)
+            for id_, user, reason, category in await self.postgres.fetch(_WITHHELD)
+        ]
+
+    async def feeds(self) -> list[Feed]:
+        return [
+            Feed(user, version, chosen_at, dict.fromkeys(muted, False) | dict.fromkeys(wanted, True))
+            for user, version, chosen_at, muted, wanted in await self.postgres.fetch(_FEEDS)
+        ]
+
+    async def broken_feeds(self) -> list[str]:
+        """Feeds whose versions collide or exceed the feed's own, or whose counts are wrong."""
+        rows = await self.postgres.fetch(_COUNTED)
+        collide = [
             str(dict(row))
             for row in rows
-            if row["stored"] != row["versions"]
-            or row["highest"] != row["version"]
-            or row["unread"] != row["unread_count"]
+            if row["stored"] != row["versions"] or row["highest"] != row["version"]
         ]
+        return collide + await self.miscounted_feeds()
+
+    async def miscounted_feeds(self) -> list[str]:
+        """Feeds whose counts differ from their notifications."""
+        return [str(dict(row)) for row in await self.postgres.fetch(_COUNTS)]
+
+    async def expiring(self) -> int:
+        """How many notifications have yet to be retracted because they expire."""
+        return int(await self.postgres.fetchval(_EXPIRING))
 
     async def indexed(self) -> int:
         """The number of entries in the index."""
@@ -118,16 +195,30 @@ class Stores:
         unread = await self.postgres.fetch(_UNREAD, user)
         expected = [str(row["id"]) for row in unread]
         indexed = [json.loads(item)["id"] for item in items]
-        told = int(held[b"v"]), int(held[b"n"]), held[b"e"].decode()
-        if told != (feed["version"], feed["unread_count"], feed["epoch"]):
+        told = int(held[b"v"]), int(held[b"n"]), held[b"e"].decode(), json.loads(held[b"k"])
+        others = [feed["unseen_count"], json.loads(feed["unread_in"]), feed["preferences_version"]]
+        if told != (feed["version"], feed["unread_count"], feed["epoch"], others):
             return f"{user}: index is at {told}, feed at {dict(feed)}"
         if indexed != expected[: len(indexed)] or (held[b"c"] == b"1" and indexed != expected):
             return f"{user}: index holds {len(indexed)}, {len(expected)} are unread"
         return None
 
 
-def _row(identifier: UUID, user: str, version: int, message: str, *times: datetime | None) -> Row:
-    return Row(str(identifier), user, version, message, dict(zip(STATES, times, strict=True)))
+def _row(identifier: UUID, user: str, version: int, message: str, *more: Any) -> Row:
+    details = dict(zip(_DETAILS, more, strict=False))
+    return Row(
+        str(identifier),
+        user,
+        version,
+        message,
+        dict(zip(STATES, more[len(_DETAILS) :], strict=True)),
+        category=details["category"],
+        collapse_key=details["collapse_key"],
+        revision=details["revision"],
+        edited=details["edited_at"] is not None,
+        action=details["action"],
+        stands_for=json.loads(details["grouped"] or "{}").get("count", 1),
+    )
 
 
 @dataclass(frozen=True, slots=True)
