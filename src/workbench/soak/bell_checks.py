@@ -20,12 +20,13 @@ from workbench.soak.stores import Row, Withheld
 
 @checks("I13", "All counts equal the notifications: in the feeds, in pages and in every frame")
 def counts_are_exact(evidence: Evidence, notes: Notes) -> None:
-    """What is unread by category adds up, and what is unseen is unread. Pages are in I3."""
+    """What is unread by category adds up, and what is unseen is unread."""
     notes.wrong += [f"feed: {words}" for words in evidence.miscounted_feeds]
     for follower in evidence.followers:
         notes.wrong += follower.miscounted
+    notes.wrong += evidence.history.bad_counts
     notes.figures = {
-        "frames counted": sum(follower.counted for follower in evidence.followers),
+        "compared": sum(follower.counted for follower in evidence.followers),
         "categories": len({row.category for row in evidence.rows}),
     }
 
