@@ -74,7 +74,7 @@ def _wrong_count(what: str, rows: Sequence[Row], items: Sequence[Item], elided: 
     if not items or not may_be_retracted(items[0]):
         counted = sum(row.stands_for for row in rows if not row.retracted)
         arrived = len(rows) + sum(id_ in elided for item in items for id_ in item.ids)
-        unknown = sum(not item.ids and item.uncertain > 0 for item in items)
+        unknown = sum(item.uncertain for item in items)
         if not arrived <= counted <= arrived + unknown:
             yield f"{what}: counted are {counted}, {arrived} to {arrived + unknown} arrived"
 
