@@ -1,1 +1,1 @@
-"""Measurements of Bellwire on this machine: `python -m bench`. See docs/benchmarks.md."""
+"""Measurements of Bellwire on this machine: `python -m bench`. See docs/performance.md."""

@@ -34,7 +34,7 @@ class _Load:
         self._settled = asyncio.Event()
 
     async def run(self) -> Outcome:
-        loop, job = asyncio.get_running_loop(), self.job
+        loop, job, busy = asyncio.get_running_loop(), self.job, time.process_time()
         everybody = [Connection(self) for _ in range(job.connections)]
         for connection in everybody:
             await loop.create_connection(lambda made=connection: made, "127.0.0.1", job.port)  # type: ignore[misc]
@@ -52,6 +52,7 @@ class _Load:
             async with asyncio.timeout_at(loop.time() + job.warmup + job.seconds + _PATIENCE_SECONDS):
                 await self._settled.wait()
         self.outcome.seconds = min(time.perf_counter(), self._until) - self._from
+        self.outcome.cpu = time.process_time() - busy
         self.outcome.errors += self.outcome.sent - self.outcome.answered
         for connection in everybody:
             connection.close()

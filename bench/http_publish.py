@@ -20,10 +20,9 @@ def baseline(context: Context) -> Iterator[Row]:
     log = context.stack.folder / "bare.log"
     service = Service("bare", words, port, ready="/ready", log=log, environment=clean_environment())
     with running(service) as bare:
-        body = _body("bench-1")
         job = Job(
             port=port,
-            requests=[request("POST", "/notifications", body=body)],
+            requests=[request("POST", "/notifications", body=body("bench-1"))],
             seconds=context.seconds,
             expect=202,
         )
@@ -33,7 +32,7 @@ def baseline(context: Context) -> Iterator[Row]:
 def publish(context: Context) -> Iterator[Row]:
     """Single publishes to 200 users; each is answered once Kafka has it."""
     requests = [
-        request("POST", "/v1/notifications", f"X-API-Key: {context.api_key}", body=_body(user.id))
+        request("POST", "/v1/notifications", f"X-API-Key: {context.api_key}", body=body(user.id))
         for user in context.users("publish", 200)
     ]
     context.stack.topic("publish")
@@ -61,11 +60,12 @@ def batch(context: Context) -> Iterator[Row]:
 def _batches(users: Sequence[User], api_key: str) -> list[bytes]:
     made = []
     for first in range(20):
-        items = [json.loads(_body(users[(first * 7 + nth) % len(users)].id)) for nth in range(_BATCH)]
-        body = json.dumps({"items": items}).encode()
-        made.append(request("POST", "/v1/notifications/batch", f"X-API-Key: {api_key}", body=body))
+        items = [json.loads(body(users[(first * 7 + nth) % len(users)].id)) for nth in range(_BATCH)]
+        items_body = json.dumps({"items": items}).encode()
+        made.append(request("POST", "/v1/notifications/batch", f"X-API-Key: {api_key}", body=items_body))
     return made
 
 
-def _body(user: str) -> bytes:
+def body(user: str) -> bytes:
+    """The body of a publish."""
     return json.dumps({"user_id": user, "event": "bench.done", "message": "Build 7 has passed."}).encode()

@@ -3,7 +3,7 @@
 import asyncio
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,7 +21,6 @@ from domain.notification import Content, Draft
 _USERS = 1_000
 _PATIENCE_SECONDS = 120
 _STORED = re.compile(r'bellwire_consumed_total\{outcome="stored"\} (\S+)')
-_TOTAL = "SELECT sum(version)::bigint FROM feeds WHERE user_id LIKE 'ingest-%'"
 
 
 def ingest(context: Context) -> Iterator[Row]:
@@ -30,11 +29,11 @@ def ingest(context: Context) -> Iterator[Row]:
     stack = context.stack
     ids = [user.id for user in context.users("ingest", _USERS)]
     stack.topic("ingest")
-    stack.in_container("ingest", _preload, ids, count)
+    stack.in_container("ingest", preload, ids, count)
     with stack.service("consumer", "ingest") as consumer:
         url = stack.servers.postgres_url.replace("+asyncpg", "")
-        stored, seconds, done = asyncio.run(_until_stored(url, count, consumer))
-        wrong = count - int(stack.sql(_TOTAL)[0][0])
+        stored, seconds, done = asyncio.run(until_stored(url, "ingest", count, [consumer]))
+        wrong = count - int(stack.sql(_total("ingest"))[0][0])
         yield Row(
             what="Kafka → stored, indexed, published",
             value=stored / seconds,
@@ -45,7 +44,7 @@ def ingest(context: Context) -> Iterator[Row]:
         )
 
 
-async def _preload(container: Any, ids: list[str], count: int) -> None:
+async def preload(container: Any, ids: list[str], count: int) -> None:
     """Fill the index and the topic."""
     fetch = container.fetch_unread()
     for user in ids:
@@ -67,10 +66,16 @@ async def _preload(container: Any, ids: list[str], count: int) -> None:
         await producer.stop()
 
 
-async def _until_stored(url: str, count: int, consumer: Service) -> tuple[int, float, int]:
+def _total(prefix: str) -> str:
+    return f"SELECT sum(version)::bigint FROM feeds WHERE user_id LIKE '{prefix}-%'"
+
+
+async def until_stored(
+    url: str, prefix: str, count: int, consumers: Sequence[Service]
+) -> tuple[int, float, int]:
     """How many were stored after the first was seen, in how many seconds, and how many were announced.
 
-    The consumer's start is not included, nor is announcing the last of them.
+    The consumers' start is not included, nor is announcing the last of them.
     """
     connection = await asyncpg.connect(url)
     deadline = time.monotonic() + _PATIENCE_SECONDS
@@ -78,14 +83,18 @@ async def _until_stored(url: str, count: int, consumer: Service) -> tuple[int, f
         first, began = 0, time.monotonic()
         stored = 0
         while stored < count and time.monotonic() < deadline:
-            stored = await connection.fetchval(_TOTAL)
+            stored = await connection.fetchval(_total(prefix))
             if stored and not first:
                 first, began = stored, time.monotonic()
             await asyncio.sleep(0.02)
-        done = 0
+        seconds, done = time.monotonic() - began, 0
         while done < count and time.monotonic() < deadline:
-            found = _STORED.search(consumer.get("/metrics")[1])
-            done = int(float(found[1])) if found else 0
-        return stored - first, time.monotonic() - began, done
+            done = sum(map(_announced, consumers))
+        return stored - first, seconds, done
     finally:
         await connection.close()
+
+
+def _announced(consumer: Service) -> int:
+    found = _STORED.search(consumer.get("/metrics")[1])
+    return int(float(found[1])) if found else 0

@@ -2,8 +2,9 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 
-from bench.load import STAMP, Job, request, run
+from bench.load import STAMP, Job, distribution, request, run
 from bench.measured import Row, timed
 from bench.scenario import Context
 from bench.sockets import Sockets, clients
@@ -38,7 +39,8 @@ def latency(context: Context) -> Iterator[Row]:
             what = f"publish → frame at {rate:,}/s, {_SOCKETS} sockets"
             lost = outcome.sent - len(found)
             errors = outcome.errors + abs(lost)
-            yield timed(what, found, len(found) / context.seconds, "notifications/s", errors=errors)
+            row = timed(what, found, len(found) / context.seconds, "notifications/s", errors=errors)
+            yield replace(row, details={"rate": rate, "distribution": distribution(found)})
 
 
 def template(user: User) -> bytes:

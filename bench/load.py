@@ -39,6 +39,8 @@ class Outcome:
     latencies: list[float] = field(default_factory=list)
     times: list[float] = field(default_factory=list)
     """When each of those was due: time.perf_counter, which all processes share."""
+    cpu: float = 0.0
+    """Processor seconds of the generator, from its first connection to its last answer."""
     errors: int = 0
     first_error: str = ""
 
@@ -75,3 +77,13 @@ def elsewhere(work: Callable[..., T], *arguments: Any, seconds: float) -> T:
 def percentile(values: Sequence[float], share: float) -> float:
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(len(ordered) * share))] if ordered else 0.0
+
+
+def distribution(values: Sequence[float]) -> list[tuple[float, float]]:
+    """Shares, each with the value below which so many are: every percent, then the tail up to 0.9999."""
+    ordered = sorted(values)
+    tail = [1 - 10**-power for power in (2.25, 2.5, 2.75, 3, 3.5, 4)]
+    shares = [share / 100 for share in range(100)] + [
+        share for share in tail if (1 - share) * len(ordered) >= 1
+    ]
+    return [(share, ordered[int(len(ordered) * share)]) for share in shares] if ordered else []

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import asyncpg
@@ -74,7 +75,13 @@ class Stack:
 
     @contextlib.contextmanager
     def service(
-        self, name: str, scenario: str, *, nth: int = 1, words: Sequence[str] | None = None
+        self,
+        name: str,
+        scenario: str,
+        *,
+        nth: int = 1,
+        words: Sequence[str] | None = None,
+        settings: Mapping[str, str] = MappingProxyType({}),
     ) -> Iterator[Service]:
         """Run `bellwire api`, `bellwire consumer` or the given command. A second process of the same kind
         needs another number.
@@ -91,6 +98,7 @@ class Stack:
                 "BELLWIRE_PORT": str(port),
                 "BELLWIRE_CONSUMER_PORT": str(port),
             }
+            | dict(settings)
         )
         log = self.folder / f"{name}-{scenario}-{nth}.log"
         with running(Service(name, words or ["bellwire", name], port, log=log, environment=env)) as service:
@@ -115,9 +123,12 @@ class Stack:
 
         self.in_container(scenario, make)
 
-    def api_key(self) -> str:
+    def api_key(self, *scopes: str) -> str:
+        """A producer's key; it may publish if nothing else is said."""
+
         async def create(container: Any) -> str:
-            return str((await container.create_api_key()("bench", frozenset({Scope.PUBLISH})))[1])
+            may = frozenset(scopes or {Scope.PUBLISH})
+            return str((await container.create_api_key()("bench", may))[1])
 
         return str(self.in_container("key", create))
 

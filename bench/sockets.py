@@ -33,13 +33,16 @@ class Sockets:
     async def open(self, users: Sequence[User]) -> None:
         """Connect, and wait until every client is welcomed."""
         for start in range(0, len(users), _AT_ONCE):
-            fresh = [WebSocket(self, user) for user in users[start : start + _AT_ONCE]]
+            fresh = [self._client(user) for user in users[start : start + _AT_ONCE]]
             loop = asyncio.get_running_loop()
             for client in fresh:
                 await loop.create_connection(lambda made=client: made, "127.0.0.1", self.port)  # type: ignore[misc]
             async with asyncio.timeout(20):
                 await asyncio.gather(*(client.welcomed for client in fresh))
             self.clients += fresh
+
+    def _client(self, user: User) -> WebSocket:
+        return WebSocket(self, user)
 
     def welcome(self, payload: bytes) -> None:
         """Do nothing: only later frames are counted."""

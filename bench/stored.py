@@ -25,6 +25,20 @@ def store(stack: Stack, prefix: str, each: int, *, read: bool = False) -> None:
     )
 
 
+def have_unread(stack: Stack, prefix: str, newest: int) -> None:
+    """Have just so many notifications of each user of a scenario be unread, the newest."""
+    stack.sql(
+        f"""UPDATE notifications AS n
+        SET read_at = CASE WHEN n.version > f.version - {newest} THEN NULL ELSE now() END
+        FROM feeds AS f WHERE f.user_id = n.user_id AND f.user_id LIKE '{prefix}-%'
+            AND (n.read_at IS NULL) <> (n.version > f.version - {newest})""",
+        f"UPDATE feeds SET unread_count = {newest}, unseen_count = {newest}, "
+        f"unread_in = jsonb_build_object('bench', {newest}) WHERE user_id LIKE '{prefix}-%'",
+        "VACUUM (ANALYZE) notifications",
+        "CHECKPOINT",
+    )
+
+
 def unread(stack: Stack, prefix: str) -> list[tuple[str, str]]:
     """The unread notifications of a scenario, as user and id; neighbours belong to different users."""
     query = f"""SELECT user_id, id::text FROM notifications

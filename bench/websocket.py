@@ -48,8 +48,7 @@ class WebSocket(asyncio.Protocol):
 
     def connection_made(self, transport: Any) -> None:
         self._transport = transport
-        query = f"?cursor={self._cursor}" if self._cursor else ""
-        transport.write(_UPGRADE.format(self._user.id, query, self._user.token).encode())
+        transport.write(self._request())
 
     def data_received(self, data: bytes) -> None:
         data = self._left + data if self._left else data
@@ -60,6 +59,7 @@ class WebSocket(asyncio.Protocol):
                 return
             self._open, at = True, end + 4
             self.status = data[9:12].decode()
+            self._upgraded()
         while (size := len(data) - at) >= 2:
             length, head = data[at + 1], 2
             if length == 126:
@@ -74,6 +74,13 @@ class WebSocket(asyncio.Protocol):
                 self._close(data[at + head : at + head + 2])
             at += head + length
         self._left = data[at:]
+
+    def _request(self) -> bytes:
+        query = f"?cursor={self._cursor}" if self._cursor else ""
+        return _UPGRADE.format(self._user.id, query, self._user.token).encode()
+
+    def _upgraded(self) -> None:
+        """Do what a client does first; of Bellwire's nothing is expected."""
 
     def _frame(self, payload: bytes) -> None:
         if payload.startswith(b'{"type":"notifications"'):

@@ -25,6 +25,7 @@ from application.errors import KeyReused, NotAuthenticated
 from application.feeds import Appended, FeedHistory, MarkRequest, Spot, Standing
 from application.pages import IndexEntry, Missing, Rendered, RenderedPage
 from application.ports import (
+    Alarms,
     Announcer,
     ApiKeys,
     Categories,
@@ -46,6 +47,7 @@ from application.ports import (
 )
 from application.streams import Frame
 from common import wire
+from domain.alarm import AlarmKind
 from domain.category import CATEGORIES, CHOICES, OTHER, Category
 from domain.errors import Invalid, UnknownNotification, UnknownUser, UserTaken
 from domain.feed import MARK_LIMIT, Added, Chosen, Cursor, Feed, FeedChange, Marked, Settled
@@ -1100,6 +1102,170 @@ class PreferencesContract:
         assert sorted(prevs) == list(range(20))
         assert chosen == {f"c{number}": number % 2 == 0 for number in range(10)}
         assert (feed.version, feed.unread_count) == (20, 10)
+
+
+class AlarmsContract:
+    """Needs `alarms`, `feeds`, `users` and `retention` of the same store."""
+
+    PAST = datetime(2020, 1, 1, tzinfo=UTC)
+    FAR = datetime(2100, 1, 1, tzinfo=UTC)
+
+    @pytest.fixture(autouse=True)
+    async def known_users(self, users: Users) -> None:
+        for user in (ADA, BOB):
+            await users.add(a_user(user), None)
+
+    async def waiting(self, feeds: Any) -> int:
+        """How many alarms there are."""
+        raise NotImplementedError
+
+    @staticmethod
+    async def ring(alarms: Alarms, limit: int = 100) -> list[Marked]:
+        rung = await alarms.ring(AlarmKind.WAKE, limit)
+        changes = [change for change in rung.changes if isinstance(change, Marked)]
+        assert len(changes) == len(rung.changes)
+        assert bool(rung.late) >= bool(rung.count)
+        return changes
+
+    async def test_what_was_snoozed_comes_back_unread_and_unseen_once(
+        self, alarms: Alarms, feeds: Feeds
+    ) -> None:
+        await feeds.append(drafts(2))
+        await feeds.mark(ADA, Mark.READ, [an_id(1)], NOW)
+        away = await feeds.mark(ADA, Mark.SNOOZED, [an_id(1), an_id(2)], self.PAST)
+        assert (away.feed.unread_count, await self.waiting(feeds)) == (0, 2)
+
+        (woken,) = await self.ring(alarms)
+
+        assert (woken.mark, woken.prev, set(woken.ids)) == (Mark.WOKEN, 5, {an_id(1), an_id(2)})
+        assert woken.set == {"woken_at": woken.at}
+        assert (woken.feed.unread_count, woken.feed.unseen_count, woken.feed.version) == (2, 2, 7)
+        for item in await everything(feeds):
+            assert (item.woken_at, item.snoozed_until, item.read_at, item.seen_at) == (
+                woken.at,
+                None,
+                None,
+                None,
+            )
+        assert await self.ring(alarms) == []
+        assert (await feeds.feed(ADA), await self.waiting(feeds)) == (woken.feed, 0)
+
+    async def test_nothing_rings_before_its_time(self, alarms: Alarms, feeds: Feeds) -> None:
+        await feeds.append(drafts(1))
+        away = await feeds.mark(ADA, Mark.SNOOZED, [an_id(1)], self.FAR)
+
+        assert await self.ring(alarms) == []
+        assert (await feeds.feed(ADA), await self.waiting(feeds)) == (away.feed, 1)
+
+    async def test_snoozing_again_replaces_the_alarm(self, alarms: Alarms, feeds: Feeds) -> None:
+        await feeds.append(drafts(1))
+        for until in (self.PAST, self.FAR):
+            await feeds.mark(ADA, Mark.SNOOZED, [an_id(1)], until)
+        assert (await self.ring(alarms), await self.waiting(feeds)) == ([], 1)
+
+        await feeds.mark(ADA, Mark.SNOOZED, [an_id(1)], self.PAST)
+
+        assert [change.ids for change in await self.ring(alarms)] == [(an_id(1),)]
+
+    @pytest.mark.parametrize("mark", [Mark.ARCHIVED, Mark.RETRACTED, Mark.WOKEN])
+    async def test_what_is_not_snoozed_any_more_does_not_wake(
+        self, alarms: Alarms, feeds: Feeds, mark: Mark
+    ) -> None:
+        await feeds.append(drafts(1))
+        await feeds.mark(ADA, Mark.SNOOZED, [an_id(1)], self.PAST)
+        await feeds.mark(ADA, mark, [an_id(1)], NOW)
+        before = await everything(feeds)
+
+        assert await self.ring(alarms) == []
+        assert (await everything(feeds), await self.waiting(feeds)) == (before, 0)
+
+    @pytest.mark.parametrize("when", ["before", "after"])
+    async def test_what_is_unarchived_before_its_time_or_after_it_wakes(
+        self, alarms: Alarms, feeds: Feeds, when: str
+    ) -> None:
+        await feeds.append(drafts(1))
+        await feeds.mark(ADA, Mark.SNOOZED, [an_id(1)], self.PAST)
+        await feeds.mark(ADA, Mark.ARCHIVED, [an_id(1)], NOW)
+        if when == "after":
+            assert await self.ring(alarms) == []
+        back = await feeds.mark(ADA, Mark.UNARCHIVED, [an_id(1)], NOW)
+        assert back.feed.unread_count == 0
+
+        (woken,) = await self.ring(alarms)
+
+        assert (woken.ids, woken.feed.unread_count) == ((an_id(1),), 1)
+
+    @pytest.mark.parametrize("way", ["together", "up to"])
+    async def test_every_way_of_snoozing_puts_an_alarm(self, alarms: Alarms, feeds: Feeds, way: str) -> None:
+        await feeds.append([*drafts(2), a_draft(1, BOB)])
+        if way == "together":
+            requests = [MarkRequest(user, [an_id(1)], self.PAST) for user in (ADA, BOB)]
+            await feeds.mark_together(Mark.SNOOZED, requests)
+        else:
+            await mark_up_to(feeds, Mark.SNOOZED, 2, self.PAST)
+
+        woken = {(change.feed.user_id, one) for change in await self.ring(alarms) for one in change.ids}
+
+        together = {(ADA, an_id(1)), (BOB, an_id(1))}
+        assert woken == (together if way == "together" else {(ADA, an_id(1)), (ADA, an_id(2))})
+
+    async def test_the_earliest_ring_first_and_no_more_than_told(self, alarms: Alarms, feeds: Feeds) -> None:
+        await feeds.append(drafts(5))
+        for n in range(1, 6):
+            await feeds.mark(ADA, Mark.SNOOZED, [an_id(n)], self.PAST - timedelta(days=n))
+
+        rounds = [{one for change in await self.ring(alarms, 2) for one in change.ids} for _ in range(4)]
+
+        assert rounds == [{an_id(5), an_id(4)}, {an_id(3), an_id(2)}, {an_id(1)}, set()]
+
+    async def test_two_that_ring_at_once_share_the_work(
+        self, alarms: Alarms, feeds: Feeds, users: Users
+    ) -> None:
+        names = [UserId(f"u{n}") for n in range(20)]
+        for user in names:
+            await users.add(a_user(user), None)
+            await feeds.append(drafts(2, user))
+            await feeds.mark(user, Mark.SNOOZED, [an_id(1), an_id(2)], self.PAST)
+        told: list[tuple[UserId, NotificationId]] = []
+
+        async def consumer() -> None:
+            while await self.waiting(feeds):
+                for change in await self.ring(alarms, 5):
+                    told.extend((change.feed.user_id, one) for one in change.ids)
+
+        await asyncio.gather(consumer(), consumer())
+
+        assert sorted(told) == [(user, one) for user in sorted(names) for one in (an_id(1), an_id(2))]
+        for user in names:
+            feed = await feeds.feed(user)
+            assert (feed.version, feed.unread_count, feed.unseen_count) == (6, 2, 2)
+
+    async def test_snoozing_again_while_it_rings_leaves_it_snoozed_with_an_alarm(
+        self, alarms: Alarms, feeds: Feeds
+    ) -> None:
+        await feeds.append(drafts(1))
+        for n in range(20):
+            await feeds.mark(ADA, Mark.SNOOZED, [an_id(1)], self.PAST + timedelta(seconds=n))
+            before = await feeds.feed(ADA)
+
+            woken, _ = await asyncio.gather(
+                self.ring(alarms), feeds.mark(ADA, Mark.SNOOZED, [an_id(1)], self.FAR)
+            )
+
+            (item,) = await everything(feeds)
+            assert (item.snoozed_until, await self.waiting(feeds)) == (self.FAR, 1)
+            assert (await feeds.feed(ADA)).version == before.version + 1 + len(woken)
+
+    async def test_pruning_leaves_no_alarm(self, alarms: Alarms, feeds: Feeds, retention: Retention) -> None:
+        march = datetime(2026, 3, 1, tzinfo=UTC)
+        old = march - timedelta(milliseconds=1)
+        await feeds.append([a_draft(1, at=old), a_draft(2)])
+        await feeds.mark(ADA, Mark.SNOOZED, [an_id(1, old), an_id(2)], self.PAST)
+
+        await retention.prune(march, None, 10)
+
+        assert await self.waiting(feeds) == 1
+        assert [change.ids for change in await self.ring(alarms)] == [(an_id(2),)]
 
 
 async def feeds_of(preferences: Preferences) -> Feed:

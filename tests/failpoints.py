@@ -16,13 +16,15 @@ import signal
 import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
 from typing import Any
 
 from dependency_injector import providers
 
+from adapters.postgres import arrivals
 from application.feeds import Appended
+from domain.arrivals import Arrival
 from domain.feed import FeedChange
-from domain.notification import Draft
 from entrypoints.consumer.process import consume
 from entrypoints.container.consumer import ConsumerContainer
 from entrypoints.container.parts.base import build
@@ -30,7 +32,14 @@ from entrypoints.logs import configure
 from entrypoints.loop import event_loop_factory
 from entrypoints.settings import Settings
 
-STEPS = ("before-store", "stored", "announced", "buried", "committed")  # and "telling", for what is lost
+STEPS = (
+    "before-store",
+    "halfway",
+    "stored",
+    "announced",
+    "buried",
+    "committed",
+)  # and "telling", for what is lost
 BLOCK_SECONDS = 8.0
 FREEZE_SECONDS = 600.0
 
@@ -72,11 +81,22 @@ class Wrapped:
 class Feeds(Wrapped):
     reach: Callable[[str], Awaitable[bool]]
 
-    async def append(self, drafts: Sequence[Draft]) -> Appended:
+    async def append(self, batch: Sequence[Arrival], now: datetime) -> Appended:
         await self.reach("before-store")
-        appended: Appended = await self._part.append(drafts)
+        appended: Appended = await self._part.append(batch, now)
         await self.reach("stored")
         return appended
+
+
+def stop_halfway(reach: Callable[[str], Awaitable[bool]]) -> None:
+    """The step between the two transactions of storing: what is plain is committed, the rest is not."""
+    judge = arrivals._judge
+
+    async def judged(*arguments: Any) -> Any:
+        await reach("halfway")
+        return await judge(*arguments)
+
+    arrivals._judge = judged  # type: ignore[assignment]
 
 
 class Announcer(Wrapped):
@@ -102,6 +122,7 @@ def main() -> None:
     failpoint = Failpoint(step, action, int(times[0]) if times else 1)
     settings = Settings.from_env()
     configure(settings.log_level, settings.log_format)
+    stop_halfway(failpoint.reach)
     container = build(ConsumerContainer, settings)
     for provider, kind in (
         (container.feeds, Feeds),

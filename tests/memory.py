@@ -5,7 +5,7 @@ Every one of them can be `away`. tests/contracts.py holds them to the same promi
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -44,6 +44,7 @@ from application.feeds import (
     MarkRequest,
     Pruned,
     Retracted,
+    Rung,
     Spot,
     Standing,
 )
@@ -51,13 +52,14 @@ from application.letters import DeadLetter, Position, Progress
 from application.pages import IndexEntry, Missing, Rendered, RenderedPage
 from application.ports import Clock, LiveFeed, Monotonic, Render, Use
 from application.streams import Frame
+from domain.alarm import AlarmKind
 from domain.arrivals import Arrival, Known, Withheld, arrive
 from domain.category import OTHER, Category, check_total, newcomers
 from domain.errors import FieldError, Invalid, UnknownNotification, UnknownUser, UserTaken
 from domain.feed import MARK_LIMIT, Chosen, Cursor, Feed, FeedChange, Marked, Settled
 from domain.identifiers import NotificationId, UserId
-from domain.notification import EARLIEST, Draft, Notification, Retraction
-from domain.states import RULES, VISIBLE, Mark, Status
+from domain.notification import BEFORE_ALL, Draft, Notification, Retraction
+from domain.states import RULES, SNOOZED, VISIBLE, Mark, Status
 from domain.user import User
 from tests.build import NOW
 
@@ -224,8 +226,9 @@ class MemoryFeeds(Reachable):
         self.refused: set[NotificationId] = set()
         self.locked: set[UserId] = set()
         """Users whose feed another transaction is changing."""
+        self.alarms: dict[tuple[UserId, NotificationId, AlarmKind], datetime] = {}
 
-    async def append(self, arrivals: Sequence[Arrival], now: datetime = EARLIEST) -> Appended:
+    async def append(self, arrivals: Sequence[Arrival], now: datetime = BEFORE_ALL) -> Appended:
         self.reach()
         if any(arrival.id in self.refused for arrival in arrivals):
             raise Refused("22000")
@@ -391,6 +394,7 @@ class MemoryFeeds(Reachable):
         self._users.erase(user)
         self._feeds.pop(user, None)
         self._choices.pop(user, None)
+        self._silence(user, self._held.get(user, {}))
 
     def erase_some(self, user: UserId, limit: int) -> list[NotificationId]:
         held = self._held.get(user, {})
@@ -413,10 +417,15 @@ class MemoryFeeds(Reachable):
     def _forget(self, user: UserId, ids: Sequence[NotificationId]) -> Feed:
         held, feed = self._held[user], self._feeds[user]
         gone = [held.pop(item) for item in ids if item in held]
+        self._silence(user, ids)
         if gone:
             feed = self._feeds[user] = feed.changed(feed.version + 1, [(item, None) for item in gone])
             self._horizons[user] = feed.version
         return feed
+
+    def _silence(self, user: UserId, ids: Iterable[NotificationId]) -> None:
+        for one in ids:
+            self.alarms.pop((user, one, AlarmKind.WAKE), None)
 
     async def due(self, mark: Mark, at: datetime, limit: int) -> Sequence[tuple[UserId, NotificationId]]:
         self.reach()
@@ -460,6 +469,12 @@ class MemoryFeeds(Reachable):
             if chosen(item) and after is not item:
                 changed.append(after)
         self._keep(feed, changed)
+        if RULES[mark].may_snooze:
+            self.alarms |= {
+                (user, item.id, AlarmKind.WAKE): item.snoozed_until
+                for item in changed
+                if SNOOZED.holds(item) and item.snoozed_until
+            }
         return Marked(self._feeds[user], feed.version, mark, at, tuple(changed), action=action)
 
     def _keep(self, feed: Feed, changed: Sequence[Notification]) -> None:
@@ -473,6 +488,27 @@ class MemoryFeeds(Reachable):
             unseen_count=sum(item.unseen for item in unread),
             unread_in=dict(sorted(Counter(item.category for item in unread).items())),
         )
+
+
+class MemoryAlarms(Reachable):
+    def __init__(self, feeds: MemoryFeeds, clock: Clock) -> None:
+        """`clock` is the store's."""
+        self._feeds = feeds
+        self._clock = clock
+
+    async def ring(self, kind: AlarmKind, limit: int) -> Rung:
+        self.reach()
+        now = self._clock()
+        alarms = self._feeds.alarms
+        due = sorted((at, user, one) for (user, one, of), at in alarms.items() if at <= now and of == kind)
+        taken = [spot for spot in due if spot[1] not in self._feeds.locked][:limit]
+        by_user: dict[UserId, list[NotificationId]] = {}
+        for _, user, one in taken:
+            del alarms[user, one, kind]
+            by_user.setdefault(user, []).append(one)
+        woken = [await self._feeds.mark(user, Mark.WOKEN, ids, now) for user, ids in by_user.items()]
+        late = now - due[0][0] if due else timedelta()
+        return Rung(late, len(taken), [marked for marked in woken if marked.changed])
 
 
 class MemoryCategories(Reachable):

@@ -27,8 +27,11 @@ class Block:
 
     @property
     def commands(self) -> list[str]:
-        """The command lines of a shell block, without prompts, output and comments."""
-        lines = re.sub(r"\\\n *", "", self.code).splitlines()
+        """The command lines of a shell block, without prompts, output and comments. What is between single
+        quotes may take several lines.
+        """
+        text = re.sub(r"'[^'\n]*'|'[^']*'", lambda quoted: quoted[0].replace("\n", " "), self.code)
+        lines = re.sub(r"\\\n *", "", text).splitlines()
         if self.language == "console":
             lines = [line.removeprefix("$ ") for line in lines if line.startswith("$ ")]
         bare = [re.sub(r"(^|\s)#.*", "", line).strip() for line in lines]

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from domain.arrivals import Arrival, Withheld
-from domain.feed import Added, Edited, Feed, Marked, Settled
+from domain.feed import Added, Edited, Feed, FeedChange, Marked, Settled
 from domain.identifiers import NotificationId, UserId
 from domain.notification import Notification
 
@@ -55,6 +55,17 @@ class Retracted:
     marked: Marked | None = None
     """The change, which is empty if the notification was retracted before; None if the feed does not hold it.
     Then nothing with its id will be stored."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rung:
+    """What became of alarms that were due."""
+
+    late: timedelta
+    """How long ago the earliest of them was due, before any rang; 0 if none was due."""
+    count: int
+    """How many rang, with an effect or without."""
+    changes: Sequence[FeedChange]
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 import logging
 import re
-from asyncio import sleep
+from asyncio import Task, create_task, shield, sleep
 from datetime import datetime, timedelta
 from math import inf
 
@@ -25,7 +25,8 @@ class KnownKeys:
     """The keys that a process knows, so that admitting a producer waits for no store.
 
     They are refreshed every 2 s by default. While the store is out of reach they are trusted for 60 s. A key
-    that is not known, because it is new, is looked up; ids that nobody has cost at most 10 lookups a second.
+    that is not known, because it is new, is looked up once for all who wait for it; ids that nobody has cost
+    at most 10 lookups a second.
     """
 
     def __init__(self, keys: ApiKeys, now: Monotonic, *, every_seconds: float = _EVERY_SECONDS) -> None:
@@ -39,6 +40,8 @@ class KnownKeys:
         self._as_of: datetime | None = None
         self._refreshed_at = -inf
         self._unreachable = False
+        self._looking: dict[str, Task[ApiKey | None]] = {}
+        """Lookups that are under way."""
         self._lookups = float(_LOOKUPS_PER_SECOND)
         """How many are left."""
         self._counted_at = now()
@@ -53,8 +56,10 @@ class KnownKeys:
             return known[1]
         if key_id in self._absent or _KEY_ID.fullmatch(key_id) is None:
             return None
-        if self._may_look_up():
-            return await self._look_up(key_id)
+        looking = self._looking.get(key_id)
+        if looking is not None or self._may_look_up():
+            # Shielded: others wait for it too.
+            return await shield(looking or self._begin_to_look_up(key_id))
         if known is None and self._is_complete():
             return None
         raise Unavailable
@@ -106,6 +111,16 @@ class KnownKeys:
 
     def _stored(self, key_id: str) -> float:
         return self._written_at.get(key_id, -inf)
+
+    def _begin_to_look_up(self, key_id: str) -> "Task[ApiKey | None]":
+        def ended(task: "Task[ApiKey | None]") -> None:
+            del self._looking[key_id]
+            if not task.cancelled():
+                task.exception()  # whoever waits raises it; perhaps nobody waits any more
+
+        looking = self._looking[key_id] = create_task(self._look_up(key_id))
+        looking.add_done_callback(ended)
+        return looking
 
     async def _look_up(self, key_id: str) -> ApiKey | None:
         at = self._now()

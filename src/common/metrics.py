@@ -58,6 +58,13 @@ OTHER_CATEGORY = Counter(
 )
 STRAYS = Gauge("bellwire_default_partition_rows", "Rows in the DEFAULT partition, which should be empty")
 
+ALARMS = Counter("bellwire_alarms_total", "Alarms that rang, by kind", ["kind"])
+ALARM_LAG = Gauge(
+    "bellwire_alarm_lag_seconds",
+    "How late the earliest alarm that is due was when this process last looked",
+    ["kind"],
+)
+
 ANNOUNCE = Histogram("bellwire_announce_seconds", "Time to announce a batch in Redis", buckets=_FAST)
 UNTOLD = Gauge("bellwire_untold_feeds", "Feeds whose last change is not announced yet")
 INDEX = Counter("bellwire_index_total", "Reads of unread notifications, by what the index held", ["outcome"])

@@ -9,7 +9,7 @@ This is the definition. The store applies it under the lock of the feed's row.
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from typing import TypeAlias
 
@@ -168,22 +168,34 @@ class _Judge:
             self._repeated = True
             return
         after = draft.edited(item, None if item.id in self._drafts else self._now)
-        expires_at = _expiry(draft, self._known.categories.get(item.category), item.created_at)
-        self._items[item.id] = replace(after, expires_at=expires_at)
+        if after.expires_at is None:
+            after = replace(after, expires_at=self._usual_expiry(item))
+        self._items[item.id] = after
         if item.id not in self._drafts:
             self._edited[item.id] = None
 
     def _objection(self, draft: Draft) -> Reason | None:
         """Why a new notification is not shown."""
-        content = draft.content
-        category = self._known.categories.get(content.category)
-        if not wanted(category, self._known.choices.get(content.category)):
+        name = draft.content.category
+        if not wanted(self._known.categories.get(name), self._known.choices.get(name)):
             return Reason.PREFERENCE
-        expires_at = _expiry(draft, category, draft.created_at)
+        expires_at = self._stored(draft).expires_at
         return Reason.EXPIRED if expires_at is not None and expires_at <= self._now else None
 
+    def _stored(self, draft: Draft) -> Notification:
+        """What a new notification is, apart from its version and its group."""
+        item = draft.stored(0)
+        return item if item.expires_at is not None else replace(item, expires_at=self._usual_expiry(item))
+
+    def _usual_expiry(self, item: Notification) -> datetime | None:
+        """When a notification expires that does not say so itself."""
+        category = self._known.categories.get(item.category)
+        if category is None or category.expires_after is None:
+            return None
+        return item.created_at + category.expires_after
+
     def _add(self, draft: Draft) -> None:
-        content, item = draft.content, draft.stored(0)
+        content, item = draft.content, self._stored(draft)
         holder = self._holder(draft)
         if holder is not None and holder.id > draft.id:
             self._items[holder.id] = replace(holder, group=holder.group.joined(content.actor, newest=False))
@@ -194,8 +206,7 @@ class _Judge:
         if holder is not None:
             item = replace(item, group=holder.group.joined(content.actor, newest=True))
             self._supersede(holder)
-        expires_at = _expiry(draft, self._known.categories.get(content.category), item.created_at)
-        self._items[draft.id] = replace(item, expires_at=expires_at)
+        self._items[draft.id] = item
         self._drafts[draft.id] = draft
 
     def _holder(self, draft: Draft) -> Notification | None:
@@ -223,8 +234,9 @@ class _Judge:
             self._take_back(holder)
 
     def _take_back(self, item: Notification) -> None:
+        # Nobody will see how it was edited in the same moment. A retraction says no more than that.
         self._edited.pop(item.id, None)
-        self._items[item.id] = replace(item, retracted_at=self._now)
+        self._items[item.id] = replace(self._known.held[item.id], retracted_at=self._now)
         self._retracted[item.id] = None
 
     def _forget(self, one: NotificationId, user: UserId, reason: Reason) -> None:
@@ -240,12 +252,3 @@ class _Judge:
         self._withheld[draft.id] = Withheld(
             content.user_id, draft.id, reason, content.event, content.category
         )
-
-
-def _expiry(draft: Draft, category: Category | None, created_at: datetime) -> datetime | None:
-    """When a notification expires: as it says, or else as is usual for its category."""
-    if draft.content.expires_at is not None:
-        return draft.content.expires_at.astimezone(UTC)
-    if category is None or category.expires_after is None:
-        return None
-    return created_at.astimezone(UTC) + category.expires_after

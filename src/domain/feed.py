@@ -6,7 +6,7 @@ that version can apply it, and a client at an older one knows that something is 
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TypeAlias
@@ -63,6 +63,19 @@ class Feed:
     def cursor(self) -> Cursor:
         """The position to resume from."""
         return Cursor(self.epoch, self.version)
+
+    def grown(self, new: Sequence[Notification]) -> "Feed":
+        """The feed after these, which are new, took its next versions: as `changed`, but quick."""
+        unread_in = dict(self.unread_in)
+        for item in new:
+            unread_in[item.category] = unread_in.get(item.category, 0) + 1
+        return replace(
+            self,
+            version=self.version + len(new),
+            unread_count=self.unread_count + len(new),
+            unseen_count=self.unseen_count + len(new),
+            unread_in=unread_in,
+        )
 
     def changed(self, version: int, changes: Iterable[Change]) -> "Feed":
         """The feed at a later version, after these changes of notifications."""

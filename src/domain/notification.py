@@ -32,6 +32,8 @@ EVENT_RULE = "must be 1 to 100 of a-z 0-9 _ . -"
 # The range that ids, stores and clients can represent: PostgreSQL's driver reads the last microsecond of the
 # year 9999 as "infinity".
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
+BEFORE_ALL = EARLIEST - timedelta(days=1)
+"""A time by which nothing has expired."""
 LATEST = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
 TIME_RULE = "must be from 1970-01-01T00:00:00Z to 9999-12-31T23:59:59Z"
 ZONE_RULE = "must carry a time zone"

@@ -8,7 +8,7 @@ A state is a time that a notification has or lacks: `read_at` is when it was rea
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from enum import Enum, StrEnum, auto
 from typing import Literal, TypeAlias
 
@@ -28,7 +28,9 @@ Time: TypeAlias = Literal[
 
 
 class Mark(StrEnum):
-    """A change of state that a user (or, for WOKEN and RETRACTED, the service) makes to a notification."""
+    """A change of state that a user makes to a notification. RETRACTED is made by the service, and WOKEN by
+    either.
+    """
 
     SEEN = "seen"
     READ = "read"
@@ -98,6 +100,13 @@ UNSEEN = UNREAD & Condition(lacks=("seen_at",))
 """What counts as unseen: unread, and the user has not had it before the eyes."""
 
 
+SNOOZED = VISIBLE & Condition(has=("snoozed_until",), lacks=("archived_at",))
+"""Put off, and not put away meanwhile."""
+
+SNOOZE_AT_LEAST = timedelta(seconds=1)
+SNOOZE_AT_MOST = timedelta(days=90)
+
+
 @dataclass(frozen=True, slots=True)
 class Rule:
     """What a mark does: it sets one time of a notification, unless it is already set that way."""
@@ -114,6 +123,8 @@ class Rule:
     """Whether it carries the id of the action that the user chose."""
     due: Time | None = None
     """The time of a notification at which the service itself makes the mark."""
+    may_snooze: bool = False
+    """Whether what it changes may be SNOOZED afterwards, and then needs an alarm."""
 
     @property
     def condition(self) -> Condition:
@@ -132,11 +143,17 @@ class Rule:
         return self.condition & Condition(has=(self.due,) if self.due else ())
 
     def time(self, now: datetime, given: datetime | None = None) -> datetime:
-        """The time of the mark: `given` if it takes one, else `now`. Raises Invalid."""
+        """The time of the mark: `given` if it takes one, else `now`. Raises Invalid, also if what is given is
+        too soon or too far away.
+        """
         if (self.to is To.GIVEN) != (given is not None):
             rule = "is required" if given is None else "is not allowed for this mark"
             raise Invalid([FieldError("until", rule)])
-        return given or now
+        if given is None:
+            return now
+        if not SNOOZE_AT_LEAST <= given - now <= SNOOZE_AT_MOST:
+            raise Invalid([FieldError("until", "must be between 1 second and 90 days from now")])
+        return given.astimezone(UTC)
 
     def value(self, at: datetime) -> datetime | None:
         """The value that a mark with this time sets."""
@@ -159,7 +176,7 @@ VIEWS: Mapping[Status, Condition] = {
     Status.READ: SHOWN & Condition(has=("read_at",)),
     Status.ALL: SHOWN,
     Status.ARCHIVED: VISIBLE & Condition(has=("archived_at",)),
-    Status.SNOOZED: VISIBLE & Condition(has=("snoozed_until",), lacks=("archived_at",)),
+    Status.SNOOZED: SNOOZED,
 }
 
 RULES: Mapping[Mark, Rule] = {
@@ -167,14 +184,16 @@ RULES: Mapping[Mark, Rule] = {
     Mark.READ: Rule("read_at", To.NOW, also=("seen_at",)),
     Mark.UNREAD: Rule("read_at", To.NOTHING),
     Mark.ARCHIVED: Rule("archived_at", To.NOW, also=("seen_at",)),
-    Mark.UNARCHIVED: Rule("archived_at", To.NOTHING),
+    Mark.UNARCHIVED: Rule("archived_at", To.NOTHING, may_snooze=True),
     Mark.ACTED: Rule("acted_at", To.NOW, also=("read_at", "seen_at"), names_action=True),
-    Mark.SNOOZED: Rule("snoozed_until", To.GIVEN, of=VISIBLE & Condition(lacks=("archived_at",))),
+    Mark.SNOOZED: Rule(
+        "snoozed_until", To.GIVEN, of=VISIBLE & Condition(lacks=("archived_at",)), may_snooze=True
+    ),
     Mark.WOKEN: Rule(
         "woken_at",
         To.AGAIN,
         clears=("snoozed_until", "read_at", "seen_at"),
-        of=VISIBLE & Condition(has=("snoozed_until",)),
+        of=SNOOZED,
     ),
     Mark.RETRACTED: Rule("retracted_at", To.NOW, due="expires_at"),
 }

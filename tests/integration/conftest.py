@@ -32,7 +32,8 @@ async def engine(shared_url: str) -> AsyncIterator[AsyncEngine]:
     async with engine.begin() as connection:
         await connection.execute(
             text(
-                "TRUNCATE users, feeds, notifications, api_keys, audit, erasures, revoked_tokens, categories"
+                "TRUNCATE users, feeds, notifications, api_keys, audit, erasures, revoked_tokens, categories,"
+                " withheld, alarms"
             )
         )
     yield engine

@@ -61,7 +61,7 @@ def items_of(*texts: str | bytes) -> dict[str, bytes]:
 
 def lasting(item: bytes) -> bytes:
     """What no mark changes."""
-    return re.sub(rb'"(version|read_at)":("[^"]*"|[^,"]+),', b"", item)
+    return re.sub(rb'"(version|seen_at|read_at)":("[^"]*"|[^,"]+),', b"", item)
 
 
 @dataclass

@@ -28,7 +28,6 @@ from application.errors import Stuck, Unavailable, Unconfirmed
 from application.feeds import Appended
 from common import metrics
 from domain.identifiers import NotificationId, UserId
-from domain.notification import Draft
 from entrypoints.consumer.watchdog import Watchdog
 from entrypoints.lifespan import background
 from tests.build import a_draft, a_user
@@ -615,9 +614,9 @@ async def test_the_watchdog_tells_a_broker_that_is_away_from_a_worker_that_is_st
         released = asyncio.Event()
         append = stage.feeds.append
 
-        async def held(drafts: Sequence[Draft]) -> Appended:
+        async def held(*arrivals: Any) -> Appended:
             await released.wait()
-            return await append(drafts)
+            return await append(*arrivals)
 
         monkeypatch.setattr(stage.feeds, "append", held)
         assert await publishing.one()

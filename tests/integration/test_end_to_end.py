@@ -4,6 +4,7 @@ import asyncio
 import json
 import signal
 import time
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -132,6 +133,38 @@ async def test_an_expired_notification_is_taken_back_everywhere(api: Api) -> Non
             assert update["ids"] == [identifier]
             assert update["set"]["retracted_at"]
             assert update["unread_count"] == 0
+
+
+async def test_what_was_snoozed_comes_back_unread_and_unseen_on_both_devices(
+    product: Product, api: Api
+) -> None:
+    other = await product.api()
+    async with api.client("ada") as client:
+        await create_users(client, ["ada"])
+        async with api.follow("ada") as phone, other.follow("ada") as laptop:
+            identifier = await publish(client, "ada", "not now")
+            await eventually(lambda: identifier in phone.items and identifier in laptop.items, "it came")
+            await phone.send(type="read", ids=[identifier])
+            soon = (datetime.now(UTC) + timedelta(seconds=1.5)).isoformat()
+            await phone.send(type="snooze", ids=[identifier], until=soon, ref="later")
+            await phone.seen(lambda frame: frame.get("ref") == "later", "its answer")
+            back = [
+                await one.seen(lambda frame: "woken_at" in frame.get("set", {}), "that it is back")
+                for one in (phone, laptop)
+            ]
+
+            assert back[0] == back[1]
+            assert back[0]["ids"] == [identifier]
+            assert (back[0]["unread_count"], back[0]["unseen_count"]) == (1, 1)
+            changes = [frame for frame in laptop.frames if frame["type"] == "update"]
+            assert [next(iter(frame["set"])) for frame in changes] == ["read_at", "snoozed_until", "woken_at"]
+            assert [frame["unread_count"] for frame in changes] == [0, 0, 1]
+            assert not phone.holes
+            assert not laptop.holes
+        (item,) = (await client.get("/v1/users/ada/notifications")).json()["items"]
+        assert (item["id"], item["read_at"], item["seen_at"]) == (identifier, None, None)
+        assert item["woken_at"] == back[0]["set"]["woken_at"]
+        assert "snoozed_until" not in item
 
 
 async def test_the_same_key_and_body_are_one_notification(api: Api, stores: Stores) -> None:

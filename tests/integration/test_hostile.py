@@ -433,6 +433,9 @@ OPERATIONS: Mapping[tuple[str, str], str] = {
     ("delete", "/v1/users/{user_id}/notifications/{notification_id}"): _PRODUCER,
     ("post", "/v1/notifications/batch"): _PRODUCER,
     ("post", "/v1/users"): _PRODUCER,
+    ("get", "/v1/users"): _PRODUCER,
+    ("get", "/v1/users/{user_id}"): _PRODUCER,
+    ("put", "/v1/users/{user_id}"): _PRODUCER,
     ("post", "/createUser"): _PRODUCER,
     **{("post", "/v1/users/{user_id}/" + word): _PRODUCER for word in ("disable", "enable", "revoke-tokens")},
     ("post", "/v1/revoked-tokens"): _PRODUCER,
@@ -460,7 +463,9 @@ OPERATIONS: Mapping[tuple[str, str], str] = {
     ("get", "/v1/users/{user_id}/unread-count"): _READER,
     ("patch", "/v1/users/{user_id}/notifications/{notification_id}/read"): _USER,
     ("patch", "/notifications/{user_id}/{notification_id}/read"): _USER,
-    **{("post", _MARK + word): _USER for word in ("read", "unread", "archive", "unarchive")},
+    **{("post", _MARK + word): _USER for word in ("seen", "read", "unread", "archive", "unarchive")},
+    **{("post", _MARK + word): _USER for word in ("snooze", "unsnooze")},
+    ("post", _MARK + "{notification_id}/actions/{action}"): _USER,
 }
 # Which scope a producer needs.
 SCOPES = {
@@ -513,6 +518,7 @@ async def test_with_the_ids_of_another_nothing_is_seen_and_nothing_changed(
                                 notification_id=identifier,
                                 key_id="0a1b2c",
                                 category_id="test",
+                                action="approve",
                                 erasure_id=world.ids[0],
                             )
                             query, content = (body, None) if method == "get" else ({}, body)
@@ -578,11 +584,21 @@ async def _everything(stores: Stores) -> Mapping[str, object]:
     return {**notifications, **{row["id"]: tuple(row) for row in users}, **await read_states(stores)}
 
 
+_TOMORROW = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 86_400))
+
+
 # Every frame that a client may send, with what is another's.
 def _frames(world: World) -> Mapping[str, Sequence[dict[str, Any]]]:
     selections: list[dict[str, Any]] = [{"ids": world.ids}, {"up_to": world.cursor}]
-    marks = dict.fromkeys(("read", "unread", "archive", "unarchive"), selections)
-    return {**marks, "refresh": [{"token": world.product.token("ada")}], "pong": [{"ids": world.ids}]}
+    marks = dict.fromkeys(("seen", "read", "unread", "archive", "unarchive"), selections)
+    marks |= {"snooze": [{"ids": world.ids, "until": _TOMORROW}], "unsnooze": [{"ids": world.ids}]}
+    acts = [{"id": identifier, "action": "approve"} for identifier in world.ids]
+    return {
+        **marks,
+        "act": acts,
+        "refresh": [{"token": world.product.token("ada")}],
+        "pong": [{"ids": world.ids}],
+    }
 
 
 async def test_on_a_socket_the_ids_of_another_show_and_change_nothing(

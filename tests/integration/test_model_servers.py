@@ -36,7 +36,7 @@ from common import metrics, wire
 from domain.arrivals import Arrival
 from domain.feed import Chosen, Cursor, Feed, FeedChange, Marked
 from domain.identifiers import NotificationId, UserId
-from domain.notification import EARLIEST, Draft, Notification
+from domain.notification import BEFORE_ALL, Draft, Notification
 from domain.states import Mark
 from tests.build import MACS, a_content, a_user
 from tests.memory import MemoryCategories
@@ -96,7 +96,7 @@ class ToldFeeds(PostgresFeeds):
         super().__init__(engine)
         self._histories = histories
 
-    async def append(self, arrivals: Sequence[Arrival], now: datetime = EARLIEST) -> Appended:
+    async def append(self, arrivals: Sequence[Arrival], now: datetime = BEFORE_ALL) -> Appended:
         appended = await super().append(arrivals, now)
         for change in (*appended.changed, *appended.added):
             self._histories[change.feed.user_id].tell(change)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from urllib.parse import parse_qs, urlsplit
@@ -22,6 +23,13 @@ from workbench.programs import postgres_programs
 
 START_SECONDS = 90
 LEFT_BY_CURL = 28  # a stream, after the `max-time` of .curlrc
+WALK = "docs/walkthrough.md:"
+END_OF_BLOCK = "-- end of block --"
+VARIES = {
+    r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b": "an id",
+    r"\b[0-9a-f]{8}(?=\.\d)": "an epoch",
+    r"\b\d{4}-\d\d-\d\dT[\d:.]+Z": "a time",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +89,9 @@ def development(folder: Path) -> Process:
 def shell_blocks() -> list[object]:
     """Those that are not run below, with a look at what they show."""
     found = [
-        block for block in blocks("sh", "console") if block.runs and "createNotification" not in block.code
+        block
+        for block in blocks("sh", "console")
+        if block.runs and "createNotification" not in block.code and not block.place.startswith(WALK)
     ]
     return [pytest.param(block, id=block.place) for block in found]
 
@@ -100,6 +110,37 @@ def test_the_commands_of_the_readme_show_the_notification(checkout: Checkout) ->
     assert accepted, said
     frames = re.findall(r'^data: (\{"type":"notifications",.*\})$', said, re.MULTILINE)
     assert accepted[1] in {item["id"] for frame in frames for item in json.loads(frame)["items"]}
+
+
+def test_the_walk_through_shows_what_it_says(checkout: Checkout) -> None:
+    """Its blocks one after another in one shell, each followed by what it prints."""
+    page = [block for block in blocks("sh", "text") if block.place.startswith(WALK) and block.runs]
+    commands = [block for block in page if block.language == "sh"]
+    shown = {
+        commands.index(block): after.code
+        for block, after in pairwise(page)
+        if (block.language, after.language) == ("sh", "text")
+    }
+
+    said = checkout.paste(f"\necho '{END_OF_BLOCK}'\n".join(block.code for block in commands))
+
+    for nth, printed in enumerate(said.split(f"{END_OF_BLOCK}\n")):
+        lines = re.sub(r"\n ", "", shown.get(nth, "")).strip().splitlines()
+        assert len(printed.splitlines()) == len(lines), f"{commands[nth].place}: {printed}"
+        for line, expected in zip(printed.splitlines(), lines, strict=True):
+            assert re.fullmatch(_pattern(expected), _named(line)), f"{commands[nth].place}: {line}"
+
+
+def _pattern(shown: str) -> str:
+    """What a line must match: `…` stands for anything."""
+    return ".*".join(re.escape(_named(part)) for part in re.split(r"\s*…\s*", shown))
+
+
+def _named(line: str) -> str:
+    """The line without what differs from run to run."""
+    for what, name in VARIES.items():
+        line = re.sub(what, name, line)
+    return line
 
 
 def test_the_commands_about_users_make_and_find_one(checkout: Checkout) -> None:

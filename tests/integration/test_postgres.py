@@ -32,12 +32,14 @@ from application.errors import Refused, Unavailable
 from application.feeds import FeedHistory, MarkRequest, Standing
 from application.revoking import Revocations
 from common import metrics
+from domain.arrivals import Arrival, Reason
 from domain.category import CATEGORIES, OTHER, Category
 from domain.feed import Cursor
 from domain.identifiers import UserId
 from domain.metadata import Metadata
+from domain.notification import Retraction
 from domain.states import Mark, Rule, Status, To
-from tests import contracts
+from tests import arrival_contracts, contracts
 from tests.build import ADA, BOB, LATER, NOW, TestClock, a_draft, a_user, an_id, drafts
 from tests.documents import NASTY
 from tests.paging import pages
@@ -66,6 +68,73 @@ async def closed_door() -> AsyncIterator[AsyncEngine]:
 
 class TestPostgresFeeds(contracts.FeedsContract):
     pass
+
+
+class TestPostgresArrivals(arrival_contracts.ArrivalsContract):
+    @pytest.fixture
+    def preferences(self, engine: AsyncEngine) -> PostgresPreferences:
+        return PostgresPreferences(engine)
+
+    @pytest.fixture
+    def categories(self, engine: AsyncEngine) -> PostgresCategories:
+        return PostgresCategories(engine)
+
+    @pytest.fixture
+    def read_withheld(self, engine: AsyncEngine) -> arrival_contracts.ReadWithheld:
+        async def read() -> arrival_contracts.Withheld:
+            async with driver(engine) as connection:
+                rows = await connection.fetch("SELECT user_id, id, reason, event, category FROM withheld")
+            return {(row[0], row[1]): (row[2], row[3], row[4]) for row in rows}
+
+        return read
+
+    @pytest.mark.parametrize("content", [{}, {"collapse_key": "post"}], ids=["plain", "judged"])
+    @pytest.mark.parametrize("wanted", [True, False], ids=["switched on", "switched off"])
+    async def test_a_choice_of_the_last_moment_counts(
+        self, inbox: arrival_contracts.Inbox, engine: AsyncEngine, content: dict[str, Any], *, wanted: bool
+    ) -> None:
+        """It is read under the lock: whoever held that before may have changed it."""
+        old, new = ("{comment}", "{}") if wanted else ("{}", "{comment}")
+        async with engine.begin() as connection:
+            await connection.execute(text(f"UPDATE feeds SET muted = '{old}' WHERE user_id = 'ada'"))
+        async with engine.begin() as connection:
+            await connection.execute(text(f"UPDATE feeds SET muted = '{new}' WHERE user_id = 'ada'"))
+            storing = asyncio.create_task(inbox.take(a_draft(**content), a_draft(2, BOB)))
+            await eventually(lambda: _waits_for_a_lock(engine), "it waits")
+
+        stored = await storing
+
+        assert bool(await inbox.shown()) is wanted
+        assert [one.reason for one in stored.withheld] == ([] if wanted else [Reason.PREFERENCE])
+        assert len(await inbox.shown(BOB)) == 1
+
+    async def test_a_batch_that_ended_between_its_transactions_is_told_whole(
+        self, inbox: arrival_contracts.Inbox, engine: AsyncEngine
+    ) -> None:
+        """What is plain is stored first. The consumer dies while the rest waits, and nothing was told."""
+        batch: list[Arrival] = [
+            a_draft(1, message="plain"),
+            a_draft(2, BOB, collapse_key="post"),
+            Retraction(BOB, an_id(3)),
+        ]
+        async with engine.begin() as connection:
+            await connection.execute(text("SELECT 1 FROM feeds WHERE user_id = 'bob' FOR NO KEY UPDATE"))
+            dying = asyncio.create_task(inbox.feeds.append(batch, NOW))
+            await eventually(lambda: _waits_for_a_lock(engine), "it waits")
+            dying.cancel()
+            await asyncio.wait([dying])
+            assert len(await contracts.everything(inbox.feeds)) == 1
+            assert await contracts.everything(inbox.feeds, BOB) == ()
+
+        told = await inbox.feeds.append(batch, NOW)
+
+        # Of Ada's feed a bare position: whoever follows it reads the rest.
+        assert [settled.feed for settled in told.present] == [await inbox.feeds.feed(ADA)]
+        assert [[item.id for item in added.notifications] for added in told.added] == [[an_id(2)]]
+        assert [one.id for one in told.withheld] == [an_id(3)]
+        again = await inbox.feeds.append(batch, NOW)
+        assert (again.added, again.changed, again.withheld) == ((), (), ())
+        assert {settled.feed.user_id: settled.feed.version for settled in again.present} == {ADA: 1, BOB: 1}
 
 
 class TestPostgresPreferences(contracts.PreferencesContract):

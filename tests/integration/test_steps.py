@@ -34,24 +34,28 @@ class Scene:
     followers: Sequence[Follower]
 
     async def failing_consumer(self, step: str, action: str, times: int = 1) -> Process:
-        port = free_port()
-        process = Process(
-            f"consumer with {action} at {step}",
-            [sys.executable, "-m", "tests.failpoints", step, action, str(times)],
-            log=self.product.folder / "failing.log",
-            environment={
-                **self.product._environment,
-                "PYTHONPATH": ":".join(sys.path),
-                "BELLWIRE_CONSUMER_PORT": str(port),
-                "BELLWIRE_BATCH_RECORDS": str(BATCH),
-                "BELLWIRE_STUCK_SECONDS": "10",
-            },
-        )
-        process.start()
-        return process
+        return failing_consumer(self.product, step, action, times)
 
     async def all_stored(self) -> bool:
         return await self.stores.count() >= sum(map(len, self.accepted.values()))
+
+
+def failing_consumer(product: Product, step: str, action: str, times: int = 1) -> Process:
+    """Start one of tests.failpoints."""
+    process = Process(
+        f"consumer with {action} at {step}",
+        [sys.executable, "-m", "tests.failpoints", step, action, str(times)],
+        log=product.folder / "failing.log",
+        environment={
+            **product._environment,
+            "PYTHONPATH": ":".join(sys.path),
+            "BELLWIRE_CONSUMER_PORT": str(free_port()),
+            "BELLWIRE_BATCH_RECORDS": str(BATCH),
+            "BELLWIRE_STUCK_SECONDS": "10",
+        },
+    )
+    process.start()
+    return process
 
 
 @pytest.fixture

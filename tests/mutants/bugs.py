@@ -6,7 +6,7 @@ suite first. `pytest tests/unit/test_mutants.py` says which entries no longer fi
 
 from typing import Final
 
-from tests.mutants import limits
+from tests.mutants import arrivals, limits
 from tests.mutants.mutant import Mutant
 
 # --- where things are: one line each, for when files move --------------------------------------------------
@@ -36,6 +36,7 @@ ARRIVALS = "src/adapters/postgres/arrivals.py"
 CATEGORIES = "src/adapters/postgres/categories.py"
 CHOICES = "src/adapters/postgres/preferences.py"
 FEEDS = "src/adapters/postgres/feeds.py"
+ALARMS = "src/adapters/postgres/alarms.py"
 MARK = "src/adapters/postgres/mark.py"
 RETENTION = "src/adapters/postgres/retention.py"
 STORE_ERRORS = "src/adapters/postgres/errors.py"
@@ -100,6 +101,7 @@ SIMULATION = "tests/simulation/test_simulation.py::test_every_promise_is_kept_in
 KAFKA = f"{INTEGRATION}/test_kafka.py"
 READING = f"{INTEGRATION}/test_reading.py"
 STORED_FEEDS = f"{INTEGRATION}/test_postgres.py::TestPostgresFeeds"
+STORED_ALARMS = f"{INTEGRATION}/test_alarms.py"
 STORED_RETENTION = f"{INTEGRATION}/test_retention.py::TestPostgresRetention"
 REDIS_INDEX = f"{INTEGRATION}/test_redis.py::TestRedisUnreadIndex"
 TRUST = f"{INTEGRATION}/test_redis_trust.py"
@@ -753,6 +755,47 @@ VIEWS_AND_MARKS = (
         old="[marked if marked.changed else Settled(marked.feed) for marked in made]",
         new="[marked for marked in made if marked.changed]",
         tests=(f"{UNIT}/test_inbox.py", SIMULATION),
+    ),
+    Mutant(
+        name="alarm-deleted-in-another-transaction",
+        breaks="Who dies while alarms ring loses them: what was snoozed never comes back.",
+        file=ALARMS,
+        old="            due = await connection.fetch(_DELETE, kind, users, ids)\n",
+        new="            async with driver(self._engine) as other:\n"
+        "                due = await other.fetch(_DELETE, kind, users, ids)\n",
+        tests=(f"{STORED_ALARMS}::test_who_dies_between_the_work_and_the_commit_has_done_nothing",),
+    ),
+    Mutant(
+        name="alarm-rings-again",
+        breaks="An alarm that rang is not deleted, and is taken again and again.",
+        file=ALARMS,
+        old="DELETE FROM alarms USING unnest($2::text[], $3::uuid[]) AS taken (user_id, id)\nWHERE",
+        new="UPDATE alarms SET kind = kind FROM unnest($2::text[], $3::uuid[]) AS taken (user_id, id)\nWHERE",
+        tests=(f"{STORED_ALARMS}::TestPostgresAlarms",),
+    ),
+    Mutant(
+        name="alarm-waits-for-a-feed",
+        breaks="One feed that is locked for long holds up the alarms of all others.",
+        file=ALARMS,
+        old="FOR NO KEY UPDATE OF feeds SKIP LOCKED",
+        new="FOR NO KEY UPDATE OF feeds NOWAIT",
+        tests=(f"{STORED_ALARMS}::test_a_feed_that_is_being_changed_waits_for_its_turn_and_holds_up_nobody",),
+    ),
+    Mutant(
+        name="unarchived-without-alarm",
+        breaks="What was archived while snoozed, and is unarchived after its time, stays away for ever.",
+        file=STATES,
+        old='Rule("archived_at", To.NOTHING, may_snooze=True)',
+        new='Rule("archived_at", To.NOTHING)',
+        tests=(f"{UNIT}/test_memory.py::TestMemoryAlarms", f"{STORED_ALARMS}::TestPostgresAlarms"),
+    ),
+    Mutant(
+        name="archived-wakes",
+        breaks="What was archived while snoozed wakes.",
+        file=STATES,
+        old='SNOOZED = VISIBLE & Condition(has=("snoozed_until",), lacks=("archived_at",))',
+        new='SNOOZED = VISIBLE & Condition(has=("snoozed_until",))',
+        tests=(f"{UNIT}/test_memory.py::TestMemoryAlarms", f"{STORED_ALARMS}::TestPostgresAlarms"),
     ),
     Mutant(
         name="choice-not-announced",
@@ -1636,4 +1679,5 @@ PLANTED: Final = (
     *PRIVACY,
     *FRONT,
     *limits.MUTANTS,
+    *arrivals.MUTANTS,
 )

@@ -10,7 +10,7 @@ from common import wire
 from domain.arrivals import Arrival
 from domain.feed import Added, Cursor, Edited, Feed, Marked
 from domain.identifiers import NotificationId, UserId
-from domain.notification import EARLIEST, Draft, Notification
+from domain.notification import BEFORE_ALL, Draft, Notification
 from domain.states import Mark, Status
 from tests.build import a_user
 from tests.memory import MemoryFeeds, MemoryUsers
@@ -189,7 +189,7 @@ class SimulatedFeeds:
     def _now(self, work: Any) -> Any:
         return self._postgres.world.now_or_never(work)
 
-    async def append(self, arrivals: Sequence[Arrival], now: datetime = EARLIEST) -> Appended:
+    async def append(self, arrivals: Sequence[Arrival], now: datetime = BEFORE_ALL) -> Appended:
         what = f"append {[str(one.id)[-6:] for one in arrivals]}" if self._postgres.world.tracing else ""
         found: Appended = await self._ask(what, lambda: self._postgres.append(arrivals, now))
         return found

@@ -177,7 +177,7 @@ FAST_ROUTES = {
     "POST /v1/users/{user_id:str}/notifications/{notification_id:uuid}/actions/{action:str}",
     *(
         f"POST /v1/users/{{user_id:str}}/notifications/{path}"
-        for path in ("seen", "read", "unread", "archive", "unarchive")
+        for path in ("seen", "read", "unread", "archive", "unarchive", "snooze", "unsnooze")
     ),
 }
 

@@ -1,5 +1,6 @@
 """The producers' keys: who is admitted, what each may touch, and how keys are managed."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -296,6 +297,20 @@ async def test_keys_that_nobody_has_cost_ten_lookups_a_second(service: Keys) -> 
 
     assert 10 <= first < 15  # the clock runs
     assert 5 <= service.keys.asked - first < 10
+
+
+async def test_a_new_key_is_looked_up_once_for_all_who_wait_and_good_for_each(service: Keys) -> None:
+    """Or most of the first requests with it, if they come together, would be refused."""
+    key, text = await service.create_key("Billing", PUBLISH)
+    await service.known.refresh()
+    service.known._known.clear()
+    service.keys.asked = 0
+
+    async with asyncio.TaskGroup() as group:
+        asking = [group.create_task(service.producer(text, Scope.PUBLISH)) for _ in range(100)]
+
+    assert [task.result() for task in asking] == [key] * 100
+    assert service.keys.asked == 1
 
 
 async def test_a_key_that_nobody_has_is_looked_up_once_until_the_next_refresh(service: Keys) -> None:

@@ -12,12 +12,14 @@ from typing import Any, get_args
 import jwt
 import pytest
 
+from domain.states import Mark
 from entrypoints.app import create_app
 from entrypoints.live.asyncapi import tag
-from entrypoints.live.frames import Act, ClientFrame, Marking, Pong, Refresh
+from entrypoints.live.frames import Act, ClientFrame, Marking, Pong, Refresh, Snooze, Unsnooze
 from entrypoints.settings import Settings
 from entrypoints.web import guards
 from tests.build import ADA, BOB, NOW, a_draft, an_id
+from tests.contracts import everything
 from tests.routes import SCOPES, Route, a_key, routes
 from tests.whole import build
 from tests.wiring import OPERATOR_SECRET, SECRET, Service, Socket, operator_token
@@ -421,7 +423,7 @@ MARKS = [name for name, frame in FRAMES.items() if issubclass(frame, Marking)]
 
 
 def test_every_frame_has_its_cells() -> None:
-    assert set(FRAMES) == {*MARKS, tag(Act), tag(Refresh), tag(Pong)}
+    assert set(FRAMES) == {*MARKS, tag(Snooze), tag(Unsnooze), tag(Act), tag(Refresh), tag(Pong)}
 
 
 async def test_no_wrong_token_renews_a_session(live: Service) -> None:
@@ -454,6 +456,22 @@ async def test_a_mark_reaches_no_other_feed(live: Service, command: str) -> None
     assert counted["ref"] == "up_to"
     assert await live.memory.feeds.get(BOB, an_id(1)) == before
     assert str((await live.memory.feeds.feed(BOB)).cursor) == cursors[BOB]
+
+
+async def test_no_snooze_reaches_another_feed(live: Service) -> None:
+    await live.memory.feeds.append([a_draft(1, BOB), a_draft(2, BOB)])
+    until = NOW + timedelta(hours=1)
+    await live.memory.feeds.mark(BOB, Mark.SNOOZED, [an_id(2)], until)
+    before = await everything(live.memory.feeds, BOB)
+    async with live.socket(headers=live.bearer()) as socket:
+        await socket.frame("welcome")
+        socket.send(type="snooze", ids=[str(an_id(1))], until=until.isoformat(), ref="snooze")
+        away = await socket.frame()
+        socket.send(type="unsnooze", ids=[str(an_id(2))], ref="unsnooze")
+        back = await socket.frame()
+
+    assert [(one["type"], one["changed"]) for one in (away, back)] == [("ok", 0)] * 2
+    assert await everything(live.memory.feeds, BOB) == before
 
 
 async def ended(service: Service) -> None:

@@ -8,6 +8,7 @@ import pytest
 from adapters import clock as system
 from adapters.websocket.hub import Hub
 from application.ports import (
+    Alarms,
     ApiKeys,
     Categories,
     Feeds,
@@ -24,8 +25,10 @@ from application.ports import (
 from common import wire
 from domain.feed import FeedChange
 from domain.notification import Draft
-from tests import contracts
+from tests import arrival_contracts, contracts
+from tests.build import TestClock
 from tests.memory import (
+    MemoryAlarms,
     MemoryAnnouncer,
     MemoryApiKeys,
     MemoryCarrier,
@@ -54,6 +57,27 @@ class TestMemoryFeeds(contracts.FeedsContract):
         return MemoryFeeds(users)
 
 
+class TestMemoryArrivals(arrival_contracts.ArrivalsContract):
+    @pytest.fixture
+    def feeds(self, users: MemoryUsers) -> MemoryFeeds:
+        return MemoryFeeds(users)
+
+    @pytest.fixture
+    def preferences(self, feeds: MemoryFeeds) -> Preferences:
+        return feeds
+
+    @pytest.fixture
+    def categories(self, feeds: MemoryFeeds) -> Categories:
+        return feeds.categories
+
+    @pytest.fixture
+    def read_withheld(self, feeds: MemoryFeeds) -> arrival_contracts.ReadWithheld:
+        async def read() -> arrival_contracts.Withheld:
+            return {(one.user_id, one.id): (one.reason, one.event, one.category) for one in feeds.withheld}
+
+        return read
+
+
 class TestMemoryPreferences(contracts.PreferencesContract):
     @pytest.fixture
     def feeds(self, users: MemoryUsers) -> MemoryFeeds:
@@ -72,6 +96,23 @@ class TestMemoryRetention(contracts.RetentionContract):
     @pytest.fixture
     def feeds(self, users: MemoryUsers) -> MemoryFeeds:
         return MemoryFeeds(users)
+
+
+class TestMemoryAlarms(contracts.AlarmsContract):
+    @pytest.fixture
+    def feeds(self, users: MemoryUsers) -> MemoryFeeds:
+        return MemoryFeeds(users)
+
+    @pytest.fixture
+    def retention(self, feeds: MemoryFeeds) -> Retention:
+        return feeds
+
+    @pytest.fixture
+    def alarms(self, feeds: MemoryFeeds) -> Alarms:
+        return MemoryAlarms(feeds, TestClock())
+
+    async def waiting(self, feeds: MemoryFeeds) -> int:
+        return len(feeds.alarms)
 
 
 class TestMemoryUsers(contracts.UsersContract):

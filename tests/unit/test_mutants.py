@@ -15,7 +15,7 @@ from tests.mutants.copies import planted
 from tests.mutants.mutant import ROOT, Mutant, Stale
 from tests.mutants.running import NotRun, Runner
 
-CONTRACTS = (ROOT / "tests/contracts.py").read_text()
+CONTRACTS = "".join((ROOT / f"tests/{name}.py").read_text() for name in ("contracts", "arrival_contracts"))
 
 
 def test_no_two_have_the_same_name() -> None:

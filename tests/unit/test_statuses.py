@@ -4,6 +4,7 @@ checks that each answer was promised, with its body.
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any
 from unittest.mock import patch
 from uuid import UUID
@@ -20,7 +21,7 @@ from entrypoints.http import contract
 from entrypoints.live.state import Streams
 from entrypoints.settings import Settings
 from entrypoints.web.state import part_of
-from tests.build import ADA, BOB, a_draft, an_id
+from tests.build import ADA, BOB, NOW, a_draft, an_id
 from tests.routes import SCOPES, a_key
 from tests.whole import build
 from tests.wiring import OPERATOR_SECRET, SECRET, Service, operator_token
@@ -56,6 +57,8 @@ GOOD: dict[str, Json] = {
     "markNotificationsUnread": {"ids": []},
     "archiveNotifications": {"ids": []},
     "unarchiveNotifications": {"ids": []},
+    "snoozeNotifications": {"ids": [], "until": (NOW + timedelta(hours=1)).isoformat()},
+    "unsnoozeNotifications": {"ids": []},
 }
 BAD_QUERY = {
     "listNotifications": "limit=0",

@@ -22,7 +22,7 @@ from application.records import Batch, Blame, Entry, Failure, NotRead, Part, Par
 from domain.arrivals import Arrival
 from domain.feed import FeedChange
 from domain.identifiers import NotificationId, UserId
-from domain.notification import EARLIEST, Draft
+from domain.notification import BEFORE_ALL, Draft
 from entrypoints.consumer.floods import LOOK_AGAIN_SECONDS, Floods
 from entrypoints.consumer.holds import RETRY_SECONDS, Holds
 from entrypoints.consumer.partitions import Partitions
@@ -145,7 +145,7 @@ class LockedFeeds(MemoryFeeds):
 
     most = 10_000
 
-    async def append(self, arrivals: Sequence[Arrival], now: datetime = EARLIEST) -> Appended:
+    async def append(self, arrivals: Sequence[Arrival], now: datetime = BEFORE_ALL) -> Appended:
         if len(arrivals) > self.most or any(arrival.user_id in self.locked for arrival in arrivals):
             raise Unavailable("a lock was not given")
         return await super().append(arrivals, now)
@@ -346,7 +346,7 @@ async def test_while_offsets_are_committed_later_batches_are_stored_and_announce
     stage = await on_stage(log)
 
     async with stage.working():
-        await until(lambda: len(stage.memory.announcer.announced) == 5)
+        await until(lambda: len(stage.memory.announcer.announced) == stage.worker.turns == 5)
         assert log.committed[P0] == 0
         log.commit_gate.set()
         await until(lambda: log.committed[P0] == 5)

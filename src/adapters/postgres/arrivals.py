@@ -122,7 +122,7 @@ async def _erased(engine: AsyncEngine, users: Collection[UserId]) -> Collection[
 def _added(feed: Feed, drafts: Iterable[Draft]) -> Added:
     """Give drafts the next versions of a feed, in their order, as the function in the database does."""
     stored = tuple(draft.stored(version) for version, draft in enumerate(drafts, feed.version + 1))
-    return Added(feed.changed(stored[-1].version, [(None, item) for item in stored]), stored)
+    return Added(feed.grown(stored), stored)
 
 
 def _columns(drafts: Sequence[Draft]) -> list[list[Any]]:

@@ -81,6 +81,7 @@ class PostgresErasures:
         user_hash = hash_of(self._engine, user)
         async with driver_transaction(self._engine) as connection:
             await connection.execute("DELETE FROM feeds WHERE user_id = $1", user)
+            await connection.execute("DELETE FROM alarms WHERE user_id = $1", user)
             if await connection.execute("DELETE FROM users WHERE id = $1", user) == "DELETE 1":
                 row = await connection.fetchrow(_BEGIN, user_hash, user, reusable)
             else:

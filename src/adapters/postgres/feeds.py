@@ -20,7 +20,7 @@ from domain.arrivals import Arrival
 from domain.errors import UnknownNotification, UnknownUser
 from domain.feed import Cursor, Feed, Marked
 from domain.identifiers import NotificationId, UserId
-from domain.notification import EARLIEST, Notification, Retraction
+from domain.notification import BEFORE_ALL, Notification, Retraction
 from domain.states import RULES, VIEWS, VISIBLE, Mark, Status
 
 # The feed and some of its notifications in one statement: one snapshot, so that the version and the count are
@@ -73,7 +73,7 @@ class PostgresFeeds:
         self._engine = engine
 
     @retried
-    async def append(self, arrivals: Sequence[Arrival], now: datetime = EARLIEST) -> Appended:
+    async def append(self, arrivals: Sequence[Arrival], now: datetime = BEFORE_ALL) -> Appended:
         return await append(self._engine, arrivals, now)
 
     async def retract(

@@ -136,8 +136,8 @@ async def _look(
     if any(row["withheld_at"] is not None for row in feeds):
         for row in await connection.fetch(_WITHHELD, *pairs):
             withheld[row["user_id"]].add(row["id"])
-    named = {draft.content.category for draft in drafts} | {row["category"] for row in rows}
-    categories = await _categories(connection, named)
+    names = {*(draft.content.category for draft in drafts), *(row["category"] for row in rows)}
+    categories = await _categories(connection, names)
     return {
         user: Known(read_feed(user, row), held[user], keys[user], withheld[user], _choices(row), categories)
         for row in feeds

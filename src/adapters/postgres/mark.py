@@ -22,11 +22,12 @@ import asyncpg
 
 from adapters.postgres.rows import FEED_COLUMNS, columns, read_feed, read_notification, where
 from application.feeds import MarkRequest
+from domain.alarm import AlarmKind
 from domain.errors import UnknownUser
 from domain.feed import MARK_LIMIT, Cursor, Marked
 from domain.identifiers import UserId
 from domain.notification import Notification
-from domain.states import RULES, UNREAD, UNSEEN, Mark, Rule, To
+from domain.states import RULES, SNOOZED, UNREAD, UNSEEN, Mark, Rule, To
 
 _MARK = """
 WITH feed AS MATERIALIZED (
@@ -60,7 +61,7 @@ WITH feed AS MATERIALIZED (
         unread_in = (feed.unread_in || total.unread_in) - coalesce(total.empty, '{{}}'){seen}
     FROM feed JOIN total USING (user_id) WHERE feeds.user_id = feed.user_id
     RETURNING feeds.*
-)
+){alarms}
 SELECT feed.user_id AS marked_user, feed.version AS prev, {feed}, {columns}
 FROM {standing} AS feed LEFT JOIN bumped USING (user_id) LEFT JOIN changed ON {listed}
 ORDER BY feed.user_id, changed.version
@@ -77,6 +78,12 @@ _SEEN = """, seen_version = CASE WHEN $5::text IS NULL
             THEN greatest(feed.seen_version, least($2::bigint, feed.version)) ELSE feed.seen_version END"""
 # If nothing is unseen, no row is locked: a lock is a write.
 _IF_UNSEEN = "AND unseen_count > 0"
+# One that is there is replaced. One that is not needed any more stays, and has no effect when it goes off.
+_ALARMS = f""", alarms AS (
+    INSERT INTO alarms (user_id, id, kind, due_at)
+    SELECT n.user_id, n.id, '{AlarmKind.WAKE}', n.snoozed_until FROM changed AS n WHERE {where(SNOOZED)}
+    ON CONFLICT (user_id, id, kind) DO UPDATE SET due_at = excluded.due_at
+)"""  # noqa: S608 - ours
 _STANDING = """(
     SELECT * FROM feed
     UNION ALL
@@ -130,6 +137,7 @@ def _statement(rule: Rule, value: str, **words: str) -> str:
         "if_locked": "",
         "if_row_locked": "",
         "seen": "",
+        "alarms": _ALARMS if rule.may_snooze else "",
         "standing": "feed",
         "listed": "changed.user_id = feed.user_id",
     }
@@ -161,6 +169,13 @@ async def mark_ids(connection: Any, mark: Mark, request: MarkRequest) -> Marked:
     if not marked:
         raise UnknownUser
     return marked[request.user_id]
+
+
+async def mark_locked(
+    connection: Any, mark: Mark, requests: Sequence[MarkRequest]
+) -> Mapping[UserId, Marked]:
+    """Do that for several users, in a transaction of this connection that has locked their feeds."""
+    return await _mark(connection, _BY_IDS[mark], mark, requests)
 
 
 async def mark_together(

@@ -28,7 +28,9 @@ _DELETE = f"""
 WITH gone AS (
     DELETE FROM notifications AS n USING unnest($1::text[], $2::uuid[]) AS due (user_id, id)
     WHERE n.user_id = due.user_id AND n.id = due.id AND n.id < $3
-    RETURNING n.user_id, n.category, ({where(UNREAD)})::int AS unread, ({where(UNSEEN)})::int AS unseen
+    RETURNING n.user_id, n.id, n.category, ({where(UNREAD)})::int AS unread, ({where(UNSEEN)})::int AS unseen
+), silenced AS (
+    DELETE FROM alarms USING gone WHERE alarms.user_id = gone.user_id AND alarms.id = gone.id
 ), by_category AS (
     SELECT user_id, category, count(*) AS size, sum(unread) AS unread, sum(unseen) AS unseen
     FROM gone GROUP BY user_id, category

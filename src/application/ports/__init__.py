@@ -15,6 +15,7 @@ from application.ports.accounts import (
     UserDirectory,
     Users,
 )
+from application.ports.alarms import Alarms
 from application.ports.audit import AuditTrail
 from application.ports.categories import Categories
 from application.ports.erasures import Erasures, Exports
@@ -57,6 +58,7 @@ from application.ports.queue import (
 )
 
 __all__ = [
+    "Alarms",
     "Announcer",
     "ApiKeys",
     "AuditTrail",

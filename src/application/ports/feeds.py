@@ -18,14 +18,14 @@ from application.feeds import (
 from domain.arrivals import Arrival
 from domain.feed import Chosen, Cursor, Feed, Marked
 from domain.identifiers import NotificationId, UserId
-from domain.notification import EARLIEST, Notification
+from domain.notification import BEFORE_ALL, Notification
 from domain.states import Mark, Status
 
 
 class FeedWriter(Protocol):
     """Stores new notifications. Each call is one transaction; the changes of a user are totally ordered."""
 
-    async def append(self, arrivals: Sequence[Arrival], now: datetime = EARLIEST) -> Appended:
+    async def append(self, arrivals: Sequence[Arrival], now: datetime = BEFORE_ALL) -> Appended:
         """Apply arrivals to their feeds, as domain.arrivals says. `now` decides what has expired, and is the
         time of edits and retractions.
 

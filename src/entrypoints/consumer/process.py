@@ -13,11 +13,13 @@ from typing import Any
 import uvicorn
 from litestar import Litestar
 
+from application.alarms import ALARMS_A_BATCH, RingAlarms
 from application.delivery import MarkDue
 from application.erasing import ContinueErasures
 from application.errors import Unavailable
 from application.reconciling import Reconciled
 from common import metrics
+from domain.alarm import AlarmKind
 from entrypoints import lifespan
 from entrypoints.consumer.floods import Floods
 from entrypoints.consumer.holds import Holds
@@ -39,6 +41,8 @@ from entrypoints.web.state import Checks, Scraping, application_state
 logger = logging.getLogger(__name__)
 
 _MARK_DUE_EVERY_SECONDS = 1.0
+_RING_EVERY_SECONDS = 0.5
+_RING_AGAIN_SECONDS = 0.05  # if more is due; meanwhile batches are stored
 _ERASE_EVERY_SECONDS = 1.0
 _REACH_AGAIN_SECONDS = 1.0
 _RECONCILE_EVERY_SECONDS = 10.0
@@ -52,6 +56,29 @@ async def make_due_marks(mark_due: MarkDue) -> None:
             await mark_due()
         except Unavailable as error:
             logger.warning("expired notifications were not retracted: %s", error)
+
+
+async def ring(
+    ring_alarms: RingAlarms,
+    kind: AlarmKind,
+    *,
+    limit: int = ALARMS_A_BATCH,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+) -> None:
+    """Let alarms of one kind ring in time, until cancelled."""
+    pause = _RING_EVERY_SECONDS
+    while True:
+        await sleep(pause)
+        pause = _RING_EVERY_SECONDS
+        try:
+            rung = await ring_alarms(kind, limit)
+        except Unavailable as error:
+            logger.warning("alarms wait: %s", error)
+            continue
+        metrics.ALARM_LAG.labels(kind).set(rung.late.total_seconds())
+        metrics.ALARMS.labels(kind).inc(rung.count)
+        if rung.count == limit:
+            pause = _RING_AGAIN_SECONDS
 
 
 async def erase(continue_erasures: ContinueErasures) -> None:
@@ -151,6 +178,7 @@ async def _consume(container: ConsumerContainer, sockets: list[socket.socket]) -
         lifespan.consumer(container),
         lifespan.background(server.serve(sockets)),
         lifespan.background(lifespan.repeated(partial(make_due_marks, container.mark_due()))),
+        lifespan.background(lifespan.repeated(partial(ring, container.ring_alarms(), AlarmKind.WAKE))),
         lifespan.background(lifespan.repeated(partial(erase, container.continue_erasures()))),
         lifespan.background(
             lifespan.repeated(

@@ -9,8 +9,10 @@ from adapters.kafka.dead_letters import KafkaDeadLetters, build_producer
 from adapters.kafka.probe import broker_answers
 from adapters.kafka.reader import KafkaQueueReader, build_consumer
 from adapters.kafka.topics import longest_retention
+from adapters.postgres.alarms import PostgresAlarms
 from adapters.postgres.erasures import PostgresErasures
 from application import ports
+from application.alarms import RingAlarms
 from application.delivery import MarkDue, StoreNotifications
 from application.erasing import ContinueErasures
 from application.limits import REFUSED
@@ -71,6 +73,10 @@ class ConsumerContainer(WithPostgres, WithRedis, WithTopics, WithServer):
     )
     mark_due: providers.Provider[MarkDue] = providers.Singleton(
         MarkDue, feeds=feeds, announcer=announcer, clock=clock
+    )
+    alarms: providers.Provider[ports.Alarms] = providers.Singleton(PostgresAlarms, WithPostgres.engine)
+    ring_alarms: providers.Provider[RingAlarms] = providers.Singleton(
+        RingAlarms, alarms=alarms, announcer=announcer
     )
     reconcile_index: providers.Provider[ReconcileIndex] = providers.Singleton(
         ReconcileIndex, index=WithRedis.index, feeds=feeds, announcer=announcer

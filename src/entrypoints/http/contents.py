@@ -87,7 +87,7 @@ class NewContent(Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults
     expires_at: Annotated[
         str | None,
         ruled(
-            rules.EXPIRY,
+            rules.TIME,
             "When to retract it: in the future, up to 9999-12-31T23:59:59Z (RFC 3339, with a time zone and "
             "without a leap second).",
             "2100-01-01T00:00:00Z",

@@ -29,7 +29,10 @@ from entrypoints.http.schemas import (
     Counts,
     NotificationPage,
     Selection,
+    Snoozing,
+    Unsnoozing,
 )
+from entrypoints.http.times import read_time
 from entrypoints.web import guards, rules
 from entrypoints.web.fast_path import FAST
 from entrypoints.web.schemas import NotificationBody, problems
@@ -43,6 +46,8 @@ _OPERATIONS = {
     Mark.UNREAD: "markNotificationsUnread",
     Mark.ARCHIVED: "archiveNotifications",
     Mark.UNARCHIVED: "unarchiveNotifications",
+    Mark.SNOOZED: "snoozeNotifications",
+    Mark.WOKEN: "unsnoozeNotifications",
 }
 
 StatusFilter = Annotated[Status, QueryParameter(description="Which view of the feed.")]
@@ -175,7 +180,7 @@ async def mark_notification_read(
     return Response(wire.render(notification), media_type=_JSON)
 
 
-def _marking(path: str, mark: Mark) -> post:
+def _marking(path: str, mark: Mark, summary: str | None = None) -> post:
     """The route of a mark."""
     return post(
         f"/v1/users/{{user_id:str}}/notifications/{path}",
@@ -187,7 +192,7 @@ def _marking(path: str, mark: Mark) -> post:
         security=guards.NEEDS_TOKEN,
         request_max_body_size=_BODY_LIMIT,
         tags=["inbox"],
-        summary=f"Mark many {mark}",
+        summary=summary or f"Mark many {mark}",
         responses=problems(400, 401, 403, 404, 413, 422, 429, 503),
     )
 
@@ -208,6 +213,29 @@ def _mark_many(path: str, mark: Mark) -> Any:
         return _changed(marked)
 
     return handler
+
+
+@_marking("snooze", Mark.SNOOZED, "Snooze many")
+async def snooze(
+    user_id: FromPath[str],
+    data: JSONBody[Snoozing],
+    mark_notifications: NamedDependency[MarkNotifications],
+) -> Changed:
+    """Take the notifications in `ids` away until a time. Then they are back, unread and unseen. Snoozing them
+    again replaces the time. Those that are archived are skipped.
+    """
+    until = read_time("until", data.until)
+    return _changed(await mark_notifications(UserId(user_id), Mark.SNOOZED, data.ids, until=until))
+
+
+@_marking("unsnooze", Mark.WOKEN, "Bring many back")
+async def unsnooze(
+    user_id: FromPath[str],
+    data: JSONBody[Unsnoozing],
+    mark_notifications: NamedDependency[MarkNotifications],
+) -> Changed:
+    """Bring snoozed notifications back at once, unread and unseen."""
+    return _changed(await mark_notifications(UserId(user_id), Mark.WOKEN, data.ids))
 
 
 @post(
@@ -286,4 +314,6 @@ HANDLERS = [
     _mark_many("unread", Mark.UNREAD),
     _mark_many("archive", Mark.ARCHIVED),
     _mark_many("unarchive", Mark.UNARCHIVED),
+    snooze,
+    unsnooze,
 ]

@@ -31,7 +31,7 @@ PageCursor = Annotated[str | None, QueryParameter(description="`next_cursor` of 
 ExpiresAt = Annotated[
     str | None,
     ruled(
-        rules.EXPIRY,
+        rules.TIME,
         "From when on it is refused: in the future (RFC 3339, with a time zone).",
         "2100-01-01T00:00:00Z",
     ),

@@ -1,7 +1,7 @@
 """Request and response bodies, where they differ from the domain's own objects."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeAlias
 from uuid import UUID
 
 import msgspec
@@ -191,17 +191,20 @@ class Counts(Struct):
         return cls(feed.unread_count, feed.unseen_count, dict(feed.unread_in), str(feed.cursor))
 
 
+ChosenIds: TypeAlias = Annotated[
+    list[NotificationId],
+    ruled(
+        {"maxItems": MARK_LIMIT},
+        "Up to 100 ids. Those that are not this user's are skipped.",
+        [_EXAMPLE_ID],
+    ),
+]
+
+
 class Selection(Struct, forbid_unknown_fields=True, omit_defaults=True):
     """Which notifications to mark: `ids`, or all `up_to` what the client has seen. One of them, not both."""
 
-    ids: Annotated[
-        list[NotificationId] | None,
-        ruled(
-            {"maxItems": MARK_LIMIT},
-            "Up to 100 ids. Those that are not this user's are skipped.",
-            [_EXAMPLE_ID],
-        ),
-    ] = None
+    ids: ChosenIds | None = None
     up_to: Annotated[
         str | None,
         ruled(
@@ -213,6 +216,26 @@ class Selection(Struct, forbid_unknown_fields=True, omit_defaults=True):
         str | None,
         ruled(rules.CATEGORY, "With `up_to`: only those of this category."),
     ] = None
+
+
+class Snoozing(Struct, forbid_unknown_fields=True):
+    """Which notifications to take away, and until when."""
+
+    ids: ChosenIds
+    until: Annotated[
+        str,
+        ruled(
+            rules.TIME,
+            "When they come back: between 1 second and 90 days from now (RFC 3339, with a time zone).",
+            "2100-01-01T00:00:00Z",
+        ),
+    ]
+
+
+class Unsnoozing(Struct, forbid_unknown_fields=True):
+    """Which notifications to bring back at once."""
+
+    ids: ChosenIds
 
 
 class Changed(Struct):

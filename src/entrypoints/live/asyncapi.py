@@ -9,7 +9,16 @@ import msgspec
 
 from domain.feed import MARK_LIMIT
 from entrypoints.live.examples import EXAMPLES
-from entrypoints.live.frames import BAD_REQUEST, INBOUND_BYTES, SUBPROTOCOL, ClientFrame, Marking, Pong
+from entrypoints.live.frames import (
+    BAD_REQUEST,
+    INBOUND_BYTES,
+    SUBPROTOCOL,
+    ClientFrame,
+    Marking,
+    Pong,
+    Snooze,
+    Unsnooze,
+)
 from entrypoints.live.protocol import CLOSE_CODES, Change, Error, Ok, Ping, ServerFrame, Update
 from entrypoints.version import app_version
 
@@ -256,7 +265,7 @@ def _schemas() -> Document:
     markings = [frame.__name__ for frame in CLIENT_FRAMES if issubclass(frame, Marking)]
     for name in (Update.__name__, *markings):
         schemas[name]["oneOf"] = [{"required": ["ids"]}, {"required": ["up_to"]}]
-    for name in markings:
+    for name in (*markings, Snooze.__name__, Unsnooze.__name__):
         schemas[name]["properties"]["ids"]["maxItems"] = MARK_LIMIT
     schemas[Change.__name__] |= {"maxProperties": 1}
     schemas[Update.__name__] |= {

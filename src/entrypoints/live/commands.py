@@ -1,6 +1,7 @@
 """The commands of a client on its stream: marks, and another token."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
@@ -16,9 +17,10 @@ from entrypoints.live.frames import (
     INBOUND_BYTES,
     Act,
     Command,
-    Marking,
     Pong,
     Refresh,
+    Snooze,
+    Unsnooze,
     decode,
     ref_of,
 )
@@ -80,8 +82,12 @@ class Commands:
                 return self._refresh(command)
             case Act():
                 return self._act(command)
+            case Snooze():
+                return self._mark(Mark.SNOOZED, command.ids, until=command.until)
+            case Unsnooze():
+                return self._mark(Mark.WOKEN, command.ids)
             case _:
-                return self._mark(command)
+                return self._mark(command.mark, command.ids, command.up_to, category=command.category)
 
     async def _refresh(self, command: Refresh) -> Mapping[str, int]:
         claims = await self._with.authenticate.token(command.token)
@@ -90,14 +96,17 @@ class Commands:
         self.claims = claims
         return {"changed": 0, "token_expires_in": self.token_seconds}
 
-    async def _mark(self, command: Marking) -> Mapping[str, int]:
+    async def _mark(
+        self,
+        mark: Mark,
+        ids: Sequence[NotificationId] | None,
+        up_to: str | None = None,
+        *,
+        category: str | None = None,
+        until: datetime | None = None,
+    ) -> Mapping[str, int]:
         marked = await self._with.mark_notifications(
-            self.claims.user_id,
-            command.mark,
-            command.ids,
-            command.up_to,
-            category=command.category,
-            until=command.time(),
+            self.claims.user_id, mark, ids, up_to, category=category, until=until
         )
         return {"changed": marked.changed}
 

@@ -66,6 +66,11 @@ Ref: TypeAlias = Annotated[
 ]
 
 
+ChosenIds: TypeAlias = Annotated[
+    list[NotificationId], Meta(description="Up to 100 ids. Those that are not this user's are skipped.")
+]
+
+
 class Refresh(msgspec.Struct, tag="refresh"):
     """Replaces the token: the stream goes on until the new one expires."""
 
@@ -87,10 +92,6 @@ class Marking(msgspec.Struct):
     ] = None
     category: Annotated[str | None, Meta(description="With `up_to`: only those of this category.")] = None
     ref: Ref = None
-
-    def time(self) -> datetime | None:
-        """The time of a mark that carries one."""
-        return None
 
 
 class Seen(Marking, tag="seen"):
@@ -123,6 +124,21 @@ class Unarchive(Marking, tag="unarchive"):
     mark = Mark.UNARCHIVED
 
 
+class Snooze(msgspec.Struct, tag="snooze"):
+    """Takes notifications away until a time. Then they are back, unread and unseen."""
+
+    ids: ChosenIds
+    until: Annotated[datetime, Meta(tz=True, description="Between 1 second and 90 days from now.")]
+    ref: Ref = None
+
+
+class Unsnooze(msgspec.Struct, tag="unsnooze"):
+    """Brings snoozed notifications back at once."""
+
+    ids: ChosenIds
+    ref: Ref = None
+
+
 class Act(msgspec.Struct, tag="act"):
     """Answers a notification with one of its actions, once."""
 
@@ -131,7 +147,7 @@ class Act(msgspec.Struct, tag="act"):
     ref: Ref = None
 
 
-Command: TypeAlias = Refresh | Seen | Read | Unread | Archive | Unarchive | Act
+Command: TypeAlias = Refresh | Seen | Read | Unread | Archive | Unarchive | Snooze | Unsnooze | Act
 ClientFrame: TypeAlias = Pong | Command
 
 decode = msgspec.json.Decoder(ClientFrame).decode
