@@ -1,5 +1,6 @@
 """The checks of what users expect of a bell: what is right is held, and damage of each kind is found."""
 
+import asyncio
 import random
 from collections.abc import Callable
 from dataclasses import replace
@@ -447,6 +448,18 @@ def test_a_follower_counts_what_an_update_implies() -> None:
     assert {id_: known["seen_at"] is not None for id_, known in ada.items.items()} == dict.fromkeys(
         ("n1", "n2", "n3"), True
     )
+
+
+async def test_an_answer_to_what_was_given_up_is_nobodys() -> None:
+    ada = follower()
+    given_up = asyncio.get_running_loop().create_future()
+    given_up.cancel()
+    ada._answers["ada-0"] = given_up
+
+    for ref in ("ada-0", "ada-1", None):
+        ada.take({"type": "ok", "ref": ref, "changed": 1})
+
+    assert given_up.cancelled()
 
 
 # --- pages ---

@@ -171,9 +171,14 @@ class Follower:
                     self._upsert(item, frame)
             case "update":
                 self._update(frame)
-            case "ok" | "error" if frame["ref"] in self._answers:
-                self._answers[frame["ref"]].set_result(frame)
+            case "ok" | "error":
+                self._answer(frame)
         self._compare(frame)
+
+    def _answer(self, frame: Json) -> None:
+        asked = self._answers.get(frame["ref"])
+        if asked is not None and not asked.done():  # one that was given up is cancelled first, then removed
+            asked.set_result(frame)
 
     def _follow(self, frame: Json, versions: Sequence[int]) -> None:
         start, end = version(frame["prev"]), version(frame["cursor"])
