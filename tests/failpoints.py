@@ -96,7 +96,7 @@ def stop_halfway(reach: Callable[[str], Awaitable[bool]]) -> None:
         await reach("halfway")
         return await judge(*arguments)
 
-    arrivals._judge = judged
+    arrivals._judge = judged  # type: ignore[assignment]
 
 
 class Announcer(Wrapped):

@@ -32,7 +32,7 @@ from application.errors import Refused, Unavailable
 from application.feeds import FeedHistory, MarkRequest, Standing
 from application.revoking import Revocations
 from common import metrics
-from domain.arrivals import Reason
+from domain.arrivals import Arrival, Reason
 from domain.category import CATEGORIES, OTHER, Category
 from domain.feed import Cursor
 from domain.identifiers import UserId
@@ -112,7 +112,11 @@ class TestPostgresArrivals(arrival_contracts.ArrivalsContract):
         self, inbox: arrival_contracts.Inbox, engine: AsyncEngine
     ) -> None:
         """What is plain is stored first. The consumer dies while the rest waits, and nothing was told."""
-        batch = [a_draft(1, message="plain"), a_draft(2, BOB, collapse_key="post"), Retraction(BOB, an_id(3))]
+        batch: list[Arrival] = [
+            a_draft(1, message="plain"),
+            a_draft(2, BOB, collapse_key="post"),
+            Retraction(BOB, an_id(3)),
+        ]
         async with engine.begin() as connection:
             await connection.execute(text("SELECT 1 FROM feeds WHERE user_id = 'bob' FOR NO KEY UPDATE"))
             dying = asyncio.create_task(inbox.feeds.append(batch, NOW))

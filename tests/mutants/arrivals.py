@@ -1,4 +1,4 @@
-"""Planted bugs in what becomes of arrivals, and in what the counts of a feed make of them."""
+"""Planted bugs in what becomes of arrivals."""
 
 from typing import Final
 
@@ -6,13 +6,11 @@ from tests.mutants.mutant import Mutant
 
 ARRIVALS = "src/domain/arrivals.py"
 JUDGING = "src/adapters/postgres/judging.py"
-MARK = "src/adapters/postgres/mark.py"
 STORE = "alembic/versions/0007_inbox.py"
 
 RULES = "tests/unit/test_arrivals.py"
 MEMORY = "tests/unit/test_memory.py::TestMemoryArrivals"
 STORED = "tests/integration/test_postgres.py::TestPostgresArrivals"
-STORED_FEEDS = "tests/integration/test_postgres.py::TestPostgresFeeds"
 LAST_MOMENT = f"{STORED}::test_a_choice_of_the_last_moment_counts"
 FLIP = f"{STORED}::test_a_redelivery_after_a_flip_changes_nothing"
 
@@ -118,21 +116,5 @@ MUTANTS: Final = (
         old="    most = 1 + max(",
         new="    most = 1 or max(",
         tests=(f"{STORED}::test_holders_may_come_and_go_in_the_batch_that_joins_them",),
-    ),
-    Mutant(
-        name="category-forgotten-on-unarchive",
-        breaks="What comes back from the archive is not counted in its category.",
-        file=MARK,
-        old="+ gained) AS unread_in",
-        new="+ least(gained, 0)) AS unread_in",
-        tests=(f"{STORED_FEEDS}::test_unarchiving_gives_a_category_its_count_back",),
-    ),
-    Mutant(
-        name="seen-by-time",
-        breaks="An opening of the bell marks what was dated before it as seen, also what came after it.",
-        file=MARK,
-        old='_UNSEEN = f"{_OLDER} AND n.version > feed.seen_version"',
-        new='_UNSEEN = _OLDER.replace("n.version <= $2::bigint", "n.created_at <= $4")',
-        tests=(f"{STORED_FEEDS}::test_what_came_late_is_unseen_although_it_is_dated_earlier",),
     ),
 )

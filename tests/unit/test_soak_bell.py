@@ -1,5 +1,6 @@
 """The checks of what users expect of a bell: what is right is held, and damage of each kind is found."""
 
+import asyncio
 import random
 from collections.abc import Callable
 from dataclasses import replace
@@ -270,6 +271,11 @@ DAMAGE: dict[str, tuple[Check, Damage, str]] = {
     "a feed with another count": (
         bell_checks.counts_are_exact, lambda good: replace(good, miscounted_feeds=["ada: 1"]), "feed: ada"
     ),
+    "a page with another count than a frame": (
+        bell_checks.counts_are_exact,
+        in_history(lambda history: history.bad_counts.append("ada at e.8: told 3")),
+        "ada at e.8: told 3",
+    ),
     "two of one key": (
         bell_checks.collapsed_into_one, changed("n2", retracted_at=None), f"ada has {LASTING} 2 times"
     ),
@@ -412,6 +418,18 @@ def test_a_replay_may_end_with_choices(good: Evidence) -> None:
     assert (ada.cursor, ada.preferences_version, ada.missed_choices, ada.holes) == ("e.10", 10, True, [])
 
 
+def test_a_page_or_an_answer_is_compared_at_its_position_alone(good: Evidence) -> None:
+    ada, wrong = good.followers[0], counts(5, 0, comment=5)
+
+    assert ada.disagreement({**SAME, "cursor": "e.8"}) == ""
+    assert ada.disagreement({**wrong, "cursor": "e.9"}) == ""
+    assert ada.disagreement({**wrong, "cursor": "e.8"}).startswith("told (5, 0")
+    ada.take(frame(8, [item("n4", 9, "item 3", category="billing")], SAME, replay=True))
+    assert ada.disagreement({**wrong, "cursor": "e.9"}) == ""
+    ada.take({"type": "replayed", "cursor": "e.9", **SAME, "preferences_version": 7})
+    assert ada.disagreement({**wrong, "cursor": "e.9"}).startswith("told (5, 0")
+
+
 def test_a_follower_counts_what_an_update_implies() -> None:
     ada = follower(
         frame(0, [item("n1", 1), item("n2", 2), item("n3", 3)], counts(3, 3, comment=3)),
@@ -430,6 +448,18 @@ def test_a_follower_counts_what_an_update_implies() -> None:
     assert {id_: known["seen_at"] is not None for id_, known in ada.items.items()} == dict.fromkeys(
         ("n1", "n2", "n3"), True
     )
+
+
+async def test_an_answer_to_what_was_given_up_is_nobodys() -> None:
+    ada = follower()
+    given_up = asyncio.get_running_loop().create_future()
+    given_up.cancel()
+    ada._answers["ada-0"] = given_up
+
+    for ref in ("ada-0", "ada-1", None):
+        ada.take({"type": "ok", "ref": ref, "changed": 1})
+
+    assert given_up.cancelled()
 
 
 # --- pages ---
