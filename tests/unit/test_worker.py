@@ -203,7 +203,7 @@ async def on_stage(log: Log, **options: Any) -> Stage:
 
 
 async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110 - in a moment
             await asyncio.sleep(0.001)
 
