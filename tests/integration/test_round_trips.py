@@ -6,6 +6,7 @@ Whoever needs one more raises the number, and says for what.
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from datetime import timedelta
 from random import uniform
 from secrets import token_hex
 from time import monotonic
@@ -17,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters import clock as system
 from adapters.clock import now
+from adapters.postgres.alarms import PostgresAlarms
 from adapters.postgres.engine import driver
 from adapters.postgres.feeds import PostgresFeeds
 from adapters.postgres.users import PostgresUsers
@@ -24,9 +26,11 @@ from adapters.redis.announcer import RedisAnnouncer
 from adapters.redis.index import RedisUnreadIndex
 from adapters.redis.server import RedisServer, connect
 from application.delivery import StoreNotifications
+from application.feeds import MarkRequest
 from application.inbox import FetchUnread, MarkNotifications, MarkRead
 from application.marks import Marks
 from common import wire
+from domain.alarm import AlarmKind
 from domain.identifiers import UserId
 from domain.states import Mark
 from tests.build import ADA, MACS, a_user, an_id, drafts
@@ -136,6 +140,31 @@ async def test_a_mark(hot: Hot, asked: Asked) -> None:
     assert (await hot.mark(ADA, Mark.READ, [an_id(1)])).changed == 1
 
     assert (asked.of_redis(), len(asked.of_postgres())) == (1, 1)
+
+
+async def test_a_snooze_with_its_alarm(hot: Hot, asked: Asked) -> None:
+    asked.of_redis(), asked.of_postgres()
+
+    until = now() + timedelta(hours=1)
+    assert (await hot.mark(ADA, Mark.SNOOZED, [an_id(1)], until=until)).changed == 1
+
+    assert (asked.of_redis(), len(asked.of_postgres())) == (1, 1)
+
+
+@pytest.mark.usefixtures("hot")
+async def test_alarms(counted_engine: AsyncEngine, asked: Asked) -> None:
+    feeds, alarms = PostgresFeeds(counted_engine), PostgresAlarms(counted_engine)
+    firsts = [MarkRequest(user, [an_id(1 + 10 * nth)], now()) for nth, user in enumerate([ADA, *USERS])]
+    await feeds.mark_together(Mark.SNOOZED, firsts)
+    asked.of_postgres()
+
+    rung = await alarms.ring(AlarmKind.WAKE, 100)
+    statements = asked.of_postgres()
+    idle = await alarms.ring(AlarmKind.WAKE, 100)
+
+    assert (rung.count, len(rung.changes), idle.count) == (21, 21, 0)
+    # How late it is; then to begin, lock, take, mark and commit.
+    assert (len(statements), len(asked.of_postgres())) == (6, 1)
 
 
 async def test_a_mark_up_to_a_position(hot: Hot, asked: Asked) -> None:

@@ -270,6 +270,11 @@ DAMAGE: dict[str, tuple[Check, Damage, str]] = {
     "a feed with another count": (
         bell_checks.counts_are_exact, lambda good: replace(good, miscounted_feeds=["ada: 1"]), "feed: ada"
     ),
+    "a page with another count than a frame": (
+        bell_checks.counts_are_exact,
+        in_history(lambda history: history.bad_counts.append("ada at e.8: told 3")),
+        "ada at e.8: told 3",
+    ),
     "two of one key": (
         bell_checks.collapsed_into_one, changed("n2", retracted_at=None), f"ada has {LASTING} 2 times"
     ),
@@ -410,6 +415,18 @@ def test_a_replay_may_end_with_choices(good: Evidence) -> None:
     ada.take({"type": "replayed", "cursor": "e.10", **SAME, "preferences_version": 10})
 
     assert (ada.cursor, ada.preferences_version, ada.missed_choices, ada.holes) == ("e.10", 10, True, [])
+
+
+def test_a_page_or_an_answer_is_compared_at_its_position_alone(good: Evidence) -> None:
+    ada, wrong = good.followers[0], counts(5, 0, comment=5)
+
+    assert ada.disagreement({**SAME, "cursor": "e.8"}) == ""
+    assert ada.disagreement({**wrong, "cursor": "e.9"}) == ""
+    assert ada.disagreement({**wrong, "cursor": "e.8"}).startswith("told (5, 0")
+    ada.take(frame(8, [item("n4", 9, "item 3", category="billing")], SAME, replay=True))
+    assert ada.disagreement({**wrong, "cursor": "e.9"}) == ""
+    ada.take({"type": "replayed", "cursor": "e.9", **SAME, "preferences_version": 7})
+    assert ada.disagreement({**wrong, "cursor": "e.9"}).startswith("told (5, 0")
 
 
 def test_a_follower_counts_what_an_update_implies() -> None:

@@ -20,12 +20,13 @@ from workbench.soak.stores import Row, Withheld
 
 @checks("I13", "All counts equal the notifications: in the feeds, in pages and in every frame")
 def counts_are_exact(evidence: Evidence, notes: Notes) -> None:
-    """What is unread by category adds up, and what is unseen is unread. Pages are in I3."""
+    """What is unread by category adds up, and what is unseen is unread."""
     notes.wrong += [f"feed: {words}" for words in evidence.miscounted_feeds]
     for follower in evidence.followers:
         notes.wrong += follower.miscounted
+    notes.wrong += evidence.history.bad_counts
     notes.figures = {
-        "frames counted": sum(follower.counted for follower in evidence.followers),
+        "compared": sum(follower.counted for follower in evidence.followers),
         "categories": len({row.category for row in evidence.rows}),
     }
 
@@ -73,7 +74,7 @@ def _wrong_count(what: str, rows: Sequence[Row], items: Sequence[Item], elided: 
     if not items or not may_be_retracted(items[0]):
         counted = sum(row.stands_for for row in rows if not row.retracted)
         arrived = len(rows) + sum(id_ in elided for item in items for id_ in item.ids)
-        unknown = sum(not item.ids and item.uncertain > 0 for item in items)
+        unknown = sum(item.uncertain for item in items)
         if not arrived <= counted <= arrived + unknown:
             yield f"{what}: counted are {counted}, {arrived} to {arrived + unknown} arrived"
 

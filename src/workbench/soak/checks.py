@@ -99,7 +99,9 @@ def nothing_invented(evidence: Evidence, notes: Notes) -> None:
 
 def _withheld_of_nobody(evidence: Evidence) -> Iterator[str]:
     told = {id_: item.user for item in evidence.history.items.values() for id_ in item.ids}
-    unknown = Counter(item.user for item in evidence.history.items.values() if item.uncertain)
+    unknown: Counter[str] = Counter()
+    for item in evidence.history.items.values():
+        unknown[item.user] += item.uncertain
     strange: Counter[str] = Counter()
     for one in evidence.withheld:
         if one.id not in told:

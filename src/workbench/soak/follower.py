@@ -57,7 +57,7 @@ class Follower:
     miscounted: list[str] = field(default_factory=list)
     """Counts in frames that differ from what the client has."""
     counted: int = 0
-    """How many frames had counts to compare."""
+    """How many times counts were compared: in frames, pages and answers."""
     stored_at: dict[str, int] = field(default_factory=dict)
     """The versions with which notifications were stored, as far as frames told."""
     preferences: dict[str, bool | None] = field(default_factory=dict)
@@ -66,6 +66,8 @@ class Follower:
     missed_choices: bool = False
     """Whether a catch-up passed over choices."""
     _tally: Tally = field(default_factory=Tally)
+    _replaying: bool = False
+    """Whether a catch-up is under way: until it ends, the items are newer than the cursor."""
     connections: int = 0
     _socket: ClientConnection | None = None
     _task: "asyncio.Task[None] | None" = None
@@ -104,6 +106,13 @@ class Follower:
         """Wait for a frame, or find one that came before."""
         await eventually(lambda: any(map(condition, self.frames)), f"{self.user} sees {what}")
         return next(filter(condition, self.frames))
+
+    def disagreement(self, told: Json) -> str:
+        """How counts from elsewhere differ from what the client has, if they are for its position."""
+        if self._replaying or told["cursor"] != self.cursor:
+            return ""
+        self.counted += 1
+        return self._tally.difference(told)
 
     async def _run(self) -> None:
         pause, longest = _PAUSE_SECONDS
@@ -156,6 +165,7 @@ class Follower:
             case "replayed":
                 self._caught_up(frame)
             case "notifications":
+                self._replaying = bool(frame.get("replay"))
                 self._follow(frame, [item["version"] for item in frame["items"]])
                 for item in frame["items"]:
                     self._upsert(item, frame)
@@ -179,6 +189,7 @@ class Follower:
 
     def _caught_up(self, frame: Json) -> None:
         """A catch-up may end with choices, which a replay does not repeat."""
+        self._replaying = False
         told = frame.get("preferences_version", 0)
         if frame["cursor"] != self.cursor and told != version(frame["cursor"]):
             self.holes.append(f"a replay up to {self.cursor} ended at {frame['cursor']}")

@@ -97,6 +97,8 @@ class History:
     """Pages of notifications that users fetched ..."""
     bad_pages: list[str] = field(default_factory=list)
     """... and those that contradict themselves."""
+    bad_counts: list[str] = field(default_factory=list)
+    """Counts in pages and answers that differ from what a follower has at that position."""
     switched_off: set[tuple[str, str]] = field(default_factory=set)
     """The users and categories of every attempt to switch one off."""
     chosen: list[Chosen] = field(default_factory=list)

@@ -118,8 +118,10 @@ class Readers:
             marking.acknowledged = await self._over_socket(follower, command)
         else:
             options = {} if body is None else {"json": body}
-            status, _ = await self._doors.as_user(follower.user, "POST", path, **options)
+            status, answer = await self._doors.as_user(follower.user, "POST", path, **options)
             marking.acknowledged = status == 200
+            if status == 200 and "unread_in" in answer:
+                self._compare(follower.user, answer)
         marking.ended = self._history.now()
         self._history.note(
             "mark", user=follower.user, mark=marking.mark, ok=marking.acknowledged, command=command
@@ -164,10 +166,19 @@ class Readers:
         strangers = [item["id"] for item in page["items"] if item["user_id"] != user]
         if strangers:
             self._history.trespasses.append(f"a page of {user} has {strangers}")
+        self._compare(user, page)
         wrong = wrong_with(page, limit, categories) or self._collapsed_badly(page)
         if wrong:
             self._history.bad_pages.append(f"{user} at {page['cursor']}: {wrong}")
             self._history.note("bad page", user=user, categories=categories, page=page)
+
+    def _compare(self, user: str, told: Json) -> None:
+        """Compare the counts of a page or an answer with what followers at its position have."""
+        wrong = [
+            contradictions(told),
+            *(one.disagreement(told) for one in self._followers if one.user == user),
+        ]
+        self._history.bad_counts += [f"{user} at {told['cursor']}: {words}" for words in wrong if words]
 
     def _collapsed_badly(self, page: Json) -> str:
         """Which key has several unread notifications, of which none was made unread again."""

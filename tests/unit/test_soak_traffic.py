@@ -1,0 +1,80 @@
+"""What the load notes of the answers it gets."""
+
+import asyncio
+import random
+from collections.abc import Mapping
+from typing import Any, cast
+
+from workbench.soak import contents
+from workbench.soak.doors import Doors
+from workbench.soak.follower import Follower
+from workbench.soak.history import History
+from workbench.soak.readers import Readers
+from workbench.soak.stories import Stories
+
+
+class OpenDoors:
+    """Accept everything, and keep what was asked for."""
+
+    def __init__(self, answer: Mapping[str, Any] | None = None) -> None:
+        self.requests: list[tuple[str, str, Any]] = []
+        self.records: list[Mapping[str, Any]] = []
+        self._answer = answer or {}
+
+    async def request(self, method: str, path: str, **options: Any) -> tuple[int, Any]:
+        self.requests.append((method, path, options.get("json")))
+        return 202 if method == "PUT" else 200, self._answer
+
+    async def as_user(self, user: str, method: str, path: str, **options: Any) -> tuple[int, Any]:
+        self.requests.append((method, path, options.get("json")))
+        return 200, self._answer
+
+    async def record(self, user: str, value: Mapping[str, Any]) -> int:
+        self.records.append(value)
+        return 202
+
+
+async def test_a_story_is_one_notification_with_all_its_revisions_accepted() -> None:
+    await asyncio.gather(*map(check_story, range(12)))
+
+
+async def check_story(seed: int) -> None:
+    doors, history = OpenDoors(), History()
+    item = history.item("ada", None)
+
+    await Stories(cast("Doors", doors), history, random.Random(seed)).tell(item)
+
+    (identifier,) = item.accepted
+    assert set(item.revisions.values()) == {True}
+    assert item.retracted in {True, None}
+    assert {record["id"] for record in doors.records} <= {identifier}
+    assert all(path.endswith(identifier) for _, path, _ in doors.requests)
+    sent = [*doors.records, *(body for _, _, body in doors.requests if body)]
+    assert {body.get("revision", 0) for body in sent} >= {0, *item.revisions}
+    assert item.reopened == any(body.get("unread") for body in sent)
+
+
+async def test_what_arrives_too_late_is_noted_as_such() -> None:
+    doors, history = OpenDoors(), History()
+    item = history.item("ada", None)
+
+    await Stories(cast("Doors", doors), history, random.Random(1)).tell_too_late(item)
+
+    assert item.arrives_expired
+    assert item.accepted == {record["id"] for record in doors.records}
+    assert {record["expires_at"] for record in doors.records} == {item.expires_at}
+
+
+async def test_a_choice_that_nobody_may_make_and_that_is_accepted_is_noted() -> None:
+    answer = {"cursor": "e.5", "preferences_version": 4, "categories": [{"id": "billing", "chosen": None}]}
+    history = History()
+    readers = Readers(
+        cast("Doors", OpenDoors(answer)), ["ada"], [Follower([], "ada", str)], history, random.Random(1)
+    )
+
+    for _ in range(100):
+        await readers.use("choose")
+
+    assert set(history.bad_choices) == {f"ada switched off {contents.MANDATORY}"}
+    assert {(one.since, one.until, one.choices["billing"]) for one in history.chosen} == {(4, 5, None)}
+    assert ("ada", contents.MANDATORY) in history.switched_off
