@@ -16,7 +16,7 @@ from application.publishing import Idempotency
 from common import wire
 from domain.errors import DomainError
 from domain.feed import Cursor, Marked
-from domain.identifiers import NotificationId, UserId
+from domain.identifiers import NotificationId, UserId, uuid7
 from domain.notification import Content
 from domain.states import Mark, Status
 from entrypoints.live.streaming import Hello
@@ -173,6 +173,27 @@ async def write_records(town: Town, count: int) -> None:
             kafka.append(again.partition, again.key, again.value)
         else:
             kafka.append(kafka.partition_of(user.encode()), user.encode(), value)
+
+
+async def change_records(town: Town, count: int) -> None:
+    """Another service edits and retracts, before and after what it is about; and what people like is one."""
+    world, kafka = town.service.world, town.service.kafka
+    for number in range(count):
+        await world.pause(1.0)
+        user, identifier = town.user(), uuid7(world.time_ns() // 1_000_000, world.source.getrandbits(74))
+        told = [draft for draft in kafka.drafts.values() if draft is not None and not kafka.doomed(draft)]
+        if told and world.chance(0.7):
+            about = world.source.choice(told)
+            user, identifier = about.user_id, about.id
+        fields: dict[str, Any] = {"user_id": user, "id": str(identifier)}
+        if world.chance(0.25):
+            fields |= {"retract": True}
+        else:
+            fields |= {"event": "simulated", "message": f"changed {number}"}
+            fields |= (
+                {"revision": world.source.randrange(4)} if world.chance(0.6) else {"collapse_key": "post"}
+            )
+        kafka.append(kafka.partition_of(user.encode()), user.encode(), wire.encode(fields))
 
 
 # --- users ----------------------------------------------------------------------------------------------

@@ -30,10 +30,11 @@ from adapters.kafka.codec import decode
 from adapters.kafka.records import Found, Unreadable
 from application.errors import Unavailable
 from application.records import Undecodable
+from domain.arrivals import Arrival
 from domain.identifiers import NotificationId, UserId
-from domain.notification import Draft
+from domain.notification import Draft, Retraction
 from tests.simulation.loop import PROCESS, Process
-from tests.simulation.postgres import REFUSED, Postgres
+from tests.simulation.postgres import REFUSED, Postgres, step_of
 from tests.simulation.world import Server, World
 
 logger = logging.getLogger(__name__)
@@ -72,7 +73,7 @@ class Kafka:
         self.server = Server("Kafka", patience=3.0)
         self.dead_letters_away = False
         self.log: list[list[Record]] = [[] for _ in range(partitions)]
-        self.drafts: dict[tuple[int, int], Draft | None] = {}
+        self.drafts: dict[tuple[int, int], Arrival | None] = {}
         """What each record says, by its place; None if nothing."""
         self.dead_places: dict[tuple[int, int], int] = {}
         self.dead_ids: set[tuple[UserId, NotificationId]] = set()
@@ -108,9 +109,8 @@ class Kafka:
         except Undecodable:
             self.drafts[record.place] = None
         else:
-            assert isinstance(draft, Draft)
             self.drafts[record.place] = draft
-            self.postgres.sent.setdefault((draft.content.user_id, draft.id), draft)
+            self.postgres.take_note(draft)
         self.world.note(f"Kafka: {partition}/{record.offset} holds {_words(self.drafts[record.place])}")
         news, self._news = self._news, []
         for waiter in news:
@@ -149,21 +149,19 @@ class Kafka:
             self.dead_ids.add(_name(draft))
         self.world.note(f"Kafka: dead letter of {place}")
 
-    def doomed(self, draft: Draft | None) -> bool:
+    def doomed(self, draft: Arrival | None) -> bool:
         """Whether no number of tries would store it."""
-        return (
-            draft is None
-            or draft.content.message == REFUSED
-            or draft.content.user_id not in self.postgres.history
-        )
+        if draft is None or draft.user_id not in self.postgres.history:
+            return True
+        return isinstance(draft, Draft) and draft.content.message == REFUSED
 
     def is_settled(self, record: Record) -> bool:
         """Whether the record is in one of the stores."""
         draft = self.drafts[record.place]
         if draft is None:
             return record.place in self.dead_places
-        name = _name(draft)
-        return self.postgres.holds(*name) or name in self.dead_ids or record.place in self.dead_places
+        dead = _name(draft) in self.dead_ids or record.place in self.dead_places
+        return self.postgres.obeyed(draft) or dead
 
     def committed(self, offsets: Mapping[TopicPartition, int]) -> None:
         """Take committed offsets. None may pass a record that is in neither store."""
@@ -181,9 +179,9 @@ class Kafka:
                     f" ({_words(self.drafts[record.place])}) is in neither store",
                 )
                 draft = self.drafts[record.place]
-                version = 0 if draft is None else self.postgres.stored_at.get(_name(draft), 0)
+                version = 0 if draft is None else self.postgres.stored_at.get(step_of(draft), 0)
                 self.world.check(
-                    draft is None or self.announced(draft.content.user_id, version),
+                    draft is None or self.announced(draft.user_id, version),
                     f"I3: {partition} is committed up to {offset}, but {record.offset} was not announced",
                 )
             self.settled[partition] = max(self.settled[partition], offset)
@@ -195,14 +193,17 @@ def _ring(waiter: "asyncio.Future[None]") -> None:
         waiter.set_result(None)
 
 
-def _name(draft: Draft) -> tuple[UserId, NotificationId]:
-    return draft.content.user_id, draft.id
+def _name(draft: Arrival) -> tuple[UserId, NotificationId]:
+    return draft.user_id, draft.id
 
 
-def _words(draft: Draft | None) -> str:
+def _words(draft: Arrival | None) -> str:
     if draft is None:
         return "no notification"
-    return f"{str(draft.id)[-6:]} for {draft.content.user_id}" + (
+    words = f"{str(draft.id)[-6:]} for {draft.user_id}"
+    if isinstance(draft, Retraction):
+        return f"the retraction of {words}"
+    return f"{words}, revision {draft.revision}" + (
         ", which is refused" if draft.content.message == REFUSED else ""
     )
 

@@ -21,6 +21,15 @@ REFUSED = "refused by the store"
 """A message that the store never takes."""
 
 
+RETRACTED = -1
+"""Stands for the revision of a retraction."""
+
+
+def step_of(arrival: Arrival) -> tuple[UserId, NotificationId, int]:
+    """Which change of its notification it asks for."""
+    return arrival.user_id, arrival.id, arrival.revision if isinstance(arrival, Draft) else RETRACTED
+
+
 class ReadOnly(Unavailable):
     """The server takes no writes: surely nothing was done."""
 
@@ -34,12 +43,14 @@ class Postgres:
         self.read_only = False
         self.users = MemoryUsers()
         self.feeds = MemoryFeeds(self.users)
-        self.sent: dict[tuple[UserId, NotificationId], Draft] = {}
-        """What anybody ever wrote to the topic."""
-        self.stored_at: dict[tuple[UserId, NotificationId], int] = {}
-        """The version with which each entered its feed."""
+        self.sent: dict[tuple[UserId, NotificationId], list[Arrival]] = {}
+        """What anybody ever wrote to the topic about a notification."""
+        self.stored_at: dict[tuple[UserId, NotificationId, int], int] = {}
+        """The version with which each revision, and each retraction, entered its feed."""
         self.withheld: set[tuple[UserId, NotificationId]] = set()
         self.unread_wanted: set[UserId] = set()
+        self.brought_back: set[tuple[UserId, NotificationId]] = set()
+        """What a user made unread again, or took out of the archive: there may be another with its key."""
         self.excused: dict[UserId, str] = {}
         """Users of whom Redis was not told everything, for a reason that docs/architecture.md gives: until
         an entry expires and a stream resumes, they may be behind."""
@@ -58,6 +69,22 @@ class Postgres:
         stored = user in self.history and notification in self.history[user].held
         return stored or (user, notification) in self.withheld
 
+    def take_note(self, arrival: Arrival) -> None:
+        """Somebody wrote this to the topic."""
+        self.sent.setdefault((arrival.user_id, arrival.id), []).append(arrival)
+
+    def obeyed(self, arrival: Arrival) -> bool:
+        """Whether it has had its effect: the notification is withheld, or taken back, or of this revision or
+        a higher one.
+        """
+        if not self.holds(arrival.user_id, arrival.id):
+            return False
+        if (arrival.user_id, arrival.id) in self.withheld:
+            return True
+        item = self.history[arrival.user_id].held[arrival.id]
+        edited = isinstance(arrival, Draft) and arrival.revision <= item.revision
+        return edited or item.retracted_at is not None
+
     def check_writable(self) -> None:
         """Raise if the server is one that only reads, as after a failover."""
         if self.read_only:
@@ -70,17 +97,31 @@ class Postgres:
         self.feeds.refused |= {draft.id for draft in drafts if draft.content.message == REFUSED}
         appended: Appended = self.world.now_or_never(self.feeds.append(arrivals, now))
         self.withheld |= {(one.user_id, one.id) for one in appended.withheld}
-        for changed in appended.changed:
-            self._tell(changed)
-        for change in appended.added:
-            for item in change.notifications:
-                draft = self.sent.get((item.user_id, item.id))
-                self.stored_at[item.user_id, item.id] = item.version
-                self.world.check(draft is not None, f"I2: nobody sent {item.id} to {item.user_id}")
-                same = draft is not None and item.message == draft.content.message
-                self.world.check(same, f"I2: {item.id} says something else than was sent")
+        for change in (*appended.changed, *appended.added):
+            for item in change.notifications or ():
+                self._check_sent(item)
             self._tell(change)
+        self._check_account()
         return appended
+
+    def _check_sent(self, item: Notification) -> None:
+        sent = self.sent.get((item.user_id, item.id), [])
+        step = RETRACTED if item.retracted_at is not None else item.revision
+        self.stored_at.setdefault((item.user_id, item.id, step), item.version)
+        self.world.check(sent, f"I2: nobody sent {item.id} to {item.user_id}")
+        messages = {
+            one.content.message for one in sent if isinstance(one, Draft) and one.revision == item.revision
+        }
+        self.world.check(item.message in messages, f"I2: {item.id} says something else than was sent")
+
+    def _check_account(self) -> None:
+        """Nothing is both stored and withheld, and of a group there is one that is new."""
+        for user, history in self.history.items():
+            both = [one for one in history.held if (user, one) in self.withheld]
+            self.world.check(not both, f"I1: {both} are stored and withheld")
+            fresh = [item.id for item in history.held.values() if item.collapse_key and item.unread]
+            fresh = [one for one in fresh if (user, one) not in self.brought_back]
+            self.world.check(len(fresh) <= 1, f"I14: {fresh} have the same key")
 
     def mark(self, marked: Marked) -> Marked:
         """Take note of a mark."""
@@ -105,6 +146,11 @@ class Postgres:
             history.tell(change)
         except AssertionError as error:
             self.world.check(False, f"I1: the feed of {user} went wrong: {error}")
+        self.brought_back |= {
+            (user, item.id)
+            for item in history.held.values()
+            if item.unread and item.id in before and not before[item.id].unread
+        }
         revived = [item.id for item in history.held.values() if _revived(before.get(item.id), item)]
         self.world.check(
             not revived or user in self.unread_wanted, f"I5: {revived} turned unread, and nobody asked for it"
