@@ -132,6 +132,15 @@ export class Bellwire {
   }
 
   /**
+   * Bring snoozed notifications back now.
+   * @param {string} user
+   * @param {string | Iterable<string>} ids
+   */
+  unsnooze(user, ids) {
+    return this.#mark(user, 'unsnooze', ids);
+  }
+
+  /**
    * @param {string} user
    * @returns {Promise<import('./protocol.js').Preferences>}
    */
@@ -160,7 +169,7 @@ export class Bellwire {
 
   /**
    * @param {string} user
-   * @param {import('./protocol.js').Mark | 'snooze'} mark
+   * @param {import('./protocol.js').Mark | 'snooze' | 'unsnooze'} mark
    * @param {import('./stream.js').Marks} marks
    * @param {object} [more]
    * @returns {Promise<import('./protocol.js').Marked>}

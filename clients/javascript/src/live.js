@@ -222,6 +222,14 @@ export class LiveInbox extends Target {
     return (await this.#following).snooze(ids, until);
   }
 
+  /**
+   * Bring snoozed notifications back now.
+   * @param {string | Iterable<string>} ids
+   */
+  async unsnooze(ids) {
+    return (await this.#following).unsnooze(ids);
+  }
+
   /** The event `preferences` says when to ask again. */
   preferences() {
     return this.#client.preferences(this.#user);

@@ -178,6 +178,14 @@ export class Stream extends Target {
     return this.#all(selections(ids).map((selection) => ({ type: 'snooze', ...selection, until: timeOf(until) })));
   }
 
+  /**
+   * Bring snoozed notifications back now. As `markRead`.
+   * @param {string | Iterable<string>} ids
+   */
+  unsnooze(ids) {
+    return this.#mark('unsnooze', ids);
+  }
+
   /** End the stream. Marks that were not answered are rejected; they may have been stored. */
   close() {
     this.#finish(null);
@@ -349,7 +357,7 @@ export class Stream extends Target {
   // --- sending ---
 
   /**
-   * @param {import('./protocol.js').Mark} type
+   * @param {import('./protocol.js').Mark | 'unsnooze'} type
    * @param {Marks} marks
    * @returns {Promise<number>} how many were changed
    */

@@ -47,12 +47,14 @@ test('a category, an action and a time are sent as they are', async (t) => {
   stream.markRead({ upTo: stream.cursor, category: 'billing' }).catch(() => {});
   stream.act('a', 'approve').catch(() => {});
   stream.snooze(['a', 'b'], '2026-11-23T08:00:00Z').catch(() => {});
+  stream.unsnooze('a').catch(() => {});
   const sent = service.socket.sent.map(({ ref, ...frame }) => frame);
 
   assert.deepEqual(sent, [
     { type: 'read', up_to: 'e1.5', category: 'billing' },
     { type: 'act', id: 'a', action: 'approve' },
     { type: 'snooze', ids: ['a', 'b'], until: '2026-11-23T08:00:00Z' },
+    { type: 'unsnooze', ids: ['a'] },
   ]);
 });
 

@@ -100,6 +100,12 @@ export declare class Bellwire {
      */
     snooze(user: string, ids: string | Iterable<string>, until: Date | string): Promise<import("./protocol.js").Marked>;
     /**
+     * Bring snoozed notifications back now.
+     * @param {string} user
+     * @param {string | Iterable<string>} ids
+     */
+    unsnooze(user: string, ids: string | Iterable<string>): Promise<import("./protocol.js").Marked>;
+    /**
      * @param {string} user
      * @returns {Promise<import('./protocol.js').Preferences>}
      */

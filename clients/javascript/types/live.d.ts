@@ -129,6 +129,11 @@ export declare class LiveInbox extends Target {
      * @param {Date | string} until
      */
     snooze(ids: string | Iterable<string>, until: Date | string): Promise<number>;
+    /**
+     * Bring snoozed notifications back now.
+     * @param {string | Iterable<string>} ids
+     */
+    unsnooze(ids: string | Iterable<string>): Promise<number>;
     /** The event `preferences` says when to ask again. */
     preferences(): Promise<import("./protocol.js").Preferences>;
     /** @param {import('./protocol.js').Choices} choices */

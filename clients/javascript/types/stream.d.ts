@@ -121,6 +121,11 @@ export declare class Stream extends Target {
      * @param {Date | string} until
      */
     snooze(ids: string | Iterable<string>, until: Date | string): Promise<number>;
+    /**
+     * Bring snoozed notifications back now. As `markRead`.
+     * @param {string | Iterable<string>} ids
+     */
+    unsnooze(ids: string | Iterable<string>): Promise<number>;
     /** End the stream. Marks that were not answered are rejected; they may have been stored. */
     close(): void;
     [Symbol.asyncIterator](): AsyncGenerator<import("./protocol.js").StreamEvent, void, unknown>;

@@ -58,3 +58,7 @@ class Marks(ABC):
         """Take notifications away until a time, which has a zone; then they come back unread."""
         chosen = ({**some, "until": zoned("until", until)} for some in selections(ids, None))
         return await self.send("snooze", chosen)
+
+    async def unsnooze(self, ids: Ids) -> int:
+        """Bring snoozed notifications back now."""
+        return await self.send("unsnooze", selections(ids, None))

@@ -77,6 +77,10 @@ class Reader(Access):
         chosen = ({**some, "until": zoned("until", until)} for some in selections(ids, None))
         return await self._mark(user_id, "snooze", chosen)
 
+    async def unsnooze(self, user_id: str, ids: Ids) -> int:
+        """Bring snoozed notifications back now. As `mark_read`."""
+        return await self._mark(user_id, "unsnooze", selections(ids, None))
+
     async def act(self, user_id: str, notification_id: str, action: str) -> Notification:
         """Choose an action without a URL. Raises Problem, of the kind `already-acted` if another one was
         chosen, and Unreachable.
