@@ -2328,7 +2328,7 @@ class AnnouncerContract:
     async def frames(stream: Mailbox, count: int = 1) -> list[Frame]:
         """Wait until so many frames have come."""
         found: list[Frame] = []
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while len(found) < count:
                 found += (await stream.next(1)).frames
         return found

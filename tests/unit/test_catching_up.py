@@ -112,7 +112,7 @@ def many(count: int) -> list[UserId]:
 
 async def until(condition: Callable[[], bool]) -> None:
     """Nothing here waits for time to pass, so that what is to happen happens within a few turns."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110 - there is nothing to wait on
             await asyncio.sleep(0)
 

@@ -406,7 +406,7 @@ async def test_the_set_is_read_again_and_again() -> None:
     keys = PublicKeys(shelf, Seconds(), every_seconds=0.001, pause_seconds=0)
     running = asyncio.create_task(keys.run())
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while shelf.read < 3:  # noqa: ASYNC110 - what it waits for has no event
                 await asyncio.sleep(0.001)
     finally:
