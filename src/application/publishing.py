@@ -48,7 +48,7 @@ class PublishNotification:
         notification_id = self.new_id()
         if idempotency is not None:
             notification_id = await _claim(self.keys, idempotency, notification_id)
-        await self.queue.put(Draft(notification_id, now, content, key.id))
+        await self.queue.put(_draft(key, notification_id, now, content))
         return notification_id
 
 
@@ -87,13 +87,20 @@ class PublishBatch:
             elif item.user_id in unknown:
                 results.append(UnknownUser())
             else:
-                drafts[position] = Draft(nth_id(first, position), now, item, key.id)
+                drafts[position] = _draft(key, nth_id(first, position), now, item)
                 results.append(drafts[position].id)
         outcomes = await self.queue.put_all(list(drafts.values()))
         for position, outcome in zip(drafts, outcomes, strict=True):
             if outcome is not None:
                 results[position] = outcome
         return results
+
+
+def _draft(key: ApiKey, notification: NotificationId, now: datetime, content: Content) -> Draft:
+    if content.collapse_key is None:
+        return Draft(notification, now, content, key.id)
+    # It may become one with another, and so change it.
+    return Draft(notification, now, content, key.id, own_only=key.changes_own_only)
 
 
 def _permitted(key: ApiKey, item: Content | DomainError) -> Content | DomainError | NotAllowed:

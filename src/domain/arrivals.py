@@ -149,10 +149,14 @@ class _Judge:
         return after, feed.changed(feed.version + len(after), changes)
 
     def _is_foreign(self, arrival: Arrival) -> bool:
-        drafted = self._drafts.get(arrival.id)
-        sender = self._known.keys.get(arrival.id) if drafted is None else drafted.key_id
         changes = isinstance(arrival, Retraction) or arrival.revision > self._items[arrival.id].revision
-        return arrival.own_only and changes and sender != arrival.key_id
+        return changes and not self._may_change(arrival, arrival.id)
+
+    def _may_change(self, arrival: Arrival, one: NotificationId) -> bool:
+        """Whether the key of an arrival may change this notification."""
+        drafted = self._drafts.get(one)
+        sender = self._known.keys.get(one) if drafted is None else drafted.key_id
+        return not arrival.own_only or sender == arrival.key_id
 
     def _retract(self, retraction: Retraction) -> None:
         item = self._items.get(retraction.id)
@@ -210,7 +214,7 @@ class _Judge:
         self._drafts[draft.id] = draft
 
     def _holder(self, draft: Draft) -> Notification | None:
-        """The notification that this one becomes one with."""
+        """The notification that this one becomes one with. A limited key's does not with what another sent."""
         content = draft.content
         if content.collapse_key is None:
             return None
@@ -223,7 +227,8 @@ class _Judge:
             and item.created_at > self._now - OPEN_FOR
             and (item.unread or content.collapse == "always")
         ]
-        return max(open_ones, key=lambda item: item.id, default=None)
+        newest = max(open_ones, key=lambda item: item.id, default=None)
+        return newest if newest is not None and self._may_change(draft, newest.id) else None
 
     def _supersede(self, holder: Notification) -> None:
         if holder.id in self._drafts:

@@ -273,6 +273,21 @@ class TestOwnOnly:
 
         assert (outcome.foreign, outcome.repeated) == ([], True)
 
+    @pytest.mark.parametrize("together", [True, False])
+    @pytest.mark.parametrize(("key", "shown"), [("a", 1), ("b", 2)])
+    def test_what_it_sends_becomes_one_only_with_its_own(
+        self, inbox: Inbox, key: str, shown: int, together: bool
+    ) -> None:
+        """Or it could take back what another key sent, by its collapse key."""
+        first, second = draft(1, key="a"), draft(2, key=key, own_only=True)
+        arrivals = [
+            replace(one, content=replace(one.content, collapse_key="post:7")) for one in (first, second)
+        ]
+        for batch in [arrivals] if together else [[one] for one in arrivals]:
+            inbox.take(*batch)
+
+        assert len(inbox.shown) == shown
+
 
 class TestPreferences:
     @pytest.mark.parametrize(

@@ -177,7 +177,8 @@ def _draft(source: Source, record: _Record, content: Content, attributes: Mappin
     created_at = record.created_at or event_time or time_of(first.timestamp)
     event = _event_name(attributes) if event_time else None
     notification = NotificationId(record.id or _derived_id(first, event, created_at))
-    own_only = record.revision > 0 and is_own_only(source.headers)
+    changes = record.revision > 0 or record.collapse_key is not None
+    own_only = changes and is_own_only(source.headers)
     sender = key_id(source.headers)
     return Draft(notification, created_at, content, sender, record.revision, record.unread, own_only)
 
