@@ -214,7 +214,7 @@ class _Judge:
         self._drafts[draft.id] = draft
 
     def _holder(self, draft: Draft) -> Notification | None:
-        """The notification that this one becomes one with. A limited key's does not with what another sent."""
+        """The notification that this one becomes one with: a limited key's, only with one that it sent."""
         content = draft.content
         if content.collapse_key is None:
             return None
