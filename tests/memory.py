@@ -235,7 +235,7 @@ class MemoryFeeds(Reachable):
         by_user: dict[UserId, list[Arrival]] = {}
         for arrival in arrivals:
             by_user.setdefault(arrival.user_id, []).append(arrival)
-        return sum((self._append(user, mine, now) for user, mine in by_user.items()), Appended())
+        return Appended.together(self._append(user, mine, now) for user, mine in by_user.items())
 
     def _append(self, user: UserId, arrivals: Sequence[Arrival], now: datetime) -> Appended:
         if user in self._users.erased:

@@ -1,8 +1,9 @@
 """Feeds as the store returns them: pages, standings, histories, and the outcomes of changes."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
+from itertools import chain
 from typing import NamedTuple
 
 from domain.arrivals import Arrival, Withheld
@@ -42,10 +43,20 @@ class Appended:
     erased: tuple[Arrival, ...] = ()
     """Arrivals for users who were erased: to be dropped, because a dead letter would keep their text."""
 
+    @classmethod
+    def together(cls, outcomes: Iterable["Appended"]) -> "Appended":
+        """Several outcomes as one."""
+        found = list(outcomes)
+        return cls(
+            **{
+                one.name: tuple(chain.from_iterable(getattr(each, one.name) for each in found))
+                for one in fields(cls)
+            }
+        )
+
     def __add__(self, other: "Appended") -> "Appended":
         """The outcome of both."""
-        both = {one.name: getattr(self, one.name) + getattr(other, one.name) for one in fields(self)}
-        return Appended(**both)
+        return Appended.together((self, other))
 
 
 @dataclass(frozen=True, slots=True)

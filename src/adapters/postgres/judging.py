@@ -115,7 +115,8 @@ async def judge(
     outcomes = {user: arrive(known[user], mine, now) for user, mine in arrivals.items() if user in known}
     await _write(connection, outcomes)
     strange = [arrival for user, mine in arrivals.items() if user not in known for arrival in mine]
-    return sum((_told(known[user], outcome) for user, outcome in outcomes.items()), Appended()), strange
+    told = Appended.together(_told(known[user], outcome) for user, outcome in outcomes.items())
+    return told, strange
 
 
 async def _look(
