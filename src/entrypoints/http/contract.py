@@ -21,6 +21,7 @@ ALIAS_TAG = "aliases"
 TAGS = {
     "users": "Users, sessions, and locking users out.",
     "publishing": "For producers.",
+    "categories": "What notifications are about, for operators.",
     "keys": "The API keys of producers.",
     "inbox": "The feed of a user.",
     "live stream": "Access to the live stream, which has a document of its own.",
@@ -183,7 +184,21 @@ def _schemas(described: Iterable[_Described]) -> Json:
     _, schemas = msgspec.json.schema_components(
         sorted(types, key=lambda kind: kind.__name__), ref_template="#/components/schemas/{name}"
     )
+    for schema in schemas.values():
+        for name, field in schema.get("properties", {}).items():
+            schema["properties"][name] = _default_in_words(field)
     return schemas
+
+
+def _default_in_words(field: Json) -> Json:
+    """A field that may be absent. Generators of clients take one that has a `default` for one that is always
+    there, and have their users send it.
+    """
+    default = field.get("default")
+    if default in (None, [], False):
+        return {name: part for name, part in field.items() if name != "default"}
+    described = f"{field.get('description', '')} Absent means `{default}`.".strip()
+    return {**field, "description": described, "default": None}
 
 
 def _bodies(handler: HTTPRouteHandler) -> Iterator[type[msgspec.Struct]]:
