@@ -858,7 +858,9 @@ async def test_wherever_a_connection_is_ended_under_them_everybody_gets_an_answe
         assert await is_well(engine)
         await engine.dispose()
 
-    assert len(outcomes) > 2
+    # A pooled connection answers once to one that asks a single question: there is nothing in between.
+    once = pooled and ask is EVERY_USER_OF_THE_POOL["known users"]
+    assert len(outcomes) > (1 if once else 2)
 
 
 async def is_unavailable(ask: Ask, engine: AsyncEngine) -> bool:

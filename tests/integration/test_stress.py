@@ -41,7 +41,9 @@ pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.in_order]
 
 PING, PONG, HEAD = 1, 6, 3
 MOST, MOST_PER_USER = 105, 3
-_STANDINGS = re.compile(r"^\s*SELECT user_id, epoch, .* FROM feeds WHERE user_id = ANY\S+$", re.MULTILINE)
+_STANDINGS = re.compile(
+    r"^\s*SELECT user_id, horizon, .* FROM feeds AS feed WHERE user_id = ANY\S+$", re.MULTILINE
+)
 _PAGES = re.compile(r"^\s*SELECT wanted\.nth", re.MULTILINE)
 
 

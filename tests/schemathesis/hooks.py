@@ -22,6 +22,12 @@ IN_WORDS = {
     "password": r"must (have 8 to 256 characters|not have a control)",
     "token": ".",  # it cannot be told which tokens are valid
     "user_id": "is required without a token",
+    "id": "(must be a UUIDv7|names a time that must not be more than a day ahead)",
+    "actions": "must (differ from those of the other actions|have at least one visible character)",
+    "actor": "must have at least one visible character",
+    "action": "is no action of this notification",
+    "category": "is only allowed with up_to",
+    "until": "must be between 1 second and 90 days from now",
     "jti": "is required without a token",
     "ids": "is required, or up_to, but not both",
     "up_to": "is a cursor of an earlier life of this feed",
@@ -75,7 +81,7 @@ def refused_for_a_rule_in_words(_context: Any, response: Any, case: Any) -> None
     unknown = [
         error
         for error in problem["errors"]
-        if not re.match(IN_WORDS.get(error["field"].partition(".")[0], "$^"), error["message"])
+        if not re.match(IN_WORDS.get(re.split(r"[.\[]", error["field"])[0], "$^"), error["message"])
     ]
     if unknown:
         raise AssertionError(f"the schema allows what is refused: {unknown}")
