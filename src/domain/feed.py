@@ -69,12 +69,15 @@ class Feed:
         unread_in = dict(self.unread_in)
         for item in new:
             unread_in[item.category] = unread_in.get(item.category, 0) + 1
-        return replace(
-            self,
-            version=self.version + len(new),
-            unread_count=self.unread_count + len(new),
-            unseen_count=self.unseen_count + len(new),
-            unread_in=unread_in,
+        size = len(new)
+        return Feed(
+            self.user_id,
+            self.epoch,
+            self.version + size,
+            self.unread_count + size,
+            self.unseen_count + size,
+            unread_in,
+            self.preferences_version,
         )
 
     def changed(self, version: int, changes: Iterable[Change]) -> "Feed":

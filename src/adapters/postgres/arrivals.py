@@ -59,20 +59,29 @@ async def append(engine: AsyncEngine, arrivals: Sequence[Arrival], now: datetime
 
 def _sort_out(arrivals: Sequence[Arrival], now: datetime) -> _Sorted:
     by_user: dict[UserId, list[Any]] = {}
+    special: set[UserId] = set()
     for arrival in arrivals:
-        by_user.setdefault(arrival.user_id, []).append(arrival)
-    plain = {user: mine for user, mine in by_user.items() if _are_plain(mine, now)}
-    return _Sorted(plain, {user: mine for user, mine in by_user.items() if user not in plain})
+        user = arrival.user_id
+        if user in by_user:
+            by_user[user].append(arrival)
+        else:
+            by_user[user] = [arrival]
+        if not _is_plain(arrival, now):
+            special.add(user)
+    special |= {user for user, mine in by_user.items() if len(mine) > 1 and _has_repeated(mine)}
+    if not special:
+        return _Sorted(by_user, {})
+    plain = {user: mine for user, mine in by_user.items() if user not in special}
+    return _Sorted(plain, {user: by_user[user] for user in by_user if user in special})
 
 
-def _are_plain(arrivals: Sequence[Arrival], now: datetime) -> bool:
-    several = len(arrivals) > 1 and len({arrival.id for arrival in arrivals}) < len(arrivals)
-    return not several and all(_is_plain(arrival, now) for arrival in arrivals)
+def _has_repeated(arrivals: Sequence[Arrival]) -> bool:
+    return len({arrival.id for arrival in arrivals}) < len(arrivals)
 
 
 def _is_plain(arrival: Arrival, now: datetime) -> bool:
     """Whether it is stored as it is if nothing is known of it, and the user wants its category."""
-    if not isinstance(arrival, Draft) or arrival.revision:
+    if type(arrival) is not Draft or arrival.revision:
         return False
     content = arrival.content
     if content.collapse_key is not None:
@@ -95,6 +104,8 @@ async def _store(
         _added(read_feed(row["feed_user"], row), plain[row["feed_user"]]) for row in rows if row["stored"]
     ]
     left = {row["feed_user"]: plain[row["feed_user"]] for row in rows if not row["stored"]}
+    if len(rows) == len(plain):
+        return Appended(tuple(added)), left, ()
     known = {row["feed_user"] for row in rows}
     return Appended(tuple(added)), left, [draft for draft in drafts if draft.user_id not in known]
 

@@ -73,9 +73,9 @@ def json_text(value: object) -> str:
 
 def rich_text(rich: Rich) -> str | None:
     """The text of the column `rich`."""
-    return None if rich == PLAIN else json_text(rich)
+    return None if rich is PLAIN or rich == PLAIN else json_text(rich)
 
 
 def group_text(group: Group) -> str | None:
     """The text of the column `grouped`."""
-    return None if group == ALONE else json_text(group)
+    return None if group is ALONE or group == ALONE else json_text(group)
