@@ -1,7 +1,6 @@
 """One browser and one product for all tests of the folder; a user and contexts of its own for each test."""
 
 import secrets
-import shutil
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -10,19 +9,17 @@ from playwright.async_api import Browser, async_playwright
 
 from tests.browser.stage import Scene, Stage
 from tests.conftest import Databases, as_read, installation
+from workbench.chromium import chromium
 from workbench.embedded import EmbeddedServers
-
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def browser() -> AsyncIterator[Browser]:
     """The Chromium of this machine."""
-    found = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if found is None:
+    if (executable := chromium()) is None:
         pytest.skip("there is no Chromium here")
     async with async_playwright() as playwright:
-        launched = await playwright.chromium.launch(executable_path=found)
+        launched = await playwright.chromium.launch(executable_path=executable)
         yield launched
         await launched.close()
 

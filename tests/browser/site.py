@@ -1,13 +1,15 @@
 """The site that has the bell on its pages: another origin than the service, with a strict policy."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from urllib.parse import parse_qs, urlsplit
 
+from tests.tokens import signed
 from workbench.embedded import LOOPBACK
 
 PAGE = """<!doctype html>
@@ -39,8 +41,11 @@ class Site:
 
     service: str
     """The address of the API."""
-    mint: Callable[[str], str]
+    secret: str
+    """With which it signs the tokens of its users."""
     port: int
+    lasting: dict[str, list[timedelta]] = field(default_factory=dict)
+    """For how long the next tokens of a user are valid, if not for an hour."""
     asked: list[str] = field(default_factory=list)
     """The users for whom a token was asked for, in order."""
     signed_out: set[str] = field(default_factory=set)
@@ -92,7 +97,10 @@ class Site:
         self.asked.append(user)
         if user in self.signed_out:
             return 401, "application/json", json.dumps({"detail": "Log in first."})
-        return 200, "application/json", json.dumps({"token": self.mint(user)})
+        lasting, now = self.lasting.get(user), datetime.now(UTC)
+        expires = now + (lasting.pop(0) if lasting else timedelta(hours=1))
+        claims = {"sub": user, "aud": "bellwire", "iat": now.timestamp(), "exp": expires.timestamp()}
+        return 200, "application/json", json.dumps({"token": signed(claims, key=self.secret)})
 
 
 @contextmanager

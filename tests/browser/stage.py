@@ -15,6 +15,7 @@ from tests.browser.device import RECORDER, Device
 from tests.browser.site import Site, serving
 from tests.product import Api, Product, Service, Stores
 from workbench.embedded import free_port
+from workbench.soak.stores import Row
 
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 DESK = {"viewport": {"width": 1000, "height": 800}}
@@ -45,7 +46,7 @@ class Stage:
             stack.push_async_callback(product.stop)
             await product.prepare()
             api, consumer = await product.api(), await product.consumer()
-            site = Site(api.url, product.token, port)
+            site = Site(api.url, settings.token_secret, port)
             stack.enter_context(serving(site))
             stores = await stack.enter_async_context(Stores.open(settings))
             yield cls(browser, product, api, consumer, site, stores)
@@ -87,6 +88,25 @@ class Scene:
     async def publish(self, message: str = "Hello", *, event: str = "comment.new", **more: Any) -> str:
         """Publish one to the user; return its id."""
         return await self.producer.publish(self.user, event, message, **more)
+
+    @property
+    def asked(self) -> int:
+        """How often the site was asked for a token."""
+        return self.stage.site.asked.count(self.user)
+
+    async def revoke_tokens(self) -> None:
+        """End all sessions of the user."""
+        async with self.stage.api.client() as client:
+            (await client.post(f"/v1/users/{self.user}/revoke-tokens")).raise_for_status()
+
+    async def rows(self) -> list[Row]:
+        """What PostgreSQL has of the user, oldest first."""
+        return sorted(row for row in await self.stage.stores.rows() if row.user == self.user)
+
+    async def agrees(self) -> bool:
+        """Whether the index in Redis says of the user what PostgreSQL has."""
+        found = await self.stage.stores.disagreements()
+        return not any(words.startswith(self.user) for words in found)
 
     async def context(self, **options: Any) -> BrowserContext:
         """A browser of its own: nothing is shared with another one."""

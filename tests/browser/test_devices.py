@@ -8,7 +8,6 @@ from playwright.async_api import WebSocket, expect
 from tests.browser.device import PATIENCE_MS, Device
 from tests.browser.stage import PHONE, Scene
 from tests.product import eventually
-from workbench.soak.stores import Row
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -38,7 +37,7 @@ async def test_one_opens_the_list_and_the_badge_goes_everywhere(scene: Scene) ->
         await device.shows(0)
     for identifier in ids:
         await phone.unread(identifier)
-    rows = await of(scene)
+    rows = await scene.rows()
     assert [(row.times["seen_at"] is not None, row.times["read_at"]) for row in rows] == [(True, None)] * 2
 
 
@@ -55,10 +54,10 @@ async def test_what_one_reads_is_read_everywhere(scene: Scene) -> None:
         await device.unread(stays)
 
     async def stored() -> bool:
-        return [row.id for row in await of(scene) if row.times["read_at"]] == [identifier]
+        return [row.id for row in await scene.rows() if row.times["read_at"]] == [identifier]
 
     await eventually(stored, "PostgreSQL has it")
-    await eventually(lambda: agrees(scene), "Redis has it")
+    await eventually(scene.agrees, "Redis has it")
 
 
 async def test_all_are_read_at_once(scene: Scene) -> None:
@@ -135,14 +134,3 @@ async def test_two_users_on_a_page_have_a_socket_each(scene: Scene) -> None:
         await Device(device.page, 1).shows(1)
         await device.shows(0)
         assert len(opened) == 2
-
-
-async def of(scene: Scene) -> list[Row]:
-    """The user's rows in PostgreSQL."""
-    return [row for row in await scene.stage.stores.rows() if row.user == scene.user]
-
-
-async def agrees(scene: Scene) -> bool:
-    """Whether the index in Redis says of the user what PostgreSQL has."""
-    found = await scene.stage.stores.disagreements()
-    return not any(words.startswith(scene.user) for words in found)
