@@ -54,7 +54,7 @@ async ([key, user, count]) => {
   return taken;
 }
 """
-"""Publishes from the page, so that one clock sees both ends, until the badge with the next number is painted."""
+"""Publishes from the page, so that one clock sees both ends, until the badge has the next number."""
 
 _SCROLLED = """
 async ([floor]) => {
@@ -120,19 +120,18 @@ def _badges(context: Context, api: Service, page: Page) -> Row:
 def _scrolled(context: Context, api: Service, page: Page) -> Iterator[Row]:
     (user,) = context.users("scrolled", 1)
     store(context.stack, "scrolled", _STORED)
-    ((oldest,),) = context.stack.sql(
-        "SELECT min(id::text) FROM notifications WHERE user_id LIKE 'scrolled-%'"
-    )
+    found = context.stack.sql(f"SELECT min(id::text) FROM notifications WHERE user_id = '{user.id}'")
+    oldest = found[0][0]
     _show(page, api, user, view="page")
-    found = page.evaluate(_SCROLLED, [oldest])
-    longest = max(found["tasks"], default=0.0)
+    scrolled = page.evaluate(_SCROLLED, [oldest])
+    longest = max(scrolled["tasks"], default=0.0)
     yield Row(
         what=f"{_STORED:,} rows scrolled: the longest task",
         value=longest * 1000,
         unit="ms, 0 if none took 50",
-        errors=int(not found["down"]),
-        note=f"{len(found['tasks'])} of 50 ms or more; at most {found['most']} rows kept",
-        details={name: found[name] for name in ("frames", "most", "seconds", "tasks")},
+        errors=int(not scrolled["down"]),
+        note=f"{len(scrolled['tasks'])} of 50 ms or more; at most {scrolled['most']} rows kept",
+        details={name: scrolled[name] for name in ("frames", "most", "seconds", "tasks")},
     )
 
 

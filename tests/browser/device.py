@@ -83,7 +83,8 @@ class Device:
     async def heard(self, kind: str) -> list[Any]:
         """The details of this inbox's events of a kind."""
         found: list[Any] = await self.page.evaluate(
-            "([kind, nth]) => heard.filter(one => one.type === kind && one.nth === nth).map(one => one.detail)",
+            "([type, nth]) => heard.filter(one => one.type === type && one.nth === nth)"
+            ".map(one => one.detail)",
             [kind, self.nth],
         )
         return found
@@ -123,6 +124,16 @@ class Device:
         """Wait until a row is unread, or is not."""
         row = self.row(identifier).and_(self.element.locator("[part~=row-unread]"))
         await expect(row).to_have_count(int(is_so), timeout=PATIENCE_MS)
+
+    async def ids(self) -> list[str]:
+        """Of the rows, from top to bottom."""
+        found: list[str] = await self.rows.evaluate_all("rows => rows.map(row => row.dataset.id)")
+        return found
+
+    async def focus_on(self, identifier: str) -> None:
+        """Give a row the focus."""
+        await self.row(identifier).get_by_role("heading").locator("a, button").focus()
+        await self.focus_is(row=identifier)
 
     async def focus(self) -> dict[str, Any]:
         """What has the focus."""

@@ -61,7 +61,7 @@ class Site:
 
     @property
     def policy(self) -> str:
-        """Nothing but the service's scripts and answers; no inline style, no string becomes markup or script."""
+        """Only the service's scripts and answers; no inline style, no string becomes markup or script."""
         socket = self.service.replace("http", "ws", 1)
         return (
             f"default-src 'none'; script-src {self.service}; connect-src 'self' {self.service} {socket};"

@@ -13,7 +13,7 @@ from bellwire_client import Bellwire
 from entrypoints.settings import Settings
 from tests.browser.device import RECORDER, Device
 from tests.browser.site import Site, serving
-from tests.product import Api, Product, Service, Stores
+from tests.product import Api, Product, Service, Stores, eventually
 from workbench.embedded import free_port
 from workbench.soak.stores import Row
 
@@ -102,6 +102,38 @@ class Scene:
     async def rows(self) -> list[Row]:
         """What PostgreSQL has of the user, oldest first."""
         return sorted(row for row in await self.stage.stores.rows() if row.user == self.user)
+
+    async def column(self, name: str, values: list[Any]) -> bool:
+        """Whether the rows have these values, oldest first."""
+        return [getattr(row, name) for row in await self.rows()] == values
+
+    async def is_read(self, *ids: str) -> bool:
+        """Whether just these are read."""
+        return {row.id for row in await self.rows() if row.times["read_at"]} == set(ids)
+
+    async def is_stored(self, *ids: str) -> None:
+        """Wait until the user has these, and no others."""
+
+        async def are() -> bool:
+            return {row.id for row in await self.rows()} == set(ids)
+
+        await eventually(are, "they are stored")
+
+    async def fill(self, count: int) -> list[str]:
+        """Store so many. Return their ids, oldest first."""
+        items = [
+            {"user_id": self.user, "event": "load.sent", "message": f"Number {nth}"} for nth in range(count)
+        ]
+        async with self.stage.api.client() as client:
+            answer = await client.post("/v1/notifications/batch", json={"items": items})
+            answer.raise_for_status()
+        stored = "SELECT count(*) FROM notifications WHERE user_id = $1"
+
+        async def all_are_stored() -> bool:
+            return bool(await self.stage.stores.postgres.fetchval(stored, self.user) == count)
+
+        await eventually(all_are_stored, f"{count} are stored")
+        return sorted(result["id"] for result in answer.json()["results"])
 
     async def agrees(self) -> bool:
         """Whether the index in Redis says of the user what PostgreSQL has."""
