@@ -121,9 +121,7 @@ async def test_a_link_of_another_scheme_is_no_link(scene: Scene) -> None:
 
 
 async def test_tabs_have_exact_counts(scene: Scene) -> None:
-    device, other = await asyncio.gather(
-        scene.device(tabs="all,unread", categories="comment,billing"), scene.device()
-    )
+    device = await scene.device(categories="comment,billing")
     for event in ("comment.new", "billing.due", "comment.new", "system.down"):
         await scene.publish(event=event)
     await device.open()
