@@ -73,11 +73,11 @@ export abstract class BellwireElement extends HTMLElement {
     }
   }
 
-  /** A text of the element's language. */
-  text(name: keyof Strings, values?: Record<string, string | number>): string {
+  /** A text of the element's language; bound, so that it can be handed on. */
+  readonly text = (name: keyof Strings, values?: Record<string, string | number>): string => {
     const text: string | Plural = this.#given[name] ?? this.#language[name];
     return fill(text, this.language, values);
-  }
+  };
 
   /** Show what the feed and the attributes say now. */
   protected abstract render(): void;
