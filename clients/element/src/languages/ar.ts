@@ -69,7 +69,14 @@ export const strings: Strings = {
   keyHelp: 'إظهار هذه المساعدة أو إخفاؤها',
   preferences: 'التفضيلات',
   mandatory: 'إلزامي، ولا يمكن إيقافه',
-  saved: 'تم الحفظ',
   preferencesFailed: 'تعذّر تحميل التفضيلات',
   noCategories: 'لا توجد خيارات بعد',
+  unreadNumber: {
+    zero: 'لا إشعارات غير مقروءة',
+    one: 'إشعار واحد غير مقروء',
+    two: 'إشعاران غير مقروءين',
+    few: '{n} إشعارات غير مقروءة',
+    many: '{n} إشعارًا غير مقروء',
+    other: '{n} إشعار غير مقروء',
+  },
 };

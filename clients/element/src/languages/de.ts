@@ -44,7 +44,7 @@ export const strings: Strings = {
   keyHelp: 'Diese Hilfe ein- oder ausblenden',
   preferences: 'Einstellungen',
   mandatory: 'Erforderlich, lässt sich nicht abschalten',
-  saved: 'Gespeichert',
   preferencesFailed: 'Die Einstellungen konnten nicht geladen werden',
   noCategories: 'Hier gibt es noch nichts auszuwählen',
+  unreadNumber: { other: '{n} ungelesen' },
 };

@@ -45,7 +45,7 @@ export const strings: Strings = {
   keyHelp: 'Mostrar u ocultar esta ayuda',
   preferences: 'Preferencias',
   mandatory: 'Obligatorio, no se puede desactivar',
-  saved: 'Guardado',
   preferencesFailed: 'No se han podido cargar las preferencias',
   noCategories: 'Todavía no hay nada que elegir',
+  unreadNumber: { one: '{n} no leída', other: '{n} no leídas' },
 };

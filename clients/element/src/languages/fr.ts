@@ -45,7 +45,7 @@ export const strings: Strings = {
   keyHelp: 'Afficher ou masquer cette aide',
   preferences: 'Préférences',
   mandatory: 'Obligatoire, ne peut pas être désactivé',
-  saved: 'Enregistré',
   preferencesFailed: 'Impossible de charger les préférences',
   noCategories: 'Aucun choix disponible pour le moment',
+  unreadNumber: { one: '{n} non lue', other: '{n} non lues' },
 };

@@ -41,7 +41,7 @@ export const strings: Strings = {
   keyHelp: 'このヘルプを表示または非表示',
   preferences: '通知設定',
   mandatory: '必須のため、オフにできません',
-  saved: '保存しました',
   preferencesFailed: '通知設定を読み込めませんでした',
   noCategories: '選択できる項目はまだありません',
+  unreadNumber: { other: '未読{n}件' },
 };

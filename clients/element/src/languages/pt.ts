@@ -45,7 +45,7 @@ export const strings: Strings = {
   keyHelp: 'Mostrar ou ocultar esta ajuda',
   preferences: 'Preferências',
   mandatory: 'Obrigatório, não pode ser desativado',
-  saved: 'Salvo',
   preferencesFailed: 'Não foi possível carregar as preferências',
   noCategories: 'Ainda não há nada para escolher',
+  unreadNumber: { one: '{n} não lida', other: '{n} não lidas' },
 };
