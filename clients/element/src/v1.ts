@@ -13,3 +13,13 @@ for (const [name, type] of Object.entries(ELEMENTS)) {
 }
 
 export { BellwireBadge, BellwireInbox, BellwirePreferences };
+export type { FeedState, Notification, Token } from './feed.js';
+export type { Plural, Strings } from './strings.js';
+
+declare global {
+  interface HTMLElementTagNameMap {
+    'bellwire-inbox': BellwireInbox;
+    'bellwire-badge': BellwireBadge;
+    'bellwire-preferences': BellwirePreferences;
+  }
+}
