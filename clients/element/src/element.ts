@@ -22,15 +22,18 @@ export function reflect(type: { prototype: BellwireElement }, names: readonly st
 
 export const SHARED = ['url', 'user', 'token-url', 'theme', 'locale'] as const;
 
+// A server that renders pages may import the module, and does nothing with it.
+const Base = globalThis.HTMLElement ?? (class {} as typeof HTMLElement);
+
 /** What the elements have in common: attributes, the feed, the texts, and rendering once for all changes at a time. */
-export abstract class BellwireElement extends HTMLElement {
+export abstract class BellwireElement extends Base {
   static observedAttributes: readonly string[] = SHARED;
   declare url: string | null;
   declare user: string | null;
   declare tokenUrl: string | null;
   declare theme: string | null;
   declare locale: string | null;
-  feed: Feed | null = null;
+  protected feed: Feed | null = null;
   protected readonly root = this.attachShadow({ mode: 'open' });
   #token: Token | null = null;
   #given: Partial<Strings> = {};
@@ -64,7 +67,7 @@ export abstract class BellwireElement extends HTMLElement {
   }
 
   /** A language tag (BCP 47): the element's, the page's, or the browser's. */
-  get language(): string {
+  protected get language(): string {
     const tag = this.locale || this.closest('[lang]')?.getAttribute('lang') || document.documentElement.lang || navigator.language;
     try {
       return Intl.getCanonicalLocales(tag)[0] ?? 'en';
@@ -74,7 +77,7 @@ export abstract class BellwireElement extends HTMLElement {
   }
 
   /** A text of the element's language; bound, so that it can be handed on. */
-  readonly text = (name: keyof Strings, values?: Record<string, string | number>): string => {
+  protected readonly text = (name: keyof Strings, values?: Record<string, string | number>): string => {
     const text: string | Plural = this.#given[name] ?? this.#language[name];
     return fill(text, this.language, values);
   };
@@ -99,7 +102,7 @@ export abstract class BellwireElement extends HTMLElement {
   }
 
   /** Changes when everything must be rendered again: another language, other texts. */
-  get stamp(): object {
+  protected get stamp(): object {
     return this.#stamp;
   }
 
@@ -109,11 +112,11 @@ export abstract class BellwireElement extends HTMLElement {
   }
 
   /** Render soon, once for all that changes until then. */
-  change(): void {
+  protected change(): void {
     this.#change();
   }
 
-  tell(name: string, detail: unknown, cancelable = false): boolean {
+  protected tell(name: string, detail: unknown, cancelable = false): boolean {
     return this.dispatchEvent(new CustomEvent(`bellwire-${name}`, { detail, bubbles: true, composed: true, cancelable }));
   }
 

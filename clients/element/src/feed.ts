@@ -9,12 +9,17 @@ export type { Filter, Notification };
 export type Token = () => string | Promise<string>;
 export type FeedState = 'loading' | 'online' | 'reconnecting' | 'offline' | 'failed' | 'signed-out';
 
-/** What a feed tells: `change` of anything it shows, `arrived` notifications, an `error`, and that a command was `rejected`. */
+/**
+ * What a feed tells: `change` of anything it shows, `arrived` notifications, an `error`, that a command was `rejected`,
+ * `preferences`.
+ */
 export interface FeedEvents {
   change: null;
   arrived: Notification[];
   error: Error;
   rejected: null;
+  /** The version that they have now. */
+  preferences: number;
 }
 
 /**
@@ -153,6 +158,7 @@ export class Feed extends EventTarget {
     inbox.addEventListener('change', mine(() => this.#changed()));
     inbox.addEventListener('state', mine(() => this.#changed()));
     inbox.addEventListener('arrived', ({ detail }) => this.#tell('arrived', detail));
+    inbox.addEventListener('preferences', ({ detail }) => this.#tell('preferences', detail));
     inbox.addEventListener('error', ({ detail }) => {
       this.#failed = true;
       this.#tell('error', detail);
