@@ -33,12 +33,13 @@ export abstract class BellwireElement extends Base {
   declare tokenUrl: string | null;
   declare theme: string | null;
   declare locale: string | null;
-  protected feed: Feed | null = null;
+  feed: Feed | null = null;
   protected readonly root = this.attachShadow({ mode: 'open' });
   #token: Token | null = null;
   #given: Partial<Strings> = {};
   #language = english;
   #loaded = '';
+  #stamp = {};
   #due = false;
   #listening = new AbortController();
 
@@ -62,11 +63,11 @@ export abstract class BellwireElement extends Base {
 
   set strings(strings: Partial<Strings>) {
     this.#given = strings ?? {};
-    this.#change();
+    this.restyle();
   }
 
   /** A language tag (BCP 47): the element's, the page's, or the browser's. */
-  protected get language(): string {
+  get language(): string {
     const tag = this.locale || this.closest('[lang]')?.getAttribute('lang') || document.documentElement.lang || navigator.language;
     try {
       return Intl.getCanonicalLocales(tag)[0] ?? 'en';
@@ -76,7 +77,7 @@ export abstract class BellwireElement extends Base {
   }
 
   /** A text of the element's language. */
-  protected text(name: keyof Strings, values?: Record<string, string | number>): string {
+  text(name: keyof Strings, values?: Record<string, string | number>): string {
     const text: string | Plural = this.#given[name] ?? this.#language[name];
     return fill(text, this.language, values);
   }
@@ -100,12 +101,22 @@ export abstract class BellwireElement extends Base {
     this.#change();
   }
 
-  /** Render soon, once for all that changes until then. */
-  protected change(): void {
+  /** Changes when everything must be rendered again: another language, other texts. */
+  get stamp(): object {
+    return this.#stamp;
+  }
+
+  protected restyle(): void {
+    this.#stamp = {};
     this.#change();
   }
 
-  protected tell(name: string, detail: unknown, cancelable = false): boolean {
+  /** Render soon, once for all that changes until then. */
+  change(): void {
+    this.#change();
+  }
+
+  tell(name: string, detail: unknown, cancelable = false): boolean {
     return this.dispatchEvent(new CustomEvent(`bellwire-${name}`, { detail, bubbles: true, composed: true, cancelable }));
   }
 
@@ -138,7 +149,7 @@ export abstract class BellwireElement extends Base {
         (strings) => {
           if (language !== this.#loaded) return;
           this.#language = strings;
-          this.#change();
+          this.restyle();
         },
         () => {}, // it stays English
       );
