@@ -52,12 +52,10 @@ def quoted(text: str) -> set[str]:
 
 
 def members(text: str, pattern: str) -> set[str]:
-    return {name for name in re.findall(pattern, text, re.MULTILINE) if name not in LIFE | INTERNAL}
+    return {name for name in re.findall(pattern, text, re.MULTILINE) if name not in LIFE}
 
 
 LIFE = {"constructor", "connectedCallback", "disconnectedCallback", "attributeChangedCallback"}
-# What the parts of an element use of it.
-INTERNAL = {"change", "feed", "say", "tell", "text"}
 ELEMENTS = pytest.mark.parametrize("tag", ["bellwire-inbox", "bellwire-badge", "bellwire-preferences"])
 
 

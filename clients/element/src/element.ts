@@ -33,7 +33,7 @@ export abstract class BellwireElement extends Base {
   declare tokenUrl: string | null;
   declare theme: string | null;
   declare locale: string | null;
-  feed: Feed | null = null;
+  protected feed: Feed | null = null;
   protected readonly root = this.attachShadow({ mode: 'open' });
   #token: Token | null = null;
   #given: Partial<Strings> = {};
@@ -67,7 +67,7 @@ export abstract class BellwireElement extends Base {
   }
 
   /** A language tag (BCP 47): the element's, the page's, or the browser's. */
-  get language(): string {
+  protected get language(): string {
     const tag = this.locale || this.closest('[lang]')?.getAttribute('lang') || document.documentElement.lang || navigator.language;
     try {
       return Intl.getCanonicalLocales(tag)[0] ?? 'en';
@@ -76,11 +76,11 @@ export abstract class BellwireElement extends Base {
     }
   }
 
-  /** A text of the element's language. */
-  text(name: keyof Strings, values?: Record<string, string | number>): string {
+  /** A text of the element's language; bound, so that it can be handed on. */
+  protected readonly text = (name: keyof Strings, values?: Record<string, string | number>): string => {
     const text: string | Plural = this.#given[name] ?? this.#language[name];
     return fill(text, this.language, values);
-  }
+  };
 
   /** Show what the feed and the attributes say now. */
   protected abstract render(): void;
@@ -102,7 +102,7 @@ export abstract class BellwireElement extends Base {
   }
 
   /** Changes when everything must be rendered again: another language, other texts. */
-  get stamp(): object {
+  protected get stamp(): object {
     return this.#stamp;
   }
 
@@ -112,11 +112,11 @@ export abstract class BellwireElement extends Base {
   }
 
   /** Render soon, once for all that changes until then. */
-  change(): void {
+  protected change(): void {
     this.#change();
   }
 
-  tell(name: string, detail: unknown, cancelable = false): boolean {
+  protected tell(name: string, detail: unknown, cancelable = false): boolean {
     return this.dispatchEvent(new CustomEvent(`bellwire-${name}`, { detail, bubbles: true, composed: true, cancelable }));
   }
 

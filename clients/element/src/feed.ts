@@ -11,13 +11,14 @@ export type FeedState = 'loading' | 'online' | 'reconnecting' | 'offline' | 'fai
 
 /**
  * What a feed tells: `change` of anything it shows, `arrived` notifications, an `error`, that a command was `rejected`,
- * and the version of changed `preferences`.
+ * `preferences`.
  */
 export interface FeedEvents {
   change: null;
   arrived: Notification[];
   error: Error;
   rejected: null;
+  /** The version that they have now. */
   preferences: number;
 }
 

@@ -3,7 +3,8 @@ import { h, svg } from './dom.js';
 import { BellwireElement, reflect, SHARED } from './element.js';
 import type { Feed, Notification } from './feed.js';
 import { ICONS } from './icons.js';
-import type { Host, Panel, Tab } from './panel.js';
+import type { Host, Navigate, Panel } from './panel.js';
+import { tabsOf } from './tabs.js';
 import { type Icons, titleOf } from './look.js';
 import { adopt, BADGE, BASE, BELL } from './styles.js';
 
@@ -17,11 +18,8 @@ const RTL = /^(ar|dv|fa|he|ps|ug|ur|yi)\b/;
 /** Do something when the browser has time. */
 const idle: (work: () => void) => void = globalThis.requestIdleCallback ?? ((work) => setTimeout(work, 200));
 
-/** A list of words, as in an attribute. */
-const wordsOf = (text: string | null): string[] => (text ?? '').split(/[\s,]+/).filter(Boolean);
-
 /** `<bellwire-inbox>`: a bell with a badge, which opens the user's notifications. */
-export class BellwireInbox extends BellwireElement implements Host {
+export class BellwireInbox extends BellwireElement {
   static override observedAttributes = [...SHARED, ...OWN];
   declare view: string | null;
   declare badge: string | null;
@@ -31,7 +29,7 @@ export class BellwireInbox extends BellwireElement implements Host {
   declare toasts: string | null;
   declare announce: string | null;
   /** Called instead of following a notification's link; for routers. */
-  navigate: ((item: Notification) => void) | null = null;
+  navigate: Navigate | null = null;
   #icons: Icons = {};
   #badge = h('span', { part: 'badge', 'aria-hidden': 'true' });
   #bell = h('button', { part: 'bell', type: 'button', 'aria-haspopup': 'dialog' }, h('slot', { name: 'bell' }, svg(ICONS.bell)), this.#badge);
@@ -39,6 +37,9 @@ export class BellwireInbox extends BellwireElement implements Host {
   #panel: Panel | null = null;
   #loading: Promise<Panel> | null = null;
   #open = false;
+  /** The cursor up to which all was marked as seen last. */
+  #seen: string | null | undefined;
+  #host = this.#lend();
   #counts = '';
   #state = '';
 
@@ -47,7 +48,7 @@ export class BellwireInbox extends BellwireElement implements Host {
     adopt(this.root, BASE, BADGE, BELL);
     this.root.append(this.#bell, this.#dialog);
     this.#bell.addEventListener('click', (event) => {
-      if (this.#panel && !this.modal) return; // the browser does it
+      if (this.#panel && !this.#modal) return; // the browser does it
       event.preventDefault();
       this.open();
     });
@@ -68,13 +69,14 @@ export class BellwireInbox extends BellwireElement implements Host {
   /** Show the panel. Rejects if what it needs could not be loaded. */
   async open(): Promise<void> {
     await this.#load();
-    if (this.#shown) return;
-    if (this.modal) this.#dialog.showModal();
+    if (this.#shown || !this.isConnected) return;
+    if (this.#modal) this.#dialog.showModal();
     else (this.#dialog.showPopover as (options: { source: Element }) => void)({ source: this.#bell });
     this.#toggled();
   }
 
   close(): void {
+    if (this.#page) return;
     if (this.#dialog.open) this.#dialog.close();
     else if (this.#shown) this.#dialog.hidePopover();
   }
@@ -85,39 +87,6 @@ export class BellwireInbox extends BellwireElement implements Host {
 
   async markAllRead(): Promise<void> {
     await this.feed?.readAll();
-  }
-
-  // --- for the panel ---
-
-  get modal(): boolean {
-    return this.view === 'page' || matchMedia(NARROW).matches;
-  }
-
-  get viewing(): boolean {
-    return this.read === 'viewed' && this.#open;
-  }
-
-  get rtl(): boolean {
-    return getComputedStyle(this.#dialog).direction === 'rtl';
-  }
-
-  get tabList(): Tab[] {
-    const { feed } = this;
-    const shown = wordsOf(this.tabs ?? 'all unread');
-    const categories = wordsOf(this.categories);
-    const titles = categories.length ? feed?.titles() : undefined;
-    const all: Tab = { id: 'all', label: this.text('all'), filter: {}, count: null };
-    const unread: Tab = { id: 'unread', label: this.text('unread'), filter: { unread: true }, count: feed?.unreadCount ?? 0 };
-    const own = categories.map((category) => {
-      const label = titles?.get(category) ?? category.charAt(0).toUpperCase() + category.slice(1);
-      return { id: category, label, filter: { category }, count: feed?.unreadIn[category] ?? 0 };
-    });
-    const some = [all, unread].filter(({ id }) => shown.includes(id));
-    return some.length + own.length ? [...some, ...own] : [all];
-  }
-
-  say(text: string): void {
-    if (this.announce !== 'off') announcer().note(text);
   }
 
   // --- what happens ---
@@ -149,10 +118,20 @@ export class BellwireInbox extends BellwireElement implements Host {
     this.#dialog.lang = this.language;
     if (this.locale) this.#dialog.dir = RTL.test(this.locale) ? 'rtl' : 'ltr';
     else this.#dialog.removeAttribute('dir');
+    if (this.#page) this.#showPage();
     if (this.#open) this.#panel?.render();
-    if (this.#open && feed?.unseenCount && !this.#panel?.held && document.visibilityState === 'visible') feed.seen();
+    if (this.#open) this.#see();
     this.#tellChanges();
     if (feed?.state === 'online') idle(() => this.#load().catch(() => {}));
+  }
+
+  /** What the user has before the eyes is seen. */
+  #see(): void {
+    const { feed } = this;
+    const cursor = feed?.inbox?.cursor;
+    if (!feed?.unseenCount || this.#panel?.held || document.visibilityState !== 'visible' || cursor === this.#seen) return;
+    this.#seen = cursor;
+    feed.seen();
   }
 
   #tellChanges(): void {
@@ -169,6 +148,63 @@ export class BellwireInbox extends BellwireElement implements Host {
 
   // --- the panel ---
 
+  /** What the panel may use of the element. */
+  #lend(): Host {
+    const me = this;
+    return {
+      text: this.text,
+      tell: (name, detail, cancelable) => me.tell(name, detail, cancelable),
+      say: (text) => me.announce !== 'off' && announcer().note(text),
+      close: () => me.close(),
+      change: () => me.change(),
+      get feed() {
+        return me.feed;
+      },
+      get language() {
+        return me.language;
+      },
+      get stamp() {
+        return me.stamp;
+      },
+      get icons() {
+        return me.#icons;
+      },
+      get navigate() {
+        return me.navigate;
+      },
+      get tabList() {
+        return tabsOf(me.tabs !== 'off', me.categories ?? '', me.feed, me.text);
+      },
+      get modal() {
+        return me.#modal;
+      },
+      get viewing() {
+        return me.read === 'viewed' && me.#open;
+      },
+      get rtl() {
+        return getComputedStyle(me.#dialog).direction === 'rtl';
+      },
+    };
+  }
+
+  get #modal(): boolean {
+    return !this.#page && matchMedia(NARROW).matches;
+  }
+
+  /** The list is part of the page, without a bell. */
+  get #page(): boolean {
+    return this.view === 'page';
+  }
+
+  async #showPage(): Promise<void> {
+    if (this.#shown) return;
+    await this.#load();
+    if (this.#shown || !this.#page) return;
+    this.#dialog.role = 'region';
+    this.#dialog.show();
+    this.#toggled();
+  }
+
   get #shown(): boolean {
     return this.#dialog.matches(':popover-open, [open]');
   }
@@ -178,7 +214,7 @@ export class BellwireInbox extends BellwireElement implements Host {
     this.#loading ??= import('./panel.js').then(
       ({ Panel, STYLES }) => {
         adopt(this.root, BASE, BADGE, BELL, STYLES);
-        this.#panel = new Panel(this, this.#dialog);
+        this.#panel = new Panel(this.#host, this.#dialog);
         this.root.append(this.#panel.toasts.element);
         this.#bell.popoverTargetElement = this.#dialog;
         return this.#panel;
@@ -197,29 +233,29 @@ export class BellwireInbox extends BellwireElement implements Host {
     const panel = this.#panel;
     if (open === this.#open || !panel) return;
     this.#open = open;
-    silence(this.#dialog, open && this.#dialog.open);
+    silence(this.#dialog, open && this.#modal);
     if (!open) return this.#closed(panel);
     panel.opened();
     this.render();
-    panel.place(this.#bell);
-    this.#dialog.focus();
-    this.feed?.seen();
+    if (!this.#page) panel.place(this.#bell);
+    if (!this.#page) this.#dialog.focus();
     this.tell('open', null);
   }
 
   #closed(panel: Panel): void {
     const { feed } = this;
+    this.#seen = null;
     panel.closed();
     if (feed && feed.list().length > MOST_KEPT) feed.refresh();
   }
 
   async #arrived(items: Notification[]): Promise<void> {
     this.tell('arrived', items);
-    const sentence = (n: number, latest: Notification) => this.text('arrived', { n, text: titleOf(latest, this) });
+    const sentence = (n: number, latest: Notification) => this.text('arrived', { n, text: titleOf(latest, this.#host) });
     if (this.announce !== 'off') announcer().arrived(items, sentence);
     if (this.toasts !== 'polite') return;
     const panel = await this.#load();
-    if (!this.#open) panel.toasts.show(items, this, () => this.open());
+    if (!this.#open) panel.toasts.show(items, this.#host, () => this.open());
   }
 }
 

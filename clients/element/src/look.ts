@@ -7,9 +7,9 @@ export type Icons = Record<string, string | (() => Element)>;
 
 /** The texts and icons of an element. */
 export interface Look {
-  text(name: keyof Strings, values?: Record<string, string | number>): string;
+  readonly text: (name: keyof Strings, values?: Record<string, string | number>) => string;
   readonly language: string;
-  icons: Icons;
+  readonly icons: Icons;
 }
 
 /** Who a notification is from, and of how many it stands. */

@@ -5,7 +5,8 @@ width:min(var(--bellwire-width,380px),calc(100vw - 16px));max-height:min(640px,c
 [part=panel]:is(:popover-open,[open]){display:flex;flex-direction:column;animation:rise .12s ease-out}
 [part=panel]:focus{outline:none}
 [part=panel].modal{width:100vw;height:100dvh;max-width:none;max-height:none;border:0;border-radius:0;inset:0}
-@supports(position-area:block-end){[part=panel]:not(.modal){position-anchor:--bell;position-area:block-end span-inline-start;
+:host([view=page]) [part=panel]{position:static;width:100%;height:100%;max-height:none;box-shadow:none;animation:none}
+@supports(position-area:block-end){[part=panel]:not(.modal,[role=region]){position-anchor:--bell;position-area:block-end span-inline-start;
 position-try-fallbacks:flip-inline,flip-block,flip-block flip-inline;margin-block:8px}
 [part=menu]{position-area:block-end span-inline-start;position-try-fallbacks:flip-block;margin:4px 0}}
 @keyframes rise{from{opacity:0;translate:0 -4px}}
@@ -43,9 +44,11 @@ li[part~=row-unread]::before{content:"";position:absolute;inset-inline-start:7px
 [part=text] b{color:var(--t);font-weight:500}
 [part=avatar]{display:flex;flex:none;width:32px}
 .face{width:32px;height:32px;flex:none;border-radius:50%;display:grid;place-items:center;object-fit:cover;font:600 12px/1 system-ui,sans-serif;color:var(--t);background:color-mix(in srgb,var(--a) 18%,var(--s))}
-[data-n="2"] .face,[data-n="3"] .face{width:22px;height:22px;font-size:9px;box-shadow:0 0 0 2px var(--s)}
-.face+.face{margin-inline-start:-17px;margin-block-start:10px}
-.face+.face+.face{margin-block-start:20px}
+.many{display:block;position:relative;height:32px}
+.many .face{position:absolute;width:20px;height:20px;font-size:8px;inset-block-start:12px;inset-inline-start:0;box-shadow:0 0 0 2px var(--s)}
+.many .face:first-child{inset-block-start:0}
+.many .face:last-child{inset-inline-start:12px}
+.many .face:first-child:nth-last-child(3){inset-inline-start:6px}
 .icon{color:var(--a)}
 [data-severity=success] .icon{--a:light-dark(#16704c,#5fd6a1)}
 [data-severity=warning] .icon{--a:light-dark(#8a5200,#f0b357)}

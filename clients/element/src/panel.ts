@@ -1,25 +1,20 @@
 import { h, morph, svg } from './dom.js';
 import { snoozeMenu, toggleHelp } from './extras.js';
-import type { Feed, Filter, Notification } from './feed.js';
+import type { Feed, Notification } from './feed.js';
 import { ICONS } from './icons.js';
 import { commandOf, type KeyCommand, placeAfter, tabAfter } from './keys.js';
-import { linkOf } from './links.js';
 import { List } from './list.js';
 import type { Look } from './look.js';
 import { place } from './place.js';
 import { endOf, noticeOf, stateOf } from './states.js';
+import type { Tab } from './tabs.js';
 import { everyTick } from './times.js';
 import { Toasts } from './toasts.js';
 import './v1.js'; // so that all that is shared is in one file with the entry (build.mjs)
 import { Viewed } from './viewed.js';
 
-/** A list of the panel, with how many are unread in it; null where that is no news. */
-export interface Tab {
-  id: string;
-  label: string;
-  filter: Filter;
-  count: number | null;
-}
+/** Called instead of following a notification's link. */
+export type Navigate = (item: Notification) => void;
 
 /** What the panel needs of its element. */
 export interface Host extends Look {
@@ -30,11 +25,11 @@ export interface Host extends Look {
   readonly rtl: boolean;
   /** Changes when every row must be made again. */
   readonly stamp: unknown;
-  tell(name: string, detail: unknown, cancelable?: boolean): boolean;
-  navigate: ((item: Notification) => void) | null;
-  say(text: string): void;
-  close(): void;
-  change(): void;
+  readonly tell: (name: string, detail: unknown, cancelable?: boolean) => boolean;
+  readonly navigate: Navigate | null;
+  readonly say: (text: string) => void;
+  readonly close: () => void;
+  readonly change: () => void;
 }
 
 export { PANEL as STYLES } from './panel-styles.js';
@@ -187,7 +182,7 @@ export class Panel {
   // --- what is pressed ---
 
   #presses: Record<string, Press> = {
-    open: (item, _, event) => item && this.#follow(item, linkOf(item.action_url), event),
+    open: (item, _, event) => item && this.#follow(item, event),
     act: (item, button) => item && this.#act(item, button.dataset.action!),
     follow: (item, button, event) => item && this.#followAction(item, button.dataset.action!, event),
     toggle: (item) => item && this.#toggle(item),
@@ -213,11 +208,11 @@ export class Panel {
     if (event.button === 0 || button.localName === 'a') this.#presses[button.dataset.do!]?.(item, button, event);
   }
 
-  #follow(item: Notification, url: string | null, event: MouseEvent): void {
+  #follow(item: Notification, event: MouseEvent): void {
     if (!item.read_at) this.#feed?.read([item.id]);
     if (event.button || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return; // it opens elsewhere
     const { navigate } = this.#host;
-    const goes = this.#host.tell('navigate', { item, url }, true) && !navigate;
+    const goes = this.#host.tell('navigate', item, true) && !navigate;
     if (goes) return;
     event.preventDefault();
     navigate?.(item);

@@ -17,7 +17,9 @@ export class BellwirePreferences extends BellwireElement {
     import('./choosing.js').then(
       ({ Choices }) => {
         if (signal.aborted) return;
-        this.#choices = new Choices(this, this.root, feed, signal);
+        const { text } = this;
+        const tell = (name: string, detail: unknown) => this.tell(name, detail);
+        this.#choices = new Choices({ text, tell, change: () => this.change() }, this.root, feed, signal);
         this.change();
       },
       (error) => this.tell('error', error),

@@ -51,7 +51,7 @@ function avatarOf({ actors = [], image_url, severity = 'info', icon = '' }: Noti
   if (!faces.length && image && !failedImages.has(image)) faces.push(faceOf(image, ''));
   const own = icon && Object.hasOwn(icons, icon) ? icons[icon] : ICONS[severity as IconName];
   const shown = faces.length ? faces : [h('span', { class: 'face icon' }, typeof own === 'function' ? own() : svg(own))];
-  return h('div', { part: 'avatar', 'aria-hidden': 'true', 'data-key': `avatar${faces.length}`, 'data-n': shown.length }, ...shown);
+  return h('div', { part: 'avatar', 'aria-hidden': 'true', 'data-key': `avatar${faces.length}`, class: shown.length > 1 && 'many' }, ...shown);
 }
 
 function faceOf(image: string | null, initials: string): HTMLElement {

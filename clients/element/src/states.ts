@@ -1,7 +1,7 @@
 import { h, svg } from './dom.js';
 import type { Feed, FeedState } from './feed.js';
 import { ICONS } from './icons.js';
-import type { Tab } from './panel.js';
+import type { Tab } from './tabs.js';
 import type { Look } from './look.js';
 import type { Strings } from './strings.js';
 import { absolute } from './times.js';

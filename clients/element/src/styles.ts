@@ -40,6 +40,8 @@ font:600 11px/18px system-ui,sans-serif;text-align:center;font-variant-numeric:t
 /** The bell, and the panel before its own styles are there. */
 export const BELL = `
 [part=bell]{position:relative;width:40px;height:40px;display:grid;place-items:center;border-radius:50%;color:inherit;anchor-name:--bell}
+:host([view=page]){display:block;height:100dvh}
+:host([view=page]) [part=bell]{display:none}
 [part=bell]:hover{background:var(--l)}
 [part=bell] svg{width:24px;height:24px}
 [part=bell] [part=badge]{position:absolute;inset-block-start:0;inset-inline-start:50%}
