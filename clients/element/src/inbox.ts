@@ -200,8 +200,8 @@ export class BellwireInbox extends BellwireElement {
     if (this.#shown) return;
     await this.#load();
     if (this.#shown || !this.#page) return;
-    this.#dialog.role = 'region';
-    this.#dialog.show();
+    this.#dialog.toggleAttribute('data-page', true);
+    this.#dialog.toggleAttribute('open', true); // `show` would take the focus
     this.#toggled();
   }
 
