@@ -122,7 +122,7 @@ export class BellwireInbox extends BellwireElement {
     if (this.#open) this.#panel?.render();
     if (this.#open) this.#see();
     this.#tellChanges();
-    if (feed?.state === 'online') idle(() => this.#load().catch(() => {}));
+    if (feed?.state === 'online' && !this.#loading) idle(() => this.#load().catch(() => {}));
   }
 
   /** What the user has before the eyes is seen. */
