@@ -1,4 +1,4 @@
-import { h, morph, svg } from './dom.js';
+import { h, morph, set, svg, write } from './dom.js';
 import { snoozeMenu, toggleHelp } from './extras.js';
 import type { Feed, Notification } from './feed.js';
 import { ICONS } from './icons.js';
@@ -132,7 +132,7 @@ export class Panel {
     if (gone) this.#left();
     this.#own = this.#anew = false;
     this.#pill.hidden = this.held === 0;
-    this.#pill.textContent = text('pill', { n: this.held });
+    if (this.held) write(this.#pill, text('pill', { n: this.held }));
     morph(this.#head, this.#headNow());
     morph(this.#tabs, this.#tabsNow(tab));
     morph(this.#bar, h('div', { class: 'bars' }, noticeOf(this.#notice), feed && noticeOf('', feed, host)));
@@ -140,7 +140,7 @@ export class Panel {
     morph(this.#state, stateOf(state, list.length > 0, more, tab, host));
     const { below } = this.#list.window;
     morph(this.#end, endOf(list.length > 0 && more && !below, this.#more, host));
-    this.#scroller.setAttribute('aria-labelledby', `tab-${tab.id}`);
+    set(this.#scroller, 'aria-labelledby', `tab-${tab.id}`);
     if (below || more) this.#watch();
   }
 
