@@ -6,7 +6,7 @@ from tests.mutants.mutant import Mutant
 
 ARRIVALS = "src/domain/arrivals.py"
 JUDGING = "src/adapters/postgres/judging.py"
-STORE = "alembic/versions/0007_inbox.py"
+STORE = "alembic/versions/0008_store.py"
 
 RULES = "tests/unit/test_arrivals.py"
 MEMORY = "tests/unit/test_memory.py::TestMemoryArrivals"
