@@ -16,9 +16,9 @@ down_revision = "0007"
 # its own (https://www.postgresql.org/docs/current/xfunc-volatility.html). Those after the first one need
 # that: only a snapshot taken after the locks are held sees what their previous holder stored.
 #
-# An array in which all is NULL may be empty. `places` says which of its user's drafts one is, from 1. For each
-# user in `growing`: how many drafts there are, and their category, or if there are several, a JSON object of
-# how many there are in each.
+# An array in which all is NULL may be empty. `places` says which of its user's drafts one is, from 1. For
+# each user in `growing`: how many drafts there are, and their category, or if there are several, a JSON
+# object of how many there are in each.
 STORE = """
 CREATE FUNCTION bellwire_store(
     users text[], ids uuid[], events text[], categories text[], titles text[], messages text[],
