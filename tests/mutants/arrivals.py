@@ -38,6 +38,17 @@ MUTANTS: Final = (
         tests=(LAST_MOMENT,),
     ),
     Mutant(
+        name="counts-up-a-feed-that-is-not-locked",
+        breaks="A feed that is made while a batch waits for its locks counts what is not stored in it.",
+        file=STORE,
+        old="    JOIN unnest(locked) AS held (user_id) ON held.user_id = growth.user_id\n",
+        new="",
+        tests=(
+            "tests/integration/test_postgres.py"
+            "::test_a_batch_that_waited_for_the_lock_sees_what_was_stored_meanwhile",
+        ),
+    ),
+    Mutant(
         name="elided-not-recorded",
         breaks="Of two in one batch with a key the first leaves no trace: when it comes again, it is on top.",
         file=ARRIVALS,
