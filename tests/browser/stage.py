@@ -48,7 +48,7 @@ class Stage:
             }
             product = Product(folder, {**environment, **chosen}, settings)
             stack.push_async_callback(product.stop)
-            await product.prepare()
+            await product.prepare(frozenset({"publish", "users", "admin"}))
             api, consumer = await product.api(), await product.consumer()
             site = Site(api.url, settings.token_secret, port)
             stack.enter_context(serving(site))

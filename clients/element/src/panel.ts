@@ -1,4 +1,4 @@
-import { h, morph, svg } from './dom.js';
+import { h, morph, set, svg, write } from './dom.js';
 import { snoozeMenu, toggleHelp } from './extras.js';
 import type { Feed, Notification } from './feed.js';
 import { ICONS } from './icons.js';
@@ -53,7 +53,7 @@ export class Panel {
   #scroller = h('div', { class: 'scroller', role: 'tabpanel', id: 'list', tabindex: -1 });
   #sight = new IntersectionObserver((entries) => this.#inSight(entries), { root: this.#scroller, threshold: 0.5 });
   #near = new IntersectionObserver((entries) => this.#edges(entries), { root: this.#scroller, ...NEAR });
-  #list = new List(this.#scroller, [this.#sight]);
+  #list = new List(this.#scroller);
   #viewed = new Viewed();
   #viewing: unknown;
   #tab = 'all';
@@ -78,7 +78,7 @@ export class Panel {
     this.element.addEventListener('auxclick', (event) => this.#click(event));
     this.element.addEventListener('keydown', (event) => this.#key(event));
     this.element.addEventListener('error', (event) => this.#imageFailed(event.target), true);
-    for (const type of ['pointerout', 'focusout']) this.element.addEventListener(type, () => this.#loosen());
+    for (const type of ['pointerout', 'pointerleave', 'focusout']) this.#scroller.addEventListener(type, () => this.#loosen());
     this.#scroller.addEventListener('scroll', () => this.#loosen(), { passive: true });
     for (const type of ['focus', 'blur']) window.addEventListener(type, () => this.#restart());
     document.addEventListener('visibilitychange', () => this.#restart());
@@ -104,6 +104,7 @@ export class Panel {
   closed(): void {
     this.#untick();
     this.#list.clear();
+    this.#list.watch(null);
     this.#viewed.clear();
     clearTimeout(this.#viewing as number);
   }
@@ -126,11 +127,12 @@ export class Panel {
     const state = feed?.state ?? 'loading';
     const tab = this.#current;
     const list = state === 'signed-out' ? [] : (feed?.list(tab.filter) ?? []);
+    this.#list.watch(host.viewing ? this.#sight : null);
     const gone = this.#list.show(list, host, host.stamp, this.#anew);
     if (gone) this.#left();
     this.#own = this.#anew = false;
     this.#pill.hidden = this.held === 0;
-    this.#pill.textContent = text('pill', { n: this.held });
+    if (this.held) write(this.#pill, text('pill', { n: this.held }));
     morph(this.#head, this.#headNow());
     morph(this.#tabs, this.#tabsNow(tab));
     morph(this.#bar, h('div', { class: 'bars' }, noticeOf(this.#notice), feed && noticeOf('', feed, host)));
@@ -138,7 +140,7 @@ export class Panel {
     morph(this.#state, stateOf(state, list.length > 0, more, tab, host));
     const { below } = this.#list.window;
     morph(this.#end, endOf(list.length > 0 && more && !below, this.#more, host));
-    this.#scroller.setAttribute('aria-labelledby', `tab-${tab.id}`);
+    set(this.#scroller, 'aria-labelledby', `tab-${tab.id}`);
     if (below || more) this.#watch();
   }
 
