@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import islice
+from typing import Final, get_args
 
 from adapters.redis.server import RedisServer
 from application.errors import Unavailable
@@ -12,6 +13,7 @@ from application.ports import Stage
 from domain.identifiers import NotificationId
 
 _KEPT_SECONDS = 600
+_STAGES: Final[tuple[Stage, ...]] = get_args(Stage)
 _MOST = 100
 """How many notifications of a batch are noted: nobody watches more, and the rest is not held up."""
 
@@ -33,15 +35,19 @@ class RedisStages:
 
     async def of(self, notification: NotificationId) -> Mapping[Stage, datetime]:
         key = self._key(notification)
-        noted = await self._server.ask(lambda: self._server.client.hgetall(key))
-        return {stage.decode(): datetime.fromtimestamp(int(at) / 1e6, UTC) for stage, at in noted.items()}
+        noted = await self._server.ask(lambda: self._server.client.hmget(key, _STAGES))
+        return {
+            stage: datetime.fromtimestamp(int(at) / 1e6, UTC)
+            for stage, at in zip(_STAGES, noted, strict=True)
+            if at is not None
+        }
 
     async def _write(self, keys: Iterable[str], stage: Stage, at: datetime) -> None:
         async def write() -> None:
             async with self._server.client.pipeline(transaction=False) as pipeline:
                 for key in keys:
-                    pipeline.hsetnx(key, stage, str(round(at.timestamp() * 1e6)))
-                    pipeline.expire(key, _KEPT_SECONDS)
+                    pipeline.execute_command("HSETNX", key, stage, round(at.timestamp() * 1e6))
+                    pipeline.execute_command("EXPIRE", key, _KEPT_SECONDS)
                 await pipeline.execute()
 
         with suppress(Unavailable):

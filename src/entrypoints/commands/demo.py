@@ -28,7 +28,7 @@ def _run(_arguments: argparse.Namespace) -> None:
 
 
 async def demo_access_of(container: DemoContainer) -> dict[str, str]:
-    """The demo user with a token, the position of its feed, a producer's key, and the other user with a token.
+    """The demo user with a token and the position of its feed, a producer's key, and the other user.
 
     The key is BELLWIRE_DEMO_KEY, or a new one; other keys of the demo are revoked. Raises Unavailable, and
     InvalidSettings if BELLWIRE_DEMO_KEY was revoked or is of another environment.

@@ -1,7 +1,7 @@
-"""The demo's page: two users and their bells, a form that publishes, and the way that a notification takes.
+"""The demo's page: two users and their bells, a form that publishes, and the way of a notification.
 
-Its routes exist only where the demo is on. They give away a producer's key and the tokens of the demo's users,
-which is why the settings allow the demo only on loopback.
+Its routes exist only where the demo is on. They give away a producer's key and the tokens of the demo's
+users, which is why the settings allow the demo only on loopback.
 """
 
 from collections.abc import Callable, Mapping
@@ -21,19 +21,11 @@ from entrypoints.demo_users import DEMO_USERS
 from entrypoints.web.headers import NO_STORE
 
 FOLDER = Path(__file__).with_name("demo")
-POLICY = "; ".join(
-    [
-        "default-src 'none'",
-        "script-src 'self'",
-        "style-src 'self'",
-        "connect-src 'self'",
-        "img-src 'self' https: data:",  # notifications may bring images
-        "base-uri 'none'",
-        "form-action 'none'",
-        "frame-ancestors 'none'",
-        "require-trusted-types-for 'script'",
-        "trusted-types 'none'",
-    ]
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "img-src 'self' https: data:; "  # notifications may bring images
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+    "require-trusted-types-for 'script'; trusted-types 'none'"
 )
 
 _TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
