@@ -22,8 +22,11 @@ export function reflect(type: { prototype: BellwireElement }, names: readonly st
 
 export const SHARED = ['url', 'user', 'token-url', 'theme', 'locale'] as const;
 
+// A server that renders pages may import the module, and does nothing with it.
+const Base = globalThis.HTMLElement ?? (class {} as typeof HTMLElement);
+
 /** What the elements have in common: attributes, the feed, the texts, and rendering once for all changes at a time. */
-export abstract class BellwireElement extends HTMLElement {
+export abstract class BellwireElement extends Base {
   static observedAttributes: readonly string[] = SHARED;
   declare url: string | null;
   declare user: string | null;

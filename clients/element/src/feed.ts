@@ -9,11 +9,13 @@ export type { Filter, Notification };
 export type Token = () => string | Promise<string>;
 export type FeedState = 'loading' | 'online' | 'reconnecting' | 'offline' | 'failed' | 'signed-out';
 
-/** What a feed tells: `change` of anything it shows, `arrived` notifications, and an `error` of a command. */
+/** What a feed tells: `change` of anything it shows, `arrived` notifications, an `error` of a command, `preferences`. */
 export interface FeedEvents {
   change: null;
   arrived: Notification[];
   error: Error;
+  /** The version that they have now. */
+  preferences: number;
 }
 
 /**
@@ -136,6 +138,7 @@ export class Feed extends EventTarget {
     inbox.addEventListener('change', mine(() => this.#changed()));
     inbox.addEventListener('state', mine(() => this.#changed()));
     inbox.addEventListener('arrived', ({ detail }) => this.#tell('arrived', detail));
+    inbox.addEventListener('preferences', ({ detail }) => this.#tell('preferences', detail));
     inbox.addEventListener('error', ({ detail }) => {
       this.#failed = true;
       this.#tell('error', detail);
