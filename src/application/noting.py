@@ -1,4 +1,4 @@
-"""Noting when notifications reach the stages of their way. Only where the demo is on: elsewhere the process
+"""Noting when notifications reach each stage. Only where the demo is on: elsewhere the process
 uses what these classes extend.
 """
 

@@ -1,4 +1,4 @@
-"""What the demo notes of the way of notifications."""
+"""What the demo notes of notifications."""
 
 import pytest
 

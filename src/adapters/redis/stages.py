@@ -1,4 +1,4 @@
-"""RedisStages: when notifications reached the stages of their way, for ten minutes."""
+"""RedisStages: when notifications reached each stage, for ten minutes."""
 
 import asyncio
 from collections.abc import Iterable, Mapping

@@ -1,4 +1,4 @@
-"""When notifications reached the stages of their way, for the page of the demo."""
+"""When notifications reached each stage, for the page of the demo."""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
@@ -11,7 +11,7 @@ Stage: TypeAlias = Literal["accepted", "stored", "indexed"]
 
 
 class Stages(Protocol):
-    """When recent notifications reached the stages of their way. Any of it may be lost."""
+    """When recent notifications reached each stage. Any of it may be lost."""
 
     def note(self, stage: Stage, notifications: Iterable[NotificationId], at: datetime) -> None:
         """Note that these reached a stage; what was noted first stays. Returns at once, and never raises."""

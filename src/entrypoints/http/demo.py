@@ -1,4 +1,4 @@
-"""The demo's page: two users and their bells, a form that publishes, and the way of a notification.
+"""The demo's page: two users and their bells, a form that publishes, and the stages of a notification.
 
 Its routes exist only where the demo is on. They give away a producer's key and the tokens of the demo's
 users, which is why the settings allow the demo only on loopback.
@@ -36,7 +36,7 @@ def demo_routes(key: str, token: Callable[[UserId], str], stages: Stages) -> lis
     """The routes of the page. `key` is the API key with which it publishes, if it has one; `token` makes a
     token of a user.
     """
-    return [_page(key), _files(), _tokens(token), _way(stages)]
+    return [_page(key), _files(), _tokens(token), _stages(stages)]
 
 
 def _page(key: str) -> HTTPRouteHandler:
@@ -72,7 +72,7 @@ def _tokens(token: Callable[[UserId], str]) -> HTTPRouteHandler:
     return demo_token
 
 
-def _way(stages: Stages) -> HTTPRouteHandler:
+def _stages(stages: Stages) -> HTTPRouteHandler:
     @get("/demo/stages/{notification_id:uuid}", include_in_schema=False, cache_control=NO_STORE)
     async def demo_stages(notification_id: FromPath[UUID]) -> Mapping[Stage, datetime]:
         return await stages.of(NotificationId(notification_id))

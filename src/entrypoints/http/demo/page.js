@@ -1,4 +1,4 @@
-// The demo's page: a form that publishes, a bell for each user, and the way of the notification published last.
+// The demo's page: a form that publishes, a bell for each user, and the stages that the last notification has reached.
 import '../element/v1.js';
 
 const ROOT = new URL('..', import.meta.url).href.slice(0, -1); // a proxy may serve all of it below a path
@@ -33,13 +33,15 @@ async function publish(content) {
 
 for (const device of document.querySelectorAll('.device')) {
   const { user } = device.dataset;
-  const bell = Object.assign(document.createElement('bellwire-inbox'), { url: ROOT, user, token: () => tokenOf(user), view: 'page' });
+  const bell = Object.assign(document.createElement('bellwire-inbox'), { url: ROOT, user, token: () => tokenOf(user) });
   device.addEventListener('bellwire-arrived', ({ detail }) => arrived(user, detail.items ?? detail));
   device.addEventListener('bellwire-counts', () => look(user));
-  device.append(bell);
+  device.querySelector('.bar').append(bell);
+  // Both stay open beside each other and the form; on a small screen each is a window of its own.
+  bell.shadowRoot.querySelector('[part=panel]').popover = 'manual';
 }
 
-// --- the way of a notification ---
+// --- the stages of a notification ---
 
 let followed = { id: '', user: '', title: '', from: 0, times: {} };
 
