@@ -39,6 +39,7 @@ export abstract class BellwireElement extends Base {
   #given: Partial<Strings> = {};
   #language = english;
   #loaded = '';
+  #stamp = {};
   #due = false;
   #listening = new AbortController();
 
@@ -62,7 +63,7 @@ export abstract class BellwireElement extends Base {
 
   set strings(strings: Partial<Strings>) {
     this.#given = strings ?? {};
-    this.#change();
+    this.restyle();
   }
 
   /** A language tag (BCP 47): the element's, the page's, or the browser's. */
@@ -75,11 +76,11 @@ export abstract class BellwireElement extends Base {
     }
   }
 
-  /** A text of the element's language. */
-  protected text(name: keyof Strings, values?: Record<string, string | number>): string {
+  /** A text of the element's language; bound, so that it can be handed on. */
+  protected readonly text = (name: keyof Strings, values?: Record<string, string | number>): string => {
     const text: string | Plural = this.#given[name] ?? this.#language[name];
     return fill(text, this.language, values);
-  }
+  };
 
   /** Show what the feed and the attributes say now. */
   protected abstract render(): void;
@@ -97,6 +98,16 @@ export abstract class BellwireElement extends Base {
   }
 
   attributeChangedCallback(): void {
+    this.#change();
+  }
+
+  /** Changes when everything must be rendered again: another language, other texts. */
+  protected get stamp(): object {
+    return this.#stamp;
+  }
+
+  protected restyle(): void {
+    this.#stamp = {};
     this.#change();
   }
 
@@ -138,7 +149,7 @@ export abstract class BellwireElement extends Base {
         (strings) => {
           if (language !== this.#loaded) return;
           this.#language = strings;
-          this.#change();
+          this.restyle();
         },
         () => {}, // it stays English
       );
