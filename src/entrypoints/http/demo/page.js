@@ -37,8 +37,13 @@ for (const device of document.querySelectorAll('.device')) {
   device.addEventListener('bellwire-arrived', ({ detail }) => arrived(user, detail.items ?? detail));
   device.addEventListener('bellwire-counts', () => look(user));
   device.querySelector('.bar').append(bell);
-  // Both stay open beside each other and the form; on a small screen each is a window of its own.
+  // Stays open beside the other and the form, until the bell or Escape closes it.
   bell.shadowRoot.querySelector('[part=panel]').popover = 'manual';
+  bell.addEventListener('keydown', ({ key: pressed }) => {
+    if (pressed !== 'Escape') return;
+    bell.close();
+    bell.shadowRoot.querySelector('[part=bell]').focus();
+  });
 }
 
 // --- the stages of a notification ---
@@ -98,7 +103,7 @@ function show() {
   }
 }
 
-const after = (ms) => (ms < 10_000 ? `+${Math.max(0, Math.round(ms))} ms` : `+${Math.round(ms / 1000)} s`);
+const after = (ms) => (ms < 1000 ? `+${Math.max(0, ms)} ms` : `+${(ms / 1000).toFixed(1)} s`);
 
 // --- the form ---
 
@@ -121,9 +126,9 @@ const action = (label, place) => ({
 });
 
 const PRESETS = {
-  like: () => PEOPLE.map((name) => ({ event: 'post.liked', category: 'social', title: 'Your post', message: `${name.split(' ')[0]} likes your post.`, actor: { name }, collapse_key: 'post:42:likes' })),
+  like: () => PEOPLE.map((name) => ({ event: 'post.liked', category: 'social', title: 'Your post', message: 'liked your post.', actor: { name }, collapse_key: 'post:42:likes' })),
   deploy: () => [{ event: 'deploy.failed', category: 'ops', severity: 'critical', title: 'Deploy failed', message: 'api 4.2.0 on production: health checks did not pass.', action_url: `${path}/schema` }],
-  expense: () => [{ event: 'expense.submitted', category: 'approvals', title: 'Approve expense', message: 'Bo Chen: train to Berlin, €129.', actor: { name: 'Bo Chen' }, actions: ['Approve', 'Decline'].map(action) }],
+  expense: () => [{ event: 'expense.submitted', category: 'approvals', title: 'Approve expense', message: 'asks for €129: train to Berlin.', actor: { name: 'Bo Chen' }, actions: ['Approve', 'Decline'].map(action) }],
   chart: () => [{ event: 'report.ready', category: 'reports', severity: 'success', title: 'Weekly report', message: 'Sign-ups grew by a third.', image_url: `${path}/demo/chart.svg` }],
 };
 const path = new URL(ROOT).pathname.replace(/\/$/, '');
