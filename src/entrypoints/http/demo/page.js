@@ -49,20 +49,24 @@ for (const device of document.querySelectorAll('.device')) {
 // --- the stages of a notification ---
 
 let followed = { id: '', user: '', title: '', from: 0, times: {} };
+const pushed = new Map(); // by id: a notification may be here before the answer to its request
 
+/** Show the stages of this notification, if it is the newest: ids are ordered by time, which is in them. */
 function follow(id, user, title) {
-  if (followed.id === id) return;
+  if (id <= followed.id) return;
   followed = { id, user, title, from: parseInt(id.replaceAll('-', '').slice(0, 12), 16), times: {} };
-  show();
+  reached(pushed.has(id) ? { pushed: pushed.get(id) } : {});
   poll(followed);
 }
 
-/** What arrives from elsewhere is followed too. */
+/** What others publish is followed too. */
 function arrived(user, items) {
   const at = Date.now();
-  const last = items.at(-1) ?? items[0];
-  if (last && !items.some(({ id }) => id === followed.id) && last.id > followed.id) follow(last.id, user, last.title || last.event);
-  if (items.some(({ id }) => id === followed.id)) reached({ pushed: at });
+  for (const { id, title, event } of items) {
+    pushed.set(id, at);
+    follow(id, user, title || event);
+  }
+  if (pushed.has(followed.id)) reached({ pushed: pushed.get(followed.id) });
 }
 
 /** Ask for the stages that the service notes until all are known. */
@@ -79,7 +83,7 @@ async function poll(mine) {
 async function look(user) {
   const mine = followed;
   if (user !== mine.user || mine.times.read) return;
-  const page = await ask(`/v1/users/${user}/notifications?limit=30`, { headers: { Authorization: `Bearer ${await tokenOf(user)}` } }).catch(() => ({ items: [] }));
+  const page = await ask(`/v1/users/${user}/notifications?status=all&limit=30`, { headers: { Authorization: `Bearer ${await tokenOf(user)}` } }).catch(() => ({ items: [] }));
   const item = page.items.find(({ id }) => id === mine.id);
   if (!item || mine !== followed) return;
   const { seen_at: seen, read_at: read } = item;
@@ -156,7 +160,7 @@ form.addEventListener('submit', (event) => {
 });
 form.addEventListener('input', () => command());
 form.addEventListener('click', ({ target }) => {
-  const preset = PRESETS[target.dataset.preset];
+  const preset = PRESETS[target.closest('[data-preset]')?.dataset.preset];
   if (!preset) return;
   const contents = preset().map((one) => ({ user_id: form.elements.user_id.value, ...one }));
   command(contents.at(-1));
