@@ -43,12 +43,12 @@ async def test_one_opens_the_list_and_the_badge_goes_everywhere(scene: Scene) ->
 
 async def test_what_one_reads_is_read_everywhere(scene: Scene) -> None:
     desk, other = await asyncio.gather(scene.device(), scene.device())
-    identifier = await scene.publish("Read me", action_url="#elsewhere")
+    identifier = await scene.publish("Read me")
     stays = await scene.publish("Not yet")
     for device in (desk, other):
         await device.open()
         await device.lists(stays, identifier)
-    await desk.row(identifier).get_by_role("link").click()
+    await desk.row(identifier).get_by_role("button", name="Read me").click()
     for device in (desk, other):
         await device.unread(identifier, is_so=False)
         await device.unread(stays)
