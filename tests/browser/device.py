@@ -6,7 +6,7 @@ from typing import Any
 
 from playwright.async_api import Locator, Page, TimeoutError, expect
 
-PATIENCE_MS = 30_000.0
+PATIENCE_MS = 8_000.0
 """For what needs a server or a new connection. Nothing takes that long on a machine that is at ease."""
 
 RECORDER = """
@@ -94,8 +94,8 @@ class Device:
         """Wait until the inbox has said that it is in a state."""
         await self.page.wait_for_function(
             "([state, nth]) => {"
-            " const told = heard.findLast(one => one.type === 'state' && one.nth === nth)?.detail;"
-            " return (told?.state ?? told) === state }",
+            " const told = heard.findLast(one => one.type === 'state' && one.nth === nth);"
+            " return told?.detail === state }",
             arg=[state, self.nth],
             timeout=PATIENCE_MS,
         )
