@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from playwright.async_api import Page, async_playwright, expect
+from playwright.async_api import Page, ViewportSize, async_playwright, expect
 
 from tests.browser.demo import with_demo
 from tests.browser.device import RECORDER, Device
@@ -14,7 +14,7 @@ from tests.conftest import installation
 from workbench.chromium import chromium
 from workbench.embedded import EmbeddedServers
 
-WINDOW = {"width": 1280, "height": 930}
+WINDOW: ViewportSize = {"width": 1280, "height": 930}
 
 
 def main() -> int:

@@ -401,6 +401,14 @@ class TestRedisStages(contracts.StagesContract):
         assert len(names) == 100
         assert all([0 < await redis_server.client.ttl(name) <= 600 for name in names])
 
+    @pytest.mark.parametrize("nonsense", ["", "soon", "9" * 5_000, "-" + "9" * 30])
+    async def test_what_is_no_time_is_nothing(
+        self, stages: RedisStages, redis_server: RedisServer, prefix: str, nonsense: str
+    ) -> None:
+        await redis_server.client.hset(f"{prefix}:stages:{an_id(1)}", "stored", nonsense)
+
+        assert await stages.of(an_id(1)) == {}
+
     async def test_without_redis_nothing_is_noted_and_nothing_fails(self, nobody: RedisServer) -> None:
         stages = RedisStages(nobody, "nobody")
 

@@ -36,11 +36,8 @@ class RedisStages:
     async def of(self, notification: NotificationId) -> Mapping[Stage, datetime]:
         key = self._key(notification)
         noted = await self._server.ask(lambda: self._server.client.hmget(key, _STAGES))
-        return {
-            stage: datetime.fromtimestamp(int(at) / 1e6, UTC)
-            for stage, at in zip(_STAGES, noted, strict=True)
-            if at is not None
-        }
+        times = zip(_STAGES, map(_time, noted), strict=True)
+        return {stage: at for stage, at in times if at is not None}
 
     async def _write(self, keys: Iterable[str], stage: Stage, at: datetime) -> None:
         async def write() -> None:
@@ -55,3 +52,11 @@ class RedisStages:
 
     def _key(self, notification: NotificationId) -> str:
         return f"{self._prefix}:stages:{notification}"
+
+
+def _time(noted: bytes | str | None) -> datetime | None:
+    """The time of a stage; None if there is none, or if somebody else wrote what is there."""
+    try:
+        return None if noted is None else datetime.fromtimestamp(int(noted) / 1e6, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
