@@ -38,6 +38,8 @@ from application.ports import (
     Preferences,
     Retention,
     RevokedTokens,
+    Stage,
+    Stages,
     TextForms,
     Tickets,
     Tokens,
@@ -71,6 +73,7 @@ from tests.build import (
     told_counts,
 )
 from tests.memory import Mailbox, following
+from tests.product import eventually
 from tests.states import changeable, effect_of
 
 NOBODY = UserId("nobody")
@@ -2604,6 +2607,27 @@ class RevokedTokensContract:
 
         assert (sum(pruned), pruned[-1]) == (3, 0)
         assert await self.found(revoked_tokens) == {"good": self.FAR}
+
+
+class StagesContract:
+    """Needs `stages`."""
+
+    async def test_what_was_noted_first_stays(self, stages: Stages) -> None:
+        stages.note("stored", [an_id(1), an_id(2)], NOW)
+        stages.note("indexed", [an_id(1)], LATER)
+        await eventually(lambda: self._known(stages, {"stored": NOW, "indexed": LATER}), "noted")
+        stages.note("stored", [an_id(1), an_id(3)], LATER)
+        await eventually(lambda: self._stored(stages, an_id(3)), "noted")
+
+        assert await stages.of(an_id(1)) == {"stored": NOW, "indexed": LATER}
+        assert await stages.of(an_id(2)) == {"stored": NOW}
+        assert await stages.of(an_id(4)) == {}
+
+    async def _known(self, stages: Stages, expected: Mapping[Stage, datetime]) -> bool:
+        return await stages.of(an_id(1)) == expected
+
+    async def _stored(self, stages: Stages, notification: NotificationId) -> bool:
+        return "stored" in await stages.of(notification)
 
 
 class TicketsContract:

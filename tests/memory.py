@@ -50,7 +50,7 @@ from application.feeds import (
 )
 from application.letters import DeadLetter, Position, Progress
 from application.pages import IndexEntry, Missing, Rendered, RenderedPage
-from application.ports import Clock, LiveFeed, Monotonic, Render, Use
+from application.ports import Clock, LiveFeed, Monotonic, Render, Stage, Use
 from application.streams import Frame
 from domain.alarm import AlarmKind
 from domain.arrivals import Arrival, Known, Withheld, arrive
@@ -864,6 +864,19 @@ class MemoryKeys(Reachable):
         if known != fingerprint:
             raise KeyReused
         return first
+
+
+class MemoryStages(Reachable):
+    def __init__(self) -> None:
+        self._noted: dict[NotificationId, dict[Stage, datetime]] = {}
+
+    def note(self, stage: Stage, notifications: Iterable[NotificationId], at: datetime) -> None:
+        for notification in notifications:
+            self._noted.setdefault(notification, {}).setdefault(stage, at)
+
+    async def of(self, notification: NotificationId) -> Mapping[Stage, datetime]:
+        self.reach()
+        return self._noted.get(notification, {})
 
 
 class MemoryTickets(Reachable):

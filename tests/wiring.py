@@ -46,6 +46,7 @@ from tests.memory import (
     MemoryQueue,
     MemoryRates,
     MemoryRevokedTokens,
+    MemoryStages,
     MemoryTickets,
     MemoryUsers,
 )
@@ -128,6 +129,7 @@ class Memory:
     ids: CountedIds = field(default_factory=CountedIds)
     queue: MemoryQueue = field(default_factory=MemoryQueue)
     keys: MemoryKeys = field(default_factory=MemoryKeys)
+    stages: MemoryStages = field(default_factory=MemoryStages)
     tickets: MemoryTickets = field(default_factory=MemoryTickets)
     passwords: MemoryPasswords = field(default_factory=MemoryPasswords)
     api_keys: MemoryApiKeys = field(default_factory=MemoryApiKeys)
@@ -180,6 +182,7 @@ class Memory:
             (built.live_feed, self.live),
             (built.queue, self.queue),
             (built.idempotency_keys, self.keys),
+            (built.stages, self.stages),
             (built.tickets, self.tickets),
             (built.passwords, self.passwords),
             (built.api_keys, self.api_keys),

@@ -11,6 +11,7 @@ from litestar.config.cors import CORSConfig
 from litestar.datastructures import State
 from litestar.di import Provide
 
+from domain.identifiers import UserId
 from entrypoints import lifespan
 from entrypoints.container.api import ApiContainer
 from entrypoints.container.parts.base import build
@@ -27,7 +28,7 @@ from entrypoints.http import (
     publishing,
     users,
 )
-from entrypoints.http.demo import demo_page
+from entrypoints.http.demo import demo_routes
 from entrypoints.http.element import element, modules
 from entrypoints.listening import authority
 from entrypoints.live import draining
@@ -81,7 +82,7 @@ def create_app(container: ApiContainer) -> Litestar:
     if settings.schema:
         handlers += stream_page.HANDLERS
     if settings.demo:
-        handlers.append(demo_page(settings.demo_key))
+        handlers += demo_routes(settings.demo_key, partial(_demo_token, container), container.stages())
     app = Litestar(
         handlers,
         dependencies=_dependencies(container),
@@ -109,6 +110,10 @@ async def _lifespan(container: ApiContainer, app: Litestar) -> AsyncIterator[Non
     ):
         logger.info("serving on http://%s", authority(settings.host, settings.port))
         yield
+
+
+def _demo_token(container: ApiContainer, user: UserId) -> str:
+    return container.tokens().mint(user, container.clock()())[0]
 
 
 def state(container: ApiContainer) -> State:

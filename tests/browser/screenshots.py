@@ -50,7 +50,7 @@ async def _make(executable: str, folder: Path, environment: dict[str, str]) -> N
         async with Stage.built(browser, folder, environment, as_read(environment)) as stage:
             for name in PICTURES:
                 async with Scene.begun(stage) as scene:
-                    (IMAGES / f"inbox-{name}.png").write_bytes(_small(await _picture(scene, name)))
+                    (IMAGES / f"inbox-{name}.png").write_bytes(small(await _picture(scene, name)))
         await browser.close()
 
 
@@ -80,7 +80,7 @@ async def _age(scene: Scene, ids: list[str]) -> None:
         )
 
 
-def _small(png: bytes) -> bytes:
+def small(png: bytes) -> bytes:
     """The same with few colours."""
     made = io.BytesIO()
     Image.open(io.BytesIO(png)).convert("RGB").quantize(COLOURS).save(made, "png", optimize=True)

@@ -19,6 +19,7 @@ from adapters.redis.index import RedisUnreadIndex, application, entry
 from adapters.redis.live import RedisLiveFrames
 from adapters.redis.names import channel
 from adapters.redis.server import RedisServer, connect
+from adapters.redis.stages import RedisStages
 from adapters.redis.subscriptions import Subscriptions
 from adapters.redis.tickets import RedisTickets
 from adapters.websocket.hub import Hub
@@ -32,6 +33,7 @@ from domain.identifiers import UserId
 from tests import contracts
 from tests.build import ADA, BOB, LATER, MACS, NOW, a_feed, a_notification, an_id
 from tests.memory import following
+from tests.product import eventually
 from workbench.embedded import EmbeddedServers
 
 CAPACITY = 100
@@ -382,6 +384,38 @@ class TestRedisIdempotencyKeys(contracts.IdempotencyKeysContract):
         assert 23 < await redis_server.client.ttl(counter) / 3600 <= 24
         assert 23 < await redis_server.client.ttl(name) / 3600 <= 24
         assert b"secret key" not in name
+
+
+class TestRedisStages(contracts.StagesContract):
+    @pytest.fixture
+    def stages(self, redis_server: RedisServer, prefix: str) -> RedisStages:
+        return RedisStages(redis_server, prefix)
+
+    async def test_a_long_batch_is_noted_in_part_and_all_expires(
+        self, stages: RedisStages, redis_server: RedisServer, prefix: str
+    ) -> None:
+        stages.note("stored", [an_id(n) for n in range(1, 201)], NOW)
+        await eventually(lambda: self._stored(stages, an_id(100)), "noted")
+
+        names = await redis_server.client.keys(f"{prefix}:*")
+        assert len(names) == 100
+        assert all([0 < await redis_server.client.ttl(name) <= 600 for name in names])
+
+    @pytest.mark.parametrize("nonsense", ["", "soon", "9" * 5_000, "-" + "9" * 30])
+    async def test_what_is_no_time_is_nothing(
+        self, stages: RedisStages, redis_server: RedisServer, prefix: str, nonsense: str
+    ) -> None:
+        await redis_server.client.hset(f"{prefix}:stages:{an_id(1)}", "stored", nonsense)
+
+        assert await stages.of(an_id(1)) == {}
+
+    async def test_without_redis_nothing_is_noted_and_nothing_fails(self, nobody: RedisServer) -> None:
+        stages = RedisStages(nobody, "nobody")
+
+        stages.note("stored", [an_id(1)], NOW)
+
+        with pytest.raises(Unavailable):
+            await stages.of(an_id(1))
 
 
 class TestRedisTickets(contracts.TicketsContract):

@@ -68,7 +68,7 @@ def test_a_wheel_has_the_bell(unpacked: Path) -> None:
 
 def test_a_wheel_leaves_the_workbench_out(unpacked: Path) -> None:
     assert not (unpacked / "workbench").exists()
-    assert (unpacked / "entrypoints" / "http" / "demo.html").exists()
+    assert (unpacked / "entrypoints" / "http" / "demo" / "page.html").exists()
 
     refused = bellwire(unpacked, "dev")
     assert refused.returncode == 2

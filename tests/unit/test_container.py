@@ -3,6 +3,9 @@
 import pytest
 from dependency_injector import providers
 
+from adapters.kafka.queue import KafkaQueue
+from application.delivery import StoreNotifications
+from application.noting import NotingQueue, NotingStore
 from entrypoints.container.parts.base import Base
 from entrypoints.container.parts.base import build as build_process
 from entrypoints.settings import Settings
@@ -38,6 +41,15 @@ def test_what_has_a_connection_is_built_once() -> None:
     assert container.announcer() is container.redis_announcer()
     assert container.live_feed() is container.hub()
     assert container.queue() is container.kafka_queue()
+
+
+def test_only_the_demo_notes_the_stages_of_notifications() -> None:
+    plain, demo = (build(Settings(token_secret=SECRET, demo=demo)) for demo in (False, True))
+
+    assert type(plain.queue()) is KafkaQueue
+    assert type(plain.store()) is StoreNotifications
+    assert type(demo.queue()) is NotingQueue
+    assert type(demo.store()) is NotingStore
 
 
 def test_two_containers_share_nothing() -> None:

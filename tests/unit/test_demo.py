@@ -1,15 +1,17 @@
 """The demo: its user, its key and its page."""
 
 from collections.abc import AsyncIterator
+from datetime import datetime
 from secrets import token_hex
 
 import pytest
 
 from application.errors import Unavailable
 from application.keys import new_key
-from entrypoints.commands.demo import DEMO_USER
 from entrypoints.commands.demo import demo_access_of as demo_access
+from entrypoints.demo_users import DEMO_USER, DEMO_USERS, OTHER_USER
 from entrypoints.settings import InvalidSettings
+from tests.build import ADA, NOW, an_id
 from tests.wiring import Service
 
 KEY = new_key("live", token_hex)
@@ -72,5 +74,63 @@ async def test_the_page_has_the_key_that_is_given_and_no_other(demo: Service) ->
         without = (await keyless.client.get("/")).text
     given = (await demo.client.get("/")).text
 
-    assert f"const KEY = '{KEY}';" in given
-    assert "const KEY = '';" in without
+    assert f'<body data-key="{KEY}">' in given
+    assert '<body data-key="">' in without
+
+
+async def test_the_page_has_a_place_for_each_user_of_the_demo(demo: Service) -> None:
+    page = (await demo.client.get("/")).text
+
+    for user, name in DEMO_USERS.items():
+        assert f'data-user="{user}">' in page
+        assert f'<h2 id="of-{user}">{name}</h2>' in page
+        assert f'value="{user}"' in page
+
+
+async def test_the_page_gets_tokens_of_the_users_of_the_demo_and_of_nobody_else(demo: Service) -> None:
+    await demo_access(demo.container)
+    await demo.add(ADA)
+
+    for user in DEMO_USERS:
+        answer = await demo.client.get(f"/demo/tokens/{user}")
+        headers = {"Authorization": f"Bearer {answer.json()['token']}"}
+        assert answer.headers["Cache-Control"] == "no-store"
+        assert (await demo.client.get(f"/v1/users/{user}/counts", headers=headers)).status_code == 200
+    assert (await demo.client.get(f"/demo/tokens/{ADA}")).status_code == 404
+
+
+async def test_the_page_learns_when_a_notification_reached_its_stages(demo: Service) -> None:
+    demo.memory.stages.note("accepted", [an_id(1)], NOW)
+
+    answer = await demo.client.get(f"/demo/stages/{an_id(1)}")
+
+    assert {stage: datetime.fromisoformat(at) for stage, at in answer.json().items()} == {"accepted": NOW}
+    assert (await demo.client.get(f"/demo/stages/{an_id(2)}")).json() == {}
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/demo/page.js", f"/demo/tokens/{DEMO_USER}", f"/demo/stages/{an_id(1)}"]
+)
+async def test_nothing_of_the_page_exists_where_the_demo_is_off(demo: Service, path: str) -> None:
+    async with Service.run() as off:
+        assert (await off.client.get(path)).status_code == 404
+    assert (await demo.client.get(path)).status_code == 200
+
+
+async def test_only_the_files_of_the_page_are_served(demo: Service) -> None:
+    for name in ("page.html", "..%2fdemo.py", "none.js"):
+        assert (await demo.client.get(f"/demo/{name}")).status_code == 404
+    for name, kind in (
+        ("page.css", "text/css"),
+        ("page.js", "text/javascript"),
+        ("bell.svg", "image/svg+xml"),
+    ):
+        assert (await demo.client.get(f"/demo/{name}")).headers["Content-Type"].startswith(kind)
+
+
+async def test_both_users_have_a_token(demo: Service) -> None:
+    access = await demo_access(demo.container)
+
+    for user, token in ((DEMO_USER, access["token"]), (OTHER_USER, access["other_token"])):
+        headers = {"Authorization": f"Bearer {token}"}
+        assert (await demo.client.get(f"/notifications/{user}", headers=headers)).status_code == 200

@@ -30,7 +30,11 @@ PUBLIC = {
     "POST /v1/sessions",
     "GET /health/live",
     "GET /health/ready",
-    "GET /",  # the page of the demo
+    # The page of the demo, and what it asks.
+    "GET /",
+    "GET /demo/stages/{notification_id:uuid}",
+    "GET /demo/tokens/{user_id:str}",
+    "GET /demo/{file:str}",
     "GET /element",
     "GET /element/{file:str}",
     "GET /ws/{user_id:str}",  # says that it is a WebSocket
@@ -512,7 +516,7 @@ def send_one(socket: Socket, frame: str, token: str) -> None:
 
 # The page of the demo is not served here, and files know no other methods.
 TEMPLATES = sorted(
-    {route.template for route in ROUTES if not route.template.startswith("/schema/ui")} - {"/"}
+    {route.template for route in ROUTES if not route.template.startswith(("/schema/ui", "/demo/"))} - {"/"}
 )
 
 

@@ -18,6 +18,7 @@ from application.ports import (
     Preferences,
     Retention,
     RevokedTokens,
+    Stages,
     Tickets,
     Tokens,
     Users,
@@ -39,6 +40,7 @@ from tests.memory import (
     MemoryPasswords,
     MemoryQueue,
     MemoryRevokedTokens,
+    MemoryStages,
     MemoryTickets,
     MemoryTokens,
     MemoryUsers,
@@ -193,6 +195,12 @@ class TestMemoryKeys(contracts.IdempotencyKeysContract):
     @pytest.fixture
     def keys(self) -> IdempotencyKeys:
         return MemoryKeys()
+
+
+class TestMemoryStages(contracts.StagesContract):
+    @pytest.fixture
+    def stages(self) -> Stages:
+        return MemoryStages()
 
 
 class TestMemoryTickets(contracts.TicketsContract):

@@ -294,18 +294,20 @@ async def test_the_page_needs_no_script_and_no_other_site() -> None:
 async def test_the_demo_page_runs_its_own_script_and_nothing_else() -> None:
     async with Service.run(demo=True) as service:
         answer = await service.client.get("/")
+        script = (await service.client.get("/demo/page.js")).text
 
     page, policy = answer.text, answer.headers["content-security-policy"]
-    (style,), (script,) = (
-        re.findall(rf"<{element}[^>]*>(.*?)</{element}>", page, re.DOTALL) for element in ("style", "script")
-    )
     rules = dict(rule.split(" ", 1) for rule in policy.split("; "))
     assert rules["default-src"] == "'none'"
-    assert rules["style-src"] == f"'{_hash(style)}'"
-    assert rules["script-src"] == f"'{_hash(script)}'"
+    assert rules["style-src"] == rules["script-src"] == rules["connect-src"] == "'self'"
     assert rules["frame-ancestors"] == "'none'"
+    assert rules["require-trusted-types-for"] == "'script'"
     assert "unsafe" not in policy
+    assert re.findall(r"<script.*?</script>|<style", page, re.DOTALL) == [
+        '<script type="module" src="demo/page.js"></script>'
+    ]
     assert not re.search(r"\son\w+=\"|\sstyle=\"|http-equiv", page)
+    assert not re.search(r"innerHTML|insertAdjacentHTML|eval\(|localStorage", script)
 
 
 def _hash(text: str) -> str:

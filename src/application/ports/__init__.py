@@ -56,6 +56,7 @@ from application.ports.queue import (
     NotificationQueue,
     QueueReader,
 )
+from application.ports.stages import Stage, Stages
 
 __all__ = [
     "Alarms",
@@ -95,6 +96,8 @@ __all__ = [
     "Render",
     "Retention",
     "RevokedTokens",
+    "Stage",
+    "Stages",
     "TextForms",
     "Tickets",
     "Tokens",

@@ -11,10 +11,9 @@ from domain.identifiers import UserId
 from entrypoints.commands.account import by_account
 from entrypoints.commands.running import on_postgres
 from entrypoints.container.demo import DemoContainer
+from entrypoints.demo_users import DEMO_USER, DEMO_USERS, OTHER_USER
 from entrypoints.settings import InvalidSettings
 
-DEMO_USER = UserId("demo")
-DEMO_EMAIL = "demo@bellwire.local"
 DEMO_PASSWORD = "bellwire-demo"  # noqa: S105 - the demo's, and only where the demo is on
 _DEMO_KEY = "bellwire demo"
 
@@ -29,26 +28,34 @@ def _run(_arguments: argparse.Namespace) -> None:
 
 
 async def demo_access_of(container: DemoContainer) -> dict[str, str]:
-    """The demo user with a token, the position of its feed, and a producer's key.
+    """The demo user with a token and the position of its feed, a producer's key, and the other user.
 
     The key is BELLWIRE_DEMO_KEY, or a new one; other keys of the demo are revoked. Raises Unavailable, and
     InvalidSettings if BELLWIRE_DEMO_KEY was revoked or is of another environment.
     """
     if not container.settings().demo:
         raise Unavailable("The demo is off (BELLWIRE_DEMO).")
-    with suppress(UserTaken):
-        await container.create_user()("Demo", DEMO_EMAIL, DEMO_PASSWORD, DEMO_USER, by=by_account())
+    for user, name in DEMO_USERS.items():
+        with suppress(UserTaken):
+            await container.create_user()(name, _email(user), DEMO_PASSWORD, user, by=by_account())
     api_key = await _key(container)
-    token, _ = container.tokens().mint(DEMO_USER, container.clock()())
+    now = container.clock()()
+    token, other = (container.tokens().mint(user, now)[0] for user in (DEMO_USER, OTHER_USER))
     feed = await container.feeds().feed(DEMO_USER)
     return {
         "user_id": DEMO_USER,
-        "email": DEMO_EMAIL,
+        "email": _email(DEMO_USER),
         "password": DEMO_PASSWORD,
         "api_key": api_key,
         "token": token,
         "cursor": str(feed.cursor),
+        "other_user_id": OTHER_USER,
+        "other_token": other,
     }
+
+
+def _email(user: UserId) -> str:
+    return f"{user}@bellwire.local"
 
 
 async def _key(container: DemoContainer) -> str:

@@ -40,6 +40,7 @@ from application.known_keys import KnownKeys
 from application.limits import Limits
 from application.log_ins import FAILED_LOG_INS, LimitedLogIn, LocalLogInAttempts
 from application.marks import Marks
+from application.noting import NotingQueue
 from application.pace import Pace
 from application.passwords import ChangePassword, ResetPassword
 from application.preferences import ChoosePreferences, ShowPreferences
@@ -62,8 +63,10 @@ def _live_feed(adapter: Hub) -> ports.LiveFeed:
     return adapter
 
 
-def _queue(adapter: KafkaQueue) -> ports.NotificationQueue:
-    return adapter
+def _queue(
+    adapter: KafkaQueue, demo: bool, stages: ports.Stages, clock: ports.Clock
+) -> ports.NotificationQueue:
+    return NotingQueue(adapter, stages, clock) if demo else adapter
 
 
 def _pace(timing: Timing) -> Callable[[ports.Monotonic], Pace]:
@@ -119,7 +122,9 @@ class ApiContainer(AccountsContainer, SessionsContainer, WithSignup, WithRedis, 
         now,
         producer=providers.Callable(partial, build_producer, login=WithKafka.kafka_login),
     )
-    queue: providers.Provider[ports.NotificationQueue] = providers.Callable(_queue, kafka_queue)
+    queue: providers.Provider[ports.NotificationQueue] = providers.Callable(
+        _queue, kafka_queue, setting.demo, WithRedis.stages, clock
+    )
 
     # --- live streams ---
     subscriptions: providers.Provider[Subscriptions] = providers.Singleton(Subscriptions, now)

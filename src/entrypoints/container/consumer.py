@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from functools import partial
+from typing import Any
 
 from dependency_injector import providers
 
@@ -16,6 +17,7 @@ from application.alarms import RingAlarms
 from application.delivery import MarkDue, StoreNotifications
 from application.erasing import ContinueErasures
 from application.limits import REFUSED
+from application.noting import NotingStore
 from application.reconciling import ReconcileIndex
 from application.refused import ChargeRefused
 from entrypoints.container.parts.kafka import WithTopics
@@ -23,6 +25,10 @@ from entrypoints.container.parts.postgres import WithPostgres
 from entrypoints.container.parts.redis import WithRedis
 from entrypoints.container.parts.server import WithServer
 from entrypoints.version import app_version
+
+
+def _store(demo: bool, stages: ports.Stages, **parts: Any) -> StoreNotifications:
+    return NotingStore(stages=stages, **parts) if demo else StoreNotifications(**parts)
 
 
 class ConsumerContainer(WithPostgres, WithRedis, WithTopics, WithServer):
@@ -59,7 +65,9 @@ class ConsumerContainer(WithPostgres, WithRedis, WithTopics, WithServer):
 
     # --- use cases ---
     store: providers.Provider[StoreNotifications] = providers.Singleton(
-        StoreNotifications,
+        _store,
+        setting.demo,
+        WithRedis.stages,
         feeds=feeds,
         announcer=announcer,
         clock=clock,

@@ -8,6 +8,7 @@ from adapters.redis.index import RedisUnreadIndex
 from adapters.redis.limits import RedisRates
 from adapters.redis.macs import Macs
 from adapters.redis.server import RedisServer, connect
+from adapters.redis.stages import RedisStages
 from application import ports
 from entrypoints.container.parts.base import Base
 
@@ -22,6 +23,9 @@ class WithRedis(Base):
 
     redis: providers.Provider[Redis] = providers.Singleton(connect, Base.setting.redis_url, now=Base.now)
     redis_server: providers.Provider[RedisServer] = providers.Singleton(RedisServer, redis, Base.now)
+    stages: providers.Provider[ports.Stages] = providers.Singleton(
+        RedisStages, redis_server, Base.setting.redis_prefix
+    )
     rates: providers.Provider[ports.Rates] = providers.Singleton(
         RedisRates, redis_server, Base.setting.redis_prefix
     )
