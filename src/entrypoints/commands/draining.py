@@ -2,7 +2,6 @@
 
 import argparse
 import http.client
-import sys
 import time
 from collections.abc import Callable
 from http import HTTPStatus
@@ -12,6 +11,7 @@ import msgspec
 
 from application.ports import Monotonic
 from domain.identifiers import UserId
+from entrypoints.commands.output import Output, add_json, status
 from entrypoints.container.parts.base import build
 from entrypoints.container.parts.tokens import WithTokens
 from entrypoints.listening import authority
@@ -37,6 +37,7 @@ def drain(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--wait", type=float, metavar="SECONDS", help="how long at most (default: what a drain takes)"
     )
+    add_json(parser)
     parser.set_defaults(run=_run)
 
 
@@ -53,25 +54,26 @@ def _run(arguments: argparse.Namespace) -> int:
     usual = settings.drain_delay_seconds + settings.drain_seconds + _MARGIN_SECONDS
     wait = usual if arguments.wait is None else arguments.wait
     try:
-        _drain(arguments.url or _own(settings), token, wait, container.now())
+        _drain(arguments.url or _own(settings), token, wait, container.now(), Output.of(arguments))
     except NotDrained as failure:
-        print(f"bellwire: {failure}", file=sys.stderr)
+        status(str(failure))
         return 1
     return 0
 
 
-def _drain(url: str, token: Callable[[], str], wait: float, now: Monotonic) -> None:
+def _drain(url: str, token: Callable[[], str], wait: float, now: Monotonic, out: Output) -> None:
     """Ask until no stream is left, and print how many are. Raises NotDrained."""
     deadline = now() + wait
     printed = None
     while (left := _ask(url, token()).streams) and now() < deadline:
         if left != printed:
-            print(f"{left} streams left", flush=True)
+            out.progress(f"{left} streams left")
         printed = left
         time.sleep(_LOOK_SECONDS)
     if left:
         raise NotDrained(f"{left} streams are left after {wait:g} s; they are still being ended")
-    print("drained: no streams left", flush=True)
+    out.progress("drained: no streams left")
+    out.result({"streams": 0})
 
 
 def _ask(url: str, token: str) -> Draining:
