@@ -11,17 +11,16 @@ import msgspec
 
 from application.ports import Monotonic
 from domain.identifiers import UserId
+from entrypoints.commands.asking import own
 from entrypoints.commands.output import Output, add_json, status
 from entrypoints.container.parts.base import build
 from entrypoints.container.parts.tokens import WithTokens
-from entrypoints.listening import authority
 from entrypoints.settings import InvalidSettings, Settings
 from entrypoints.web.drain import PATH, Draining
 
 _LOOK_SECONDS = 0.5
 _ANSWER_SECONDS = 10.0
 _MARGIN_SECONDS = 15.0
-_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - nothing is bound here
 _OPERATOR = UserId("operator")
 
 _read_problem = msgspec.json.Decoder(dict[str, object]).decode
@@ -54,7 +53,7 @@ def _run(arguments: argparse.Namespace) -> int:
     usual = settings.drain_delay_seconds + settings.drain_seconds + _MARGIN_SECONDS
     wait = usual if arguments.wait is None else arguments.wait
     try:
-        _drain(arguments.url or _own(settings), token, wait, container.now(), Output.of(arguments))
+        _drain(arguments.url or own(settings), token, wait, container.now(), Output.of(arguments))
     except NotDrained as failure:
         status(str(failure))
         return 1
@@ -106,11 +105,6 @@ def _reason(status: int, body: bytes) -> str:
         return str(_read_problem(body)["detail"])
     except (msgspec.MsgspecError, KeyError):
         return "this is not an API process of Bellwire"
-
-
-def _own(settings: Settings) -> str:
-    """The URL of a process with these settings."""
-    return f"http://{authority(_EVERYWHERE.get(settings.host, settings.host), settings.port)}"
 
 
 def _address(text: str) -> str:
