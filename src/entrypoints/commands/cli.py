@@ -1,14 +1,20 @@
 """The `bellwire` command."""
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any
 
-from application.errors import ApplicationError
+from application.errors import ApplicationError, Unavailable
 from domain.errors import DomainError
-from entrypoints.settings import InvalidSettings
+from entrypoints.commands.output import status as say
+from entrypoints.environment import dev_file
+from entrypoints.settings import InvalidSettings, Settings
+
+INTERRUPTED = 130
+"""The exit status after Ctrl-C, as shells have it: 128 and the number of the signal."""
 
 # By name: the help text, and the function that adds the arguments and sets what to run.
 COMMANDS = {
@@ -17,6 +23,8 @@ COMMANDS = {
     "drain": ("take an API process out of service, and wait for its streams to end", "draining:drain"),
     "migrate": ("bring the database and the topics up to date", "setup:migrate"),
     "prune": ("delete old notifications", "pruning:prune"),
+    "status": ("show on one screen how everything is", "status:status"),
+    "doctor": ("look at everything, and name each fault and its fix", "doctor:doctor"),
     "openapi": ("print the OpenAPI document", "openapi:openapi"),
     "asyncapi": ("print the AsyncAPI document of the live stream", "asyncapi:asyncapi"),
     "demo-access": ("create the demo user and an API key, and print them as JSON", "demo:demo_access"),
@@ -32,22 +40,41 @@ COMMANDS = {
     "revoke-token": ("revoke a single token", "sessions:revoke_token"),
     "audit": ("print the audit trail", "audit:audit"),
     "token": ("mint a token for a user", "token:token"),
+    "completion": ("print what completes this command in a shell", "completion:completion"),
 }
 
 
 def main(argv: Sequence[str] | None = None, epilog: str | None = None) -> int:
-    """Run a command. Returns the exit status: 2 for a wrong setting or command, 1 for a failure.
+    """Run a command. Returns the exit status: 0 done, 1 failed, 2 wrong setting or command, 130 after Ctrl-C.
 
     `epilog` is the last line of the help.
     """
-    arguments = parser(epilog).parse_args(argv)
     try:
+        arguments = parser(epilog).parse_args(argv)
+        status = _run(arguments)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader has closed the pipe (`| head`). The interpreter flushes once more before it exits.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return status
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    """Run what was parsed; print its errors. Returns the exit status."""
+    try:
+        for mistake in Settings.misspelt():
+            say(mistake)
         return int(arguments.run(arguments) or 0)
     except InvalidSettings as error:
-        print(f"bellwire: {error}", file=sys.stderr)
+        say(str(error))
         return 2
     except (ApplicationError, DomainError) as error:
-        print(f"bellwire: {error.detail}", file=sys.stderr)
+        say(str(error.detail))
+        if isinstance(error, Unavailable) and (file := dev_file()):
+            say(f"the settings are those of {file}, which `make dev` wrote; does it still run?")
         return 1
 
 
@@ -63,6 +90,16 @@ def parser(epilog: str | None = None) -> argparse.ArgumentParser:
     return made
 
 
+def whole_parser() -> argparse.ArgumentParser:
+    """The command line with the arguments of every command, for completion and documentation."""
+    made = parser()
+    for action in made._actions:  # noqa: SLF001 - there is no other way to the commands
+        if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001 - as above
+            for command in action.choices.values():
+                command.complete()
+    return made
+
+
 class _Command(argparse.ArgumentParser):
     """The parser of one command. When it is used, `function` (`module:name`) adds the arguments."""
 
@@ -72,6 +109,11 @@ class _Command(argparse.ArgumentParser):
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Parse, as the base class does."""
+        self.complete()
+        return super().parse_known_args(args, namespace)
+
+    def complete(self) -> None:
+        """Add the arguments, unless that was done."""
         if self._function is not None:
             module, _, name = self._function.partition(":")
             self._function = None
@@ -79,7 +121,6 @@ class _Command(argparse.ArgumentParser):
                 import_module(f"entrypoints.commands.{module}"), name
             )
             add_arguments(self)
-        return super().parse_known_args(args, namespace)
 
 
 class _Version(argparse.Action):
