@@ -74,6 +74,7 @@ def pytest_configure(config: pytest.Config) -> None:
     for variable in [name for name in os.environ if name.startswith("BELLWIRE_")]:
         if variable not in (POSTGRES_URL, REDIS_URL, KAFKA_BOOTSTRAP):
             del os.environ[variable]
+    os.environ["BELLWIRE_DATA"] = os.devnull  # nor those of one that runs in this checkout
     if config.getoption("--servers") == "kafka":
         try:
             apache_kafka.require(_kafka_home())

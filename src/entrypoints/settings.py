@@ -1,4 +1,4 @@
-"""Settings: the only reader of the environment."""
+"""Settings: what the environment says, checked."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -8,11 +8,12 @@ import msgspec
 
 from domain.rates import Rate
 from entrypoints import addresses
+from entrypoints.environment import PREFIX as _PREFIX
+from entrypoints.environment import variables
 from entrypoints.origins import check_origins
 from entrypoints.proxies import Proxies
 from entrypoints.strength import check_secret
 
-_PREFIX = "BELLWIRE_"
 _CHECKS: Mapping[str, Callable[[str], None]] = {
     "postgres_url": addresses.postgres_url,
     "migration_url": lambda url: addresses.postgres_url(url) if url else None,
@@ -133,10 +134,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     @classmethod
     def from_env(cls) -> "Settings":
         """Read the environment. Raises InvalidSettings, naming the variable."""
+        found = variables()
         given = {
-            field.name: os.environ[_PREFIX + field.name.upper()]
+            field.name: found[_PREFIX + field.name.upper()]
             for field in msgspec.structs.fields(cls)
-            if os.environ.get(_PREFIX + field.name.upper())
+            if _PREFIX + field.name.upper() in found
         }
         try:
             settings = msgspec.convert(given, cls, strict=False)
