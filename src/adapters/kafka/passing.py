@@ -108,7 +108,7 @@ async def _ends(
     ends = await consumer.end_offsets(partitions)
 
     async def end(partition: TopicPartition) -> int:
-        listed = ends[partition]
+        listed: int = ends[partition]
         if begins[partition] >= listed:
             return listed
         # The embedded broker counts its last batch as one record when it lists ends.

@@ -65,8 +65,8 @@ class Producer(Access):
     ) -> list[str | Problem]:
         """Publish 1 to 1,000 notifications, of up to 1 MiB; return the id of each, or why it was refused.
 
-        An item has what the body of `POST /v1/notifications` has, as a mapping or as JSON text. The key stands
-        for all of them, in this order. Raises as `publish`.
+        An item has what the body of `POST /v1/notifications` has, as a mapping or as JSON text. The key
+        stands for all of them, in this order. Raises as `publish`.
         """
         encoded = (item if isinstance(item, bytes) else _encoded(item) for item in items)
         content = b'{"items":[' + b",".join(encoded) + b"]}"
