@@ -14,6 +14,8 @@ _WHERE = {
     for name in ("POSTGRES_URL", "MIGRATION_URL", "REDIS_URL", "KAFKA_BOOTSTRAP", "TOKEN_SECRET", "URL")
 }
 """Whoever sets one of these means another installation, which must not be mixed with that of `make dev`."""
+OF_OTHERS = {f"{PREFIX}{name}" for name in ("URL", "API_KEY", "TOKEN", "CURSOR", "DATA", "CHOSEN_BY_DEV")}
+"""Variables that are not settings of a process: those of clients, and of `bellwire dev`."""
 
 
 def variables() -> Mapping[str, str]:
@@ -23,19 +25,20 @@ def variables() -> Mapping[str, str]:
     working directory or above (or to BELLWIRE_DATA) are added; the environment overrides them.
     """
     file = dev_file()
-    return ({} if file is None else _read(file)) | _given()
+    return ({} if file is None else _read(file)) | given()
 
 
 def dev_file() -> Path | None:
     """The file of `make dev` from which `variables` takes some; None if it takes none."""
-    given = _given()
-    if given.keys() & _WHERE:
+    names = given()
+    if names.keys() & _WHERE:
         return None
-    folders = [Path(given[_DATA])] if _DATA in given else _folders()
+    folders = [Path(names[_DATA])] if _DATA in names else _folders()
     return next((folder / _FILE for folder in folders if _is_own(folder / _FILE)), None)
 
 
-def _given() -> dict[str, str]:
+def given() -> dict[str, str]:
+    """The BELLWIRE_… variables of the environment alone, without those that are empty."""
     return {name: value for name, value in os.environ.items() if name.startswith(PREFIX) and value}
 
 

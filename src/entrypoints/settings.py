@@ -8,8 +8,9 @@ import msgspec
 
 from domain.rates import Rate
 from entrypoints import addresses
+from entrypoints.allowed import misspelt, refusal
+from entrypoints.environment import OF_OTHERS, given, variables
 from entrypoints.environment import PREFIX as _PREFIX
-from entrypoints.environment import variables
 from entrypoints.origins import check_origins
 from entrypoints.proxies import Proxies
 from entrypoints.strength import check_secret
@@ -87,29 +88,46 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     token_secret_previous: str = ""
     token_jwks: str = ""
     token_issuer: str = ""
-    token_claim: Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9_.:/-]{1,200}$")] = "sub"  # noqa: S105
+    token_claim: Annotated[
+        str,
+        msgspec.Meta(pattern="^[A-Za-z0-9_.:/-]{1,200}$", description="1 to 200 of A-Z a-z 0-9 _ . : / -"),
+    ] = "sub"  # noqa: S105
     token_max_seconds: Annotated[int, msgspec.Meta(ge=1, le=315_360_000)] = 315_360_000
     token_skew_seconds: Annotated[int, msgspec.Meta(ge=0, le=300)] = 60
     operator_secret: str = ""
-    environment: Annotated[str, msgspec.Meta(pattern="^[a-z0-9]{1,16}$")] = "live"
+    environment: Annotated[
+        str, msgspec.Meta(pattern="^[a-z0-9]{1,16}$", description="1 to 16 of a-z 0-9")
+    ] = "live"
     open_signup: bool = False
-    create_users: Annotated[str, msgspec.Meta(pattern=_CREATED_BY)] = "never"
+    create_users: Annotated[
+        str, msgspec.Meta(pattern=_CREATED_BY, description="never, publish, token, or publish,token")
+    ] = "never"
     allowed_origins: str = ""
     allowed_hosts: str = ""
-    metrics_token: Annotated[str, msgspec.Meta(pattern="^([!-~]{16,200})?$")] = ""
+    metrics_token: Annotated[
+        str, msgspec.Meta(pattern="^([!-~]{16,200})?$", description="16 to 200 visible ASCII characters")
+    ] = ""
     schema: bool = True
     sockets: Annotated[int, msgspec.Meta(ge=0)] = 10_000
     sockets_per_user: Annotated[int, msgspec.Meta(ge=0)] = 100
     drain_seconds: Annotated[int, msgspec.Meta(ge=0, le=300)] = 20
     drain_delay_seconds: Annotated[int, msgspec.Meta(ge=0, le=300)] = 0
     batch_records: Positive = 1000
-    skip_unreadable: Annotated[str, msgspec.Meta(pattern="^([0-9]+:[0-9]+(,[0-9]+:[0-9]+)*)?$")] = ""
+    skip_unreadable: Annotated[
+        str,
+        msgspec.Meta(
+            pattern="^([0-9]+:[0-9]+(,[0-9]+:[0-9]+)*)?$",
+            description="PARTITION:OFFSET, or several of them separated by commas",
+        ),
+    ] = ""
     bad_records_limit: Annotated[int, msgspec.Meta(ge=0)] = 50
     stuck_seconds: Annotated[int, msgspec.Meta(ge=10)] = 90
     index_capacity: Annotated[int, msgspec.Meta(ge=100, le=5000)] = 200
     reconcile_users_per_minute: Annotated[int, msgspec.Meta(ge=0, le=60_000)] = 60
     demo: bool = False
-    demo_key: Annotated[str, msgspec.Meta(pattern=_API_KEY)] = ""
+    demo_key: Annotated[
+        str, msgspec.Meta(pattern=_API_KEY, description="an API key of Bellwire, which begins with bw_")
+    ] = ""
     limit_publish: str = "300000/10s"
     limit_requests: str = "6000/m"
     limit_marks: str = "3000/m"
@@ -135,16 +153,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def from_env(cls) -> "Settings":
         """Read the environment. Raises InvalidSettings, naming the variable."""
         found = variables()
-        given = {
+        values = {
             field.name: found[_PREFIX + field.name.upper()]
             for field in msgspec.structs.fields(cls)
             if _PREFIX + field.name.upper() in found
         }
         try:
-            settings = msgspec.convert(given, cls, strict=False)
+            settings = msgspec.convert(values, cls, strict=False)
         except msgspec.ValidationError as error:
-            message, _, path = str(error).partition(" - at `$.")
-            raise InvalidSettings(f"{_PREFIX}{path.rstrip('`').upper()}: {message}") from error
+            name = str(error).rpartition(" - at `$.")[2].rstrip("`")
+            kind = cls.__annotations__[name]
+            raise InvalidSettings(f"{_PREFIX}{name.upper()}: {refusal(kind, values[name])}") from error
         settings = msgspec.structs.replace(
             settings,
             postgres_url=_for_asyncpg(settings.postgres_url),
@@ -157,6 +176,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
                 raise InvalidSettings(f"{_PREFIX}{name.upper()}: {reason}") from None
         _check_limits(settings)
         return settings
+
+    @classmethod
+    def misspelt(cls) -> list[str]:
+        """Of each variable that looks like a setting but is none: that it is none, and which may be meant."""
+        names = {_PREFIX + field.upper() for field in cls.__struct_fields__} | OF_OTHERS
+        return [
+            f"{name} is not a setting; did you mean {meant}?"
+            for name, meant in misspelt(given(), names).items()
+        ]
 
     @classmethod
     def for_serving(cls) -> "Settings":

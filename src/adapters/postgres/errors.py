@@ -16,7 +16,7 @@ import asyncpg
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from adapters.postgres.states import READ_ONLY, driver_error, sqlstate
+from adapters.postgres.states import READ_ONLY, driver_error, reason, sqlstate
 from application.errors import Refused, Unavailable
 from application.ports import Jitter
 
@@ -45,6 +45,11 @@ _COLLISIONS = {"40001", "40P01"}
 # 08 connection, 57 operator intervention: expected when a server goes away, so not logged here. engine.py
 # logs once why the server is out of reach or read-only.
 _AWAY = ("08", "57", READ_ONLY)
+# Wrong user or password, and no such database.
+_NO_ENTRY = ("28", "3D")
+# No such schema, table, column or function.
+_UNMIGRATED = {"3F000", "42P01", "42703", "42883"}
+_OUT_OF_REACH = "The store is out of reach. Try again shortly."
 _TAKEN = {"users_pk", "users_email_key"}
 
 _PAUSES_SECONDS = (0.02, 0.1, 0.5)
@@ -115,7 +120,26 @@ def translation(error: Exception) -> Exception:
 
 def unreachable() -> Unavailable:
     """For every caller, so without the reason."""
-    return Unavailable("The store is out of reach. Try again shortly.")
+    return Unavailable(_OUT_OF_REACH)
+
+
+def explained(error: Unavailable) -> Unavailable:
+    """For operators: the error with its reason, and what to do about it. Others than of the store stay."""
+    cause = error.__cause__
+    if error.detail != _OUT_OF_REACH or cause is None:
+        return error
+    state = sqlstate(driver_error(cause))
+    if state in _UNMIGRATED:
+        return Unavailable(f"The database is not migrated: run `bellwire migrate` ({reason(cause)}).")
+    if state == READ_ONLY:
+        return Unavailable(f"PostgreSQL takes no writes: {reason(cause)}")
+    return Unavailable(
+        f"PostgreSQL {'is out of reach' if _is_away(state) else 'refuses this'}: {reason(cause)}"
+    )
+
+
+def _is_away(state: str) -> bool:
+    return not state or state.startswith((*_AWAY, *_NO_ENTRY))
 
 
 def _is_data(cause: BaseException, state: str) -> bool:

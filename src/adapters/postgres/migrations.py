@@ -3,8 +3,12 @@
 from pathlib import Path
 
 from alembic.config import Config
+from alembic.util import CommandError
+from sqlalchemy.exc import DBAPIError
 
+from adapters.postgres.states import reason
 from alembic import command
+from application.errors import Refused, Unavailable
 
 _IN_A_WHEEL = Path(__file__).resolve().parent / "alembic"  # see [tool.hatch] in pyproject.toml
 _IN_A_CHECKOUT = Path(__file__).resolve().parents[3] / "alembic"
@@ -21,8 +25,16 @@ def config(url: str) -> Config:
 
 
 def upgrade(url: str, revision: str = "head") -> None:
-    """Upgrade the database to a revision. This runs an event loop, so it cannot be called inside one."""
-    command.upgrade(config(url), revision)
+    """Upgrade the database to a revision. This runs an event loop, so it cannot be called inside one.
+
+    Raises Unavailable if PostgreSQL is out of reach or refuses, Refused if there is no such revision.
+    """
+    try:
+        command.upgrade(config(url), revision)
+    except CommandError as error:
+        raise Refused("revision", str(error)) from error
+    except DBAPIError as error:
+        raise Unavailable(f"PostgreSQL refuses the migration: {reason(error)}") from error
 
 
 def downgrade(url: str, revision: str) -> None:

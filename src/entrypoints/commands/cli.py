@@ -1,14 +1,20 @@
 """The `bellwire` command."""
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any
 
-from application.errors import ApplicationError
+from application.errors import ApplicationError, Unavailable
 from domain.errors import DomainError
-from entrypoints.settings import InvalidSettings
+from entrypoints.commands.output import status as say
+from entrypoints.environment import dev_file
+from entrypoints.settings import InvalidSettings, Settings
+
+INTERRUPTED = 130
+"""The exit status after Ctrl-C, as shells have it: 128 and the number of the signal."""
 
 # By name: the help text, and the function that adds the arguments and sets what to run.
 COMMANDS = {
@@ -40,18 +46,36 @@ COMMANDS = {
 
 
 def main(argv: Sequence[str] | None = None, epilog: str | None = None) -> int:
-    """Run a command. Returns the exit status: 2 for a wrong setting or command, 1 for a failure.
+    """Run a command. Returns the exit status: 0 done, 1 failed, 2 wrong setting or command, 130 after Ctrl-C.
 
     `epilog` is the last line of the help.
     """
-    arguments = parser(epilog).parse_args(argv)
     try:
+        arguments = parser(epilog).parse_args(argv)
+        status = _run(arguments)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader has closed the pipe (`| head`). The interpreter flushes once more before it exits.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return status
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    """Run what was parsed; print its errors. Returns the exit status."""
+    try:
+        for mistake in Settings.misspelt():
+            say(mistake)
         return int(arguments.run(arguments) or 0)
     except InvalidSettings as error:
-        print(f"bellwire: {error}", file=sys.stderr)
+        say(str(error))
         return 2
     except (ApplicationError, DomainError) as error:
-        print(f"bellwire: {error.detail}", file=sys.stderr)
+        say(str(error.detail))
+        if isinstance(error, Unavailable) and (file := dev_file()):
+            say(f"the settings are those of {file}, which `make dev` wrote; does it still run?")
         return 1
 
 

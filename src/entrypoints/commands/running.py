@@ -1,9 +1,12 @@
 """Shared by commands: checked settings, and a container that is closed at the end."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import logging
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
+from application.errors import Unavailable
 from entrypoints.container.parts.base import build
 from entrypoints.container.parts.postgres import WithPostgres
 from entrypoints.settings import Settings
@@ -11,11 +14,13 @@ from entrypoints.settings import Settings
 C = TypeVar("C", bound=WithPostgres)
 T = TypeVar("T")
 
+_TALKATIVE = ("adapters", "aiokafka", "asyncio")
+
 
 def on_postgres(kind: type[C], work: Callable[[C], Awaitable[T]], *, as_owner: bool = False) -> T:
     """Run `work` with a container of this kind, then close its connections to PostgreSQL.
 
-    `as_owner` is for work that needs the role that owns the tables.
+    `as_owner` is for work that needs the role that owns the tables. Raises Unavailable with the reason.
     """
 
     async def working() -> T:
@@ -23,7 +28,24 @@ def on_postgres(kind: type[C], work: Callable[[C], Awaitable[T]], *, as_owner: b
         container = build(kind, settings.as_owner() if as_owner else settings)
         try:
             return await work(container)
+        except Unavailable as error:
+            raise container.explained()(error) from error
         finally:
             await container.maintenance().close()
 
-    return asyncio.run(working())
+    with quiet():
+        return asyncio.run(working())
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Silence the logs of adapters: the one line that says what is wrong is the command's own."""
+    loggers = [logging.getLogger(name) for name in _TALKATIVE]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

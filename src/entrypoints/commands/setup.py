@@ -3,6 +3,8 @@
 import argparse
 import asyncio
 
+from application.errors import Unavailable
+from entrypoints.commands.running import quiet
 from entrypoints.container.parts.base import build
 from entrypoints.container.setup import SetupContainer
 from entrypoints.settings import Settings
@@ -18,8 +20,9 @@ def bring_up_to_date(settings: Settings, revision: str = "head") -> None:
     """Create what is missing in the database and in Kafka. Raises Unavailable."""
     owner = settings.as_owner()
     container = build(SetupContainer, owner)
-    container.migrate_database()(owner.postgres_url, revision)
-    asyncio.run(_prepare(container, container.service_role()(settings.postgres_url, owner.postgres_url)))
+    with quiet():
+        container.migrate_database()(owner.postgres_url, revision)
+        asyncio.run(_prepare(container, container.service_role()(settings.postgres_url, owner.postgres_url)))
 
 
 async def _prepare(container: SetupContainer, service_role: str | None) -> None:
@@ -28,5 +31,7 @@ async def _prepare(container: SetupContainer, service_role: str | None) -> None:
             await container.grant()(service_role)
         await container.maintenance().prepare()
         await container.ensure_topics()(container.settings().kafka_bootstrap, container.topics())
+    except Unavailable as error:
+        raise container.explained()(error) from error
     finally:
         await container.maintenance().close()

@@ -1,5 +1,7 @@
 """The part of processes that use PostgreSQL."""
 
+from collections.abc import Callable
+
 from dependency_injector import providers
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -8,12 +10,14 @@ from adapters.postgres.audit import PostgresAuditTrail
 from adapters.postgres.categories import PostgresCategories
 from adapters.postgres.directory import PostgresDirectory
 from adapters.postgres.engine import create_engine
+from adapters.postgres.errors import explained
 from adapters.postgres.feeds import PostgresFeeds
 from adapters.postgres.maintenance import PostgresMaintenance
 from adapters.postgres.preferences import PostgresPreferences
 from adapters.postgres.users import PostgresUsers
 from adapters.security.hashes import keyed_user_hash
 from application import ports
+from application.errors import Unavailable
 from entrypoints.container.parts.base import Base
 
 
@@ -53,3 +57,4 @@ class WithPostgres(Base):
     maintenance: providers.Provider[PostgresMaintenance] = providers.Singleton(
         PostgresMaintenance, engine, Base.clock
     )
+    explained: providers.Provider[Callable[[Unavailable], Unavailable]] = providers.Object(explained)
