@@ -1,13 +1,13 @@
 """The service as commands for people reach it: over the network, with the Python client."""
 
 import argparse
-from collections.abc import Callable, Coroutine
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 from application.errors import ApplicationError
 from bellwire_client import Bellwire, BellwireError, Problem, StreamRefused, Token, Unreachable
-from entrypoints.commands import ending
-from entrypoints.environment import variables
+from entrypoints.environment import given, variables
 from entrypoints.settings import InvalidSettings, Settings
 
 PATIENCE = 2.0
@@ -39,7 +39,7 @@ def as_producer(
     arguments: argparse.Namespace, *, follows: str | None = None, patience: float = PATIENCE
 ) -> Bellwire:
     """A client with the API key, and with the token of a user that it `follows`. Raises InvalidSettings."""
-    key = variables().get("BELLWIRE_API_KEY")
+    key = _known(arguments).get("BELLWIRE_API_KEY")
     if key is None:
         raise InvalidSettings("BELLWIRE_API_KEY: is not set; `bellwire keys create NAME` makes a key")
     token = None if follows is None else _token(arguments, follows)
@@ -49,7 +49,7 @@ def as_producer(
 def run(arguments: argparse.Namespace, work: Callable[[], Coroutine[Any, Any, int]]) -> int:
     """Run to the end, and return the exit status. Raises ApplicationError, which says what to do."""
     try:
-        return ending.run(work)
+        return asyncio.run(work())
     except BellwireError as error:
         raise ApplicationError(explained(error, _url(arguments))) from error
 
@@ -92,19 +92,21 @@ def _client(arguments: argparse.Namespace, *, patience: float = PATIENCE, **cred
         raise InvalidSettings(f"BELLWIRE_URL: {error}") from None
 
 
+def _known(arguments: argparse.Namespace) -> Mapping[str, str]:
+    """The variables that may be used for the service: with `--url` none of `make dev`."""
+    return given() if arguments.url else variables()
+
+
 def _token(arguments: argparse.Namespace, user: str) -> Token:
     """The user's token: as it is given; or made afresh whenever one is needed, where the secret is known."""
-    given: str | None = arguments.token
-    if given:
-        return given
-    settings = Settings.from_env()
-    if settings.token_secret:
+    known = _known(arguments)
+    if not arguments.token and "BELLWIRE_TOKEN_SECRET" in known:
         from entrypoints.commands.minting import minting  # noqa: PLC0415 - publishing needs no token
 
-        return minting(settings, user)
-    token = variables().get("BELLWIRE_TOKEN")
+        return minting(Settings.from_env(), user)
+    token = arguments.token or known.get("BELLWIRE_TOKEN")
     if token is None:
         raise InvalidSettings(
             "BELLWIRE_TOKEN: is not set; set a token of the user, or BELLWIRE_TOKEN_SECRET to make one"
         )
-    return token
+    return str(token)

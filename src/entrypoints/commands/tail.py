@@ -11,7 +11,7 @@ from application.errors import Unavailable
 from application.letters import DeadLetter
 from application.passing import Passed, Seen
 from application.ports import Monotonic, Passage
-from entrypoints.commands import ending, times
+from entrypoints.commands import times
 from entrypoints.commands.live_line import LiveLine
 from entrypoints.commands.output import Output, add_json, status
 from entrypoints.commands.passing_texts import cells, entry, rate_cells, rates
@@ -39,7 +39,7 @@ def _run(arguments: argparse.Namespace) -> int:
     container = build(PassingContainer, Settings.from_env())
     # The client's log of every attempt would bury the one line that says what is wrong.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
-    return ending.run(lambda: _tail(container, arguments))
+    return asyncio.run(_tail(container, arguments))
 
 
 async def _tail(container: PassingContainer, arguments: argparse.Namespace) -> int:
