@@ -152,11 +152,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     @classmethod
     def from_env(cls) -> "Settings":
         """Read the environment. Raises InvalidSettings, naming the variable."""
-        found = variables()
+        return cls.read(variables())
+
+    @classmethod
+    def read(cls, found: Mapping[str, str]) -> "Settings":
+        """Read variables. Raises InvalidSettings, whose message begins with the name of one."""
         values = {
-            field.name: found[_PREFIX + field.name.upper()]
-            for field in msgspec.structs.fields(cls)
-            if _PREFIX + field.name.upper() in found
+            name: found[_PREFIX + name.upper()]
+            for name in cls.__struct_fields__
+            if _PREFIX + name.upper() in found
         }
         try:
             settings = msgspec.convert(values, cls, strict=False)
@@ -190,14 +194,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def for_serving(cls) -> "Settings":
         """Read the environment and require what a serving process needs. Raises InvalidSettings."""
         settings = cls.from_env()
-        settings.check_secrets()
-        settings.check_tokens()
-        if settings.demo and not addresses.is_loopback(settings.host):
+        settings.check_serving()
+        return settings
+
+    def check_serving(self) -> None:
+        """Raise InvalidSettings if a process with these settings must not serve."""
+        self.check_secrets()
+        self.check_tokens()
+        if self.demo and not addresses.is_loopback(self.host):
             raise InvalidSettings(
                 f"{_PREFIX}DEMO: anyone who can reach the demo can use it, so it runs only on this machine: "
-                f"set {_PREFIX}HOST to 127.0.0.1 instead of {settings.host}, or switch the demo off"
+                f"set {_PREFIX}HOST to 127.0.0.1 instead of {self.host}, or switch the demo off"
             )
-        return settings
 
     def check_secrets(self) -> None:
         """Raise InvalidSettings if a secret can be guessed, or serves for two purposes."""

@@ -352,11 +352,11 @@ async def test_a_record_that_fails_again_counts_on_until_it_is_left_alone(world:
     async with world.consuming():
         (first,) = await world.letters(1)
         for attempt in (2, 3):
-            replayed = await world.dlq("replay", "--max-attempts", "2")
+            replayed = await world.dlq("replay", "--yes", "--max-attempts", "2")
             assert replayed.status == 0
             letters = await world.letters(attempt)
         before = await world.counts()
-        refused = await world.dlq("replay", "--max-attempts", "2")
+        refused = await world.dlq("replay", "--yes", "--max-attempts", "2")
         after = await world.counts()
 
     assert [letter.attempt for letter in letters] == [1, 2, 3]
@@ -562,7 +562,7 @@ async def test_an_interrupt_stops_after_a_record_and_says_where_it_stood(world: 
         record.offset = offset
         await letters.put([(record, "unknown-user", "there is no such user")])
     await letters.stop()
-    process = await start("replay", "--rate", "0.01")
+    process = await start("replay", "--yes", "--rate", "0.01")
 
     async def replaying() -> bool:
         return (await world.counts())[0] == 1

@@ -150,7 +150,7 @@ def test_the_commands_about_users_make_and_find_one(checkout: Checkout) -> None:
 
     assert '"status":"accepted"' in said
     assert said.count('"id":"acme:ada","name":"Ada Lovelace","email":"ada@example.com"') == 2
-    assert said.endswith("  Ada Lovelace  ada@example.com\n")
+    assert said.endswith("  Ada Lovelace, ada@example.com\n")
     counts = (
         'curl "$BELLWIRE_URL/v1/users/acme:ada/counts" -H "Authorization: Bearer $(bellwire token acme:ada)"'
     )

@@ -369,7 +369,7 @@ async def test_an_operator_finds_users_at_the_terminal(product: Product, stores:
     assert (everybody[0], everybody[1].count("\n")) == (0, 2)
     assert json.loads(some[1])["id"] == "acme:ada"
     assert (by_email[0], by_email[1].split()[0]) == (0, "bob")
-    assert by_id[1].endswith("Acme:Ada  ada@example.com\n")
+    assert by_id[1].endswith("Acme:Ada, ada@example.com\n")
     assert nobody == (1, "")
 
 

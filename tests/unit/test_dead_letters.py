@@ -30,7 +30,8 @@ from application.errors import Unavailable
 from application.letters import DeadLetter, Position
 from entrypoints.commands import cli, dead_letters
 from entrypoints.commands.dead_letters import moment, position, rate
-from entrypoints.commands.letter_texts import Summary, details, json_line, line
+from entrypoints.commands.letter_texts import Summary, cells, details, entry, summary_cells, whole_entry
+from entrypoints.commands.output import Output
 from entrypoints.settings import Settings
 from tests.build import NOW, a_letter
 from tests.memory import MemoryAudit, MemoryDeadLetterBox
@@ -69,7 +70,7 @@ def test_a_letter_of_any_timestamp_can_be_looked_at(timestamp: int) -> None:
     """Anybody who may write to the topic chooses it."""
     letter = letter_of(Record(timestamp=timestamp))
 
-    assert line(letter)
+    assert cells(letter)
     assert "\n".join(details(letter))
 
 
@@ -496,15 +497,40 @@ async def test_somebody_at_a_terminal_is_asked(
     assert "Replay 2 to topic, up to 1000/s? [y/N]" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("stdin", "words"), [(Terminal("n\n"), ["--yes"]), (io.StringIO(), [])])
-async def test_a_script_is_not_asked(
-    box: MemoryDeadLetterBox, stdin: io.StringIO, words: list[str], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("stdin", [Terminal("n\n"), io.StringIO()])
+async def test_a_script_says_yes(
+    box: MemoryDeadLetterBox, stdin: io.StringIO, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sys.stdin", stdin)
     box.held = [a_letter("0:1")]
 
-    assert await replay(box, *words) == 0
+    assert await replay(box, "--yes") == 0
     assert box.replayed == [Position(0, 1)]
+
+
+async def test_without_a_terminal_and_without_a_yes_nothing_is_replayed(
+    box: MemoryDeadLetterBox, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
+    box.held = [a_letter("0:1")]
+
+    assert await replay(box) == 1
+
+    assert box.replayed == []
+    assert capsys.readouterr().err == "bellwire: nothing was replayed; confirm with --yes\n"
+
+
+async def test_a_replay_says_as_json_what_it_did(
+    box: MemoryDeadLetterBox, capsys: pytest.CaptureFixture[str]
+) -> None:
+    box.held = [a_letter("0:1"), a_letter("0:2")]
+
+    await replay(box, "--dry-run", "--json")
+    await replay(box, "--yes", "--json")
+
+    *steps, done = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert steps == [{"position": place, "left_alone": None} for place in ("0:1", "0:2")]
+    assert done == {"replayed": 2, "selected": 2}
 
 
 async def test_where_nothing_is_to_be_done_nobody_is_asked(
@@ -553,28 +579,40 @@ def test_what_a_terminal_would_act_on_is_escaped() -> None:
     assert printable("Grüße, 你好 🎉") == "Grüße, 你好 🎉"
 
 
-def test_a_letter_is_one_line() -> None:
+def printed(letter: DeadLetter, capsys: pytest.CaptureFixture[str], *, as_json: bool = False) -> str:
+    Output(as_json=as_json).row(cells(letter), entry(letter))
+    return capsys.readouterr().out.removesuffix("\n")
+
+
+def test_a_letter_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     letter = a_letter("3:17", code="unknown-user", attempt=2)
 
-    assert line(letter).split() == [
+    assert printed(letter, capsys).split() == [
         "3:17", "2026-03-14T09:26:53Z", "unknown-user", "ada", "2", "there", "is", "no", "such", "user",
     ]  # fmt: skip
 
 
-def test_a_hostile_letter_is_one_line_too() -> None:
+def test_a_hostile_letter_is_one_line_too(capsys: pytest.CaptureFixture[str]) -> None:
     letter = a_letter(user=EVIL, message=EVIL, code=EVIL)
 
-    assert line(letter).isprintable()
-    assert json_line(letter).isascii()
-    assert json.loads(json_line(letter))["user"] == EVIL
+    assert printed(letter, capsys).isprintable()
+    text = printed(letter, capsys, as_json=True)
+    assert text.isascii()
+    assert json.loads(text)["user"] == EVIL
 
 
 def test_a_letter_as_json_says_where_the_record_was() -> None:
-    told = json.loads(json_line(a_letter("3:17", record=("t", 1, 2))))
+    told = entry(a_letter("3:17", record=("t", 1, 2)))
 
     assert (told["partition"], told["offset"]) == (3, 17)
     assert (told["original_topic"], told["original_partition"], told["original_offset"]) == ("t", 1, 2)
-    assert json.loads(json_line(a_letter(record=None)))["original_topic"] is None
+    assert entry(a_letter(record=None))["original_topic"] is None
+
+
+def test_a_whole_letter_as_json_is_its_bytes_as_text() -> None:
+    told = whole_entry(replace(a_letter(headers=(("a", None), ("b", b"\xff")), value=b'{"c":1}'), key=None))
+
+    assert (told["key"], told["headers"], told["value"]) == (None, [["a", None], ["b", "\ufffd"]], '{"c":1}')
 
 
 @pytest.mark.parametrize(
@@ -619,7 +657,7 @@ def test_a_summary_counts_by_code_the_most_frequent_first() -> None:
     ):
         summary.add(letter)
 
-    assert [json.loads(text) for text in summary.lines(as_json=True)] == [
+    assert list(summary.entries()) == [
         {
             "letters": 2,
             "code": "unknown-user",
@@ -635,7 +673,7 @@ def test_a_summary_counts_by_code_the_most_frequent_first() -> None:
             "last": "2026-03-14T09:26:53Z",
         },
     ]
-    assert [text.split()[:2] for text in summary.lines(as_json=False)] == [
-        ["2", "unknown-user"],
-        ["1", "invalid"],
-    ]
+    assert [
+        [cell.strip() for cell in summary_cells(counted)[:2] if isinstance(cell, str)]
+        for counted in summary.entries()
+    ] == [["2", "unknown-user"], ["1", "invalid"]]

@@ -35,7 +35,8 @@ from domain.identifiers import UserId
 from domain.notification import Notification
 from domain.rates import Patience
 from domain.states import Mark
-from entrypoints.commands.audit import _line, _print_csv
+from entrypoints.commands.audit import _cells, _print_csv
+from entrypoints.commands.output import Output
 from tests.build import ADA, BOB, NOW, TestClock, TestSeconds, a_draft, a_user, an_id, drafts
 from tests.memory import (
     MemoryApiKeys,
@@ -583,7 +584,8 @@ def test_the_trail_is_printed_without_what_a_terminal_or_a_spreadsheet_would_run
         "detail": '{"forget":false}',
         "id": str(an_id()),
     }
-    assert "\x1b" not in _line(recorded(actor="\x1b[2J"))
+    Output(as_json=False).row(_cells(recorded(actor="\x1b[2J")), None)
+    assert "\x1b" not in capsys.readouterr().out
 
 
 # --- over HTTP ---

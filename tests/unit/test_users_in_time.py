@@ -18,6 +18,7 @@ from application.errors import Unavailable
 from domain.identifiers import UserId
 from domain.user import User
 from entrypoints.commands import finding
+from entrypoints.commands.output import Output
 from tests.build import ADA, BOB, LATER, NOW, a_draft, a_user, an_id
 from tests.routes import a_key
 from tests.wiring import Memory, Service
@@ -458,8 +459,8 @@ async def printed(
     parser = ArgumentParser()
     add(parser)
     arguments = parser.parse_args(words)
-    async for user in finding._found(service.container, arguments):
-        finding._print(user, as_json=arguments.as_json)
+    async for users in finding._found(service.container, arguments):
+        finding._print(users, Output.of(arguments))
     return capsys.readouterr().out
 
 

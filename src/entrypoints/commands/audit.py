@@ -2,17 +2,19 @@
 
 import argparse
 import csv
+import json
 import sys
 from collections.abc import Sequence
 from datetime import datetime
 
 from application.audit import Recorded, Search
-from application.dead_letters import printable
 from common import wire
+from entrypoints.commands.output import Cell, Output, add_json
 from entrypoints.commands.running import on_postgres
 from entrypoints.container.accounts import AccountsContainer
 
 _PAGE = 1_000
+_COLUMNS = ("Time", "Action", "Of", "By", "From", "Detail")
 _FIELDS = ("at", "actor_kind", "actor", "action", "target", "address", "request_id", "detail", "id")
 
 
@@ -24,7 +26,7 @@ def audit(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--since", type=_time, help="only from this time on, such as 2026-11-01T00:00:00Z")
     parser.add_argument("--limit", type=int, default=100, help="at most this many (default: 100)")
     form = parser.add_mutually_exclusive_group()
-    form.add_argument("--json", action="store_true", help="one JSON object per line")
+    add_json(form)
     form.add_argument("--csv", action="store_true", help="comma-separated values with a header")
     parser.set_defaults(run=_run)
 
@@ -48,8 +50,7 @@ def _run(arguments: argparse.Namespace) -> None:
     if arguments.csv:
         _print_csv(entries)
     else:
-        for entry in entries:
-            print(wire.text(entry) if arguments.json else _line(entry))
+        Output.of(arguments).table(entries, columns=_COLUMNS, cells=_cells, entry=_entry)
 
 
 def _print_csv(entries: Sequence[Recorded]) -> None:
@@ -66,11 +67,15 @@ def _harmless(text: str) -> str:
     return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
 
 
-def _line(entry: Recorded) -> str:
+def _cells(entry: Recorded) -> Sequence[Cell]:
     actor = f"{entry.actor_kind} {entry.actor or '-'}"
     detail = wire.text(entry.detail) if entry.detail else ""
-    parts = (f"{entry.at:%Y-%m-%d %H:%M:%S}Z", entry.action, entry.target or "-", "by", actor)
-    return printable("  ".join(filter(None, (*parts, entry.address, detail))))
+    at = f"{entry.at:%Y-%m-%d %H:%M:%S}Z"
+    return at, (entry.action, "bold"), entry.target or "-", actor, entry.address or "-", detail
+
+
+def _entry(entry: Recorded) -> object:
+    return json.loads(wire.text(entry))
 
 
 def _time(text: str) -> datetime:

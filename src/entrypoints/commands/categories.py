@@ -1,15 +1,14 @@
 """`bellwire categories`: what notifications are about."""
 
 import argparse
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
-from application.dead_letters import printable
 from domain.category import Category
 from entrypoints.commands import times
 from entrypoints.commands.account import by_account
+from entrypoints.commands.output import Cell, Output, add_json
 from entrypoints.commands.running import on_postgres
 from entrypoints.container.accounts import AccountsContainer
 
@@ -22,7 +21,7 @@ def categories(parser: argparse.ArgumentParser) -> None:
     commands = parser.add_subparsers(metavar="COMMAND")
     about = "list all categories"
     listing = commands.add_parser("list", help=about, description=about)
-    _add_json(listing)
+    add_json(listing)
     listing.set_defaults(run=_list)
     about = "set what is given of a category, and print it; the rest stays"
     _add_set(commands.add_parser("set", help=about, description=about))
@@ -44,14 +43,8 @@ def _add_set(parser: argparse.ArgumentParser) -> None:
         metavar="SPAN",
         help="when its notifications expire that name no time themselves, such as 7d; or never",
     )
-    _add_json(parser)
+    add_json(parser)
     parser.set_defaults(run=_set)
-
-
-def _add_json(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--json", action="store_true", dest="as_json", help="print JSON, one object on each line"
-    )
 
 
 def _list(arguments: argparse.Namespace) -> None:
@@ -91,8 +84,7 @@ def _span(text: str) -> timedelta:
 
 
 def _print(arguments: argparse.Namespace, found: Sequence[Category]) -> None:
-    for category in found:
-        print(json.dumps(_entry(category)) if arguments.as_json else _line(category))
+    Output.of(arguments).table(found, columns=("Id", "Settings"), cells=_cells, entry=_entry)
 
 
 def _entry(category: Category) -> dict[str, object]:
@@ -107,8 +99,8 @@ def _entry(category: Category) -> dict[str, object]:
     }
 
 
-def _line(category: Category) -> str:
-    return f"{category.id:20} {', '.join(_details(category))}".rstrip()
+def _cells(category: Category) -> Sequence[Cell]:
+    return f"{category.id:20}", ", ".join(_details(category))
 
 
 def _details(category: Category) -> Iterator[str]:
@@ -116,4 +108,4 @@ def _details(category: Category) -> Iterator[str]:
     if category.expires_after is not None:
         yield f"expires after {category.expires_after}"
     if category.title is not None:
-        yield printable(category.title)
+        yield category.title

@@ -27,6 +27,8 @@ COMMANDS = {
     "drain": ("take an API process out of service, and wait for its streams to end", "draining:drain"),
     "migrate": ("bring the database and the topics up to date", "setup:migrate"),
     "prune": ("delete old notifications", "pruning:prune"),
+    "status": ("show on one screen how everything is", "status:status"),
+    "doctor": ("look at everything, and name each fault and its fix", "doctor:doctor"),
     "openapi": ("print the OpenAPI document", "openapi:openapi"),
     "asyncapi": ("print the AsyncAPI document of the live stream", "asyncapi:asyncapi"),
     "demo-access": ("create the demo user and an API key, and print them as JSON", "demo:demo_access"),
@@ -42,6 +44,7 @@ COMMANDS = {
     "revoke-token": ("revoke a single token", "sessions:revoke_token"),
     "audit": ("print the audit trail", "audit:audit"),
     "token": ("mint a token for a user", "token:token"),
+    "completion": ("print what completes this command in a shell", "completion:completion"),
 }
 
 

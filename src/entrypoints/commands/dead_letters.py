@@ -5,11 +5,8 @@ Results go to standard output, everything else to standard error.
 
 import argparse
 import asyncio
-import logging
-import os
 import re
 import signal
-import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import aclosing, contextmanager, suppress
 from datetime import datetime, timedelta
@@ -21,7 +18,8 @@ from application.letters import Position
 from application.ports import Monotonic
 from entrypoints.commands import times
 from entrypoints.commands.account import by_account
-from entrypoints.commands.letter_texts import Summary, details, json_line, line
+from entrypoints.commands.letter_texts import Summary, cells, details, entry, summary_cells, whole_entry
+from entrypoints.commands.output import Output, add_json, confirmed, quiet, status
 from entrypoints.container.dead_letters import DeadLettersContainer
 from entrypoints.container.parts.base import build
 from entrypoints.settings import Settings
@@ -49,14 +47,16 @@ def dlq(parser: argparse.ArgumentParser) -> None:
     listing = command("list", _list, "one line per letter, by partition and offset")
     _add_filters(listing)
     listing.add_argument("--summary", action="store_true", help="count them by error code instead")
-    listing.add_argument("--json", action="store_true", help="one JSON object per line")
+    add_json(listing)
     show = command("show", _show, "everything about one letter")
     show.add_argument("position", type=position, metavar="PARTITION:OFFSET")
+    add_json(show)
     replay = command("replay", _replay, "write records to the queue again; stored ones do not change")
     replay.add_argument("positions", type=position, nargs="*", metavar="PARTITION:OFFSET", default=[])
     _add_filters(replay)
     replay.add_argument("--dry-run", action="store_true", help="only print what would be done")
-    replay.add_argument("--yes", action="store_true", help="do not ask")
+    replay.add_argument("--yes", action="store_true", help="do not ask; required without a terminal")
+    add_json(replay)
     replay.add_argument(
         "--rate", type=rate, default=_RATE, metavar="PER_SECOND", help="at most (%(default)g)"
     )
@@ -142,18 +142,8 @@ def selection(arguments: argparse.Namespace, now: datetime) -> Selection:
 def run(arguments: argparse.Namespace) -> int:
     """Run a command. Returns the exit status; the caller prints errors."""
     settings = Settings.from_env()
-    # The client's log of every attempt would bury the one line that says what is wrong.
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
-    try:
-        status = asyncio.run(execute(arguments, settings))
-        sys.stdout.flush()
-    except KeyboardInterrupt:
-        return _INTERRUPTED
-    except BrokenPipeError:
-        # The reader has closed the pipe (`| head`). The interpreter flushes once more before it exits.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    return status
+    with quiet():
+        return asyncio.run(execute(arguments, settings))
 
 
 async def execute(arguments: argparse.Namespace, settings: Settings) -> int:
@@ -169,21 +159,24 @@ async def execute(arguments: argparse.Namespace, settings: Settings) -> int:
 
 async def _list(container: DeadLettersContainer, arguments: argparse.Namespace) -> int:
     chosen = selection(arguments, container.clock()())
-    summary = Summary()
+    summary, out = Summary(), Output.of(arguments)
     async with aclosing(container.list_dead_letters()(chosen, _Progress("read", container.now()))) as letters:
         async for letter in letters:
             if arguments.summary:
                 summary.add(letter)
             else:
-                print(json_line(letter) if arguments.json else line(letter))
-    for entry in summary.lines(as_json=arguments.json):
-        print(entry)
+                out.row(cells(letter), entry(letter) if out.as_json else None)
+    for counted in summary.entries():
+        out.row(summary_cells(counted), counted)
     return 0
 
 
 async def _show(container: DeadLettersContainer, arguments: argparse.Namespace) -> int:
     letter = await container.dead_letter_box().get(arguments.position)
-    print("\n".join(details(letter)))
+    out = Output.of(arguments)
+    out.result(whole_entry(letter))
+    for text in details(letter):
+        out.progress(text)
     return 0
 
 
@@ -193,37 +186,40 @@ async def _replay(container: DeadLettersContainer, arguments: argparse.Namespace
     plan = await replay.plan(chosen, arguments.max_attempts, _Progress("read", container.now()))
     topic = container.dead_letter_box().replays_to
     if arguments.dry_run:
-        for place, skip in plan.steps.items():
-            print(f"{place}  " + (f"left alone: {skip}" if skip else f"to {topic}"))
+        _print_steps(plan, topic, Output.of(arguments))
     whole = _report_left_alone(plan, chosen)
     count = len(plan.replayed)
     if arguments.dry_run:
-        _print_status(f"{count:,} would be replayed")
+        status(f"{count:,} would be replayed")
         return 0 if whole else 1
-    if (
-        count
-        and not arguments.yes
-        and not _agreed(f"Replay {count:,} to {topic}, up to {arguments.rate:g}/s?")
-    ):
-        _print_status("nothing was replayed")
+    question = f"Replay {count:,} to {topic}, up to {arguments.rate:g}/s?"
+    if count and not arguments.yes and not confirmed(question):
+        status("nothing was replayed; confirm with --yes")
         return 1
     if count:
         # First, so that nothing is replayed that is not recorded.
-        entry = Entry(by_account(), Action.LETTERS_REPLAYED, topic, {"letters": count})
-        await audited(entry, container.write_entry())
+        recorded = Entry(by_account(), Action.LETTERS_REPLAYED, topic, {"letters": count})
+        await audited(recorded, container.write_entry())
     done, interrupted = await _send(replay, plan, arguments.rate, container.now())
+    Output.of(arguments).result({"replayed": done, "selected": len(plan.steps)})
     if done < count:
         return _INTERRUPTED if interrupted else 1
     return 0 if whole else 1
 
 
+def _print_steps(plan: Plan, topic: str, out: Output) -> None:
+    for place, skip in plan.steps.items():
+        what = f"left alone: {skip}" if skip else f"to {topic}"
+        out.row([str(place), what], {"position": str(place), "left_alone": skip and str(skip)})
+
+
 def _report_left_alone(plan: Plan, chosen: Selection) -> bool:
     """Print what is not replayed. Returns whether every selected letter is replayed or superseded."""
     for skip, count in plan.skipped.items():
-        _print_status(f"{count:,} left alone: {skip}")
+        status(f"{count:,} left alone: {skip}")
     missing = sorted(chosen.positions - plan.steps.keys())
     for place in missing:
-        _print_status(f"{place} does not exist, or does not match the filters")
+        status(f"{place} does not exist, or does not match the filters")
     return not missing and plan.skipped.keys() <= {Skip.SUPERSEDED}
 
 
@@ -243,7 +239,7 @@ async def _send(replay: ReplayDeadLetters, plan: Plan, per_second: float, now: M
                         break
         finally:
             stopped_at = f"; the last was {last}" if last and done < count else ""
-            _print_status(f"{done:,} of {count:,} replayed{stopped_at}")
+            status(f"{done:,} of {count:,} replayed{stopped_at}")
     return done, interrupted.is_set()
 
 
@@ -265,18 +261,6 @@ async def _set_within(event: asyncio.Event, seconds: float) -> bool:
     return event.is_set()
 
 
-def _agreed(question: str) -> bool:
-    """Ask for confirmation at a terminal; scripts go on without it."""
-    if not sys.stdin.isatty():
-        return True
-    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
-    return sys.stdin.readline().strip().lower() in {"y", "yes"}
-
-
-def _print_status(message: str) -> None:
-    print(f"bellwire: {message}", file=sys.stderr)
-
-
 class _Progress:
     """Prints the progress once a second, if the work takes long."""
 
@@ -288,4 +272,4 @@ class _Progress:
     def __call__(self, done: int, total: int) -> None:
         if self._now() >= self._next:
             self._next = self._now() + 1
-            _print_status(f"{self._verb} {done:,} of {total:,}")
+            status(f"{self._verb} {done:,} of {total:,}")

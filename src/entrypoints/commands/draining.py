@@ -2,7 +2,6 @@
 
 import argparse
 import http.client
-import sys
 import time
 from collections.abc import Callable
 from http import HTTPStatus
@@ -12,16 +11,16 @@ import msgspec
 
 from application.ports import Monotonic
 from domain.identifiers import UserId
+from entrypoints.commands.asking import own
+from entrypoints.commands.output import Output, add_json, status
 from entrypoints.container.parts.base import build
 from entrypoints.container.parts.tokens import WithTokens
-from entrypoints.listening import authority
 from entrypoints.settings import InvalidSettings, Settings
 from entrypoints.web.drain import PATH, Draining
 
 _LOOK_SECONDS = 0.5
 _ANSWER_SECONDS = 10.0
 _MARGIN_SECONDS = 15.0
-_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - nothing is bound here
 _OPERATOR = UserId("operator")
 
 _read_problem = msgspec.json.Decoder(dict[str, object]).decode
@@ -37,6 +36,7 @@ def drain(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--wait", type=float, metavar="SECONDS", help="how long at most (default: what a drain takes)"
     )
+    add_json(parser)
     parser.set_defaults(run=_run)
 
 
@@ -53,25 +53,26 @@ def _run(arguments: argparse.Namespace) -> int:
     usual = settings.drain_delay_seconds + settings.drain_seconds + _MARGIN_SECONDS
     wait = usual if arguments.wait is None else arguments.wait
     try:
-        _drain(arguments.url or _own(settings), token, wait, container.now())
+        _drain(arguments.url or own(settings), token, wait, container.now(), Output.of(arguments))
     except NotDrained as failure:
-        print(f"bellwire: {failure}", file=sys.stderr)
+        status(str(failure))
         return 1
     return 0
 
 
-def _drain(url: str, token: Callable[[], str], wait: float, now: Monotonic) -> None:
+def _drain(url: str, token: Callable[[], str], wait: float, now: Monotonic, out: Output) -> None:
     """Ask until no stream is left, and print how many are. Raises NotDrained."""
     deadline = now() + wait
     printed = None
     while (left := _ask(url, token()).streams) and now() < deadline:
         if left != printed:
-            print(f"{left} streams left", flush=True)
+            out.progress(f"{left} streams left")
         printed = left
         time.sleep(_LOOK_SECONDS)
     if left:
         raise NotDrained(f"{left} streams are left after {wait:g} s; they are still being ended")
-    print("drained: no streams left", flush=True)
+    out.progress("drained: no streams left")
+    out.result({"streams": 0})
 
 
 def _ask(url: str, token: str) -> Draining:
@@ -104,11 +105,6 @@ def _reason(status: int, body: bytes) -> str:
         return str(_read_problem(body)["detail"])
     except (msgspec.MsgspecError, KeyError):
         return "this is not an API process of Bellwire"
-
-
-def _own(settings: Settings) -> str:
-    """The URL of a process with these settings."""
-    return f"http://{authority(_EVERYWHERE.get(settings.host, settings.host), settings.port)}"
 
 
 def _address(text: str) -> str:

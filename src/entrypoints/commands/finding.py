@@ -2,7 +2,6 @@
 
 import argparse
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any
 
 from domain.feed import Feed
 from domain.identifiers import UserId
@@ -12,7 +11,6 @@ from entrypoints.commands.running import on_postgres
 from entrypoints.container.parts.signup import WithSignup
 
 _PAGE = 1_000
-_COLUMNS = ("User", "Since", "Name", "E-mail", "")
 
 
 def add_list(parser: argparse.ArgumentParser) -> None:
@@ -39,11 +37,6 @@ def add_show(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=_show)
 
 
-def print_users(out: Output, users: Sequence[User]) -> None:
-    """Print users, one below the other."""
-    out.table(users, columns=_COLUMNS, cells=_cells, entry=_entry)
-
-
 def _find(arguments: argparse.Namespace) -> int:
     if arguments.id is None:
         return _list(arguments)
@@ -54,11 +47,10 @@ def _find(arguments: argparse.Namespace) -> int:
 
 def _list(arguments: argparse.Namespace) -> int:
     """Print while reading: there may be millions. The status is 1 if nobody is found."""
-    out = Output.of(arguments)
 
     async def listed(container: WithSignup) -> int:
-        count = 0
-        async for users in _pages(container, arguments):
+        count, out = 0, Output.of(arguments)
+        async for users in _found(container, arguments):
             print_users(out, users)
             count += len(users)
         return count
@@ -69,7 +61,7 @@ def _list(arguments: argparse.Namespace) -> int:
     return 1
 
 
-async def _pages(container: WithSignup, arguments: argparse.Namespace) -> AsyncIterator[Sequence[User]]:
+async def _found(container: WithSignup, arguments: argparse.Namespace) -> AsyncIterator[Sequence[User]]:
     find, after, more = container.list_users(), None, True
     while more:
         page = await find(_PAGE, after, prefix=arguments.prefix, email=arguments.email, name=arguments.name)
@@ -87,7 +79,7 @@ def _show(arguments: argparse.Namespace) -> None:
     Output.of(arguments).fields({name: _shown(value) for name, value in entry.items()}, entry)
 
 
-def _counts(feed: Feed) -> Mapping[str, Any]:
+def _counts(feed: Feed) -> Mapping[str, object]:
     return {
         "cursor": str(feed.cursor),
         "unread_count": feed.unread_count,
@@ -102,13 +94,12 @@ def _shown(value: object) -> str:
     return "-" if value is None else str(value)
 
 
-def _cells(user: User) -> Sequence[Cell]:
-    disabled = f"disabled {user.disabled_at:%Y-%m-%d}" if user.disabled_at else ""
-    since = f"{user.created_at:%Y-%m-%d}"
-    return user.id, (since, "dim"), user.name, user.email or "", (disabled, "red")
+def print_users(out: Output, users: Sequence[User]) -> None:
+    """Print users, one below the other."""
+    out.table(users, columns=("Id", "Created", "Name, address and state"), cells=_cells, entry=_entry)
 
 
-def _entry(user: User) -> Mapping[str, Any]:
+def _entry(user: User) -> dict[str, object]:
     return {
         "id": user.id,
         "name": user.name,
@@ -116,3 +107,9 @@ def _entry(user: User) -> Mapping[str, Any]:
         "created_at": user.created_at.isoformat(),
         "disabled_at": user.disabled_at and user.disabled_at.isoformat(),
     }
+
+
+def _cells(user: User) -> Sequence[Cell]:
+    disabled = f"disabled {user.disabled_at:%Y-%m-%d}" if user.disabled_at else None
+    details = ", ".join(filter(None, (user.name, user.email, disabled)))
+    return user.id, f"{user.created_at:%Y-%m-%d}", details

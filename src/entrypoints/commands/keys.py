@@ -1,19 +1,20 @@
 """`bellwire keys`: the API keys of producers. `create-key` and `revoke-key` are its earlier names."""
 
 import argparse
-import json
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 
 from application.credentials import SCOPES, ApiKey, Scope
-from application.dead_letters import printable
 from application.errors import KeyNotInUse
 from entrypoints.commands import times
 from entrypoints.commands.account import by_account
+from entrypoints.commands.output import Cell, Output, add_json
 from entrypoints.commands.running import on_postgres
 from entrypoints.container.accounts import AccountsContainer
 
 _OVERLAP = timedelta(hours=24)
+_COLUMNS = ("Id", "State", "Created", "Scopes", "Name and limits")
+_STYLES = {"in use": "green", "revoked": "red", "expired": "red", "replaced": "yellow"}
 
 
 def keys(parser: argparse.ArgumentParser) -> None:
@@ -50,7 +51,7 @@ def create_key(parser: argparse.ArgumentParser) -> None:
         "--own-only", action="store_true", help="let it edit and retract only what it sent itself"
     )
     _add_expiry(parser)
-    _add_json(parser)
+    add_json(parser)
     parser.set_defaults(run=_create)
 
 
@@ -61,7 +62,7 @@ def revoke_key(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_list(parser: argparse.ArgumentParser) -> None:
-    _add_json(parser)
+    add_json(parser)
     parser.set_defaults(run=_list)
 
 
@@ -75,7 +76,7 @@ def _add_rotate(parser: argparse.ArgumentParser) -> None:
         help="how long the old key stays valid: 0s to 30d, default 24h",
     )
     _add_expiry(parser)
-    _add_json(parser)
+    add_json(parser)
     parser.set_defaults(run=_rotate)
 
 
@@ -85,12 +86,6 @@ def _add_expiry(parser: argparse.ArgumentParser) -> None:
         type=times.expiry,
         metavar="TIME",
         help="a span such as 90d, a date, or a time with a zone",
-    )
-
-
-def _add_json(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--json", action="store_true", dest="as_json", help="print JSON, one object on each line"
     )
 
 
@@ -114,8 +109,9 @@ def _list(arguments: argparse.Namespace) -> None:
         return await container.api_keys().all(), container.clock()()
 
     found, now = on_postgres(AccountsContainer, every)
-    for key in found:
-        print(json.dumps(_entry(key, now)) if arguments.as_json else _line(key, now))
+    Output.of(arguments).table(
+        found, columns=_COLUMNS, cells=lambda key: _cells(key, now), entry=lambda key: _entry(key, now)
+    )
 
 
 def _rotate(arguments: argparse.Namespace) -> None:
@@ -136,7 +132,7 @@ def _revoke(arguments: argparse.Namespace) -> int:
 
 
 def _print_new(arguments: argparse.Namespace, key: ApiKey, text: str) -> None:
-    print(json.dumps({**_entry(key, key.created_at), "key": text}) if arguments.as_json else text)
+    Output.of(arguments).value(text, {**_entry(key, key.created_at), "key": text})
 
 
 def _state(key: ApiKey, now: datetime) -> str:
@@ -164,10 +160,17 @@ def _entry(key: ApiKey, now: datetime) -> dict[str, object]:
     }
 
 
-def _line(key: ApiKey, now: datetime) -> str:
-    details = ", ".join([printable(key.name), *_details(key)])
+def _cells(key: ApiKey, now: datetime) -> Sequence[Cell]:
+    state = _state(key, now)
+    details = ", ".join([key.name, *_details(key)])
     scopes = ",".join(sorted(key.scopes))
-    return f"{key.id}  {_state(key, now):8} {key.created_at:%Y-%m-%d}  {scopes:15} {details}"
+    return (
+        key.id,
+        (f"{state:8}", _STYLES[state]),
+        f"{key.created_at:%Y-%m-%d}",
+        f"{scopes:15}",
+        details,
+    )
 
 
 def _details(key: ApiKey) -> Iterator[str]:

@@ -1,7 +1,6 @@
 """Dead letters as text. They cannot be trusted, so everything in them is escaped."""
 
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -9,40 +8,48 @@ import msgspec
 
 from application.dead_letters import printable
 from application.letters import DeadLetter
+from entrypoints.commands.output import Cell
 
 
-def line(letter: DeadLetter) -> str:
+def cells(letter: DeadLetter) -> Sequence[Cell]:
     """A letter on one line."""
-    columns = (
+    return (
         f"{letter.position!s:10}",
         _time(letter.at),
-        f"{letter.code:12}",
+        (f"{letter.code:12}", "red"),
         f"{letter.user or '-':20}",
         str(letter.attempt),
         letter.message,
     )
-    return printable("  ".join(columns))
 
 
-def json_line(letter: DeadLetter) -> str:
-    """The same as `line`, and where the record came from, as JSON in ASCII."""
+def entry(letter: DeadLetter) -> dict[str, object]:
+    """The same, and where the record came from, for JSON."""
     topic, partition, offset = letter.record or (None, None, None)
-    return json.dumps(
-        {
-            "partition": letter.position.partition,
-            "offset": letter.position.offset,
-            "at": _time(letter.at),
-            "error_class": letter.error_class,
-            "code": letter.code,
-            "message": letter.message,
-            "user": letter.user,
-            "attempt": letter.attempt,
-            "first_failed_at": _time(letter.first_failed_at),
-            "original_topic": topic,
-            "original_partition": partition,
-            "original_offset": offset,
-        }
-    )
+    return {
+        "partition": letter.position.partition,
+        "offset": letter.position.offset,
+        "at": _time(letter.at),
+        "error_class": letter.error_class,
+        "code": letter.code,
+        "message": letter.message,
+        "user": letter.user,
+        "attempt": letter.attempt,
+        "first_failed_at": _time(letter.first_failed_at),
+        "original_topic": topic,
+        "original_partition": partition,
+        "original_offset": offset,
+    }
+
+
+def whole_entry(letter: DeadLetter) -> dict[str, object]:
+    """Everything about a letter, for JSON; bytes as text, in which those that are not UTF-8 are replaced."""
+    return {
+        **entry(letter),
+        "key": _decoded(letter.key),
+        "headers": [[name, _decoded(value)] for name, value in letter.headers],
+        "value": _decoded(letter.value),
+    }
 
 
 def details(letter: DeadLetter) -> Iterator[str]:
@@ -84,18 +91,28 @@ class Summary:
         counted.last = max(counted.last, letter.at)
         counted.letters += 1
 
-    def lines(self, *, as_json: bool) -> Iterator[str]:
-        """One line per code, the most frequent first."""
+    def entries(self) -> Iterator[dict[str, object]]:
+        """One entry per code, the most frequent first."""
         for code, counted in sorted(self._codes.items(), key=lambda entry: -entry[1].letters):
-            entry = {
+            yield {
                 "letters": counted.letters,
                 "code": code,
                 "error_class": counted.error_class,
                 "first": _time(counted.first),
                 "last": _time(counted.last),
             }
-            text = "{letters:>8}  {code:12}  {error_class:12}  {first} to {last}".format_map(entry)
-            yield json.dumps(entry) if as_json else printable(text)
+
+
+def summary_cells(counted: Mapping[str, object]) -> Sequence[Cell]:
+    """An entry of a summary on one line."""
+    return [
+        template.format_map(counted)
+        for template in ("{letters:>8}", "{code:12}", "{error_class:12}", "{first} to {last}")
+    ]
+
+
+def _decoded(data: bytes | None) -> str | None:
+    return None if data is None else data.decode(errors="replace")
 
 
 def _time(at: datetime) -> str:

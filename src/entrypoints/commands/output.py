@@ -6,8 +6,10 @@ terminal interprets it.
 
 import argparse
 import json
+import logging
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeAlias, TypeVar
 
 import msgspec
@@ -19,9 +21,10 @@ Cell: TypeAlias = str | tuple[str, str]
 """A text, or a text and its style in rich's words, such as `bold red`."""
 
 _BETWEEN = "  "
+_TALKATIVE = ("adapters", "aiokafka", "asyncio")
 
 
-def add_json(parser: argparse.ArgumentParser) -> None:
+def add_json(parser: argparse._ActionsContainer) -> None:
     """Add `--json`."""
     parser.add_argument(
         "--json", action="store_true", dest="as_json", help="print JSON, one object on each line"
@@ -57,12 +60,31 @@ class Output:
             self._draw(columns, [cells(thing) for thing in things])
         else:
             for thing in things:
-                self._put(cells(thing) if not self.as_json else (), lambda thing=thing: entry(thing))  # type: ignore[misc]
+                self.row(cells(thing), entry(thing) if self.as_json else None)
+
+    def row(self, cells: Sequence[Cell], entry: object) -> None:
+        """Print one line of many, of which nobody knows how wide the others are; as JSON the entry."""
+        if self.as_json:
+            print(as_json(entry))
+        elif self._terminal:
+            self._rich().print(_text(cells), soft_wrap=True)
+        else:
+            print(_BETWEEN.join(_plain(cell) for cell in cells).rstrip())
 
     def line(self, cells: Sequence[Cell], entry: object) -> None:
         """Print one line of a stream, at once; as JSON the entry."""
-        self._put(cells, lambda: entry)
+        self.row(cells, entry)
         sys.stdout.flush()
+
+    def progress(self, text: str) -> None:
+        """Print how far it got, at once; nothing as JSON, where only the result counts."""
+        if not self.as_json:
+            print(text, flush=True)
+
+    def result(self, entry: object) -> None:
+        """Print the entry as JSON; nothing otherwise, where the lines before said it."""
+        if self.as_json:
+            print(as_json(entry))
 
     def fields(self, fields: Mapping[str, Cell], entry: object) -> None:
         """Print one thing, its fields below each other; as JSON the entry."""
@@ -71,19 +93,11 @@ class Output:
             return
         width = max(map(len, fields), default=0)
         for name, value in fields.items():
-            self._put([(f"{name:{width}}", "dim"), value], lambda: None)
+            self.row([(f"{name:{width}}", "dim"), value], None)
 
     def value(self, text: str, entry: object) -> None:
         """Print a single text alone, such as a token for `$(…)`; as JSON the entry."""
         print(as_json(entry) if self.as_json else text)
-
-    def _put(self, cells: Sequence[Cell], entry: Callable[[], object]) -> None:
-        if self.as_json:
-            print(as_json(entry()))
-        elif self._terminal:
-            self._rich().print(_text(cells), soft_wrap=True)
-        else:
-            print(_BETWEEN.join(_plain(cell) for cell in cells).rstrip())
 
     def _draw(self, columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
         from rich import box  # noqa: PLC0415 - takes long to import
@@ -121,6 +135,20 @@ def confirmed(question: str) -> bool:
         return False
     print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
     return sys.stdin.readline().strip().lower() in {"y", "yes"}
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Silence the logs of adapters: the one line that says what is wrong is the command's own."""
+    loggers = [logging.getLogger(name) for name in _TALKATIVE]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 def _plain(cell: Cell) -> str:

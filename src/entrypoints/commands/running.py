@@ -1,20 +1,17 @@
 """Shared by commands: checked settings, and a container that is closed at the end."""
 
 import asyncio
-import logging
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from application.errors import Unavailable
+from entrypoints.commands.output import quiet
 from entrypoints.container.parts.base import build
 from entrypoints.container.parts.postgres import WithPostgres
 from entrypoints.settings import Settings
 
 C = TypeVar("C", bound=WithPostgres)
 T = TypeVar("T")
-
-_TALKATIVE = ("adapters", "aiokafka", "asyncio")
 
 
 def on_postgres(kind: type[C], work: Callable[[C], Awaitable[T]], *, as_owner: bool = False) -> T:
@@ -35,17 +32,3 @@ def on_postgres(kind: type[C], work: Callable[[C], Awaitable[T]], *, as_owner: b
 
     with quiet():
         return asyncio.run(working())
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Silence the logs of adapters: the one line that says what is wrong is the command's own."""
-    loggers = [logging.getLogger(name) for name in _TALKATIVE]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)

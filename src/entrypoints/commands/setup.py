@@ -4,7 +4,7 @@ import argparse
 import asyncio
 
 from application.errors import Unavailable
-from entrypoints.commands.running import quiet
+from entrypoints.commands.output import Output, add_json, quiet
 from entrypoints.container.parts.base import build
 from entrypoints.container.setup import SetupContainer
 from entrypoints.settings import Settings
@@ -13,7 +13,17 @@ from entrypoints.settings import Settings
 def migrate(parser: argparse.ArgumentParser) -> None:
     """Bring the database and the topics up to date."""
     parser.add_argument("revision", nargs="?", default="head")
-    parser.set_defaults(run=lambda arguments: bring_up_to_date(Settings.from_env(), arguments.revision))
+    add_json(parser)
+    parser.set_defaults(run=_run)
+
+
+def _run(arguments: argparse.Namespace) -> None:
+    settings = Settings.from_env()
+    bring_up_to_date(settings, arguments.revision)
+    topics = build(SetupContainer, settings).topics()
+    out = Output.of(arguments)
+    out.progress(f"the database is up to date; the topics {topics.name} and {topics.dead_letters} exist")
+    out.result({"revision": arguments.revision, "topics": [topics.name, topics.dead_letters]})
 
 
 def bring_up_to_date(settings: Settings, revision: str = "head") -> None:
