@@ -14,7 +14,7 @@ PATIENCE = 2.0
 """Seconds for which a call is repeated while the service is out of reach, when a person waits for it."""
 
 _URL = "http://127.0.0.1:8000"
-_NO_TOKEN = frozenset({401, 4511, 4513})
+_REFUSED = frozenset({401, 4511, 4513})
 
 
 def add_url(parser: argparse.ArgumentParser) -> None:
@@ -62,22 +62,23 @@ def explained(error: BellwireError, url: str) -> str:
             "BELLWIRE_URL"
         )
     if isinstance(error, StreamRefused):
-        return f"{error.reason} {_advice(error.code, 'X' if error.code == 404 else '', user=True)}".strip()
+        no_user = error.code == 4510 and "user" in error.reason
+        return f"{error.reason} {_advice(error.code, error.reason, no_user=no_user)}".strip()
     if isinstance(error, Problem):
-        user = "token" in error.detail.lower() or "Bearer" in error.detail
-        return f"{error.detail or error.title} {_advice(error.status, error.kind, user=user)}".strip()
+        what = error.detail or error.title
+        return f"{what} {_advice(error.status, what, no_user=error.kind == 'unknown-user')}".strip()
     return str(error)
 
 
-def _advice(status: int, kind: str, *, user: bool) -> str:
-    if status in _NO_TOKEN:
-        if user:
-            return "Set BELLWIRE_TOKEN, or --token: `bellwire token USER` makes one."
+def _advice(code: int, what: str, *, no_user: bool) -> str:
+    if no_user:
+        return "`bellwire users create USER` makes one; `bellwire users list` shows those there are."
+    if code in _REFUSED and "API key" in what:
         return "Set BELLWIRE_API_KEY: `bellwire keys create NAME` makes a key."
-    if kind == "unknown-user" or status == 4510:
-        return "`bellwire users create USER` makes a user; `bellwire users list` shows those there are."
-    if status == 403 and not user:
-        return "`bellwire keys create NAME --scope SCOPE` makes a key that may do it."
+    if code in _REFUSED:
+        return "Set BELLWIRE_TOKEN, or --token: `bellwire token USER` makes one."
+    if code == 403 and "scope" in what:
+        return "`bellwire keys create NAME --scope SCOPE` makes a key that has it."
     return ""
 
 
