@@ -11,15 +11,6 @@ from application.letters import DeadLetter, Position, Progress
 from application.ports import DeadLetterBox, Monotonic
 
 
-def printable(text: str) -> str:
-    """Untrusted text, with every character escaped that a terminal or a log would interpret."""
-    if text.isprintable():
-        return text
-    return "".join(
-        letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text
-    )
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
     """Which letters to select. A field that is not given restricts nothing."""

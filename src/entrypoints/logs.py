@@ -5,7 +5,7 @@ import sys
 from datetime import UTC, datetime
 from typing import Any
 
-from application.dead_letters import printable
+from application.printing import printable
 from common import tracing, wire
 
 _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {

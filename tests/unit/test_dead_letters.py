@@ -24,10 +24,10 @@ from application.dead_letters import (
     ReplayDeadLetters,
     Selection,
     Skip,
-    printable,
 )
 from application.errors import Unavailable
 from application.letters import DeadLetter, Position
+from application.printing import printable
 from entrypoints.commands import cli, dead_letters
 from entrypoints.commands.dead_letters import moment, position, rate
 from entrypoints.commands.letter_texts import Summary, cells, details, entry, summary_cells, whole_entry

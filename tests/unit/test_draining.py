@@ -15,7 +15,8 @@ import redis.asyncio
 
 from domain.identifiers import UserId
 from entrypoints import lifespan
-from entrypoints.commands import cli, draining
+from entrypoints.commands import cli
+from entrypoints.commands.asking import own
 from entrypoints.live.session import Session
 from entrypoints.live.sessions import Sessions
 from entrypoints.settings import Settings
@@ -196,7 +197,7 @@ async def test_of_several_workers_behind_one_port_none_is_drained() -> None:
     ],
 )
 def test_it_asks_where_a_process_of_its_environment_listens(host: str, expected: str) -> None:
-    assert draining._own(Settings(host=host)) == expected
+    assert own(Settings(host=host)) == expected
 
 
 @pytest.mark.parametrize("url", ["127.0.0.1:8000", "ftp://127.0.0.1", "http://", "file:///etc/passwd"])

@@ -15,9 +15,9 @@ from adapters.kafka.failures import FAILURES
 from adapters.kafka.login import ANONYMOUS, Login
 from adapters.kafka.records import UnreadableBatch
 from adapters.kafka.topics import DEAD_LETTER_BYTES, METADATA_SECONDS
-from application.dead_letters import printable
 from application.errors import Unavailable
 from application.ports import Clock
+from application.printing import printable
 from common import metrics
 
 logger = logging.getLogger(__name__)

@@ -83,7 +83,8 @@ class KafkaInspection:
         offsets = {part: at.offset for part, at in committed.items() if at.offset >= 0}
         if not offsets:
             return None
-        return sum(max(0, end - offsets.get(part, begins[part])) for part, end in queue.items())
+        behind: list[int] = [max(0, end - offsets.get(part, begins[part])) for part, end in queue.items()]
+        return sum(behind)
 
 
 async def _bounds(
@@ -97,14 +98,15 @@ async def _bounds(
 
     async def end(part: TopicPartition) -> int:
         """The embedded broker counts its last batch as one record when it lists ends."""
-        if begins[part] >= listed[part]:
-            return int(listed[part])
+        last: int = listed[part]
+        if begins[part] >= last:
+            return last
         client = consumer._client  # noqa: SLF001 - there is no other way
         try:
-            found = await records.read(client, part, listed[part] - 1, most=1, max_bytes=1)
+            found = await records.read(client, part, last - 1, most=1, max_bytes=1)
         except Unreadable as error:
-            return max(listed[part], error.end)
-        return max(listed[part], found.highwater)
+            return max(last, error.end)
+        return max(last, found.highwater)
 
     return begins, dict(zip(parts, await asyncio.gather(*map(end, parts)), strict=True))
 

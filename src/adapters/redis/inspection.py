@@ -74,7 +74,7 @@ class RedisInspection:
             at, keys = await self._server.ask(
                 lambda at=at: client.scan(at, match=f"{first}*{last}", count=_SCAN_KEYS)  # type: ignore[misc]
             )
-            found += [bytes(key).decode(errors="replace") for key in keys]
+            found += [bytes(key).decode(errors="replace") for key in keys]  # type: ignore[arg-type] # it is never decoded
             if at == 0 or len(found) >= _LOOKED_AT:
                 break
         heads = [
@@ -84,8 +84,7 @@ class RedisInspection:
         return [self._is_ours(user, head) for user, head in heads if None not in head]
 
     async def _head(self, key: str) -> list[Any]:
-        found: list[Any] = await self._server.client.execute_command("HMGET", key, "e", "v", "n", "k", "m")
-        return found
+        return await self._server.client.hmget(key, ["e", "v", "n", "k", "m"])
 
     def _is_ours(self, user: str, head: list[Any]) -> bool:
         epoch, version, count, others, code = head

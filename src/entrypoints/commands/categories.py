@@ -17,7 +17,8 @@ _NEVER = timedelta(0)
 
 def categories(parser: argparse.ArgumentParser) -> None:
     """Manage categories; without a word of its own, list them."""
-    parser.set_defaults(run=_list, as_json=False)
+    parser.set_defaults(run=_list)
+    add_json(parser)
     commands = parser.add_subparsers(metavar="COMMAND")
     about = "list all categories"
     listing = commands.add_parser("list", help=about, description=about)

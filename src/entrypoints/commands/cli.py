@@ -94,6 +94,16 @@ def parser(epilog: str | None = None) -> argparse.ArgumentParser:
     return made
 
 
+def whole_parser() -> argparse.ArgumentParser:
+    """The command line with the arguments of every command, for completion and documentation."""
+    made = parser()
+    for action in made._actions:  # noqa: SLF001 - there is no other way to the commands
+        if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001 - as above
+            for command in action.choices.values():
+                command.complete()
+    return made
+
+
 class _Command(argparse.ArgumentParser):
     """The parser of one command. When it is used, `function` (`module:name`) adds the arguments."""
 
@@ -103,6 +113,11 @@ class _Command(argparse.ArgumentParser):
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Parse, as the base class does."""
+        self.complete()
+        return super().parse_known_args(args, namespace)
+
+    def complete(self) -> None:
+        """Add the arguments, unless that was done."""
         if self._function is not None:
             module, _, name = self._function.partition(":")
             self._function = None
@@ -110,7 +125,6 @@ class _Command(argparse.ArgumentParser):
                 import_module(f"entrypoints.commands.{module}"), name
             )
             add_arguments(self)
-        return super().parse_known_args(args, namespace)
 
 
 class _Version(argparse.Action):

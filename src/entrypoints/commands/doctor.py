@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from application.errors import Unavailable
+from application.inspection import CacheState, StoreState
 from domain.identifiers import UserId
 from entrypoints.commands import findings
 from entrypoints.commands.asking import Health, NoAnswer, ask, health, own
@@ -126,7 +127,7 @@ async def _looked(
 
 
 async def _store(container: InspectionContainer) -> Sequence[Finding]:
-    async def look() -> findings.StoreState:
+    async def look() -> StoreState:
         try:
             return await container.store().look()
         except Unavailable as error:
@@ -140,7 +141,7 @@ async def _store(container: InspectionContainer) -> Sequence[Finding]:
 
 
 async def _cache(container: InspectionContainer) -> Sequence[Finding]:
-    def find(state: findings.CacheState) -> Iterator[Finding]:
+    def find(state: CacheState) -> Iterator[Finding]:
         yield from findings.of_cache(state)
         if state.ahead is not None:
             yield findings.of_clock("Redis", state.ahead)

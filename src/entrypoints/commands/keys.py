@@ -19,7 +19,8 @@ _STYLES = {"in use": "green", "revoked": "red", "expired": "red", "replaced": "y
 
 def keys(parser: argparse.ArgumentParser) -> None:
     """Manage keys; without a word of its own, list them."""
-    parser.set_defaults(run=_list, as_json=False)
+    parser.set_defaults(run=_list)
+    add_json(parser)
     commands = parser.add_subparsers(metavar="COMMAND")
 
     def command(name: str, about: str, add_arguments: Callable[[argparse.ArgumentParser], None]) -> None:

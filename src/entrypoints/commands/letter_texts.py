@@ -6,8 +6,8 @@ from datetime import datetime
 
 import msgspec
 
-from application.dead_letters import printable
 from application.letters import DeadLetter
+from application.printing import printable
 from entrypoints.commands.output import Cell
 
 

@@ -6,7 +6,6 @@ terminal interprets it.
 
 import argparse
 import json
-import logging
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,7 +13,7 @@ from typing import Any, TypeAlias, TypeVar
 
 import msgspec
 
-from application.dead_letters import printable
+from application.printing import printable
 
 T = TypeVar("T")
 Cell: TypeAlias = str | tuple[str, str]
@@ -25,9 +24,13 @@ _TALKATIVE = ("adapters", "aiokafka", "asyncio")
 
 
 def add_json(parser: argparse._ActionsContainer) -> None:
-    """Add `--json`."""
+    """Add `--json`, which means the same behind a command and behind a command of that command."""
     parser.add_argument(
-        "--json", action="store_true", dest="as_json", help="print JSON, one object on each line"
+        "--json",
+        action="store_true",
+        dest="as_json",
+        default=argparse.SUPPRESS,
+        help="print JSON, one object on each line",
     )
 
 
@@ -43,7 +46,7 @@ class Output:
     @classmethod
     def of(cls, arguments: argparse.Namespace) -> "Output":
         """As the arguments of a command with `add_json` say."""
-        return cls(as_json=arguments.as_json)
+        return cls(as_json=getattr(arguments, "as_json", False))
 
     def table(
         self,
@@ -140,6 +143,8 @@ def confirmed(question: str) -> bool:
 @contextmanager
 def quiet() -> Iterator[None]:
     """Silence the logs of adapters: the one line that says what is wrong is the command's own."""
+    import logging  # noqa: PLC0415 - takes long to import
+
     loggers = [logging.getLogger(name) for name in _TALKATIVE]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
