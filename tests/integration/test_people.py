@@ -176,7 +176,7 @@ async def test_a_thousand_lines_are_published_once_however_often_they_are_sent(t
         return shown
 
     async def stored() -> bool:
-        return (await counts())["unread_in"] == {"builds": 1_500}
+        return bool((await counts())["unread_in"] == {"builds": 1_500})
 
     await eventually(stored, "all are stored, once")
     listed = (await terminal.run("inbox", "ada", "--limit", "120", "--json")).lines[0]

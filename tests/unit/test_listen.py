@@ -51,8 +51,8 @@ def news(*items: dict[str, Any], **fields: Any) -> Event:
     return event("notifications", items=made, **fields)
 
 
-def update(version: int = 6, **fields: Any) -> Event:
-    return event("update", version, **{"ids": None, "up_to": None, **fields})
+def update(**fields: Any) -> Event:
+    return event("update", 6, **{"ids": None, "up_to": None, **fields})
 
 
 def told(*events: Event) -> list[str]:
@@ -114,7 +114,7 @@ def test_changes_are_told_with_what_they_change(change: dict[str, Any], word: st
 
 
 def test_changes_of_what_was_not_heard_of_are_told_by_id_or_number() -> None:
-    read = {"set": {"read_at": AT}}
+    read: dict[str, Any] = {"set": {"read_at": AT}}
 
     lines = told(
         update(ids=["0000-87654321"], **read), update(ids=list("abcd"), **read), update(up_to="e.1", **read)

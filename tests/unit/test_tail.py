@@ -7,11 +7,17 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from dependency_injector import providers
 
+from application.errors import Unavailable
 from application.letters import DeadLetter, Position
 from application.passing import Passed, Passing
+from entrypoints.commands import tail as command
 from entrypoints.commands.passing_texts import rate_cells, rates
 from entrypoints.commands.tail import Watching, tail
+from entrypoints.container.parts.base import build
+from entrypoints.container.passing import PassingContainer
+from entrypoints.settings import Settings
 
 NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
 
@@ -198,3 +204,48 @@ def test_only_what_is_wanted_is_shown_and_counted(capsys: pytest.CaptureFixture[
         "total",
     ]
     assert (lines[-1]["records"], lines[-1]["dead_letters"]) == (2, 1)
+
+
+class Passage:
+    """One record, then nothing for a while, then one more; between them some that cannot be read."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._coming: list[Sequence[Passing] | Unavailable] = [
+            [passing()],
+            Unavailable("Some records cannot be read."),
+            [passing(event="late")],
+        ]
+        self.stopped = False
+
+    async def start(self) -> None:
+        return
+
+    async def stop(self) -> None:
+        self.stopped = True
+
+    async def next(self, wait_seconds: float) -> Sequence[Passing]:
+        self._clock.now += wait_seconds
+        coming = self._coming.pop(0) if self._coming else []
+        if isinstance(coming, Unavailable):
+            raise coming
+        return coming
+
+
+async def test_it_goes_on_behind_what_cannot_be_read(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command, "_TICK_SECONDS", 0.0)
+    clock = Clock()
+    passage = Passage(clock)
+    container = build(PassingContainer, Settings())
+    container.now.override(providers.Object(clock))
+    container.passage.override(providers.Object(passage))
+
+    assert await command._tail(container, parsed("--for", "5s")) == 0
+
+    out, err = capsys.readouterr()
+    assert [line.split()[3] for line in out.splitlines()[:2]] == ["comment.created", "late"]
+    assert out.splitlines()[2].startswith("total   2 records in 5 s")
+    assert err.splitlines()[1] == "bellwire: Some records cannot be read."
+    assert passage.stopped

@@ -111,7 +111,8 @@ class Watching:
         self._latest, self._ticked = Passed(), now
         if self._only_rates or (self._out.as_json and latest.records):
             self._print_rates("rates", latest, seconds)
-        self._line.show("  ".join(text for text, _ in rate_cells("now", latest, seconds)))
+        rate = "  ".join(text for text, _ in rate_cells("now", latest, seconds)[2:])
+        self._line.show(f"{self._all.records:,} records so far; now {rate}")
 
     def _print_rates(self, what: str, passed: Passed, seconds: float) -> None:
         self._out.line(rate_cells(what, passed, seconds), {"type": what, **rates(passed, seconds)})
