@@ -73,3 +73,11 @@ def test_a_wheel_leaves_the_workbench_out(unpacked: Path) -> None:
     refused = bellwire(unpacked, "dev")
     assert refused.returncode == 2
     assert "invalid choice: 'dev'" in refused.stderr
+
+
+def test_a_wheel_has_the_client_of_its_commands(unpacked: Path) -> None:
+    refused = bellwire(unpacked, "publish", "ada", "--message", "Hello", "--url", "http://127.0.0.1:9")
+
+    assert (unpacked / "bellwire_client" / "py.typed").exists()
+    assert refused.returncode == 1
+    assert "BELLWIRE_API_KEY" in refused.stderr

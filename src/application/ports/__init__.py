@@ -54,6 +54,7 @@ from application.ports.queue import (
     DeadLetters,
     IdempotencyKeys,
     NotificationQueue,
+    Passage,
     QueueReader,
 )
 from application.ports.stages import Stage, Stages
@@ -89,6 +90,7 @@ __all__ = [
     "NewId",
     "NewToken",
     "NotificationQueue",
+    "Passage",
     "Passwords",
     "Preferences",
     "QueueReader",
