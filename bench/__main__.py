@@ -11,6 +11,7 @@ from dataclasses import asdict
 
 from bench import (
     beside,
+    browser,
     draining,
     dropping,
     fanout,
@@ -42,6 +43,7 @@ SCENARIOS: dict[str, Run] = {
     "read": marking.read,
     "latency": latency.latency,
     "stages": stages.stages,
+    "browser": browser.browser,
     "fanout": fanout.fanout,
     "idle": resting.idle,
     "openings": opening.openings,

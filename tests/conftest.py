@@ -48,7 +48,13 @@ from workbench.programs import KAFKA_BOOTSTRAP, POSTGRES_URL, REDIS_URL, Missing
 
 # A failing assertion in there is shown with its values, as in a test module.
 pytest.register_assert_rewrite(
-    "tests.contracts", "tests.limit_contracts", "tests.wiring", "tests.product", "tests.load", "tests.crowd"
+    "tests.contracts",
+    "tests.limit_contracts",
+    "tests.wiring",
+    "tests.product",
+    "tests.load",
+    "tests.crowd",
+    "tests.browser.stage",
 )
 
 PARTITIONS = 3

@@ -3,8 +3,8 @@
 Every process has servers of its own, so a test that kills or fills one disturbs no other. A file stays in
 one process, because its tests may share what is expensive to make. The tests of the files in `SPREAD` take
 long and share nothing: they go one by one to the process that is free. Those in `HEAVY` need a good part of
-the machine: one process runs them one after another. What takes long comes first; what is quick fills the
-gaps at the end.
+the machine: one process runs them one after another. So it does those in `BROWSER`, which share one browser
+and one product. What takes long comes first; what is quick fills the gaps at the end.
 """
 
 from typing import Final
@@ -15,6 +15,7 @@ from xdist.scheduler import LoadScopeScheduling
 from workbench import embedded
 
 INTEGRATION: Final = "tests/integration/"
+BROWSER: Final = "tests/browser/"
 HEAVY: Final = frozenset(
     {
         "tests/integration/test_broker_away.py",
@@ -58,6 +59,8 @@ class Schedule(LoadScopeScheduling):  # type: ignore[misc] # ships no types
 def unit(nodeid: str) -> str:
     """What a test is handed out with."""
     file = nodeid.partition("::")[0]
+    if file.startswith(BROWSER):
+        return BROWSER
     if file in HEAVY:
         return "heavy"
     return nodeid if file in SPREAD else file
@@ -79,7 +82,7 @@ def longest_first(items: list[pytest.Item]) -> None:
 
 
 def _rank(file: str) -> int:
-    kinds = (file in HEAVY, file in SPREAD, file.startswith(INTEGRATION), True)
+    kinds = (file in HEAVY, file.startswith(BROWSER), file in SPREAD, file.startswith(INTEGRATION), True)
     return kinds.index(True)
 
 

@@ -21,6 +21,7 @@ SAMPLES = {
     "action": "approve",
     "key_id": "0a1b2c3d4e5f",
     "category_id": "billing",
+    "file": "v1.js",
     "file_path": "swagger-ui.css",
     "path": "x",
 }

@@ -28,6 +28,7 @@ from entrypoints.http import (
     users,
 )
 from entrypoints.http.demo import demo_page
+from entrypoints.http.element import element, modules
 from entrypoints.listening import authority
 from entrypoints.live import draining
 from entrypoints.live import page as stream_page
@@ -72,6 +73,7 @@ def create_app(container: ApiContainer) -> Litestar:
         *inbox.HANDLERS,
         *health.HANDLERS,
         *draining.HANDLERS,
+        *element(modules()),
         live_socket,
         no_socket,
         live_events,

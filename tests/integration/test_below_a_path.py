@@ -18,7 +18,12 @@ from workbench.local_client import local_client
 
 PREFIX = "/bell"
 PAGES = ["/", "/schema", "/schema/", "/schema/stream", "/schema/stream/"]
-GETS = [*PAGES, "/health/live", "/health/ready", "/metrics", "/schema/openapi.json", "/schema/asyncapi.json"]
+GETS = [
+    *PAGES,
+    *("/health/live", "/health/ready", "/metrics"),
+    *("/schema/openapi.json", "/schema/asyncapi.json"),
+    *("/element", "/element/v1.js"),
+]
 
 
 class Stripping:
@@ -70,6 +75,25 @@ async def test_the_http_api_s_document_names_its_server_relative_to_itself(path:
 
     (server,) = json.loads(re.findall(r'"servers":(\[.*?\])', text)[0])
     assert urljoin(PREFIX + path, f"{server['url']}/v1/sessions") == f"{PREFIX}/v1/sessions"
+
+
+@pytest.mark.parametrize("kind", ["proxy", "root_path", "nothing"])
+async def test_a_module_of_the_bell_finds_its_parts_beside_it(kind: str) -> None:
+    at = "/element/v1.js" if kind == "nothing" else f"{PREFIX}/element/v1.js"
+    async with below(kind) as client:
+        entry = await _get(client, kind, at)
+        parts = {urljoin(at, name) for name in re.findall(r"""["'](\./[^"']+\.js)["']""", entry.text)}
+        answers = [await _get(client, kind, part) for part in parts]
+
+    assert len(parts) >= 6  # the languages, at least
+    for answer in (entry, *answers):
+        assert answer.status_code == 200
+        assert answer.headers["Content-Type"] == "text/javascript; charset=utf-8"
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        assert answer.headers["Cross-Origin-Resource-Policy"] == "cross-origin"
+        assert answer.headers["Access-Control-Allow-Origin"] == "*"
+        assert "RateLimit" not in answer.headers
+    assert {answer.headers["Cache-Control"] for answer in answers} == {"public, max-age=31536000, immutable"}
 
 
 async def test_the_demo_page_asks_only_below_its_own_path() -> None:

@@ -56,6 +56,16 @@ def test_a_wheel_migrates(unpacked: Path, environment: dict[str, str]) -> None:
     assert made.stdout.startswith("bw_live_"), made.stderr
 
 
+def test_a_wheel_has_the_bell(unpacked: Path) -> None:
+    built = ROOT / "src" / "entrypoints" / "http" / "element"
+    packed = unpacked / "entrypoints" / "http" / "element"
+
+    assert (packed / "v1.js").exists()
+    assert {path.name: path.read_bytes() for path in packed.iterdir()} == {
+        path.name: path.read_bytes() for path in built.iterdir()
+    }
+
+
 def test_a_wheel_leaves_the_workbench_out(unpacked: Path) -> None:
     assert not (unpacked / "workbench").exists()
     assert (unpacked / "entrypoints" / "http" / "demo.html").exists()

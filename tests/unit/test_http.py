@@ -29,8 +29,8 @@ PUBLIC = {
     ("GET", "/health/ready"),
     ("GET", "/metrics"),
 }
-# Litestar's own pages, which say what the API is.
-DOCUMENTATION = re.compile(r"/schema(/.*)?")
+# What the API is, and the files of the bell.
+FOR_PAGES = re.compile(r"/(schema|element)(/.*)?")
 
 
 @pytest.fixture
@@ -79,7 +79,7 @@ def _routes(service: Service) -> list[tuple[str, str]]:
     for route in service.app.routes:
         path = re.sub(r"\{user_id:str\}", "ada", route.path)
         path = re.sub(r"\{[a-z_]+:uuid\}", str(an_id()), path)
-        if not DOCUMENTATION.fullmatch(path) and not path.startswith("/ws/"):
+        if not FOR_PAGES.fullmatch(path) and not path.startswith("/ws/"):
             found += [(method, path) for method in getattr(route, "methods", []) if method != "OPTIONS"]
     return found
 

@@ -31,6 +31,8 @@ PUBLIC = {
     "GET /health/live",
     "GET /health/ready",
     "GET /",  # the page of the demo
+    "GET /element",
+    "GET /element/{file:str}",
     "GET /ws/{user_id:str}",  # says that it is a WebSocket
     # What the API is.
     "GET /schema",

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tests.parallel import HEAVY, SPREAD, share, unit
+from tests.parallel import BROWSER, HEAVY, SPREAD, share, unit
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -17,6 +17,7 @@ def test_a_file_stays_together_unless_its_tests_are_spread() -> None:
     steps = "tests/integration/test_steps.py"
     assert unit(f"{steps}::test_one[a]") != unit(f"{steps}::test_one[b]")
     assert len({unit(f"{file}::test_one") for file in HEAVY}) == 1
+    assert unit(f"{BROWSER}test_bell.py::test_one") == unit(f"{BROWSER}test_tabs.py::test_one")
 
 
 def test_no_two_processes_take_the_same_port() -> None:

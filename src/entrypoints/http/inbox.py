@@ -35,6 +35,7 @@ from entrypoints.http.schemas import (
 from entrypoints.http.times import read_time
 from entrypoints.web import guards, rules
 from entrypoints.web.fast_path import FAST
+from entrypoints.web.headers import names_tag
 from entrypoints.web.schemas import NotificationBody, problems
 from entrypoints.web.state import Access, part
 
@@ -116,7 +117,7 @@ async def list_notifications(  # noqa: PLR0917 - each is a part of the query
         page = await page_of()
     etag = f'"{page.feed.cursor}"'
     headers = {"ETag": etag, "Cache-Control": "private, no-cache"}
-    if _matches(request.headers.get("if-none-match", ""), etag):
+    if names_tag(request.headers.get("if-none-match", ""), etag):
         return Response(b"", status_code=304, headers=headers, media_type=_JSON)
     return Response(wire.page(page.items, _next(page), page.feed), headers=headers, media_type=_JSON)
 
@@ -290,12 +291,6 @@ def _before(cursor: str | None) -> NotificationId | None:
         return NotificationId(UUID(cursor))
     except ValueError:
         raise Invalid([FieldError("cursor", "is not a cursor of this service")]) from None
-
-
-def _matches(condition: str, etag: str) -> bool:
-    """Whether If-None-Match names the tag (RFC 9110 §13.1.2: a list, compared weakly, or `*`)."""
-    named = {tag.strip().removeprefix("W/") for tag in condition.split(",")}
-    return etag in named or "*" in named
 
 
 def _next(page: RenderedPage) -> str | None:

@@ -1,0 +1,152 @@
+"""Scenario: what a person waits for in a browser, with the bell of `/element/v1.js` on a page."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from playwright.sync_api import Page, Route, sync_playwright
+
+from bench.load import percentile
+from bench.measured import Row, timed
+from bench.scenario import Context
+from bench.service import Service
+from bench.stored import store
+from bench.user import User
+from workbench.chromium import chromium
+
+_BADGES, _BADGES_QUICK = 400, 50
+_AT_ONCE = 80
+"""Notifications of one user: from 100 on the badge no longer shows the number."""
+_STORED = 5_000
+
+_HTML = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Bench</title>
+<script type="module" src="/element/v1.js"></script>
+<body>{element}</body></html>"""
+
+_PAINTED = """
+async ([key, user, count]) => {
+  const root = document.querySelector('bellwire-inbox').shadowRoot;
+  const badge = () => root.querySelector('[part~=badge]');
+  const painted = (number) => new Promise((done) => {
+    const look = () => {
+      if (badge()?.textContent !== String(number)) return;
+      watcher.disconnect();
+      requestAnimationFrame(() => {
+        const { port1, port2 } = new MessageChannel();
+        port1.onmessage = () => done(performance.now()); // the frame has been made
+        port2.postMessage(null);
+      });
+    };
+    const watcher = new MutationObserver(look);
+    watcher.observe(root, {subtree: true, childList: true, characterData: true});
+    look();
+  });
+  const headers = {'X-API-Key': key, 'Content-Type': 'application/json'};
+  const body = JSON.stringify({user_id: user, event: 'bench.done', message: 'Build 7 has passed.'});
+  const taken = [];
+  for (let number = 1; number <= count; number++) {
+    const began = performance.now();
+    const seen = painted(number);
+    const answer = await fetch('/v1/notifications', {method: 'POST', headers, body});
+    if (answer.status !== 202) throw new Error(`published: ${answer.status}`);
+    taken.push((await seen - began) / 1000);
+    await new Promise((over) => setTimeout(over, 20 * Math.random())); // not in step with the frames
+  }
+  return taken;
+}
+"""
+"""Publishes from the page, so that one clock sees both ends, until the badge has the next number."""
+
+_SCROLLED = """
+async ([floor]) => {
+  const root = document.querySelector('bellwire-inbox').shadowRoot;
+  const list = root.querySelector('[part~=list]');
+  const scrolls = (node) => /auto|scroll/.test(getComputedStyle(node).overflowY);
+  let place = list;
+  while (place && !scrolls(place)) place = place.parentElement ?? place.getRootNode().host ?? null;
+  place ??= document.scrollingElement;
+  const tasks = [];
+  new PerformanceObserver((seen) => tasks.push(...seen.getEntries().map(({duration}) => duration / 1000)))
+    .observe({type: 'longtask'});
+  const frame = () => new Promise(requestAnimationFrame);
+  let frames = 0, most = 0;
+  const last = () => [...root.querySelectorAll('[part~=row]')].at(-1)?.dataset.id;
+  const began = performance.now();
+  for (; last() !== floor && performance.now() - began < 180_000; frames++) {
+    place.scrollTop += 400;
+    most = Math.max(most, root.querySelectorAll('[part~=row]').length);
+    await frame();
+  }
+  const down = last() === floor;
+  for (; place.scrollTop > 0 && performance.now() - began < 240_000; frames++) {
+    place.scrollTop -= 2000;
+    await frame();
+  }
+  await frame();
+  return {tasks, frames, most, down, seconds: (performance.now() - began) / 1000};
+}
+"""
+"""Scrolls to the oldest row by 400 pixels a frame, and back."""
+
+
+def browser(context: Context) -> Iterator[Row]:
+    """From a publish to the painted badge in Chromium, and 5,000 rows scrolled."""
+    if (executable := chromium()) is None:
+        return
+    context.stack.topic("browser")
+    with (
+        context.stack.service("consumer", "browser"),
+        context.stack.service("api", "browser") as api,
+        sync_playwright() as playwright,
+    ):
+        launched = playwright.chromium.launch(executable_path=executable)
+        page = launched.new_page(viewport={"width": 1000, "height": 800})
+        yield _badges(context, api, page)
+        yield from _scrolled(context, api, page)
+        launched.close()
+
+
+def _badges(context: Context, api: Service, page: Page) -> Row:
+    wanted = _BADGES_QUICK if context.quick else _BADGES
+    taken: list[float] = []
+    for user in context.users("badge", -(-wanted // _AT_ONCE)):
+        _show(page, api, user)
+        count = min(_AT_ONCE, wanted - len(taken))
+        taken += page.evaluate(_PAINTED, [context.api_key, user.id, count])
+    row = timed("publish → badge painted, one by one", taken, 1 / (sum(taken) / len(taken)), "badges/s")
+    p95 = percentile(taken, 0.95)
+    return replace(row, note=f"p95 {p95 * 1000:.1f} ms", details={"p95": p95, "count": len(taken)})
+
+
+def _scrolled(context: Context, api: Service, page: Page) -> Iterator[Row]:
+    (user,) = context.users("scrolled", 1)
+    store(context.stack, "scrolled", _STORED)
+    found = context.stack.sql(f"SELECT min(id::text) FROM notifications WHERE user_id = '{user.id}'")
+    oldest = found[0][0]
+    _show(page, api, user, view="page")
+    scrolled = page.evaluate(_SCROLLED, [oldest])
+    longest = max(scrolled["tasks"], default=0.0)
+    yield Row(
+        what=f"{_STORED:,} rows scrolled: the longest task",
+        value=longest * 1000,
+        unit="ms, 0 if none took 50",
+        errors=int(not scrolled["down"]),
+        note=f"{len(scrolled['tasks'])} of 50 ms or more; at most {scrolled['most']} rows kept",
+        details={name: scrolled[name] for name in ("frames", "most", "seconds", "tasks")},
+    )
+
+
+def _show(page: Page, api: Service, user: User, **attributes: str) -> None:
+    """Open a page with the user's bell, until it is online."""
+    url = f"http://127.0.0.1:{api.port}"
+    words = " ".join(f'{name}="{value}"' for name, value in {"user": user.id, **attributes}.items())
+    html = _HTML.format(element=f"<bellwire-inbox {words}></bellwire-inbox>")
+
+    def answer(route: Route) -> None:
+        route.fulfill(body=html, content_type="text/html")
+
+    page.route(f"{url}/bench", answer)
+    page.add_init_script("addEventListener('bellwire-state', ({detail}) => { window.told = detail })")
+    page.goto(f"{url}/bench")
+    page.evaluate("token => { document.querySelector('bellwire-inbox').token = () => token }", user.token)
+    page.wait_for_function("(window.told?.state ?? window.told) === 'online'")
+    page.unroute(f"{url}/bench", answer)

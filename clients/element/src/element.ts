@@ -1,0 +1,169 @@
+import { type Feed, feedOf, type Token, tokenFrom } from './feed.js';
+import { english, fill, type Plural, type Strings, stringsFor } from './strings.js';
+
+const OWN_ORIGIN = new URL(import.meta.url).origin;
+
+/** Give a class a property for each attribute; `token-url` is `tokenUrl`. */
+export function reflect(type: { prototype: BellwireElement }, names: readonly string[]): void {
+  for (const name of names) {
+    const property = name.replace(/-(.)/g, (_, letter) => letter.toUpperCase());
+    Object.defineProperty(type.prototype, property, {
+      configurable: true,
+      get(this: Element) {
+        return this.getAttribute(name);
+      },
+      set(this: Element, value: unknown) {
+        if (value === null || value === undefined || value === false) this.removeAttribute(name);
+        else this.setAttribute(name, String(value));
+      },
+    });
+  }
+}
+
+export const SHARED = ['url', 'user', 'token-url', 'theme', 'locale'] as const;
+
+/** What the elements have in common: attributes, the feed, the texts, and rendering once for all changes at a time. */
+export abstract class BellwireElement extends HTMLElement {
+  static observedAttributes: readonly string[] = SHARED;
+  declare url: string | null;
+  declare user: string | null;
+  declare tokenUrl: string | null;
+  declare theme: string | null;
+  declare locale: string | null;
+  protected feed: Feed | null = null;
+  protected readonly root = this.attachShadow({ mode: 'open' });
+  #token: Token | null = null;
+  #given: Partial<Strings> = {};
+  #language = english;
+  #loaded = '';
+  #due = false;
+  #listening = new AbortController();
+
+  /** Returns a token of the user; asked at the start, and when one is about to expire. */
+  get token(): Token | null {
+    return this.#token;
+  }
+
+  set token(token: Token | null) {
+    this.#token = token;
+    if (this.feed) {
+      this.feed.token = token;
+      if (token && this.feed.state === 'signed-out') this.feed.refresh();
+    } else this.#change();
+  }
+
+  /** Texts that replace those of the language. */
+  get strings(): Partial<Strings> {
+    return this.#given;
+  }
+
+  set strings(strings: Partial<Strings>) {
+    this.#given = strings ?? {};
+    this.#change();
+  }
+
+  /** A language tag (BCP 47): the element's, the page's, or the browser's. */
+  protected get language(): string {
+    const tag = this.locale || this.closest('[lang]')?.getAttribute('lang') || document.documentElement.lang || navigator.language;
+    try {
+      return Intl.getCanonicalLocales(tag)[0] ?? 'en';
+    } catch {
+      return 'en';
+    }
+  }
+
+  /** A text of the element's language. */
+  protected text(name: keyof Strings, values?: Record<string, string | number>): string {
+    const text: string | Plural = this.#given[name] ?? this.#language[name];
+    return fill(text, this.language, values);
+  }
+
+  /** Show what the feed and the attributes say now. */
+  protected abstract render(): void;
+  /** A feed was taken: listen to it until the signal says that it is another. */
+  protected follow(_feed: Feed, _listening: { signal: AbortSignal }): void {}
+
+  connectedCallback(): void {
+    this.#upgrade();
+    this.#change();
+  }
+
+  disconnectedCallback(): void {
+    // Moved in the document, it is connected again at once.
+    queueMicrotask(() => this.isConnected || this.#leave());
+  }
+
+  attributeChangedCallback(): void {
+    this.#change();
+  }
+
+  /** Render soon, once for all that changes until then. */
+  protected change(): void {
+    this.#change();
+  }
+
+  protected tell(name: string, detail: unknown, cancelable = false): boolean {
+    return this.dispatchEvent(new CustomEvent(`bellwire-${name}`, { detail, bubbles: true, composed: true, cancelable }));
+  }
+
+  #change(): void {
+    if (this.#due) return;
+    this.#due = true;
+    queueMicrotask(() => {
+      this.#due = false;
+      if (!this.isConnected) return;
+      this.#settle();
+      this.render();
+    });
+  }
+
+  /** Properties that were set before the element was defined hide those of the class. */
+  #upgrade(): void {
+    for (const name of Object.keys(this) as (keyof this)[]) {
+      if (!(name in Object.getPrototypeOf(this))) continue;
+      const value = this[name];
+      delete this[name];
+      this[name] = value;
+    }
+  }
+
+  #settle(): void {
+    const { language } = this;
+    if (language !== this.#loaded) {
+      this.#loaded = language;
+      stringsFor(language).then(
+        (strings) => {
+          if (language !== this.#loaded) return;
+          this.#language = strings;
+          this.#change();
+        },
+        () => {}, // it stays English
+      );
+    }
+    this.#take();
+  }
+
+  /** Take the feed that the attributes say. */
+  #take(): void {
+    const url = this.url ? new URL(this.url, document.baseURI).href.replace(/\/+$/, '') : OWN_ORIGIN;
+    const { user, feed } = this;
+    if (feed?.url === url && feed.user === user) return;
+    this.#leave();
+    if (!user) return;
+    const taken = feedOf(url, user, this.#token ?? (this.tokenUrl ? tokenFrom(new URL(this.tokenUrl, document.baseURI).href) : null));
+    this.feed = taken;
+    this.#listening = new AbortController();
+    const { signal } = this.#listening;
+    taken.addEventListener('change', () => this.#change(), { signal });
+    this.follow(taken, { signal });
+    taken.use();
+  }
+
+  #leave(): void {
+    this.#listening.abort();
+    this.feed?.release();
+    this.feed = null;
+  }
+}
+
+reflect(BellwireElement, SHARED);
