@@ -6,25 +6,22 @@ would otherwise change what the service itself runs with (Litestar uses pydantic
 
 import asyncio
 import email
-import hashlib
 import os
 import re
-import shutil
 import sqlite3
-import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
 from email.message import Message
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import Any
 
 import httpx
 import jwt
 import pytest
 
+from tests.installed import installed
 from tests.product import Api, Product, create_users, eventually
 from workbench.embedded import LOOPBACK, free_port
 from workbench.local_client import local_client
@@ -38,29 +35,15 @@ CLIENT = ROOT / "clients" / "python" / "src"
 
 @pytest.fixture(scope="session")
 def frameworks() -> Path:
-    """Where the packages of the frameworks are; installed once, and kept beside Apache Kafka."""
+    """Where the packages of the frameworks are."""
     wanted = [EXAMPLES / name / "requirements.txt" for name in FRAMEWORKS]
-    version = hashlib.sha256(b"".join(file.read_bytes() for file in wanted)).hexdigest()[:16]
-    folder = ROOT / ".bellwire" / f"examples-{version}"
-    if not folder.exists():
-        folder.parent.mkdir(exist_ok=True)
-        unfinished = mkdtemp(dir=folder.parent)
-        command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
-        options = [option for file in wanted for option in ("--requirement", str(file))]
-        done = subprocess.run(
-            [*command, "--target", unfinished, "--constraint", str(ROOT / "constraints.txt"), *options],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode:
-            shutil.rmtree(unfinished)
-            pytest.skip(f"the frameworks cannot be installed: {done.stderr.strip()[-300:]}")
-        try:
-            Path(unfinished).rename(folder)
-        except OSError:  # another process of the tests was faster
-            shutil.rmtree(unfinished)
-    return folder
+
+    def install(folder: Path) -> list[str]:
+        pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
+        files = [word for file in wanted for word in ("--requirement", str(file))]
+        return [*pip, "--target", str(folder), "--constraint", str(ROOT / "constraints.txt"), *files]
+
+    return installed(wanted, install)
 
 
 @pytest.fixture
