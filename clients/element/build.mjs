@@ -1,5 +1,7 @@
-// Builds the element: node build.mjs [folder]. ES modules; what is loaded on demand is a chunk of its own.
-import { mkdir, rm } from 'node:fs/promises';
+// Builds the element: node build.mjs [folder]. ES modules; what is loaded on demand is a chunk of its own. The folder
+// that the API serves is ../../src/entrypoints/http/element: build into it too, and commit what changes.
+import { createHash } from 'node:crypto';
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
@@ -28,7 +30,18 @@ export async function make(outdir) {
     metafile: true,
     logLevel: 'warning',
   });
+  await copyForGood(outdir);
   return metafile;
+}
+
+/**
+ * Write the entry once more under a name that changes with it, which may be cached for good.
+ * @param {string} outdir
+ */
+async function copyForGood(outdir) {
+  const entry = await readFile(join(outdir, 'v1.js'));
+  const hash = createHash('sha256').update(entry).digest('hex').slice(0, 8).toUpperCase();
+  await writeFile(join(outdir, `v1-${hash}.js`), entry);
 }
 
 /**

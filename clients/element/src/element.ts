@@ -22,8 +22,11 @@ export function reflect(type: { prototype: BellwireElement }, names: readonly st
 
 export const SHARED = ['url', 'user', 'token-url', 'theme', 'locale'] as const;
 
+// A server that renders pages may import the module, and does nothing with it.
+const Base = globalThis.HTMLElement ?? (class {} as typeof HTMLElement);
+
 /** What the elements have in common: attributes, the feed, the texts, and rendering once for all changes at a time. */
-export abstract class BellwireElement extends HTMLElement {
+export abstract class BellwireElement extends Base {
   static observedAttributes: readonly string[] = SHARED;
   declare url: string | null;
   declare user: string | null;
@@ -36,6 +39,7 @@ export abstract class BellwireElement extends HTMLElement {
   #given: Partial<Strings> = {};
   #language = english;
   #loaded = '';
+  #stamp = {};
   #due = false;
   #listening = new AbortController();
 
@@ -59,7 +63,7 @@ export abstract class BellwireElement extends HTMLElement {
 
   set strings(strings: Partial<Strings>) {
     this.#given = strings ?? {};
-    this.#change();
+    this.restyle();
   }
 
   /** A language tag (BCP 47): the element's, the page's, or the browser's. */
@@ -72,11 +76,11 @@ export abstract class BellwireElement extends HTMLElement {
     }
   }
 
-  /** A text of the element's language. */
-  protected text(name: keyof Strings, values?: Record<string, string | number>): string {
+  /** A text of the element's language; bound, so that it can be handed on. */
+  protected readonly text = (name: keyof Strings, values?: Record<string, string | number>): string => {
     const text: string | Plural = this.#given[name] ?? this.#language[name];
     return fill(text, this.language, values);
-  }
+  };
 
   /** Show what the feed and the attributes say now. */
   protected abstract render(): void;
@@ -94,6 +98,16 @@ export abstract class BellwireElement extends HTMLElement {
   }
 
   attributeChangedCallback(): void {
+    this.#change();
+  }
+
+  /** Changes when everything must be rendered again: another language, other texts. */
+  protected get stamp(): object {
+    return this.#stamp;
+  }
+
+  protected restyle(): void {
+    this.#stamp = {};
     this.#change();
   }
 
@@ -135,7 +149,7 @@ export abstract class BellwireElement extends HTMLElement {
         (strings) => {
           if (language !== this.#loaded) return;
           this.#language = strings;
-          this.#change();
+          this.restyle();
         },
         () => {}, // it stays English
       );

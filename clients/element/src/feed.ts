@@ -9,11 +9,17 @@ export type { Filter, Notification };
 export type Token = () => string | Promise<string>;
 export type FeedState = 'loading' | 'online' | 'reconnecting' | 'offline' | 'failed' | 'signed-out';
 
-/** What a feed tells: `change` of anything it shows, `arrived` notifications, and an `error` of a command. */
+/**
+ * What a feed tells: `change` of anything it shows, `arrived` notifications, an `error`, that a command was `rejected`,
+ * `preferences`.
+ */
 export interface FeedEvents {
   change: null;
   arrived: Notification[];
   error: Error;
+  rejected: null;
+  /** The version that they have now. */
+  preferences: number;
 }
 
 /**
@@ -30,6 +36,7 @@ export class Feed extends EventTarget {
   #inbox: LiveInbox | null = null;
   #pending = new Pending();
   #failed = false;
+  #titles: Map<string, string> | null = null;
   #uses = 0;
 
   constructor(url: string, user: string, token: Token | null) {
@@ -113,6 +120,21 @@ export class Feed extends EventTarget {
     return this.#do(ids, { read_at: now() }, (inbox) => inbox.markAllRead({ category }));
   }
 
+  /** The titles of categories; they are loaded when they are first asked for. */
+  titles(): ReadonlyMap<string, string> {
+    if (this.#titles) return this.#titles;
+    if (this.state !== 'online') return new Map();
+    this.#titles = new Map();
+    this.#inbox?.preferences().then(
+      ({ categories }) => {
+        for (const { id, title } of categories) if (title) this.#titles?.set(id, title);
+        this.#tell('change', null);
+      },
+      () => {}, // the ids have to do
+    );
+    return this.#titles;
+  }
+
   /** Begin to use the feed. The last to `release` it ends it. */
   use(): void {
     if (this.#uses++ === 0) this.#start();
@@ -136,6 +158,7 @@ export class Feed extends EventTarget {
     inbox.addEventListener('change', mine(() => this.#changed()));
     inbox.addEventListener('state', mine(() => this.#changed()));
     inbox.addEventListener('arrived', ({ detail }) => this.#tell('arrived', detail));
+    inbox.addEventListener('preferences', ({ detail }) => this.#tell('preferences', detail));
     inbox.addEventListener('error', ({ detail }) => {
       this.#failed = true;
       this.#tell('error', detail);
@@ -165,6 +188,7 @@ export class Feed extends EventTarget {
     } catch (error) {
       done(0);
       this.#tell('error', error as Error);
+      this.#tell('rejected', null);
       return false;
     } finally {
       this.#changed();

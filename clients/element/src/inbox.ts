@@ -1,63 +1,261 @@
+import { announcer, silence } from './announce.js';
+import { h, svg } from './dom.js';
 import { BellwireElement, reflect, SHARED } from './element.js';
-import { h, morph, reconcile, svg } from './dom.js';
-import type { Notification } from './feed.js';
-import { adopt, BADGE, BASE, INBOX } from './styles.js';
+import type { Feed, Notification } from './feed.js';
+import { ICONS } from './icons.js';
+import type { Host, Navigate, Panel } from './panel.js';
+import { tabsOf } from './tabs.js';
+import { type Icons, titleOf } from './look.js';
+import { adopt, BADGE, BASE, BELL } from './styles.js';
 
-const OWN = ['view', 'badge', 'tabs', 'categories', 'read', 'toasts', 'announce'] as const;
-const BELL = 'M6 9a6 6 0 0 1 12 0c0 6 2.5 7.5 2.5 7.5h-17S6 15 6 9M10 20.5a2.2 2.2 0 0 0 4 0';
+const OWN = ['view', 'badge', 'tabs', 'categories', 'read', 'toasts', 'announce', 'feeds'] as const;
+const NARROW = '(max-width: 480px)';
+const MOST_SHOWN = 99;
+/** More than this is not kept in memory while the panel is closed. */
+const MOST_KEPT = 400;
+const RTL = /^(ar|dv|fa|he|ps|ug|ur|yi)\b/;
+
+/** Do something when the browser has time. */
+const idle: (work: () => void) => void = globalThis.requestIdleCallback ?? ((work) => setTimeout(work, 200));
 
 /** `<bellwire-inbox>`: a bell with a badge, which opens the user's notifications. */
 export class BellwireInbox extends BellwireElement {
   static override observedAttributes = [...SHARED, ...OWN];
+  declare view: string | null;
   declare badge: string | null;
+  declare tabs: string | null;
+  declare categories: string | null;
+  declare read: string | null;
+  declare toasts: string | null;
+  declare announce: string | null;
+  /** Called instead of following a notification's link; for routers. */
+  navigate: Navigate | null = null;
+  #icons: Icons = {};
   #badge = h('span', { part: 'badge', 'aria-hidden': 'true' });
-  #bell = h('button', { part: 'bell', type: 'button', 'aria-haspopup': 'dialog' }, h('slot', { name: 'bell' }, svg(BELL)), this.#badge);
-  #title = h('h2', { id: 'title' });
-  #list = h('ul', { part: 'list', role: 'list' });
-  #panel = h('dialog', { part: 'panel', role: 'dialog', popover: 'auto', tabindex: -1, 'aria-labelledby': 'title' }, this.#title, this.#list);
-  #rows = new Map<string, HTMLElement>();
+  #bell = h('button', { part: 'bell', type: 'button', 'aria-haspopup': 'dialog' }, h('slot', { name: 'bell' }, svg(ICONS.bell)), this.#badge);
+  #dialog = h('dialog', { part: 'panel', role: 'dialog', popover: 'auto', tabindex: -1, 'aria-labelledby': 'title' });
+  #panel: Panel | null = null;
+  #loading: Promise<Panel> | null = null;
+  #open = false;
+  /** The cursor up to which all was marked as seen last. */
+  #seen: string | null | undefined;
+  #host = this.#lend();
+  #counts = '';
+  #state = '';
 
   constructor() {
     super();
-    adopt(this.root, BASE, BADGE, INBOX);
-    this.root.append(this.#bell, this.#panel);
-    this.#bell.popoverTargetElement = this.#panel;
-    this.#panel.addEventListener('toggle', () => {
-      if (this.#panel.matches(':popover-open')) this.feed?.seen();
-      this.change();
+    adopt(this.root, BASE, BADGE, BELL);
+    this.root.append(this.#bell, this.#dialog);
+    this.#bell.addEventListener('click', (event) => {
+      if (this.#panel && !this.#modal) return; // the browser does it
+      event.preventDefault();
+      this.open();
     });
+    for (const type of ['pointerenter', 'focus']) this.#bell.addEventListener(type, () => this.#load().catch(() => {}));
+    for (const type of ['toggle', 'close']) this.#dialog.addEventListener(type, ({ target }) => target === this.#dialog && this.#toggled());
   }
 
-  open(): void {
-    this.#panel.showPopover();
+  /** Icons by the name that a notification has. */
+  get icons(): Icons {
+    return this.#icons;
+  }
+
+  set icons(icons: Icons) {
+    this.#icons = icons ?? {};
+    this.restyle();
+  }
+
+  /** Show the panel. Rejects if what it needs could not be loaded. */
+  async open(): Promise<void> {
+    await this.#load();
+    if (this.#shown || !this.isConnected) return;
+    if (this.#modal) this.#dialog.showModal();
+    else (this.#dialog.showPopover as (options: { source: Element }) => void)({ source: this.#bell });
+    this.#toggled();
   }
 
   close(): void {
-    this.#panel.hidePopover();
+    if (this.#page) return;
+    if (this.#dialog.open) this.#dialog.close();
+    else if (this.#shown) this.#dialog.hidePopover();
   }
 
-  refresh(): Promise<void> | undefined {
-    return this.feed?.refresh();
+  async refresh(): Promise<void> {
+    await this.feed?.refresh();
   }
 
-  markAllRead(): Promise<boolean> | undefined {
-    return this.feed?.readAll();
+  async markAllRead(): Promise<void> {
+    await this.feed?.readAll();
+  }
+
+  // --- what happens ---
+
+  override connectedCallback(): void {
+    super.connectedCallback();
+    announcer(); // its region is to be there before anything is said
+  }
+
+  override disconnectedCallback(): void {
+    super.disconnectedCallback();
+    silence(this.#dialog, false);
+  }
+
+  protected override follow(feed: Feed, listening: { signal: AbortSignal }): void {
+    const heard = (type: string, hear: (detail: never) => void) =>
+      feed.addEventListener(type, (event) => hear((event as CustomEvent<never>).detail), listening);
+    heard('arrived', (items: Notification[]) => this.#arrived(items));
+    heard('error', (error: Error) => this.tell('error', error));
+    heard('rejected', () => this.#panel?.notice(this.text('rolledBack')));
+    this.#counts = this.#state = '';
   }
 
   protected render(): void {
-    const count = (this.badge === 'unread' ? this.feed?.unreadCount : this.feed?.unseenCount) ?? 0;
-    this.#badge.textContent = count > 99 ? '99+' : String(count || '');
+    const { feed } = this;
+    const count = (this.badge === 'unread' ? feed?.unreadCount : feed?.unseenCount) ?? 0;
+    this.#badge.textContent = count > MOST_SHOWN ? `${MOST_SHOWN}+` : String(count || '');
     this.#bell.setAttribute('aria-label', count ? this.text('bell', { n: count }) : this.text('title'));
-    this.#title.textContent = this.text('title');
-    reconcile<ChildNode>(this.#list, (this.feed?.list() ?? []).map((item) => this.#row(item)));
+    this.#dialog.lang = this.language;
+    if (this.locale) this.#dialog.dir = RTL.test(this.locale) ? 'rtl' : 'ltr';
+    else this.#dialog.removeAttribute('dir');
+    if (this.#page) this.#showPage();
+    if (this.#open) this.#panel?.render();
+    if (this.#open) this.#see();
+    this.#tellChanges();
+    if (feed?.state === 'online') idle(() => this.#load().catch(() => {}));
   }
 
-  #row(item: Notification): HTMLElement {
-    const next = h('li', { part: item.read_at ? 'row' : 'row row-unread', 'data-id': item.id }, h('h3', {}, item.title ?? item.message));
-    const row = this.#rows.get(item.id) ?? next;
-    if (row !== next) morph(row, next);
-    this.#rows.set(item.id, row);
-    return row;
+  /** What the user has before the eyes is seen. */
+  #see(): void {
+    const { feed } = this;
+    const cursor = feed?.inbox?.cursor;
+    if (!feed?.unseenCount || this.#panel?.held || document.visibilityState !== 'visible' || cursor === this.#seen) return;
+    this.#seen = cursor;
+    feed.seen();
+  }
+
+  #tellChanges(): void {
+    const { feed } = this;
+    if (!feed) return;
+    const { unreadCount: unread_count, unseenCount: unseen_count, unreadIn: unread_in, state } = feed;
+    const counts = JSON.stringify([unread_count, unseen_count, unread_in]);
+    if (feed.inbox?.cursor && counts !== this.#counts) this.tell('counts', { unread_count, unseen_count, unread_in });
+    this.#counts = counts;
+    const told = { online: 'online', 'signed-out': 'signed-out', offline: 'reconnecting', reconnecting: 'reconnecting' }[state as string];
+    if (told && told !== this.#state) this.tell('state', told);
+    this.#state = told ?? this.#state;
+  }
+
+  // --- the panel ---
+
+  /** What the panel may use of the element. */
+  #lend(): Host {
+    const me = this;
+    return {
+      text: this.text,
+      tell: (name, detail, cancelable) => me.tell(name, detail, cancelable),
+      say: (text) => me.announce !== 'off' && announcer().note(text),
+      close: () => me.close(),
+      change: () => me.change(),
+      get feed() {
+        return me.feed;
+      },
+      get language() {
+        return me.language;
+      },
+      get stamp() {
+        return me.stamp;
+      },
+      get icons() {
+        return me.#icons;
+      },
+      get navigate() {
+        return me.navigate;
+      },
+      get tabList() {
+        return tabsOf(me.tabs !== 'off', me.categories ?? '', me.feed, me.text);
+      },
+      get modal() {
+        return me.#modal;
+      },
+      get viewing() {
+        return me.read === 'viewed' && me.#open;
+      },
+      get rtl() {
+        return getComputedStyle(me.#dialog).direction === 'rtl';
+      },
+    };
+  }
+
+  get #modal(): boolean {
+    return !this.#page && matchMedia(NARROW).matches;
+  }
+
+  /** The list is part of the page, without a bell. */
+  get #page(): boolean {
+    return this.view === 'page';
+  }
+
+  async #showPage(): Promise<void> {
+    if (this.#shown) return;
+    await this.#load();
+    if (this.#shown || !this.#page) return;
+    this.#dialog.role = 'region';
+    this.#dialog.show();
+    this.#toggled();
+  }
+
+  get #shown(): boolean {
+    return this.#dialog.matches(':popover-open, [open]');
+  }
+
+  /** The panel is loaded after the bell: when it is needed, or when there is time. */
+  #load(): Promise<Panel> {
+    this.#loading ??= import('./panel.js').then(
+      ({ Panel, STYLES }) => {
+        adopt(this.root, BASE, BADGE, BELL, STYLES);
+        this.#panel = new Panel(this.#host, this.#dialog);
+        this.root.append(this.#panel.toasts.element);
+        this.#bell.popoverTargetElement = this.#dialog;
+        return this.#panel;
+      },
+      (error) => {
+        this.#loading = null;
+        this.tell('error', error);
+        throw error;
+      },
+    );
+    return this.#loading;
+  }
+
+  #toggled(): void {
+    const open = this.#shown;
+    const panel = this.#panel;
+    if (open === this.#open || !panel) return;
+    this.#open = open;
+    silence(this.#dialog, open && this.#modal);
+    if (!open) return this.#closed(panel);
+    panel.opened();
+    this.render();
+    if (!this.#page) panel.place(this.#bell);
+    if (!this.#page) this.#dialog.focus();
+    this.tell('open', null);
+  }
+
+  #closed(panel: Panel): void {
+    const { feed } = this;
+    this.#seen = null;
+    panel.closed();
+    if (feed && feed.list().length > MOST_KEPT) feed.refresh();
+  }
+
+  async #arrived(items: Notification[]): Promise<void> {
+    this.tell('arrived', items);
+    const sentence = (n: number, latest: Notification) => this.text('arrived', { n, text: titleOf(latest, this.#host) });
+    if (this.announce !== 'off') announcer().arrived(items, sentence);
+    if (this.toasts !== 'polite') return;
+    const panel = await this.#load();
+    if (!this.#open) panel.toasts.show(items, this.#host, () => this.open());
   }
 }
 

@@ -43,8 +43,11 @@ export interface Strings {
   keyRead: string;
   keyHelp: string;
   preferences: string;
+  /** Why a category cannot be switched off. */
   mandatory: string;
-  saved: string;
+  preferencesFailed: string;
+  noCategories: string;
+  unreadNumber: Plural;
 }
 
 export const english: Strings = {
@@ -62,7 +65,7 @@ export const english: Strings = {
   snoozeTomorrow: 'Tomorrow morning',
   snoozeWeek: 'Next Monday',
   pill: { other: '{n} new' },
-  arrived: { one: '1 new notification: {text}', other: '{n} new notifications. Latest: {text}' },
+  arrived: { one: '{n} new notification: {text}', other: '{n} new notifications. Latest: {text}' },
   others: { one: '1 other', other: '{n} others' },
   success: 'Success',
   warning: 'Warning',
@@ -87,11 +90,20 @@ export const english: Strings = {
   keyRead: 'Mark as read or unread',
   keyHelp: 'Show or hide this help',
   preferences: 'Preferences',
-  mandatory: 'Always on',
-  saved: 'Saved',
+  mandatory: 'Required, cannot be turned off',
+  preferencesFailed: 'Preferences could not be loaded',
+  noCategories: 'There is nothing to choose yet',
+  unreadNumber: { other: '{n} unread' },
 };
 
-const LANGUAGES: Record<string, () => Promise<{ strings: Strings }>> = {};
+const LANGUAGES: Record<string, () => Promise<{ strings: Strings }>> = {
+  ar: () => import('./languages/ar.js'),
+  de: () => import('./languages/de.js'),
+  es: () => import('./languages/es.js'),
+  fr: () => import('./languages/fr.js'),
+  ja: () => import('./languages/ja.js'),
+  pt: () => import('./languages/pt.js'),
+};
 
 /** The texts in a language, English if there is none; the language is loaded when it is first needed. */
 export async function stringsFor(locale: string): Promise<Strings> {

@@ -37,13 +37,12 @@ font:600 11px/18px system-ui,sans-serif;text-align:center;font-variant-numeric:t
 @media(forced-colors:active){[part=badge]{background:Highlight;color:HighlightText}}
 `;
 
-export const INBOX = `
-[part=bell]{position:relative;width:40px;height:40px;display:grid;place-items:center;border-radius:50%;color:inherit}
+/** The bell, and the panel before its own styles are there. */
+export const BELL = `
+[part=bell]{position:relative;width:40px;height:40px;display:grid;place-items:center;border-radius:50%;color:inherit;anchor-name:--bell}
+:host([view=page]){display:block;height:100dvh}
+:host([view=page]) [part=bell]{display:none}
 [part=bell]:hover{background:var(--l)}
 [part=bell] svg{width:24px;height:24px}
 [part=bell] [part=badge]{position:absolute;inset-block-start:0;inset-inline-start:50%}
-[part=panel]{color:var(--t);background:var(--s);border:1px solid var(--l);border-radius:var(--r);padding:0;margin:0;inset:auto;
-width:min(var(--bellwire-width,380px),100vw);max-height:min(640px,100dvh - 24px);box-shadow:0 8px 28px #0003;overflow:hidden}
-[part=panel]:popover-open{display:flex;flex-direction:column}
-[part=list]{list-style:none;margin:0;padding:0}
 `;

@@ -1,0 +1,371 @@
+import { h, morph, svg } from './dom.js';
+import { snoozeMenu, toggleHelp } from './extras.js';
+import type { Feed, Notification } from './feed.js';
+import { ICONS } from './icons.js';
+import { commandOf, type KeyCommand, placeAfter, tabAfter } from './keys.js';
+import { List } from './list.js';
+import type { Look } from './look.js';
+import { place } from './place.js';
+import { endOf, noticeOf, stateOf } from './states.js';
+import type { Tab } from './tabs.js';
+import { everyTick } from './times.js';
+import { Toasts } from './toasts.js';
+import { Viewed } from './viewed.js';
+
+/** Called instead of following a notification's link. */
+export type Navigate = (item: Notification) => void;
+
+/** What the panel needs of its element. */
+export interface Host extends Look {
+  readonly feed: Feed | null;
+  readonly tabList: Tab[];
+  readonly modal: boolean;
+  readonly viewing: boolean;
+  readonly rtl: boolean;
+  /** Changes when every row must be made again. */
+  readonly stamp: unknown;
+  readonly tell: (name: string, detail: unknown, cancelable?: boolean) => boolean;
+  readonly navigate: Navigate | null;
+  readonly say: (text: string) => void;
+  readonly close: () => void;
+  readonly change: () => void;
+}
+
+export { PANEL as STYLES } from './panel-styles.js';
+
+const NOTICE_MS = 6_000;
+const NEAR = { rootMargin: '500px 0px' };
+type Press = (item: Notification | undefined, button: HTMLElement, event: MouseEvent) => unknown;
+
+/** What the bell opens: title, tabs and the list. */
+export class Panel {
+  readonly element: HTMLElement;
+  readonly toasts = new Toasts();
+  #host: Host;
+  #head = h('header', { part: 'header' });
+  #tabs = h('div', { role: 'tablist' });
+  #bar = h('div', { class: 'bars' });
+  #top = h('div', { class: 'edge' });
+  #pill = h('button', { part: 'pill', type: 'button', 'data-do': 'release', hidden: true });
+  #state = h('div', { class: 'state' });
+  #end = h('div', { class: 'edge' });
+  #scroller = h('div', { class: 'scroller', role: 'tabpanel', id: 'list', tabindex: -1 });
+  #sight = new IntersectionObserver((entries) => this.#inSight(entries), { root: this.#scroller, threshold: 0.5 });
+  #near = new IntersectionObserver((entries) => this.#edges(entries), { root: this.#scroller, ...NEAR });
+  #list = new List(this.#scroller, [this.#sight]);
+  #viewed = new Viewed();
+  #viewing: unknown;
+  #tab = 'all';
+  #notice = '';
+  #noticed: unknown;
+  /** A page is being loaded, or could not be. */
+  #more: 'loading' | 'failed' | null = null;
+  /** What is gone from the list now was taken away here. */
+  #own = false;
+  /** New ones are shown with the next drawing. */
+  #anew = true;
+  #untick = () => {};
+
+  /** Fills an element that is shown and hidden by others. */
+  constructor(host: Host, element: HTMLElement) {
+    this.#host = host;
+    this.element = element;
+    const slot = (name: string, ...inside: Node[]) => h('slot', { name }, ...inside);
+    this.#scroller.append(this.#pill, this.#top, this.#list.element, slot('empty', this.#state), this.#end);
+    element.append(this.#head, slot('header'), this.#tabs, this.#bar, this.#scroller, this.#foot());
+    this.element.addEventListener('click', (event) => this.#click(event));
+    this.element.addEventListener('auxclick', (event) => this.#click(event));
+    this.element.addEventListener('keydown', (event) => this.#key(event));
+    this.element.addEventListener('error', (event) => this.#imageFailed(event.target), true);
+    for (const type of ['pointerout', 'focusout']) this.element.addEventListener(type, () => this.#loosen());
+    this.#scroller.addEventListener('scroll', () => this.#loosen(), { passive: true });
+    for (const type of ['focus', 'blur']) window.addEventListener(type, () => this.#restart());
+    document.addEventListener('visibilitychange', () => this.#restart());
+  }
+
+  /** Put the panel beside the bell. */
+  place(bell: Element): void {
+    if (!this.#host.modal) place(this.element, bell, this.#host.rtl);
+  }
+
+  get held(): number {
+    return this.#list.window.held.length;
+  }
+
+  /** The panel was opened: show it from its top. */
+  opened(): void {
+    this.toasts.clear();
+    this.element.classList.toggle('modal', this.#host.modal);
+    this.#anew = true;
+    this.#untick = everyTick(() => this.#list.tick(this.#host.language));
+  }
+
+  closed(): void {
+    this.#untick();
+    this.#list.clear();
+    this.#viewed.clear();
+    clearTimeout(this.#viewing as number);
+  }
+
+  /** Show a notice for a while, and say it. */
+  notice(text: string): void {
+    this.#notice = text;
+    clearTimeout(this.#noticed as number);
+    this.#noticed = setTimeout(() => {
+      this.#notice = '';
+      this.#host.change();
+    }, NOTICE_MS);
+    this.#host.say(text);
+    this.#host.change();
+  }
+
+  render(): void {
+    const host = this.#host;
+    const { feed, text } = host;
+    const state = feed?.state ?? 'loading';
+    const tab = this.#current;
+    const list = state === 'signed-out' ? [] : (feed?.list(tab.filter) ?? []);
+    const gone = this.#list.show(list, host, host.stamp, this.#anew);
+    if (gone) this.#left();
+    this.#own = this.#anew = false;
+    this.#pill.hidden = this.held === 0;
+    this.#pill.textContent = text('pill', { n: this.held });
+    morph(this.#head, this.#headNow());
+    morph(this.#tabs, this.#tabsNow(tab));
+    morph(this.#bar, h('div', { class: 'bars' }, noticeOf(this.#notice), feed && noticeOf('', feed, host)));
+    const more = feed?.hasMore(tab.filter) ?? true;
+    morph(this.#state, stateOf(state, list.length > 0, more, tab, host));
+    const { below } = this.#list.window;
+    morph(this.#end, endOf(list.length > 0 && more && !below, this.#more, host));
+    this.#scroller.setAttribute('aria-labelledby', `tab-${tab.id}`);
+    if (below || more) this.#watch();
+  }
+
+  get #current(): Tab {
+    const { tabList } = this.#host;
+    return tabList.find(({ id }) => id === this.#tab) ?? tabList[0];
+  }
+
+  #headNow(): HTMLElement {
+    const { text, modal, feed } = this.#host;
+    const button = (name: string, icon: string, label: string, ...more: string[]) =>
+      h('button', { type: 'button', 'data-do': name, 'data-key': name, 'aria-label': more.length ? null : label, title: label }, svg(icon), ...more);
+    const unread = this.#current.filter.category ? this.#current.count : feed?.unreadCount;
+    return h(
+      'header',
+      { part: 'header' },
+      h('h2', { id: 'title' }, text('title')),
+      unread ? button('readAll', ICONS.checks, text('markAllRead'), text('markAllRead')) : null,
+      modal ? button('close', ICONS.close, text('close')) : null,
+    );
+  }
+
+  #tabsNow(current: Tab): HTMLElement {
+    const { tabList, text } = this.#host;
+    const tabs = tabList.map(({ id, label, count }) => {
+      const chosen = id === current.id;
+      const props = { 'aria-selected': String(chosen), 'aria-controls': 'list', tabindex: chosen ? 0 : -1 };
+      const number = count ? h('span', { class: 'count' }, String(count)) : null;
+      return h('button', { part: 'tab', role: 'tab', type: 'button', id: `tab-${id}`, 'data-do': 'tab', ...props }, label, number && ' ', number);
+    });
+    return h('div', { role: 'tablist', 'aria-label': text('title'), hidden: tabs.length < 2 }, ...tabs);
+  }
+
+  #foot(): HTMLElement {
+    const slot = h('slot', { name: 'footer' });
+    const foot = h('footer', { hidden: true }, slot);
+    slot.addEventListener('slotchange', () => (foot.hidden = !slot.assignedNodes().length));
+    return foot;
+  }
+
+  // --- what is pressed ---
+
+  #presses: Record<string, Press> = {
+    open: (item, _, event) => item && this.#follow(item, event),
+    act: (item, button) => item && this.#act(item, button.dataset.action!),
+    follow: (item, button, event) => item && this.#followAction(item, button.dataset.action!, event),
+    toggle: (item) => item && this.#toggle(item),
+    archive: (item) => item && this.#archive(item),
+    snooze: (item, button) => item && this.#snooze(item, button),
+    readAll: () => this.#feed?.readAll(this.#current.filter.category),
+    close: () => this.#host.close(),
+    retry: () => this.#feed?.refresh(),
+    signIn: () => this.#host.tell('state', 'signed-out') && this.#feed?.refresh(),
+    more: () => this.#load(),
+    release: () => this.#release(),
+    tab: (_, button) => this.#choose(button.id.slice(4)),
+  };
+
+  get #feed(): Feed | null {
+    return this.#host.feed;
+  }
+
+  #click(event: MouseEvent): void {
+    const button = (event.target as Element).closest<HTMLElement>('[data-do]');
+    if (!button || event.button > 1) return;
+    const item = this.#list.item(button.closest('li')?.dataset.id);
+    if (event.button === 0 || button.localName === 'a') this.#presses[button.dataset.do!]?.(item, button, event);
+  }
+
+  #follow(item: Notification, event: MouseEvent): void {
+    if (!item.read_at) this.#feed?.read([item.id]);
+    if (event.button || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return; // it opens elsewhere
+    const { navigate } = this.#host;
+    const goes = this.#host.tell('navigate', item, true) && !navigate;
+    if (goes) return;
+    event.preventDefault();
+    navigate?.(item);
+    this.#host.close();
+  }
+
+  #act(item: Notification, action: string): void {
+    if (this.#host.tell('action', { item, action }, true)) this.#feed?.act(item.id, action);
+  }
+
+  #followAction(item: Notification, action: string, event: MouseEvent): void {
+    if (!item.read_at) this.#feed?.read([item.id]);
+    if (!this.#host.tell('action', { item, action }, true)) event.preventDefault();
+  }
+
+  #toggle({ id, read_at }: Notification): void {
+    this.#own = true;
+    if (read_at) this.#feed?.unread([id]);
+    else this.#feed?.read([id]);
+  }
+
+  #archive({ id }: Notification): void {
+    this.#own = true;
+    this.#feed?.archive([id]);
+  }
+
+  #snooze({ id }: Notification, button: HTMLElement): void {
+    snoozeMenu(button, this.#host, (until) => {
+      this.#own = true;
+      this.#feed?.snooze([id], until);
+    });
+  }
+
+  #release(): void {
+    this.#list.clear();
+    this.#anew = true;
+    this.render();
+    this.#list.focus(this.#list.rows[0]);
+    this.#feed?.seen();
+  }
+
+  #choose(id: string): void {
+    if (id === this.#tab) return;
+    this.#tab = id;
+    this.#more = null;
+    this.#list.clear();
+    this.#anew = true;
+    this.render();
+  }
+
+  // --- keys ---
+
+  #key(event: KeyboardEvent): void {
+    const target = event.composedPath()[0] as Element;
+    if (target.matches('input, textarea, select, [contenteditable], [role=menuitem]')) return;
+    const done = target.role === 'tab' || target.getAttribute('role') === 'tab' ? this.#tabKey(event) : false;
+    const command = done ? undefined : commandOf(event);
+    if (done || (command && this.#command(command))) event.preventDefault();
+  }
+
+  #tabKey(event: KeyboardEvent): boolean {
+    const { tabList, rtl } = this.#host;
+    const place = tabAfter(event, tabList.indexOf(this.#current), tabList.length, rtl);
+    const next = place === undefined ? undefined : this.#tabs.children[place];
+    if (!(next instanceof HTMLElement)) return false;
+    this.#choose(next.id.slice(4));
+    next.focus();
+    return true;
+  }
+
+  #command(command: KeyCommand): boolean {
+    const { rows, focused } = this.#list;
+    const item = this.#list.item(focused?.dataset.id);
+    if (command === 'help') toggleHelp(this.element, this.#host);
+    else if (command === 'archive' || command === 'read') {
+      if (!item) return false;
+      if (command === 'archive') this.#archive(item);
+      else this.#toggle(item);
+    } else if (rows.length) this.#list.focus(rows[placeAfter(command, focused ? rows.indexOf(focused) : -1, rows.length)]);
+    return true;
+  }
+
+  /** The row under the focus is gone. */
+  #left(): void {
+    if (!this.#list.focused) this.element.focus();
+    if (!this.#own) this.#host.say(this.#host.text('removed'));
+  }
+
+  // --- scrolling ---
+
+  /** What was held back is shown when nothing is pushed away any more. */
+  #loosen(): void {
+    if (this.held) queueMicrotask(() => this.held && !this.#list.held && this.#host.change());
+  }
+
+  /** Ask again whether an edge is near: observers tell only of changes. */
+  #watch(): void {
+    for (const edge of [this.#top, this.#end]) {
+      this.#near.unobserve(edge);
+      this.#near.observe(edge);
+    }
+  }
+
+  #edges(entries: IntersectionObserverEntry[]): void {
+    for (const { isIntersecting, target } of entries) {
+      if (!isIntersecting) continue;
+      const down = target === this.#end;
+      if (this.#list.move(down, this.#host)) this.#watch();
+      else if (down && !this.#list.window.below) this.#load();
+    }
+  }
+
+  async #load(): Promise<void> {
+    const { filter } = this.#current;
+    const feed = this.#feed;
+    if (!feed || this.#more === 'loading' || !feed.hasMore(filter) || feed.state === 'loading') return;
+    this.#more = 'loading';
+    try {
+      await feed.more(filter);
+      this.#more = null;
+    } catch (error) {
+      this.#more = 'failed';
+      this.#host.tell('error', error);
+    }
+    this.#host.change();
+  }
+
+  #imageFailed(image: EventTarget | null): void {
+    if (image instanceof HTMLImageElement) this.#list.failed(image, this.#host);
+  }
+
+  // --- what was looked at ---
+
+  #inSight(entries: IntersectionObserverEntry[]): void {
+    for (const { target, isIntersecting, intersectionRatio } of entries) {
+      const id = (target as HTMLElement).dataset.id!;
+      this.#viewed.mark(id, isIntersecting && intersectionRatio >= 0.5, performance.now());
+    }
+    this.#look();
+  }
+
+  #restart(): void {
+    this.#viewed.restart(performance.now());
+    this.#look();
+  }
+
+  #look(): void {
+    clearTimeout(this.#viewing as number);
+    const wait = this.#host.viewing && document.hasFocus() ? this.#viewed.wait(performance.now()) : null;
+    if (wait === null) return;
+    this.#viewing = setTimeout(() => {
+      const ids = this.#viewed.take(performance.now()).filter((id) => this.#list.item(id)?.read_at === null);
+      if (ids.length) this.#feed?.read(ids);
+      this.#look();
+    }, wait);
+  }
+}
