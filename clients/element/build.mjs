@@ -1,8 +1,7 @@
 // Builds the element: node build.mjs [folder]. ES modules; what is loaded on demand is a chunk of its own. The folder
 // that the API serves is ../../src/entrypoints/http/element: build into it too, and commit what changes.
-import { createHash } from 'node:crypto';
-import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { basename, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { readFileSync } from 'node:fs';
@@ -30,18 +29,26 @@ export async function make(outdir) {
     metafile: true,
     logLevel: 'warning',
   });
-  await copyForGood(outdir);
-  return metafile;
+  return renamed(outdir, metafile);
 }
 
 /**
- * Write the entry once more under a name that changes with it, which may be cached for good.
+ * Name the file that has all that is loaded at once after the entry, which only passes it on: its name changes with
+ * its content, so it may be cached for good, and one integrity covers it. What is loaded on demand imports this file
+ * too, so that there is one instance of it, whichever name a page has used.
  * @param {string} outdir
+ * @param {import('esbuild').Metafile} metafile
  */
-async function copyForGood(outdir) {
-  const entry = await readFile(join(outdir, 'v1.js'));
-  const hash = createHash('sha256').update(entry).digest('hex').slice(0, 8).toUpperCase();
-  await writeFile(join(outdir, `v1-${hash}.js`), entry);
+async function renamed(outdir, metafile) {
+  const entry = Object.keys(metafile.outputs).find((name) => basename(name) === 'v1.js');
+  const [{ path }] = metafile.outputs[entry].imports.filter(({ kind }) => kind === 'import-statement');
+  const [old, name] = [basename(path), basename(path).replace('chunk', 'v1')];
+  await rename(join(outdir, old), join(outdir, name));
+  for (const file of await readdir(outdir)) {
+    const text = await readFile(join(outdir, file), 'utf8');
+    await writeFile(join(outdir, file), text.replaceAll(old, name));
+  }
+  return JSON.parse(JSON.stringify(metafile).replaceAll(old, name));
 }
 
 /**

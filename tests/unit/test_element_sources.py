@@ -97,7 +97,7 @@ def test_it_lists_the_attributes_and_the_property_of_each(tag: str) -> None:
 def test_it_lists_the_other_properties_and_the_methods(tag: str) -> None:
     text = base() + class_of(tag)
     setters = members(text, r"^  set (\w+)\(")
-    fields = members(text, r"^  ([a-z]\w*)(?:!|\?)?(?:: [^=\n(]+)? = ") | setters
+    fields = members(text, r"^  ([a-z]\w*)(?:: .+)? = .+;$") | setters
     methods = members(text, r"^  (?:async )?([a-z]\w*)\(.*\{$")
     reflected = {one["name"] for one in DECLARED[tag]["members"] if "attribute" in one}
 
@@ -114,7 +114,9 @@ def test_it_lists_the_events(tag: str) -> None:
 
 @ELEMENTS
 def test_it_lists_the_slots(tag: str) -> None:
-    assert names(tag, "slots") == set(re.findall(r"'slot',\s*\{\s*name: '(\w+)'", own(tag)))
+    found = re.findall(r"(?:'slot', \{ name: |\bslot\()'(\w+)'", own(tag))
+
+    assert names(tag, "slots") == set(found)
 
 
 @ELEMENTS
@@ -129,10 +131,7 @@ def test_it_lists_the_parts(tag: str) -> None:
 
 @ELEMENTS
 def test_it_lists_the_custom_properties(tag: str) -> None:
-    styles = (SOURCES / "styles.ts").read_text()
-    inboxes = styles.partition("INBOX = ")[2] if tag == "bellwire-inbox" else ""
-    shared = styles.partition("INBOX = ")[0]
-    used = set(re.findall(r"var\((--bellwire-[\w-]+)", shared + inboxes + own(tag)))
+    used = set(re.findall(r"var\((--bellwire-[\w-]+)", (SOURCES / "styles.ts").read_text() + own(tag)))
 
     assert names(tag, "cssProperties") == used
 

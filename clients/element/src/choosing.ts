@@ -1,31 +1,24 @@
 import type { CategoryPreference, Preferences } from '../../javascript/src/protocol.js';
-import type { h, morph } from './dom.js';
+import { h, morph } from './dom.js';
 import type { Feed } from './feed.js';
 import type { Strings } from './strings.js';
+import { adopt, BASE } from './styles.js';
+import './v1.js'; // so that all that is shared is in one file with the entry (build.mjs)
 
-/** What the element lends: to import it again would put it into a file that every page has to load. */
-export interface Lent {
-  root: ShadowRoot;
-  feed: Feed;
-  signal: AbortSignal;
-  text: (name: keyof Strings) => string;
-  change: () => void;
-  fail: (error: Error) => void;
-  h: typeof h;
-  morph: typeof morph;
-  adopt: (css: string) => void;
+/** The element that shows the categories. */
+export interface Host {
+  text(name: keyof Strings): string;
+  change(): void;
+  tell(name: string, detail: unknown): boolean;
 }
-
-export interface Choosing {
-  render: () => void;
-}
-
-export const choosing = (lent: Lent): Choosing => new Choices(lent);
 
 /** The categories of a user with a switch each. A choice is shown at once, and taken back if it is refused. */
-class Choices implements Choosing {
-  #lent: Lent;
-  #shown: HTMLElement;
+export class Choices {
+  #host: Host;
+  #feed: Feed;
+  /** Says that the element shows another feed. */
+  #left: AbortSignal;
+  #shown = h('div');
   #known: Preferences | null = null;
   /** What the user chose and the service has not confirmed. */
   #wanted = new Map<string, boolean>();
@@ -36,40 +29,38 @@ class Choices implements Choosing {
   #busy = false;
   #failed = false;
 
-  constructor(lent: Lent) {
-    const { root, feed, signal, h, adopt } = lent;
-    this.#lent = lent;
-    this.#shown = h('div');
-    adopt(STYLE);
+  constructor(host: Host, root: ShadowRoot, feed: Feed, left: AbortSignal) {
+    this.#host = host;
+    this.#feed = feed;
+    this.#left = left;
+    adopt(root, BASE, STYLE);
     root.replaceChildren(this.#shown);
     this.#shown.addEventListener('change', ({ target }) => this.#choose(target as HTMLInputElement));
     this.#shown.addEventListener('click', ({ target }) => (target as Element).localName === 'button' && this.#work());
-    feed.addEventListener('change', () => feed.state === 'online' && !this.#known && this.#work(), { signal });
-    feed.addEventListener('preferences', (event) => this.#hear((event as CustomEvent<number>).detail), { signal });
+    const options = { signal: left };
+    feed.addEventListener('change', () => feed.state === 'online' && !this.#known && this.#work(), options);
+    feed.addEventListener('preferences', (event) => this.#hear((event as CustomEvent<number>).detail), options);
     this.#work();
   }
 
   render(): void {
-    const { h, morph, text } = this.#lent;
     const busy = !this.#known && this.#busy;
-    const group = { role: 'group', 'aria-label': text('preferences'), 'aria-busy': busy && 'true' };
+    const group = { role: 'group', 'aria-label': this.#host.text('preferences'), 'aria-busy': busy && 'true' };
     morph(this.#shown, h('div', group, ...this.#content()));
     for (const input of this.#shown.querySelectorAll('input')) input.checked = input.hasAttribute('data-on');
   }
 
   #content(): Node[] {
-    const { feed, h, text } = this.#lent;
     if (this.#known) {
       const rows = this.#known.categories.map((category) => this.#row(category));
       return rows.length ? [h('ul', { part: 'list', role: 'list' }, ...rows)] : [this.#line('noCategories')];
     }
-    if (feed.state === 'signed-out') return [this.#line('signedOut')];
-    if (this.#failed) return [this.#line('preferencesFailed'), h('button', { part: 'retry', type: 'button' }, text('retry'))];
+    if (this.#feed.state === 'signed-out') return [this.#line('signedOut')];
+    if (this.#failed) return [this.#line('preferencesFailed'), h('button', { part: 'retry', type: 'button' }, this.#host.text('retry'))];
     return [h('div', { class: 'wait', 'aria-hidden': 'true' })];
   }
 
   #row({ id, title, description, enabled, mandatory }: CategoryPreference): HTMLElement {
-    const { h } = this.#lent;
     const on = mandatory || (this.#wanted.get(id) ?? enabled);
     const note = mandatory ? 'mandatory' : this.#refused.has(id) && 'rolledBack';
     const about = [description && `about-${id}`, note && `note-${id}`].filter(Boolean).join(' ');
@@ -79,12 +70,12 @@ class Choices implements Choosing {
       { part: 'row', 'data-key': id },
       h('label', { part: 'label' }, title ?? id, h('input', { ...control, 'aria-describedby': about || null })),
       description && h('p', { part: 'description', id: `about-${id}` }, description),
-      note && h('p', { part: 'note', id: `note-${id}`, role: mandatory ? null : 'alert' }, this.#lent.text(note)),
+      note && h('p', { part: 'note', id: `note-${id}`, role: mandatory ? null : 'alert' }, this.#host.text(note)),
     );
   }
 
   #line(name: keyof Strings): HTMLElement {
-    return this.#lent.h('p', { part: 'note' }, this.#lent.text(name));
+    return h('p', { part: 'note' }, this.#host.text(name));
   }
 
   #choose({ checked, dataset }: HTMLInputElement): void {
@@ -102,27 +93,27 @@ class Choices implements Choosing {
 
   /** Do one request after another, so that the last answer is the newest, until nothing is left to do. */
   async #work(): Promise<void> {
-    if (this.#busy) return this.#lent.change();
+    if (this.#busy) return this.#host.change();
     this.#busy = true;
     this.#failed = false;
-    this.#lent.change();
-    while (!this.#lent.signal.aborted && !this.#failed) {
+    this.#host.change();
+    while (!this.#left.aborted && !this.#failed) {
       if (this.#wanted.size) await this.#send();
       else if (!this.#known || (this.#told !== null && this.#told !== this.#known.preferences_version)) await this.#ask();
       else break;
-      this.#lent.change();
+      this.#host.change();
     }
     this.#busy = false;
-    this.#lent.change();
+    this.#host.change();
   }
 
   async #send(): Promise<void> {
     const sent = [...this.#wanted];
     try {
-      this.#known = await this.#lent.feed.inbox!.setPreferences(Object.fromEntries(sent));
+      this.#known = await this.#feed.inbox!.setPreferences(Object.fromEntries(sent));
     } catch (error) {
       for (const [id] of sent) this.#refused.add(id);
-      this.#lent.fail(error as Error);
+      this.#host.tell('error', error);
     }
     // What was chosen otherwise meanwhile is sent next.
     for (const [id, value] of sent) if (this.#wanted.get(id) === value) this.#wanted.delete(id);
@@ -132,10 +123,10 @@ class Choices implements Choosing {
   async #ask(): Promise<void> {
     this.#told = null;
     try {
-      this.#known = await this.#lent.feed.inbox!.preferences();
+      this.#known = await this.#feed.inbox!.preferences();
     } catch (error) {
       this.#failed = true;
-      this.#lent.fail(error as Error);
+      this.#host.tell('error', error);
     }
   }
 }

@@ -8,7 +8,7 @@ import { tabsOf } from './tabs.js';
 import { type Icons, titleOf } from './look.js';
 import { adopt, BADGE, BASE, BELL } from './styles.js';
 
-const OWN = ['view', 'badge', 'tabs', 'categories', 'read', 'toasts', 'announce', 'feeds'] as const;
+const OWN = ['view', 'badge', 'tabs', 'categories', 'read', 'toasts', 'announce'] as const;
 const NARROW = '(max-width: 480px)';
 const MOST_SHOWN = 99;
 /** More than this is not kept in memory while the panel is closed. */

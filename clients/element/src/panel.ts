@@ -10,6 +10,7 @@ import { endOf, noticeOf, stateOf } from './states.js';
 import type { Tab } from './tabs.js';
 import { everyTick } from './times.js';
 import { Toasts } from './toasts.js';
+import './v1.js'; // so that all that is shared is in one file with the entry (build.mjs)
 import { Viewed } from './viewed.js';
 
 /** Called instead of following a notification's link. */

@@ -1,12 +1,11 @@
-import { h, morph } from './dom.js';
+import type { Choices } from './choosing.js';
 import { BellwireElement } from './element.js';
 import type { Feed } from './feed.js';
-import type { Choosing } from './choosing.js';
 import { adopt, BASE } from './styles.js';
 
-/** `<bellwire-preferences>`: which categories the user gets. How it is done is loaded when the first is used. */
+/** `<bellwire-preferences>`: which categories the user gets. What shows them is loaded when it is first used. */
 export class BellwirePreferences extends BellwireElement {
-  #choosing: Choosing | null = null;
+  #choices: Choices | null = null;
 
   constructor() {
     super();
@@ -14,22 +13,13 @@ export class BellwirePreferences extends BellwireElement {
   }
 
   protected override follow(feed: Feed, { signal }: { signal: AbortSignal }): void {
-    this.#choosing = null;
-    const lent = {
-      root: this.root,
-      feed,
-      signal,
-      text: (name: Parameters<typeof this.text>[0]) => this.text(name),
-      change: () => this.change(),
-      fail: (error: Error) => this.tell('error', error),
-      h,
-      morph,
-      adopt: (css: string) => adopt(this.root, BASE, css),
-    };
+    this.#choices = null;
     import('./choosing.js').then(
-      ({ choosing }) => {
+      ({ Choices }) => {
         if (signal.aborted) return;
-        this.#choosing = choosing(lent);
+        const { text } = this;
+        const tell = (name: string, detail: unknown) => this.tell(name, detail);
+        this.#choices = new Choices({ text, tell, change: () => this.change() }, this.root, feed, signal);
         this.change();
       },
       (error) => this.tell('error', error),
@@ -37,7 +27,7 @@ export class BellwirePreferences extends BellwireElement {
   }
 
   protected render(): void {
-    if (this.feed) this.#choosing?.render();
+    if (this.feed) this.#choices?.render();
     else this.root.replaceChildren();
   }
 }

@@ -19,7 +19,6 @@ from litestar.params import FromPath, HeaderParameter
 from entrypoints.web.headers import names_tag
 
 FOLDER = Path(__file__).with_name("element")
-ENTRY = "v1.js"
 
 _HASHED = re.compile(r"-[0-9A-Z]{8}\.js")
 # A module of another origin is requested with CORS, and a page with COEP wants the resource policy as well.
@@ -92,7 +91,7 @@ def element(built: Mapping[str, Module]) -> list[HTTPRouteHandler]:
 
 
 def _listing(built: Mapping[str, Module]) -> bytes:
-    """The copy of the entry whose name never has other content, and the integrity of every file."""
-    same = [name for name, one in built.items() if name != ENTRY and one.content == built[ENTRY].content]
+    """The name of the file that the entry only passes on, and the integrity of every file."""
+    module = next((name for name in built if name.startswith("v1-")), None)
     integrity = {name: one.integrity for name, one in built.items()}
-    return json.dumps({"module": next(iter(same), None), "integrity": integrity}, indent=2).encode() + b"\n"
+    return json.dumps({"module": module, "integrity": integrity}, indent=2).encode() + b"\n"
