@@ -433,7 +433,7 @@ class FeedsContract:
         self, feeds: Feeds, up_to: int, category: str | None
     ) -> None:
         """Whatever was marked seen before, and up to which position, a later opening finds the rest."""
-        await feeds.append([a_draft(n, category="ab"[n % 2]) for n in (1, 2, 3)])
+        await feeds.append([a_draft(n, category="ab"[n % 2]) for n in (1, 2, 3, 6)])
         await feeds.mark(ADA, Mark.SNOOZED, [an_id(2)], LATER)
         await mark_up_to(feeds, Mark.SEEN, up_to, NOW, category=category)
         await feeds.append([a_draft(n, category="ab"[n % 2]) for n in (4, 5)])

@@ -6,7 +6,7 @@ from tests.mutants.mutant import Mutant
 
 ARRIVALS = "src/domain/arrivals.py"
 JUDGING = "src/adapters/postgres/judging.py"
-STORE = "alembic/versions/0007_inbox.py"
+STORE = "alembic/versions/0008_store.py"
 
 RULES = "tests/unit/test_arrivals.py"
 MEMORY = "tests/unit/test_memory.py::TestMemoryArrivals"
@@ -36,6 +36,17 @@ MUTANTS: Final = (
         new="        (SELECT array_agg(e.user_id) FROM feeds AS e"
         " WHERE e.user_id = ANY(users) AND e.muted <> '{}'),\n",
         tests=(LAST_MOMENT,),
+    ),
+    Mutant(
+        name="counts-up-a-feed-that-is-not-locked",
+        breaks="A feed that is made while a batch waits for its locks counts what is not stored in it.",
+        file=STORE,
+        old="    JOIN unnest(locked) AS held (user_id) ON held.user_id = growth.user_id\n",
+        new="",
+        tests=(
+            "tests/integration/test_postgres.py"
+            "::test_a_batch_that_waited_for_the_lock_sees_what_was_stored_meanwhile",
+        ),
     ),
     Mutant(
         name="elided-not-recorded",

@@ -31,7 +31,7 @@ PUBLISHING = "src/application/publishing.py"
 RECONCILING = "src/application/reconciling.py"
 REVOKING = "src/application/revoking.py"
 
-APPEND = "alembic/versions/0007_inbox.py"
+APPEND = "alembic/versions/0008_store.py"
 ARRIVALS = "src/adapters/postgres/arrivals.py"
 CATEGORIES = "src/adapters/postgres/categories.py"
 CHOICES = "src/adapters/postgres/preferences.py"

@@ -5,6 +5,7 @@ needs a look at what is stored (an edit, a retraction, a key to collapse by, a p
 is judged here, in a transaction that holds the locks of the feeds.
 """
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from adapters.postgres.engine import driver, driver_transaction
 from adapters.postgres.erasures import erased_among
 from adapters.postgres.judging import judge
-from adapters.postgres.rows import group_text, read_feed, rich_text
+from adapters.postgres.rows import group_text, json_text, read_feed, rich_text
 from application.feeds import Appended
 from domain.arrivals import Arrival
 from domain.feed import Added, Feed
@@ -23,11 +24,12 @@ from domain.group import Group
 from domain.identifiers import UserId
 from domain.notification import Draft
 
-# One round trip, and one transaction. alembic/versions/0007_inbox.py has its statements.
+# One round trip, and one transaction. alembic/versions/0008_store.py has its statements.
 _STORE = """
 SELECT * FROM bellwire_store(
     $1::text[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
-    $9::timestamptz[], $10::timestamptz[], $11::text[], $12::text[], $13::text[]
+    $9::timestamptz[], $10::timestamptz[], $11::text[], $12::text[], $13::text[], $14::bigint[],
+    $15::text[], $16::bigint[], $17::text[], $18::text[]
 )
 """
 
@@ -95,11 +97,10 @@ async def _store(
     """Store what can be stored without a look. Returns the outcome, what needs one, and the drafts of users
     without a feed.
     """
-    drafts = [draft for mine in plain.values() for draft in mine]
-    if not drafts:
+    if not plain:
         return Appended(), {}, ()
     async with driver(engine, writes=True) as connection:
-        rows = await connection.fetch(_STORE, *_columns(drafts))
+        rows = await connection.fetch(_STORE, *_columns(plain), *_growth(plain))
     added = [
         _added(read_feed(row["feed_user"], row), plain[row["feed_user"]]) for row in rows if row["stored"]
     ]
@@ -107,7 +108,8 @@ async def _store(
     if len(rows) == len(plain):
         return Appended(tuple(added)), left, ()
     known = {row["feed_user"] for row in rows}
-    return Appended(tuple(added)), left, [draft for draft in drafts if draft.user_id not in known]
+    strangers = [draft for user, mine in plain.items() if user not in known for draft in mine]
+    return Appended(tuple(added)), left, strangers
 
 
 async def _judge(
@@ -136,21 +138,40 @@ def _added(feed: Feed, drafts: Iterable[Draft]) -> Added:
     return Added(feed.grown(stored), stored)
 
 
-def _columns(drafts: Sequence[Draft]) -> list[list[Any]]:
-    """The arguments of _STORE."""
+def _columns(plain: Mapping[UserId, Sequence[Draft]]) -> list[Sequence[Any]]:
+    """What _STORE inserts."""
+    drafts = [draft for mine in plain.values() for draft in mine]
     contents = [draft.content for draft in drafts]
     return [
         [content.user_id for content in contents],
         [draft.id for draft in drafts],
         [content.event for content in contents],
         [content.category for content in contents],
-        [content.title for content in contents],
+        _column([content.title for content in contents]),
         [content.message for content in contents],
         [content.metadata.text for content in contents],
-        [content.action_url for content in contents],
+        _column([content.action_url for content in contents]),
         [draft.created_at for draft in drafts],
-        [content.expires_at for content in contents],
-        [draft.key_id for draft in drafts],
-        [rich_text(content.rich) for content in contents],
-        [group_text(Group.of(content.actor)) for content in contents],
+        _column([content.expires_at for content in contents]),
+        _column([draft.key_id for draft in drafts]),
+        _column([rich_text(content.rich) for content in contents]),
+        _column([group_text(Group.of(content.actor)) for content in contents]),
+        [place for mine in plain.values() for place in range(1, len(mine) + 1)],
+    ]
+
+
+def _column(values: list[Any]) -> Sequence[Any]:
+    """A column that may be empty: nothing is sent of one that is."""
+    return values if values.count(None) < len(values) else ()
+
+
+def _growth(plain: Mapping[UserId, Sequence[Draft]]) -> list[Sequence[Any]]:
+    """By how much _STORE counts up each feed: all of it, and each of its categories."""
+    categories = [[draft.content.category for draft in drafts] for drafts in plain.values()]
+    same = [mine.count(mine[0]) == len(mine) for mine in categories]
+    return [
+        list(plain),
+        [len(mine) for mine in categories],
+        [mine[0] if alike else None for mine, alike in zip(categories, same, strict=True)],
+        [None if alike else json_text(Counter(mine)) for mine, alike in zip(categories, same, strict=True)],
     ]
