@@ -24,6 +24,8 @@ from workbench.programs import postgres_programs
 START_SECONDS = 90
 LEFT_BY_CURL = 28  # a stream, after the `max-time` of .curlrc
 WALK = "docs/walkthrough.md:"
+RUN = ("docs/producing.md:", "docs/quick-start.md:")
+"""Pages whose blocks of Python are whole programs."""
 END_OF_BLOCK = "-- end of block --"
 VARIES = {
     r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b": "an id",
@@ -201,6 +203,25 @@ def test_a_token_made_as_the_readme_says_is_taken(checkout: Checkout) -> None:
 
     listed = checkout.paste(f'curl "$BELLWIRE_URL/notifications/demo" -H "Authorization: Bearer {token}"')
     assert '"unread_count"' in listed
+
+
+@pytest.mark.parametrize(
+    "block",
+    [pytest.param(block, id=block.place) for block in blocks("python") if block.place.startswith(RUN)],
+)
+def test_a_block_of_python_runs(checkout: Checkout, block: Block) -> None:
+    """As it is; with `await` outside of functions as in `python -m asyncio`."""
+    program = checkout.folder / "block.py"
+    program.write_text(
+        f"import ast, asyncio, inspect\n"
+        f"code = compile({block.code!r}, 'block', 'exec', flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)\n"
+        f"names = {{'__name__': '__main__'}}\n"
+        f"left = eval(code, names)\n"
+        f"if inspect.iscoroutine(left): asyncio.run(left)\n"
+        f"assert names.get('failed', []) == []\n"
+    )
+
+    checkout.paste("PYTHONPATH=clients/python/src .venv/bin/python block.py")
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,11 @@ SHOWN = {
     "nginx",
 }  # the nginx block is the file that tests/integration/test_events.py tests
 SHELL = ("sh", "console")
+GUIDES = [
+    ROOT / "docs" / f"{name}.md"
+    for name in ("quick-start", "concepts", "embedding", "producing", "operations")
+]
+"""What a reader of each kind begins with."""
 
 
 def _json(code: str) -> None:
@@ -129,6 +134,19 @@ def test_a_link_leads_somewhere(page: Path) -> None:
     lacking = [link for link in own if not _leads_somewhere(page, link)]
 
     assert lacking == []
+
+
+def test_the_guide_for_language_models_has_the_form_of_llmstxt_org() -> None:
+    """A title, a summary, and lists of links with a line on each; all of them in this repository."""
+    title, summary, *rest = (ROOT / "llms.txt").read_text(encoding="utf-8").split("\n\n")
+    listed = [line for part in rest for line in part.splitlines() if line.startswith("-")]
+    links = [re.fullmatch(r"- \[[^]]+\]\(([\w/.-]+)\): \S.+", line) for line in listed]
+
+    assert re.fullmatch("# .+", title)
+    assert re.fullmatch("> .+", summary)
+    assert [line for line, link in zip(listed, links, strict=True) if not link] == []
+    assert [link[1] for link in links if link and not (ROOT / link[1]).is_file()] == []
+    assert {page.relative_to(ROOT).as_posix() for page in GUIDES} <= {link[1] for link in links if link}
 
 
 def _leads_somewhere(page: Path, link: str) -> bool:
