@@ -1,1 +1,1 @@
-import{g as a,k as b,l as c}from"./v1-R6BLNE4W.js";export{a as BellwireBadge,b as BellwireInbox,c as BellwirePreferences};
+import{i as a,m as b,n as c}from"./v1-NFMGCVQR.js";export{a as BellwireBadge,b as BellwireInbox,c as BellwirePreferences};
