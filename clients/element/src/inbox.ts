@@ -37,6 +37,8 @@ export class BellwireInbox extends BellwireElement {
   #panel: Panel | null = null;
   #loading: Promise<Panel> | null = null;
   #open = false;
+  /** Whether the focus was in the panel when it was closed. */
+  #focused = false;
   /** The cursor up to which all was marked as seen last. */
   #seen: string | null | undefined;
   #host = this.#lend();
@@ -53,6 +55,9 @@ export class BellwireInbox extends BellwireElement {
       this.open();
     });
     for (const type of ['pointerenter', 'focus']) this.#bell.addEventListener(type, () => this.#load().catch(() => {}));
+    this.#dialog.addEventListener('beforetoggle', ({ target }) => {
+      if (target === this.#dialog) this.#focused = this.#dialog.matches(':focus-within');
+    });
     for (const type of ['toggle', 'close']) this.#dialog.addEventListener(type, ({ target }) => target === this.#dialog && this.#toggled());
   }
 
@@ -245,6 +250,8 @@ export class BellwireInbox extends BellwireElement {
     const { feed } = this;
     this.#seen = null;
     panel.closed();
+    const nowhere = this.#dialog.matches(':focus-within') || (document.activeElement ?? document.body) === document.body;
+    if (this.#focused && nowhere) this.#bell.focus(); // not every browser gives it back itself
     if (feed && feed.list().length > MOST_KEPT) feed.refresh();
   }
 

@@ -7,7 +7,7 @@ width:min(var(--bellwire-width,380px),calc(100vw - 16px));max-height:min(640px,c
 [part=panel].modal{width:100vw;height:100dvh;max-width:none;max-height:none;border:0;border-radius:0;inset:0}
 :host([view=page]) [part=panel]{position:static;width:100%;height:100%;max-height:none;box-shadow:none;animation:none}
 @supports(position-area:block-end){[part=panel]:not(.modal,[role=region]){position-anchor:--bell;position-area:block-end span-inline-start;
-position-try-fallbacks:flip-inline,flip-block,flip-block flip-inline;margin-block:8px}
+position-try:most-height flip-inline,flip-block,flip-block flip-inline;margin-block:8px;max-height:min(640px,100% - 16px)}
 [part=menu]{position-area:block-end span-inline-start;position-try-fallbacks:flip-block;margin:4px 0}}
 @keyframes rise{from{opacity:0;translate:0 -4px}}
 @keyframes show{from{opacity:0}}

@@ -128,8 +128,9 @@ export class Panel {
     const tab = this.#current;
     const list = state === 'signed-out' ? [] : (feed?.list(tab.filter) ?? []);
     this.#list.watch(host.viewing ? this.#sight : null);
+    const had = this.element.matches(':focus-within') && this.#list.focused;
     const gone = this.#list.show(list, host, host.stamp, this.#anew);
-    if (gone) this.#left();
+    if (gone && !this.#own) host.say(text('removed'));
     this.#own = this.#anew = false;
     this.#pill.hidden = this.held === 0;
     if (this.held) write(this.#pill, text('pill', { n: this.held }));
@@ -142,6 +143,13 @@ export class Panel {
     morph(this.#end, endOf(list.length > 0 && more && !below, this.#more, host));
     set(this.#scroller, 'aria-labelledby', `tab-${tab.id}`);
     if (below || more) this.#watch();
+    if (had !== false && !this.element.matches(':focus-within')) this.#refocus(had);
+  }
+
+  /** What had the focus is no longer there: its row has it now, or the panel. */
+  #refocus(row: HTMLElement | null): void {
+    if (row?.isConnected) this.#list.focus(row);
+    else this.element.focus();
   }
 
   get #current(): Tab {
@@ -296,12 +304,6 @@ export class Panel {
       else this.#toggle(item);
     } else if (rows.length) this.#list.focus(rows[placeAfter(command, focused ? rows.indexOf(focused) : -1, rows.length)]);
     return true;
-  }
-
-  /** The row under the focus is gone. */
-  #left(): void {
-    if (!this.#list.focused) this.element.focus();
-    if (!this.#own) this.#host.say(this.#host.text('removed'));
   }
 
   // --- scrolling ---
