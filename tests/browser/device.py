@@ -6,7 +6,7 @@ from typing import Any
 
 from playwright.async_api import Locator, Page, TimeoutError, expect
 
-PATIENCE_MS = 8_000.0
+PATIENCE_MS = 30_000.0
 """For what needs a server or a new connection. Nothing takes that long on a machine that is at ease."""
 
 RECORDER = """

@@ -245,6 +245,10 @@ export class BellwireInbox extends BellwireElement {
     const { feed } = this;
     this.#seen = null;
     panel.closed();
+    // Chromium gives the focus back only where the popover is in no shadow root.
+    const { activeElement } = document;
+    const lost = !activeElement || activeElement === document.body || this.#dialog.contains(this.root.activeElement);
+    if (lost) this.#bell.focus({ preventScroll: true });
     if (feed && feed.list().length > MOST_KEPT) feed.refresh();
   }
 
