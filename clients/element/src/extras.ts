@@ -59,5 +59,5 @@ export function toggleHelp(panel: HTMLElement, { text }: Words): void {
     ['?', 'keyHelp'],
   ];
   const list = lines.flatMap(([keys, name]) => [h('dt', {}, h('kbd', {}, keys)), h('dd', {}, text(name))]);
-  panel.querySelector('footer')!.before(h('section', { class: 'help', role: 'status' }, h('h3', {}, text('help')), h('dl', {}, ...list)));
+  panel.querySelector('[part=footer]')!.before(h('section', { class: 'help', role: 'status' }, h('h3', {}, text('help')), h('dl', {}, ...list)));
 }

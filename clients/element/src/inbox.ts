@@ -37,8 +37,6 @@ export class BellwireInbox extends BellwireElement {
   #panel: Panel | null = null;
   #loading: Promise<Panel> | null = null;
   #open = false;
-  /** Whether the focus was in the panel when it was closed. */
-  #focused = false;
   /** The cursor up to which all was marked as seen last. */
   #seen: string | null | undefined;
   #host = this.#lend();
@@ -55,9 +53,6 @@ export class BellwireInbox extends BellwireElement {
       this.open();
     });
     for (const type of ['pointerenter', 'focus']) this.#bell.addEventListener(type, () => this.#load().catch(() => {}));
-    this.#dialog.addEventListener('beforetoggle', ({ target }) => {
-      if (target === this.#dialog) this.#focused = this.#dialog.matches(':focus-within');
-    });
     for (const type of ['toggle', 'close']) this.#dialog.addEventListener(type, ({ target }) => target === this.#dialog && this.#toggled());
   }
 
@@ -204,8 +199,8 @@ export class BellwireInbox extends BellwireElement {
     if (this.#shown) return;
     await this.#load();
     if (this.#shown || !this.#page) return;
-    this.#dialog.role = 'region';
-    this.#dialog.show();
+    this.#dialog.toggleAttribute('data-page', true);
+    this.#dialog.toggleAttribute('open', true); // `show` would take the focus
     this.#toggled();
   }
 
@@ -250,8 +245,10 @@ export class BellwireInbox extends BellwireElement {
     const { feed } = this;
     this.#seen = null;
     panel.closed();
-    const nowhere = this.#dialog.matches(':focus-within') || (document.activeElement ?? document.body) === document.body;
-    if (this.#focused && nowhere) this.#bell.focus(); // not every browser gives it back itself
+    // Chromium gives the focus back only where the popover is in no shadow root.
+    const { activeElement } = document;
+    const lost = !activeElement || activeElement === document.body || this.#dialog.contains(this.root.activeElement);
+    if (lost) this.#bell.focus({ preventScroll: true });
     if (feed && feed.list().length > MOST_KEPT) feed.refresh();
   }
 

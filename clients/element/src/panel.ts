@@ -43,7 +43,7 @@ export class Panel {
   readonly element: HTMLElement;
   readonly toasts = new Toasts();
   #host: Host;
-  #head = h('header', { part: 'header' });
+  #head = h('div', { part: 'header' });
   #tabs = h('div', { role: 'tablist' });
   #bar = h('div', { class: 'bars' });
   #top = h('div', { class: 'edge' });
@@ -163,7 +163,7 @@ export class Panel {
       h('button', { type: 'button', 'data-do': name, 'data-key': name, 'aria-label': more.length ? null : label, title: label }, svg(icon), ...more);
     const unread = this.#current.filter.category ? this.#current.count : feed?.unreadCount;
     return h(
-      'header',
+      'div',
       { part: 'header' },
       h('h2', { id: 'title' }, text('title')),
       unread ? button('readAll', ICONS.checks, text('markAllRead'), text('markAllRead')) : null,
@@ -184,7 +184,7 @@ export class Panel {
 
   #foot(): HTMLElement {
     const slot = h('slot', { name: 'footer' });
-    const foot = h('footer', { hidden: true }, slot);
+    const foot = h('div', { part: 'footer', hidden: true }, slot);
     slot.addEventListener('slotchange', () => (foot.hidden = !slot.assignedNodes().length));
     return foot;
   }
