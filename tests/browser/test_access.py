@@ -102,6 +102,11 @@ async def test_a_click_beside_it_closes_it(scene: Scene) -> None:
     await device.open()
     await device.page.mouse.click(5, 700)
     await expect(device.panel).to_be_hidden()
+    await device.focus_is(part="bell")
+    await device.open()
+    await device.page.locator("#elsewhere").click()
+    await expect(device.panel).to_be_hidden()
+    await device.focus_is(tag="a", part="")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

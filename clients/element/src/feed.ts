@@ -1,4 +1,5 @@
 import { Bellwire } from '../../javascript/src/bellwire.js';
+import type { Environment } from '../../javascript/src/environment.js';
 import { BellwireError } from '../../javascript/src/errors.js';
 import type { Filter } from '../../javascript/src/inbox.js';
 import type { LiveInbox } from '../../javascript/src/live.js';
@@ -36,11 +37,18 @@ export class Feed extends EventTarget {
   #inbox: LiveInbox | null = null;
   #pending = new Pending();
   #failed = false;
+  /** The service does not know the user yet: the list is empty until it does. */
+  #stranger = false;
+  #asking: number | undefined;
   #titles: Map<string, string> | null = null;
   #uses = 0;
 
-  constructor(url: string, user: string, token: Token | null) {
+  #environment: Environment;
+
+  /** `environment` has what a test replaces; the browser's otherwise. */
+  constructor(url: string, user: string, token: Token | null, environment: Environment = {}) {
     super();
+    this.#environment = environment;
     this.url = url;
     this.user = user;
     this.token = token;
@@ -48,6 +56,7 @@ export class Feed extends EventTarget {
 
   get state(): FeedState {
     const state = this.#inbox?.state ?? 'refused';
+    if (this.#stranger) return 'online';
     if (state === 'refused' || state === 'closed') return 'signed-out';
     return state === 'loading' && this.#failed ? 'failed' : state;
   }
@@ -76,7 +85,7 @@ export class Feed extends EventTarget {
   }
 
   hasMore(filter: Filter = {}): boolean {
-    return this.state !== 'signed-out' && (this.#inbox?.hasMore(filter) ?? false);
+    return this.state !== 'signed-out' && !this.#stranger && (this.#inbox?.hasMore(filter) ?? false);
   }
 
   async more(filter: Filter = {}): Promise<void> {
@@ -85,8 +94,14 @@ export class Feed extends EventTarget {
   }
 
   async refresh(): Promise<void> {
-    if (this.state === 'signed-out') return this.#start();
+    if (this.state === 'signed-out' || this.#stranger) return this.#start();
     await this.#inbox?.refresh();
+  }
+
+  /** Take tokens from elsewhere; whoever was signed out tries again. */
+  renew(token: Token | null): void {
+    this.token = token;
+    if (token && this.state === 'signed-out') this.#start();
   }
 
   /** The bell was opened: what is there is seen. */
@@ -143,27 +158,40 @@ export class Feed extends EventTarget {
   release(): void {
     if (--this.#uses > 0) return;
     FEEDS.delete(keyOf(this.url, this.user));
+    (this.#environment.clearTimeout ?? clearTimeout)(this.#asking);
     this.#inbox?.close();
   }
 
   #start(): void {
     const { url, user } = this;
+    (this.#environment.clearTimeout ?? clearTimeout)(this.#asking);
     this.#failed = false;
     const token = () => {
       if (this.token) return this.token();
       throw new BellwireError('There is no token', { code: 'signed-out' });
     };
-    const inbox = (this.#inbox = new Bellwire({ url, token }).inbox(user, { shared: true }));
+    const inbox = (this.#inbox = new Bellwire({ ...this.#environment, url, token }).inbox(user, { shared: true }));
     const mine = (work: () => void) => () => this.#inbox === inbox && work();
-    inbox.addEventListener('change', mine(() => this.#changed()));
+    inbox.addEventListener('change', mine(() => {
+      this.#stranger = false;
+      this.#changed();
+    })); // prettier-ignore
     inbox.addEventListener('state', mine(() => this.#changed()));
     inbox.addEventListener('arrived', ({ detail }) => this.#tell('arrived', detail));
     inbox.addEventListener('preferences', ({ detail }) => this.#tell('preferences', detail));
     inbox.addEventListener('error', ({ detail }) => {
+      if ((detail as BellwireError).code === 'unknown-user') return this.#wait();
       this.#failed = true;
       this.#tell('error', detail);
       this.#tell('change', null);
     });
+    this.#tell('change', null);
+  }
+
+  /** A user may be created by the first notification. */
+  #wait(): void {
+    this.#stranger = true;
+    this.#asking = (this.#environment.setTimeout ?? setTimeout)(() => this.#start(), STRANGER_MS);
     this.#tell('change', null);
   }
 
@@ -200,6 +228,8 @@ export class Feed extends EventTarget {
   }
 }
 
+/** How often to ask again for a user whom the service does not know. */
+const STRANGER_MS = 30_000;
 const FEEDS = new Map<string, Feed>();
 const keyOf = (url: string, user: string) => `${url} ${user}`;
 const now = () => new Date().toISOString();
