@@ -93,6 +93,12 @@ export class Feed extends EventTarget {
     await this.#inbox?.refresh();
   }
 
+  /** Take tokens from elsewhere; whoever was signed out tries again. */
+  renew(token: Token | null): void {
+    this.token = token;
+    if (token && this.state === 'signed-out') this.#start();
+  }
+
   /** The bell was opened: what is there is seen. */
   async seen(): Promise<void> {
     await this.#inbox?.seen().catch(() => {}); // nobody needs to know; it is said again at the next opening
