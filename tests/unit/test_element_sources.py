@@ -157,6 +157,13 @@ def test_the_reference_names_everything(tag: str) -> None:
     assert [item["name"] for item in listed if not re.search(rf"`{item['name']}(?:\(\))?`", text)] == []
 
 
+@pytest.mark.parametrize("reader", ["NVDA", "JAWS", "VoiceOver", "TalkBack"])
+def test_the_docs_name_what_no_machine_has_checked(reader: str) -> None:
+    text = (ROOT / "docs" / "embedding.md").read_text()
+
+    assert reader in text.partition("**not been checked**")[2]
+
+
 # --- languages ---
 
 
