@@ -6,7 +6,7 @@ from typing import Any
 
 from playwright.async_api import Locator, Page, TimeoutError, expect
 
-PATIENCE_MS = 8_000.0
+PATIENCE_MS = 30_000.0
 """For what needs a server or a new connection. Nothing takes that long on a machine that is at ease."""
 
 RECORDER = """
@@ -145,12 +145,15 @@ class Device:
 
     async def focus_is(self, **wanted: Any) -> None:
         """Wait until what has the focus is like that."""
-        await self.page.wait_for_function(
-            f"wanted => {{ const found = ({FOCUSED})();"
-            " return Object.entries(wanted).every(([name, value]) => found[name] === value) }",
-            arg=wanted,
-            timeout=PATIENCE_MS,
-        )
+        with suppress(TimeoutError):
+            await self.page.wait_for_function(
+                f"wanted => {{ const found = ({FOCUSED})();"
+                " return Object.entries(wanted).every(([name, value]) => found[name] === value) }",
+                arg=wanted,
+                timeout=PATIENCE_MS,
+            )
+        found = await self.focus()
+        assert {name: found[name] for name in wanted} == wanted, found
 
     async def press(self, *keys: str) -> None:
         for key in keys:

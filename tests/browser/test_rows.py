@@ -65,8 +65,8 @@ async def test_what_is_snoozed_goes_and_comes_back_unread(scene: Scene) -> None:
     await scene.producer.unsnooze(scene.user, later)
     for device in (desk, other):
         await device.shows(1)
-        await device.open()
     for device in (desk, other):
+        await device.open()
         await device.unread(later)
 
 

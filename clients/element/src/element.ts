@@ -25,6 +25,15 @@ export const SHARED = ['url', 'user', 'token-url', 'theme', 'locale'] as const;
 // A server that renders pages may import the module, and does nothing with it.
 const Base = globalThis.HTMLElement ?? (class {} as typeof HTMLElement);
 
+function tagOf(element: BellwireElement): string {
+  const tag = element.locale || element.closest('[lang]')?.getAttribute('lang') || document.documentElement.lang || navigator.language;
+  try {
+    return Intl.getCanonicalLocales(tag)[0] ?? 'en';
+  } catch {
+    return 'en';
+  }
+}
+
 /** What the elements have in common: attributes, the feed, the texts, and rendering once for all changes at a time. */
 export abstract class BellwireElement extends Base {
   static observedAttributes: readonly string[] = SHARED;
@@ -38,6 +47,7 @@ export abstract class BellwireElement extends Base {
   #token: Token | null = null;
   #given: Partial<Strings> = {};
   #language = english;
+  #tag = 'en';
   #loaded = '';
   #stamp = {};
   #due = false;
@@ -68,12 +78,7 @@ export abstract class BellwireElement extends Base {
 
   /** A language tag (BCP 47): the element's, the page's, or the browser's. */
   protected get language(): string {
-    const tag = this.locale || this.closest('[lang]')?.getAttribute('lang') || document.documentElement.lang || navigator.language;
-    try {
-      return Intl.getCanonicalLocales(tag)[0] ?? 'en';
-    } catch {
-      return 'en';
-    }
+    return this.#tag;
   }
 
   /** A text of the element's language; bound, so that it can be handed on. */
@@ -142,7 +147,7 @@ export abstract class BellwireElement extends Base {
   }
 
   #settle(): void {
-    const { language } = this;
+    const language = (this.#tag = tagOf(this));
     if (language !== this.#loaded) {
       this.#loaded = language;
       stringsFor(language).then(

@@ -172,7 +172,7 @@ export class Feed extends EventTarget {
       this.asOf = new Date();
       this.#failed = false;
     }
-    this.#pending.settle(this.#inbox?.items ?? []);
+    this.#pending.settle(() => this.#inbox?.items ?? []);
     this.#tell('change', null);
   }
 

@@ -1,5 +1,5 @@
 import { announcer, silence } from './announce.js';
-import { h, svg } from './dom.js';
+import { h, set, svg, write } from './dom.js';
 import { BellwireElement, reflect, SHARED } from './element.js';
 import type { Feed, Notification } from './feed.js';
 import { ICONS } from './icons.js';
@@ -113,16 +113,15 @@ export class BellwireInbox extends BellwireElement {
   protected render(): void {
     const { feed } = this;
     const count = (this.badge === 'unread' ? feed?.unreadCount : feed?.unseenCount) ?? 0;
-    this.#badge.textContent = count > MOST_SHOWN ? `${MOST_SHOWN}+` : String(count || '');
-    this.#bell.setAttribute('aria-label', count ? this.text('bell', { n: count }) : this.text('title'));
-    this.#dialog.lang = this.language;
-    if (this.locale) this.#dialog.dir = RTL.test(this.locale) ? 'rtl' : 'ltr';
-    else this.#dialog.removeAttribute('dir');
+    write(this.#badge, count > MOST_SHOWN ? `${MOST_SHOWN}+` : String(count || ''));
+    set(this.#bell, 'aria-label', count ? this.text('bell', { n: count }) : this.text('title'));
+    set(this.#dialog, 'lang', this.language);
+    set(this.#dialog, 'dir', this.locale && (RTL.test(this.locale) ? 'rtl' : 'ltr'));
     if (this.#page) this.#showPage();
     if (this.#open) this.#panel?.render();
     if (this.#open) this.#see();
     this.#tellChanges();
-    if (feed?.state === 'online') idle(() => this.#load().catch(() => {}));
+    if (feed?.state === 'online' && !this.#loading) idle(() => this.#load().catch(() => {}));
   }
 
   /** What the user has before the eyes is seen. */
@@ -200,8 +199,8 @@ export class BellwireInbox extends BellwireElement {
     if (this.#shown) return;
     await this.#load();
     if (this.#shown || !this.#page) return;
-    this.#dialog.role = 'region';
-    this.#dialog.show();
+    this.#dialog.toggleAttribute('data-page', true);
+    this.#dialog.toggleAttribute('open', true); // `show` would take the focus
     this.#toggled();
   }
 
@@ -246,6 +245,10 @@ export class BellwireInbox extends BellwireElement {
     const { feed } = this;
     this.#seen = null;
     panel.closed();
+    // Chromium gives the focus back only where the popover is in no shadow root.
+    const { activeElement } = document;
+    const lost = !activeElement || activeElement === document.body || this.#dialog.contains(this.root.activeElement);
+    if (lost) this.#bell.focus({ preventScroll: true });
     if (feed && feed.list().length > MOST_KEPT) feed.refresh();
   }
 

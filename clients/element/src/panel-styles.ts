@@ -6,8 +6,8 @@ width:min(var(--bellwire-width,380px),calc(100vw - 16px));max-height:min(640px,c
 [part=panel]:focus{outline:none}
 [part=panel].modal{width:100vw;height:100dvh;max-width:none;max-height:none;border:0;border-radius:0;inset:0}
 :host([view=page]) [part=panel]{position:static;width:100%;height:100%;max-height:none;box-shadow:none;animation:none}
-@supports(position-area:block-end){[part=panel]:not(.modal,[role=region]){position-anchor:--bell;position-area:block-end span-inline-start;
-position-try-fallbacks:flip-inline,flip-block,flip-block flip-inline;margin-block:8px}
+@supports(position-area:block-end){[part=panel]:not(.modal,[data-page]){position-anchor:--bell;position-area:block-end span-inline-start;
+position-try:most-height flip-inline,flip-block,flip-block flip-inline;margin-block:8px;max-height:min(640px,100% - 16px)}
 [part=menu]{position-area:block-end span-inline-start;position-try-fallbacks:flip-block;margin:4px 0}}
 @keyframes rise{from{opacity:0;translate:0 -4px}}
 @keyframes show{from{opacity:0}}
@@ -78,8 +78,8 @@ time{font-size:12px;line-height:16px;color:var(--m)}
 .skeleton>*{height:10px;border-radius:5px;background:var(--l);max-width:180px}
 .skeleton i{height:32px;border-radius:50%;grid-row:span 2}
 .skeleton s{max-width:none}
-footer{border-top:1px solid var(--l);padding:10px 16px}
-footer[hidden]{display:none}
+[part=footer]{border-top:1px solid var(--l);padding:10px 16px}
+[part=footer][hidden]{display:none}
 .help{padding:12px 16px;border-top:1px solid var(--l);font-size:13px}
 .help h3{font-weight:600;margin-block-end:6px}
 dl{display:grid;grid-template-columns:auto 1fr;gap:4px 16px;margin:0}dd{margin:0}

@@ -45,6 +45,7 @@ test('snoozing ends in the future, on the clock of the user', () => {
   const at = (now: Date) => snoozeTimes(now).map(([name, until]) => [name, Math.round((until.getTime() - now.getTime()) / 3_600_000)]);
   assert.deepEqual(at(new Date(2026, 5, 17, 8)), [['snoozeHour', 1], ['snoozeEvening', 10], ['snoozeTomorrow', 25], ['snoozeWeek', 121]]);
   assert.deepEqual(at(new Date(2026, 5, 15, 20)), [['snoozeHour', 1], ['snoozeTomorrow', 13], ['snoozeWeek', 157]], 'on a Monday');
+  assert.deepEqual(at(new Date(2026, 5, 21, 20)), [['snoozeHour', 1], ['snoozeTomorrow', 13]], 'on a Sunday');
 });
 
 test('there is a tab for each category, with its title and how many are unread in it', () => {
