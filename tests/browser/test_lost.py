@@ -21,12 +21,12 @@ async def test_offline_is_said_and_what_came_meanwhile_is_caught_up_with(scene: 
     await device.open()
     await device.lists(first)
     await device.page.context.set_offline(True)
-    await expect(device.panel).to_contain_text("As of", timeout=PATIENCE_MS)
+    await expect(device.panel).to_contain_text("as of", ignore_case=True, timeout=PATIENCE_MS)
     second = await scene.publish("Meanwhile")
     await scene.producer.retract(scene.user, first)
     await device.page.context.set_offline(False)
     await device.lists(second)
-    await expect(device.panel).not_to_contain_text("As of", timeout=PATIENCE_MS)
+    await expect(device.panel).not_to_contain_text("as of", ignore_case=True, timeout=PATIENCE_MS)
 
 
 async def test_the_api_dies_and_comes_back(scene: Scene) -> None:

@@ -1,10 +1,9 @@
-import { announcer, silence } from './announce.js';
+import { announcer, sayInside } from './announce.js';
 import { h, set, svg, write } from './dom.js';
 import { BellwireElement, reflect, SHARED } from './element.js';
 import type { Feed, Notification } from './feed.js';
 import { ICONS } from './icons.js';
 import type { Host, Navigate, Panel } from './panel.js';
-import { tabsOf } from './tabs.js';
 import { type Icons, titleOf } from './look.js';
 import { adopt, BADGE, BASE, BELL } from './styles.js';
 
@@ -98,7 +97,7 @@ export class BellwireInbox extends BellwireElement {
 
   override disconnectedCallback(): void {
     super.disconnectedCallback();
-    silence(this.#dialog, false);
+    sayInside(this.#dialog, false);
   }
 
   protected override follow(feed: Feed, listening: { signal: AbortSignal }): void {
@@ -154,6 +153,7 @@ export class BellwireInbox extends BellwireElement {
       text: this.text,
       tell: (name, detail, cancelable) => me.tell(name, detail, cancelable),
       say: (text) => me.announce !== 'off' && announcer().note(text),
+      preferences: () => me.#preferences(),
       close: () => me.close(),
       change: () => me.change(),
       get feed() {
@@ -171,8 +171,8 @@ export class BellwireInbox extends BellwireElement {
       get navigate() {
         return me.navigate;
       },
-      get tabList() {
-        return tabsOf(me.tabs !== 'off', me.categories ?? '', me.feed, me.text);
+      get categories() {
+        return me.tabs === 'off' ? null : (me.categories ?? '');
       },
       get modal() {
         return me.#modal;
@@ -184,6 +184,14 @@ export class BellwireInbox extends BellwireElement {
         return getComputedStyle(me.#dialog).direction === 'rtl';
       },
     };
+  }
+
+  #preferences(): HTMLElement {
+    const element = document.createElement('bellwire-preferences');
+    for (const name of SHARED) set(element, name, this.getAttribute(name));
+    element.token = this.token;
+    element.strings = this.strings;
+    return element;
   }
 
   get #modal(): boolean {
@@ -232,7 +240,7 @@ export class BellwireInbox extends BellwireElement {
     const panel = this.#panel;
     if (open === this.#open || !panel) return;
     this.#open = open;
-    silence(this.#dialog, open && this.#modal);
+    sayInside(this.#dialog, open && this.#modal);
     if (!open) return this.#closed(panel);
     panel.opened();
     this.render();
@@ -258,7 +266,7 @@ export class BellwireInbox extends BellwireElement {
     if (this.announce !== 'off') announcer().arrived(items, sentence);
     if (this.toasts !== 'polite') return;
     const panel = await this.#load();
-    if (!this.#open) panel.toasts.show(items, this.#host, () => this.open());
+    if (!this.#open && document.visibilityState === 'visible') panel.toasts.show(items, this.#host, () => this.open());
   }
 }
 

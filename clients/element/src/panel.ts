@@ -7,7 +7,7 @@ import { List } from './list.js';
 import type { Look } from './look.js';
 import { place } from './place.js';
 import { endOf, noticeOf, stateOf } from './states.js';
-import type { Tab } from './tabs.js';
+import { type Tab, tabsOf } from './tabs.js';
 import { everyTick } from './times.js';
 import { Toasts } from './toasts.js';
 import './v1.js'; // so that all that is shared is in one file with the entry (build.mjs)
@@ -19,7 +19,8 @@ export type Navigate = (item: Notification) => void;
 /** What the panel needs of its element. */
 export interface Host extends Look {
   readonly feed: Feed | null;
-  readonly tabList: Tab[];
+  /** Those that get a tab; null if there are no tabs. */
+  readonly categories: string | null;
   readonly modal: boolean;
   readonly viewing: boolean;
   readonly rtl: boolean;
@@ -27,6 +28,8 @@ export interface Host extends Look {
   readonly stamp: unknown;
   readonly tell: (name: string, detail: unknown, cancelable?: boolean) => boolean;
   readonly navigate: Navigate | null;
+  /** An element with the preferences of the same user. */
+  readonly preferences: () => HTMLElement;
   readonly say: (text: string) => void;
   readonly close: () => void;
   readonly change: () => void;
@@ -43,6 +46,9 @@ export class Panel {
   readonly element: HTMLElement;
   readonly toasts = new Toasts();
   #host: Host;
+  #foot = h('div', { part: 'footer' });
+  /** The preferences, while they are shown. */
+  #choosing: HTMLElement | null = null;
   #head = h('div', { part: 'header' });
   #tabs = h('div', { role: 'tablist' });
   #bar = h('div', { class: 'bars' });
@@ -73,7 +79,7 @@ export class Panel {
     this.element = element;
     const slot = (name: string, ...inside: Node[]) => h('slot', { name }, ...inside);
     this.#scroller.append(this.#pill, this.#top, this.#list.element, slot('empty', this.#state), this.#end);
-    element.append(this.#head, slot('header'), this.#tabs, this.#bar, this.#scroller, this.#foot());
+    element.append(this.#head, slot('header'), this.#tabs, this.#bar, this.#scroller, this.#foot);
     this.element.addEventListener('click', (event) => this.#click(event));
     this.element.addEventListener('auxclick', (event) => this.#click(event));
     this.element.addEventListener('keydown', (event) => this.#key(event));
@@ -102,6 +108,7 @@ export class Panel {
   }
 
   closed(): void {
+    this.#swap(null);
     this.#untick();
     this.#list.clear();
     this.#list.watch(null);
@@ -136,6 +143,7 @@ export class Panel {
     if (this.held) write(this.#pill, text('pill', { n: this.held }));
     morph(this.#head, this.#headNow());
     morph(this.#tabs, this.#tabsNow(tab));
+    morph(this.#foot, this.#footNow());
     morph(this.#bar, h('div', { class: 'bars' }, noticeOf(this.#notice), feed && noticeOf('', feed, host)));
     const more = feed?.hasMore(tab.filter) ?? true;
     morph(this.#state, stateOf(state, list.length > 0, more, tab, host));
@@ -153,8 +161,13 @@ export class Panel {
   }
 
   get #current(): Tab {
-    const { tabList } = this.#host;
-    return tabList.find(({ id }) => id === this.#tab) ?? tabList[0];
+    const tabs = this.#tabList;
+    return tabs.find(({ id }) => id === this.#tab) ?? tabs[0];
+  }
+
+  get #tabList(): Tab[] {
+    const { categories, feed, text } = this.#host;
+    return tabsOf(categories, feed, text);
   }
 
   #headNow(): HTMLElement {
@@ -165,28 +178,41 @@ export class Panel {
     return h(
       'div',
       { part: 'header' },
-      h('h2', { id: 'title' }, text('title')),
-      unread ? button('readAll', ICONS.checks, text('markAllRead'), text('markAllRead')) : null,
+      this.#choosing && button('list', ICONS.back, text('title')),
+      h('h2', { id: 'title' }, text(this.#choosing ? 'preferences' : 'title')),
+      unread && !this.#choosing ? button('readAll', ICONS.checks, text('markAllRead'), text('markAllRead')) : null,
       modal ? button('close', ICONS.close, text('close')) : null,
     );
   }
 
   #tabsNow(current: Tab): HTMLElement {
-    const { tabList, text } = this.#host;
-    const tabs = tabList.map(({ id, label, count }) => {
+    const { text } = this.#host;
+    const tabs = this.#tabList.map(({ id, label, count }) => {
       const chosen = id === current.id;
       const props = { 'aria-selected': String(chosen), 'aria-controls': 'list', tabindex: chosen ? 0 : -1 };
       const number = count ? h('span', { class: 'count' }, String(count)) : null;
       return h('button', { part: 'tab', role: 'tab', type: 'button', id: `tab-${id}`, 'data-do': 'tab', ...props }, label, number && ' ', number);
     });
-    return h('div', { role: 'tablist', 'aria-label': text('title'), hidden: tabs.length < 2 }, ...tabs);
+    return h('div', { role: 'tablist', 'aria-label': text('title'), hidden: tabs.length < 2 || !!this.#choosing }, ...tabs);
   }
 
-  #foot(): HTMLElement {
-    const slot = h('slot', { name: 'footer' });
-    const foot = h('div', { part: 'footer', hidden: true }, slot);
-    slot.addEventListener('slotchange', () => (foot.hidden = !slot.assignedNodes().length));
-    return foot;
+  #footNow(): HTMLElement {
+    const button = h('button', { type: 'button', 'data-do': 'choose' }, this.#host.text('preferences'));
+    return h('div', { part: 'footer', hidden: !!this.#choosing }, h('slot', { name: 'footer' }, button));
+  }
+
+  /** Show the user's preferences in place of the list, or the list again. */
+  #choose(on: boolean): void {
+    this.#swap(on ? this.#host.preferences() : null);
+    this.render();
+    this.element.focus();
+  }
+
+  #swap(choosing: HTMLElement | null): void {
+    this.#choosing?.remove();
+    this.#choosing = choosing;
+    this.#scroller.hidden = !!choosing;
+    if (choosing) this.#foot.before(choosing);
   }
 
   // --- what is pressed ---
@@ -204,7 +230,9 @@ export class Panel {
     signIn: () => this.#host.tell('state', 'signed-out') && this.#feed?.refresh(),
     more: () => this.#load(),
     release: () => this.#release(),
-    tab: (_, button) => this.#choose(button.id.slice(4)),
+    choose: () => this.#choose(true),
+    list: () => this.#choose(false),
+    tab: (_, button) => this.#turn(button.id.slice(4)),
   };
 
   get #feed(): Feed | null {
@@ -264,7 +292,7 @@ export class Panel {
     this.#feed?.seen();
   }
 
-  #choose(id: string): void {
+  #turn(id: string): void {
     if (id === this.#tab) return;
     this.#tab = id;
     this.#more = null;
@@ -279,17 +307,17 @@ export class Panel {
     const target = event.composedPath()[0] as Element;
     if (target.matches('input, textarea, select, [contenteditable], [role=menuitem]')) return;
     const done = target.getAttribute('role') === 'tab' ? this.#tabKey(event) : false;
-    const command = done ? undefined : commandOf(event);
+    const command = done || this.#choosing ? undefined : commandOf(event);
     if (done || (command && this.#command(command))) event.preventDefault();
   }
 
   #tabKey(event: KeyboardEvent): boolean {
-    const { tabList, rtl } = this.#host;
-    const current = tabList.findIndex(({ id }) => id === this.#current.id);
-    const place = tabAfter(event, current, tabList.length, rtl);
-    const next = place === undefined ? undefined : this.#tabs.children[place];
+    const tabs = [...this.#tabs.children];
+    const current = tabs.findIndex(({ id }) => id === `tab-${this.#current.id}`);
+    const place = tabAfter(event, current, tabs.length, this.#host.rtl);
+    const next = place === undefined ? undefined : tabs[place];
     if (!(next instanceof HTMLElement)) return false;
-    this.#choose(next.id.slice(4));
+    this.#turn(next.id.slice(4));
     next.focus();
     return true;
   }
@@ -360,6 +388,7 @@ export class Panel {
   }
 
   #restart(): void {
+    this.#host.change(); // what came meanwhile is seen now
     this.#viewed.restart(performance.now());
     this.#look();
   }
