@@ -190,8 +190,8 @@ async def test_axe_finds_nothing_and_nothing_scrolls_sideways(
         for name in ("5 likes", "Deploy failed", "Approve expense", "With an image"):
             await press(shown, name)
         await reaches(shown, *PUSHED)
-        assert await violations(shown) == ""
+        assert not await violations(shown)
         await grace.open()
         await expect(grace.rows).to_have_count(4)
-        assert await violations(shown) == ""
+        assert not await violations(shown)
         assert await shown.evaluate("document.documentElement.scrollWidth") <= options["viewport"]["width"]
