@@ -167,7 +167,7 @@ QUIET = {
     "revoke-tokens",
 }  # fmt: skip
 """Commands that print no result."""
-JSON = {"openapi", "asyncapi", "demo-access", "users export", "users erase"}
+JSON = {"openapi", "asyncapi", "demo-access", "users export"}
 """Commands that print JSON, or an id, anyway."""
 
 
