@@ -168,7 +168,7 @@ QUIET = {
 }  # fmt: skip
 """Commands that print no result."""
 JSON = {"openapi", "asyncapi", "demo-access", "users export"}
-"""Commands that print JSON, or an id, anyway."""
+"""Commands that print JSON anyway."""
 
 
 def test_every_command_that_prints_can_print_json() -> None:
