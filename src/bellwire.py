@@ -9,7 +9,15 @@ _CHECKOUT = "In a checkout also: bellwire dev, bellwire soak."
 
 
 def main() -> int:
-    """Run the command line with our own packages first on the path.
+    """Run the command line. Returns the exit status, also if it is interrupted before it could begin."""
+    try:
+        return _run()
+    except KeyboardInterrupt:
+        return 130
+
+
+def _run() -> int:
+    """Run with our own packages first on the path.
 
     They have plain names: `entrypoints` is also a distribution that older tools bring along, and an
     editable install comes after those on the path.
