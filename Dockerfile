@@ -17,9 +17,10 @@ RUN python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))
         > /tmp/runtime.txt \
     && pip install -c constraints.txt -r /tmp/runtime.txt
 
-# Then install Bellwire as a wheel, which contains the migrations but not the workbench.
+# Then install Bellwire as a wheel, which contains the migrations and the Python client but not the workbench.
 COPY LICENSE ./
 COPY alembic alembic
+COPY clients/python/src clients/python/src
 COPY src src
 RUN pip install --no-deps . \
     && pip uninstall --yes pip

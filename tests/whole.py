@@ -6,6 +6,7 @@ from entrypoints.container.consumer import ConsumerContainer
 from entrypoints.container.dead_letters import DeadLettersContainer
 from entrypoints.container.demo import DemoContainer
 from entrypoints.container.parts import base
+from entrypoints.container.passing import PassingContainer
 from entrypoints.container.pruning import PruningContainer
 from entrypoints.container.sessions import SessionsContainer
 from entrypoints.container.setup import SetupContainer
@@ -17,6 +18,7 @@ PROCESSES: list[type[base.Base]] = [
     ConsumerContainer,
     DeadLettersContainer,
     DemoContainer,
+    PassingContainer,
     PruningContainer,
     SessionsContainer,
     SetupContainer,

@@ -63,3 +63,12 @@ def test_a_wheel_leaves_the_workbench_out(unpacked: Path) -> None:
     refused = bellwire(unpacked, "dev")
     assert refused.returncode == 2
     assert "invalid choice: 'dev'" in refused.stderr
+
+
+def test_a_wheel_has_the_client_of_its_commands(unpacked: Path) -> None:
+    words = ("publish", "ada", "--message", "Hello", "--url", "http://127.0.0.1:9")
+    done = bellwire(unpacked, *words, BELLWIRE_API_KEY="bw_live_0_0")
+
+    assert (unpacked / "bellwire_client" / "py.typed").exists()
+    assert done.returncode == 1
+    assert done.stderr.startswith("bellwire: no service answers at http://127.0.0.1:9 ")

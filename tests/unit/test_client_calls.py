@@ -253,6 +253,24 @@ async def test_publishing() -> None:
     assert not any("Authorization" in request.headers for request in service.asked)
 
 
+async def test_publishing_many() -> None:
+    error = {"type": "urn:bellwire:problem:invalid", "title": "Invalid", "status": 422, "detail": "no event"}
+    answer = {"results": [{"id": "id-1"}, {"error": error}]}
+    service = Answers(*[httpx.Response(202, json=answer)] * 2)
+    async with service.client() as client:
+        first, second = await client.publish_batch([{"user_id": "ž"}, b'{"n": 1.10}'])
+        await client.publish_batch([{}], idempotency_key="mine")
+
+    assert first == "id-1"
+    assert isinstance(second, Problem)
+    assert (second.status, second.kind, second.detail) == (422, "invalid", "no event")
+    assert service.asked[0].url.path == "/bell/v1/notifications/batch"
+    assert service.asked[0].content == '{"items":[{"user_id": "ž"},{"n": 1.10}]}'.encode()
+    keys = [request.headers["Idempotency-Key"] for request in service.asked]
+    assert len(keys[0]) == 32
+    assert keys[1] == "mine"
+
+
 async def test_editing_and_taking_back() -> None:
     gone = httpx.Response(200, json={"outcome": "retracted"})
     service = Answers(accepted(), accepted(), gone)

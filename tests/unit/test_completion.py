@@ -168,8 +168,8 @@ QUIET = {
     "revoke-tokens",
 }  # fmt: skip
 """Commands that print no result."""
-JSON = {"openapi", "asyncapi", "demo-access", "users export", "users erase"}
-"""Commands that print JSON, or an id, anyway."""
+JSON = {"openapi", "asyncapi", "demo-access", "users export"}
+"""Commands that print JSON anyway."""
 
 
 def test_every_command_that_prints_can_print_json() -> None:

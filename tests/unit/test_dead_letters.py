@@ -15,7 +15,7 @@ from dependency_injector import providers
 
 from adapters import clock as system
 from adapters.kafka import headers
-from adapters.kafka.dead_letter_box import _letter
+from adapters.kafka.dead_letter_box import letter_of
 from adapters.kafka.dead_letters import KafkaDeadLetters
 from application.dead_letters import (
     ListDeadLetters,
@@ -68,7 +68,7 @@ def again(letter: headers.Headers, **place: Any) -> Record:
 @pytest.mark.parametrize("timestamp", [-(2**63), -1, 2**63 - 1])
 def test_a_letter_of_any_timestamp_can_be_looked_at(timestamp: int) -> None:
     """Anybody who may write to the topic chooses it."""
-    letter = _letter(Record(timestamp=timestamp))
+    letter = letter_of(Record(timestamp=timestamp))
 
     assert cells(letter)
     assert "\n".join(details(letter))

@@ -460,7 +460,7 @@ async def printed(
     add(parser)
     arguments = parser.parse_args(words)
     async for users in finding._found(service.container, arguments):
-        finding._print(users, Output.of(arguments))
+        finding.print_users(Output.of(arguments), users)
     return capsys.readouterr().out
 
 

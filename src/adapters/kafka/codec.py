@@ -113,7 +113,7 @@ def decode(source: Source) -> Draft | Retraction:
     """Decode a record, from any producer. Raises Undecodable."""
     if source.value is None:
         raise Undecodable("tombstone", "the record has no value")
-    attributes = _cloud_event(source.headers)
+    attributes = cloud_event(source.headers)
     try:
         record = _decode(source.value)
         _check_id(record.id)
@@ -195,10 +195,10 @@ def addressee(key: bytes | None, value: bytes | None, headers: Headers) -> str:
         user = _decode_addressee(value or b"").user_id
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError):
         user = ""
-    return user or _cloud_event(headers).get("ce_subject") or (key or b"").decode(errors="replace")
+    return user or cloud_event(headers).get("ce_subject") or (key or b"").decode(errors="replace")
 
 
-def _cloud_event(headers: Headers) -> Mapping[str, str]:
+def cloud_event(headers: Headers) -> Mapping[str, str]:
     """The attributes of a CloudEvent in binary content mode (CloudEvents 1.0, Kafka binding §3.2)."""
     return {
         name: (value or b"").decode(errors="replace") for name, value in headers if name.startswith("ce_")

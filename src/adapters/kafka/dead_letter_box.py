@@ -1,8 +1,7 @@
 """KafkaDeadLetterBox: reads the dead-letter topic without a group, and replays records from it."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Collection, Mapping
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -10,7 +9,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from adapters.kafka import headers, records
 from adapters.kafka.codec import addressee, time_of
 from adapters.kafka.dead_letters import build_producer
-from adapters.kafka.failures import FAILURES
+from adapters.kafka.failures import translated
 from adapters.kafka.login import ANONYMOUS, Login
 from adapters.kafka.records import Unreadable, UnreadableBatch
 from adapters.kafka.topics import DEAD_LETTER_BYTES, Topics
@@ -59,7 +58,7 @@ class KafkaDeadLetterBox:
             enable_auto_commit=False,
             request_timeout_ms=_REQUEST_TIMEOUT_MS,
         )
-        with _translated():
+        with translated():
             async with asyncio.timeout(self._deadline_seconds):
                 await self._consumer.start()
                 client = self._consumer._client  # noqa: SLF001 - there is no other way
@@ -86,7 +85,7 @@ class KafkaDeadLetterBox:
         done = 0
         for partition, (begin, end) in sorted(bounds.items()):
             async for record in self._records(partition, begin, end):
-                yield _letter(record)
+                yield letter_of(record)
                 progress(done + record.offset + 1 - begin, total)
             done += end - begin
 
@@ -95,14 +94,14 @@ class KafkaDeadLetterBox:
         for partition, (begin, end) in (await self._bounds({position.partition})).items():
             if begin <= position.offset < end:
                 async for record in self._records(partition, position.offset, position.offset + 1):
-                    return _letter(record)
+                    return letter_of(record)
         raise UnknownDeadLetter(f"There is no dead letter at {position}.")
 
     async def replay(self, letter: DeadLetter) -> None:
         """See DeadLetterBox."""
         if letter.record is None or letter.value is None:
             raise ValueError("a letter without record or value cannot be replayed")
-        with _translated():
+        with translated():
             async with asyncio.timeout(self._deadline_seconds):
                 producer = await self._connected_producer()
                 partitions = await producer.partitions_for(self._topics.name)
@@ -131,7 +130,7 @@ class KafkaDeadLetterBox:
         ]
         if not wanted:
             return {}
-        with _translated():
+        with translated():
             async with asyncio.timeout(self._deadline_seconds):
                 begins = await consumer.beginning_offsets(wanted)
                 ends = await consumer.end_offsets(wanted)
@@ -162,7 +161,7 @@ class KafkaDeadLetterBox:
     async def _read(self, partition: TopicPartition, position: int) -> records.Found:
         """Read the next records, and wait until the broker has them. Raises Unavailable."""
         consumer = self._connected()
-        with _translated():
+        with translated():
             async with asyncio.timeout(self._deadline_seconds):
                 while True:
                     try:
@@ -190,17 +189,8 @@ class KafkaDeadLetterBox:
         return self._consumer
 
 
-@contextmanager
-def _translated() -> Iterator[None]:
-    try:
-        yield
-    except TimeoutError as error:
-        raise Unavailable("Kafka does not answer.") from error
-    except FAILURES as error:
-        raise Unavailable(f"Kafka is out of reach: {error!r}") from error
-
-
-def _letter(record: Any) -> DeadLetter:
+def letter_of(record: Any) -> DeadLetter:
+    """A record of the dead-letter topic as a letter."""
     text = {name: (value or b"").decode(errors="replace") for name, value in record.headers}
     replayed = headers.origin_in(record.headers)
     at = time_of(record.timestamp)

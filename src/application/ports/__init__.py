@@ -54,6 +54,7 @@ from application.ports.queue import (
     DeadLetters,
     IdempotencyKeys,
     NotificationQueue,
+    Passage,
     QueueReader,
 )
 
@@ -88,6 +89,7 @@ __all__ = [
     "NewId",
     "NewToken",
     "NotificationQueue",
+    "Passage",
     "Passwords",
     "Preferences",
     "QueueReader",

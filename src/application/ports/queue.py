@@ -5,6 +5,7 @@ from typing import Protocol
 
 from application.errors import Unconfirmed
 from application.letters import DeadLetter, Position, Progress
+from application.passing import Seen
 from application.records import Batch, Failure, Partition
 from domain.identifiers import NotificationId
 from domain.notification import Draft
@@ -119,6 +120,24 @@ class DeadLetterBox(Protocol):
     async def replay(self, letter: DeadLetter) -> None:
         """Return once the record is durable in its topic again, with its key, value, headers and id. A letter
         without a value cannot be replayed.
+        """
+        ...
+
+
+class Passage(Protocol):
+    """What is written to the queue and to its dead letters from now on. Watching it disturbs nobody."""
+
+    async def start(self) -> None:
+        """Connect. Raises Unavailable."""
+        ...
+
+    async def stop(self) -> None:
+        """Disconnect. Raises TimeoutError."""
+        ...
+
+    async def next(self, wait_seconds: float) -> Sequence[Seen]:
+        """What has been written since the last call, in the order of each partition; wait at most this long
+        for the first. Raises Unavailable if some of it cannot be read: the next call goes on behind it.
         """
         ...
 

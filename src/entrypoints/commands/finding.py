@@ -1,8 +1,9 @@
-"""`bellwire users list` and `find`."""
+"""`bellwire users list`, `find` and `show`."""
 
 import argparse
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 
+from domain.feed import Feed
 from domain.identifiers import UserId
 from domain.user import User
 from entrypoints.commands.output import Cell, Output, add_json, status
@@ -29,11 +30,18 @@ def add_find(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=_find, prefix=None)
 
 
+def add_show(parser: argparse.ArgumentParser) -> None:
+    """Print a user and the state of its feed."""
+    parser.add_argument("id")
+    add_json(parser)
+    parser.set_defaults(run=_show)
+
+
 def _find(arguments: argparse.Namespace) -> int:
     if arguments.id is None:
         return _list(arguments)
     user = on_postgres(WithSignup, lambda container: container.find_user()(UserId(arguments.id)))
-    _print([user], Output.of(arguments))
+    print_users(Output.of(arguments), [user])
     return 0
 
 
@@ -43,7 +51,7 @@ def _list(arguments: argparse.Namespace) -> int:
     async def listed(container: WithSignup) -> int:
         count, out = 0, Output.of(arguments)
         async for users in _found(container, arguments):
-            _print(users, out)
+            print_users(out, users)
             count += len(users)
         return count
 
@@ -61,7 +69,33 @@ async def _found(container: WithSignup, arguments: argparse.Namespace) -> AsyncI
         after, more = page.next, page.next is not None
 
 
-def _print(users: Sequence[User], out: Output) -> None:
+def _show(arguments: argparse.Namespace) -> None:
+    async def found(container: WithSignup) -> tuple[User, Feed]:
+        user = await container.find_user()(UserId(arguments.id))
+        return user, await container.feeds().feed(user.id)
+
+    user, feed = on_postgres(WithSignup, found)
+    entry = {**_entry(user), **_counts(feed)}
+    Output.of(arguments).fields({name: _shown(value) for name, value in entry.items()}, entry)
+
+
+def _counts(feed: Feed) -> Mapping[str, object]:
+    return {
+        "cursor": str(feed.cursor),
+        "unread_count": feed.unread_count,
+        "unseen_count": feed.unseen_count,
+        "unread_in": dict(feed.unread_in),
+    }
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {count}" for name, count in value.items()) or "-"
+    return "-" if value is None else str(value)
+
+
+def print_users(out: Output, users: Sequence[User]) -> None:
+    """Print users, one below the other."""
     out.table(users, columns=("Id", "Created", "Name, address and state"), cells=_cells, entry=_entry)
 
 

@@ -54,3 +54,8 @@ def expiry(text: str) -> datetime | timedelta:
 def after(now: datetime, end: datetime | timedelta | None) -> datetime | None:
     """The end as a time, in UTC."""
     return now + end if isinstance(end, timedelta) else end and end.astimezone(UTC)
+
+
+def clock_time(at: datetime) -> str:
+    """The time of day, where this machine is."""
+    return f"{at.astimezone():%H:%M:%S}"

@@ -2,11 +2,12 @@
 
 import json
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Literal, TypeAlias, TypedDict, Unpack
 
 from bellwire_client.access import Access, segment, user_path
+from bellwire_client.errors import Problem
 from bellwire_client.events import Action, Actor
 from bellwire_client.preferences import Category
 from bellwire_client.selection import zoned
@@ -53,13 +54,25 @@ class Producer(Access):
         Problem, Unreachable; after Unreachable, and a Problem of the kind `unconfirmed`, the outcome is
         unknown. ValueError if `expires_at` has no time zone or a text contains half a surrogate pair.
         """
-        headers = {
-            **self._key(),
-            "Idempotency-Key": secrets.token_hex(16) if idempotency_key is None else idempotency_key,
-        }
         body = {"user_id": user_id, "event": event, "message": message, **_sent(extras)}
-        answer = await self._rest("POST", "/v1/notifications", **_json(body, headers))
+        answer = await self._rest(
+            "POST", "/v1/notifications", **_json(_encoded(body), self._once_under(idempotency_key))
+        )
         return str(answer["id"])
+
+    async def publish_batch(
+        self, items: Iterable[Mapping[str, Any] | bytes], *, idempotency_key: str | None = None
+    ) -> list[str | Problem]:
+        """Publish 1 to 1,000 notifications, of up to 1 MiB; return the id of each, or why it was refused.
+
+        An item has what the body of `POST /v1/notifications` has, as a mapping or as JSON text. The key
+        stands for all of them, in this order. Raises as `publish`.
+        """
+        encoded = (item if isinstance(item, bytes) else _encoded(item) for item in items)
+        content = b'{"items":[' + b",".join(encoded) + b"]}"
+        headers = self._once_under(idempotency_key)
+        answer = await self._rest("POST", "/v1/notifications/batch", **_json(content, headers))
+        return [_outcome(result) for result in answer["results"]]
 
     async def edit(
         self,
@@ -83,7 +96,8 @@ class Producer(Access):
             body["revision"] = revision
         if unread:
             body["unread"] = True
-        await self._rest("PUT", _notification(user_id, notification_id), **_json(body, self._key()))
+        call = _json(_encoded(body), self._key())
+        await self._rest("PUT", _notification(user_id, notification_id), **call)
 
     async def retract(self, user_id: str, notification_id: str) -> Literal["retracted", "recorded"]:
         """Take a notification back; again does no harm. `recorded`: it has not arrived, and will not be shown
@@ -124,6 +138,10 @@ class Producer(Access):
         path = f"/v1/categories/{segment(category)}"
         return Category.of(await self._as_producer("PUT", path, json=body))
 
+    def _once_under(self, idempotency_key: str | None) -> dict[str, str]:
+        key = secrets.token_hex(16) if idempotency_key is None else idempotency_key
+        return {**self._key(), "Idempotency-Key": key}
+
 
 def _notification(user_id: str, notification_id: str) -> str:
     return f"{user_path(user_id)}/notifications/{segment(notification_id)}"
@@ -146,6 +164,14 @@ def _plain(part: Action | Actor) -> dict[str, Any]:
     return {name: value for name, value in values if value is not None}
 
 
-def _json(body: Mapping[str, Any], headers: Mapping[str, str]) -> dict[str, Any]:
-    content = json.dumps(body, ensure_ascii=False).encode()  # escapes would take more of the 16 KiB
+def _outcome(result: Mapping[str, Any]) -> str | Problem:
+    error = result.get("error")
+    return str(result["id"]) if error is None else Problem(int(error["status"]), error)
+
+
+def _encoded(body: Mapping[str, Any]) -> bytes:
+    return json.dumps(body, ensure_ascii=False).encode()  # escapes would take more of the 16 KiB
+
+
+def _json(content: bytes, headers: Mapping[str, str]) -> dict[str, Any]:
     return {"headers": {**headers, "Content-Type": "application/json"}, "content": content}
