@@ -18,8 +18,8 @@ Made from the command line by `python -m tests.commands_page`; a test fails when
 - Settings are those of the environment. If none of these says where an installation is, the commands use the
   one that `make dev` runs: they read `.bellwire/env` in the working directory or above, if nobody else can
   write it.
-- `publish`, `listen` and `inbox` reach the service over the network: at `--url`, else at `BELLWIRE_URL`. Their
-  key is `BELLWIRE_API_KEY`. Their token is `--token`, else made with `BELLWIRE_TOKEN_SECRET`, else
+- `publish`, `listen` and `inbox` reach the service over the network: at `--url`, else at `BELLWIRE_URL`.
+  Their key is `BELLWIRE_API_KEY`. Their token is `--token`, else made with `BELLWIRE_TOKEN_SECRET`, else
   `BELLWIRE_TOKEN`. With `--url` they take none of these from `make dev`.
 - `eval "$(bellwire completion bash)"` completes commands in bash; `bellwire completion --help` says how in
   zsh and fish.
