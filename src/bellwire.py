@@ -9,15 +9,26 @@ _CHECKOUT = "In a checkout also: bellwire dev, bellwire soak."
 
 
 def main() -> int:
-    """Run the command line with our own packages first on the path.
+    """Run the command line. Returns the exit status, also if it is interrupted before it could begin."""
+    try:
+        return _run()
+    except KeyboardInterrupt:
+        return 130
+
+
+def _run() -> int:
+    """Run with our own packages first on the path.
 
     They have plain names: `entrypoints` is also a distribution that older tools bring along, and an
     editable install comes after those on the path.
     """
-    here = str(Path(__file__).resolve().parent)
+    folder = Path(__file__).resolve().parent
+    here = str(folder)
     if sys.path[0] != here:
         sys.path.insert(0, here)
     in_checkout = find_spec("workbench") is not None
+    if in_checkout:  # in a wheel the client is beside this file
+        sys.path.insert(1, str(folder.parent / "clients" / "python" / "src"))
     if in_checkout and sys.argv[1:2] and sys.argv[1] in {"dev", "soak"}:
         from workbench.cli import main as workbench_command
 

@@ -37,6 +37,7 @@ SPREAD: Final = frozenset(
         "tests/integration/test_groups.py",
         "tests/integration/test_hostile.py",
         "tests/integration/test_model_index.py",
+        "tests/integration/test_people.py",
         "tests/integration/test_postgres_faults.py",
         "tests/integration/test_reading.py",
         "tests/integration/test_redis_faults.py",

@@ -5,14 +5,18 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from entrypoints.settings import InvalidSettings
+from entrypoints.settings import InvalidSettings, Settings
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command. Return the exit status: 2 for a wrong setting or command, 1 for a failure."""
     arguments = _parser().parse_args(argv)
+    for mistake in Settings.misspelt():
+        print(f"bellwire: {mistake}", file=sys.stderr)
     try:
         return int(arguments.run(arguments))
+    except KeyboardInterrupt:
+        return 130
     except InvalidSettings as error:
         print(f"bellwire: {error}", file=sys.stderr)
         return 2

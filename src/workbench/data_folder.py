@@ -10,7 +10,10 @@ import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TextIO
+
+from entrypoints.settings import InvalidSettings
 
 # Which variables in the environment file `bellwire dev` chose itself.
 CHOSEN_BY_DEV = "BELLWIRE_CHOSEN_BY_DEV"
@@ -24,6 +27,17 @@ def project() -> Path:
     """The checkout that this file belongs to, or the current folder when it is installed elsewhere."""
     checkout = Path(__file__).resolve().parents[2]
     return checkout if (checkout / "pyproject.toml").exists() else Path.cwd()
+
+
+def make(folder: Path, setting: str) -> None:
+    """Make a folder, and see that files can be made in it. Raises InvalidSettings, naming the setting."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        reason = "it is no folder" if isinstance(error, FileExistsError) else error.strerror
+        raise InvalidSettings(f"{setting}: {folder} cannot be written: {reason}") from error
 
 
 # --- the lock -------------------------------------------------------------------------------------------

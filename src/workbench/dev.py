@@ -18,7 +18,7 @@ from types import FrameType
 from typing import Any, Self, TextIO
 
 from application.keys import new_key
-from entrypoints.settings import InvalidSettings
+from entrypoints.settings import Settings
 from workbench import data_folder
 from workbench.embedded import (
     LOOPBACK,
@@ -57,17 +57,15 @@ class DevSettings:
     def from_env(cls, environment: Mapping[str, str]) -> Self:
         """Read the environment. Raises InvalidSettings, naming the variable."""
         given = data_folder.without_own(environment)
+        Settings.read(given)  # before a server starts for nothing
         folder = Path(given.get("BELLWIRE_DATA") or data_folder.project() / ".bellwire")
-        port = given.get("BELLWIRE_PORT") or "8000"
-        if not port.isascii() or not port.isdecimal() or int(port[:6]) > 65535:
-            raise InvalidSettings("BELLWIRE_PORT: must be a number of up to 65535")
-        return cls(folder.resolve(), int(port), given)
+        return cls(folder.resolve(), int(given.get("BELLWIRE_PORT") or "8000"), given)
 
 
 def run(settings: DevSettings | None = None) -> int:
     """Run everything until Ctrl-C. Return the exit code. Only one run at a time can use a data folder."""
     chosen = settings or DevSettings.from_env(os.environ)
-    chosen.folder.mkdir(parents=True, exist_ok=True)
+    data_folder.make(chosen.folder, "BELLWIRE_DATA")
     try:
         with data_folder.only_one(chosen.folder) as lock:
             return Development(chosen, lock).run()

@@ -141,6 +141,17 @@ def test_every_command_says_so_in_one_line_and_ends_with_status_2(
     assert SECRET not in err
 
 
+@pytest.mark.parametrize("folder", ["/proc/nothing", "/dev/null", "/dev/null/below"])
+def test_a_folder_that_cannot_be_written_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], folder: str
+) -> None:
+    monkeypatch.setenv("BELLWIRE_DATA", folder)
+
+    assert workbench_cli.main(["dev"]) == 2
+    said = capsys.readouterr().err
+    assert re.fullmatch(rf"bellwire: BELLWIRE_DATA: {folder} cannot be written: .+\n", said)
+
+
 @pytest.mark.parametrize("port", ["abc", "-1", "65536", "9" * 5000, "٣"])
 def test_the_port_of_a_development_run_is_named_too(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], port: str

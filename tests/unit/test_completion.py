@@ -13,6 +13,7 @@ import pytest
 
 from application.errors import Unavailable
 from entrypoints.commands import cli
+from tests import commands_page
 
 SOURCES = Path(__file__).resolve().parents[2] / "src"
 IN_BASH = """
@@ -167,8 +168,8 @@ QUIET = {
     "revoke-tokens",
 }  # fmt: skip
 """Commands that print no result."""
-JSON = {"openapi", "asyncapi", "demo-access", "users export", "users erase"}
-"""Commands that print JSON, or an id, anyway."""
+JSON = {"openapi", "asyncapi", "demo-access", "users export"}
+"""Commands that print JSON anyway."""
 
 
 def test_every_command_that_prints_can_print_json() -> None:
@@ -176,3 +177,9 @@ def test_every_command_that_prints_can_print_json() -> None:
     without = {name for name, command in commands.items() if "--json" not in command._option_string_actions}
 
     assert without == QUIET | JSON | {"completion"}
+
+
+def test_the_page_of_the_commands_is_up_to_date() -> None:
+    assert commands_page.PAGE.read_text(encoding="utf-8") == commands_page.text(), (
+        "run python -m tests.commands_page"
+    )

@@ -15,7 +15,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from adapters.postgres import errors
 from adapters.postgres.engine import _SERVER_SETTINGS
-from adapters.postgres.errors import JITTER, Collided, Taken, retried, translated, translation
+from adapters.postgres.errors import JITTER, Collided, Taken, explained, retried, translated, translation
 from adapters.postgres.states import reason
 from application.errors import Refused, Unavailable
 
@@ -206,3 +206,34 @@ async def test_collisions_are_tried_again_a_few_times() -> None:
     with pytest.raises(Unavailable):
         await work(engine)
     assert outcomes == ["done"]
+
+
+# --- for operators ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("form", [answered, lambda state: wrapped(answered(state))])
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [
+        ("42P01", "The database is not migrated: run `bellwire migrate` (what went wrong (42P01))."),
+        ("42883", "The database is not migrated: run `bellwire migrate` (what went wrong (42883))."),
+        ("28P01", "PostgreSQL is out of reach: what went wrong (28P01)"),
+        ("3D000", "PostgreSQL is out of reach: what went wrong (3D000)"),
+        ("25006", "PostgreSQL takes no writes: what went wrong (25006)"),
+        ("42501", "PostgreSQL refuses this: what went wrong (42501)"),
+    ],
+)
+def test_operators_are_told_why_and_what_to_do(state: str, said: str, form: Any) -> None:
+    with pytest.raises(Unavailable) as caught, translated():
+        raise form(state)
+
+    assert explained(caught.value).detail == said
+
+
+def test_a_refused_connection_is_explained_and_what_is_not_of_the_store_stays() -> None:
+    with pytest.raises(Unavailable) as caught, translated():
+        raise ConnectionRefusedError(errno.ECONNREFUSED, "address")
+
+    assert explained(caught.value).detail == "PostgreSQL is out of reach: Connection refused"
+    other = Unavailable("Redis is out of reach.")
+    assert explained(other) is other

@@ -1,6 +1,7 @@
 """`bellwire publish`: what the arguments say, files of many notifications, and how they are sent."""
 
 import argparse
+import asyncio
 import io
 import json
 from collections.abc import Sequence
@@ -12,11 +13,13 @@ import httpx
 import pytest
 
 from application.errors import ApplicationError
-from bellwire_client import Bellwire, Problem
+from bellwire_client import Bellwire, Problem, Unreachable
+from bellwire_client.errors import ConnectionLost
 from entrypoints.commands import publishing
 from entrypoints.commands.output import Output
-from entrypoints.commands.publish import item_of, publish
+from entrypoints.commands.publish import _following, _is_pushed, item_of, publish
 from entrypoints.commands.publishing import MOST, MOST_BYTES, Entry, Many, chunks, entries_in, published
+from tests.line import Lines, in_virtual_time
 
 NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
 BUSY = httpx.Response(429, json={"type": "urn:bellwire:problem:too-many-requests", "title": "Too many"})
@@ -280,3 +283,40 @@ async def test_it_says_how_far_it_came(capsys: pytest.CaptureFixture[str]) -> No
         await send(Service(first, gone), many(MOST + 1))
 
     assert capsys.readouterr().err == "bellwire: 1,000 were published, 0 refused; the rest were not sent\n"
+
+
+# --- waiting ------------------------------------------------------------------------------------------
+
+
+async def heard(lines: Lines) -> None:
+    async with lines.stream() as stream:
+        line = await lines.line()
+        line.welcome()
+        line.notify(1)
+        line.notify(2)
+
+        assert await _is_pushed(stream, "id-00002")
+        assert not await _is_pushed(stream, "id-00003")
+
+
+async def connected(lines: Lines) -> None:
+    client = Bellwire("http://b.test", token="t", open_socket=lines.open)
+    lines.failures = [ConnectionLost("it is away")]
+    with pytest.raises(Unreachable, match="it is away"):
+        async with _following(client, "ada"):
+            raise AssertionError("it is not connected")
+
+    async def welcome() -> None:
+        (await lines.line()).welcome()
+
+    welcoming = asyncio.create_task(welcome())
+    async with _following(client, "ada") as stream:
+        assert stream is not None
+        assert stream.cursor == "e.0"
+    await welcoming
+    async with _following(client, None) as stream:
+        assert stream is None
+
+
+test_a_notification_is_pushed_once_the_stream_brings_it = in_virtual_time(heard)
+test_a_stream_is_followed_once_it_is_connected = in_virtual_time(connected)

@@ -132,6 +132,58 @@ def test_a_value_that_cannot_be_used_is_refused_with_its_variable(
         Settings.from_env()
 
 
+@pytest.mark.parametrize(
+    ("name", "given", "said"),
+    [
+        ("PORT", "abc", "must be an integer from 0 to 65535, not 'abc'"),
+        ("WORKERS", "0", "must be an integer from 1, not '0'"),
+        ("OPEN_SIGNUP", "ja", "must be true or false, not 'ja'"),
+        ("LOG_FORMAT", "xml", "must be json or text, not 'xml'"),
+        ("KAFKA_SASL_MECHANISM", "x", "must be PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512, not 'x'"),
+        ("CREATE_USERS", "x", "must be never, publish, token, or publish,token"),
+        ("METRICS_TOKEN", "s3cret", "must be 16 to 200 visible ASCII characters"),
+    ],
+)
+def test_what_is_allowed_is_named_and_no_secret(
+    monkeypatch: pytest.MonkeyPatch, name: str, given: str, said: str
+) -> None:
+    monkeypatch.setenv(f"BELLWIRE_{name}", given)
+
+    with pytest.raises(InvalidSettings) as refused:
+        Settings.from_env()
+
+    assert str(refused.value) == f"BELLWIRE_{name}: {said}"
+
+
+def test_a_port_that_kubernetes_sets_is_recognised(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BELLWIRE_PORT", "tcp://10.0.0.1:8000")
+
+    with pytest.raises(InvalidSettings, match=r"^BELLWIRE_PORT: .*enableServiceLinks: false"):
+        Settings.from_env()
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("REDIS_ULR", "REDIS_URL"),
+        ("POSTGRESS_URL", "POSTGRES_URL"),
+        ("ALLOWED_ORIGIN", "ALLOWED_ORIGINS"),
+        ("KAFKA_BOOTSTRAP_SERVERS", "KAFKA_BOOTSTRAP"),
+        ("IMAGE_TAG", None),
+        ("API_SERVICE_HOST", None),
+        ("PORT_8000_TCP_ADDR", None),
+        ("API_KEY", None),
+    ],
+)
+def test_a_name_that_resembles_a_setting_is_taken_for_a_mistake(
+    monkeypatch: pytest.MonkeyPatch, name: str, meant: str | None
+) -> None:
+    monkeypatch.setenv(f"BELLWIRE_{name}", "x")
+
+    said = f"BELLWIRE_{name} is not a setting; did you mean BELLWIRE_{meant}?"
+    assert Settings.misspelt() == ([said] if meant else [])
+
+
 @pytest.mark.parametrize("scheme", ["postgres://", "postgresql://", "postgresql+asyncpg://"])
 def test_every_common_address_of_postgres_is_understood(monkeypatch: pytest.MonkeyPatch, scheme: str) -> None:
     monkeypatch.setenv("BELLWIRE_POSTGRES_URL", f"{scheme}a:b@c/postgres://")

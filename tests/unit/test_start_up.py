@@ -11,7 +11,6 @@ from entrypoints.commands import cli
 from entrypoints.version import app_version
 
 SOURCES = Path(__file__).resolve().parents[2] / "src"
-CLIENT = SOURCES.parent / "clients" / "python" / "src"
 DRIVERS = {
     "aiokafka",
     "alembic",
@@ -49,7 +48,7 @@ def imported(*words: str) -> set[str]:
     """The modules that a Python program imports."""
     done = subprocess.run(
         [sys.executable, "-X", "importtime", *words],
-        env={**os.environ, "PYTHONPATH": f"{SOURCES}{os.pathsep}{CLIENT}"},
+        env={**os.environ, "PYTHONPATH": str(SOURCES)},
         capture_output=True,
         text=True,
         check=True,

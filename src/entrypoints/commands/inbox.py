@@ -25,15 +25,17 @@ _Mark: TypeAlias = Callable[..., Awaitable[int]]
 
 def inbox(parser: argparse.ArgumentParser) -> None:
     """List a user's notifications, newest first, or mark some."""
-    parser.add_argument("user", metavar="USER")
+    parser.add_argument("user", metavar="USER", help="whose inbox")
     parser.add_argument(
         "--status",
         choices=["unread", "read", "all", "archived", "snoozed"],
         default="all",
         help="which to list; `all` (the default) are those neither archived nor snoozed",
     )
-    parser.add_argument("--category", help="only of this one")
-    parser.add_argument("--limit", type=_limit, default=20, metavar="N", help="at most (%(default)s)")
+    parser.add_argument("--category", metavar="NAME", help="only of this one")
+    parser.add_argument(
+        "--limit", type=_limit, default=20, metavar="N", help="how many at most (%(default)s)"
+    )
     marks = parser.add_mutually_exclusive_group()
     marks.add_argument("--read", nargs="+", metavar="ID", help="mark these read; an id, or its end as listed")
     marks.add_argument("--unread", nargs="+", metavar="ID", help="mark these unread")

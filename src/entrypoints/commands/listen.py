@@ -12,7 +12,7 @@ from entrypoints.settings import Settings
 
 def listen(parser: argparse.ArgumentParser) -> None:
     """Follow a feed until Ctrl-C, across broken connections and restarts of the service."""
-    parser.add_argument("user", metavar="USER")
+    parser.add_argument("user", metavar="USER", help="whose feed")
     parser.add_argument(
         "--since", metavar="CURSOR", help="begin with what has changed since then; otherwise now"
     )

@@ -39,12 +39,14 @@ _TEXTS = (
 
 def publish(parser: argparse.ArgumentParser) -> None:
     """Publish a notification, or those in a file, of which these arguments are the defaults."""
-    parser.add_argument("user", metavar="USER", nargs="?")
-    parser.add_argument("--message", help="the text")
-    parser.add_argument("--title")
+    parser.add_argument("user", metavar="USER", nargs="?", help="for whom it is")
+    parser.add_argument("--message", metavar="TEXT", help="what it says")
+    parser.add_argument("--title", metavar="TEXT", help="what stands above the message")
     parser.add_argument("--event", metavar="NAME", help=f"what happened ({_EVENT})")
-    parser.add_argument("--category", help="by default what EVENT has before its first dot")
-    parser.add_argument("--severity", choices=["info", "success", "warning", "critical"])
+    parser.add_argument("--category", metavar="NAME", help="by default what EVENT has before its first dot")
+    parser.add_argument(
+        "--severity", choices=["info", "success", "warning", "critical"], help="how serious it is"
+    )
     parser.add_argument("--actor", metavar="NAME", help="who did it")
     parser.add_argument("--collapse-key", metavar="KEY", help="notifications with the same key become one")
     parser.add_argument(
@@ -56,8 +58,8 @@ def publish(parser: argparse.ArgumentParser) -> None:
         help="a button, up to three; without a URL the answer comes back to the sender",
     )
     parser.add_argument("--action-url", metavar="URL", help="where the notification leads")
-    parser.add_argument("--icon", metavar="NAME")
-    parser.add_argument("--image-url", metavar="URL")
+    parser.add_argument("--icon", metavar="NAME", help="an icon that the page knows")
+    parser.add_argument("--image-url", metavar="URL", help="a picture")
     parser.add_argument("--metadata", type=_metadata, metavar="JSON", help="an object of your own")
     parser.add_argument("--expires", type=times.expiry, metavar="TIME", help="a span such as 2h, or a time")
     parser.add_argument(

@@ -25,7 +25,7 @@ _WAIT_SECONDS = 0.25
 
 def tail(parser: argparse.ArgumentParser) -> None:
     """Watch the queue until Ctrl-C, without a consumer group: nothing is disturbed or committed."""
-    parser.add_argument("--user", help="only what is for this user")
+    parser.add_argument("--user", metavar="ID", help="only what is for this user")
     parser.add_argument("--event", metavar="PATTERN", help="only such events, as in 'comment.*'")
     parser.add_argument("--rates", action="store_true", help="only the rates, once a second")
     parser.add_argument(

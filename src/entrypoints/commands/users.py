@@ -34,8 +34,8 @@ def users(parser: argparse.ArgumentParser) -> None:
 
 def _add_create(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("id", help="in your own system")
-    parser.add_argument("--name", help="what others see; by default the id")
-    parser.add_argument("--email", help="without a password, nobody can log in with it")
+    parser.add_argument("--name", metavar="TEXT", help="what others see; by default the id")
+    parser.add_argument("--email", metavar="ADDRESS", help="without a password, nobody can log in with it")
     add_json(parser)
     parser.set_defaults(run=_create)
 

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from entrypoints.loop import event_loop_factory
+from workbench import data_folder
 from workbench.apache_kafka import ApacheKafkaServer
 from workbench.embedded import KafkaServer, TansuServer
 from workbench.processes import ServerFailed
@@ -31,7 +32,7 @@ def run(chosen: argparse.Namespace) -> int:
         print("\n".join(map(str, plan.faults)))
         return 0
     folder = (chosen.out or Path(f"soak-{chosen.seed}")).resolve()
-    folder.mkdir(parents=True, exist_ok=True)
+    data_folder.make(folder, "--out")
     (folder / "history.jsonl").unlink(missing_ok=True)
     # The clients' libraries complain about the faults that we cause.
     logging.basicConfig(
