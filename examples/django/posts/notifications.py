@@ -12,6 +12,10 @@ from posts.models import Comment
 
 log = logging.getLogger(__name__)
 
+PENDING = (
+    Comment.objects.filter(notified=False).select_related("author", "post__author").order_by("created_at")
+)
+
 
 def bell_id(user: Any) -> str:
     """A user's id in Bellwire: one that never changes, unlike a user name."""
@@ -32,7 +36,7 @@ def notify_of_comments() -> None:
     What fails here is sent with the next comment, or by `manage.py notify`.
     """
     try:
-        for comment in Comment.objects.filter(notified=False).order_by("created_at"):
+        for comment in PENDING.all():
             notify_of(comment)
     except bell.Unavailable as error:
         log.warning("Bellwire: %s", error)
