@@ -40,7 +40,7 @@ $(BIN)/python -c '$(SUITABLE)' 2>/dev/null || { \
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help dev install test test-long check lint types unit integration broker kafka clients generated format bench mutants clean
+.PHONY: help dev install test test-long check lint types unit integration broker kafka clients element generated format bench mutants clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -79,10 +79,15 @@ broker: $(READY) ## Only the tests against real servers that depend on the broke
 kafka: ## Get Apache Kafka for SERVERS=kafka; needs Java 17, and Maven or a KAFKA_HOME
 	@tests/kafka/fetch
 
-clients: ## Tests of the JavaScript client, if Node is installed
+clients: ## Types and tests of the JavaScript client and of the element, if Node is installed
 	@if node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' 2>/dev/null; then \
-	  cd clients/javascript && node --test test/*.test.js; \
-	else echo "Skipped: the tests of the JavaScript client need Node 20 or newer."; fi
+	  (cd clients/javascript && node --test test/*.test.js) && $(MAKE) --no-print-directory element; \
+	else echo "Skipped: the tests of the JavaScript client and of the element need Node 20 or newer."; fi
+
+# Its two tools are the exact versions of package.json, and are there after the first time.
+element:
+	@cd clients/element && { npm ls --silent >/dev/null 2>&1 || npm install --silent --prefer-offline --no-audit --no-fund || \
+	  { echo "Skipped: the element's tools could not be installed."; exit 0; }; } && npm run --silent check && npm test --silent
 
 generated: $(READY) ## Generate clients for TypeScript and Go and compile them, if Node and Go are installed
 	@tests/generated/check

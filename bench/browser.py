@@ -20,7 +20,7 @@ _STORED = 5_000
 
 _HTML = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Bench</title>
 <script type="module" src="/element/v1.js"></script>
-<body>{element}</body></html>"""
+<body><bellwire-inbox user="{user}"></bellwire-inbox></body></html>"""
 
 _PAINTED = """
 async ([key, user, count]) => {
@@ -122,7 +122,8 @@ def _scrolled(context: Context, api: Service, page: Page) -> Iterator[Row]:
     store(context.stack, "scrolled", _STORED)
     found = context.stack.sql(f"SELECT min(id::text) FROM notifications WHERE user_id = '{user.id}'")
     oldest = found[0][0]
-    _show(page, api, user, view="page")
+    _show(page, api, user)
+    page.evaluate("document.querySelector('bellwire-inbox').open()")
     scrolled = page.evaluate(_SCROLLED, [oldest])
     longest = max(scrolled["tasks"], default=0.0)
     yield Row(
@@ -135,11 +136,10 @@ def _scrolled(context: Context, api: Service, page: Page) -> Iterator[Row]:
     )
 
 
-def _show(page: Page, api: Service, user: User, **attributes: str) -> None:
+def _show(page: Page, api: Service, user: User) -> None:
     """Open a page with the user's bell, until it is online."""
     url = f"http://127.0.0.1:{api.port}"
-    words = " ".join(f'{name}="{value}"' for name, value in {"user": user.id, **attributes}.items())
-    html = _HTML.format(element=f"<bellwire-inbox {words}></bellwire-inbox>")
+    html = _HTML.format(user=user.id)
 
     def answer(route: Route) -> None:
         route.fulfill(body=html, content_type="text/html")

@@ -54,6 +54,7 @@ pytest.register_assert_rewrite(
     "tests.product",
     "tests.load",
     "tests.crowd",
+    "tests.browser.device",
     "tests.browser.stage",
 )
 

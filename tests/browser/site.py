@@ -48,6 +48,8 @@ class Site:
     """For how long the next tokens of a user are valid, if not for an hour."""
     asked: list[str] = field(default_factory=list)
     """The users for whom a token was asked for, in order."""
+    written: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """Pages by path that tests have written, each with its policy."""
     signed_out: set[str] = field(default_factory=set)
     """Who gets no token."""
 
@@ -87,6 +89,8 @@ class Site:
             asked = json.loads(bytes.fromhex(address.query))
             elements = " ".join(asked.pop("elements"))
             return 200, "text/html", PAGE.format(service=self.service, elements=elements, **asked)
+        if address.path in self.written:
+            return 200, "text/html", self.written[address.path][1]
         if address.path == "/site.css":
             return 200, "text/css", STYLE
         if address.path == "/token":
@@ -114,7 +118,7 @@ def serving(site: Site) -> Iterator[None]:
             self.send_response(status)
             self.send_header("Content-Type", f"{kind}; charset=utf-8")
             self.send_header("Content-Length", str(len(body)))
-            self.send_header("Content-Security-Policy", site.policy)
+            self.send_header("Content-Security-Policy", site.written.get(self.path, (site.policy,))[0])
             self.end_headers()
             self.wfile.write(body)
 

@@ -44,7 +44,7 @@ class Stage:
             origins = {"BELLWIRE_ALLOWED_ORIGINS": Site.origin_at(port)}
             product = Product(folder, {**environment, **origins}, settings)
             stack.push_async_callback(product.stop)
-            await product.prepare()
+            await product.prepare(frozenset({"publish", "users", "admin"}))
             api, consumer = await product.api(), await product.consumer()
             site = Site(api.url, settings.token_secret, port)
             stack.enter_context(serving(site))

@@ -121,6 +121,7 @@ async def test_axe_finds_nothing(scene: Scene, scheme: str, options: dict[str, A
 
 async def test_axe_finds_nothing_on_a_page_of_its_own_nor_in_an_empty_list(scene: Scene) -> None:
     device = await scene.device(view="page")
+    await device.open()
     await expect(device.element).to_contain_text("No notifications yet")
     assert await violations(device.page) == ""
     ids = await one_of_each(scene)

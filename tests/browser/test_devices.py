@@ -43,12 +43,12 @@ async def test_one_opens_the_list_and_the_badge_goes_everywhere(scene: Scene) ->
 
 async def test_what_one_reads_is_read_everywhere(scene: Scene) -> None:
     desk, other = await asyncio.gather(scene.device(), scene.device())
-    identifier = await scene.publish("Read me", action_url="#elsewhere")
+    identifier = await scene.publish("Read me")
     stays = await scene.publish("Not yet")
     for device in (desk, other):
         await device.open()
         await device.lists(stays, identifier)
-    await desk.row(identifier).get_by_role("link").click()
+    await desk.row(identifier).get_by_role("button", name="Read me").click()
     for device in (desk, other):
         await device.unread(identifier, is_so=False)
         await device.unread(stays)
@@ -104,7 +104,7 @@ async def test_several_on_a_page_and_several_tabs_share_a_socket(scene: Scene) -
     address = scene.stage.site.page(scene.inbox(), scene.inbox())
     tabs = [await scene.page(context) for _ in range(3)]
     for tab in tabs:
-        tab.page.on("websocket", opened.append)
+        tab.page.on("websocket", lambda socket: opened.append(socket))
         await tab.go(address)
     everywhere = [Device(tab.page, nth) for tab in tabs for nth in (0, 1)]
     await scene.publish()
@@ -127,7 +127,7 @@ async def test_two_users_on_a_page_have_a_socket_each(scene: Scene) -> None:
         context = await scene.context()
         device = await scene.page(context)
         opened: list[WebSocket] = []
-        device.page.on("websocket", opened.append)
+        device.page.on("websocket", lambda socket: opened.append(socket))
         await device.go(scene.stage.site.page(scene.inbox(), bob.inbox()))
         await Device(device.page, 1).is_state("online")
         await bob.publish()

@@ -103,7 +103,7 @@ async def test_a_click_reads_and_goes_where_the_host_lets_it(scene: Scene) -> No
     await device.page.evaluate("addEventListener('bellwire-navigate', (event) => event.preventDefault())")
     await link.click()
     await device.unread(there, is_so=False)
-    assert [told["id"] for told in await device.heard("navigate")] == [there]
+    assert [told["item"]["id"] for told in await device.heard("navigate")] == [there]
     assert "/elsewhere" not in device.page.url
 
 
@@ -143,6 +143,7 @@ async def test_of_a_long_list_only_a_part_has_rows(scene: Scene) -> None:
     count = MOST_ROWS + 200
     ids = await scene.fill(count)
     device = await scene.device(view="page")
+    await device.open()
     await expect(device.row(ids[-1])).to_be_visible(timeout=PATIENCE_MS)
     most = await down_to(device, ids[0])
     assert most <= MOST_ROWS

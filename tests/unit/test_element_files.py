@@ -3,6 +3,7 @@
 import gzip
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +11,7 @@ from entrypoints.http.element import FOLDER, modules
 
 BUILT = modules()
 ENTRY = "v1.js"
+DOCS = Path(__file__).resolve().parents[2] / "docs"
 MOST_AT_ONCE = 16_000
 MOST_ON_DEMAND = 2_000
 # Strings that become markup or code, and inline styles: a strict policy or Trusted Types would forbid them.
@@ -64,6 +66,18 @@ def test_what_is_loaded_on_demand_shares_the_file_with_everything(name: str) -> 
     assert f'import("./{own}")' in BUILT[whole].content.decode()
     if not own.startswith("panel-"):
         assert weight(own) <= MOST_ON_DEMAND
+
+
+def test_the_docs_say_what_it_weighs() -> None:
+    said = re.search(
+        r"(\d+) kB at once and (\d+) kB more", " ".join((DOCS / "embedding.md").read_text().split())
+    )
+    (panel,) = [name for name in BUILT if name.startswith("panel-")]
+
+    assert said is not None
+    assert [int(text) for text in said.groups()] == [
+        -(-sum(map(weight, names)) // 1000) for names in (loaded(ENTRY), [panel])
+    ]
 
 
 def test_nothing_is_left_over() -> None:

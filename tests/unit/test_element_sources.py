@@ -148,6 +148,22 @@ def test_everything_is_described(tag: str) -> None:
     assert [item["name"] for item in [*listed, *one.get("slots", ())] if not item.get("description")] == []
 
 
+@ELEMENTS
+def test_the_reference_names_everything(tag: str) -> None:
+    text = (FOLDER / "README.md").read_text()
+    kinds = ("attributes", "members", "events", "slots", "cssParts", "cssProperties")
+    listed = [item for kind in kinds for item in DECLARED[tag].get(kind, ()) if "attribute" not in item]
+
+    assert [item["name"] for item in listed if not re.search(rf"`{item['name']}(?:\(\))?`", text)] == []
+
+
+@pytest.mark.parametrize("reader", ["NVDA", "JAWS", "VoiceOver", "TalkBack"])
+def test_the_docs_name_what_no_machine_has_checked(reader: str) -> None:
+    text = (ROOT / "docs" / "embedding.md").read_text()
+
+    assert reader in text.partition("**not been checked**")[2]
+
+
 # --- languages ---
 
 

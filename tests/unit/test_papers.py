@@ -20,6 +20,9 @@ from workbench import cli as workbench
 RUN = {"sh", "console", "python", "sql"}
 SHOWN = {
     "text",
+    "html",  # tests/browser/test_embedding.py tries what it can
+    "css",
+    "jsx",
     "mermaid",
     "nginx",
 }  # the nginx block is the file that tests/integration/test_events.py tests

@@ -26,6 +26,7 @@ export class Choices {
   #refused = new Set<string>();
   /** The version that the stream told last; null if nothing was told since the last answer. */
   #told: number | null = null;
+  #state = '';
   #busy = false;
   #failed = false;
 
@@ -38,7 +39,7 @@ export class Choices {
     this.#shown.addEventListener('change', ({ target }) => this.#choose(target as HTMLInputElement));
     this.#shown.addEventListener('click', ({ target }) => (target as Element).localName === 'button' && this.#work());
     const options = { signal: left };
-    feed.addEventListener('change', () => feed.state === 'online' && !this.#known && this.#work(), options);
+    feed.addEventListener('change', () => this.#follow(), options);
     feed.addEventListener('preferences', (event) => this.#hear((event as CustomEvent<number>).detail), options);
     this.#work();
   }
@@ -83,6 +84,13 @@ export class Choices {
     this.#refused.delete(id);
     this.#wanted.set(id, checked);
     this.#work();
+  }
+
+  /** What could not be loaded is asked for again when the feed is back. */
+  #follow(): void {
+    const { state } = this.#feed;
+    if (state === 'online' && state !== this.#state && !this.#known) this.#work();
+    this.#state = state;
   }
 
   /** The stream says that the preferences changed: here, on another device, or by the application. */

@@ -31,7 +31,7 @@ export class List {
 
   /** Whether new rows would push away what the user looks at. */
   get held(): boolean {
-    return this.#scroller.scrollTop > 4 || !!this.focused || this.element.matches('li:hover, :has(> li:hover)');
+    return this.#scroller.scrollTop > 4 || !!this.focused || this.#scroller.matches(':has(li:hover, [part=pill]:hover)');
   }
 
   /** The notification of a row. */

@@ -268,14 +268,15 @@ export class Panel {
   #key(event: KeyboardEvent): void {
     const target = event.composedPath()[0] as Element;
     if (target.matches('input, textarea, select, [contenteditable], [role=menuitem]')) return;
-    const done = target.role === 'tab' || target.getAttribute('role') === 'tab' ? this.#tabKey(event) : false;
+    const done = target.getAttribute('role') === 'tab' ? this.#tabKey(event) : false;
     const command = done ? undefined : commandOf(event);
     if (done || (command && this.#command(command))) event.preventDefault();
   }
 
   #tabKey(event: KeyboardEvent): boolean {
     const { tabList, rtl } = this.#host;
-    const place = tabAfter(event, tabList.indexOf(this.#current), tabList.length, rtl);
+    const current = tabList.findIndex(({ id }) => id === this.#current.id);
+    const place = tabAfter(event, current, tabList.length, rtl);
     const next = place === undefined ? undefined : this.#tabs.children[place];
     if (!(next instanceof HTMLElement)) return false;
     this.#choose(next.id.slice(4));

@@ -10,9 +10,9 @@ export class Viewed {
     else if (!this.#since.has(id)) this.#since.set(id, now);
   }
 
-  /** The page itself was out of sight: all begin anew. */
+  /** The page itself was out of sight: all that were not told begin anew. */
   restart(now: number): void {
-    for (const id of this.#since.keys()) this.#since.set(id, now);
+    for (const [id, since] of this.#since) if (since < Infinity) this.#since.set(id, now);
   }
 
   clear(): void {
