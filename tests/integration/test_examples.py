@@ -257,19 +257,17 @@ async def test_what_stays_unread_is_mailed_and_never_twice(
                 body = {"user_id": to, "event": "comment.created", "message": message}
                 (await http.post("/v1/notifications", json=body)).raise_for_status()
 
-        await publish("One", "Two")
         await publish("Read in time", to="bob")
         await eventually(lambda: read_all(api, "bob"), "Bob has read it")
-        for group, fresh in [("first", None), ("second", "Three")]:  # the other one reads everything again
-            if fresh:
-                await publish(fresh, to="ada")
-            await publish(f"The last for {group}", to="cy")
-            mailer = await program(
-                "email_when_unread/mailer.py", *options, "--group", group, environment=variables(api)
-            )
+        for group, latest in [("first", ["One", "Two"]), ("second", ["Three"])]:
+            await publish(*latest)
+            await publish(f"For {group}", to="cy")
+            # The second one has read nothing of the topic, but knows what was mailed.
+            words = [*options, "--group", group]
+            mailer = await program("email_when_unread/mailer.py", *words, environment=variables(api))
             try:
-                await eventually(lambda: mailbox.has_for("cy", group), "all before it is dealt with", 60)  # noqa: B023
-                await eventually(lambda: not fresh or mailbox.has_for("ada", fresh), "all is mailed", 60)  # noqa: B023
+                await eventually(lambda: mailbox.has_for("cy", group), "Cy has an e-mail", 60)  # noqa: B023
+                await eventually(lambda: mailbox.has_for("ada", latest[-1]), "Ada has one", 60)  # noqa: B023
             finally:
                 mailer.terminate()
                 await mailer.wait()
