@@ -148,5 +148,5 @@ def _show(page: Page, api: Service, user: User) -> None:
     page.add_init_script("addEventListener('bellwire-state', ({detail}) => { window.told = detail })")
     page.goto(f"{url}/bench")
     page.evaluate("token => { document.querySelector('bellwire-inbox').token = () => token }", user.token)
-    page.wait_for_function("(window.told?.state ?? window.told) === 'online'")
+    page.wait_for_function("window.told === 'online'")
     page.unroute(f"{url}/bench", answer)

@@ -4,7 +4,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from playwright.async_api import Locator, Page, TimeoutError, expect
+from playwright.async_api import Error, Locator, Page, expect
 
 PATIENCE_MS = 30_000.0
 """For what needs a server or a new connection. Nothing takes that long on a machine that is at ease."""
@@ -94,8 +94,8 @@ class Device:
         """Wait until the inbox has said that it is in a state."""
         await self.page.wait_for_function(
             "([state, nth]) => {"
-            " const told = heard.findLast(one => one.type === 'state' && one.nth === nth)?.detail;"
-            " return (told?.state ?? told) === state }",
+            " const told = heard.findLast(one => one.type === 'state' && one.nth === nth);"
+            " return told?.detail === state }",
             arg=[state, self.nth],
             timeout=PATIENCE_MS,
         )
@@ -113,11 +113,12 @@ class Device:
 
     async def lists(self, *ids: str) -> None:
         """Wait until the list is exactly these, from top to bottom."""
-        with suppress(TimeoutError):
+        with suppress(Error):
             await self.page.wait_for_function(
                 "([nth, ids]) => {"
                 " const root = document.querySelectorAll('bellwire-inbox')[nth].shadowRoot;"
-                " return [...root.querySelectorAll('[part~=row]')].map(row => row.dataset.id).join() === ids }",
+                " const rows = [...root.querySelectorAll('[part~=row]')];"
+                " return rows.map(row => row.dataset.id).join() === ids }",
                 arg=[self.nth, ",".join(ids)],
                 timeout=PATIENCE_MS,
             )
@@ -145,12 +146,15 @@ class Device:
 
     async def focus_is(self, **wanted: Any) -> None:
         """Wait until what has the focus is like that."""
-        await self.page.wait_for_function(
-            f"wanted => {{ const found = ({FOCUSED})();"
-            " return Object.entries(wanted).every(([name, value]) => found[name] === value) }",
-            arg=wanted,
-            timeout=PATIENCE_MS,
-        )
+        with suppress(Error):
+            await self.page.wait_for_function(
+                f"wanted => {{ const found = ({FOCUSED})();"
+                " return Object.entries(wanted).every(([name, value]) => found[name] === value) }",
+                arg=wanted,
+                timeout=PATIENCE_MS,
+            )
+        found = await self.focus()
+        assert {name: found[name] for name in wanted} == wanted, found
 
     async def press(self, *keys: str) -> None:
         for key in keys:

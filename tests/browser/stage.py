@@ -41,8 +41,12 @@ class Stage:
     ) -> AsyncIterator[Self]:
         async with AsyncExitStack() as stack:
             port = free_port()
-            origins = {"BELLWIRE_ALLOWED_ORIGINS": Site.origin_at(port)}
-            product = Product(folder, {**environment, **origins}, settings)
+            chosen = {
+                "BELLWIRE_ALLOWED_ORIGINS": Site.origin_at(port),
+                # Otherwise a token that the site signs within a minute after a revocation is revoked too.
+                "BELLWIRE_TOKEN_SKEW_SECONDS": "0",
+            }
+            product = Product(folder, {**environment, **chosen}, settings)
             stack.push_async_callback(product.stop)
             await product.prepare(frozenset({"publish", "users", "admin"}))
             api, consumer = await product.api(), await product.consumer()

@@ -66,7 +66,7 @@ let shared: Announcer | undefined;
 const modals = new Set<HTMLElement>();
 
 /** Say what is said into this element while it is modal: the rest of the page is silent then. */
-export function silence(modal: HTMLElement, on: boolean): void {
+export function sayInside(modal: HTMLElement, on: boolean): void {
   modals[on ? 'add' : 'delete'](modal);
 }
 
@@ -81,6 +81,7 @@ export function announcer(): Announcer {
   region.style.cssText = HIDDEN;
   document.body.append(region);
   const say = (text: string) => {
+    if (document.visibilityState === 'hidden') return; // another tab says it
     const modal = [...modals].pop() ?? [...document.querySelectorAll('dialog:modal')].pop() ?? document.body;
     if (region.parentNode !== modal) modal.append(region);
     region.textContent = '';

@@ -22,13 +22,25 @@ function fillIn<E extends Element>(element: E, props: Props, children: Child[]):
   return element;
 }
 
+/** Set an attribute, or take it away with null; only where that changes something, which the browser would look into. */
+export function set(element: Element, name: string, value: string | null): void {
+  if (element.getAttribute(name) === value) return;
+  if (value === null) element.removeAttribute(name);
+  else element.setAttribute(name, value);
+}
+
+/** Set the text of an element, likewise. */
+export function write(element: Element, text: string): void {
+  if (element.textContent !== text) element.textContent = text;
+}
+
 /**
  * Make a tree like another, and keep its elements: focus, selection and scrolling stay. Elements are paired by
  * their `data-key` or `id`, others by their order.
  */
 export function morph(old: Element, next: Element): void {
   for (const { name } of [...old.attributes]) if (!next.hasAttribute(name)) old.removeAttribute(name);
-  for (const { name, value } of next.attributes) if (old.getAttribute(name) !== value) old.setAttribute(name, value);
+  for (const { name, value } of next.attributes) set(old, name, value);
   let place: ChildNode | null = old.firstChild;
   for (const child of [...next.childNodes]) {
     let match = place;

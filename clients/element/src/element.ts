@@ -25,6 +25,15 @@ export const SHARED = ['url', 'user', 'token-url', 'theme', 'locale'] as const;
 // A server that renders pages may import the module, and does nothing with it.
 const Base = globalThis.HTMLElement ?? (class {} as typeof HTMLElement);
 
+function tagOf(element: BellwireElement): string {
+  const tag = element.locale || element.closest('[lang]')?.getAttribute('lang') || document.documentElement.lang || navigator.language;
+  try {
+    return Intl.getCanonicalLocales(tag)[0] ?? 'en';
+  } catch {
+    return 'en';
+  }
+}
+
 /** What the elements have in common: attributes, the feed, the texts, and rendering once for all changes at a time. */
 export abstract class BellwireElement extends Base {
   static observedAttributes: readonly string[] = SHARED;
@@ -36,8 +45,10 @@ export abstract class BellwireElement extends Base {
   protected feed: Feed | null = null;
   protected readonly root = this.attachShadow({ mode: 'open' });
   #token: Token | null = null;
+  #tokenUrl: string | null = null;
   #given: Partial<Strings> = {};
   #language = english;
+  #tag = 'en';
   #loaded = '';
   #stamp = {};
   #due = false;
@@ -50,10 +61,8 @@ export abstract class BellwireElement extends Base {
 
   set token(token: Token | null) {
     this.#token = token;
-    if (this.feed) {
-      this.feed.token = token;
-      if (token && this.feed.state === 'signed-out') this.feed.refresh();
-    } else this.#change();
+    if (this.feed) this.feed.renew(token);
+    else this.#change();
   }
 
   /** Texts that replace those of the language. */
@@ -68,12 +77,7 @@ export abstract class BellwireElement extends Base {
 
   /** A language tag (BCP 47): the element's, the page's, or the browser's. */
   protected get language(): string {
-    const tag = this.locale || this.closest('[lang]')?.getAttribute('lang') || document.documentElement.lang || navigator.language;
-    try {
-      return Intl.getCanonicalLocales(tag)[0] ?? 'en';
-    } catch {
-      return 'en';
-    }
+    return this.#tag;
   }
 
   /** A text of the element's language; bound, so that it can be handed on. */
@@ -142,7 +146,7 @@ export abstract class BellwireElement extends Base {
   }
 
   #settle(): void {
-    const { language } = this;
+    const language = (this.#tag = tagOf(this));
     if (language !== this.#loaded) {
       this.#loaded = language;
       stringsFor(language).then(
@@ -160,11 +164,15 @@ export abstract class BellwireElement extends Base {
   /** Take the feed that the attributes say. */
   #take(): void {
     const url = this.url ? new URL(this.url, document.baseURI).href.replace(/\/+$/, '') : OWN_ORIGIN;
-    const { user, feed } = this;
-    if (feed?.url === url && feed.user === user) return;
+    const { user, feed, tokenUrl } = this;
+    const same = feed?.url === url && feed.user === user;
+    if (same && tokenUrl === this.#tokenUrl) return;
+    this.#tokenUrl = tokenUrl;
+    const token = this.#token ?? (tokenUrl ? tokenFrom(new URL(tokenUrl, document.baseURI).href) : null);
+    if (same) return feed.renew(token);
     this.#leave();
     if (!user) return;
-    const taken = feedOf(url, user, this.#token ?? (this.tokenUrl ? tokenFrom(new URL(this.tokenUrl, document.baseURI).href) : null));
+    const taken = feedOf(url, user, token);
     this.feed = taken;
     this.#listening = new AbortController();
     const { signal } = this.#listening;

@@ -6,16 +6,16 @@ import type { Strings } from './strings.js';
 
 type Words = Look & { rtl: boolean };
 
-/** When a notification may come back: in an hour, this evening, tomorrow, and on Monday. */
+/** When a notification may come back: in an hour, this evening, tomorrow, and on Monday unless that is tomorrow. */
 export function snoozeTimes(now: Date): [keyof Strings, Date][] {
   const at = (days: number, hour: number) => new Date(now.getFullYear(), now.getMonth(), now.getDate() + days, hour);
-  const evening: [keyof Strings, Date][] = now.getHours() < 17 ? [['snoozeEvening', at(0, 18)]] : [];
-  return [
-    ['snoozeHour', new Date(now.getTime() + 3_600_000)],
-    ...evening,
-    ['snoozeTomorrow', at(1, 9)],
-    ['snoozeWeek', at(((8 - now.getDay()) % 7) || 7, 9)],
+  const times: [keyof Strings, Date, boolean][] = [
+    ['snoozeHour', new Date(now.getTime() + 3_600_000), true],
+    ['snoozeEvening', at(0, 18), now.getHours() < 17],
+    ['snoozeTomorrow', at(1, 9), true],
+    ['snoozeWeek', at((8 - now.getDay()) % 7 || 7, 9), now.getDay() !== 0],
   ];
+  return times.filter(([, , offered]) => offered).map(([name, until]) => [name, until]);
 }
 
 /** Ask until when; from a button, as a menu. */
@@ -38,6 +38,8 @@ export function snoozeMenu(button: HTMLElement, { text, language: locale, rtl }:
     event.stopPropagation();
     items[placeAfter(step as 'next', items.findIndex((item) => item.matches(':focus')), items.length)].focus();
   });
+  // Only of the outermost popover does the browser give the focus back.
+  menu.addEventListener('beforetoggle', (event) => (event as ToggleEvent).newState === 'closed' && menu.matches(':focus-within') && button.focus());
   menu.addEventListener('toggle', (event) => (event as ToggleEvent).newState === 'closed' && menu.remove());
   button.closest('dialog')!.append(menu);
   (menu.showPopover as (options: { source: Element }) => void)({ source: button });
@@ -57,5 +59,5 @@ export function toggleHelp(panel: HTMLElement, { text }: Words): void {
     ['?', 'keyHelp'],
   ];
   const list = lines.flatMap(([keys, name]) => [h('dt', {}, h('kbd', {}, keys)), h('dd', {}, text(name))]);
-  panel.querySelector('footer')!.before(h('section', { class: 'help', role: 'status' }, h('h3', {}, text('help')), h('dl', {}, ...list)));
+  panel.querySelector('[part=footer]')!.before(h('section', { class: 'help', role: 'status' }, h('h3', {}, text('help')), h('dl', {}, ...list)));
 }

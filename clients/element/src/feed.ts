@@ -36,6 +36,9 @@ export class Feed extends EventTarget {
   #inbox: LiveInbox | null = null;
   #pending = new Pending();
   #failed = false;
+  /** The service does not know the user yet: the list is empty until it does. */
+  #stranger = false;
+  #asking: ReturnType<typeof setTimeout> | undefined;
   #titles: Map<string, string> | null = null;
   #uses = 0;
 
@@ -48,6 +51,7 @@ export class Feed extends EventTarget {
 
   get state(): FeedState {
     const state = this.#inbox?.state ?? 'refused';
+    if (this.#stranger) return 'online';
     if (state === 'refused' || state === 'closed') return 'signed-out';
     return state === 'loading' && this.#failed ? 'failed' : state;
   }
@@ -76,7 +80,7 @@ export class Feed extends EventTarget {
   }
 
   hasMore(filter: Filter = {}): boolean {
-    return this.state !== 'signed-out' && (this.#inbox?.hasMore(filter) ?? false);
+    return this.state !== 'signed-out' && !this.#stranger && (this.#inbox?.hasMore(filter) ?? false);
   }
 
   async more(filter: Filter = {}): Promise<void> {
@@ -85,8 +89,14 @@ export class Feed extends EventTarget {
   }
 
   async refresh(): Promise<void> {
-    if (this.state === 'signed-out') return this.#start();
+    if (this.state === 'signed-out' || this.#stranger) return this.#start();
     await this.#inbox?.refresh();
+  }
+
+  /** Take tokens from elsewhere; whoever was signed out tries again. */
+  renew(token: Token | null): void {
+    this.token = token;
+    if (token && this.state === 'signed-out') this.#start();
   }
 
   /** The bell was opened: what is there is seen. */
@@ -143,11 +153,13 @@ export class Feed extends EventTarget {
   release(): void {
     if (--this.#uses > 0) return;
     FEEDS.delete(keyOf(this.url, this.user));
+    clearTimeout(this.#asking);
     this.#inbox?.close();
   }
 
   #start(): void {
     const { url, user } = this;
+    clearTimeout(this.#asking);
     this.#failed = false;
     const token = () => {
       if (this.token) return this.token();
@@ -155,16 +167,26 @@ export class Feed extends EventTarget {
     };
     const inbox = (this.#inbox = new Bellwire({ url, token }).inbox(user, { shared: true }));
     const mine = (work: () => void) => () => this.#inbox === inbox && work();
-    inbox.addEventListener('change', mine(() => this.#changed()));
+    inbox.addEventListener('change', mine(() => {
+      this.#stranger = false;
+      this.#changed();
+    })); // prettier-ignore
     inbox.addEventListener('state', mine(() => this.#changed()));
     inbox.addEventListener('arrived', ({ detail }) => this.#tell('arrived', detail));
     inbox.addEventListener('preferences', ({ detail }) => this.#tell('preferences', detail));
     inbox.addEventListener('error', ({ detail }) => {
       this.#failed = true;
+      if ((detail as BellwireError).code === 'unknown-user') this.#wait();
       this.#tell('error', detail);
       this.#tell('change', null);
     });
     this.#tell('change', null);
+  }
+
+  /** A user may be created by the first notification. */
+  #wait(): void {
+    this.#stranger = true;
+    this.#asking = setTimeout(() => this.#start(), STRANGER_MS);
   }
 
   #changed(): void {
@@ -172,7 +194,7 @@ export class Feed extends EventTarget {
       this.asOf = new Date();
       this.#failed = false;
     }
-    this.#pending.settle(this.#inbox?.items ?? []);
+    this.#pending.settle(() => this.#inbox?.items ?? []);
     this.#tell('change', null);
   }
 
@@ -200,6 +222,8 @@ export class Feed extends EventTarget {
   }
 }
 
+/** How often to ask again for a user whom the service does not know. */
+const STRANGER_MS = 30_000;
 const FEEDS = new Map<string, Feed>();
 const keyOf = (url: string, user: string) => `${url} ${user}`;
 const now = () => new Date().toISOString();

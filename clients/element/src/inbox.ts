@@ -1,10 +1,9 @@
-import { announcer, silence } from './announce.js';
-import { h, svg } from './dom.js';
+import { announcer, sayInside } from './announce.js';
+import { h, set, svg, write } from './dom.js';
 import { BellwireElement, reflect, SHARED } from './element.js';
 import type { Feed, Notification } from './feed.js';
 import { ICONS } from './icons.js';
 import type { Host, Navigate, Panel } from './panel.js';
-import { tabsOf } from './tabs.js';
 import { type Icons, titleOf } from './look.js';
 import { adopt, BADGE, BASE, BELL } from './styles.js';
 
@@ -28,9 +27,8 @@ export class BellwireInbox extends BellwireElement {
   declare read: string | null;
   declare toasts: string | null;
   declare announce: string | null;
-  /** Called instead of following a notification's link; for routers. */
-  navigate: Navigate | null = null;
   #icons: Icons = {};
+  #navigate: Navigate | null = null;
   #badge = h('span', { part: 'badge', 'aria-hidden': 'true' });
   #bell = h('button', { part: 'bell', type: 'button', 'aria-haspopup': 'dialog' }, h('slot', { name: 'bell' }, svg(ICONS.bell)), this.#badge);
   #dialog = h('dialog', { part: 'panel', role: 'dialog', popover: 'auto', tabindex: -1, 'aria-labelledby': 'title' });
@@ -54,6 +52,15 @@ export class BellwireInbox extends BellwireElement {
     });
     for (const type of ['pointerenter', 'focus']) this.#bell.addEventListener(type, () => this.#load().catch(() => {}));
     for (const type of ['toggle', 'close']) this.#dialog.addEventListener(type, ({ target }) => target === this.#dialog && this.#toggled());
+  }
+
+  /** Called instead of following a notification's link; for routers. */
+  get navigate(): Navigate | null {
+    return this.#navigate;
+  }
+
+  set navigate(navigate: Navigate | null) {
+    this.#navigate = navigate;
   }
 
   /** Icons by the name that a notification has. */
@@ -98,7 +105,9 @@ export class BellwireInbox extends BellwireElement {
 
   override disconnectedCallback(): void {
     super.disconnectedCallback();
-    silence(this.#dialog, false);
+    // The browser has closed it, but says so to nobody; a dialog it leaves open.
+    this.#dialog.removeAttribute('open');
+    this.#toggled();
   }
 
   protected override follow(feed: Feed, listening: { signal: AbortSignal }): void {
@@ -113,16 +122,15 @@ export class BellwireInbox extends BellwireElement {
   protected render(): void {
     const { feed } = this;
     const count = (this.badge === 'unread' ? feed?.unreadCount : feed?.unseenCount) ?? 0;
-    this.#badge.textContent = count > MOST_SHOWN ? `${MOST_SHOWN}+` : String(count || '');
-    this.#bell.setAttribute('aria-label', count ? this.text('bell', { n: count }) : this.text('title'));
-    this.#dialog.lang = this.language;
-    if (this.locale) this.#dialog.dir = RTL.test(this.locale) ? 'rtl' : 'ltr';
-    else this.#dialog.removeAttribute('dir');
+    write(this.#badge, count > MOST_SHOWN ? `${MOST_SHOWN}+` : String(count || ''));
+    set(this.#bell, 'aria-label', count ? this.text('bell', { n: count }) : this.text('title'));
+    set(this.#dialog, 'lang', this.language);
+    set(this.#dialog, 'dir', this.locale && (RTL.test(this.locale) ? 'rtl' : 'ltr'));
     if (this.#page) this.#showPage();
     if (this.#open) this.#panel?.render();
     if (this.#open) this.#see();
     this.#tellChanges();
-    if (feed?.state === 'online') idle(() => this.#load().catch(() => {}));
+    if (feed?.state === 'online' && !this.#loading) idle(() => this.#load().catch(() => {}));
   }
 
   /** What the user has before the eyes is seen. */
@@ -155,6 +163,7 @@ export class BellwireInbox extends BellwireElement {
       text: this.text,
       tell: (name, detail, cancelable) => me.tell(name, detail, cancelable),
       say: (text) => me.announce !== 'off' && announcer().note(text),
+      preferences: () => me.#preferences(),
       close: () => me.close(),
       change: () => me.change(),
       get feed() {
@@ -172,8 +181,8 @@ export class BellwireInbox extends BellwireElement {
       get navigate() {
         return me.navigate;
       },
-      get tabList() {
-        return tabsOf(me.tabs !== 'off', me.categories ?? '', me.feed, me.text);
+      get categories() {
+        return me.tabs === 'off' ? null : (me.categories ?? '');
       },
       get modal() {
         return me.#modal;
@@ -185,6 +194,14 @@ export class BellwireInbox extends BellwireElement {
         return getComputedStyle(me.#dialog).direction === 'rtl';
       },
     };
+  }
+
+  #preferences(): HTMLElement {
+    const element = document.createElement('bellwire-preferences');
+    for (const name of SHARED) set(element, name, this.getAttribute(name));
+    element.token = this.token;
+    element.strings = this.strings;
+    return element;
   }
 
   get #modal(): boolean {
@@ -200,8 +217,8 @@ export class BellwireInbox extends BellwireElement {
     if (this.#shown) return;
     await this.#load();
     if (this.#shown || !this.#page) return;
-    this.#dialog.role = 'region';
-    this.#dialog.show();
+    this.#dialog.toggleAttribute('data-page', true);
+    this.#dialog.toggleAttribute('open', true); // `show` would take the focus
     this.#toggled();
   }
 
@@ -233,7 +250,7 @@ export class BellwireInbox extends BellwireElement {
     const panel = this.#panel;
     if (open === this.#open || !panel) return;
     this.#open = open;
-    silence(this.#dialog, open && this.#modal);
+    sayInside(this.#dialog, open && this.#modal);
     if (!open) return this.#closed(panel);
     panel.opened();
     this.render();
@@ -246,6 +263,10 @@ export class BellwireInbox extends BellwireElement {
     const { feed } = this;
     this.#seen = null;
     panel.closed();
+    // Chromium gives the focus back only where the popover is in no shadow root.
+    const { activeElement } = document;
+    const lost = !activeElement || activeElement === document.body || this.#dialog.contains(this.root.activeElement);
+    if (lost) this.#bell.focus({ preventScroll: true });
     if (feed && feed.list().length > MOST_KEPT) feed.refresh();
   }
 
@@ -255,7 +276,7 @@ export class BellwireInbox extends BellwireElement {
     if (this.announce !== 'off') announcer().arrived(items, sentence);
     if (this.toasts !== 'polite') return;
     const panel = await this.#load();
-    if (!this.#open) panel.toasts.show(items, this.#host, () => this.open());
+    if (!this.#open && document.visibilityState === 'visible') panel.toasts.show(items, this.#host, () => this.open());
   }
 }
 

@@ -4,6 +4,8 @@ import type { Look } from './look.js';
 import { failedImages, rowOf, tick } from './row.js';
 import { successorOf, Window } from './window.js';
 
+const ANCHORS = CSS.supports('overflow-anchor', 'auto');
+
 /** The rows of a list, with their scrolling and focus. */
 export class List {
   readonly element = h('ul', { part: 'list', role: 'list' });
@@ -11,12 +13,25 @@ export class List {
   #scroller: HTMLElement;
   #rows = new Map<string, { item: Notification; element: HTMLElement }>();
   #look: unknown = null;
-  #watchers: IntersectionObserver[];
+  #watcher: IntersectionObserver | null = null;
+  #scrolled = false;
+  /** What of the list the pointer is over. */
+  #hovered: Element | null = null;
 
-  /** `watchers` observe each row. */
-  constructor(scroller: HTMLElement, watchers: IntersectionObserver[] = []) {
+  constructor(scroller: HTMLElement) {
     this.#scroller = scroller;
-    this.#watchers = watchers;
+    const passive = { passive: true };
+    scroller.addEventListener('scroll', () => (this.#scrolled = scroller.scrollTop > 4), passive);
+    scroller.addEventListener('pointerover', ({ target }) => (this.#hovered = (target as Element).closest('li, [part=pill]')), passive);
+    scroller.addEventListener('pointerleave', () => (this.#hovered = null), passive);
+  }
+
+  /** Have all rows observed, or none. */
+  watch(watcher: IntersectionObserver | null): void {
+    if (watcher === this.#watcher) return;
+    this.#watcher?.disconnect();
+    this.#watcher = watcher;
+    for (const row of this.rows) watcher?.observe(row);
   }
 
   get rows(): HTMLElement[] {
@@ -31,7 +46,7 @@ export class List {
 
   /** Whether new rows would push away what the user looks at. */
   get held(): boolean {
-    return this.#scroller.scrollTop > 4 || !!this.focused || this.#scroller.matches(':has(li:hover, [part=pill]:hover)');
+    return this.#scrolled || !!this.focused || !!this.#hovered?.isConnected;
   }
 
   /** The notification of a row. */
@@ -52,14 +67,12 @@ export class List {
 
   /** Show what is further down or up, where there is such. */
   move(down: boolean, look: Look): boolean {
-    const first = this.element.firstElementChild;
-    const before = first?.getBoundingClientRect().top;
+    const anchor = down ? this.element.lastElementChild : this.element.firstElementChild;
+    // Most browsers keep what is in sight where it is, but not at the very top.
+    const top = ANCHORS && this.#scrolled ? null : anchor?.getBoundingClientRect().top;
     if (!this.window.move(down)) return false;
-    const anchor = down ? this.#anchor() : first;
-    const top = anchor === first ? before : anchor?.getBoundingClientRect().top;
     this.#draw(look);
-    // What is in sight stays where it is: not every browser sees to that.
-    if (anchor?.isConnected && top !== undefined) this.#scroller.scrollTop += anchor.getBoundingClientRect().top - top;
+    if (anchor?.isConnected && top != null) this.#scroller.scrollTop += anchor.getBoundingClientRect().top - top;
     return true;
   }
 
@@ -67,6 +80,7 @@ export class List {
   clear(): void {
     this.window.reset();
     this.#scroller.scrollTop = 0;
+    this.#scrolled = false;
   }
 
   /** Move the focus to a row. */
@@ -87,10 +101,6 @@ export class List {
     if (row) morph(row.element, rowOf(row.item, look));
   }
 
-  #anchor(): Element | undefined {
-    return this.rows[this.rows.length - 1];
-  }
-
   #draw(look: Look): string | null {
     const focused = this.focused?.dataset.id ?? null;
     const before = this.rows.map(({ dataset }) => dataset.id!);
@@ -102,7 +112,7 @@ export class List {
     for (const [id, { element }] of this.#rows) {
       if (still.has(id)) continue;
       this.#rows.delete(id);
-      for (const watcher of this.#watchers) watcher.unobserve(element);
+      this.#watcher?.unobserve(element);
     }
     return focused && !still.has(focused) ? focused : null;
   }
@@ -112,7 +122,7 @@ export class List {
     if (known?.item === item) return known.element;
     const made = rowOf(item, look);
     if (known) morph(known.element, made);
-    else for (const watcher of this.#watchers) watcher.observe(made);
+    else this.#watcher?.observe(made);
     const element = known?.element ?? made;
     this.#rows.set(item.id, { item, element });
     return element;

@@ -6,8 +6,8 @@ width:min(var(--bellwire-width,380px),calc(100vw - 16px));max-height:min(640px,c
 [part=panel]:focus{outline:none}
 [part=panel].modal{width:100vw;height:100dvh;max-width:none;max-height:none;border:0;border-radius:0;inset:0}
 :host([view=page]) [part=panel]{position:static;width:100%;height:100%;max-height:none;box-shadow:none;animation:none}
-@supports(position-area:block-end){[part=panel]:not(.modal,[role=region]){position-anchor:--bell;position-area:block-end span-inline-start;
-position-try-fallbacks:flip-inline,flip-block,flip-block flip-inline;margin-block:8px}
+@supports(position-area:block-end){[part=panel]:not(.modal,[data-page]){position-anchor:--bell;position-area:block-end span-inline-start;
+position-try:most-height flip-inline,flip-block,flip-block flip-inline;margin-block:8px;max-height:min(640px,100% - 16px)}
 [part=menu]{position-area:block-end span-inline-start;position-try-fallbacks:flip-block;margin:4px 0}}
 @keyframes rise{from{opacity:0;translate:0 -4px}}
 @keyframes show{from{opacity:0}}
@@ -19,7 +19,6 @@ p{margin:0}
 [part=header] button{display:flex;align-items:center;gap:4px;min-width:28px;height:28px;padding:0 6px;border-radius:8px;color:var(--a);font-size:13px;justify-content:center}
 [part=header] button:hover,.tool:hover,[role=menuitem]:is(:hover,:focus){background:var(--l)}
 [role=tablist]{display:flex;gap:6px;padding:0 16px 10px;overflow-x:auto;scrollbar-width:none;flex:none;border-bottom:1px solid var(--l)}
-[role=tablist][hidden]{display:none}
 [role=tab]{padding:3px 11px;border:1px solid var(--l);border-radius:99px;font-size:13px;color:var(--m);white-space:nowrap}
 [role=tab]:focus-visible{outline-offset:-2px}
 [role=tab][aria-selected=true]{background:var(--a);border-color:var(--a);color:var(--s)}
@@ -29,7 +28,6 @@ p{margin:0}
 .scroller{position:relative;overflow-y:auto;overscroll-behavior:contain;flex:1;min-height:120px;scrollbar-width:thin}
 .scroller:focus{outline:none}
 [part=pill]{position:sticky;z-index:2;inset-block-start:8px;display:block;margin:8px auto -36px;height:28px;padding:0 14px;border-radius:99px;background:var(--a);color:var(--s);font-weight:600;font-size:13px;box-shadow:0 2px 8px #0003}
-[part=pill][hidden]{display:none}
 [part=list]{list-style:none;margin:0;padding:0}
 li{position:relative;display:flex;gap:12px;padding:12px 16px 6px 20px;padding-inline:20px 16px;margin-block-end:var(--bellwire-row-gap,0);border-bottom:1px solid var(--l);content-visibility:auto;contain-intrinsic-size:auto 92px}
 li:hover{background:color-mix(in srgb,var(--t) 4%,var(--s))}
@@ -78,8 +76,10 @@ time{font-size:12px;line-height:16px;color:var(--m)}
 .skeleton>*{height:10px;border-radius:5px;background:var(--l);max-width:180px}
 .skeleton i{height:32px;border-radius:50%;grid-row:span 2}
 .skeleton s{max-width:none}
-footer{border-top:1px solid var(--l);padding:10px 16px}
-footer[hidden]{display:none}
+[part=footer]{border-top:1px solid var(--l);padding:6px 16px}
+[hidden]{display:none!important}
+[part=footer] button{padding:4px 0;color:var(--a);font-size:13px}
+bellwire-preferences{overflow-y:auto;flex:1}
 .help{padding:12px 16px;border-top:1px solid var(--l);font-size:13px}
 .help h3{font-weight:600;margin-block-end:6px}
 dl{display:grid;grid-template-columns:auto 1fr;gap:4px 16px;margin:0}dd{margin:0}
@@ -90,7 +90,9 @@ kbd{font:inherit;color:var(--m)}
 .toasts{position:fixed;inset:auto;inset-block-end:16px;inset-inline-end:16px;margin:0;border:0;padding:0;background:none;overflow:visible;width:min(340px,calc(100vw - 32px))}
 .toasts:popover-open{display:grid;gap:8px}
 [part=toast]{position:relative;display:flex;gap:8px;align-items:start;padding:12px 8px 12px 16px;padding-inline:16px 8px;color:var(--t);background:var(--s);border:1px solid var(--l);border-radius:var(--r);box-shadow:0 4px 16px #0003;animation:rise .12s ease-out}
-[part=toast] .main{flex:1;padding-block:4px}
+[part=toast] .main{flex:1;padding-block:4px;overflow-wrap:anywhere}
+[part=toast] :is(b,span){display:block;font-weight:600}
+[part=toast] span{font-weight:400;color:var(--m)}
 [part=toast] .tool{position:relative}
 @media(prefers-reduced-motion:reduce){*{animation-duration:0s!important}}
 @media(forced-colors:active){[role=tab][aria-selected=true],[part=pill]{forced-color-adjust:none;background:Highlight;color:HighlightText}.skeleton>*{background:GrayText}}

@@ -1,4 +1,4 @@
-import { h, morph, svg } from './dom.js';
+import { h, morph, set, svg, write } from './dom.js';
 import { snoozeMenu, toggleHelp } from './extras.js';
 import type { Feed, Notification } from './feed.js';
 import { ICONS } from './icons.js';
@@ -6,12 +6,12 @@ import { commandOf, type KeyCommand, placeAfter, tabAfter } from './keys.js';
 import { List } from './list.js';
 import type { Look } from './look.js';
 import { place } from './place.js';
+import { Sight } from './sight.js';
 import { endOf, noticeOf, stateOf } from './states.js';
-import type { Tab } from './tabs.js';
+import { type Tab, tabsOf } from './tabs.js';
 import { everyTick } from './times.js';
 import { Toasts } from './toasts.js';
 import './v1.js'; // so that all that is shared is in one file with the entry (build.mjs)
-import { Viewed } from './viewed.js';
 
 /** Called instead of following a notification's link. */
 export type Navigate = (item: Notification) => void;
@@ -19,7 +19,8 @@ export type Navigate = (item: Notification) => void;
 /** What the panel needs of its element. */
 export interface Host extends Look {
   readonly feed: Feed | null;
-  readonly tabList: Tab[];
+  /** Those that get a tab; null if there are no tabs. */
+  readonly categories: string | null;
   readonly modal: boolean;
   readonly viewing: boolean;
   readonly rtl: boolean;
@@ -27,6 +28,8 @@ export interface Host extends Look {
   readonly stamp: unknown;
   readonly tell: (name: string, detail: unknown, cancelable?: boolean) => boolean;
   readonly navigate: Navigate | null;
+  /** An element with the preferences of the same user. */
+  readonly preferences: () => HTMLElement;
   readonly say: (text: string) => void;
   readonly close: () => void;
   readonly change: () => void;
@@ -43,7 +46,10 @@ export class Panel {
   readonly element: HTMLElement;
   readonly toasts = new Toasts();
   #host: Host;
-  #head = h('header', { part: 'header' });
+  #foot = h('div', { part: 'footer' });
+  /** The preferences, while they are shown. */
+  #choosing: HTMLElement | null = null;
+  #head = h('div', { part: 'header' });
   #tabs = h('div', { role: 'tablist' });
   #bar = h('div', { class: 'bars' });
   #top = h('div', { class: 'edge' });
@@ -51,11 +57,9 @@ export class Panel {
   #state = h('div', { class: 'state' });
   #end = h('div', { class: 'edge' });
   #scroller = h('div', { class: 'scroller', role: 'tabpanel', id: 'list', tabindex: -1 });
-  #sight = new IntersectionObserver((entries) => this.#inSight(entries), { root: this.#scroller, threshold: 0.5 });
+  #sight = new Sight(this.#scroller, (ids) => this.#looked(ids));
   #near = new IntersectionObserver((entries) => this.#edges(entries), { root: this.#scroller, ...NEAR });
-  #list = new List(this.#scroller, [this.#sight]);
-  #viewed = new Viewed();
-  #viewing: unknown;
+  #list = new List(this.#scroller);
   #tab = 'all';
   #notice = '';
   #noticed: unknown;
@@ -65,7 +69,8 @@ export class Panel {
   #own = false;
   /** New ones are shown with the next drawing. */
   #anew = true;
-  #untick = () => {};
+  /** Until the panel is closed. */
+  #open = new AbortController();
 
   /** Fills an element that is shown and hidden by others. */
   constructor(host: Host, element: HTMLElement) {
@@ -73,15 +78,13 @@ export class Panel {
     this.element = element;
     const slot = (name: string, ...inside: Node[]) => h('slot', { name }, ...inside);
     this.#scroller.append(this.#pill, this.#top, this.#list.element, slot('empty', this.#state), this.#end);
-    element.append(this.#head, slot('header'), this.#tabs, this.#bar, this.#scroller, this.#foot());
+    element.append(this.#head, slot('header'), this.#tabs, this.#bar, this.#scroller, this.#foot);
     this.element.addEventListener('click', (event) => this.#click(event));
     this.element.addEventListener('auxclick', (event) => this.#click(event));
     this.element.addEventListener('keydown', (event) => this.#key(event));
     this.element.addEventListener('error', (event) => this.#imageFailed(event.target), true);
-    for (const type of ['pointerout', 'focusout']) this.element.addEventListener(type, () => this.#loosen());
+    for (const type of ['pointerout', 'pointerleave', 'focusout']) this.#scroller.addEventListener(type, () => this.#loosen());
     this.#scroller.addEventListener('scroll', () => this.#loosen(), { passive: true });
-    for (const type of ['focus', 'blur']) window.addEventListener(type, () => this.#restart());
-    document.addEventListener('visibilitychange', () => this.#restart());
   }
 
   /** Put the panel beside the bell. */
@@ -98,14 +101,19 @@ export class Panel {
     this.toasts.clear();
     this.element.classList.toggle('modal', this.#host.modal);
     this.#anew = true;
-    this.#untick = everyTick(() => this.#list.tick(this.#host.language));
+    this.#open = new AbortController();
+    const { signal } = this.#open;
+    for (const type of ['focus', 'blur']) window.addEventListener(type, () => this.#restart(), { signal });
+    document.addEventListener('visibilitychange', () => this.#restart(), { signal });
+    signal.addEventListener('abort', everyTick(() => this.#list.tick(this.#host.language)));
   }
 
   closed(): void {
-    this.#untick();
+    this.#swap(null);
+    this.#open.abort();
     this.#list.clear();
-    this.#viewed.clear();
-    clearTimeout(this.#viewing as number);
+    this.#list.watch(null);
+    this.#sight.stop();
   }
 
   /** Show a notice for a while, and say it. */
@@ -126,25 +134,40 @@ export class Panel {
     const state = feed?.state ?? 'loading';
     const tab = this.#current;
     const list = state === 'signed-out' ? [] : (feed?.list(tab.filter) ?? []);
+    this.#list.watch(host.viewing ? this.#sight.observer : null);
+    const had = this.element.matches(':focus-within') && this.#list.focused;
     const gone = this.#list.show(list, host, host.stamp, this.#anew);
-    if (gone) this.#left();
+    if (gone && !this.#own) host.say(text('removed'));
     this.#own = this.#anew = false;
     this.#pill.hidden = this.held === 0;
-    this.#pill.textContent = text('pill', { n: this.held });
+    if (this.held) write(this.#pill, text('pill', { n: this.held }));
     morph(this.#head, this.#headNow());
     morph(this.#tabs, this.#tabsNow(tab));
+    morph(this.#foot, this.#footNow());
     morph(this.#bar, h('div', { class: 'bars' }, noticeOf(this.#notice), feed && noticeOf('', feed, host)));
     const more = feed?.hasMore(tab.filter) ?? true;
     morph(this.#state, stateOf(state, list.length > 0, more, tab, host));
     const { below } = this.#list.window;
     morph(this.#end, endOf(list.length > 0 && more && !below, this.#more, host));
-    this.#scroller.setAttribute('aria-labelledby', `tab-${tab.id}`);
+    set(this.#scroller, 'aria-labelledby', `tab-${tab.id}`);
     if (below || more) this.#watch();
+    if (had !== false && !this.element.matches(':focus-within')) this.#refocus(had);
+  }
+
+  /** What had the focus is no longer there: its row has it now, or the panel. */
+  #refocus(row: HTMLElement | null): void {
+    if (row?.isConnected) this.#list.focus(row);
+    else this.element.focus();
   }
 
   get #current(): Tab {
-    const { tabList } = this.#host;
-    return tabList.find(({ id }) => id === this.#tab) ?? tabList[0];
+    const tabs = this.#tabList;
+    return tabs.find(({ id }) => id === this.#tab) ?? tabs[0];
+  }
+
+  get #tabList(): Tab[] {
+    const { categories, feed, text } = this.#host;
+    return tabsOf(categories, feed, text);
   }
 
   #headNow(): HTMLElement {
@@ -153,30 +176,43 @@ export class Panel {
       h('button', { type: 'button', 'data-do': name, 'data-key': name, 'aria-label': more.length ? null : label, title: label }, svg(icon), ...more);
     const unread = this.#current.filter.category ? this.#current.count : feed?.unreadCount;
     return h(
-      'header',
+      'div',
       { part: 'header' },
-      h('h2', { id: 'title' }, text('title')),
-      unread ? button('readAll', ICONS.checks, text('markAllRead'), text('markAllRead')) : null,
+      this.#choosing && button('list', ICONS.back, text('title')),
+      h('h2', { id: 'title' }, text(this.#choosing ? 'preferences' : 'title')),
+      unread && !this.#choosing ? button('readAll', ICONS.checks, text('markAllRead'), text('markAllRead')) : null,
       modal ? button('close', ICONS.close, text('close')) : null,
     );
   }
 
   #tabsNow(current: Tab): HTMLElement {
-    const { tabList, text } = this.#host;
-    const tabs = tabList.map(({ id, label, count }) => {
+    const { text } = this.#host;
+    const tabs = this.#tabList.map(({ id, label, count }) => {
       const chosen = id === current.id;
       const props = { 'aria-selected': String(chosen), 'aria-controls': 'list', tabindex: chosen ? 0 : -1 };
       const number = count ? h('span', { class: 'count' }, String(count)) : null;
       return h('button', { part: 'tab', role: 'tab', type: 'button', id: `tab-${id}`, 'data-do': 'tab', ...props }, label, number && ' ', number);
     });
-    return h('div', { role: 'tablist', 'aria-label': text('title'), hidden: tabs.length < 2 }, ...tabs);
+    return h('div', { role: 'tablist', 'aria-label': text('title'), hidden: tabs.length < 2 || !!this.#choosing }, ...tabs);
   }
 
-  #foot(): HTMLElement {
-    const slot = h('slot', { name: 'footer' });
-    const foot = h('footer', { hidden: true }, slot);
-    slot.addEventListener('slotchange', () => (foot.hidden = !slot.assignedNodes().length));
-    return foot;
+  #footNow(): HTMLElement {
+    const button = h('button', { type: 'button', 'data-do': 'choose' }, this.#host.text('preferences'));
+    return h('div', { part: 'footer', hidden: !!this.#choosing }, h('slot', { name: 'footer' }, button));
+  }
+
+  /** Show the user's preferences in place of the list, or the list again. */
+  #choose(on: boolean): void {
+    this.#swap(on ? this.#host.preferences() : null);
+    this.render();
+    this.element.focus();
+  }
+
+  #swap(choosing: HTMLElement | null): void {
+    this.#choosing?.remove();
+    this.#choosing = choosing;
+    this.#scroller.hidden = !!choosing;
+    if (choosing) this.#foot.before(choosing);
   }
 
   // --- what is pressed ---
@@ -194,7 +230,9 @@ export class Panel {
     signIn: () => this.#host.tell('state', 'signed-out') && this.#feed?.refresh(),
     more: () => this.#load(),
     release: () => this.#release(),
-    tab: (_, button) => this.#choose(button.id.slice(4)),
+    choose: () => this.#choose(true),
+    list: () => this.#choose(false),
+    tab: (_, button) => this.#turn(button.id.slice(4)),
   };
 
   get #feed(): Feed | null {
@@ -254,7 +292,7 @@ export class Panel {
     this.#feed?.seen();
   }
 
-  #choose(id: string): void {
+  #turn(id: string): void {
     if (id === this.#tab) return;
     this.#tab = id;
     this.#more = null;
@@ -269,17 +307,17 @@ export class Panel {
     const target = event.composedPath()[0] as Element;
     if (target.matches('input, textarea, select, [contenteditable], [role=menuitem]')) return;
     const done = target.getAttribute('role') === 'tab' ? this.#tabKey(event) : false;
-    const command = done ? undefined : commandOf(event);
+    const command = done || this.#choosing ? undefined : commandOf(event);
     if (done || (command && this.#command(command))) event.preventDefault();
   }
 
   #tabKey(event: KeyboardEvent): boolean {
-    const { tabList, rtl } = this.#host;
-    const current = tabList.findIndex(({ id }) => id === this.#current.id);
-    const place = tabAfter(event, current, tabList.length, rtl);
-    const next = place === undefined ? undefined : this.#tabs.children[place];
+    const tabs = [...this.#tabs.children];
+    const current = tabs.findIndex(({ id }) => id === `tab-${this.#current.id}`);
+    const place = tabAfter(event, current, tabs.length, this.#host.rtl);
+    const next = place === undefined ? undefined : tabs[place];
     if (!(next instanceof HTMLElement)) return false;
-    this.#choose(next.id.slice(4));
+    this.#turn(next.id.slice(4));
     next.focus();
     return true;
   }
@@ -294,12 +332,6 @@ export class Panel {
       else this.#toggle(item);
     } else if (rows.length) this.#list.focus(rows[placeAfter(command, focused ? rows.indexOf(focused) : -1, rows.length)]);
     return true;
-  }
-
-  /** The row under the focus is gone. */
-  #left(): void {
-    if (!this.#list.focused) this.element.focus();
-    if (!this.#own) this.#host.say(this.#host.text('removed'));
   }
 
   // --- scrolling ---
@@ -345,29 +377,13 @@ export class Panel {
     if (image instanceof HTMLImageElement) this.#list.failed(image, this.#host);
   }
 
-  // --- what was looked at ---
-
-  #inSight(entries: IntersectionObserverEntry[]): void {
-    for (const { target, isIntersecting, intersectionRatio } of entries) {
-      const id = (target as HTMLElement).dataset.id!;
-      this.#viewed.mark(id, isIntersecting && intersectionRatio >= 0.5, performance.now());
-    }
-    this.#look();
+  #looked(ids: string[]): void {
+    const unread = ids.filter((id) => this.#list.item(id)?.read_at === null);
+    if (unread.length) this.#feed?.read(unread);
   }
 
   #restart(): void {
-    this.#viewed.restart(performance.now());
-    this.#look();
-  }
-
-  #look(): void {
-    clearTimeout(this.#viewing as number);
-    const wait = this.#host.viewing && document.hasFocus() ? this.#viewed.wait(performance.now()) : null;
-    if (wait === null) return;
-    this.#viewing = setTimeout(() => {
-      const ids = this.#viewed.take(performance.now()).filter((id) => this.#list.item(id)?.read_at === null);
-      if (ids.length) this.#feed?.read(ids);
-      this.#look();
-    }, wait);
+    this.#host.change(); // what came meanwhile is seen now
+    this.#sight.restart();
   }
 }

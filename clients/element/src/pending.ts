@@ -39,9 +39,10 @@ export class Pending {
     });
   }
 
-  /** Drop what the service has confirmed: `items` are as it says. */
-  settle(items: Notification[]): void {
-    const versions = new Map(items.map(({ id, version }) => [id, version]));
+  /** Drop what the service has confirmed: `truth` gives the notifications as it says. */
+  settle(truth: () => Notification[]): void {
+    if (this.#changes.size === 0) return;
+    const versions = new Map(truth().map(({ id, version }) => [id, version]));
     for (const [id, changes] of this.#changes) {
       const version = versions.get(id) ?? Infinity;
       for (const change of changes) if (change.done && version > change.version) this.#drop(id, change);

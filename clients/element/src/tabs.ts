@@ -9,10 +9,13 @@ export interface Tab {
   count: number | null;
 }
 
-/** The lists: all, those that are unread, and one for each category, given as `id` or `id:Title` with commas or spaces. */
-export function tabsOf(shown: boolean, categories: string, feed: Pick<Feed, 'unreadCount' | 'unreadIn' | 'titles'> | null, text: Look['text']): Tab[] {
+/**
+ * The lists: all, those that are unread, and one for each category, given as `id` or `id:Title` with commas or spaces; with null
+ * only all.
+ */
+export function tabsOf(categories: string | null, feed: Pick<Feed, 'unreadCount' | 'unreadIn' | 'titles'> | null, text: Look['text']): Tab[] {
   const all: Tab = { id: 'all', label: text('all'), filter: {}, count: null };
-  if (!shown) return [all];
+  if (categories === null) return [all];
   const given = categories.split(categories.includes(',') ? /\s*,\s*/ : /\s+/).filter(Boolean);
   const titles = given.length ? feed?.titles() : null;
   const own = given.map((one) => {

@@ -29,7 +29,7 @@ export class Toasts {
 
   #add(item: Notification, look: Look, open: () => void): void {
     const label = look.text('close');
-    const main = h('button', { type: 'button', class: 'main', dir: 'auto' }, titleOf(item, look));
+    const main = h('button', { type: 'button', class: 'main', dir: 'auto' }, h('b', {}, titleOf(item, look)), item.title && h('span', {}, item.message));
     const close = h('button', { type: 'button', class: 'tool', 'aria-label': label, title: label }, svg(ICONS.close));
     const toast = h('div', { part: 'toast', 'data-id': item.id }, main, close);
     main.addEventListener('click', () => {

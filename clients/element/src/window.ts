@@ -1,6 +1,6 @@
 /** How many rows are kept in the document at most. */
 export const MOST_ROWS = 400;
-const STEP = 100;
+const STEP = 20;
 
 type Item = { id: string };
 

@@ -6,7 +6,7 @@ import { Pending } from '../src/pending.js';
 
 const item = (version: number, more = {}) => ({ id: 'a', version, read_at: null, archived_at: null, ...more }) as unknown as Notification;
 const shown = (pending: Pending, truth: Notification) => {
-  pending.settle([truth]);
+  pending.settle(() => [truth]);
   const [{ read_at, archived_at }] = pending.over([truth]);
   return [read_at, archived_at];
 };
@@ -43,6 +43,6 @@ test('what failed, or changed nothing, is taken back; what else was done stays',
 test('a notification that is gone takes its changes along', () => {
   const pending = new Pending();
   pending.put([item(1)], { archived_at: 'now' })(1);
-  pending.settle([]);
+  pending.settle(() => []);
   assert.deepEqual(shown(pending, item(1)), [null, null]);
 });

@@ -45,16 +45,17 @@ test('snoozing ends in the future, on the clock of the user', () => {
   const at = (now: Date) => snoozeTimes(now).map(([name, until]) => [name, Math.round((until.getTime() - now.getTime()) / 3_600_000)]);
   assert.deepEqual(at(new Date(2026, 5, 17, 8)), [['snoozeHour', 1], ['snoozeEvening', 10], ['snoozeTomorrow', 25], ['snoozeWeek', 121]]);
   assert.deepEqual(at(new Date(2026, 5, 15, 20)), [['snoozeHour', 1], ['snoozeTomorrow', 13], ['snoozeWeek', 157]], 'on a Monday');
+  assert.deepEqual(at(new Date(2026, 5, 21, 20)), [['snoozeHour', 1], ['snoozeTomorrow', 13]], 'on a Sunday');
 });
 
 test('there is a tab for each category, with its title and how many are unread in it', () => {
   const feed = { unreadCount: 5, unreadIn: { build: 2 }, titles: () => new Map([['build', 'Builds']]) };
-  const tabs = (shown: boolean, categories: string) =>
-    tabsOf(shown, categories, feed, (name) => name).map(({ id, label, count }) => `${id} ${label} ${count}`);
-  assert.deepEqual(tabs(true, ''), ['all all null', 'unread unread 5']);
-  assert.deepEqual(tabs(true, 'build  other').slice(2), ['in-build Builds 2', 'in-other other 0']);
-  assert.deepEqual(tabs(true, 'build:My builds: all, other').slice(2), ['in-build My builds: all 2', 'in-other other 0']);
-  assert.deepEqual(tabs(false, 'build'), ['all all null']);
+  const tabs = (categories: string | null) =>
+    tabsOf(categories, feed, (name) => name).map(({ id, label, count }) => `${id} ${label} ${count}`);
+  assert.deepEqual(tabs(''), ['all all null', 'unread unread 5']);
+  assert.deepEqual(tabs('build  other').slice(2), ['in-build Builds 2', 'in-other other 0']);
+  assert.deepEqual(tabs('build:My builds: all, other').slice(2), ['in-build My builds: all 2', 'in-other other 0']);
+  assert.deepEqual(tabs(null), ['all all null']);
 });
 
 test('what was in sight for a second and a half was looked at', () => {

@@ -10,6 +10,8 @@ import { countsOf, isAfter, versionOf } from './protocol.js';
 export class Inbox {
   /** @type {Map<string, Notification>} */
   #items = new Map();
+  /** All of them, newest first; null when that is to be found out again. @type {Notification[] | null} */
+  #sorted = null;
   /**
    * How far down each list is loaded, by filter, and how to go on. Notifications below are left out of a list:
    * others between them may be missing.
@@ -54,8 +56,8 @@ export class Inbox {
    */
   list(filter = {}) {
     const floor = this.#floor(filter);
-    const shown = [...this.#items.values()].filter((item) => matches(item, filter) && placeOf(item) >= floor);
-    return shown.sort((one, other) => (placeOf(one) < placeOf(other) ? 1 : -1));
+    this.#sorted ??= [...this.#items.values()].sort((one, other) => (placeOf(one) < placeOf(other) ? 1 : -1));
+    return this.#sorted.filter((item) => matches(item, filter) && placeOf(item) >= floor);
   }
 
   /**
@@ -72,6 +74,7 @@ export class Inbox {
    */
   load(page) {
     this.#items.clear();
+    this.#sorted = null;
     this.#lists.clear();
     this.#began = this.#cursor = null;
     this.add(page);
@@ -137,6 +140,7 @@ export class Inbox {
   #upsert(item) {
     const known = this.#items.get(item.id);
     if (known && known.version >= item.version) return;
+    this.#sorted = null;
     if (item.archived_at || item.snoozed_until || item.retracted_at) this.#items.delete(item.id);
     else this.#items.set(item.id, item);
   }

@@ -1,1 +1,1 @@
-import{g as a,k as b,l as c}from"./v1-S3XOBWFQ.js";export{a as BellwireBadge,b as BellwireInbox,c as BellwirePreferences};
+import{i as a,m as b,n as c}from"./v1-4LU66YVL.js";export{a as BellwireBadge,b as BellwireInbox,c as BellwirePreferences};
