@@ -175,8 +175,8 @@ export class Feed extends EventTarget {
     inbox.addEventListener('arrived', ({ detail }) => this.#tell('arrived', detail));
     inbox.addEventListener('preferences', ({ detail }) => this.#tell('preferences', detail));
     inbox.addEventListener('error', ({ detail }) => {
+      if ((detail as BellwireError).code === 'unknown-user') return this.#wait();
       this.#failed = true;
-      if ((detail as BellwireError).code === 'unknown-user') this.#wait();
       this.#tell('error', detail);
       this.#tell('change', null);
     });
@@ -187,6 +187,7 @@ export class Feed extends EventTarget {
   #wait(): void {
     this.#stranger = true;
     this.#asking = setTimeout(() => this.#start(), STRANGER_MS);
+    this.#tell('change', null);
   }
 
   #changed(): void {

@@ -89,7 +89,9 @@ export class Panel {
 
   /** Put the panel beside the bell. */
   place(bell: Element): void {
-    if (!this.#host.modal) place(this.element, bell, this.#host.rtl);
+    const put = () => this.#host.modal || place(this.element, bell, this.#host.rtl);
+    put();
+    window.addEventListener('resize', put, this.#open);
   }
 
   get held(): number {
