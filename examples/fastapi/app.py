@@ -67,6 +67,7 @@ async def notify_of_comments() -> None:
 async def notify(comment: sqlite3.Row) -> None:
     """The key makes a repetition harmless: the same comment is one notification. Raises BellwireError."""
     try:
+        await put_user(comment["reader"])  # who may not have signed in since Bellwire was installed
         await bellwire.publish(
             comment["reader"],
             "comment.created",
@@ -82,6 +83,11 @@ async def notify(comment: sqlite3.Row) -> None:
         log.exception("Bellwire refuses comment %s", comment["id"])  # and always will
     with database:
         database.execute("UPDATE comments SET notified = 1 WHERE id = ?", [comment["id"]])
+
+
+async def put_user(name: str) -> None:
+    """Repeating it costs little. Raises BellwireError."""
+    await bellwire.put_user(name, name.title())
 
 
 @asynccontextmanager
@@ -126,7 +132,7 @@ async def sign_in(
     request: Request, tasks: BackgroundTasks, name: Annotated[str, Form(pattern="^[a-z]{1,20}$")]
 ) -> Response:
     """Stands for your own sign-in. Nobody waits for Bellwire to know the user."""
-    tasks.add_task(bellwire.put_user, name, name.title())
+    tasks.add_task(put_user, name)
     request.session["user"] = name
     return home()
 

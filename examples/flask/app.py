@@ -61,11 +61,17 @@ def notify_of(comment: sqlite3.Row) -> None:
         "action_url": f"/#{comment['post']}",
     }
     try:
+        put_user(comment["reader"])  # who may not have signed in since Bellwire was installed
         bell.publish(notification, key=f"comment-{comment['id']}")
     except httpx.HTTPStatusError as error:
         app.logger.exception("Bellwire refuses comment %s: %s", comment["id"], error.response.text)
     with database() as transaction:
         transaction.execute("UPDATE comments SET notified = 1 WHERE id = ?", [comment["id"]])
+
+
+def put_user(name: str) -> None:
+    """Repeating it costs little."""
+    bell.put_user(name, name.title())
 
 
 @app.get("/bell-token")
@@ -84,8 +90,8 @@ def sign_in() -> object:
     if not (name.isascii() and name.isalpha()):
         abort(400)
     session["user"] = name
-    with suppress(bell.Unavailable):  # the next sign-in tells it
-        bell.put_user(name, name.title())
+    with suppress(bell.Unavailable):
+        put_user(name)
     return redirect("/", 303)
 
 

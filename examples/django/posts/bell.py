@@ -7,7 +7,7 @@ import httpx
 import jwt
 
 URL = os.environ["BELLWIRE_URL"]
-_http = httpx.Client(base_url=URL, headers={"X-API-Key": os.environ["BELLWIRE_API_KEY"]}, timeout=3)
+_http = httpx.Client(base_url=URL, headers={"X-API-Key": os.environ["BELLWIRE_API_KEY"]}, timeout=5)
 
 
 class Unavailable(Exception):

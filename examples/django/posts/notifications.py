@@ -1,6 +1,7 @@
 """Who is notified of what."""
 
 import logging
+from contextlib import suppress
 from typing import Any
 
 import httpx
@@ -12,18 +13,25 @@ from posts.models import Comment
 
 log = logging.getLogger(__name__)
 
+PENDING = (
+    Comment.objects.filter(notified=False).select_related("author", "post__author").order_by("created_at")
+)
+
 
 def bell_id(user: Any) -> str:
     """A user's id in Bellwire: one that never changes, unlike a user name."""
     return f"user-{user.pk}"
 
 
+def put_user(user: Any) -> None:
+    """Repeating it costs little."""
+    bell.put_user(bell_id(user), user.get_username())
+
+
 @receiver(user_logged_in)
-def put_user(user: Any, **_: Any) -> None:
-    try:
-        bell.put_user(bell_id(user), user.get_username())
-    except bell.Unavailable as error:  # the next log-in tells it
-        log.warning("Bellwire: %s", error)
+def logged_in(user: Any, **_: Any) -> None:
+    with suppress(bell.Unavailable):
+        put_user(user)
 
 
 def notify_of_comments() -> None:
@@ -32,7 +40,7 @@ def notify_of_comments() -> None:
     What fails here is sent with the next comment, or by `manage.py notify`.
     """
     try:
-        for comment in Comment.objects.filter(notified=False).order_by("created_at"):
+        for comment in PENDING.all():
             notify_of(comment)
     except bell.Unavailable as error:
         log.warning("Bellwire: %s", error)
@@ -48,6 +56,7 @@ def notify_of(comment: Comment) -> None:
         "action_url": f"/#{comment.post.pk}",
     }
     try:
+        put_user(comment.post.author)  # who may not have logged in since Bellwire was installed
         bell.publish(notification, key=f"comment-{comment.pk}")
     except httpx.HTTPStatusError as error:
         log.exception("Bellwire refuses comment %s: %s", comment.pk, error.response.text)

@@ -11,8 +11,11 @@ inbox.addEventListener('bellwire-arrived', () => {
   arrived += 1;
   show();
 });
-inbox.navigate = (item) => {
-  history.pushState(null, '', item.action_url);
+inbox.addEventListener('bellwire-navigate', (event) => {
+  const path = event.detail.action_url;
+  if (!path?.startsWith('/')) return; // another site: an ordinary link
+  event.preventDefault();
+  history.pushState(null, '', path); // your router's function
   show();
-};
+});
 show();

@@ -1,7 +1,7 @@
 // For React 17 and 18, which set only attributes. Copy this file.
 import { useEffect, useRef } from 'react';
 
-/** `<bellwire-inbox>` with `properties` (`navigate`, `token` …) and listeners: `on={{ arrived: … }}`. */
+/** `<bellwire-inbox>` with `properties` (`token`, `strings` …) and listeners: `on={{ arrived: … }}`. */
 export function BellwireInbox({ properties = {}, on = {}, ...attributes }) {
   const element = useRef(null);
   useEffect(() => {

@@ -6,9 +6,12 @@ function App({ user }) {
   const [arrived, setArrived] = useState(0);
   const [path, setPath] = useState(location.pathname);
 
-  function navigate(item) {
-    history.pushState(null, '', item.action_url); // your router's function
-    setPath(item.action_url);
+  function navigate(event) {
+    const path = event.detail.action_url;
+    if (!path?.startsWith('/')) return; // another site: an ordinary link
+    event.preventDefault();
+    history.pushState(null, '', path); // your router's function
+    setPath(path);
   }
 
   return (
@@ -17,8 +20,7 @@ function App({ user }) {
         <BellwireInbox
           user={user}
           token-url="/bell-token"
-          properties={{ navigate }}
-          on={{ arrived: () => setArrived((count) => count + 1) }}
+          on={{ navigate, arrived: () => setArrived((count) => count + 1) }}
         />
       </header>
       <main>

@@ -6,9 +6,12 @@ function App({ user }) {
   const [arrived, setArrived] = useState(0);
   const [path, setPath] = useState(location.pathname);
 
-  function navigate(item) {
-    history.pushState(null, '', item.action_url); // your router's function
-    setPath(item.action_url);
+  function navigate(event) {
+    const path = event.detail.action_url;
+    if (!path?.startsWith('/')) return; // another site: an ordinary link
+    event.preventDefault();
+    history.pushState(null, '', path); // your router's function
+    setPath(path);
   }
 
   return (
@@ -17,7 +20,7 @@ function App({ user }) {
         <bellwire-inbox
           user={user}
           token-url="/bell-token"
-          navigate={navigate}
+          onbellwire-navigate={navigate}
           onbellwire-arrived={() => setArrived((count) => count + 1)}
         />
       </header>

@@ -7,16 +7,24 @@ const app = createApp({
     const arrived = ref(0);
     const path = ref(location.pathname);
 
-    function navigate(item) {
-      history.pushState(null, '', item.action_url); // your router's function
-      path.value = item.action_url;
+    function navigate(event) {
+      const target = event.detail.action_url;
+      if (!target?.startsWith('/')) return; // another site: an ordinary link
+      event.preventDefault();
+      history.pushState(null, '', target); // your router's function
+      path.value = target;
     }
 
     return { arrived, navigate, path, user };
   },
   template: `
     <header>
-      <bellwire-inbox :user="user" token-url="/bell-token" :navigate="navigate" @bellwire-arrived="arrived++" />
+      <bellwire-inbox
+        :user="user"
+        token-url="/bell-token"
+        @bellwire-arrived="arrived++"
+        @bellwire-navigate="navigate"
+      />
     </header>
     <main>{{ arrived }} arrived since you opened this page. You are at {{ path }}.</main>
   `,
