@@ -89,7 +89,9 @@ export class Panel {
 
   /** Put the panel beside the bell. */
   place(bell: Element): void {
-    if (!this.#host.modal) place(this.element, bell, this.#host.rtl);
+    const put = () => this.#host.modal || place(this.element, bell, this.#host.rtl);
+    put();
+    window.addEventListener('resize', put, this.#open);
   }
 
   get held(): number {
@@ -101,6 +103,7 @@ export class Panel {
     this.toasts.clear();
     this.element.classList.toggle('modal', this.#host.modal);
     this.#anew = true;
+    this.#more = null;
     this.#open = new AbortController();
     const { signal } = this.#open;
     for (const type of ['focus', 'blur']) window.addEventListener(type, () => this.#restart(), { signal });
@@ -354,7 +357,7 @@ export class Panel {
       if (!isIntersecting) continue;
       const down = target === this.#end;
       if (this.#list.move(down, this.#host)) this.#watch();
-      else if (down && !this.#list.window.below) this.#load();
+      else if (down && !this.#list.window.below && this.#more !== 'failed') this.#load(); // else the user asks for it
     }
   }
 
