@@ -11,15 +11,18 @@ _HEAD = """# Commands
 
 Made from the command line by `python -m tests.commands_page`; a test fails when it is out of date.
 
-- Results go to standard output: a table on a terminal, one line for each thing in a pipe, or with `--json` one JSON
-  object on each line. Everything else goes to standard error. `NO_COLOR` is respected.
-- The exit status is 0 if it is done, 1 if it failed, 2 if the command or a setting is wrong, and 130 after Ctrl-C.
-- Settings are those of the environment. If none of these says where an installation is, the commands use the one that
-  `make dev` runs: they read `.bellwire/env` in the working directory or above, if nobody else can write it.
-- `publish`, `listen` and `inbox` reach the service over the network: at `--url`, else at `BELLWIRE_URL`. Their
-  key is `BELLWIRE_API_KEY`. Their token is `--token`, else made with `BELLWIRE_TOKEN_SECRET`, else
+- Results go to standard output: a table on a terminal, one line for each thing in a pipe, or with `--json`
+  one JSON object on each line. Everything else goes to standard error. `NO_COLOR` is respected.
+- The exit status is 0 if it is done, 1 if it failed, 2 if the command or a setting is wrong, and 130 after
+  Ctrl-C.
+- Settings are those of the environment. If none of these says where an installation is, the commands use the
+  one that `make dev` runs: they read `.bellwire/env` in the working directory or above, if nobody else can
+  write it.
+- `publish`, `listen` and `inbox` reach the service over the network: at `--url`, else at `BELLWIRE_URL`.
+  Their key is `BELLWIRE_API_KEY`. Their token is `--token`, else made with `BELLWIRE_TOKEN_SECRET`, else
   `BELLWIRE_TOKEN`. With `--url` they take none of these from `make dev`.
-- `eval "$(bellwire completion bash)"` completes commands in bash; `bellwire completion --help` says how in zsh and fish.
+- `eval "$(bellwire completion bash)"` completes commands in bash; `bellwire completion --help` says how in
+  zsh and fish.
 - `bellwire dev` and `bellwire soak` exist in a checkout only.
 """
 

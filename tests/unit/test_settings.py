@@ -168,7 +168,7 @@ def test_a_port_that_kubernetes_sets_is_recognised(monkeypatch: pytest.MonkeyPat
         ("REDIS_ULR", "REDIS_URL"),
         ("POSTGRESS_URL", "POSTGRES_URL"),
         ("ALLOWED_ORIGIN", "ALLOWED_ORIGINS"),
-        ("KAFKA_BOOTSTRAP_SERVERS", None),
+        ("KAFKA_BOOTSTRAP_SERVERS", "KAFKA_BOOTSTRAP"),
         ("IMAGE_TAG", None),
         ("API_SERVICE_HOST", None),
         ("PORT_8000_TCP_ADDR", None),
