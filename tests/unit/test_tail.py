@@ -3,12 +3,17 @@
 import argparse
 import json
 from collections.abc import Sequence
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from aiokafka.errors import KafkaConnectionError
 from dependency_injector import providers
 
+from adapters.kafka import passing as adapter
+from adapters.kafka.passing import KafkaPassing
+from adapters.kafka.topics import Topics
 from application.errors import Unavailable
 from application.letters import DeadLetter, Position
 from application.passing import Passed, Passing
@@ -249,3 +254,36 @@ async def test_it_goes_on_behind_what_cannot_be_read(
     assert out.splitlines()[2].startswith("total   2 records in 5 s")
     assert err.splitlines()[1] == "bellwire: Some records cannot be read."
     assert passage.stopped
+
+
+class Consumer:
+    """A client of Kafka that hears nothing."""
+
+    def __init__(self, failure: Exception | None) -> None:
+        self.asked = 0
+        self._failure = failure
+        self._client = self
+
+    async def getmany(self, *, timeout_ms: int) -> dict[Any, Any]:
+        assert timeout_ms == 250
+        return {}
+
+    async def fetch_all_metadata(self) -> None:
+        self.asked += 1
+        if self._failure is not None:
+            raise self._failure
+
+
+@pytest.mark.parametrize("failure", [None, KafkaConnectionError("gone")])
+async def test_silence_is_not_taken_for_a_quiet_topic(
+    failure: Exception | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    consumer = Consumer(failure)
+    passage = KafkaPassing("broker:9", Topics("t", 1, 1))
+    passage._consumer = consumer
+
+    for quiet_seconds, asked in ((1e9, 0), (0.0, 1)):
+        monkeypatch.setattr(adapter, "_QUIET_SECONDS", quiet_seconds)
+        with pytest.raises(Unavailable, match="out of reach") if failure and asked else nullcontext():
+            assert await passage.next(0.25) == []
+        assert consumer.asked == asked

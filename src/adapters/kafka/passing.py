@@ -23,6 +23,8 @@ from domain.notification import Draft
 _CLIENT_ID = "bellwire-tail"
 _DEADLINE_SECONDS = 15.0
 _REQUEST_TIMEOUT_MS = 10_000
+_QUIET_SECONDS = 5.0
+_PING_SECONDS = 2.0
 
 
 class KafkaPassing:
@@ -33,6 +35,7 @@ class KafkaPassing:
         self._login = login
         self._topics = topics
         self._consumer: AIOKafkaConsumer | None = None
+        self._heard_at = 0.0
 
     async def start(self) -> None:
         """Connect, and go to the ends of both topics as they are now. Partitions that are added later are
@@ -74,6 +77,7 @@ class KafkaPassing:
         except Exception as error:
             await self._skip()
             raise Unavailable(f"Some records cannot be read: {error!r}") from error
+        await self._check_silence(self._consumer, quiet=not found)
         return [seen for part in found.values() for seen in self._seen(part)]
 
     async def _partitions(self, consumer: AIOKafkaConsumer) -> Collection[TopicPartition]:
@@ -90,6 +94,19 @@ class KafkaPassing:
         # Asking for a missing topic makes some brokers create it.
         await client.set_topics({topic for topic, _ in found})
         return found
+
+    async def _check_silence(self, consumer: AIOKafkaConsumer, *, quiet: bool) -> None:
+        """Ask the brokers whether they are there, now and then: to a consumer one that is away looks like a
+        quiet topic. Raises Unavailable.
+        """
+        now = asyncio.get_running_loop().time()
+        if quiet and now - self._heard_at < _QUIET_SECONDS:
+            return
+        self._heard_at = now
+        if quiet:
+            with translated():
+                async with asyncio.timeout(_PING_SECONDS):
+                    await consumer._client.fetch_all_metadata()  # noqa: SLF001 - there is no other way
 
     async def _skip(self) -> None:
         if self._consumer is not None:

@@ -137,7 +137,8 @@ class Passage(Protocol):
 
     async def next(self, wait_seconds: float) -> Sequence[Seen]:
         """What has been written since the last call, in the order of each partition; wait at most this long
-        for the first. Raises Unavailable if some of it cannot be read: the next call goes on behind it.
+        for the first. Raises Unavailable if some of it cannot be read, which the next call leaves out, or if
+        the queue is out of reach.
         """
         ...
 
