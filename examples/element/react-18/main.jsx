@@ -20,7 +20,7 @@ function App({ user }) {
         <BellwireInbox
           user={user}
           token-url="/bell-token"
-          on={{ navigate, arrived: () => setArrived((count) => count + 1) }}
+          on={{ navigate, arrived: ({ detail }) => setArrived((count) => count + detail.length) }}
         />
       </header>
       <main>
