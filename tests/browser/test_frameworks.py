@@ -103,6 +103,7 @@ async def test_a_bell_is_live_and_leaves_the_ways_to_the_page(
         told = "1 arrived since you opened this page. You are at /posts/7."
         await expect(main).to_have_text(told, timeout=PATIENCE_MS)
         assert page.url == f"http://{LOOPBACK}:{port}/posts/7"
+        assert "signed-out" not in await device.heard("state")
         assert problems == []
     finally:
         await context.close()

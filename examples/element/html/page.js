@@ -7,8 +7,8 @@ function show() {
   main.textContent = `${arrived} arrived since you opened this page. You are at ${location.pathname}.`;
 }
 
-inbox.addEventListener('bellwire-arrived', () => {
-  arrived += 1;
+inbox.addEventListener('bellwire-arrived', (event) => {
+  arrived += event.detail.length;
   show();
 });
 inbox.addEventListener('bellwire-navigate', (event) => {

@@ -1,10 +1,11 @@
 // For React 17 and 18, which set only attributes. Copy this file.
-import { useEffect, useRef } from 'react';
+import { useLayoutEffect, useRef } from 'react';
 
 /** `<bellwire-inbox>` with `properties` (`token`, `strings` …) and listeners: `on={{ arrived: … }}`. */
 export function BellwireInbox({ properties = {}, on = {}, ...attributes }) {
   const element = useRef(null);
-  useEffect(() => {
+  // Not useEffect, which runs after the element has looked for a token.
+  useLayoutEffect(() => {
     Object.assign(element.current, properties);
     const ended = new AbortController();
     for (const [name, listener] of Object.entries(on)) {

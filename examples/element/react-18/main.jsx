@@ -2,6 +2,8 @@ import { useState } from 'react';
 import { createRoot } from 'react-dom/client';
 import { BellwireInbox } from './bellwire.jsx';
 
+const token = async () => (await fetch('/bell-token')).text();
+
 function App({ user }) {
   const [arrived, setArrived] = useState(0);
   const [path, setPath] = useState(location.pathname);
@@ -19,8 +21,8 @@ function App({ user }) {
       <header>
         <BellwireInbox
           user={user}
-          token-url="/bell-token"
-          on={{ navigate, arrived: () => setArrived((count) => count + 1) }}
+          properties={{ token }}
+          on={{ navigate, arrived: ({ detail }) => setArrived((count) => count + detail.length) }}
         />
       </header>
       <main>

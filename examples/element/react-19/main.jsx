@@ -21,7 +21,7 @@ function App({ user }) {
           user={user}
           token-url="/bell-token"
           onbellwire-navigate={navigate}
-          onbellwire-arrived={() => setArrived((count) => count + 1)}
+          onbellwire-arrived={({ detail }) => setArrived((count) => count + detail.length)}
         />
       </header>
       <main>

@@ -22,7 +22,7 @@ const app = createApp({
       <bellwire-inbox
         :user="user"
         token-url="/bell-token"
-        @bellwire-arrived="arrived++"
+        @bellwire-arrived="arrived += $event.detail.length"
         @bellwire-navigate="navigate"
       />
     </header>
