@@ -10,7 +10,8 @@ STORE = "alembic/versions/0008_store.py"
 
 RULES = "tests/unit/test_arrivals.py"
 MEMORY = "tests/unit/test_memory.py::TestMemoryArrivals"
-STORED = "tests/integration/test_postgres.py::TestPostgresArrivals"
+SERVER = "tests/integration/test_postgres.py"
+STORED = f"{SERVER}::TestPostgresArrivals"
 LAST_MOMENT = f"{STORED}::test_a_choice_of_the_last_moment_counts"
 FLIP = f"{STORED}::test_a_redelivery_after_a_flip_changes_nothing"
 
@@ -43,10 +44,7 @@ MUTANTS: Final = (
         file=STORE,
         old="    JOIN unnest(locked) AS held (user_id) ON held.user_id = growth.user_id\n",
         new="",
-        tests=(
-            "tests/integration/test_postgres.py"
-            "::test_a_batch_that_waited_for_the_lock_sees_what_was_stored_meanwhile",
-        ),
+        tests=(f"{SERVER}::test_a_batch_that_waited_for_the_lock_sees_what_was_stored_meanwhile",),
     ),
     Mutant(
         name="elided-not-recorded",
