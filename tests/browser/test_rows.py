@@ -114,7 +114,7 @@ async def test_a_link_of_another_scheme_is_no_link(scene: Scene) -> None:
     """The service refuses them too; a row in PostgreSQL is what a later version of it might let through."""
     device = await scene.device()
     bad = await scene.publish("Bad", action_url="/good")
-    await scene.is_stored(bad)
+    await scene.stored(1)
     await scene.stage.stores.postgres.execute(
         "UPDATE notifications SET action_url = 'javascript:alert(1)' WHERE id = $1", bad
     )
