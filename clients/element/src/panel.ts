@@ -103,6 +103,7 @@ export class Panel {
     this.toasts.clear();
     this.element.classList.toggle('modal', this.#host.modal);
     this.#anew = true;
+    this.#more = null;
     this.#open = new AbortController();
     const { signal } = this.#open;
     for (const type of ['focus', 'blur']) window.addEventListener(type, () => this.#restart(), { signal });
@@ -356,7 +357,7 @@ export class Panel {
       if (!isIntersecting) continue;
       const down = target === this.#end;
       if (this.#list.move(down, this.#host)) this.#watch();
-      else if (down && !this.#list.window.below) this.#load();
+      else if (down && !this.#list.window.below && this.#more !== 'failed') this.#load(); // else the user asks for it
     }
   }
 

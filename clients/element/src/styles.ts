@@ -31,7 +31,7 @@ svg{width:20px;height:20px;fill:none;stroke:currentColor;stroke-width:1.8;stroke
 
 /** The badge: a number in a pill. */
 export const BADGE = `
-[part=badge]{min-width:18px;height:18px;padding:0 5px;border-radius:9px;background:light-dark(#c0253f,#e0405c);color:#fff;
+[part=badge]{min-width:18px;height:18px;padding:0 5px;border-radius:9px;background:light-dark(#c0253f,#d1304e);color:#fff;
 font:600 11px/18px system-ui,sans-serif;text-align:center;font-variant-numeric:tabular-nums;forced-color-adjust:none}
 [part=badge]:empty{display:none}
 @media(forced-colors:active){[part=badge]{background:Highlight;color:HighlightText}}
