@@ -244,6 +244,9 @@ async def test_what_is_mandatory_is_shown_with_the_reason(scene: Scene) -> None:
     await expect(switch(device, "Security")).to_be_disabled()
     await expect(switch(device, "Security")).to_have_accessible_description("Required, cannot be turned off")
     assert await complaints(device.page) == ""
+    # The page itself stays white.
+    await device.page.emulate_media(color_scheme="dark")
+    assert await complaints(device.page) == ""
 
 
 async def test_a_choice_is_shown_at_once_and_taken_back_if_it_is_refused(scene: Scene) -> None:
@@ -282,7 +285,8 @@ async def test_preferences_that_cannot_be_loaded_are_asked_for_again(scene: Scen
     device = await scene.page(context)
     allowed = {"Access-Control-Allow-Origin": scene.stage.site.origin}
     await context.route("**/preferences", lambda route: route.fulfill(status=500, headers=allowed))
-    await device.page.goto(scene.stage.site.page(element(scene, "bellwire-preferences")))
+    # When the feed comes online it asks once more by itself: that must be over.
+    await device.go(scene.stage.site.page(element(scene, "bellwire-preferences"), scene.inbox()))
     again = device.page.locator("bellwire-preferences").get_by_role("button", name="Try again")
     await expect(again).to_be_visible(timeout=PATIENCE_MS)
     await context.unroute("**/preferences")
