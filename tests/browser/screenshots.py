@@ -26,7 +26,7 @@ PICTURES: Mapping[str, tuple[Mapping[str, Any], str, str]] = {
     "rtl": (WINDOW, "ar", "rtl"),
 }
 """By name: the browser's options, and the language and direction of the page."""
-COLOURS = 128
+COLOURS = 255
 MINUTES_APART = 47
 
 

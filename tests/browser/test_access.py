@@ -223,3 +223,11 @@ async def test_from_right_to_left_everything_is_mirrored(scene: Scene) -> None:
     assert at["avatar"]["x"] > at["title"]["x"] + at["title"]["width"] - 1
     assert await device.page.evaluate(OUTSIDE) == []
     assert await violations(device.page) == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("page", ["schema", "schema/stream"])
+async def test_axe_finds_nothing_on_the_pages_of_the_contract(scene: Scene, scheme: str, page: str) -> None:
+    device = await scene.page(await scene.context(color_scheme=scheme))
+    await device.page.goto(f"{scene.stage.api.url}/{page}")
+    assert await violations(device.page) == []

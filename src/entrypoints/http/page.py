@@ -54,7 +54,9 @@ def _operations(described: Document) -> str:
 
 def _tag(described: Document, tag: str, operations: Iterable[tuple[str, Document]]) -> str:
     operations = list(operations)
-    links = pages.links("Operations", [(one["operationId"], title) for title, one in operations])
+    links = pages.links(
+        f"Operations: {escape(tag)}", [(one["operationId"], title) for title, one in operations]
+    )
     sections = (_operation(described, title, one) for title, one in operations)
     return f"<h2>{escape(tag.capitalize())}</h2>{links}{''.join(sections)}"
 

@@ -45,9 +45,9 @@ def page(root: str) -> str:
         f"""<h2>Connect</h2>
 {_connecting(described)}
 <h2>From the service</h2>
-{_frames(described, (push, heartbeat, command["reply"]))}
+{_frames(described, "from the service", (push, heartbeat, command["reply"]))}
 <h2>From the client</h2>
-{_frames(described, (heartbeat["reply"], command))}
+{_frames(described, "from the client", (heartbeat["reply"], command))}
 <h2>Parts of frames</h2>
 {_parts(described)}
 <h2>Close codes</h2>
@@ -66,14 +66,14 @@ def _connecting(described: Document) -> str:
     return "".join((*sections, _section("?ticket&cursor&view", "The same on both.", pages.fields(query))))
 
 
-def _frames(described: Document, operations: Iterable[Document]) -> str:
+def _frames(described: Document, whose: str, operations: Iterable[Document]) -> str:
     """A section for each message, and links to them."""
     messages = [
         pages.resolved(described, reference)
         for operation in operations
         for reference in operation["messages"]
     ]
-    links = pages.links("Frames", [(message["name"], message["name"]) for message in messages])
+    links = pages.links(f"Frames {whose}", [(message["name"], message["name"]) for message in messages])
     return links + "".join(_frame(described, message) for message in messages)
 
 
