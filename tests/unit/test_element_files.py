@@ -69,15 +69,14 @@ def test_what_is_loaded_on_demand_shares_the_file_with_everything(name: str) -> 
 
 
 def test_the_docs_say_what_it_weighs() -> None:
-    said = re.search(
-        r"(\d+) kB at once and (\d+) kB more", " ".join((DOCS / "embedding.md").read_text().split())
+    found = re.search(
+        r"less than (\d+) kB at once and (\d+) kB more", " ".join((DOCS / "embedding.md").read_text().split())
     )
     (panel,) = [name for name in BUILT if name.startswith("panel-")]
 
-    assert said is not None
-    assert [int(text) for text in said.groups()] == [
-        -(-sum(map(weight, names)) // 1000) for names in (loaded(ENTRY), [panel])
-    ]
+    assert found is not None
+    for said, names in zip(found.groups(), (loaded(ENTRY), [panel]), strict=True):
+        assert 0 < 1000 * int(said) - sum(map(weight, names)) < 2000
 
 
 def test_nothing_is_left_over() -> None:

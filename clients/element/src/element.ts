@@ -45,6 +45,7 @@ export abstract class BellwireElement extends Base {
   protected feed: Feed | null = null;
   protected readonly root = this.attachShadow({ mode: 'open' });
   #token: Token | null = null;
+  #tokenUrl: string | null = null;
   #given: Partial<Strings> = {};
   #language = english;
   #tag = 'en';
@@ -60,10 +61,8 @@ export abstract class BellwireElement extends Base {
 
   set token(token: Token | null) {
     this.#token = token;
-    if (this.feed) {
-      this.feed.token = token;
-      if (token && this.feed.state === 'signed-out') this.feed.refresh();
-    } else this.#change();
+    if (this.feed) this.feed.renew(token);
+    else this.#change();
   }
 
   /** Texts that replace those of the language. */
@@ -165,11 +164,15 @@ export abstract class BellwireElement extends Base {
   /** Take the feed that the attributes say. */
   #take(): void {
     const url = this.url ? new URL(this.url, document.baseURI).href.replace(/\/+$/, '') : OWN_ORIGIN;
-    const { user, feed } = this;
-    if (feed?.url === url && feed.user === user) return;
+    const { user, feed, tokenUrl } = this;
+    const same = feed?.url === url && feed.user === user;
+    if (same && tokenUrl === this.#tokenUrl) return;
+    this.#tokenUrl = tokenUrl;
+    const token = this.#token ?? (tokenUrl ? tokenFrom(new URL(tokenUrl, document.baseURI).href) : null);
+    if (same) return feed.renew(token);
     this.#leave();
     if (!user) return;
-    const taken = feedOf(url, user, this.#token ?? (this.tokenUrl ? tokenFrom(new URL(this.tokenUrl, document.baseURI).href) : null));
+    const taken = feedOf(url, user, token);
     this.feed = taken;
     this.#listening = new AbortController();
     const { signal } = this.#listening;

@@ -1,4 +1,5 @@
 import { Bellwire } from '../../javascript/src/bellwire.js';
+import type { Environment } from '../../javascript/src/environment.js';
 import { BellwireError } from '../../javascript/src/errors.js';
 import type { Filter } from '../../javascript/src/inbox.js';
 import type { LiveInbox } from '../../javascript/src/live.js';
@@ -38,12 +39,16 @@ export class Feed extends EventTarget {
   #failed = false;
   /** The service does not know the user yet: the list is empty until it does. */
   #stranger = false;
-  #asking: ReturnType<typeof setTimeout> | undefined;
+  #asking: number | undefined;
   #titles: Map<string, string> | null = null;
   #uses = 0;
 
-  constructor(url: string, user: string, token: Token | null) {
+  #environment: Environment;
+
+  /** `environment` has what a test replaces; the browser's otherwise. */
+  constructor(url: string, user: string, token: Token | null, environment: Environment = {}) {
     super();
+    this.#environment = environment;
     this.url = url;
     this.user = user;
     this.token = token;
@@ -91,6 +96,12 @@ export class Feed extends EventTarget {
   async refresh(): Promise<void> {
     if (this.state === 'signed-out' || this.#stranger) return this.#start();
     await this.#inbox?.refresh();
+  }
+
+  /** Take tokens from elsewhere; whoever was signed out tries again. */
+  renew(token: Token | null): void {
+    this.token = token;
+    if (token && this.state === 'signed-out') this.#start();
   }
 
   /** The bell was opened: what is there is seen. */
@@ -147,19 +158,19 @@ export class Feed extends EventTarget {
   release(): void {
     if (--this.#uses > 0) return;
     FEEDS.delete(keyOf(this.url, this.user));
-    clearTimeout(this.#asking);
+    (this.#environment.clearTimeout ?? clearTimeout)(this.#asking);
     this.#inbox?.close();
   }
 
   #start(): void {
     const { url, user } = this;
-    clearTimeout(this.#asking);
+    (this.#environment.clearTimeout ?? clearTimeout)(this.#asking);
     this.#failed = false;
     const token = () => {
       if (this.token) return this.token();
       throw new BellwireError('There is no token', { code: 'signed-out' });
     };
-    const inbox = (this.#inbox = new Bellwire({ url, token }).inbox(user, { shared: true }));
+    const inbox = (this.#inbox = new Bellwire({ ...this.#environment, url, token }).inbox(user, { shared: true }));
     const mine = (work: () => void) => () => this.#inbox === inbox && work();
     inbox.addEventListener('change', mine(() => {
       this.#stranger = false;
@@ -169,8 +180,8 @@ export class Feed extends EventTarget {
     inbox.addEventListener('arrived', ({ detail }) => this.#tell('arrived', detail));
     inbox.addEventListener('preferences', ({ detail }) => this.#tell('preferences', detail));
     inbox.addEventListener('error', ({ detail }) => {
+      if ((detail as BellwireError).code === 'unknown-user') return this.#wait();
       this.#failed = true;
-      if ((detail as BellwireError).code === 'unknown-user') this.#wait();
       this.#tell('error', detail);
       this.#tell('change', null);
     });
@@ -180,7 +191,8 @@ export class Feed extends EventTarget {
   /** A user may be created by the first notification. */
   #wait(): void {
     this.#stranger = true;
-    this.#asking = setTimeout(() => this.#start(), STRANGER_MS);
+    this.#asking = (this.#environment.setTimeout ?? setTimeout)(() => this.#start(), STRANGER_MS);
+    this.#tell('change', null);
   }
 
   #changed(): void {

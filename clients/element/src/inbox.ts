@@ -27,9 +27,8 @@ export class BellwireInbox extends BellwireElement {
   declare read: string | null;
   declare toasts: string | null;
   declare announce: string | null;
-  /** Called instead of following a notification's link; for routers. */
-  navigate: Navigate | null = null;
   #icons: Icons = {};
+  #navigate: Navigate | null = null;
   #badge = h('span', { part: 'badge', 'aria-hidden': 'true' });
   #bell = h('button', { part: 'bell', type: 'button', 'aria-haspopup': 'dialog' }, h('slot', { name: 'bell' }, svg(ICONS.bell)), this.#badge);
   #dialog = h('dialog', { part: 'panel', role: 'dialog', popover: 'auto', tabindex: -1, 'aria-labelledby': 'title' });
@@ -53,6 +52,15 @@ export class BellwireInbox extends BellwireElement {
     });
     for (const type of ['pointerenter', 'focus']) this.#bell.addEventListener(type, () => this.#load().catch(() => {}));
     for (const type of ['toggle', 'close']) this.#dialog.addEventListener(type, ({ target }) => target === this.#dialog && this.#toggled());
+  }
+
+  /** Called instead of following a notification's link; for routers. */
+  get navigate(): Navigate | null {
+    return this.#navigate;
+  }
+
+  set navigate(navigate: Navigate | null) {
+    this.#navigate = navigate;
   }
 
   /** Icons by the name that a notification has. */
@@ -97,7 +105,9 @@ export class BellwireInbox extends BellwireElement {
 
   override disconnectedCallback(): void {
     super.disconnectedCallback();
-    sayInside(this.#dialog, false);
+    // The browser has closed it, but says so to nobody; a dialog it leaves open.
+    this.#dialog.removeAttribute('open');
+    this.#toggled();
   }
 
   protected override follow(feed: Feed, listening: { signal: AbortSignal }): void {

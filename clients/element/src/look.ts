@@ -12,9 +12,12 @@ export interface Look {
   readonly icons: Icons;
 }
 
+/** The service counts no more actors than one and these. */
+const MOST = 99;
+
 /** Who a notification is from, and of how many it stands. */
 export function labelOf(item: Notification, { text, language: locale }: Look): string {
-  return groupLabel(item, { locale, others: (n) => text('others', { n }) });
+  return groupLabel(item, { locale, others: (n) => text('others', { n: n < MOST ? n : `${n}+` }) });
 }
 
 /** What a notification is called in one line. */

@@ -17,7 +17,7 @@ h2{font-size:16px;line-height:24px;font-weight:650;margin:0;margin-inline-end:au
 h3{font:inherit;margin:0}
 p{margin:0}
 [part=header] button{display:flex;align-items:center;gap:4px;min-width:28px;height:28px;padding:0 6px;border-radius:8px;color:var(--a);font-size:13px;justify-content:center}
-[part=header] button:hover,.tool:hover,[role=menuitem]:is(:hover,:focus){background:var(--l)}
+[part=header] button:hover,.tool:hover,[role=menuitem]:is(:hover,:focus){background:var(--h)}
 [role=tablist]{display:flex;gap:6px;padding:0 16px 10px;overflow-x:auto;scrollbar-width:none;flex:none;border-bottom:1px solid var(--l)}
 [role=tab]{padding:3px 11px;border:1px solid var(--l);border-radius:99px;font-size:13px;color:var(--m);white-space:nowrap}
 [role=tab]:focus-visible{outline-offset:-2px}
@@ -95,5 +95,5 @@ kbd{font:inherit;color:var(--m)}
 [part=toast] span{font-weight:400;color:var(--m)}
 [part=toast] .tool{position:relative}
 @media(prefers-reduced-motion:reduce){*{animation-duration:0s!important}}
-@media(forced-colors:active){[role=tab][aria-selected=true],[part=pill]{forced-color-adjust:none;background:Highlight;color:HighlightText}.skeleton>*{background:GrayText}}
+@media(forced-colors:active){[role=menuitem]:focus{outline:2px solid Highlight}.face{border:1px solid CanvasText}[role=tab][aria-selected=true],[part=pill]{forced-color-adjust:none;background:Highlight;color:HighlightText}.skeleton>*{background:GrayText}}
 `;

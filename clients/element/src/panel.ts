@@ -6,12 +6,12 @@ import { commandOf, type KeyCommand, placeAfter, tabAfter } from './keys.js';
 import { List } from './list.js';
 import type { Look } from './look.js';
 import { place } from './place.js';
+import { Sight } from './sight.js';
 import { endOf, noticeOf, stateOf } from './states.js';
 import { type Tab, tabsOf } from './tabs.js';
 import { everyTick } from './times.js';
 import { Toasts } from './toasts.js';
 import './v1.js'; // so that all that is shared is in one file with the entry (build.mjs)
-import { Viewed } from './viewed.js';
 
 /** Called instead of following a notification's link. */
 export type Navigate = (item: Notification) => void;
@@ -57,11 +57,9 @@ export class Panel {
   #state = h('div', { class: 'state' });
   #end = h('div', { class: 'edge' });
   #scroller = h('div', { class: 'scroller', role: 'tabpanel', id: 'list', tabindex: -1 });
-  #sight = new IntersectionObserver((entries) => this.#inSight(entries), { root: this.#scroller, threshold: 0.5 });
+  #sight = new Sight(this.#scroller, (ids) => this.#looked(ids));
   #near = new IntersectionObserver((entries) => this.#edges(entries), { root: this.#scroller, ...NEAR });
   #list = new List(this.#scroller);
-  #viewed = new Viewed();
-  #viewing: unknown;
   #tab = 'all';
   #notice = '';
   #noticed: unknown;
@@ -71,7 +69,8 @@ export class Panel {
   #own = false;
   /** New ones are shown with the next drawing. */
   #anew = true;
-  #untick = () => {};
+  /** Until the panel is closed. */
+  #open = new AbortController();
 
   /** Fills an element that is shown and hidden by others. */
   constructor(host: Host, element: HTMLElement) {
@@ -86,13 +85,13 @@ export class Panel {
     this.element.addEventListener('error', (event) => this.#imageFailed(event.target), true);
     for (const type of ['pointerout', 'pointerleave', 'focusout']) this.#scroller.addEventListener(type, () => this.#loosen());
     this.#scroller.addEventListener('scroll', () => this.#loosen(), { passive: true });
-    for (const type of ['focus', 'blur']) window.addEventListener(type, () => this.#restart());
-    document.addEventListener('visibilitychange', () => this.#restart());
   }
 
   /** Put the panel beside the bell. */
   place(bell: Element): void {
-    if (!this.#host.modal) place(this.element, bell, this.#host.rtl);
+    const put = () => this.#host.modal || place(this.element, bell, this.#host.rtl);
+    put();
+    window.addEventListener('resize', put, this.#open);
   }
 
   get held(): number {
@@ -104,16 +103,20 @@ export class Panel {
     this.toasts.clear();
     this.element.classList.toggle('modal', this.#host.modal);
     this.#anew = true;
-    this.#untick = everyTick(() => this.#list.tick(this.#host.language));
+    this.#more = null;
+    this.#open = new AbortController();
+    const { signal } = this.#open;
+    for (const type of ['focus', 'blur']) window.addEventListener(type, () => this.#restart(), { signal });
+    document.addEventListener('visibilitychange', () => this.#restart(), { signal });
+    signal.addEventListener('abort', everyTick(() => this.#list.tick(this.#host.language)));
   }
 
   closed(): void {
     this.#swap(null);
-    this.#untick();
+    this.#open.abort();
     this.#list.clear();
     this.#list.watch(null);
-    this.#viewed.clear();
-    clearTimeout(this.#viewing as number);
+    this.#sight.stop();
   }
 
   /** Show a notice for a while, and say it. */
@@ -134,7 +137,7 @@ export class Panel {
     const state = feed?.state ?? 'loading';
     const tab = this.#current;
     const list = state === 'signed-out' ? [] : (feed?.list(tab.filter) ?? []);
-    this.#list.watch(host.viewing ? this.#sight : null);
+    this.#list.watch(host.viewing ? this.#sight.observer : null);
     const had = this.element.matches(':focus-within') && this.#list.focused;
     const gone = this.#list.show(list, host, host.stamp, this.#anew);
     if (gone && !this.#own) host.say(text('removed'));
@@ -354,7 +357,7 @@ export class Panel {
       if (!isIntersecting) continue;
       const down = target === this.#end;
       if (this.#list.move(down, this.#host)) this.#watch();
-      else if (down && !this.#list.window.below) this.#load();
+      else if (down && !this.#list.window.below && this.#more !== 'failed') this.#load(); // else the user asks for it
     }
   }
 
@@ -377,30 +380,13 @@ export class Panel {
     if (image instanceof HTMLImageElement) this.#list.failed(image, this.#host);
   }
 
-  // --- what was looked at ---
-
-  #inSight(entries: IntersectionObserverEntry[]): void {
-    for (const { target, isIntersecting, intersectionRatio } of entries) {
-      const id = (target as HTMLElement).dataset.id!;
-      this.#viewed.mark(id, isIntersecting && intersectionRatio >= 0.5, performance.now());
-    }
-    this.#look();
+  #looked(ids: string[]): void {
+    const unread = ids.filter((id) => this.#list.item(id)?.read_at === null);
+    if (unread.length) this.#feed?.read(unread);
   }
 
   #restart(): void {
     this.#host.change(); // what came meanwhile is seen now
-    this.#viewed.restart(performance.now());
-    this.#look();
-  }
-
-  #look(): void {
-    clearTimeout(this.#viewing as number);
-    const wait = this.#host.viewing && document.hasFocus() ? this.#viewed.wait(performance.now()) : null;
-    if (wait === null) return;
-    this.#viewing = setTimeout(() => {
-      const ids = this.#viewed.take(performance.now()).filter((id) => this.#list.item(id)?.read_at === null);
-      if (ids.length) this.#feed?.read(ids);
-      this.#look();
-    }, wait);
+    this.#sight.restart();
   }
 }

@@ -15,7 +15,8 @@ export function rowOf(item: Notification, look: Look): HTMLLIElement {
   const label = labelOf(item, look);
   const url = linkOf(item.action_url);
   const hidden = [!item.read_at && text('unread'), severityWord(item, text)].filter(Boolean).map((word) => `${word}: `);
-  const inner = [h('span', { class: 'hidden' }, hidden.join('')), ...headline(item, label)];
+  // Isolated, so that it does not decide the direction of the title.
+  const inner = [h('bdi', { class: 'hidden' }, hidden.join('')), ...headline(item, label)];
   const main = url
     ? h('a', { class: 'main', 'data-do': 'open', href: url, rel: relOf(url) }, ...inner)
     : h('button', { class: 'main', 'data-do': 'open', type: 'button' }, ...inner);

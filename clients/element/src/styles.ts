@@ -18,7 +18,7 @@ export const BASE = `
 :host{--a:var(--bellwire-accent,light-dark(#4f46c8,#a5a3ff));--s:var(--bellwire-surface,light-dark(#fff,#1a1c25));
 --t:var(--bellwire-text,light-dark(#1b1d28,#eceef5));--m:var(--bellwire-muted,light-dark(#5b6072,#a3a9bc));
 --r:var(--bellwire-radius,12px);--d:var(--bellwire-danger,light-dark(#c0253f,#ff8496));
---l:color-mix(in srgb,var(--t) 12%,transparent);color-scheme:light dark;display:inline-block;
+--h:color-mix(in srgb,var(--t) 12%,transparent);--l:var(--h);color-scheme:light dark;display:inline-block;
 font:var(--bellwire-font,14px/20px system-ui,sans-serif)}
 :host([theme=light]){color-scheme:light}:host([theme=dark]){color-scheme:dark}:host([hidden]){display:none}
 *{box-sizing:border-box}
@@ -31,7 +31,7 @@ svg{width:20px;height:20px;fill:none;stroke:currentColor;stroke-width:1.8;stroke
 
 /** The badge: a number in a pill. */
 export const BADGE = `
-[part=badge]{min-width:18px;height:18px;padding:0 5px;border-radius:9px;background:light-dark(#c0253f,#e0405c);color:#fff;
+[part=badge]{min-width:18px;height:18px;padding:0 5px;border-radius:9px;background:light-dark(#c0253f,#d1304e);color:#fff;
 font:600 11px/18px system-ui,sans-serif;text-align:center;font-variant-numeric:tabular-nums;forced-color-adjust:none}
 [part=badge]:empty{display:none}
 @media(forced-colors:active){[part=badge]{background:Highlight;color:HighlightText}}
@@ -42,7 +42,7 @@ export const BELL = `
 [part=bell]{position:relative;width:40px;height:40px;display:grid;place-items:center;border-radius:50%;color:inherit;anchor-name:--bell}
 :host([view=page]){display:block;height:100dvh}
 :host([view=page]) [part=bell]{display:none}
-[part=bell]:hover{background:var(--l)}
+[part=bell]:hover{background:var(--h)}
 [part=bell] svg{width:24px;height:24px}
 [part=bell] [part=badge]{position:absolute;inset-block-start:0;inset-inline-start:50%}
 `;
