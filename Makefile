@@ -40,7 +40,7 @@ $(BIN)/python -c '$(SUITABLE)' 2>/dev/null || { \
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help dev install test test-long check lint types unit integration broker kafka clients element generated format bench mutants clean
+.PHONY: help dev install test test-long check lint types unit integration broker kafka clients element generated format bench screenshots mutants clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -98,6 +98,9 @@ format: $(READY) ## Format, and apply the automatic fixes
 
 bench: $(READY) ## Run the benchmarks on this machine
 	$(BIN)/python -m bench
+
+screenshots: $(READY) ## Make the pictures of the bell in docs/images anew, if there is a Chromium
+	PYTHONPATH=clients/python/src:. $(BIN)/python -m tests.browser.screenshots
 
 mutants: $(READY) ## Plant known bugs one by one, and show which test catches each (six minutes)
 	$(BIN)/python -m tests.mutants --jobs 2

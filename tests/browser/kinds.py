@@ -5,7 +5,9 @@ from tests.browser.stage import Scene
 
 
 async def one_of_each(scene: Scene) -> list[str]:
-    """Publish them. Return the ids of the rows that they become, oldest first."""
+    """Publish them. Return the ids of the rows that they become, oldest first; of those that become one, the
+    first, though another may stand for them.
+    """
     actions = [
         Action(id="approve", label="Approve", style="primary"),
         Action(id="refuse", label="Refuse", style="danger"),

@@ -1,4 +1,4 @@
-"""`python -m tests.browser.screenshots`: makes docs/images/inbox-{light,dark,phone,rtl}.png."""
+"""`make screenshots`: makes docs/images/inbox-{light,dark,phone,rtl}.png."""
 
 import asyncio
 import io
@@ -58,7 +58,7 @@ async def _picture(scene: Scene, name: str) -> bytes:
     options, lang, direction = PICTURES[name]
     ids = await one_of_each(scene)
     device = await scene.page(await scene.context(**{"reduced_motion": "reduce", **options}))
-    await _age(scene, ids)
+    await _age(scene, len(ids))
     await device.go(scene.stage.site.page(scene.inbox(), lang=lang, direction=direction))
     await device.open()
     await expect(device.rows).to_have_count(len(ids))
@@ -69,10 +69,9 @@ async def _picture(scene: Scene, name: str) -> bytes:
     return await device.page.screenshot()
 
 
-async def _age(scene: Scene, ids: list[str]) -> None:
+async def _age(scene: Scene, count: int) -> None:
     """Have them come one after another."""
-    await scene.is_stored(*ids)
-    for nth, identifier in enumerate(reversed(ids)):
+    for nth, identifier in enumerate(reversed(await scene.stored(count))):
         await scene.stage.stores.postgres.execute(
             "UPDATE notifications SET created_at = created_at - make_interval(mins => $2) WHERE id = $1",
             identifier,

@@ -115,13 +115,18 @@ class Scene:
         """Whether just these are read."""
         return {row.id for row in await self.rows() if row.times["read_at"]} == set(ids)
 
-    async def is_stored(self, *ids: str) -> None:
-        """Wait until the user has these, and no others."""
+    async def stored(self, count: int) -> list[str]:
+        """Wait until the user's list has so many. Return their ids, oldest first."""
+
+        async def listed() -> list[str]:
+            page = await self.producer.notifications(self.user, status="all")
+            return sorted(item.id for item in page.items)
 
         async def are() -> bool:
-            return {row.id for row in await self.rows()} == set(ids)
+            return len(await listed()) == count
 
-        await eventually(are, "they are stored")
+        await eventually(are, f"{count} are stored")
+        return await listed()
 
     async def fill(self, count: int) -> list[str]:
         """Store so many. Return their ids, oldest first."""

@@ -244,6 +244,9 @@ async def test_what_is_mandatory_is_shown_with_the_reason(scene: Scene) -> None:
     await expect(switch(device, "Security")).to_be_disabled()
     await expect(switch(device, "Security")).to_have_accessible_description("Required, cannot be turned off")
     assert await complaints(device.page) == ""
+    # The page itself stays white.
+    await device.page.emulate_media(color_scheme="dark")
+    assert await complaints(device.page) == ""
 
 
 async def test_a_choice_is_shown_at_once_and_taken_back_if_it_is_refused(scene: Scene) -> None:

@@ -114,7 +114,7 @@ async def test_a_link_of_another_scheme_is_no_link(scene: Scene) -> None:
     """The service refuses them too; a row in PostgreSQL is what a later version of it might let through."""
     device = await scene.device()
     bad = await scene.publish("Bad", action_url="/good")
-    await scene.is_stored(bad)
+    await scene.stored(1)
     await scene.stage.stores.postgres.execute(
         "UPDATE notifications SET action_url = 'javascript:alert(1)' WHERE id = $1", bad
     )
@@ -125,11 +125,11 @@ async def test_a_link_of_another_scheme_is_no_link(scene: Scene) -> None:
 
 
 async def test_tabs_have_exact_counts(scene: Scene) -> None:
-    device = await scene.device(categories="comment,billing")
-    for event in ("comment.new", "billing.due", "comment.new", "system.down"):
+    device = await scene.device(categories="comment,review")
+    for event in ("comment.new", "review.due", "comment.new", "system.down"):
         await scene.publish(event=event)
     await device.open()
-    for tab in ("Unread 4", "comment 2", "billing 1"):
+    for tab in ("Unread 4", "comment 2", "review 1"):
         await expect(device.tab(tab)).to_be_visible(timeout=PATIENCE_MS)
 
 
