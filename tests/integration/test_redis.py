@@ -33,7 +33,6 @@ from domain.identifiers import UserId
 from tests import contracts
 from tests.build import ADA, BOB, LATER, MACS, NOW, a_feed, a_notification, an_id
 from tests.memory import following
-from tests.product import eventually
 from workbench.embedded import EmbeddedServers
 
 CAPACITY = 100
@@ -395,7 +394,7 @@ class TestRedisStages(contracts.StagesContract):
         self, stages: RedisStages, redis_server: RedisServer, prefix: str
     ) -> None:
         stages.note("stored", [an_id(n) for n in range(1, 201)], NOW)
-        await eventually(lambda: self._stored(stages, an_id(100)), "noted")
+        await self.noted(stages, "stored", [an_id(n) for n in range(1, 101)], NOW)
 
         names = await redis_server.client.keys(f"{prefix}:*")
         assert len(names) == 100
