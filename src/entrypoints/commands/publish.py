@@ -40,6 +40,28 @@ _TEXTS = (
 def publish(parser: argparse.ArgumentParser) -> None:
     """Publish a notification, or those in a file, of which these arguments are the defaults."""
     parser.add_argument("user", metavar="USER", nargs="?", help="for whom it is")
+    _add_content(parser)
+    parser.add_argument(
+        "--from",
+        dest="source",
+        metavar="FILE",
+        help="publish the items of a file, or - for standard input: a JSON list, or an object on each line, "
+        "as the HTTP API takes them",
+    )
+    parser.add_argument(
+        "--idempotency-key",
+        metavar="KEY",
+        help="publish only once within 24 hours, however often the same command runs",
+    )
+    parser.add_argument("--wait", action="store_true", help="until it was pushed to the user's streams")
+    remote.add_url(parser)
+    remote.add_token(parser)
+    add_json(parser)
+    parser.set_defaults(run=lambda arguments: _run(parser, arguments))
+
+
+def _add_content(parser: argparse.ArgumentParser) -> None:
+    """Add the fields of a notification."""
     parser.add_argument("--message", metavar="TEXT", help="what it says")
     parser.add_argument("--title", metavar="TEXT", help="what stands above the message")
     parser.add_argument("--event", metavar="NAME", help=f"what happened ({_EVENT})")
@@ -62,23 +84,6 @@ def publish(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--image-url", metavar="URL", help="a picture")
     parser.add_argument("--metadata", type=_metadata, metavar="JSON", help="an object of your own")
     parser.add_argument("--expires", type=times.expiry, metavar="TIME", help="a span such as 2h, or a time")
-    parser.add_argument(
-        "--from",
-        dest="source",
-        metavar="FILE",
-        help="publish the items of a file, or - for standard input: a JSON list, or an object on each line, "
-        "as the HTTP API takes them",
-    )
-    parser.add_argument(
-        "--idempotency-key",
-        metavar="KEY",
-        help="publish only once within 24 hours, however often the same command runs",
-    )
-    parser.add_argument("--wait", action="store_true", help="until it was pushed to the user's streams")
-    remote.add_url(parser)
-    remote.add_token(parser)
-    add_json(parser)
-    parser.set_defaults(run=lambda arguments: _run(parser, arguments))
 
 
 def _action(text: str) -> dict[str, str]:
