@@ -15,7 +15,7 @@ from adapters.kafka.login import ANONYMOUS, Login
 from adapters.kafka.records import Unreadable
 from adapters.kafka.topics import METADATA_SECONDS, Topics
 from application.errors import Unavailable
-from application.letters import Position
+from application.letters import DeadLetter, Position
 from application.passing import Kind, Passing, Seen
 from application.records import Undecodable
 from domain.notification import Draft
@@ -78,7 +78,9 @@ class KafkaPassing:
             await self._skip()
             raise Unavailable(f"Some records cannot be read: {error!r}") from error
         await self._check_silence(self._consumer, quiet=not found)
-        return [seen for part in found.values() for seen in self._seen(part)]
+        seen = (one for part in found.values() for one in self._seen(part))
+        # A letter after its record, where both come together.
+        return sorted(seen, key=lambda one: isinstance(one, DeadLetter))
 
     async def _partitions(self, consumer: AIOKafkaConsumer) -> Collection[TopicPartition]:
         """The partitions of both topics. Raises Unavailable if the queue does not exist."""
