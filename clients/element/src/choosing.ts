@@ -140,7 +140,7 @@ export class Choices {
 }
 
 const STYLE = `
-:host{display:block;color:var(--t)}
+:host{display:block;color:var(--t);background:var(--s);border-radius:var(--r)}
 ul{list-style:none;margin:0;padding:0}
 li{padding:12px 16px;border-block-end:1px solid var(--l)}
 li:last-child{border:0}
