@@ -44,8 +44,10 @@ MUTANTS: Final = (
         old="    JOIN unnest(locked) AS held (user_id) ON held.user_id = growth.user_id\n",
         new="",
         tests=(
-            "tests/integration/test_postgres.py"
-            "::test_a_batch_that_waited_for_the_lock_sees_what_was_stored_meanwhile",
+            (
+                "tests/integration/test_postgres.py"
+                "::test_a_batch_that_waited_for_the_lock_sees_what_was_stored_meanwhile"
+            ),
         ),
     ),
     Mutant(
