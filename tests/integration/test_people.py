@@ -227,7 +227,7 @@ async def test_what_flows_is_seen_with_its_rates_and_nobody_notices(terminal: Te
             record = await tailing.frame("record")
             rates = await tailing.frame("rates")
             await producer.send_and_wait(settings.kafka_topic, b"nope", key=b"ada")
-            both = {}
+            both: dict[str, Any] = {}
             while both.keys() < {"record", "dead-letter"}:
                 frame = json.loads(await tailing.line(lambda line: '"rates"' not in line))
                 both[frame["type"]] = frame
