@@ -15,6 +15,7 @@ Nothing starts before a test asks for it: unit tests run without any server.
 import asyncio
 import os
 import secrets
+import signal
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -45,6 +46,11 @@ from workbench import apache_kafka
 from workbench.embedded import EmbeddedServers, KafkaServer, TansuServer
 from workbench.processes import Process
 from workbench.programs import KAFKA_BOOTSTRAP, POSTGRES_URL, REDIS_URL, MissingServer
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # Started in the background by a shell without job control: the commands that tests interrupt, which
+    # inherit it, would go on.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A failing assertion in there is shown with its values, as in a test module.
 pytest.register_assert_rewrite(

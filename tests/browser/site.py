@@ -30,6 +30,7 @@ STYLE = """
 :root { color-scheme: light dark; font-family: sans-serif }
 body { margin: 0; background: light-dark(#fff, #111); color: light-dark(#111, #eee) }
 header { display: flex; align-items: center; justify-content: space-between; padding: 8px 16px }
+main { padding-inline: 16px }
 a { color: inherit }
 bellwire-inbox[view=page] { flex: 1 }
 """

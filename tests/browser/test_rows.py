@@ -12,7 +12,7 @@ from tests.browser.stage import Scene
 from tests.product import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
-MOST_ROWS = 400
+MOST_ROWS = 200
 
 
 async def test_notifications_with_a_key_become_one_row(scene: Scene) -> None:

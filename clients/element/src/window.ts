@@ -1,5 +1,5 @@
 /** How many rows are kept in the document at most. */
-export const MOST_ROWS = 400;
+export const MOST_ROWS = 200;
 const STEP = 20;
 
 type Item = { id: string };
