@@ -142,6 +142,23 @@ def growth_lines(rows: Sequence[Row]) -> tuple[dict[str, dict[int, float]], dict
     return lines, heavy
 
 
+def _browser(runs: Runs) -> str:
+    badges, scrolled = runs["browser"]["rows"]
+    count, p95 = badges["details"]["count"], badges["details"]["p95"]
+    painted = f"p50 {_ms(badges['p50'])}, p95 {_ms(p95)}, p99 {_ms(badges['p99'])}"
+    longest = f"{scrolled['value']:.0f} {scrolled['unit']}"
+    return "\n".join(
+        [
+            *about(runs["browser"]["about"]),
+            "",
+            _cells(["what", "result"]),
+            _cells(["---", "---"]),
+            _cells([f"{badges['what']}, {count} times", painted]),
+            _cells([scrolled["what"], f"{longest}; {scrolled['note']}"]),
+        ]
+    )
+
+
 def _units(runs: Runs) -> str:
     units = measured(runs)
     if units is None:
@@ -198,6 +215,7 @@ BLOCKS: Mapping[str, Callable[[Runs], str]] = {
     "generator": _generator,
     "peers": _peers,
     "growth": _growth,
+    "browser": _browser,
     "units": _units,
     "scaling": _scaling,
     "capacity": _capacity,

@@ -97,6 +97,19 @@ def test_growth_is_by_operation_and_size_and_the_one_user_apart() -> None:
     assert heavy == {"fetch": pytest.approx(100)}
 
 
+def test_what_a_browser_shows_is_told_with_its_95th_percentile() -> None:
+    badges = row("publish → badge painted, one by one", count=400, p95=0.02)
+    scrolled = {**row("5,000 rows scrolled", 41.0), "unit": "ms", "note": "0 of over 50 ms"}
+    run = {"about": {}, "rows": [badges, scrolled]}
+
+    lines = page._browser({"browser": run}).splitlines()
+
+    assert lines[-2:] == [
+        "| publish → badge painted, one by one, 400 times | p50 1.0 ms, p95 20.0 ms, p99 10.0 ms |",
+        "| 5,000 rows scrolled | 41 ms; 0 of over 50 ms |",
+    ]
+
+
 def test_unit_costs_need_every_run() -> None:
     assert page.measured({"scaling": SCALING}) is None
 
