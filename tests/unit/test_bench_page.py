@@ -100,7 +100,9 @@ def test_growth_is_by_operation_and_size_and_the_one_user_apart() -> None:
 def test_what_a_browser_shows_is_told_with_its_95th_percentile() -> None:
     badges = row("publish → badge painted, one by one", count=400, p95=0.02)
     scrolled = {**row("5,000 rows scrolled", 41.0), "unit": "ms", "note": "0 of over 50 ms"}
-    run = {"about": {}, "rows": [badges, scrolled]}
+    names = ("machine", "python", "postgresql", "redis", "kafka", "measured_at", "commit", "cores", "quick")
+    about = {**dict.fromkeys(names, ""), "seconds": 4.0, "load_before": [1.0], "load_after": [2.0]}
+    run = {"about": about, "rows": [badges, scrolled]}
 
     lines = page._browser({"browser": run}).splitlines()
 
