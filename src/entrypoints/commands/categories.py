@@ -107,6 +107,6 @@ def _cells(category: Category) -> Sequence[Cell]:
 def _details(category: Category) -> Iterator[str]:
     yield "mandatory" if category.mandatory else "on" if category.default_on else "off"
     if category.expires_after is not None:
-        yield f"expires after {category.expires_after}"
+        yield f"expires after {str(category.expires_after).removesuffix(', 0:00:00')}"
     if category.title is not None:
         yield category.title
