@@ -18,6 +18,7 @@ from adapters.kafka.codec import decode
 from adapters.kafka.dead_letters import KafkaDeadLetters
 from adapters.kafka.queue import KafkaQueue
 from adapters.kafka.reader import KafkaQueueReader
+from adapters.kafka.records import Found
 from adapters.kafka.topics import Topics, ensure_topics
 from application.errors import Unavailable, Unconfirmed
 from application.records import Batch, Undecodable
@@ -338,6 +339,27 @@ async def test_a_partition_that_was_put_back_is_read_alone_and_then_with_the_oth
     assert meanwhile.parts == []
     assert [draft.id for draft in alone.arrivals] == [an_id(1), an_id(2)]
     assert [draft.id for batch in after for draft in batch.arrivals] == [an_id(3)]
+
+
+async def test_a_partition_in_which_only_what_was_aborted_is_odd_is_released(
+    servers: EmbeddedServers, topics: Topics, queue: KafkaQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing of it is handed on, so nobody would ever read it again."""
+
+    async def aborted(_client: object, _partition: object, offset: int, **_: object) -> Found:
+        return Found(end=offset, odd=True)
+
+    await queue.put_all(drafts(2))
+    async with joined(an_inlet(servers, topics)) as inlet:
+        ((part,),) = [batch.parts for batch in await batches(inlet, 2) if batch.size]
+        inlet.put_back(part.partition, part.first)
+        monkeypatch.setattr(inlet, "_read_records", aborted)
+
+        alone = await inlet.read_alone(part.partition)
+        after = await batches(inlet, 2)
+
+    assert alone.parts == []
+    assert [draft.id for batch in after for draft in batch.arrivals] == [an_id(1), an_id(2)]
 
 
 async def test_a_record_without_an_id_gets_the_same_one_when_it_comes_again(

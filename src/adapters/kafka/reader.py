@@ -174,7 +174,8 @@ class KafkaQueueReader:
             return Batch()
         self._handed[partition] = found.end
         self._consumer.seek(partition, found.end)
-        if not found.odd:
+        # Without a record nobody is told to come back, and what was odd is behind.
+        if not found.odd or not batch.parts:
             self._consumer.resume(partition)
         return batch
 
