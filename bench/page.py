@@ -143,10 +143,9 @@ def growth_lines(rows: Sequence[Row]) -> tuple[dict[str, dict[int, float]], dict
 
 
 def _browser(runs: Runs) -> str:
-    badges, scrolled = runs["browser"]["rows"]
+    badges, *scrolled = runs["browser"]["rows"]
     count, p95 = badges["details"]["count"], badges["details"]["p95"]
     painted = f"p50 {_ms(badges['p50'])}, p95 {_ms(p95)}, p99 {_ms(badges['p99'])}"
-    longest = f"{scrolled['value']:.0f} {scrolled['unit']}"
     return "\n".join(
         [
             *about(runs["browser"]["about"]),
@@ -154,7 +153,7 @@ def _browser(runs: Runs) -> str:
             _cells(["what", "result"]),
             _cells(["---", "---"]),
             _cells([f"{badges['what']}, {count} times", painted]),
-            _cells([scrolled["what"], f"{longest}; {scrolled['note']}"]),
+            *(_cells([row["what"], f"{row['value']:.0f} {row['unit']}; {row['note']}"]) for row in scrolled),
         ]
     )
 
