@@ -10,6 +10,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from adapters.kafka import records
 from adapters.kafka.failures import FAILURES
 from adapters.kafka.login import ANONYMOUS, Login
+from adapters.kafka.obstacles import why
 from adapters.kafka.records import Unreadable
 from adapters.kafka.topics import Topics
 from application.errors import Unavailable
@@ -38,16 +39,15 @@ class KafkaInspection:
         """The state of the queue. Raises Unavailable."""
         consumer = AIOKafkaConsumer(**self._options, group_id=None, enable_auto_commit=False)
         admin = AIOKafkaAdminClient(**self._options)
+        client = consumer._client  # noqa: SLF001 - there is no other way
         try:
             async with asyncio.timeout(_DEADLINE_SECONDS):
                 await consumer.start()
                 await admin.start()
                 return await self._look(consumer, admin)
-        except TimeoutError as error:
-            raise Unavailable(f"Kafka does not answer at {self._bootstrap}.") from error
         # A cluster that is starting names no controller: aiokafka then fails on None.
         except (*FAILURES, AttributeError) as error:
-            raise Unavailable(f"Kafka is out of reach: no broker answers at {self._bootstrap}.") from error
+            raise Unavailable(await why(client, error, "DESCRIBE")) from error
         finally:
             await consumer.stop()
             await admin.close()
