@@ -1,5 +1,6 @@
 """Apache Kafka as companies run it: listeners with TLS, logins and certificates, and ACLs."""
 
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -24,6 +25,7 @@ SESSION_MS = 1_500
 _SASL = "org.apache.kafka.common.security"
 _PROTOCOLS = {
     "login": "SASL_SSL",
+    "six": "SASL_SSL",
     "token": "SASL_SSL",
     "certificate": "SSL",
     "brief": "SASL_SSL",
@@ -37,13 +39,13 @@ class SecureKafka:
 
     server: ApacheKafkaServer
     ports: Mapping[str, int]
-    """The listeners: `login` (PLAIN and SCRAM), `token` (OAUTHBEARER), `certificate` (mutual TLS), `brief`
+    """The listeners: `login` and, where there is IPv6, `six` (PLAIN and SCRAM), `token` (OAUTHBEARER), `certificate` (mutual TLS), `brief`
     (SCRAM and tokens, for a short time), `clear` (PLAIN without TLS)."""
     authority: Authority
     client: Signed
 
     def address(self, listener: str) -> str:
-        return f"{LOOPBACK}:{self.ports[listener]}"
+        return _address(listener, self.ports[listener])
 
     def environment(self, listener: str, **chosen: str) -> dict[str, str]:
         """The settings of a client of this listener that are always the same, and others."""
@@ -51,14 +53,10 @@ class SecureKafka:
         return {f"BELLWIRE_KAFKA_{name.upper()}": value for name, value in (given | chosen).items() if value}
 
     def allow(self, principal: str, topic: str, group: str, *operations: str) -> None:
-        """Let a principal do these on the topics and the group whose names begin so."""
-        kinds = {ResourceType.TOPIC: topic, ResourceType.GROUP: group}
-        bindings = [
-            _binding(kind, name, principal, operation)
-            for kind, name in kinds.items()
-            if name
-            for operation in operations
-        ]
+        """Let a principal do these on the topics whose names begin so, and read in a group."""
+        bindings = [_binding(ResourceType.TOPIC, topic, principal, operation) for operation in operations]
+        if group:
+            bindings.append(_binding(ResourceType.GROUP, group, principal, "READ"))
         admin = AdminClient({"bootstrap.servers": self.server.bootstrap})
         for done in admin.create_acls(bindings).values():
             done.result(20)
@@ -74,7 +72,7 @@ def _binding(kind: ResourceType, name: str, principal: str, operation: str) -> A
 def make(folder: Path, home: Path) -> SecureKafka:
     """Make one, and do not start it."""
     authority = Authority(folder)
-    ports = {name: free_port() for name in _PROTOCOLS}
+    ports = {name: free_port() for name in _PROTOCOLS if name != "six" or _has_six()}
     broker = authority.sign("broker", LOOPBACK, "::1")
     scram = [
         f"--add-scram={mechanism}=[name={USER},password={PASSWORD}]"
@@ -92,12 +90,15 @@ def make(folder: Path, home: Path) -> SecureKafka:
 def _secured(
     settings: dict[str, str], *, ports: Mapping[str, int], broker: Signed, authority: Authority
 ) -> dict[str, str]:
-    listeners = "".join(f",{name.upper()}://{LOOPBACK}:{port}" for name, port in ports.items())
-    protocols = "".join(f",{name.upper()}:{protocol}" for name, protocol in _PROTOCOLS.items())
+    listeners = "".join(f",{name.upper()}://{_address(name, port)}" for name, port in ports.items())
+    protocols = "".join(
+        f",{name.upper()}:{protocol}" for name, protocol in _PROTOCOLS.items() if name in ports
+    )
     scram = f"{_SASL}.scram.ScramLoginModule required;"
     token = f'{_SASL}.oauthbearer.OAuthBearerLoginModule required unsecuredLoginStringClaim_sub="x";'
     plain = f'{_SASL}.plain.PlainLoginModule required user_{USER}="{PASSWORD}";'
     own = {
+        "six": {"SCRAM-SHA-512": scram},
         "login": {"PLAIN": plain, "SCRAM-SHA-256": scram, "SCRAM-SHA-512": scram},
         "token": {"OAUTHBEARER": token},
         "brief": {"SCRAM-SHA-512": scram, "OAUTHBEARER": token},
@@ -122,3 +123,16 @@ def _secured(
         "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
         "super.users": "User:ANONYMOUS",
     }
+
+
+def _address(listener: str, port: int) -> str:
+    return f"{'[::1]' if listener == 'six' else LOOPBACK}:{port}"
+
+
+def _has_six() -> bool:
+    try:
+        with socket.socket(socket.AF_INET6) as tried:
+            tried.bind(("::1", 0))
+    except OSError:
+        return False
+    return True

@@ -16,7 +16,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 
 from adapters.kafka.topics import Topics, ensure_topics
-from application.errors import Unavailable
+from application.errors import Unavailable, Unconfirmed
 from application.letters import DeadLetter
 from application.passing import Passing, Seen
 from entrypoints.commands.doctor import examine
@@ -26,19 +26,26 @@ from entrypoints.container.inspection import InspectionContainer
 from entrypoints.container.parts.base import build
 from entrypoints.container.parts.kafka import WithTopics
 from entrypoints.container.passing import PassingContainer
+from entrypoints.lifespan import background
 from entrypoints.settings import Settings
 from tests import conftest, secure_kafka
+from tests.build import a_draft
 from tests.certificates import Authority
 from tests.product import Follower, Product, Service, Stores, create_users, eventually, metric
 from tests.secure_kafka import PASSWORD, USER, SecureKafka
 from tests.token_server import TokenServer, token
+from tests.whole import build as build_whole
 from workbench.apache_kafka import require
+from workbench.embedded import LOOPBACK
 from workbench.local_client import local_client
 from workbench.programs import MissingServer
 
+# aiokafka does not wait until a connection that failed is closed.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
 KEY_PASSWORD = "of the key"
-NEEDED = ("READ", "WRITE", "DESCRIBE")
-"""What docs/connecting.md says that an account needs."""
+NEEDED = ("READ", "WRITE")
+"""What docs/connecting.md says that an account needs on its topics, beside READ on its group."""
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +89,13 @@ def login(kafka: SecureKafka, way: str, folder: Path) -> dict[str, str]:
     if way == "OAUTHBEARER":
         printed = command(folder, token(USER))
         return kafka.environment("token", sasl_mechanism="OAUTHBEARER", token_command=printed)
+    if way == "IPv6":
+        if "six" not in kafka.ports:
+            pytest.skip("this machine has no IPv6")
+        return kafka.environment("six", **password)
+    if way == "several servers":
+        several = f"{LOOPBACK}:1, {kafka.address('login')},nowhere.invalid:9092"
+        return kafka.environment("login", bootstrap=several, **password)
     if way == "without TLS":
         return kafka.environment("clear", tls="", ca="", sasl_mechanism="PLAIN", **password)
     raise AssertionError(way)
@@ -96,12 +110,14 @@ WAYS = [
     "certificate",
     "certificate with its key",
     "without TLS",
+    "IPv6",
+    "several servers",
 ]
 
 
 @pytest.fixture
 def topics(name: str) -> Topics:
-    return Topics(name, 2, replication=1)
+    return Topics(name, conftest.PARTITIONS, replication=1)
 
 
 @pytest.fixture
@@ -137,9 +153,10 @@ async def test_an_account_needs_no_more_than_is_documented(
     async with running(chosen, tmp_path) as product:
         api = await product.api()
         await product.consumer()
-        async with api.client("ada") as client, api.follow("ada") as device:
+        async with api.client("ada") as client:
             await create_users(client, ["ada"])
-            await publish_and_read(client, device)
+            async with api.follow("ada") as device:
+                await publish_and_read(client, device)
         settings = settings_of(chosen, {})
         await replay_a_dead_letter(kafka, settings, made)
         findings = [finding async for finding in examine(chosen)]
@@ -166,7 +183,7 @@ async def publish_and_read(client: httpx.AsyncClient, device: Follower) -> None:
     await eventually(lambda: device.items, "it comes live")
     (item,) = (await client.get("/v1/users/ada/notifications")).json()["items"]
     assert item["id"] == answer.json()["id"]
-    assert (await client.post(f"/v1/users/ada/notifications/{item['id']}/read")).is_success
+    assert (await client.patch(f"/v1/users/ada/notifications/{item['id']}/read")).is_success
     await eventually(lambda: device.unread_count == 0, "it is read")
 
 
@@ -181,10 +198,12 @@ async def replay_a_dead_letter(kafka: SecureKafka, settings: Settings, topics: T
         await box.start()
 
         async def letters() -> list[DeadLetter]:
-            return [letter async for letter in box.read(lambda *_: None)]
+            found.extend([letter async for letter in box.read(lambda *_: None)])
+            return found
 
-        (letter, *_) = await eventually(letters, "it becomes a dead letter")
-        await box.replay(letter)
+        found: list[DeadLetter] = []
+        await eventually(letters, "it becomes a dead letter")
+        await box.replay(found[0])
         seen: list[Seen] = []
 
         async def passed() -> bool:
@@ -216,10 +235,11 @@ async def test_sessions_and_tokens_that_end_lose_nothing_and_are_not_noticed(
         )
         async with running(chosen, tmp_path) as product:
             api, consumer = await product.api(), await product.consumer()
-            async with api.client("ada") as client, api.follow("ada") as device:
+            async with api.client("ada") as client:
                 await create_users(client, ["ada"])
-                sent = await publish_for_some_sessions(client, [api.process, consumer])
-                await eventually(lambda: set(device.items) == sent, "all come live")
+                async with api.follow("ada") as device:
+                    sent = await publish_for_some_sessions(client, [api.process, consumer])
+                    await eventually(lambda: set(device.items) == sent, "all come live")
             async with Stores.open(product.settings) as stores:
                 assert sorted(await stores.ids()) == sorted(sent)
             assert await metric(api.process, "bellwire_published_total", outcome="unconfirmed") == 0
@@ -327,11 +347,11 @@ async def test_processes_that_cannot_connect_say_why_once_and_stop_when_told(
         await product.stop()
 
 
-async def says(service: Service, reason: str) -> bool:
-    """Whether its readiness says that Kafka is the reason."""
+async def says(service: Service, reason: str, check: str = "kafka") -> bool:
+    """Whether its readiness names this reason."""
     async with local_client(timeout=10) as client:
         answer = await client.get(f"{service.url}/health/ready")
-    return answer.status_code == 503 and bool(re.search(reason, answer.json()["checks"]["kafka"]))
+    return answer.status_code == 503 and bool(re.search(reason, answer.json()["checks"][check]))
 
 
 # --- ACLs ---
@@ -360,6 +380,64 @@ async def test_an_account_that_may_create_topics_creates_them(
     for _ in range(2):
         await build(WithTopics, settings).ensure_topics()(settings.kafka_bootstrap, topics)
     assert await topics_of(kafka) >= {topics.name, topics.dead_letters}
+
+
+async def test_what_a_consumer_may_not_do_is_named(
+    kafka: SecureKafka, made: Topics, environment: dict[str, str], tmp_path: Path
+) -> None:
+    kafka.allow(f"User:{USER}", made.name, "", "READ", "WRITE")
+    settings = settings_of(login(kafka, "SCRAM-SHA-512", tmp_path), environment)
+    denied = f"does not allow User:{USER} READ on the consumer group {made.name}: add an ACL"
+
+    with pytest.raises(Unavailable, match=denied):
+        await build(ConsumerContainer, settings).queue_reader().start(nothing)
+    with pytest.raises(Unavailable, match=denied.replace("READ", "DESCRIBE")):
+        await build(InspectionContainer, settings).kafka().look()
+
+
+async def test_a_topic_that_may_not_be_read_is_named_in_readiness_until_it_may(
+    kafka: SecureKafka, made: Topics, environment: dict[str, str], tmp_path: Path
+) -> None:
+    kafka.allow(f"User:{USER}", made.name, made.name, "DESCRIBE", "WRITE")
+    chosen = environment | login(kafka, "SCRAM-SHA-512", tmp_path)
+    async with running(chosen, tmp_path) as product:
+        consumer = await product.consumer(until="live")
+        await eventually(
+            partial(says, consumer, f"User:{USER} READ on the topic {made.name}", "partitions"), "it says why"
+        )
+        kafka.allow(f"User:{USER}", made.name, "", "READ")
+        await consumer.healthy()
+
+
+async def test_a_topic_that_may_not_be_written_is_named_in_the_log_once(
+    kafka: SecureKafka,
+    made: Topics,
+    environment: dict[str, str],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    kafka.allow(f"User:{USER}", made.name, "", "DESCRIBE")
+    settings = settings_of(login(kafka, "SCRAM-SHA-512", tmp_path), environment)
+    queue = build_whole(settings).kafka_queue()
+    async with background(queue.run()):
+        await eventually(lambda: queue._producer is not None, "it is connected")
+        for number in range(3):
+            with pytest.raises(Unconfirmed):
+                await queue.put(a_draft(number))
+        said = f"Kafka does not allow User:{USER} WRITE on the topic {made.name}: add an ACL"
+        assert caplog.text.count(said) == 1
+        kafka.allow(f"User:{USER}", made.name, "", "WRITE")
+
+        async def accepted() -> bool:
+            (outcome,) = await queue.put_all([a_draft(9)])
+            return outcome is None
+
+        await eventually(accepted, "it is accepted")
+        await queue.stop()
+
+
+async def nothing() -> None:
+    """What is done before partitions are revoked."""
 
 
 async def topics_of(kafka: SecureKafka) -> set[str]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import GroupCoordinatorNotAvailableError
 
 from adapters.kafka import records
 from adapters.kafka.failures import FAILURES
@@ -79,7 +80,10 @@ class KafkaInspection:
     ) -> int | None:
         """What a group has not committed yet. A partition without a commit is read from its beginning."""
         queue = {part: end for part, end in ends.items() if part.topic == self._topics.name}
-        committed = await admin.list_consumer_group_offsets(self._group, partitions=list(queue))
+        try:
+            committed = await admin.list_consumer_group_offsets(self._group, partitions=list(queue))
+        except GroupCoordinatorNotAvailableError:
+            return None  # in a new cluster: brokers create the topic of offsets when they are first asked
         offsets = {part: at.offset for part, at in committed.items() if at.offset >= 0}
         if not offsets:
             return None

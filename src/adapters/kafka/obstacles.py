@@ -126,10 +126,10 @@ async def _tried(client: AIOKafkaClient, host: str, port: int) -> tuple[str, boo
             connection = await create_conn(host, port, request_timeout_ms=_SECONDS * 1000, **options)
             await connection.send(MetadataRequest([]))
     except (OSError, EOFError, KafkaError, TimeoutError) as error:
-        return _told(f"{host}:{port}", error)
+        return _told(f"[{host}]:{port}" if ":" in host else f"{host}:{port}", error)
     finally:
         if connection is not None:
-            connection.close()
+            await asyncio.wait([connection.close()], timeout=_SECONDS)
     return "", False
 
 
@@ -177,4 +177,5 @@ def _reason(error: BaseException) -> str:
 def _names(error: BaseException) -> set[str]:
     """The topics or the group that an error names."""
     named: Any = error.args[0] if error.args else ""
-    return {named} if isinstance(named, str) else set(map(str, named))
+    # The client for administrators names a group at the end of a sentence.
+    return {named.rpartition(" ")[2]} if isinstance(named, str) else set(map(str, named))

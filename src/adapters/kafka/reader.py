@@ -108,7 +108,7 @@ class KafkaQueueReader:
             await consumer.start()
         except FAILURES as error:
             await consumer.stop()
-            raise Unavailable(await why(consumer._client, error)) from error  # noqa: SLF001
+            raise Unavailable(await why(consumer._client, error, "READ")) from error  # noqa: SLF001 - as below
         self._consumer = consumer
 
     async def stop(self) -> None:
