@@ -147,15 +147,19 @@ def _is_ipv6(host: str) -> bool:
 
 def key_set(where: str) -> None:
     """Check where a JWK Set is: a path, or an https URL; http only on this machine."""
-    if "://" not in where:
-        return
+    if "://" in where:
+        secure_url(where, "is neither a path nor a URL such as https://example.com/jwks.json")
+
+
+def secure_url(where: str, otherwise: str = "is not a URL such as https://example.com/token") -> None:
+    """Check an https URL; http only on this machine."""
     try:
         url = urlsplit(where)
         usable = bool(url.hostname) and url.port != 0
     except ValueError:
         usable = False
     if not usable or not where.isascii() or "@" in url.netloc or url.fragment:
-        raise Unusable("is neither a path nor a URL such as https://example.com/jwks.json")
+        raise Unusable(otherwise)
     if url.scheme != "https" and not (url.scheme == "http" and is_loopback(url.hostname or "")):
         raise Unusable("must begin with https:// (http:// only for this machine)")
 

@@ -1,6 +1,7 @@
 """Logging: one JSON object per line, with request and trace ids. Bodies and secrets are never logged."""
 
 import logging
+import math
 import sys
 from datetime import UTC, datetime
 from typing import Any
@@ -14,6 +15,10 @@ _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {
     "taskName",
     "color_message",
 }
+
+
+_REPEATED_SECONDS = 60.0
+_MOST_REMEMBERED = 1_000
 
 
 class JsonFormatter(logging.Formatter):
@@ -45,10 +50,31 @@ class TextFormatter(logging.Formatter):
         return super().formatMessage(record)
 
 
+class Repetitions(logging.Filter):
+    """Lets a line of a library through once a minute: it repeats the same ten times a second."""
+
+    def __init__(self, library: str) -> None:
+        super().__init__()
+        self._library = library
+        self._logged: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.name.partition(".")[0] != self._library or record.exc_info:
+            return True
+        line, now = record.getMessage(), record.created
+        if now - self._logged.get(line, -math.inf) < _REPEATED_SECONDS:
+            return False
+        if len(self._logged) >= _MOST_REMEMBERED:
+            self._logged.clear()
+        self._logged[line] = now
+        return True
+
+
 def configure(level: str, style: str) -> None:
     """Send the lines of all loggers to standard error."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if style == "json" else TextFormatter())
+    handler.addFilter(Repetitions("aiokafka"))
     logging.basicConfig(level=level, handlers=[handler], force=True)
     # At INFO it logs every attempt to reconnect to any node.
     logging.getLogger("aiokafka").setLevel(max(logging.getLevelName(level), logging.WARNING))

@@ -11,6 +11,7 @@ from entrypoints import addresses
 from entrypoints.allowed import misspelt, refusal
 from entrypoints.environment import OF_OTHERS, given, variables
 from entrypoints.environment import PREFIX as _PREFIX
+from entrypoints.kafka_settings import KafkaSettings, Mistake
 from entrypoints.origins import check_origins
 from entrypoints.proxies import Proxies
 from entrypoints.strength import check_secret
@@ -57,7 +58,7 @@ class InvalidSettings(Exception):
     """A setting in the environment cannot be used; the message names it."""
 
 
-class Settings(msgspec.Struct, frozen=True, kw_only=True):
+class Settings(KafkaSettings, frozen=True, kw_only=True):
     """All settings, each read from BELLWIRE_<NAME>; .env.example explains them."""
 
     postgres_url: str = "postgresql+asyncpg://bellwire@127.0.0.1/bellwire"
@@ -67,16 +68,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     redis_prefix: str = "bellwire"
     redis_secret: str = ""
     idempotency_keys: Annotated[int, msgspec.Meta(ge=0)] = 2_000_000
-    kafka_bootstrap: str = "127.0.0.1:9092"
-    kafka_topic: str = "bellwire.notifications"
-    kafka_partitions: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 12
-    kafka_replication: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 1
-    kafka_group: str = "bellwire"
-    kafka_username: str = ""
-    kafka_password: str = ""
-    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
-    kafka_session_seconds: Annotated[int, msgspec.Meta(ge=1, le=86_400)] = 30
-    kafka_fetch_wait_ms: Annotated[int, msgspec.Meta(ge=1, le=30_000)] = 100
     host: str = "127.0.0.1"
     port: Port = 8000
     workers: Positive = 1
@@ -166,7 +157,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             settings = msgspec.convert(values, cls, strict=False)
         except msgspec.ValidationError as error:
             name = str(error).rpartition(" - at `$.")[2].rstrip("`")
-            kind = cls.__annotations__[name]
+            kind = next(field.type for field in msgspec.structs.fields(cls) if field.name == name)
             raise InvalidSettings(f"{_PREFIX}{name.upper()}: {refusal(kind, values[name])}") from error
         settings = msgspec.structs.replace(
             settings,
@@ -179,6 +170,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             except (addresses.Unusable, ValueError) as reason:
                 raise InvalidSettings(f"{_PREFIX}{name.upper()}: {reason}") from None
         _check_limits(settings)
+        try:
+            settings.check_kafka()
+        except Mistake as mistake:
+            raise InvalidSettings(f"{_PREFIX}{mistake.name.upper()}: {mistake}") from None
         return settings
 
     @classmethod

@@ -8,7 +8,7 @@ import base64
 import secrets
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -38,11 +38,14 @@ class ApacheKafkaServer(KafkaServer):
         home: Path,
         advertised: int | None = None,
         passwords: Mapping[str, str] | None = None,
+        changed: Callable[[dict[str, str]], dict[str, str]] = dict,
+        formatted: Sequence[str] = (),
         ledger: Ledger | None = None,
     ) -> None:
         """`home` has the jars in `libs`; `advertised` is the port given to clients, such as a proxy's
         (default: the broker's own). With `passwords` by user, clients may also log in with PLAIN, on
-        `login_port`. Raises MissingServer.
+        `login_port`. `changed` makes the settings others; `formatted` are arguments with which its folder is
+        made. Raises MissingServer.
         """
         require(home)
         self.home = home
@@ -61,7 +64,8 @@ class ApacheKafkaServer(KafkaServer):
         if passwords:
             self.login_port = free_port()
             settings = with_login(settings, self.login_port, passwords)
-        self._properties.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
+        self._properties.write_text("".join(f"{name}={value}\n" for name, value in changed(settings).items()))
+        self._formatted = formatted
 
     def start(self) -> None:
         if not (self._data / "meta.properties").exists():
@@ -88,7 +92,7 @@ class ApacheKafkaServer(KafkaServer):
         shutil.rmtree(self._data, ignore_errors=True)  # left by an interrupted start
         cluster = base64.urlsafe_b64encode(secrets.token_bytes(16)).decode().rstrip("=")
         # An id that begins with a dash would be taken for an option.
-        words = ["format", f"--cluster-id={cluster}", "--config", str(self._properties)]
+        words = ["format", f"--cluster-id={cluster}", "--config", str(self._properties), *self._formatted]
         done = subprocess.run(
             [*self._java, "kafka.tools.StorageTool", *words],
             capture_output=True,

@@ -10,7 +10,7 @@ from urllib.parse import urljoin
 import httpx
 import pytest
 
-from entrypoints.consumer.process import build_worker, health_app
+from entrypoints.consumer.process import Joining, build_worker, health_app
 from tests.build import ADA
 from tests.serving import served
 from tests.wiring import Service, on_memory
@@ -143,7 +143,7 @@ async def test_head_is_answered_as_get_without_the_body(path: str) -> None:
 async def test_a_consumer_answers_head_too(path: str) -> None:
     _, container, _ = on_memory(demo=True)
     async with (
-        served(health_app(container, build_worker(container)), container) as server,
+        served(health_app(container, Joining(container, build_worker(container))), container) as server,
         local_client(base_url=f"http://{server.address}") as client,
     ):
         got, headed = await client.get(path), await client.head(path)

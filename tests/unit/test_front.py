@@ -8,7 +8,7 @@ import httpx
 import pytest
 from prometheus_client import REGISTRY
 
-from entrypoints.consumer.process import build_worker, health_app
+from entrypoints.consumer.process import Joining, build_worker, health_app
 from tests.build import ADA
 from tests.wiring import HOST, Service, on_memory
 
@@ -83,7 +83,9 @@ async def test_invented_methods_are_one_time_series(service: Service) -> None:
 
 async def test_the_consumer_s_answers_have_the_security_headers() -> None:
     _, container, _ = on_memory()
-    async with client_at(health_app(container, build_worker(container)), ELSEWHERE) as client:
+    async with client_at(
+        health_app(container, Joining(container, build_worker(container))), ELSEWHERE
+    ) as client:
         for path in ("/health/live", "/nowhere"):
             answer = await client.get(path)
             assert {name: answer.headers.get(name) for name in SECURITY} == SECURITY
@@ -247,7 +249,7 @@ async def test_without_a_token_only_this_machine_reads_the_metrics(
 @pytest.mark.parametrize("of", ["api", "consumer"])
 async def test_with_a_token_it_alone_counts(of: str, given: str | None, status: int) -> None:
     _, container, app = on_memory(metrics_token=TOKEN)
-    served = app if of == "api" else health_app(container, build_worker(container))
+    served = app if of == "api" else health_app(container, Joining(container, build_worker(container)))
     headers = {} if given is None else {"Authorization": given}
     for address in (ELSEWHERE, ("127.0.0.1", 1)):
         async with client_at(served, address, **headers) as client:

@@ -11,6 +11,7 @@ from adapters.kafka.codec import addressee, time_of
 from adapters.kafka.dead_letters import build_producer
 from adapters.kafka.failures import translated
 from adapters.kafka.login import ANONYMOUS, Login
+from adapters.kafka.obstacles import reaching
 from adapters.kafka.records import Unreadable, UnreadableBatch
 from adapters.kafka.topics import DEAD_LETTER_BYTES, Topics
 from application.dead_letters import UNREADABLE
@@ -50,7 +51,7 @@ class KafkaDeadLetterBox:
 
     async def start(self) -> None:
         """Connect. Raises Unavailable, also if the topic does not exist. It must be stopped even then."""
-        self._consumer = AIOKafkaConsumer(
+        self._consumer = consumer = AIOKafkaConsumer(
             **self._login,
             bootstrap_servers=self._bootstrap,
             client_id=_CLIENT_ID,
@@ -58,10 +59,10 @@ class KafkaDeadLetterBox:
             enable_auto_commit=False,
             request_timeout_ms=_REQUEST_TIMEOUT_MS,
         )
-        with translated():
+        client = consumer._client  # noqa: SLF001 - there is no other way
+        async with reaching(client, "READ"):
             async with asyncio.timeout(self._deadline_seconds):
-                await self._consumer.start()
-                client = self._consumer._client  # noqa: SLF001 - there is no other way
+                await consumer.start()
                 cluster = await client.fetch_all_metadata()
                 self._partitions = cluster.partitions_for_topic(self._topics.dead_letters) or frozenset()
                 if self._partitions:  # asking for a missing topic makes some brokers create it

@@ -13,6 +13,7 @@ from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from adapters.kafka import headers
 from adapters.kafka.failures import FAILURES
 from adapters.kafka.login import ANONYMOUS, Login
+from adapters.kafka.obstacles import DENIALS, denial, why
 from adapters.kafka.records import UnreadableBatch
 from adapters.kafka.topics import DEAD_LETTER_BYTES, METADATA_SECONDS
 from application.errors import Unavailable
@@ -75,7 +76,7 @@ class KafkaDeadLetters:
             await producer.start()
         except FAILURES as error:
             await producer.stop()
-            raise Unavailable(f"Kafka is out of reach: {error!r}") from error
+            raise Unavailable(await why(producer.client, error)) from error
         self._producer = producer
 
     async def stop(self) -> None:
@@ -102,6 +103,8 @@ class KafkaDeadLetters:
             raise Unavailable(
                 f"A record is too large for {self._topic}: raise the topic's max.message.bytes."
             ) from error
+        except DENIALS as error:
+            raise Unavailable(denial(self._producer.client, error, "WRITE")) from error
         except FAILURES as error:
             raise Unavailable("The dead-letter topic is out of reach.") from error
         for failure in failures:

@@ -12,6 +12,13 @@ FAILURES: Final = (KafkaError, IllegalStateError, TimeoutError, RuntimeError)
 """RuntimeError is raised by uvloop for writing to a connection that was just reset: aiokafka passes it on."""
 
 
+class NoToken(KafkaError):  # type: ignore[misc]
+    """No token could be had; the message says why. aiokafka then tries the next connection."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
 @contextmanager
 def translated() -> Iterator[None]:
     """Raise Unavailable for them."""

@@ -6,10 +6,12 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import GroupCoordinatorNotAvailableError
 
 from adapters.kafka import records
 from adapters.kafka.failures import FAILURES
 from adapters.kafka.login import ANONYMOUS, Login
+from adapters.kafka.obstacles import why
 from adapters.kafka.records import Unreadable
 from adapters.kafka.topics import Topics
 from application.errors import Unavailable
@@ -38,16 +40,15 @@ class KafkaInspection:
         """The state of the queue. Raises Unavailable."""
         consumer = AIOKafkaConsumer(**self._options, group_id=None, enable_auto_commit=False)
         admin = AIOKafkaAdminClient(**self._options)
+        client = consumer._client  # noqa: SLF001 - there is no other way
         try:
             async with asyncio.timeout(_DEADLINE_SECONDS):
                 await consumer.start()
                 await admin.start()
                 return await self._look(consumer, admin)
-        except TimeoutError as error:
-            raise Unavailable(f"Kafka does not answer at {self._bootstrap}.") from error
         # A cluster that is starting names no controller: aiokafka then fails on None.
         except (*FAILURES, AttributeError) as error:
-            raise Unavailable(f"Kafka is out of reach: no broker answers at {self._bootstrap}.") from error
+            raise Unavailable(await why(client, error, "DESCRIBE")) from error
         finally:
             await consumer.stop()
             await admin.close()
@@ -79,7 +80,10 @@ class KafkaInspection:
     ) -> int | None:
         """What a group has not committed yet. A partition without a commit is read from its beginning."""
         queue = {part: end for part, end in ends.items() if part.topic == self._topics.name}
-        committed = await admin.list_consumer_group_offsets(self._group, partitions=list(queue))
+        try:
+            committed = await admin.list_consumer_group_offsets(self._group, partitions=list(queue))
+        except GroupCoordinatorNotAvailableError:
+            return None  # in a new cluster: brokers create the topic of offsets when they are first asked
         offsets = {part: at.offset for part, at in committed.items() if at.offset >= 0}
         if not offsets:
             return None

@@ -12,6 +12,7 @@ from adapters.kafka.dead_letter_box import letter_of
 from adapters.kafka.entries import entry
 from adapters.kafka.failures import translated
 from adapters.kafka.login import ANONYMOUS, Login
+from adapters.kafka.obstacles import reaching
 from adapters.kafka.records import Unreadable
 from adapters.kafka.topics import METADATA_SECONDS, Topics
 from application.errors import Unavailable
@@ -52,7 +53,7 @@ class KafkaPassing:
             metadata_max_age_ms=METADATA_SECONDS * 1000,
             request_timeout_ms=_REQUEST_TIMEOUT_MS,
         )
-        with translated():
+        async with reaching(consumer._client, "READ"):  # noqa: SLF001 - there is no other way
             async with asyncio.timeout(_DEADLINE_SECONDS):
                 await consumer.start()
                 partitions = await self._partitions(consumer)

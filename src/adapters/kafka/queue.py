@@ -12,6 +12,7 @@ from adapters.kafka.batches import Outcomes, Record, TopicBatches
 from adapters.kafka.failures import FAILURES
 from adapters.kafka.headers import KEY, OWN_ONLY
 from adapters.kafka.login import ANONYMOUS, Login
+from adapters.kafka.obstacles import DENIALS, check, denial, why
 from adapters.kafka.topics import METADATA_SECONDS
 from application.errors import Unavailable, Unconfirmed
 from application.ports import Monotonic
@@ -100,12 +101,8 @@ class KafkaQueue:
     async def ping(self) -> None:
         """Raise Unavailable if no broker answers."""
         if self._producer is None:
-            raise Unavailable("Kafka is out of reach.")
-        try:
-            async with asyncio.timeout(2):
-                await self._producer.client.fetch_all_metadata()
-        except FAILURES as error:
-            raise Unavailable("Kafka is out of reach.") from error
+            raise Unavailable(self._told or "Kafka has not been reached yet.")
+        await check(self._producer.client)
 
     async def put(self, draft: Draft) -> None:
         (accepted,) = await self._accepted([draft])
@@ -149,13 +146,18 @@ class KafkaQueue:
             self._failing_since = max(now - took, self._well_at)
 
     def _log_failure(self, error: BaseException) -> None:
-        """Log why publishes fail, each reason once until something succeeds: while brokers are unavailable
-        each publish fails.
-        """
         reason = repr(error)
-        if reason != self._told:
-            self._told = reason
-            logger.warning("Kafka did not accept a notification: %s", reason)
+        if self._producer is not None and isinstance(error, DENIALS):
+            reason = denial(self._producer.client, error, "WRITE")
+        self._tell(f"Kafka did not accept a notification: {reason}")
+
+    def _tell(self, failure: str) -> None:
+        """Log a failure, each once until something succeeds: while brokers are unavailable each publish and
+        each new producer fails.
+        """
+        if failure != self._told:
+            self._told = failure
+            logger.warning("%s", failure)
 
     async def _replace(self) -> None:
         """Replace the producer as soon as a broker answers the new one."""
@@ -163,8 +165,8 @@ class KafkaQueue:
         try:
             await producer.start()
         except FAILURES as error:
-            logger.warning("Kafka is out of reach: %s", error)
             await producer.stop()
+            self._tell(await why(producer.client, error))
             return
         except Exception:  # a surprise of the driver: nobody else closes this one
             await producer.stop()
@@ -172,6 +174,7 @@ class KafkaQueue:
         old, self._producer = self._producer, producer
         self._batches = TopicBatches(producer, self._topic, self._log_failure)
         self._failing_since, self._well_at = None, self._now()
+        self._told = ""
         if old is not None:
             metrics.PRODUCERS_REPLACED.inc()
             logger.warning("nothing could be published for some time: replacing the producer")

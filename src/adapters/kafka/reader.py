@@ -13,6 +13,7 @@ from adapters.kafka import records
 from adapters.kafka.entries import entry, make_part
 from adapters.kafka.failures import FAILURES
 from adapters.kafka.login import ANONYMOUS, Login
+from adapters.kafka.obstacles import check, why
 from adapters.kafka.records import Found, Unreadable, UnreadableBatch
 from adapters.kafka.topics import METADATA_SECONDS
 from application.dead_letters import UNREADABLE
@@ -107,7 +108,7 @@ class KafkaQueueReader:
             await consumer.start()
         except FAILURES as error:
             await consumer.stop()
-            raise Unavailable(f"Kafka is out of reach: {error!r}") from error
+            raise Unavailable(await why(consumer._client, error, "READ")) from error  # noqa: SLF001 - as below
         self._consumer = consumer
 
     async def stop(self) -> None:
@@ -122,11 +123,7 @@ class KafkaQueueReader:
         """
         if self._consumer is None or not self._consumer.assignment():
             raise Unavailable("No partition is assigned.")
-        try:
-            async with asyncio.timeout(_PING_SECONDS):
-                await self._consumer._client.fetch_all_metadata()  # noqa: SLF001 - there is no other way to ask
-        except FAILURES as error:
-            raise Unavailable("Kafka is out of reach.") from error
+        await check(self._consumer._client)  # noqa: SLF001 - there is no other way to ask
 
     async def next_batch(self, wait_seconds: float) -> Batch:
         """Return the records that have arrived, up to the size of a batch; wait at most this long for the

@@ -23,6 +23,7 @@ from aiokafka.record.util import decode_varint
 
 from adapters.kafka import unpacking
 from adapters.kafka.failures import FAILURES
+from adapters.kafka.obstacles import DENIALS, denial
 from application.errors import Unavailable
 
 MAX_BYTES = 1024 * 1024
@@ -115,6 +116,8 @@ async def read(
     error_type = for_code(code)
     if error_type is OffsetOutOfRangeError:
         return Found(end=offset, highwater=highwater)
+    if issubclass(error_type, DENIALS):
+        raise Unavailable(denial(client, error_type(partition.topic), "READ"))
     if code:
         client.force_metadata_update()
         raise Unavailable(f"Kafka refused the read: {error_type.__name__}")

@@ -12,6 +12,7 @@ from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from adapters.kafka.failures import FAILURES
 from adapters.kafka.login import ANONYMOUS, Login
+from adapters.kafka.obstacles import DENIALS, principal, why
 from application.errors import Unavailable
 
 logger = logging.getLogger(__name__)
@@ -40,46 +41,63 @@ class Topics:
 
 
 async def ensure_topics(bootstrap: str, topics: Topics, login: Login = ANONYMOUS) -> None:
-    """Create the topics unless they exist. Raises Unavailable."""
+    """Create the topics unless they exist. Raises Unavailable.
+
+    An account that may not create topics needs not: those that it can see are left alone.
+    """
     admin = AIOKafkaAdminClient(**login, bootstrap_servers=bootstrap, request_timeout_ms=10_000)
     try:
         await admin.start()
-        response = await admin.create_topics(
-            [
-                NewTopic(topics.name, topics.partitions, topics.replication),
-                NewTopic(
-                    topics.dead_letters,
-                    topics.partitions,
-                    topics.replication,
-                    topic_configs={
-                        "max.message.bytes": str(DEAD_LETTER_BYTES),
-                        "retention.ms": str(_RETENTION_MS),
-                    },
-                ),
-            ]
-        )
-        for _, code, *_ in response.topic_errors:
-            error = for_code(code)
-            if code and error is not TopicAlreadyExistsError:
-                raise error
+        cluster = await admin._client.fetch_all_metadata()  # noqa: SLF001 - asking for one may create it
+        missing = [new for new in _new(topics) if not cluster.partitions_for_topic(new.name)]
+        if missing:
+            _check_created(admin, await admin.create_topics(missing))
     # A cluster that is starting names no controller: aiokafka then fails on None.
     except (*FAILURES, AttributeError) as error:
-        raise Unavailable(f"Kafka could not create the topics: {error!r}") from error
+        raise Unavailable(await _why(admin, error)) from error
     finally:
         await admin.close()
 
 
-async def longest_retention(bootstrap: str, topics: Topics) -> timedelta | None:
+def _new(topics: Topics) -> Sequence[NewTopic]:
+    kept = {"max.message.bytes": str(DEAD_LETTER_BYTES), "retention.ms": str(_RETENTION_MS)}
+    return [
+        NewTopic(topics.name, topics.partitions, topics.replication),
+        NewTopic(topics.dead_letters, topics.partitions, topics.replication, topic_configs=kept),
+    ]
+
+
+def _check_created(admin: AIOKafkaAdminClient, response: Any) -> None:
+    """Raise Unavailable for topics that may not be created, and the error of any other."""
+    errors = {name: for_code(code) for name, code, *_ in response.topic_errors if code}
+    denied = sorted(name for name, error in errors.items() if issubclass(error, DENIALS))
+    if denied:
+        who = principal(admin._client)  # noqa: SLF001 - there is no other way
+        raise Unavailable(
+            f"There is no topic {' and no topic '.join(denied)} that {who} may see (DESCRIBE), and it may "
+            "not create one (CREATE): create the topics, or add ACLs"
+        )
+    for error in errors.values():
+        if error is not TopicAlreadyExistsError:
+            raise error
+
+
+async def _why(admin: AIOKafkaAdminClient, error: BaseException) -> str:
+    return await why(admin._client, error)  # noqa: SLF001 - there is no other way
+
+
+async def longest_retention(bootstrap: str, topics: Topics, login: Login = ANONYMOUS) -> timedelta | None:
     """How long the topics keep a record at most; None if the brokers do not say, or keep records forever.
 
     Raises Unavailable if no broker is in reach.
     """
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=10_000)
+    admin = AIOKafkaAdminClient(**login, bootstrap_servers=bootstrap, request_timeout_ms=10_000)
     try:
         await admin.start()
         return await _longest_retention(admin, topics)
     except (*FAILURES, AttributeError) as error:
-        raise Unavailable(f"Kafka did not say how long it keeps records: {error!r}") from error
+        reason = await _why(admin, error)
+        raise Unavailable(f"Kafka did not say how long it keeps records: {reason}") from error
     finally:
         await admin.close()
 

@@ -130,12 +130,12 @@ def build_worker(container: ConsumerContainer) -> Worker:
     )
 
 
-def health_app(container: ConsumerContainer, worker: Worker) -> Litestar:
+def health_app(container: ConsumerContainer, joining: "Joining") -> Litestar:
     """Health and metrics of this process."""
     checks = {
         "postgres": container.maintenance().ping,
-        "kafka": container.queue_reader().ping,
-        "partitions": worker.check_partitions,
+        "kafka": joining.ping,
+        "partitions": joining.worker.check_partitions,
     }
     app = Litestar(
         health.HANDLERS,
@@ -163,6 +163,7 @@ async def consume(container: ConsumerContainer) -> None:
 async def _consume(container: ConsumerContainer, sockets: list[socket.socket]) -> None:
     settings = container.settings()
     worker = build_worker(container)
+    joining = Joining(container, worker)
     patience = settings.stuck_seconds
     answers = container.broker_answers()
     watchdog = Watchdog(worker, container.queue_reader(), answers, patience, container.now())
@@ -170,7 +171,7 @@ async def _consume(container: ConsumerContainer, sockets: list[socket.socket]) -
         asyncio.get_running_loop().add_signal_handler(name, worker.stop)
     server = _Server(
         uvicorn.Config(
-            health_app(container, worker),
+            health_app(container, joining),
             **options(container) | {"lifespan": "off"},
         )
     )
@@ -186,7 +187,7 @@ async def _consume(container: ConsumerContainer, sockets: list[socket.socket]) -
             )
         ),
     ):
-        await _join(container, worker)
+        await joining.run()
         try:
             await _guarded(worker.run(), watchdog.run())
         finally:
@@ -207,17 +208,35 @@ async def _guarded(work: Coroutine[Any, Any, None], watch: Coroutine[Any, Any, N
             raise outcome
 
 
-async def _join(container: ConsumerContainer, worker: Worker) -> None:
-    """Join the group; wait until Kafka is available."""
-    while not worker.stopping:
-        try:
-            await container.ensure_topics()(container.settings().kafka_bootstrap, container.topics())
-            await worker.join()
-        except Unavailable as error:
-            logger.warning("%s", error)
-            await worker.stopped_within(_REACH_AGAIN_SECONDS)
-        else:
-            return
+class Joining:
+    """Joins the group, and knows why it could not yet."""
+
+    def __init__(self, container: ConsumerContainer, worker: Worker) -> None:
+        self._container = container
+        self.worker = worker
+        self._failure = ""
+
+    async def run(self) -> None:
+        """Wait until Kafka is available, and log each reason once."""
+        bootstrap, topics = self._container.settings().kafka_bootstrap, self._container.topics()
+        while not self.worker.stopping:
+            try:
+                await self._container.ensure_topics()(bootstrap, topics)
+                await self.worker.join()
+            except Unavailable as error:
+                if str(error) != self._failure:
+                    self._failure = str(error)
+                    logger.warning("%s", error)
+                await self.worker.stopped_within(_REACH_AGAIN_SECONDS)
+            else:
+                self._failure = ""
+                return
+
+    async def ping(self) -> None:
+        """Raise Unavailable, with the reason."""
+        if self._failure:
+            raise Unavailable(self._failure)
+        await self._container.queue_reader().ping()
 
 
 class _Server(uvicorn.Server):

@@ -95,6 +95,6 @@ class ConsumerContainer(WithPostgres, WithRedis, WithTopics, WithServer):
         erasures=erasures,
         index=WithRedis.index,
         kafka_keeps=providers.Callable(
-            partial, longest_retention, setting.kafka_bootstrap, WithTopics.topics
+            partial, longest_retention, setting.kafka_bootstrap, WithTopics.topics, WithTopics.kafka_login
         ),
     )

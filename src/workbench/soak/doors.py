@@ -11,6 +11,8 @@ import httpx
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
+from entrypoints.container.parts.base import build
+from entrypoints.container.parts.kafka import WithKafka
 from entrypoints.settings import Settings
 from workbench.local_client import local_client
 from workbench.soak.product import Api
@@ -42,7 +44,10 @@ class Doors:
             )
             self._clients.append(await self._stack.enter_async_context(client))
         self._producer = AIOKafkaProducer(
-            bootstrap_servers=self._settings.kafka_bootstrap, acks="all", request_timeout_ms=5_000
+            **build(WithKafka, self._settings).kafka_login(),
+            bootstrap_servers=self._settings.kafka_bootstrap,
+            acks="all",
+            request_timeout_ms=5_000,
         )
         await self._stack.enter_async_context(self._producer)
         return self

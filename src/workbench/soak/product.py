@@ -78,8 +78,8 @@ class Product:
         finally:
             await container.maintenance().close()
 
-    async def api(self) -> "Api":
-        service = await self._start("api", "BELLWIRE_PORT")
+    async def api(self, *, until: str = "ready") -> "Api":
+        service = await self._start("api", "BELLWIRE_PORT", until=until)
         return Api(service, service.url, self)
 
     async def consumer(self, *, group: str | None = None, until: str = "ready") -> Service:

@@ -14,6 +14,8 @@ from typing import Any
 import httpx
 from aiokafka.errors import KafkaError
 
+from entrypoints.container.parts.base import build
+from entrypoints.container.parts.kafka import WithKafka
 from entrypoints.settings import Settings
 from workbench.embedded import KafkaServer
 from workbench.local_client import local_client
@@ -332,7 +334,8 @@ class Soak:
 
 
 def _topic(settings: Settings, name: str) -> Topic:
-    return Topic(settings.kafka_bootstrap, name, settings.kafka_group, settings.kafka_partitions)
+    login = build(WithKafka, settings).kafka_login()
+    return Topic(settings.kafka_bootstrap, name, settings.kafka_group, settings.kafka_partitions, login)
 
 
 async def _followers(stage: Stage, stack: AsyncExitStack) -> Sequence[Follower]:

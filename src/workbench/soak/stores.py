@@ -14,6 +14,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from redis.asyncio import Redis
 from redis.maint_notifications import MaintNotificationsConfig
 
+from adapters.kafka.login import ANONYMOUS, Login
 from adapters.postgres.rows import where
 from domain.states import STATES, UNREAD, UNSEEN
 from entrypoints.settings import Settings
@@ -234,8 +235,11 @@ class Record:
 class Topic:
     """One topic, read without joining the group."""
 
-    def __init__(self, bootstrap: str, topic: str, group: str, partitions: int) -> None:
+    def __init__(
+        self, bootstrap: str, topic: str, group: str, partitions: int, login: Login = ANONYMOUS
+    ) -> None:
         self._bootstrap = bootstrap
+        self._login = login
         self._group = group
         self._parts = [TopicPartition(topic, number) for number in range(partitions)]
 
@@ -288,6 +292,7 @@ class Topic:
     @asynccontextmanager
     async def _consumer(self, group: str | None) -> AsyncIterator[Any]:
         consumer = AIOKafkaConsumer(
+            **self._login,
             bootstrap_servers=self._bootstrap,
             group_id=group,
             enable_auto_commit=False,

@@ -2,22 +2,45 @@
 
 from collections.abc import Awaitable, Callable
 from functools import partial
+from ssl import SSLContext
 
 from dependency_injector import providers
 
 from adapters.kafka.login import Login, login
 from adapters.kafka.topics import Topics, ensure_topics
+from application import ports
 from entrypoints.container.parts.base import Base
+from entrypoints.settings import Settings
+
+
+def _encryption(settings: Settings) -> SSLContext | None:
+    return settings.kafka_encryption()
+
+
+def _login(settings: Settings, encryption: SSLContext | None, clock: ports.Clock) -> Login:
+    mechanism = settings.kafka_mechanism
+    tokens = None
+    if mechanism in {"OAUTHBEARER", "AWS_MSK_IAM"}:
+        from adapters.kafka import tokens as sources  # noqa: PLC0415 - most log in otherwise
+
+        fetch: sources.Fetch
+        if mechanism == "AWS_MSK_IAM":
+            fetch = partial(sources.from_aws, settings.kafka_aws_region)
+        elif settings.kafka_token_command:
+            fetch = partial(sources.from_command, settings.kafka_token_command, clock)
+        else:
+            credentials = settings.kafka_username, settings.kafka_password, settings.kafka_token_scope
+            fetch = partial(sources.from_url, settings.kafka_token_url, *credentials, clock)
+        tokens = sources.Tokens(fetch, clock, settings.kafka_extensions)
+    return login(encryption, mechanism, settings.kafka_username, settings.kafka_password, tokens)
 
 
 class WithKafka(Base):
-    """How its clients log in."""
+    """How its clients connect and log in."""
 
+    kafka_encryption: providers.Provider[SSLContext | None] = providers.Singleton(_encryption, Base.settings)
     kafka_login: providers.Provider[Login] = providers.Singleton(
-        login,
-        Base.setting.kafka_username,
-        Base.setting.kafka_password,
-        Base.setting.kafka_sasl_mechanism,
+        _login, Base.settings, kafka_encryption, Base.clock
     )
 
 
