@@ -14,8 +14,8 @@ from sqlalchemy.exc import DBAPIError, InvalidRequestError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from adapters.postgres import errors
-from adapters.postgres.engine import _SERVER_SETTINGS
 from adapters.postgres.errors import JITTER, Collided, Taken, explained, retried, translated, translation
+from adapters.postgres.pooling import SESSION
 from adapters.postgres.states import reason
 from application.errors import Refused, Unavailable
 
@@ -145,8 +145,8 @@ def test_the_manual_names_every_setting_that_a_pooler_has_to_ignore() -> None:
     manual = (ROOT / "docs" / "operations.md").read_text()
     (line,) = re.findall(r"ignore_startup_parameters = (.*)", manual)
 
-    assert set(line.split(", ")) == set(_SERVER_SETTINGS)
-    assert dict(re.findall(r"ALTER ROLE bellwire SET (\w+) = '(.*)';", manual)) == _SERVER_SETTINGS
+    assert set(line.split(", ")) == set(SESSION)
+    assert dict(re.findall(r"ALTER ROLE bellwire SET (\w+) = '(.*)';", manual)) == SESSION
 
 
 @pytest.mark.parametrize(
