@@ -237,3 +237,10 @@ def test_a_refused_connection_is_explained_and_what_is_not_of_the_store_stays() 
     assert explained(caught.value).detail == "PostgreSQL is out of reach: Connection refused"
     other = Unavailable("Redis is out of reach.")
     assert explained(other) is other
+
+
+def test_what_a_server_says_of_a_certificate_after_the_handshake_is_the_reason() -> None:
+    error = asyncpg.ConnectionDoesNotExistError("connection was closed in the middle of operation")
+    error.__cause__ = ssl.SSLError(1, "[SSL: TLSV1_ALERT_UNKNOWN_CA] tlsv1 alert unknown ca")
+
+    assert "unknown ca" in reason(error)

@@ -3,12 +3,12 @@
 import ssl
 from collections.abc import Mapping, Sequence
 from typing import Any
-from urllib.parse import urlencode
 
 import asyncpg
 
+from adapters.postgres import tls
 from adapters.postgres.states import reason
-from common.postgres_address import SYSTEM, PostgresAddress
+from common.postgres_address import PostgresAddress
 
 # After these asyncpg tries the next host by itself; but one that does not answer would use up the time of
 # all. libpq gives each host its own:
@@ -26,13 +26,22 @@ class Hosts:
     async def connect(self, **options: Any) -> "asyncpg.Connection[Any]":
         """Connect as asyncpg.connect does. Without a connect_timeout, each host gets a share of the time."""
         several = sorted(self._address.hosts, key=lambda host: host != self._last)
-        options |= _arguments(self._address)
+        options |= self._arguments()
         options["server_settings"] = {**options.get("server_settings", {}), **self._address.startup}
         options["timeout"] = self._address.connect_seconds or options["timeout"] / len(several)
-        if len(several) == 1:
-            ((host, port),) = several
-            return await asyncpg.connect(**options, host=host, port=port)
-        return await self._first(several, options)
+        try:
+            if len(several) == 1:
+                ((host, port),) = several
+                return await asyncpg.connect(**options, host=host, port=port)
+            return await self._first(several, options)
+        except ssl.SSLError as error:
+            raise _named(error, self._address) from error
+
+    def _arguments(self) -> Mapping[str, Any]:
+        try:
+            return _arguments(self._address)
+        except OSError as error:  # of its files
+            raise _named(error, self._address) from error
 
     async def _first(
         self, several: Sequence[tuple[str, int]], options: Mapping[str, Any]
@@ -49,7 +58,7 @@ class Hosts:
         raise ConnectionError("; ".join(failed))
 
 
-def _arguments(address: PostgresAddress) -> dict[str, Any]:
+def _arguments(address: PostgresAddress) -> Mapping[str, Any]:
     """asyncpg's, but for those of one host."""
     given = {
         "user": address.user,
@@ -58,34 +67,14 @@ def _arguments(address: PostgresAddress) -> dict[str, Any]:
         "target_session_attrs": address.target_session_attrs,
         "direct_tls": address.direct or None,
         **address.driver,
-        **_tls(address.tls),
+        **tls.arguments(address.tls),
     }
     return {name: value for name, value in given.items() if value is not None}
 
 
-def _tls(wanted: Mapping[str, str]) -> Mapping[str, Any]:
-    """For each connection anew, so that certificates may be replaced at any time."""
-    if wanted.get("sslrootcert") == SYSTEM:
-        return {"ssl": _system_context(wanted)}
-    # asyncpg reads the files, and what PGSSL… and ~/.postgresql have of the rest, from an address only.
-    return {"dsn": f"postgresql://?{urlencode(wanted)}"} if wanted else {}
-
-
-def _system_context(wanted: Mapping[str, str]) -> ssl.SSLContext:
-    """Verify the server by the authorities that the system trusts, and by its name."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.set_default_verify_paths()
-    context.set_alpn_protocols(["postgresql"])
-    context.minimum_version = _version(wanted.get("ssl_min_protocol_version", "TLSv1.2"))
-    if "ssl_max_protocol_version" in wanted:
-        context.maximum_version = _version(wanted["ssl_max_protocol_version"])
-    if "sslcrl" in wanted:
-        context.load_verify_locations(wanted["sslcrl"])
-        context.verify_flags |= ssl.VERIFY_CRL_CHECK_CHAIN
-    if "sslcert" in wanted:
-        context.load_cert_chain(wanted["sslcert"], wanted.get("sslkey"), wanted.get("sslpassword", ""))
-    return context
-
-
-def _version(name: str) -> ssl.TLSVersion:
-    return ssl.TLSVersion[name.replace(".", "_")]
+def _named(error: OSError, address: PostgresAddress) -> OSError:
+    """The error, with the file's name where a file is the cause."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return error
+    text = tls.unusable_file(address.tls)
+    return ConnectionError(text) if text else error
