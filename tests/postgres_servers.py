@@ -3,6 +3,7 @@
 import os
 import pwd
 import shutil
+import socket
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -12,12 +13,14 @@ from ipaddress import IPv4Address
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
+from adapters.postgres.pooling import Pooler
 from tests.crowd import publish
 from tests.product import Product, create_users, eventually
 from workbench import programs
@@ -168,22 +171,18 @@ def _host(host: str) -> x509.GeneralName:
 
 
 class PgBouncer(Server):
-    """PgBouncer before a server, with one connection to it for each `size`."""
+    """PgBouncer before a server, with so many connections to it for each database."""
 
-    def __init__(
-        self, folder: Path, server: TcpPostgres, mode: str, *, size: int = 4, more: str = ""
-    ) -> None:
+    def __init__(self, folder: Path, server: TcpPostgres, mode: Pooler, *, size: int) -> None:
+        self.mode = mode
         self.port = free_port()
         account = programs.account_for(folder / "nothing")
         configured = folder / "pgbouncer.ini"
         configured.write_text(
-            f"[databases]\n* = host={LOOPBACK} port={server.port}\n[pgbouncer]\n"
+            f"[databases]\n* = host={LOOPBACK} port={server.port} user=postgres\n[pgbouncer]\n"
             f"listen_addr = {LOOPBACK}\nlisten_port = {self.port}\nunix_socket_dir =\nauth_type = any\n"
-            f"pool_mode = {mode}\ndefault_pool_size = {size}\nserver_lifetime = 3600\n{more}\n"
-            "server_login_retry = 0.2\n"
+            f"pool_mode = {mode}\ndefault_pool_size = {size}\nserver_login_retry = 0.2\n"
         )
-        # Every user is postgres to the server: `auth_type = any` needs that said for each database.
-        configured.write_text(configured.read_text().replace("* = ", "* = user=postgres "))
         for path in (folder, configured):
             path.chmod(0o755)
         programs.let_through(account, configured)
@@ -194,16 +193,12 @@ class PgBouncer(Server):
         return f"postgresql://postgres@{LOOPBACK}:{self.port}/{database}"
 
     def answers(self) -> bool:
-        import socket
-
         with socket.socket() as probe:
             return probe.connect_ex((LOOPBACK, self.port)) == 0
 
 
 def program(name: str, package: str) -> str:
     """Where a program is. Skips the test if it is not installed, and says which package of Debian has it."""
-    import pytest
-
     path = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/sbin"))
     return shutil.which(name, path=path) or pytest.skip(f"{name} is not installed: apt install {package}")
 
