@@ -11,8 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.pool import NullPool
 
 from adapters.postgres.errors import FAILURES
-from adapters.postgres.hosts import Hosts
 from adapters.postgres.migrations import is_ours
+from adapters.postgres.pooling import UNPREPARED, creator
 from adapters.postgres.states import reason
 from adapters.postgres.tables import metadata
 from alembic import context
@@ -41,8 +41,13 @@ def main() -> None:
 
 async def connect_and_run(url: str) -> None:
     """Open a connection for the migrations alone. Try again if a running process was in the way."""
-    options = {"async_creator_fn": Hosts().connect, "timeout": CONNECT_SECONDS}
-    engine = create_async_engine(url, poolclass=NullPool, connect_args=options)
+    # Whether there is a pooler or not.
+    options = {
+        "async_creator_fn": creator(url, "none"),
+        "timeout": CONNECT_SECONDS,
+        **UNPREPARED["transaction"],
+    }
+    engine = create_async_engine("postgresql+asyncpg://", poolclass=NullPool, connect_args=options)
     try:
         for _ in range(ATTEMPTS - 1):
             try:

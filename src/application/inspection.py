@@ -16,6 +16,10 @@ class StoreState:
     """The migration that the database is at; None if it is at none."""
     newest: str
     """The migration that this release needs."""
+    refuses_writes: str = ""
+    """Why it takes no writes; empty if it does."""
+    time_limits: bool = True
+    """Whether it ends statements that take too long."""
     missing_months: Sequence[str] = ()
     """The partitions of this month and the next that do not exist."""
     strays: int = 0

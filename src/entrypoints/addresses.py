@@ -5,25 +5,16 @@ Each function raises Unusable. Its message never quotes a value that may hold a 
 """
 
 import ipaddress
+import os
 import re
-from collections.abc import Mapping
 from urllib.parse import urlsplit
+
+from common import postgres_address
+from common.postgres_address import ESCAPE
 
 _PORTS = range(1, 65536)
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9.])?")
 _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,245}")
-# Certainly valid: nothing is escaped, there are no parameters, and the port has at most four digits.
-_PLAIN_POSTGRES = re.compile(
-    r"postgresql\+asyncpg://[A-Za-z0-9_.-]+(:[A-Za-z0-9_.~-]+)?@[A-Za-z0-9.-]+(:[1-9][0-9]{0,3})?/[A-Za-z0-9_-]+"
-)
-_ESCAPE = "in a user or password write @ : / ? # as %40 %3A %2F %3F %23"
-# Those of asyncpg whose value can be given as text, and those of SQLAlchemy.
-_POSTGRES_PARAMETERS = {
-    "host", "port", "user", "password", "database", "passfile", "service", "servicefile", "ssl", "direct_tls",
-    "target_session_attrs", "krbsrvname", "gsslib", "prepared_statement_cache_size",
-}  # fmt: skip
-_SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
-_POSTGRES_SCHEMES = "postgresql://, postgres:// or postgresql+asyncpg://"
 
 
 class Unusable(Exception):
@@ -31,34 +22,10 @@ class Unusable(Exception):
 
 
 def postgres_url(url: str) -> None:
-    """Check the address of PostgreSQL by SQLAlchemy's rules for asyncpg."""
-    if _PLAIN_POSTGRES.fullmatch(url):
-        return  # without SQLAlchemy, which many commands do not need
-    from sqlalchemy.engine import make_url  # noqa: PLC0415 - see above
-    from sqlalchemy.exc import ArgumentError  # noqa: PLC0415
-
-    if not url.startswith("postgresql+asyncpg://"):
-        raise Unusable(f"must begin with {_POSTGRES_SCHEMES}")
-    try:
-        parsed = make_url(url)
-    except (ArgumentError, ValueError):
-        raise Unusable(f"has an invalid port; {_ESCAPE}") from None
-    if parsed.port is not None and parsed.port not in _PORTS:
-        raise Unusable("has an invalid port")
-    if not (parsed.host or parsed.query.get("host")):
-        raise Unusable("names no host")
-    if "@" in (parsed.host or ""):
-        raise Unusable(f"has two @; {_ESCAPE}")
-    _check_postgres_parameters(parsed.query)
-
-
-def _check_postgres_parameters(given: Mapping[str, object]) -> None:
-    for name in given:
-        if name not in _POSTGRES_PARAMETERS:
-            hint = " (sslmode is called ssl)" if name == "sslmode" else ""
-            raise Unusable(f"has the parameter {name!r}, which asyncpg cannot use{hint}")
-    if given.get("ssl", "prefer") not in _SSL_MODES:
-        raise Unusable(f"has a value of ssl other than {', '.join(_SSL_MODES)}")
+    """Check the address of PostgreSQL, and that the files are there that it names."""
+    for name, path in postgres_address.read(url).files:
+        if not os.path.isfile(path):  # noqa: PTH113 - pathlib takes long to import
+            raise Unusable(f"has {name}={path}, and there is no such file")
 
 
 def redis_url(url: str) -> None:
@@ -67,7 +34,7 @@ def redis_url(url: str) -> None:
         parsed = urlsplit(url)
         port = parsed.port
     except ValueError:
-        raise Unusable(f"has an invalid host or port; {_ESCAPE}") from None
+        raise Unusable(f"has an invalid host or port; {ESCAPE}") from None
     if parsed.scheme not in {"redis", "rediss", "unix"}:
         raise Unusable("must begin with redis://, rediss:// or unix://")
     if parsed.scheme == "unix":
@@ -81,7 +48,7 @@ def redis_url(url: str) -> None:
         if not re.fullmatch(r"/?|/[0-9]{1,5}", parsed.path):
             raise Unusable("has a path that is not a database number")
     if parsed.fragment:
-        raise Unusable(f"has a #; {_ESCAPE}")
+        raise Unusable(f"has a #; {ESCAPE}")
     if parsed.query:
         _check_redis_parameters(url)
 

@@ -63,6 +63,7 @@ class Settings(KafkaSettings, frozen=True, kw_only=True):
 
     postgres_url: str = "postgresql+asyncpg://bellwire@127.0.0.1/bellwire"
     postgres_pool: Positive = 10
+    postgres_pooler: Literal["none", "session", "transaction"] = "none"
     migration_url: str = ""
     redis_url: str = "redis://127.0.0.1:6379/0"
     redis_prefix: str = "bellwire"

@@ -64,10 +64,18 @@ class PostgresServer(Server):
 
     stop_signal = signal.SIGINT  # ends sessions; SIGTERM would wait for clients to disconnect
 
+    locale: Sequence[str] = ("--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8")
+
     def __init__(
-        self, folder: Path, *, settings: Mapping[str, str] | None = None, ledger: Ledger | None = None
+        self,
+        folder: Path,
+        *,
+        settings: Mapping[str, str] | None = None,
+        ledger: Ledger | None = None,
+        installed: Path | None = None,
     ) -> None:
-        self._programs = programs.postgres_programs()
+        """`installed` is the folder of other programs than those of the wheel."""
+        self._programs = installed or programs.postgres_programs()
         self._data = folder / "postgres"
         self._run_as = programs.account_for(self._data)
         self._sockets = programs.socket_folder(self._data, self._run_as)
@@ -127,8 +135,7 @@ class PostgresServer(Server):
         unfinished = self._data.with_suffix(".unfinished")
         shutil.rmtree(unfinished, ignore_errors=True)
         programs.private_folder(unfinished, self._run_as)
-        locale = ("--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8")
-        options = ("--auth=trust", "--username=postgres", "--encoding=UTF8", "--no-sync", *locale)
+        options = ("--auth=trust", "--username=postgres", "--encoding=UTF8", "--no-sync", *self.locale)
         self._checked(self._run("initdb", *options, "-D", str(unfinished), account=self._run_as))
         unfinished.rename(self._data)
 

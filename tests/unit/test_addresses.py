@@ -3,11 +3,7 @@
 import re
 
 import pytest
-from hypothesis import given as examples
-from hypothesis import strategies
-from sqlalchemy.engine import make_url
 
-from entrypoints import addresses
 from entrypoints.commands import cli
 from entrypoints.settings import InvalidSettings, Settings
 from workbench import cli as workbench_cli
@@ -50,7 +46,6 @@ BAD = {
         f"postgresql://u:{SECRET}@x@h/db",
         "postgresql://",
         "postgresql:/h/db",
-        f"postgresql://u:{SECRET}@h/db?sslmode=require",
         f"postgresql://u:{SECRET}@h/db?ssl=yes",
         f"postgresql://u:{SECRET}@h/db?statement_cache_size=0",
     ],
@@ -183,12 +178,3 @@ def test_a_number_that_nobody_could_count_with_is_refused(
     monkeypatch.setenv(f"BELLWIRE_{name.upper()}", str(most + 1))
     with pytest.raises(InvalidSettings, match=f"^BELLWIRE_{name.upper()}: "):
         Settings.from_env()
-
-
-@examples(strategies.from_regex(addresses._PLAIN_POSTGRES, fullmatch=True))
-def test_an_address_that_is_plainly_good_is_so_to_sqlalchemy(url: str) -> None:
-    read = make_url(url)
-
-    assert read.render_as_string(hide_password=False) == url
-    assert read.host
-    assert not read.query

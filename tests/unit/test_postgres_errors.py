@@ -14,8 +14,8 @@ from sqlalchemy.exc import DBAPIError, InvalidRequestError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from adapters.postgres import errors
-from adapters.postgres.engine import _SERVER_SETTINGS
 from adapters.postgres.errors import JITTER, Collided, Taken, explained, retried, translated, translation
+from adapters.postgres.pooling import SESSION
 from adapters.postgres.states import reason
 from application.errors import Refused, Unavailable
 
@@ -145,8 +145,8 @@ def test_the_manual_names_every_setting_that_a_pooler_has_to_ignore() -> None:
     manual = (ROOT / "docs" / "operations.md").read_text()
     (line,) = re.findall(r"ignore_startup_parameters = (.*)", manual)
 
-    assert set(line.split(", ")) == set(_SERVER_SETTINGS)
-    assert dict(re.findall(r"ALTER ROLE bellwire SET (\w+) = '(.*)';", manual)) == _SERVER_SETTINGS
+    assert set(line.split(", ")) == set(SESSION)
+    assert dict(re.findall(r"ALTER ROLE bellwire SET (\w+) = '(.*)';", manual)) == SESSION
 
 
 @pytest.mark.parametrize(
@@ -237,3 +237,10 @@ def test_a_refused_connection_is_explained_and_what_is_not_of_the_store_stays() 
     assert explained(caught.value).detail == "PostgreSQL is out of reach: Connection refused"
     other = Unavailable("Redis is out of reach.")
     assert explained(other) is other
+
+
+def test_what_a_server_says_of_a_certificate_after_the_handshake_is_the_reason() -> None:
+    error = asyncpg.ConnectionDoesNotExistError("connection was closed in the middle of operation")
+    error.__cause__ = ssl.SSLError(1, "[SSL: TLSV1_ALERT_UNKNOWN_CA] tlsv1 alert unknown ca")
+
+    assert "unknown ca" in reason(error)

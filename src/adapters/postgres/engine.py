@@ -18,7 +18,7 @@ from sqlalchemy.pool import PoolProxiedConnection, QueuePool
 
 from adapters.once import Once
 from adapters.postgres.errors import FAILURES, JITTER, translated, unreachable
-from adapters.postgres.hosts import Hosts
+from adapters.postgres.pooling import SESSION, UNPREPARED, Pooler, creator
 from adapters.postgres.states import READ_ONLY, Fate, driver_error, fate, reason, sqlstate
 from application.ports import Jitter, UserHash
 from common import metrics
@@ -28,32 +28,12 @@ T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
-_STATEMENT_SECONDS = 10
 _POOL_WAIT_SECONDS = 2
 
 _WATCH = "bellwire_watch"
 _USER_HASH = "bellwire_user_hash"
 _ENDED = (Fate.ENDS, Fate.ENDS_WITH_PEERS)
 _WRITES = "SELECT current_setting('transaction_read_only'), pg_is_in_recovery()"
-
-# https://www.postgresql.org/docs/current/runtime-config-client.html and runtime-config-connection.html
-_SERVER_SETTINGS = {
-    "statement_timeout": f"{_STATEMENT_SECONDS}s",
-    "lock_timeout": "5s",
-    "idle_in_transaction_session_timeout": "15s",
-    # A statement that a client abandoned must not keep its locks.
-    "client_connection_check_interval": "1s",
-    # And a client that a network cut took away must be noticed within a minute, not after two hours.
-    "tcp_keepalives_idle": "30",
-    "tcp_keepalives_interval": "10",
-    "tcp_keepalives_count": "3",
-    "tcp_user_timeout": "30s",
-    # The statements are written for this (mark.py); the database may have another default.
-    "default_transaction_isolation": "read committed",
-    "jit": "off",
-    # Planning over the partitions would cost more than execution: plan each statement once.
-    "plan_cache_mode": "force_generic_plan",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,27 +58,30 @@ def create_engine(
     jitter: Jitter,
     limits: Limits | None = None,
     user_hash: UserHash | None = None,
+    pooler: Pooler = "none",
 ) -> AsyncEngine:
     """Build an engine; nothing connects before the first use.
 
     Waiting for a connection is bounded: a caller that waits longer gets Unavailable. `user_hash` names users
-    in rows that outlive them; by default without a key.
+    in rows that outlive them; by default without a key. `pooler` is the mode of a PgBouncer, or the like, in
+    between. Raises InvalidAddress.
     """
     limits = limits or Limits()
     watch = _Watch(limits)
     engine = create_async_engine(
-        url,
+        "postgresql+asyncpg://",  # Hosts knows where
         execution_options={_WATCH: watch, JITTER: jitter, _USER_HASH: user_hash or _unkeyed},
         json_deserializer=msgspec.json.decode,
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=_POOL_WAIT_SECONDS,
         connect_args={
-            "async_creator_fn": Hosts().connect,
+            "async_creator_fn": creator(url, pooler),
             "connection_class": _Connection,
             "timeout": limits.connect,
             "command_timeout": limits.command,
-            "server_settings": {"application_name": application, **_SERVER_SETTINGS},
+            "server_settings": {"application_name": application, **SESSION},
+            **UNPREPARED[pooler],
         },
     )
     watch.over(engine)

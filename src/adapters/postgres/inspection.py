@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,13 @@ _FOLDERS = (
     Path(__file__).resolve().parents[3] / "alembic",  # in a checkout
 )
 _REVISION = re.compile(r"([0-9]{4})_\w+\.py")
-_SERVER = "SELECT current_setting('server_version'), to_regclass('alembic_version') IS NOT NULL"
+_SERVER = """
+SELECT current_setting('server_version'), to_regclass('alembic_version') IS NOT NULL,
+    CASE WHEN pg_is_in_recovery() THEN 'it is a standby'
+        WHEN current_setting('transaction_read_only') = 'on' THEN 'default_transaction_read_only is on'
+        ELSE '' END,
+    current_setting('statement_timeout') <> '0'
+"""
 _COUNTS = "SELECT (SELECT count(*) FROM users), (SELECT coalesce(sum(unread_count), 0)::bigint FROM feeds)"
 _EXISTS = "SELECT to_regclass($1) IS NOT NULL"
 _AHEAD = 1
@@ -33,21 +40,25 @@ class PostgresInspection:
     async def look(self) -> StoreState:
         """The state of the store. Raises Unavailable."""
         async with driver(self._engine) as connection:
-            version, begun = await connection.fetchrow(_SERVER)
+            version, begun, refuses_writes, time_limits = await connection.fetchrow(_SERVER)
             before = self._clock()
             now = await connection.fetchval("SELECT clock_timestamp()")
             offset = ahead(before, now, self._clock())
             revision = await connection.fetchval("SELECT version_num FROM alembic_version") if begun else None
-            state = StoreState(version=version, ahead=offset, revision=revision, newest=newest_revision())
+            state = StoreState(
+                version=version,
+                ahead=offset,
+                revision=revision,
+                newest=newest_revision(),
+                refuses_writes=refuses_writes,
+                time_limits=time_limits,
+            )
             if not state.migrated:
                 return state
             users, unread = await connection.fetchrow(_COUNTS)
             missing = await self._missing(connection)
-        return StoreState(
-            version=version,
-            ahead=offset,
-            revision=revision,
-            newest=state.newest,
+        return replace(
+            state,
             missing_months=missing,
             strays=await count_strays(self._engine),
             users=users,

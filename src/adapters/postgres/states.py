@@ -102,6 +102,8 @@ def reason(error: BaseException) -> str:
 
 
 def _reason(cause: BaseException) -> str:
+    if isinstance(cause, asyncpg.ConnectionDoesNotExistError) and isinstance(cause.__cause__, ssl.SSLError):
+        cause = cause.__cause__  # the server's answer to a certificate, which may come after the handshake
     if isinstance(cause, asyncpg.PostgresError):
         return f"{cause.args[0]} ({sqlstate(cause)})"
     if isinstance(cause, TimeoutError):

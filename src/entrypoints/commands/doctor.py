@@ -15,6 +15,7 @@ from entrypoints.commands import findings
 from entrypoints.commands.asking import Health, NoAnswer, ask, health, own
 from entrypoints.commands.findings import Finding, Mark, fail, ok, warn
 from entrypoints.commands.output import Cell, Output, add_json, quiet
+from entrypoints.commands.store_faults import fix_of
 from entrypoints.container.inspection import InspectionContainer
 from entrypoints.container.parts.base import build
 from entrypoints.environment import dev_file, variables
@@ -25,10 +26,10 @@ T = TypeVar("T")
 
 _STYLES = {Mark.OK: "green", Mark.WARN: "yellow", Mark.FAIL: "bold red"}
 _USER, _OTHER = UserId("bellwire-doctor"), UserId("bellwire-doctor-2")
-_START = {
-    "postgres": "start it, or correct BELLWIRE_POSTGRES_URL",
-    "redis": "start it, or correct BELLWIRE_REDIS_URL",
-    "kafka": "start it, or correct BELLWIRE_KAFKA_BOOTSTRAP",
+_START: Mapping[str, Callable[[str], str]] = {
+    "postgres": fix_of,
+    "redis": lambda _: "start it, or correct BELLWIRE_REDIS_URL",
+    "kafka": lambda _: "start it, or correct BELLWIRE_KAFKA_BOOTSTRAP",
 }
 
 
@@ -123,7 +124,7 @@ async def _looked(
     try:
         return list(find(await look()))
     except Unavailable as error:
-        return [fail(check, error.detail, _START[check])]
+        return [fail(check, error.detail, _START[check](error.detail))]
 
 
 async def _store(container: InspectionContainer) -> Sequence[Finding]:

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from application.inspection import CacheState, QueueState, StoreState
 from entrypoints.addresses import is_loopback
+from entrypoints.commands.store_faults import fix_of
 from entrypoints.settings import Settings
 
 _OFF_SECONDS, _FAR_OFF_SECONDS = 1.0, 10.0
@@ -61,6 +62,12 @@ def fail(check: str, text: str, fix: str) -> Finding:
 def of_store(state: StoreState) -> Iterator[Finding]:
     """What is to be said of PostgreSQL."""
     yield ok("postgres", f"PostgreSQL {state.version}")
+    if state.refuses_writes:
+        text = f"PostgreSQL takes no writes: {state.refuses_writes}"
+        yield fail("writes", text, fix_of(state.refuses_writes))
+    if not state.time_limits:
+        text = "statement_timeout is off: a pooler has dropped the settings of the session"
+        yield warn("time limits", text, "set them on the role (docs/operations.md, PgBouncer)")
     if state.revision is None:
         yield fail("migrations", "the database is not migrated", _MIGRATE)
         return

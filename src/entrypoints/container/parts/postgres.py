@@ -33,6 +33,7 @@ class WithPostgres(Base):
         Base.setting.postgres_url,
         pool_size=Base.setting.postgres_pool,
         application="bellwire",
+        pooler=Base.setting.postgres_pooler,
         jitter=Base.jitter,
         user_hash=providers.Callable(keyed_user_hash, Base.setting.erasure_secret, Base.setting.token_secret),
     )

@@ -1,0 +1,230 @@
+"""PostgreSQL as it is found elsewhere: other versions, TLS, a pooler before it, a standby beside it."""
+
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from ipaddress import IPv4Address
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
+
+from adapters.postgres.pooling import Pooler
+from tests.crowd import publish
+from tests.product import Product, create_users, eventually
+from workbench import programs
+from workbench.embedded import LOOPBACK, PostgresServer, Server, free_port, started
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+class TcpPostgres(PostgresServer):
+    """A server that listens on a port too. `installed` is the folder of its programs: by default the
+    wheel's.
+    """
+
+    def __init__(
+        self, folder: Path, *, settings: Mapping[str, str] | None = None, installed: Path | None = None
+    ) -> None:
+        self.port = free_port()
+        if installed:
+            self.locale = ("--locale=C",)  # before 17 there was no other provider that needs no library
+        listening = {"listen_addresses": LOOPBACK, "port": str(self.port)}
+        super().__init__(folder, settings={**listening, **(settings or {})}, installed=installed)
+
+    def url_for(self, database: str) -> str:
+        return f"postgresql://postgres@{LOOPBACK}:{self.port}/{database}"
+
+    def at_socket(self, database: str = "bellwire", user: str = "postgres") -> str:
+        return f"postgresql://{user}@/{database}?host={self._sockets}&port={self.port}"
+
+    def rules(self, *lines: str) -> None:
+        """Who may log in, and how, before what the cluster was made with."""
+        file = self._data / "pg_hba.conf"
+        file.write_text("\n".join((*lines, "local all all trust", "local replication all trust", "")))
+        self.sql("SELECT pg_reload_conf()")
+
+    def _run(
+        self, program: str, *arguments: str, account: pwd.struct_passwd | None = None
+    ) -> "subprocess.CompletedProcess[str]":
+        os.environ.pop("PGPORT", None)
+        given = () if program in {"initdb", "pg_basebackup"} else ("-p", str(self.port))
+        if not (self._programs / program).exists():  # the packages of some versions have the server alone
+            own, self._programs = self._programs, programs.postgres_programs()
+            try:
+                return super()._run(program, *given, *arguments, account=account)
+            finally:
+                self._programs = own
+        return super()._run(program, *given, *arguments, account=account)
+
+
+@contextmanager
+def running(
+    settings: Mapping[str, str] | None = None, *, installed: Path | None = None
+) -> Iterator[TcpPostgres]:
+    """A server in a folder of its own: not in pytest's, which it closes to other accounts."""
+    with (
+        TemporaryDirectory(prefix="bellwire-tests-") as folder,
+        started(
+            TcpPostgres(Path(folder), settings=settings, installed=installed), lambda _line: None
+        ) as server,
+    ):
+        server.sql("ALTER SYSTEM SET fsync = off")
+        server.sql("SELECT pg_reload_conf()")
+        yield server
+
+
+def installed_versions() -> Mapping[int, Path]:
+    """The programs of other versions than the wheel's, as Debian installs them or tests/postgres/fetch."""
+    places = {
+        version: (Path(f"/usr/lib/postgresql/{version}/bin"), ROOT / f".bellwire/postgres/{version}/bin")
+        for version in (15, 16, 17, 18)
+    }
+    return {
+        version: folder
+        for version, folders in places.items()
+        for folder in reversed(folders)
+        if (folder / "postgres").exists()
+    }
+
+
+# --- certificates -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Authority:
+    """Signs certificates, and keeps them in a folder."""
+
+    folder: Path
+    name: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_key", ec.generate_private_key(ec.SECP256R1()))
+        own = self._signed(self.name, self._key, authority=True)  # type: ignore[attr-defined]
+        self.file.write_bytes(own.public_bytes(Encoding.PEM))
+
+    @property
+    def file(self) -> Path:
+        return self.folder / f"{self.name}.crt"
+
+    def sign(self, name: str, hosts: Sequence[str] = (), *, days: int = 1) -> tuple[Path, Path]:
+        """Make a certificate, for a server of these hosts or a client; its file and the key's."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        made = self._signed(name, key, hosts, days=days)
+        files = self.folder / f"{name}.crt", self.folder / f"{name}.key"
+        files[0].write_bytes(made.public_bytes(Encoding.PEM))
+        files[1].write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+        files[1].chmod(0o600)
+        return files
+
+    def revoke(self, certificate: Path) -> Path:
+        """A list of what is revoked, with this one in it."""
+        now, named = datetime.now(UTC), x509.load_pem_x509_certificate(certificate.read_bytes())
+        entry = x509.RevokedCertificateBuilder().serial_number(named.serial_number)
+        made = x509.CertificateRevocationListBuilder().issuer_name(_named(self.name))
+        made = made.last_update(now - timedelta(days=1)).next_update(now + timedelta(days=1))
+        made = made.add_revoked_certificate(entry.revocation_date(now - timedelta(hours=1)).build())
+        file = self.folder / f"{certificate.stem}.crl"
+        file.write_bytes(made.sign(self._key, SHA256()).public_bytes(Encoding.PEM))  # type: ignore[attr-defined]
+        return file
+
+    def _signed(
+        self,
+        name: str,
+        key: ec.EllipticCurvePrivateKey,
+        hosts: Sequence[str] = (),
+        *,
+        authority: bool = False,
+        days: int = 1,
+    ) -> x509.Certificate:
+        now = datetime.now(UTC)
+        made = x509.CertificateBuilder().subject_name(_named(name)).issuer_name(_named(self.name))
+        made = made.public_key(key.public_key()).serial_number(x509.random_serial_number())
+        made = made.not_valid_before(now - timedelta(days=9)).not_valid_after(now + timedelta(days=days))
+        made = made.add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
+        if hosts:
+            alternatives = x509.SubjectAlternativeName([_host(host) for host in hosts])
+            made = made.add_extension(alternatives, critical=False)
+        return made.sign(self._key, SHA256())  # type: ignore[attr-defined, no-any-return]
+
+
+def _named(name: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+
+
+def _host(host: str) -> x509.GeneralName:
+    return x509.IPAddress(IPv4Address(host)) if host[0].isdigit() else x509.DNSName(host)
+
+
+# --- PgBouncer --------------------------------------------------------------------------------------------
+
+
+class PgBouncer(Server):
+    """PgBouncer before a server, with so many connections to it for each database."""
+
+    def __init__(self, folder: Path, server: TcpPostgres, mode: Pooler, *, size: int) -> None:
+        self.mode = mode
+        self.port = free_port()
+        account = programs.account_for(folder / "nothing")
+        configured = folder / "pgbouncer.ini"
+        configured.write_text(
+            f"[databases]\n* = host={LOOPBACK} port={server.port} user=postgres\n[pgbouncer]\n"
+            f"listen_addr = {LOOPBACK}\nlisten_port = {self.port}\nunix_socket_dir =\nauth_type = any\n"
+            f"pool_mode = {mode}\ndefault_pool_size = {size}\nserver_login_retry = 0.2\n"
+        )
+        for path in (folder, configured):
+            path.chmod(0o755)
+        programs.let_through(account, configured)
+        command = [program("pgbouncer", "pgbouncer"), configured]
+        super().__init__("PgBouncer", command, log=folder / "pgbouncer.log", account=account)
+
+    def url(self, database: str = "bellwire") -> str:
+        return f"postgresql://postgres@{LOOPBACK}:{self.port}/{database}"
+
+    def answers(self) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex((LOOPBACK, self.port)) == 0
+
+
+def program(name: str, package: str) -> str:
+    """Where a program is. Skips the test if it is not installed, and says which package of Debian has it."""
+    path = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/sbin"))
+    return shutil.which(name, path=path) or pytest.skip(f"{name} is not installed: apt install {package}")
+
+
+# --- the product ------------------------------------------------------------------------------------------
+
+
+async def goes_the_whole_way(product: Product) -> None:
+    """One notification is published, stored, indexed, pushed, listed and read."""
+    api = await product.api()
+    consumer = await product.consumer()
+    async with api.client("ada") as client:
+        await create_users(client, ["ada"])
+        async with api.follow("ada") as device:
+            sent = await publish(
+                client, [{"user_id": "ada", "event": "a.b", "message": f"number {n}"} for n in range(30)]
+            )
+            await eventually(lambda: set(sent) <= set(device.items), "all come live")
+            page = (await client.get("/v1/users/ada/notifications?limit=100")).json()
+            assert [item["id"] for item in page["items"]] == sorted(sent, reverse=True)
+            assert (await device.ask(type="read", ids=sent[:10]))["changed"] == 10
+        everything = (await client.get("/v1/users/ada/notifications?status=all&limit=100")).json()
+        assert len(everything["items"]) == 30
+        assert everything["unread_count"] == 20
+        assert (await client.get("/health/ready")).json()["checks"]["postgres"] == "ok"
+    for process in (api.process, consumer):
+        log = process.log.read_text()
+        assert "ERROR" not in log
+        assert "PostgreSQL answered" not in log
