@@ -64,6 +64,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     postgres_pool: Positive = 10
     migration_url: str = ""
     redis_url: str = "redis://127.0.0.1:6379/0"
+    redis_mode: Literal["server", "sentinel", "cluster"] = "server"
     redis_prefix: str = "bellwire"
     redis_secret: str = ""
     idempotency_keys: Annotated[int, msgspec.Meta(ge=0)] = 2_000_000
