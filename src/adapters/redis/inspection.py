@@ -44,6 +44,7 @@ class RedisInspection:
             used_bytes=info.get("used_memory"),
             most_bytes=info.get("maxmemory"),
             policy=info.get("maxmemory_policy"),
+            evicted=info.get("evicted_keys"),
             entries=len(verified),
             foreign=verified.count(False),
         )
