@@ -10,7 +10,6 @@ import re
 from urllib.parse import urlsplit
 
 from common import postgres_address
-from common.postgres_address import ESCAPE
 
 _PORTS = range(1, 65536)
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9.])?")
@@ -26,40 +25,6 @@ def postgres_url(url: str) -> None:
     for name, path in postgres_address.read(url).files:
         if not os.path.isfile(path):  # noqa: PTH113 - pathlib takes long to import
             raise Unusable(f"has {name}={path}, and there is no such file")
-
-
-def redis_url(url: str) -> None:
-    """redis-py's."""
-    try:
-        parsed = urlsplit(url)
-        port = parsed.port
-    except ValueError:
-        raise Unusable(f"has an invalid host or port; {ESCAPE}") from None
-    if parsed.scheme not in {"redis", "rediss", "unix"}:
-        raise Unusable("must begin with redis://, rediss:// or unix://")
-    if parsed.scheme == "unix":
-        if not parsed.path:
-            raise Unusable("names no socket path")
-    else:
-        if not parsed.hostname:
-            raise Unusable("names no host")
-        if port == 0:
-            raise Unusable("has an invalid port")
-        if not re.fullmatch(r"/?|/[0-9]{1,5}", parsed.path):
-            raise Unusable("has a path that is not a database number")
-    if parsed.fragment:
-        raise Unusable(f"has a #; {ESCAPE}")
-    if parsed.query:
-        _check_redis_parameters(url)
-
-
-def _check_redis_parameters(url: str) -> None:
-    from redis import ConnectionPool  # noqa: PLC0415 - slow, and most addresses have no parameters
-
-    try:
-        ConnectionPool.from_url(url).make_connection()  # does not connect yet
-    except (TypeError, ValueError):
-        raise Unusable("has a parameter that redis-py does not know, or one with an invalid value") from None
 
 
 def listed(text: str) -> list[str]:

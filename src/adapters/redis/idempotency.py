@@ -3,6 +3,7 @@
 from uuid import UUID
 
 from adapters.redis import scripts
+from adapters.redis.evaluating import Script
 from adapters.redis.macs import Macs
 from adapters.redis.server import RedisServer
 from application.errors import KeyReused, Limited, Unavailable
@@ -29,7 +30,7 @@ class RedisIdempotencyKeys:
         self._prefix = prefix
         self._macs = macs
         self._most = most or 2**53
-        self._claim = server.client.register_script(scripts.CLAIM)
+        self._claim = Script(server.client, scripts.CLAIM)
 
     async def claim(
         self, producer: str, key: str, fingerprint: str, notification: NotificationId

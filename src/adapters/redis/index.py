@@ -3,7 +3,6 @@
 import asyncio
 from collections import deque
 from collections.abc import Iterable, Sequence
-from hashlib import sha1
 from hmac import compare_digest
 from itertools import takewhile
 from operator import gt
@@ -13,6 +12,7 @@ import msgspec
 from redis.exceptions import NoScriptError
 
 from adapters.redis import answers, scripts
+from adapters.redis.evaluating import Script
 from adapters.redis.macs import Macs
 from adapters.redis.names import around_user, index_keys
 from adapters.redis.server import RedisServer
@@ -92,8 +92,8 @@ class RedisUnreadIndex:
         self._jitter = jitter
         self._new_token = new_token
         self.capacity = capacity
-        self._page_sha = sha1(scripts.PAGE.encode(), usedforsecurity=False).hexdigest()
-        self._load = server.client.register_script(scripts.LOAD)
+        self._page = Script(server.client, scripts.PAGE)
+        self._load = Script(server.client, scripts.LOAD)
         self._asked: list[_Question] = []
         self._asking: set[asyncio.Task[None]] = set()
         self._scanned: deque[UserId] = deque()
@@ -261,15 +261,14 @@ class RedisUnreadIndex:
 
     async def _evaluate(self, questions: Sequence[_Question]) -> list[Any]:
         try:
-            return await self._evaluate_known(questions)
-        except NoScriptError:  # Redis was restarted or its scripts were flushed
-            await self._server.client.script_load(scripts.PAGE)
-            return await self._evaluate_known(questions)
+            return await self._evaluate_as(self._page.by_digest, questions)
+        except NoScriptError:
+            return await self._evaluate_as(self._page.whole, questions)
 
-    async def _evaluate_known(self, questions: Sequence[_Question]) -> list[Any]:
+    async def _evaluate_as(self, command: tuple[str, str], questions: Sequence[_Question]) -> list[Any]:
         async with self._server.client.pipeline(transaction=False) as pipeline:
             for question in questions:
-                pipeline.execute_command("EVALSHA", self._page_sha, 3, *question.arguments)
+                pipeline.execute_command(*command, 3, *question.arguments)
             return await pipeline.execute()
 
     def _keys(self, user: UserId) -> list[str]:

@@ -5,8 +5,9 @@ from datetime import UTC, datetime, timedelta
 from hmac import compare_digest
 from typing import Any, TypeVar
 
-from redis.exceptions import NoPermissionError
+from redis.exceptions import ResponseError
 
+from adapters.redis import answers
 from adapters.redis.macs import Macs
 from adapters.redis.names import around_user
 from adapters.redis.server import RedisServer
@@ -43,17 +44,20 @@ class RedisInspection:
             used_bytes=info.get("used_memory"),
             most_bytes=info.get("maxmemory"),
             policy=info.get("maxmemory_policy"),
+            evicted=info.get("evicted_keys"),
             entries=len(verified),
             foreign=verified.count(False),
         )
 
     async def _allowed(self, ask: Callable[[], Awaitable[T]], otherwise: T) -> T:
-        """The answer, or `otherwise` if the account may not ask."""
+        """The answer, or `otherwise` if the account may not ask, or the server has no such command."""
 
         async def asked() -> T:
             try:
                 return await ask()
-            except NoPermissionError:
+            except ResponseError as error:
+                if not answers.refuses(error):
+                    raise
                 return otherwise
 
         return await self._server.ask(asked)

@@ -12,6 +12,7 @@ What they hold is not believed blindly: what is not a number, or too far in the 
 from collections.abc import Sequence
 from typing import Any
 
+from adapters.redis.evaluating import Script
 from adapters.redis.server import RedisServer
 from application.errors import Limited, Unavailable
 from application.log_ins import (
@@ -188,8 +189,8 @@ class RedisRates:
     def __init__(self, server: RedisServer, prefix: str) -> None:
         self._server = server
         self._prefix = prefix
-        self._take = server.client.register_script(_TAKE)
-        self._settle = server.client.register_script(_SETTLE)
+        self._take = Script(server.client, _TAKE)
+        self._settle = Script(server.client, _SETTLE)
 
     async def take(self, use: Use) -> tuple[bool, float]:
         rate = use.rate
@@ -235,9 +236,9 @@ class RedisLogInAttempts:
         self._free = patience.free
         self._local = local
         self._of_rate = [rate.interval * _MICRO, rate.seconds * _MICRO] if rate else [0, 0]
-        self._begin = server.client.register_script(_BEGIN)
-        self._succeeded = server.client.register_script(_SUCCEEDED)
-        self._void = server.client.register_script(_VOID)
+        self._begin = Script(server.client, _BEGIN)
+        self._succeeded = Script(server.client, _SUCCEEDED)
+        self._void = Script(server.client, _VOID)
 
     async def begin(self, account: str, address: str) -> bool:
         caps = [CAP_SECONDS * _MICRO, KNOWN_CAP_SECONDS * _MICRO]
@@ -268,7 +269,7 @@ class RedisLogInAttempts:
             return
 
     async def _ask(
-        self, script: Any, account: str, address: str, args: Sequence[Any], *, repeatable: bool = True
+        self, script: Script, account: str, address: str, args: Sequence[Any], *, repeatable: bool = True
     ) -> Any:
         keys = [
             f"{self._prefix}:log-ins:{account}",

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from adapters.redis import scripts
+from adapters.redis.evaluating import Script
 from adapters.redis.macs import Macs
 from adapters.redis.server import RedisServer
 from application.credentials import Claims
@@ -33,8 +34,8 @@ class RedisTickets:
         self._new_token = new_token
         self._prefix = prefix
         self._macs = macs
-        self._store = server.client.register_script(scripts.CLAIM)
-        self._take = server.client.register_script(scripts.TAKE)
+        self._store = Script(server.client, scripts.CLAIM)
+        self._take = Script(server.client, scripts.TAKE)
 
     async def issue(self, claims: Claims) -> str:
         expires, issued = claims.expires_at.timestamp(), claims.issued_at.timestamp()

@@ -21,7 +21,9 @@ def _announcer(adapter: RedisAnnouncer) -> ports.Announcer:
 class WithRedis(Base):
     """Redis, the unread index and the announcer."""
 
-    redis: providers.Provider[Redis] = providers.Singleton(connect, Base.setting.redis_url, now=Base.now)
+    redis: providers.Provider[Redis] = providers.Singleton(
+        connect, Base.setting.redis_url, mode=Base.setting.redis_mode, now=Base.now
+    )
     redis_server: providers.Provider[RedisServer] = providers.Singleton(RedisServer, redis, Base.now)
     stages: providers.Provider[ports.Stages] = providers.Singleton(
         RedisStages, redis_server, Base.setting.redis_prefix
