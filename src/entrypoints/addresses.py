@@ -16,6 +16,9 @@ _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,245}")
 _PLAIN_POSTGRES = re.compile(
     r"postgresql\+asyncpg://[A-Za-z0-9_.-]+(:[A-Za-z0-9_.~-]+)?@[A-Za-z0-9.-]+(:[1-9][0-9]{0,3})?/[A-Za-z0-9_-]+"
 )
+_ROOT_PATH = re.compile(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*")
+_OWN_PATHS = {"demo", "drain", "element", "health", "metrics", "schema", "sse", "v1", "ws"}
+"""What the first part of a path of the service may be, but for the aliases."""
 _ESCAPE = "in a user or password write @ : / ? # as %40 %3A %2F %3F %23"
 # Those of asyncpg whose value can be given as text, and those of SQLAlchemy.
 _POSTGRES_PARAMETERS = {
@@ -105,6 +108,14 @@ def hosts(names: str) -> None:
     for name in listed(names):
         if not (_HOST.fullmatch(name) or _is_ipv6(name)):
             raise Unusable(f"{name!r} must be a name or an address, without a scheme, port or path")
+
+
+def root_path(path: str) -> None:
+    """Check the path below which a proxy serves everything."""
+    if not _ROOT_PATH.fullmatch(path):
+        raise Unusable("must be a path such as /bell, of A-Z a-z 0-9 . _ ~ -, without a slash at the end")
+    if path.split("/")[1:2] and path.split("/")[1] in _OWN_PATHS:
+        raise Unusable(f"/{path.split('/')[1]} is a path of the service itself")
 
 
 def bootstrap(servers: str) -> None:

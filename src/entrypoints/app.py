@@ -41,6 +41,7 @@ from entrypoints.live.streaming import Streaming
 from entrypoints.logs import configure
 from entrypoints.settings import Settings
 from entrypoints.web import health, problems
+from entrypoints.web.below import served_below
 from entrypoints.web.fast_path import FastPath
 from entrypoints.web.head import answering_head
 from entrypoints.web.json_request import JsonRequest
@@ -80,7 +81,7 @@ def create_app(container: ApiContainer) -> Litestar:
         live_events,
     ]
     if settings.schema:
-        handlers += stream_page.HANDLERS
+        handlers += stream_page.described(settings.root_path)
     if settings.demo:
         handlers += demo_routes(settings.demo_key, partial(_demo_token, container), container.stages())
     app = Litestar(
@@ -96,7 +97,8 @@ def create_app(container: ApiContainer) -> Litestar:
         logging_config=None,
     )
     app.asgi_handler = FastPath(app, SocketPath(app.asgi_handler))
-    return answering_head(_fronted(container, app))
+    answering_head(_fronted(container, app))
+    return served_below(app, settings.root_path) if settings.root_path else app
 
 
 @asynccontextmanager

@@ -25,6 +25,7 @@ _CHECKS: Mapping[str, Callable[[str], None]] = {
     "kafka_group": addresses.group,
     "allowed_origins": check_origins,
     "allowed_hosts": addresses.hosts,
+    "root_path": addresses.root_path,
     "token_jwks": addresses.key_set,
     # Commands write hashes with it, too.
     "erasure_secret": lambda secret: check_secret(secret) if secret else None,
@@ -80,6 +81,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     host: str = "127.0.0.1"
     port: Port = 8000
     workers: Positive = 1
+    root_path: str = ""
     consumer_port: Port = 8001
     token_secret: str = ""
     erasure_secret: str = ""
