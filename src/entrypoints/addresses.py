@@ -17,6 +17,8 @@ _PLAIN_POSTGRES = re.compile(
     r"postgresql\+asyncpg://[A-Za-z0-9_.-]+(:[A-Za-z0-9_.~-]+)?@[A-Za-z0-9.-]+(:[1-9][0-9]{0,3})?/[A-Za-z0-9_-]+"
 )
 _ROOT_PATH = re.compile(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*")
+_SOCKET_PATH_BYTES = 107
+"""Of Linux (unix(7)), without the zero at the end."""
 _OWN_PATHS = {"demo", "drain", "element", "health", "metrics", "schema", "sse", "v1", "ws"}
 """What the first part of a path of the service may be, but for the aliases."""
 _ESCAPE = "in a user or password write @ : / ? # as %40 %3A %2F %3F %23"
@@ -116,6 +118,14 @@ def root_path(path: str) -> None:
         raise Unusable("must be a path such as /bell, of A-Z a-z 0-9 . _ ~ -, without a slash at the end")
     if path.split("/")[1:2] and path.split("/")[1] in _OWN_PATHS:
         raise Unusable(f"/{path.split('/')[1]} is a path of the service itself")
+
+
+def unix_socket(path: str) -> None:
+    """Check the path of a socket file by the kernel's rules."""
+    if path and not path.startswith("/"):
+        raise Unusable("must be a path that begins with /, without unix:")
+    if len(path.encode()) > _SOCKET_PATH_BYTES or "\0" in path:
+        raise Unusable(f"must be a path of at most {_SOCKET_PATH_BYTES} bytes")
 
 
 def bootstrap(servers: str) -> None:

@@ -30,7 +30,7 @@ from entrypoints.http import (
 )
 from entrypoints.http.demo import demo_routes
 from entrypoints.http.element import element, modules
-from entrypoints.listening import authority
+from entrypoints.listening import api_place
 from entrypoints.live import draining
 from entrypoints.live import page as stream_page
 from entrypoints.live.events import live_events
@@ -103,14 +103,13 @@ def create_app(container: ApiContainer) -> Litestar:
 
 @asynccontextmanager
 async def _lifespan(container: ApiContainer, app: Litestar) -> AsyncIterator[None]:
-    settings = container.settings()
     streams = part_of(app, Streams)
     async with (
         lifespan.api(container),
         lifespan.background(lifespan.repeated(streams.sessions.run)),
         lifespan.drained_first(streams.drain),
     ):
-        logger.info("serving on http://%s", authority(settings.host, settings.port))
+        logger.info("serving on %s", api_place(container.settings()))
         yield
 
 

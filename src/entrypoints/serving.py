@@ -12,7 +12,7 @@ from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
 from entrypoints.container.parts.server import WithServer
-from entrypoints.listening import listening_sockets
+from entrypoints.listening import api_sockets
 
 MAX_FRAME_BYTES = 16 * 1024
 BACKLOG = 65_535
@@ -46,9 +46,8 @@ def options(container: WithServer) -> dict[str, Any]:
 
 def run(container: WithServer) -> None:
     """Serve the API until SIGTERM or SIGINT. Raises InvalidSettings if it cannot listen."""
-    settings = container.settings()
     config = uvicorn.Config(_APPLICATION, factory=True, **options(container))
-    with listening_sockets(settings.host, settings.port, "BELLWIRE_PORT") as sockets:
+    with api_sockets(container.settings()) as sockets:
         if config.workers > 1:
             _Supervisor(config, sockets).run()
             return

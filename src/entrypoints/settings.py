@@ -26,6 +26,7 @@ _CHECKS: Mapping[str, Callable[[str], None]] = {
     "allowed_origins": check_origins,
     "allowed_hosts": addresses.hosts,
     "root_path": addresses.root_path,
+    "unix_socket": addresses.unix_socket,
     "token_jwks": addresses.key_set,
     # Commands write hashes with it, too.
     "erasure_secret": lambda secret: check_secret(secret) if secret else None,
@@ -82,6 +83,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     port: Port = 8000
     workers: Positive = 1
     root_path: str = ""
+    unix_socket: str = ""
+    unix_socket_mode: Annotated[
+        str, msgspec.Meta(pattern="^[0-7]{3}$", description="three octal digits, such as 660")
+    ] = "660"
     consumer_port: Port = 8001
     token_secret: str = ""
     erasure_secret: str = ""

@@ -53,7 +53,8 @@ async def below(kind: str) -> AsyncIterator[httpx.AsyncClient]:
     """The product behind a proxy that takes its path off; or does not, but the product knows it (`setting`);
     or both; or behind one whose path uvicorn knows and puts back in front.
     """
-    _, container, app = on_memory(demo=True, **({"root_path": PREFIX} if kind in KNOWING else {}))
+    known: dict[str, Any] = {"root_path": PREFIX} if kind in KNOWING else {}
+    _, container, app = on_memory(demo=True, **known)
     async with (
         served(Stripping(app) if kind in STRIPPED else app, container, root_path=_root_path(kind)) as server,
         local_client(base_url=f"http://{server.address}") as client,
