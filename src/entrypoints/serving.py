@@ -37,6 +37,7 @@ def options(container: WithServer) -> dict[str, Any]:
         "ws_ping_interval": None,
         "log_config": None,
         "access_log": False,
+        "timeout_keep_alive": settings.keep_alive_seconds,
         "server_header": False,
         # uvicorn would believe what any process on this machine says: see entrypoints.web.client.
         "proxy_headers": False,

@@ -82,6 +82,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     host: str = "127.0.0.1"
     port: Port = 8000
     workers: Positive = 1
+    keep_alive_seconds: Annotated[int, msgspec.Meta(ge=1, le=3600)] = 75
     root_path: str = ""
     unix_socket: str = ""
     unix_socket_mode: Annotated[

@@ -57,9 +57,14 @@ class _UnixConnection(http.client.HTTPConnection):
         self._path = path
 
     def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self._path)
+        opened = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        opened.settimeout(self.timeout)
+        try:
+            opened.connect(self._path)
+        except OSError:
+            opened.close()
+            raise
+        self.sock = opened
 
 
 def own(settings: Settings, port: int | None = None) -> str:
