@@ -14,6 +14,11 @@ from common import postgres_address
 _PORTS = range(1, 65536)
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9.])?")
 _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,245}")
+_ROOT_PATH = re.compile(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*")
+_SOCKET_PATH_BYTES = 107
+"""Of Linux (unix(7)), without the zero at the end."""
+_OWN_PATHS = {"demo", "drain", "element", "health", "metrics", "schema", "sse", "v1", "ws"}
+"""What the first part of a path of the service may be, but for the aliases."""
 
 
 class Unusable(Exception):
@@ -37,6 +42,22 @@ def hosts(names: str) -> None:
     for name in listed(names):
         if not (_HOST.fullmatch(name) or _is_ipv6(name)):
             raise Unusable(f"{name!r} must be a name or an address, without a scheme, port or path")
+
+
+def root_path(path: str) -> None:
+    """Check the path below which a proxy serves everything."""
+    if not _ROOT_PATH.fullmatch(path):
+        raise Unusable("must be a path such as /bell, of A-Z a-z 0-9 . _ ~ -, without a slash at the end")
+    if path.split("/")[1:2] and path.split("/")[1] in _OWN_PATHS:
+        raise Unusable(f"/{path.split('/')[1]} is a path of the service itself")
+
+
+def unix_socket(path: str) -> None:
+    """Check the path of a socket file by the kernel's rules."""
+    if path and not path.startswith("/"):
+        raise Unusable("must be a path that begins with /, without unix:")
+    if len(path.encode()) > _SOCKET_PATH_BYTES or "\0" in path:
+        raise Unusable(f"must be a path of at most {_SOCKET_PATH_BYTES} bytes")
 
 
 def bootstrap(servers: str) -> None:

@@ -30,7 +30,7 @@ from entrypoints.http import (
 )
 from entrypoints.http.demo import demo_routes
 from entrypoints.http.element import element, modules
-from entrypoints.listening import authority
+from entrypoints.listening import api_place
 from entrypoints.live import draining
 from entrypoints.live import page as stream_page
 from entrypoints.live.events import live_events
@@ -41,6 +41,7 @@ from entrypoints.live.streaming import Streaming
 from entrypoints.logs import configure
 from entrypoints.settings import Settings
 from entrypoints.web import health, problems
+from entrypoints.web.below import served_below
 from entrypoints.web.fast_path import FastPath
 from entrypoints.web.head import answering_head
 from entrypoints.web.json_request import JsonRequest
@@ -80,7 +81,7 @@ def create_app(container: ApiContainer) -> Litestar:
         live_events,
     ]
     if settings.schema:
-        handlers += stream_page.HANDLERS
+        handlers += stream_page.described(settings.root_path)
     if settings.demo:
         handlers += demo_routes(settings.demo_key, partial(_demo_token, container), container.stages())
     app = Litestar(
@@ -96,19 +97,19 @@ def create_app(container: ApiContainer) -> Litestar:
         logging_config=None,
     )
     app.asgi_handler = FastPath(app, SocketPath(app.asgi_handler))
-    return answering_head(_fronted(container, app))
+    answering_head(_fronted(container, app))
+    return served_below(app, settings.root_path) if settings.root_path else app
 
 
 @asynccontextmanager
 async def _lifespan(container: ApiContainer, app: Litestar) -> AsyncIterator[None]:
-    settings = container.settings()
     streams = part_of(app, Streams)
     async with (
         lifespan.api(container),
         lifespan.background(lifespan.repeated(streams.sessions.run)),
         lifespan.drained_first(streams.drain),
     ):
-        logger.info("serving on http://%s", authority(settings.host, settings.port))
+        logger.info("serving on %s", api_place(container.settings()))
         yield
 
 

@@ -2,17 +2,39 @@
 
 import contextlib
 import errno
+import fcntl
+import os
 import socket
+import stat
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
 
-from entrypoints.settings import InvalidSettings
+from entrypoints.settings import InvalidSettings, Settings
 
+_ANSWER_SECONDS = 1.0
 _NOT_HERE = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
 
 
 def authority(host: str, port: int) -> str:
     """Host and port as in a URL (RFC 3986 §3.2.2)."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def api_place(settings: Settings) -> str:
+    """Where the API listens: `http://host:port`, or `unix:` and a path."""
+    return (
+        f"unix:{settings.unix_socket}"
+        if settings.unix_socket
+        else f"http://{authority(settings.host, settings.port)}"
+    )
+
+
+def api_sockets(settings: Settings) -> AbstractContextManager[list[socket.socket]]:
+    """The sockets of the API. Raises InvalidSettings, naming the variable."""
+    if settings.unix_socket:
+        return unix_socket(Path(settings.unix_socket), int(settings.unix_socket_mode, 8))
+    return listening_sockets(settings.host, settings.port, "BELLWIRE_PORT")
 
 
 @contextlib.contextmanager
@@ -66,3 +88,73 @@ def _bind(family: int, address: tuple[str, int], port_variable: str) -> socket.s
         raise InvalidSettings(f"{port_variable}: cannot listen on {where}: {error.strerror}") from error
     one.set_inheritable(True)  # for workers
     return one
+
+
+# --- a socket file ----------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def unix_socket(path: Path, mode: int) -> Iterator[list[socket.socket]]:
+    """A socket that listens at a path, with these permissions; removed at the end. A file that a killed
+    process left there is replaced. Raises InvalidSettings.
+    """
+    one = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        own = _listen_at(one, path, mode)
+        try:
+            yield [one]
+        finally:
+            with contextlib.suppress(OSError):
+                if path.lstat().st_ino == own:
+                    path.unlink()
+    finally:
+        one.close()
+
+
+def _listen_at(one: socket.socket, path: Path, mode: int) -> int:
+    """Listen at a path. Returns the number of its inode. Raises InvalidSettings."""
+    try:
+        with _alone_in(path.parent):
+            _remove_left_over(path)
+            one.bind(str(path))
+            path.chmod(mode)  # nobody can connect yet
+            one.listen()
+            one.set_inheritable(True)  # for workers
+            return path.lstat().st_ino
+    except OSError as error:
+        raise InvalidSettings(
+            f"BELLWIRE_UNIX_SOCKET: cannot listen on {path}: {error.strerror or error}"
+        ) from error
+
+
+@contextlib.contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Keep out others that do the same: two could find the same file left over, and the second would remove
+    the socket of the first.
+    """
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(opened, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(opened)
+
+
+def _remove_left_over(path: Path) -> None:
+    """Remove a socket on which nobody listens. Raises OSError if there is anything else."""
+    try:
+        kind = path.lstat().st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(kind):
+        raise FileExistsError(errno.EEXIST, "it is not a socket")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asking:
+        asking.settimeout(_ANSWER_SECONDS)
+        try:
+            asking.connect(str(path))
+        except ConnectionRefusedError:
+            path.unlink()
+            return
+        except TimeoutError:  # its queue is full
+            pass
+    raise FileExistsError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))

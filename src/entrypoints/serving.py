@@ -12,7 +12,7 @@ from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
 from entrypoints.container.parts.server import WithServer
-from entrypoints.listening import listening_sockets
+from entrypoints.listening import api_sockets
 
 MAX_FRAME_BYTES = 16 * 1024
 BACKLOG = 65_535
@@ -37,6 +37,7 @@ def options(container: WithServer) -> dict[str, Any]:
         "ws_ping_interval": None,
         "log_config": None,
         "access_log": False,
+        "timeout_keep_alive": settings.keep_alive_seconds,
         "server_header": False,
         # uvicorn would believe what any process on this machine says: see entrypoints.web.client.
         "proxy_headers": False,
@@ -46,9 +47,8 @@ def options(container: WithServer) -> dict[str, Any]:
 
 def run(container: WithServer) -> None:
     """Serve the API until SIGTERM or SIGINT. Raises InvalidSettings if it cannot listen."""
-    settings = container.settings()
     config = uvicorn.Config(_APPLICATION, factory=True, **options(container))
-    with listening_sockets(settings.host, settings.port, "BELLWIRE_PORT") as sockets:
+    with api_sockets(container.settings()) as sockets:
         if config.workers > 1:
             _Supervisor(config, sockets).run()
             return

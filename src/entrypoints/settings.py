@@ -25,6 +25,8 @@ _CHECKS: Mapping[str, Callable[[str], None]] = {
     "kafka_group": addresses.group,
     "allowed_origins": check_origins,
     "allowed_hosts": addresses.hosts,
+    "root_path": addresses.root_path,
+    "unix_socket": addresses.unix_socket,
     "token_jwks": addresses.key_set,
     # Commands write hashes with it, too.
     "erasure_secret": lambda secret: check_secret(secret) if secret else None,
@@ -72,6 +74,12 @@ class Settings(KafkaSettings, frozen=True, kw_only=True):
     host: str = "127.0.0.1"
     port: Port = 8000
     workers: Positive = 1
+    keep_alive_seconds: Annotated[int, msgspec.Meta(ge=1, le=3600)] = 75
+    root_path: str = ""
+    unix_socket: str = ""
+    unix_socket_mode: Annotated[
+        str, msgspec.Meta(pattern="^[0-7]{3}$", description="three octal digits, such as 660")
+    ] = "660"
     consumer_port: Port = 8001
     token_secret: str = ""
     erasure_secret: str = ""

@@ -1,29 +1,19 @@
 """The live stream as server-sent events, of real processes, read by a client that others wrote."""
 
 import asyncio
-import json
-import shutil
 import signal
 import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any, Self
 
 import httpx
 import pytest
 from httpx_sse import EventSource, ServerSentEvent
-from websockets.asyncio.client import connect
 
 from tests.integration.conftest import Run
-from tests.load import timed
 from tests.product import Api, Product, Service, altered, create_users, eventually, metric
-from workbench.embedded import LOOPBACK, free_port
+from workbench.embedded import LOOPBACK
 from workbench.local_client import local_client
-from workbench.processes import Process
 
-ROOT = Path(__file__).resolve().parents[2]
-NGINX_CONFIG = ROOT / "deploy" / "nginx.conf"
 Json = dict[str, Any]
 
 
@@ -257,71 +247,3 @@ async def _unread(client: httpx.AsyncClient, count: int) -> bool:
 
 async def _is(service: Service, value: float, name: str, **labels: str) -> bool:
     return await metric(service, name, **labels) == value
-
-
-# --- behind nginx ---
-
-
-@asynccontextmanager
-async def nginx(folder: Path, api: Api) -> AsyncIterator[str]:
-    """The proxy with the documented configuration, inside one that buffers and compresses all it can."""
-    program = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
-    if program is None:
-        pytest.skip("nginx is not installed")
-    port = free_port()
-    ours = NGINX_CONFIG.read_text()
-    for there, here in (
-        ("127.0.0.1:8000", f"{LOOPBACK}:{api.process.port}"),
-        ("listen 80", f"listen {port}"),
-    ):
-        assert ours.count(there) == 1
-        ours = ours.replace(there, here)
-    paths = "".join(
-        f"{name}_temp_path {folder}/{name};" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    )
-    around = (
-        f"daemon off; master_process off; pid {folder}/nginx.pid; events {{}} http {{ access_log off; {paths}"
-        f"proxy_buffering on; gzip on; gzip_types *; gzip_min_length 0; gzip_proxied any;\n{ours}\n}}"
-    )
-    config = folder / "nginx.conf"
-    config.write_text(around)
-    process = Process("nginx", [program, "-c", config, "-e", "stderr"], log=folder / "nginx.log")
-    process.start()
-    try:
-        url = f"http://{LOOPBACK}:{port}"
-        await eventually(lambda: _answers(url, process), "nginx answers")
-        yield url
-    finally:
-        await asyncio.to_thread(process.stop)
-
-
-async def _answers(url: str, process: Process) -> bool:
-    assert process.running, process.log_tail()
-    async with local_client() as client:
-        try:
-            return (await client.get(f"{url}/health/live")).status_code == 200
-        except httpx.TransportError:
-            return False
-
-
-async def test_events_and_sockets_pass_nginx_at_once(tmp_path: Path, api: Api, run: Run) -> None:
-    async with api.client("ada") as client, nginx(tmp_path, api) as url:
-        await create_users(client, ["ada"])
-        ws = f"{url.replace('http', 'ws')}/ws/ada"
-        bearer = {"Authorization": f"Bearer {api.product.token('ada')}"}
-        async with listen(api, "ada", url=url) as listener, connect(ws, additional_headers=bearer) as ear:
-            assert json.loads(await ear.recv())["type"] == "welcome"
-            for count in range(1, 6):  # each but a few bytes, which wait for nothing that follows
-                (published,) = await publish(client, 1)
-                frame = json.loads(await asyncio.wait_for(ear.recv(), 60))
-                assert frame["items"][0]["id"] == published
-                took = await timed(lambda seen=count: len(listener.created) == seen, "it came")  # type: ignore[misc]
-                run.note(seconds_after_the_socket=took)
-            await asyncio.to_thread(api.process.stop, 30)
-            await eventually(lambda: listener.ended, "the end comes through too")
-            assert listener.failure is None
-            assert listener.frames[-1]["type"] == "bye"
-
-
-def test_the_documented_configuration_is_the_one_that_was_tested() -> None:
-    assert NGINX_CONFIG.read_text() in (ROOT / "docs" / "operations.md").read_text()

@@ -333,6 +333,18 @@ def test_what_is_away_is_asked_again_with_the_same_key_and_the_same_bytes() -> N
     play(scenario)
 
 
+@pytest.mark.parametrize("status", [502, 504])
+def test_what_a_proxy_answers_for_a_service_that_is_away_is_tried_again(status: int) -> None:
+    async def scenario(_: object) -> None:
+        service = Answers(httpx.Response(status, content=b"<html>"), accepted())
+        async with service.client() as client:
+            assert await client.publish("ada", "tick", "Tick") == "id-1"
+
+        assert len({request.headers["Idempotency-Key"] for request in service.asked}) == 1
+
+    play(scenario)
+
+
 @pytest.mark.parametrize(
     ("answer", "error", "message"),
     [(AWAY, Unreachable, "refused"), (UNAVAILABLE, Problem, "Away"), (unavailable("31"), Problem, "503")],

@@ -1,6 +1,7 @@
 """Asks a process of Bellwire over HTTP."""
 
 import http.client
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -14,6 +15,7 @@ from entrypoints.settings import Settings
 
 _ANSWER_SECONDS = 5.0
 _MOST_BYTES = 1024 * 1024
+_UNIX = "unix:"
 _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - nothing is bound here
 
 
@@ -47,29 +49,58 @@ class Health:
     """Whether anything listens there."""
 
 
+class _UnixConnection(http.client.HTTPConnection):
+    """HTTP over a socket file."""
+
+    def __init__(self, path: str, seconds: float) -> None:
+        super().__init__("localhost", timeout=seconds)
+        self._path = path
+
+    def connect(self) -> None:
+        opened = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        opened.settimeout(self.timeout)
+        try:
+            opened.connect(self._path)
+        except OSError:
+            opened.close()
+            raise
+        self.sock = opened
+
+
 def own(settings: Settings, port: int | None = None) -> str:
-    """The URL of a process with these settings: the API, or what listens on the port."""
+    """Where a process with these settings is: the API, or what listens on the port."""
+    if settings.unix_socket and port is None:
+        return f"{_UNIX}{settings.unix_socket}"
     host = _EVERYWHERE.get(settings.host, settings.host)
     return f"http://{authority(host, settings.port if port is None else port)}"
 
 
+def connection(url: str, seconds: float) -> tuple[http.client.HTTPConnection, str]:
+    """A connection to a URL (`http:`, `https:`, or `unix:` and a path), not opened yet; and the path below
+    which the service is. Never through a proxy that the environment names.
+    """
+    where = urlsplit(url)
+    if where.scheme == "unix":
+        return _UnixConnection(url.removeprefix(_UNIX), seconds), ""
+    kind = http.client.HTTPSConnection if where.scheme == "https" else http.client.HTTPConnection
+    return kind(where.netloc, timeout=seconds), where.path.rstrip("/")
+
+
 def ask(url: str, path: str, headers: Mapping[str, str] | None = None) -> Answer:
     """GET a path below a URL. Raises NoAnswer."""
-    where = urlsplit(url)
-    kind = http.client.HTTPSConnection if where.scheme == "https" else http.client.HTTPConnection
-    connection = kind(where.netloc, timeout=_ANSWER_SECONDS)
+    asking, below = connection(url, _ANSWER_SECONDS)
     try:
-        connection.connect()
+        asking.connect()
     except OSError as error:
         raise NoAnswer(error.strerror or str(error) or type(error).__name__, listening=False) from error
     try:
-        connection.request("GET", f"{where.path.rstrip('/')}{path}", headers=dict(headers or {}))
-        response = connection.getresponse()
+        asking.request("GET", f"{below}{path}", headers=dict(headers or {}))
+        response = asking.getresponse()
         body = response.read(_MOST_BYTES)
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise NoAnswer(str(error) or type(error).__name__, listening=True) from error
     finally:
-        connection.close()
+        asking.close()
     try:
         return Answer(response.status, msgspec.json.decode(body, type=dict[str, Any]))
     except msgspec.MsgspecError:

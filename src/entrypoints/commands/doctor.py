@@ -4,6 +4,8 @@ import argparse
 import asyncio
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import TypeVar
@@ -19,7 +21,7 @@ from entrypoints.commands.store_faults import fix_of
 from entrypoints.container.inspection import InspectionContainer
 from entrypoints.container.parts.base import build
 from entrypoints.environment import dev_file, variables
-from entrypoints.listening import listening_sockets
+from entrypoints.listening import api_sockets, listening_sockets
 from entrypoints.settings import InvalidSettings, Settings
 
 T = TypeVar("T")
@@ -166,10 +168,14 @@ async def _queue(container: InspectionContainer) -> Sequence[Finding]:
 
 def _of_processes(container: InspectionContainer, url: str | None, wrong: Sequence[str]) -> Iterable[Finding]:
     settings = container.settings()
-    here = own(settings)
     found = [_port("API port", "BELLWIRE_PORT", settings, settings.port)]
+    if settings.unix_socket:
+        where = settings.unix_socket
+        found = [
+            _place("API socket", "BELLWIRE_UNIX_SOCKET", own(settings), where, partial(api_sockets, settings))
+        ]
     found += [_port("consumer port", "BELLWIRE_CONSUMER_PORT", settings, settings.consumer_port)]
-    api = health(url or here)
+    api = health(url or own(settings))
     found.append(_api(api, f"start it with `bellwire api`{', or correct BELLWIRE_URL' if url else ''}"))
     if api.answers and not any("TOKEN" in message for message in wrong):
         found.append(_token(container, api.url))
@@ -186,18 +192,27 @@ def _api(api: Health, fix: str) -> Finding:
 
 def _port(check: str, variable: str, settings: Settings, port: int) -> Finding:
     """Whether a process of ours has its port, or could take it."""
-    url = own(settings, port)
-    found = health(url) if port else Health(url, answers=False, ready=False, text="", listening=False)
+    if not port:
+        return ok(check, "any that is free")
+    listen = partial(listening_sockets, settings.host, port, variable)
+    return _place(check, variable, own(settings, port), f"port {port}", listen)
+
+
+def _place(
+    check: str, variable: str, url: str, name: str, listen: Callable[[], AbstractContextManager[object]]
+) -> Finding:
+    """Whether a process of ours has its place, or could take it."""
+    found = health(url)
     if found.answers and not found.ready:
         return warn(check, f"{url} is not ready: {found.text}", "mend the servers that it names")
-    if found.answers or not port:
-        return ok(check, f"a process of Bellwire answers at {url}" if port else "any that is free")
+    if found.answers:
+        return ok(check, f"a process of Bellwire answers at {url}")
     fix = f"stop that program, or set {variable}"
     if found.listening:
-        return fail(check, f"another program has port {port}: {url} {found.text}", fix)
+        return fail(check, f"another program has {name}: {url} {found.text}", fix)
     try:
-        with listening_sockets(settings.host, port, variable):
-            return ok(check, f"{port} is free: no process runs here")
+        with listen():
+            return ok(check, f"{name} is free: no process runs here")
     except InvalidSettings as error:
         return fail(check, str(error), fix)
 

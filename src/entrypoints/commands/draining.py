@@ -11,7 +11,7 @@ import msgspec
 
 from application.ports import Monotonic
 from domain.identifiers import UserId
-from entrypoints.commands.asking import own
+from entrypoints.commands.asking import connection, own
 from entrypoints.commands.output import Output, add_json, status
 from entrypoints.container.parts.base import build
 from entrypoints.container.parts.tokens import WithTokens
@@ -76,12 +76,10 @@ def _drain(url: str, token: Callable[[], str], wait: float, now: Monotonic, out:
 
 
 def _ask(url: str, token: str) -> Draining:
-    where = urlsplit(url)
-    kind = http.client.HTTPSConnection if where.scheme == "https" else http.client.HTTPConnection
-    connection = kind(where.netloc, timeout=_ANSWER_SECONDS)
+    asking, below = connection(url, _ANSWER_SECONDS)
     try:
-        connection.request("POST", f"{where.path.rstrip('/')}{PATH}", headers=_headers(token))
-        response = connection.getresponse()
+        asking.request("POST", f"{below}{PATH}", headers=_headers(token))
+        response = asking.getresponse()
         body = response.read()
         if response.status != HTTPStatus.OK:
             raise NotDrained(f"{url} answered {response.status}: {_reason(response.status, body)}")
@@ -89,7 +87,7 @@ def _ask(url: str, token: str) -> Draining:
     except (OSError, http.client.HTTPException, msgspec.MsgspecError) as error:
         raise NotDrained(f"{url} cannot be drained: {str(error) or type(error).__name__}") from error
     finally:
-        connection.close()
+        asking.close()
 
 
 def _headers(token: str) -> dict[str, str]:
@@ -109,6 +107,9 @@ def _reason(status: int, body: bytes) -> str:
 
 def _address(text: str) -> str:
     where = urlsplit(text)
-    if where.scheme not in {"http", "https"} or not where.netloc:
-        raise argparse.ArgumentTypeError("must begin with http:// or https://, and a host")
+    named = where.path.startswith("/") if where.scheme == "unix" else where.netloc
+    if where.scheme not in {"http", "https", "unix"} or not named:
+        raise argparse.ArgumentTypeError(
+            "must begin with http:// or https://, and a host; or with unix:/, and a path"
+        )
     return text

@@ -61,8 +61,8 @@ def tag(frame: FrameType) -> str:
 
 
 @cache
-def document() -> Document:
-    """Compose the document. It is the same in every process of a release."""
+def document(root_path: str = "") -> Document:
+    """Compose the document of a service that is reached below `root_path`."""
     return {
         "asyncapi": "3.0.0",
         "info": {
@@ -73,7 +73,7 @@ def document() -> Document:
             "tags": [{"name": "live stream"}],
         },
         "defaultContentType": "application/json",
-        "servers": _servers(),
+        "servers": _servers(root_path),
         "channels": {"websocket": _websocket(), "sse": _sse()},
         "operations": _operations(),
         "components": {
@@ -87,11 +87,13 @@ def document() -> Document:
 # --- servers and channels ---
 
 
-def _servers() -> Document:
-    return {
-        "websocket": _server("ws", "WebSocket; `wss` if a proxy in front terminates TLS."),
-        "http": _server("http", "Server-sent events; `https` if a proxy in front terminates TLS."),
+def _servers(root_path: str) -> Document:
+    about = {
+        "websocket": ("ws", "WebSocket; `wss` if a proxy in front terminates TLS."),
+        "http": ("http", "Server-sent events; `https` if a proxy in front terminates TLS."),
     }
+    below = {"pathname": root_path} if root_path else {}
+    return {name: _server(*told) | below for name, told in about.items()}
 
 
 def _server(protocol: str, description: str) -> Document:

@@ -7,6 +7,7 @@ from html import escape
 from typing import Any
 
 from litestar import Request, Response, get
+from litestar.handlers import HTTPRouteHandler
 
 from common import wire
 from entrypoints.live.asyncapi import Document, document
@@ -14,19 +15,18 @@ from entrypoints.web import pages
 from entrypoints.web.locations import STREAM_DOCUMENT, STREAM_PAGE, to_root
 
 
-@get(STREAM_DOCUMENT, include_in_schema=False, media_type="application/json")
-async def asyncapi_document() -> Response[bytes]:
-    """The AsyncAPI document."""
-    return Response(wire.encode(document()))
+def described(root_path: str) -> list[HTTPRouteHandler]:
+    """The routes of the description of a service that is reached below `root_path`."""
 
+    @get(STREAM_DOCUMENT, include_in_schema=False, media_type="application/json")
+    async def asyncapi_document() -> Response[bytes]:
+        return Response(wire.encode(document(root_path)))
 
-@get(STREAM_PAGE, include_in_schema=False, media_type="text/html")
-async def stream_page(request: Request[Any, Any, Any]) -> Response[str]:
-    """The same as a page."""
-    return Response(page(to_root(request.scope)), headers={"Content-Security-Policy": pages.POLICY})
+    @get(STREAM_PAGE, include_in_schema=False, media_type="text/html")
+    async def stream_page(request: Request[Any, Any, Any]) -> Response[str]:
+        return Response(page(to_root(request.scope)), headers={"Content-Security-Policy": pages.POLICY})
 
-
-HANDLERS = [asyncapi_document, stream_page]
+    return [asyncapi_document, stream_page]
 
 
 @lru_cache(maxsize=8)

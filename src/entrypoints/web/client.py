@@ -66,7 +66,7 @@ def _suspect(peer: str, proxies: Proxies, headers: Iterable[tuple[bytes, bytes]]
         logger.warning(
             "%s sends the header %s and is not in BELLWIRE_TRUSTED_PROXIES: "
             "if it is a proxy, all its clients share the limits of one address",
-            peer,
+            peer or "the peer on the Unix socket (`unix`)",
             proxies.header,
         )
 

@@ -16,7 +16,7 @@ class Bellwire(Reader, Producer):
     httpx.TransportError it is called again later; other errors are passed on.
 
     Calls over HTTP need `async with Bellwire(…) as client`; a stream does not. A call that fails because a
-    server is unavailable (a 503, a broken connection) is repeated for `patience` seconds.
+    server is unavailable (a 502, 503 or 504, a broken connection) is repeated for `patience` seconds.
 
     `transport`, `open_socket` and `random` are for tests. Time is the event loop's.
     """

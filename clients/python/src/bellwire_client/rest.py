@@ -12,6 +12,8 @@ from bellwire_client.numbers import whole
 from bellwire_client.tokens import Tokens
 
 _CALL_SECONDS = 15.0
+# The service says that it is unavailable, or a proxy in front of it does.
+_AWAY = frozenset({502, 503, 504})
 
 
 class Rest:
@@ -46,7 +48,7 @@ class Rest:
     ) -> Any:
         """Make a call, with a user's token or with headers that authenticate it, and return the body.
 
-        While a server is unavailable (a 503, a broken connection) the call is repeated, after `Retry-After`
+        While a server is unavailable (a 502, 503 or 504, a broken connection) the call is repeated, after `Retry-After`
         and a random pause, as long as the pause ends within `patience` seconds. Raises Problem, Unreachable.
         """
         now = asyncio.get_running_loop().time
@@ -56,7 +58,7 @@ class Rest:
             try:
                 return await self._once(method, path, tokens, headers=headers, **options)
             except (Problem, Unreachable) as failure:
-                if isinstance(failure, Problem) and failure.status != httpx.codes.SERVICE_UNAVAILABLE:
+                if isinstance(failure, Problem) and failure.status not in _AWAY:
                     raise
                 pause = backoff.next(failure.retry_after)
                 if now() + pause > give_up:
