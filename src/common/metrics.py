@@ -3,9 +3,21 @@
 Names follow Prometheus's naming rules: unit last, counters end in _total.
 """
 
+import platform
+
 from prometheus_client import Counter, Enum, Gauge, Histogram
 
 _FAST = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+
+BUILD = Gauge(
+    "bellwire_build_info", "What runs: always 1, the facts are the labels", ["process", "version", "python"]
+)
+
+
+def identify(process: str, version: str) -> None:
+    """Say which process of which version this is."""
+    BUILD.labels(process, version, platform.python_version()).set(1)
+
 
 HTTP = Histogram("bellwire_http_seconds", "HTTP requests", ["method", "route", "status"], buckets=_FAST)
 CONNECTIONS_DROPPED = Counter(
