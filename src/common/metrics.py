@@ -92,6 +92,9 @@ REDIS_REFUSED = Counter(
 )
 
 SOCKETS = Gauge("bellwire_sockets", "Open live sockets")
+SOCKETS_LIMIT = Gauge(
+    "bellwire_sockets_limit", "Open live sockets beyond which new ones are refused; 0: none"
+)
 FRAMES = Counter("bellwire_frames_total", "Frames sent to clients")
 LIVE_LATENCY = Histogram(
     "bellwire_live_seconds", "Time from acceptance until sent on the streams of this process", buckets=_FAST
@@ -125,3 +128,18 @@ TASKS = Gauge("bellwire_tasks", "Tasks of the event loop")
 POOL_IN_USE = Gauge(
     "bellwire_postgres_connections_in_use", "Connections of the PostgreSQL pool that are in use"
 )
+
+_RARE = {
+    CATCH_UPS: [(reason, "failed", "none") for reason in ("resume", "carrier", "gap", "position")],
+    CLOSES: ["4000", "4002", "4003", "4006"],
+    CONNECTIONS_DROPPED: ["new", "waiting"],
+    CONSUMED: ["dead", "stored"],
+    DEAD_LETTERS: ["unknown-user", "invalid", "malformed", "tombstone", "unreadable", "not-own", "defect"],
+    INDEX_MISMATCHES: ["stale", "wrong"],
+    REDIS_REFUSED: ["index", "frames", "order", "ticket", "idempotency"],
+    RESETS: ["epoch", "future", "retention"],
+}
+"""What alerts wait for. A series that begins with its first event shows no increase: these begin with 0."""
+for _counter, _series in _RARE.items():
+    for _labels in _series:
+        _counter.labels(*([_labels] if isinstance(_labels, str) else _labels))

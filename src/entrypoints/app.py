@@ -110,6 +110,7 @@ async def _lifespan(container: ApiContainer, app: Litestar) -> AsyncIterator[Non
     settings = container.settings()
     streams, workers = part_of(app, Streams), part_of(app, Scraping).workers
     metrics.identify("api", app_version())
+    metrics.SOCKETS_LIMIT.set(settings.sockets)
     async with (
         lifespan.api(container),
         nullcontext() if workers is None else workers.answering(),

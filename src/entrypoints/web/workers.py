@@ -1,8 +1,8 @@
 """Metrics of all workers of one `bellwire api`, whichever of them is asked.
 
-Each worker holds a number, and tells its metrics over a socket file with that number, in a folder that only the
-user of the service can open. So counting stays as cheap as in a single process, and what a dead worker counted ends
-with it: its successor takes its number and counts from 0, which Prometheus recognises as a restart.
+Each worker holds a number, and tells its metrics over a socket file with that number, in a folder that only
+the user of the service can open. Counting stays as cheap as in a single process. What a dead worker counted
+ends with it: its successor takes its number and counts from 0, which Prometheus recognises as a restart.
 """
 
 import asyncio
