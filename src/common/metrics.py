@@ -3,9 +3,21 @@
 Names follow Prometheus's naming rules: unit last, counters end in _total.
 """
 
+import platform
+
 from prometheus_client import Counter, Enum, Gauge, Histogram
 
 _FAST = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+
+BUILD = Gauge(
+    "bellwire_build_info", "What runs: always 1, the facts are the labels", ["process", "version", "python"]
+)
+
+
+def identify(process: str, version: str) -> None:
+    """Say which process of which version this is."""
+    BUILD.labels(process, version, platform.python_version()).set(1)
+
 
 HTTP = Histogram("bellwire_http_seconds", "HTTP requests", ["method", "route", "status"], buckets=_FAST)
 CONNECTIONS_DROPPED = Counter(
@@ -80,6 +92,9 @@ REDIS_REFUSED = Counter(
 )
 
 SOCKETS = Gauge("bellwire_sockets", "Open live sockets")
+SOCKETS_LIMIT = Gauge(
+    "bellwire_sockets_limit", "Open live sockets beyond which new ones are refused; 0: none"
+)
 FRAMES = Counter("bellwire_frames_total", "Frames sent to clients")
 LIVE_LATENCY = Histogram(
     "bellwire_live_seconds", "Time from acceptance until sent on the streams of this process", buckets=_FAST
@@ -113,3 +128,18 @@ TASKS = Gauge("bellwire_tasks", "Tasks of the event loop")
 POOL_IN_USE = Gauge(
     "bellwire_postgres_connections_in_use", "Connections of the PostgreSQL pool that are in use"
 )
+
+_RARE = {
+    CATCH_UPS: [(reason, "failed", "none") for reason in ("resume", "carrier", "gap", "position")],
+    CLOSES: ["4000", "4002", "4003", "4006"],
+    CONNECTIONS_DROPPED: ["new", "waiting"],
+    CONSUMED: ["dead", "stored"],
+    DEAD_LETTERS: ["unknown-user", "invalid", "malformed", "tombstone", "unreadable", "not-own", "defect"],
+    INDEX_MISMATCHES: ["stale", "wrong"],
+    REDIS_REFUSED: ["index", "frames", "order", "ticket", "idempotency"],
+    RESETS: ["epoch", "future", "retention"],
+}
+"""What alerts wait for. A series that begins with its first event shows no increase: these begin with 0."""
+for _counter, _series in _RARE.items():
+    for _labels in _series:
+        _counter.labels(*([_labels] if isinstance(_labels, str) else _labels))

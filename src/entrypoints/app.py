@@ -2,8 +2,9 @@
 
 import logging
 from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from litestar import Litestar
@@ -11,6 +12,7 @@ from litestar.config.cors import CORSConfig
 from litestar.datastructures import State
 from litestar.di import Provide
 
+from common import metrics
 from domain.identifiers import UserId
 from entrypoints import lifespan
 from entrypoints.container.api import ApiContainer
@@ -40,6 +42,7 @@ from entrypoints.live.state import Streams
 from entrypoints.live.streaming import Streaming
 from entrypoints.logs import configure
 from entrypoints.settings import Settings
+from entrypoints.version import app_version
 from entrypoints.web import health, problems
 from entrypoints.web.below import served_below
 from entrypoints.web.fast_path import FastPath
@@ -48,18 +51,21 @@ from entrypoints.web.json_request import JsonRequest
 from entrypoints.web.middleware import fronted
 from entrypoints.web.state import Access, Checks, Scraping, application_state, part_of
 from entrypoints.web.verbatim import VerbatimSchema
+from entrypoints.web.workers import Workers
 
 logger = logging.getLogger(__name__)
 
 
-def create() -> Litestar:
-    """Build the application from the environment (for uvicorn's workers)."""
+def create(workers: str = "") -> Litestar:
+    """Build the application from the environment, for uvicorn. `workers` is the folder of the workers, if
+    there are several.
+    """
     settings = Settings.from_env()
     configure(settings.log_level, settings.log_format)
-    return create_app(build(ApiContainer, settings))
+    return create_app(build(ApiContainer, settings), Workers(Path(workers)) if workers else None)
 
 
-def create_app(container: ApiContainer) -> Litestar:
+def create_app(container: ApiContainer, workers: Workers | None = None) -> Litestar:
     """Build the application on a container."""
     settings = container.settings()
     handlers: list[Any] = [
@@ -93,7 +99,7 @@ def create_app(container: ApiContainer) -> Litestar:
         openapi_config=openapi.config() if settings.schema else None,
         plugins=[VerbatimSchema()],
         request_class=JsonRequest,
-        state=state(container),
+        state=state(container, workers),
         logging_config=None,
     )
     app.asgi_handler = FastPath(app, SocketPath(app.asgi_handler))
@@ -103,9 +109,13 @@ def create_app(container: ApiContainer) -> Litestar:
 
 @asynccontextmanager
 async def _lifespan(container: ApiContainer, app: Litestar) -> AsyncIterator[None]:
-    streams = part_of(app, Streams)
+    settings = container.settings()
+    streams, workers = part_of(app, Streams), part_of(app, Scraping).workers
+    metrics.identify("api", app_version())
+    metrics.SOCKETS_LIMIT.set(settings.sockets)
     async with (
         lifespan.api(container),
+        nullcontext() if workers is None else workers.answering(),
         lifespan.background(lifespan.repeated(streams.sessions.run)),
         lifespan.drained_first(streams.drain),
     ):
@@ -117,7 +127,7 @@ def _demo_token(container: ApiContainer, user: UserId) -> str:
     return container.tokens().mint(user, container.clock()())[0]
 
 
-def state(container: ApiContainer) -> State:
+def state(container: ApiContainer, workers: Workers | None = None) -> State:
     """What the routes of a process need to find, with no stream open yet."""
     streams = _streams(container)
     required = {
@@ -134,7 +144,7 @@ def state(container: ApiContainer) -> State:
     )
     checks = Checks(required, {"redis": container.redis_server().ping})
     settings = container.settings()
-    limits, scraping = container.limits(), Scraping(settings.metrics_token)
+    limits, scraping = container.limits(), Scraping(settings.metrics_token, workers)
     return application_state(access, streams, checks, limits, settings.proxies, scraping)
 
 

@@ -4,11 +4,14 @@ import os
 import signal
 import sys
 from contextlib import suppress
+from functools import partial
+from tempfile import TemporaryDirectory
 from types import FrameType
 from typing import Any
 
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
+from uvicorn.importer import import_from_string
 from uvicorn.supervisors import Multiprocess
 
 from entrypoints.container.parts.server import WithServer
@@ -50,13 +53,20 @@ def run(container: WithServer) -> None:
     config = uvicorn.Config(_APPLICATION, factory=True, **options(container))
     with api_sockets(container.settings()) as sockets:
         if config.workers > 1:
-            _Supervisor(config, sockets).run()
+            with TemporaryDirectory(prefix="bellwire-") as folder:  # only this user can open it
+                config.app = partial(_worker, folder)
+                _Supervisor(config, sockets).run()
             return
         server = uvicorn.Server(config)
         with suppress(KeyboardInterrupt):  # raised again by uvicorn after the shutdown
             server.run(sockets)
     if not server.started:
         sys.exit(STARTUP_FAILURE)
+
+
+def _worker(folder: str) -> Any:
+    """The application of one worker, imported only there."""
+    return import_from_string(_APPLICATION)(folder)
 
 
 class _Supervisor(Multiprocess):

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from entrypoints.commands import cli
-from tests.papers import PAGES, ROOT, Block, blocks
+from tests.papers import PAGES, ROOT, Block, anchors, blocks
 from workbench import cli as workbench
 
 RUN = {"sh", "console", "python", "sql"}
@@ -152,10 +152,4 @@ def test_the_guide_for_language_models_has_the_form_of_llmstxt_org() -> None:
 def _leads_somewhere(page: Path, link: str) -> bool:
     path, _, anchor = link.partition("#")
     target = page.parent / path if path else page
-    return target.exists() and (not anchor or anchor in _anchors(target))
-
-
-def _anchors(page: Path) -> set[str]:
-    """Of its headings, as GitHub makes them."""
-    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    return target.exists() and (not anchor or anchor in anchors(target))

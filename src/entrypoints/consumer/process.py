@@ -33,6 +33,7 @@ from entrypoints.logs import configure
 from entrypoints.loop import event_loop_factory
 from entrypoints.serving import options
 from entrypoints.settings import Settings
+from entrypoints.version import app_version
 from entrypoints.web import health, problems
 from entrypoints.web.head import answering_head
 from entrypoints.web.middleware import fronted
@@ -162,6 +163,7 @@ async def consume(container: ConsumerContainer) -> None:
 
 async def _consume(container: ConsumerContainer, sockets: list[socket.socket]) -> None:
     settings = container.settings()
+    metrics.identify("consumer", app_version())
     worker = build_worker(container)
     joining = Joining(container, worker)
     patience = settings.stuck_seconds

@@ -1,23 +1,20 @@
 """Health and metrics, for the API and for the consumer."""
 
 import asyncio
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from litestar import Request, Response, get
 from litestar.openapi.datastructures import ResponseSpec
 from msgspec import Struct
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST
 
 from application.errors import Unavailable
-from common import metrics as counters
 from entrypoints.web import guards
 from entrypoints.web.schemas import problems
-from entrypoints.web.state import Check, Checks, part
+from entrypoints.web.state import Check, Checks, Scraping, part
+from entrypoints.web.workers import scrape_this_process
 
 _CHECK_SECONDS = 3.0
-_RENDERING = ThreadPoolExecutor(1, "metrics")
-"""Its own thread, so that metrics do not wait behind passwords; and one, so that two scrapes take turns."""
 
 
 class Readiness(Struct):
@@ -79,13 +76,12 @@ async def ready(request: Request[Any, Any, Any]) -> Response[dict[str, Any]]:
         **problems(401, 403),
     },
 )
-async def metrics() -> Response[bytes]:
+async def metrics(request: Request[Any, Any, Any]) -> Response[bytes]:
     """Prometheus text format. Needs `BELLWIRE_METRICS_TOKEN` as a bearer token; if none is set, only clients
     on this machine may read it.
     """
-    counters.TASKS.set(len(asyncio.all_tasks()))
-    # Tens of milliseconds, in which the event loop would do nothing else.
-    text = await asyncio.get_running_loop().run_in_executor(_RENDERING, generate_latest)
+    workers = part(request, Scraping).workers
+    text = await (scrape_this_process() if workers is None else workers.scrape())
     return Response(text, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 

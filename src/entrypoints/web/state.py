@@ -12,6 +12,7 @@ from litestar.datastructures import State
 from application.accounts import AuthenticateOperator, AuthenticateUser
 from application.arriving import Arrive
 from application.keys import AuthenticateProducer
+from entrypoints.web.workers import Workers
 
 T = TypeVar("T")
 
@@ -30,10 +31,12 @@ class Checks:
 
 @dataclass(frozen=True, slots=True)
 class Scraping:
-    """Who may read the metrics."""
+    """Who may read the metrics, and of which processes."""
 
     token: str
     """If it is empty: clients on this machine."""
+    workers: Workers | None = None
+    """Whose metrics are read; None: those of this process, which has no others."""
 
     def __repr__(self) -> str:
         """Hide the token."""
