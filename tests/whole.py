@@ -5,6 +5,7 @@ from entrypoints.container.api import ApiContainer
 from entrypoints.container.consumer import ConsumerContainer
 from entrypoints.container.dead_letters import DeadLettersContainer
 from entrypoints.container.demo import DemoContainer
+from entrypoints.container.moving import MovingContainer, RestoringContainer
 from entrypoints.container.parts import base
 from entrypoints.container.passing import PassingContainer
 from entrypoints.container.pruning import PruningContainer
@@ -18,8 +19,10 @@ PROCESSES: list[type[base.Base]] = [
     ConsumerContainer,
     DeadLettersContainer,
     DemoContainer,
+    MovingContainer,
     PassingContainer,
     PruningContainer,
+    RestoringContainer,
     SessionsContainer,
     SetupContainer,
 ]

@@ -53,8 +53,10 @@ class Action(StrEnum):
     PASSWORD_CHANGED = "user.password-changed"  # noqa: S105 - not a password
     LOG_IN_FAILED = "user.log-in-failed"
     USER_EXPORTED = "user.exported"
+    USER_IMPORTED = "user.imported"
     USER_ERASED = "user.erased"
     ERASURE_FINISHED = "user.erasure-finished"
+    FEEDS_RESET = "feeds.reset"
     CATEGORY_SET = "category.set"
     LETTERS_REPLAYED = "letters.replayed"
     PROCESS_DRAINED = "process.drained"

@@ -168,7 +168,7 @@ QUIET = {
     "revoke-tokens",
 }  # fmt: skip
 """Commands that print no result."""
-JSON = {"openapi", "asyncapi", "demo-access", "users export"}
+JSON = {"openapi", "asyncapi", "demo-access", "export-users", "users export"}
 """Commands that print JSON anyway."""
 
 

@@ -30,15 +30,20 @@ def bound(year: int, month: int) -> UUID:
     return UUID(int=milliseconds << 80)
 
 
-@retried
 async def ensure_partitions(engine: AsyncEngine, now: datetime) -> None:
     """Make the partitions of this month and the next few, unless they exist. Several processes may call
     it.
     """
+    await ensure_months(engine, months(now))
+
+
+@retried
+async def ensure_months(engine: AsyncEngine, wanted: Sequence[tuple[int, int]]) -> None:
+    """Make the partitions of these years and months, unless they exist. Several processes may call it."""
     async with transaction(engine) as connection:
         await connection.execute(text("SET LOCAL lock_timeout = '2s'"))
         await connection.execute(text(LOCK_PARTITIONS))
-        for year, month in months(now):
+        for year, month in wanted:
             name = f"notifications_{year}_{month:02}"
             exists = await connection.scalar(text("SELECT to_regclass(:name)"), {"name": name})
             if exists is None:
@@ -47,10 +52,17 @@ async def ensure_partitions(engine: AsyncEngine, now: datetime) -> None:
 
 async def past_partitions(connection: Any, before: datetime) -> Sequence[str]:
     """The partitions of the months before this time, the oldest first. `connection` is the driver's."""
+    held = await months_held(connection)
+    past = [month for month in held if month < (before.year, before.month)]
+    return [f"notifications_{year}_{month:02}" for year, month in past]
+
+
+async def months_held(connection: Any) -> list[tuple[int, int]]:
+    """The years and months that have a partition, in order. `connection` is the driver's."""
     children = "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'notifications'::regclass"
-    names = sorted(row[0] for row in await connection.fetch(children))
+    names = [row[0] for row in await connection.fetch(children)]
     matches = [match for name in names if (match := _MONTHLY.fullmatch(name))]
-    return [match[0] for match in matches if (int(match[1]), int(match[2])) < (before.year, before.month)]
+    return sorted((int(match[1]), int(match[2])) for match in matches)
 
 
 @retried

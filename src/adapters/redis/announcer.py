@@ -94,7 +94,7 @@ class RedisAnnouncer:
             # Set first: a failure from here on must be remembered again, even for what was deleted already.
             self._all_unannounced = False
             try:
-                await self._server.ask(self._forget_everything)
+                await self.forget_everything()
             except Exception:  # also a surprise of the driver
                 self._all_unannounced = True
                 raise
@@ -106,6 +106,10 @@ class RedisAnnouncer:
                     del self._unannounced[feed.user_id]
         metrics.UNTOLD.set(0)
         logger.info("Redis is back, and the missed changes are announced")
+
+    async def forget_everything(self) -> None:
+        """Delete the index, and have all streams compare themselves with the store. Raises Unavailable."""
+        await self._server.ask(self._forget_everything)
 
     async def _announce_waiting(self) -> None:
         while self._waiting:

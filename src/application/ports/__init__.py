@@ -49,6 +49,7 @@ from application.ports.machine import (
     Render,
     UserHash,
 )
+from application.ports.moving import Epochs, MovingIn, MovingOut
 from application.ports.queue import (
     DeadLetterBox,
     DeadLetters,
@@ -72,6 +73,7 @@ __all__ = [
     "DeadLetterBox",
     "DeadLetters",
     "DueMarks",
+    "Epochs",
     "Erasures",
     "EventStream",
     "Exports",
@@ -87,6 +89,8 @@ __all__ = [
     "LogInAttempts",
     "MissingUsers",
     "Monotonic",
+    "MovingIn",
+    "MovingOut",
     "NewId",
     "NewToken",
     "NotificationQueue",
