@@ -61,40 +61,6 @@ def _check_postgres_parameters(given: Mapping[str, object]) -> None:
         raise Unusable(f"has a value of ssl other than {', '.join(_SSL_MODES)}")
 
 
-def redis_url(url: str) -> None:
-    """redis-py's."""
-    try:
-        parsed = urlsplit(url)
-        port = parsed.port
-    except ValueError:
-        raise Unusable(f"has an invalid host or port; {_ESCAPE}") from None
-    if parsed.scheme not in {"redis", "rediss", "unix"}:
-        raise Unusable("must begin with redis://, rediss:// or unix://")
-    if parsed.scheme == "unix":
-        if not parsed.path:
-            raise Unusable("names no socket path")
-    else:
-        if not parsed.hostname:
-            raise Unusable("names no host")
-        if port == 0:
-            raise Unusable("has an invalid port")
-        if not re.fullmatch(r"/?|/[0-9]{1,5}", parsed.path):
-            raise Unusable("has a path that is not a database number")
-    if parsed.fragment:
-        raise Unusable(f"has a #; {_ESCAPE}")
-    if parsed.query:
-        _check_redis_parameters(url)
-
-
-def _check_redis_parameters(url: str) -> None:
-    from redis import ConnectionPool  # noqa: PLC0415 - slow, and most addresses have no parameters
-
-    try:
-        ConnectionPool.from_url(url).make_connection()  # does not connect yet
-    except (TypeError, ValueError):
-        raise Unusable("has a parameter that redis-py does not know, or one with an invalid value") from None
-
-
 def listed(text: str) -> list[str]:
     """The parts of a list that is separated by spaces or commas."""
     return text.replace(",", " ").split()

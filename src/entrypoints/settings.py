@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from domain.rates import Rate
-from entrypoints import addresses
+from entrypoints import addresses, redis_addresses
 from entrypoints.allowed import misspelt, refusal
 from entrypoints.environment import OF_OTHERS, given, variables
 from entrypoints.environment import PREFIX as _PREFIX
@@ -18,7 +18,6 @@ from entrypoints.strength import check_secret
 _CHECKS: Mapping[str, Callable[[str], None]] = {
     "postgres_url": addresses.postgres_url,
     "migration_url": lambda url: addresses.postgres_url(url) if url else None,
-    "redis_url": addresses.redis_url,
     "redis_prefix": addresses.prefix,
     "kafka_bootstrap": addresses.bootstrap,
     "kafka_topic": addresses.topic,
@@ -179,6 +178,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
                 check(getattr(settings, name))
             except (addresses.Unusable, ValueError) as reason:
                 raise InvalidSettings(f"{_PREFIX}{name.upper()}: {reason}") from None
+        _check_redis(settings)
         _check_limits(settings)
         return settings
 
@@ -202,6 +202,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         """Raise InvalidSettings if a process with these settings must not serve."""
         self.check_secrets()
         self.check_tokens()
+        self.check_files()
         if self.demo and not addresses.is_loopback(self.host):
             raise InvalidSettings(
                 f"{_PREFIX}DEMO: anyone who can reach the demo can use it, so it runs only on this machine: "
@@ -234,6 +235,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             raise InvalidSettings(f"{_PREFIX}TOKEN_CLAIM: {self.token_claim} has another meaning")
         if self.token_jwks and "://" not in self.token_jwks and not os.path.isfile(self.token_jwks):  # noqa: PTH113 - pathlib takes long to import
             raise InvalidSettings(f"{_PREFIX}TOKEN_JWKS: there is no file {self.token_jwks}")
+
+    def check_files(self) -> None:
+        """Raise InvalidSettings if a file with certificates cannot be used."""
+        try:
+            redis_addresses.check_files(self.redis_url, self.redis_mode)
+        except addresses.Unusable as reason:
+            raise InvalidSettings(f"{_PREFIX}REDIS_URL: {reason}") from None
 
     def as_owner(self) -> "Settings":
         """These settings with the PostgreSQL role that owns the tables."""
@@ -288,6 +296,16 @@ def _for_asyncpg(url: str) -> str:
         if url.startswith(scheme):
             return "postgresql+asyncpg://" + url.removeprefix(scheme)
     return url
+
+
+def _check_redis(settings: Settings) -> None:
+    """Raise InvalidSettings if the address is not one of what it is said to lead to."""
+    try:
+        redis_addresses.check(settings.redis_url, settings.redis_mode)
+    except redis_addresses.NoMaster as reason:
+        raise InvalidSettings(f"{_PREFIX}REDIS_MODE: with sentinel, {_PREFIX}REDIS_URL {reason}") from None
+    except addresses.Unusable as reason:
+        raise InvalidSettings(f"{_PREFIX}REDIS_URL: {reason}") from None
 
 
 def _check_limits(settings: Settings) -> None:

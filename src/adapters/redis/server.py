@@ -2,11 +2,11 @@
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast
 
 from hiredis import Reader, pack_command
 from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.connection import AbstractConnection
+from redis.asyncio.connection import AbstractConnection, SSLConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as ConnectionLost
@@ -16,8 +16,11 @@ from redis.maint_notifications import MaintNotificationsConfig
 from adapters.once import Once
 from adapters.redis import answers
 from adapters.redis.evaluating import Call, Script
+from adapters.redis.sentinel import SentinelConnection, Sentinels
+from adapters.redis.tls import Certificates, TlsConnection
 from application.errors import Unavailable
 from application.ports import Monotonic
+from common import sentinels
 
 T = TypeVar("T")
 
@@ -43,12 +46,39 @@ FAILURES = (RedisError, OSError, TimeoutError)
 """The errors with which redis-py commands fail."""
 
 
-def connect(url: str, *, now: Monotonic, connections: int = 32, idle_seconds: float = _IDLE_SECONDS) -> Redis:
+Mode = Literal["server", "sentinel"]
+"""What an address leads to: the primary, or sentinels that name it."""
+
+
+def connect(
+    url: str,
+    *,
+    now: Monotonic,
+    mode: Mode = "server",
+    connections: int = 32,
+    idle_seconds: float = _IDLE_SECONDS,
+) -> Redis:
     """Build a client that fails fast; nothing connects before the first command. A connection that was not
     used for `idle_seconds` is not used again.
 
     redis-py would retry ten times, up to 5 s per command. Callers here have better alternatives.
     """
+    pool = (_to_primary if mode == "sentinel" else _pool)(url, now, connections, idle_seconds)
+    return Redis.from_pool(pool)  # from_pool makes the client own the pool and close it
+
+
+def _to_primary(url: str, now: Monotonic, connections: int, idle_seconds: float) -> "_Pool":
+    """To the server that sentinels name."""
+    names = sentinels.parse(url)
+    pool = _pool(names.server, now, connections, idle_seconds)
+    asked = [connect(each, now=now, connections=1) for each in names.sentinels]
+    pool.sentinels = Sentinels(names.master, asked, now)
+    known = {"sentinels": pool.sentinels}
+    pool.connection_class = type("Connection", (SentinelConnection, pool.connection_class), known)
+    return pool
+
+
+def _pool(url: str, now: Monotonic, connections: int, idle_seconds: float) -> "_Pool":
     pool = _Pool.from_url(
         url,
         max_connections=connections,
@@ -60,13 +90,17 @@ def connect(url: str, *, now: Monotonic, connections: int = 32, idle_seconds: fl
         # connection, or whether an unread answer is left on it.
         maint_notifications_config=MaintNotificationsConfig(enabled=False),
     )
-    known = {"now": staticmethod(now), "idle_seconds": idle_seconds}
-    pool.connection_class = type("Connection", (Connection, pool.connection_class), known)
-    return Redis.from_pool(pool)  # from_pool makes the client own the pool and close it
+    known = {"now": staticmethod(now), "idle_seconds": idle_seconds, "certificates": Certificates()}
+    parts = (Connection, TlsConnection) if issubclass(pool.connection_class, SSLConnection) else (Connection,)
+    pool.connection_class = type("Connection", (*parts, pool.connection_class), known)
+    return pool
 
 
 class _Pool(BlockingConnectionPool):
     """Connections that can be dropped without waiting for their peers."""
+
+    sentinels: Sentinels | None = None
+    """Those that name the server."""
 
     async def drop_idle(self) -> None:
         """Close the connections that are not in use."""
@@ -145,8 +179,8 @@ class Connection(AbstractConnection):
         )
 
     async def messages(self) -> Sequence[Any]:
-        """Wait for messages to a subscriber, and return all that have arrived, each as its parts. Not to be
-        mixed with redis-py's own ways to read, which take several times as long for each message.
+        """Wait for messages to a subscriber, and return all that have arrived, each as its parts or an error.
+        Not to be mixed with redis-py's own ways to read, which take several times as long for each message.
         """
         if self._messages is None:
             self._messages = Reader(replyError=self._parser.parse_error)
@@ -157,8 +191,6 @@ class Connection(AbstractConnection):
                 raise ConnectionLost("the connection was closed")
             self._messages.feed(data)
             while (message := self._messages.gets()) is not False:
-                if isinstance(message, Exception):
-                    raise message
                 found.append(message)
         return found
 
@@ -182,8 +214,11 @@ class _Trouble:
 
     def not_seen(self) -> None:
         if self.reason and self._now() >= self._until:
-            self.reason = ""
-            self._once.well()
+            self.over()
+
+    def over(self) -> None:
+        self.reason = ""
+        self._once.well()
 
 
 class RedisServer:
@@ -204,6 +239,8 @@ class RedisServer:
         self.left = 0
         """How many times a server was left. A holder of its own connection gives it up when this changes."""
         self._pool: _Pool = cast(_Pool, client.connection_pool)
+        if self._pool.sentinels is not None:
+            self._pool.sentinels.moved = self.leave
         self._away_until = 0.0
         self._tried = False
         """Whether it is unknown if the server is back, and somebody has a command on the way to find out."""
@@ -297,6 +334,8 @@ class RedisServer:
     async def close(self) -> None:
         """Close every connection."""
         await self.client.aclose()
+        if self._pool.sentinels is not None:
+            await self._pool.sentinels.close()
 
     async def _attempt(self, operation: Callable[[], Awaitable[T]]) -> T:
         left = self.left

