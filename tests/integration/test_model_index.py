@@ -455,7 +455,7 @@ async def test_what_cannot_be_told_while_everything_is_forgotten_is_told_after(
 
     async def forget() -> None:
         """Somebody loads an entry behind its back, and is overtaken by a change that is lost."""
-        await RedisAnnouncer._forget_everything(announcer)
+        await RedisAnnouncer.forget_everything(announcer)
         missing = await index.page(ADA, 1, None)
         assert isinstance(missing, Missing)
         assert missing.lease
@@ -465,7 +465,7 @@ async def test_what_cannot_be_told_while_everything_is_forgotten_is_told_after(
         await announcer.announce([Settled(new)])
         network.fate = Fate.ARRIVES
 
-    monkeypatch.setattr(announcer, "_forget_everything", forget)
+    monkeypatch.setattr(announcer, "forget_everything", forget)
     await announcer.heal()
 
     assert isinstance(await index.page(ADA, 1, None), Missing)

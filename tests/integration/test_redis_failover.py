@@ -536,7 +536,7 @@ async def test_an_account_with_the_rights_that_are_documented_may_do_everything(
             await index.entry(ADA)
             await RedisAnnouncer(
                 server, PREFIX, MACS, CAPACITY, uniform, clock=system.now
-            )._forget_everything()
+            ).forget_everything()
         await server.ping()
     finally:
         await server.close()

@@ -189,7 +189,7 @@ async def test_doctor_looks_and_everything_is_forgotten(
     state = await RedisInspection(redis_server, name, MACS, system.now).look()
     assert (state.entries, state.foreign) == (1, 0)
     assert await index.sample(10) == [ADA]
-    await announcer._forget_everything()
+    await announcer.forget_everything()
     await index.erase(ADA)
 
     assert isinstance(await index.page(ADA, 1, None), Missing)
