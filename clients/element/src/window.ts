@@ -1,6 +1,7 @@
 /** How many rows are kept in the document at most. */
 export const MOST_ROWS = 200;
-const STEP = 20;
+/** How many come and go at once: few, so that no frame has much to do. */
+const STEP = 8;
 
 type Item = { id: string };
 
