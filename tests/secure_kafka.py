@@ -6,14 +6,9 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from confluent_kafka.admin import (
-    AclBinding,
-    AclOperation,
-    AclPermissionType,
-    AdminClient,
-    ResourcePatternType,
-    ResourceType,
-)
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._acl import AclBinding, AclOperation, AclPermissionType
+from confluent_kafka.admin._resource import ResourcePatternType, ResourceType
 
 from tests.certificates import Authority, Signed
 from workbench.apache_kafka import ApacheKafkaServer
@@ -39,8 +34,10 @@ class SecureKafka:
 
     server: ApacheKafkaServer
     ports: Mapping[str, int]
-    """The listeners: `login` and, where there is IPv6, `six` (PLAIN and SCRAM), `token` (OAUTHBEARER), `certificate` (mutual TLS), `brief`
-    (SCRAM and tokens, for a short time), `clear` (PLAIN without TLS)."""
+    """Those of the listeners: `login` and, where there is IPv6, `six` (PLAIN and SCRAM), `token`
+    (OAUTHBEARER), `certificate` (mutual TLS), `brief` (SCRAM and tokens, for a short time), and
+    `clear` (PLAIN without TLS).
+    """
     authority: Authority
     client: Signed
 

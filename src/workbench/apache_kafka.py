@@ -40,12 +40,13 @@ class ApacheKafkaServer(KafkaServer):
         passwords: Mapping[str, str] | None = None,
         changed: Callable[[dict[str, str]], dict[str, str]] = dict,
         formatted: Sequence[str] = (),
+        cluster: str = "",
         ledger: Ledger | None = None,
     ) -> None:
         """`home` has the jars in `libs`; `advertised` is the port given to clients, such as a proxy's
         (default: the broker's own). With `passwords` by user, clients may also log in with PLAIN, on
         `login_port`. `changed` makes the settings others; `formatted` are arguments with which its folder is
-        made. Raises MissingServer.
+        made; `cluster` is the id of the cluster (default: one of its own). Raises MissingServer.
         """
         require(home)
         self.home = home
@@ -66,6 +67,7 @@ class ApacheKafkaServer(KafkaServer):
             settings = with_login(settings, self.login_port, passwords)
         self._properties.write_text("".join(f"{name}={value}\n" for name, value in changed(settings).items()))
         self._formatted = formatted
+        self._cluster = cluster or cluster_id()
 
     def start(self) -> None:
         if not (self._data / "meta.properties").exists():
@@ -90,9 +92,14 @@ class ApacheKafkaServer(KafkaServer):
 
     def _format(self) -> None:
         shutil.rmtree(self._data, ignore_errors=True)  # left by an interrupted start
-        cluster = base64.urlsafe_b64encode(secrets.token_bytes(16)).decode().rstrip("=")
         # An id that begins with a dash would be taken for an option.
-        words = ["format", f"--cluster-id={cluster}", "--config", str(self._properties), *self._formatted]
+        words = [
+            "format",
+            f"--cluster-id={self._cluster}",
+            "--config",
+            str(self._properties),
+            *self._formatted,
+        ]
         done = subprocess.run(
             [*self._java, "kafka.tools.StorageTool", *words],
             capture_output=True,
@@ -102,6 +109,11 @@ class ApacheKafkaServer(KafkaServer):
         )
         if done.returncode:
             raise ServerFailed(f"Kafka could not make its data folder: {done.stdout}{done.stderr}")
+
+
+def cluster_id() -> str:
+    """A new id of a cluster."""
+    return base64.urlsafe_b64encode(secrets.token_bytes(16)).decode().rstrip("=")
 
 
 def require(home: Path) -> None:

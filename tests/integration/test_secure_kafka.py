@@ -73,22 +73,24 @@ def command(folder: Path, printed: str) -> str:
 
 def login(kafka: SecureKafka, way: str, folder: Path) -> dict[str, str]:
     """The settings of one way to connect."""
-    password = {"username": USER, "password": PASSWORD}
-    if way in {"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"}:
-        return kafka.environment("login", sasl_mechanism=way, **password)
-    if way == "certificate":
-        signed = kafka.authority.sign("encrypted", password=KEY_PASSWORD)
-        return kafka.environment(
-            "certificate",
-            certificate=str(signed.certificate),
-            key=str(signed.key),
-            key_password=KEY_PASSWORD,
-        )
-    if way == "certificate with its key":
-        return kafka.environment("certificate", certificate=str(kafka.client.chain))
+    if way.startswith("certificate"):
+        return with_certificate(kafka, way)
     if way == "OAUTHBEARER":
         printed = command(folder, token(USER))
         return kafka.environment("token", sasl_mechanism="OAUTHBEARER", token_command=printed)
+    return with_password(kafka, way)
+
+
+def with_certificate(kafka: SecureKafka, way: str) -> dict[str, str]:
+    if way == "certificate with its key":
+        return kafka.environment("certificate", certificate=str(kafka.client.chain))
+    signed = kafka.authority.sign("encrypted", password=KEY_PASSWORD)
+    certificate, key = str(signed.certificate), str(signed.key)
+    return kafka.environment("certificate", certificate=certificate, key=key, key_password=KEY_PASSWORD)
+
+
+def with_password(kafka: SecureKafka, way: str) -> dict[str, str]:
+    password = {"username": USER, "password": PASSWORD}
     if way == "IPv6":
         if "six" not in kafka.ports:
             pytest.skip("this machine has no IPv6")
@@ -98,7 +100,7 @@ def login(kafka: SecureKafka, way: str, folder: Path) -> dict[str, str]:
         return kafka.environment("login", bootstrap=several, **password)
     if way == "without TLS":
         return kafka.environment("clear", tls="", ca="", sasl_mechanism="PLAIN", **password)
-    raise AssertionError(way)
+    return kafka.environment("login", sasl_mechanism=way, **password)
 
 
 PRINCIPALS = {"certificate": "User:CN=encrypted", "certificate with its key": "User:CN=client"}

@@ -8,7 +8,7 @@ from secrets import token_hex
 import pytest
 
 from common import tracing
-from entrypoints.logs import JsonFormatter, configure
+from entrypoints.logs import JsonFormatter, Repetitions, configure
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
@@ -114,3 +114,15 @@ def test_what_is_no_trace_begins_a_new_one(received: str | None) -> None:
 
     assert tracing.continued(continued, token_hex).split("-")[1] == continued.split("-")[1]
     assert TRACE.split("-")[1] not in continued
+
+
+@pytest.mark.parametrize(("name", "lines"), [("aiokafka.conn", 2), ("bellwire.test", 4)])
+def test_a_library_says_the_same_once_a_minute(name: str, lines: int) -> None:
+    repetitions = Repetitions("aiokafka")
+
+    def let_through(at: float) -> bool:
+        record = logging.LogRecord(name, logging.ERROR, "f.py", 1, "Unable to connect", (), None)
+        record.created = at
+        return bool(repetitions.filter(record))
+
+    assert sum(let_through(at) for at in (0.0, 0.1, 59.9, 60.0)) == lines

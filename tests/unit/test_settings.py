@@ -147,7 +147,11 @@ def test_a_value_that_cannot_be_used_is_refused_with_its_variable(
         ("WORKERS", "0", "must be an integer from 1, not '0'"),
         ("OPEN_SIGNUP", "ja", "must be true or false, not 'ja'"),
         ("LOG_FORMAT", "xml", "must be json or text, not 'xml'"),
-        ("KAFKA_SASL_MECHANISM", "x", "must be PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512, not 'x'"),
+        (
+            "KAFKA_SASL_MECHANISM",
+            "x",
+            "must be AWS_MSK_IAM, OAUTHBEARER, PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512, not 'x'",
+        ),
         ("CREATE_USERS", "x", "must be never, publish, token, or publish,token"),
         ("METRICS_TOKEN", "s3cret", "must be 16 to 200 visible ASCII characters"),
     ],
