@@ -3,7 +3,6 @@
 import asyncio
 import os
 import shutil
-import socket
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
@@ -247,6 +246,8 @@ async def test_what_an_asynchronous_standby_had_not_got_is_healed_by_new_epochs_
         await all_stored(product, traffic.accepted)
         await asyncio.to_thread(again.stop)
 
+        await traffic.publish(3)  # a frame of the new epoch tells sooner than the comparison of positions
+        await all_stored(product, traffic.accepted)
         mine = set(traffic.accepted[::3])
         assert await listed(client) == mine
         await eventually(lambda: any(why.startswith("epoch:") for why in device.resets), "it is reset")
@@ -315,6 +316,5 @@ async def test_a_name_that_moves_to_the_new_primary_is_followed(
 
         run.note(written_after_s=time.monotonic() - moved)
         assert (await feeds.feed(ADA)).version == 4
-        assert socket.gethostname()  # the name is of this process alone
     finally:
         await engine.dispose()
