@@ -156,7 +156,7 @@ class Authority:
         if hosts:
             alternatives = x509.SubjectAlternativeName([_host(host) for host in hosts])
             made = made.add_extension(alternatives, critical=False)
-        return made.sign(self._key, SHA256())  # type: ignore[attr-defined, no-any-return]
+        return made.sign(self._key, SHA256())  # type: ignore[attr-defined]
 
 
 def _named(name: str) -> x509.Name:
@@ -186,7 +186,7 @@ class PgBouncer(Server):
         for path in (folder, configured):
             path.chmod(0o755)
         programs.let_through(account, configured)
-        command = [program("pgbouncer", "pgbouncer"), configured]
+        command: list[str | Path] = [program("pgbouncer", "pgbouncer"), configured]
         super().__init__("PgBouncer", command, log=folder / "pgbouncer.log", account=account)
 
     def url(self, database: str = "bellwire") -> str:
@@ -200,7 +200,10 @@ class PgBouncer(Server):
 def program(name: str, package: str) -> str:
     """Where a program is. Skips the test if it is not installed, and says which package of Debian has it."""
     path = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/sbin"))
-    return shutil.which(name, path=path) or pytest.skip(f"{name} is not installed: apt install {package}")
+    found = shutil.which(name, path=path)
+    if found is None:
+        pytest.skip(f"{name} is not installed: apt install {package}")
+    return found
 
 
 # --- the product ------------------------------------------------------------------------------------------

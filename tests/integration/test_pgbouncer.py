@@ -22,7 +22,7 @@ from application.errors import Unavailable
 from entrypoints.commands import doctor
 from entrypoints.commands.findings import Mark
 from tests import contracts
-from tests.build import NOW
+from tests.build import ADA, NOW
 from tests.conftest import as_read, in_thread, installation, on_own_loop
 from tests.postgres_servers import PgBouncer, TcpPostgres, goes_the_whole_way, running
 from tests.product import Product
@@ -130,7 +130,7 @@ async def test_without_the_setting_it_is_named(bouncer: PgBouncer, servers: Embe
     engine = create_engine(bouncer.url(), pool_size=1, application="tests", jitter=uniform)
     try:
         with pytest.raises(Unavailable) as refused:
-            await PostgresFeeds(engine).feed(contracts.ADA)
+            await PostgresFeeds(engine).feed(ADA)
         assert "unsupported startup parameter" in explained(refused.value).detail
     finally:
         await engine.dispose()

@@ -4,18 +4,22 @@ ones.
 
 import os
 import shutil
+import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from random import uniform
 from secrets import token_hex
 from tempfile import TemporaryDirectory
+from urllib.parse import quote
 
 import pytest
 
 from adapters.postgres.engine import create_engine, driver
 from adapters.postgres.errors import explained
 from application.errors import Unavailable
+from entrypoints.commands import doctor
+from entrypoints.commands.findings import Mark
 from tests.conftest import as_read, installation
 from tests.postgres_servers import Authority, TcpPostgres, goes_the_whole_way, installed_versions, running
 from tests.product import Product
@@ -60,7 +64,10 @@ def secured() -> Iterator[Secured]:
             server.sql("CREATE ROLE cert LOGIN")
             server.sql("CREATE ROLE plain LOGIN")
             server.rules(
-                "hostssl all cert all cert", "host all plain all trust", "hostssl all postgres all trust"
+                "hostssl all cert all cert",
+                'hostssl all "an@odd:user/name" all scram-sha-256',
+                "host all plain all trust",
+                "hostssl all postgres all trust",
             )
             yield Secured(server, files)
 
@@ -178,6 +185,63 @@ async def test_a_host_that_the_certificate_does_not_name_is_named(secured: Secur
 
     assert said in await tls_of(secured.url(_CA, host="127.0.0.1"))
     assert await tls_of(secured.url("sslmode=verify-ca&sslrootcert={ca}", host="127.0.0.1")) == "true"
+
+
+async def test_names_and_passwords_of_special_characters_log_in(secured: Secured) -> None:
+    odd, password = "an@odd:user/name", "p@:/?#% ä+"
+    name = secured.server.sql(f"SELECT quote_ident('{odd}')").strip()
+    secured.server.sql(f"CREATE ROLE {name} LOGIN PASSWORD '{password}'")
+    database = quote("a/b?c", safe="")
+    secured.server.create_database("a/b?c")
+    login = f"{quote(odd, safe='')}:{quote(password, safe='')}"
+
+    url = f"postgresql://{login}@localhost:{secured.server.port}/{database}?sslmode=require"
+    assert await tls_of(url) == "true"
+    assert "(28P01)" in await tls_of(url.replace(login, f"{quote(odd, safe='')}:wrong"))
+
+
+async def test_what_the_url_says_of_the_session_counts_but_for_the_limits(secured: Secured) -> None:
+    query = "options=-cstatement_timeout%3D1%20-cwork_mem%3D7MB&application_name=bells&connect_timeout=9"
+    engine = create_engine(secured.url(query), pool_size=1, application="tests", jitter=uniform)
+    try:
+        async with driver(engine) as connection:
+            names = ("statement_timeout", "work_mem", "application_name")
+            found = [await connection.fetchval(f"SHOW {name}") for name in names]
+    finally:
+        await engine.dispose()
+
+    assert found == ["10s", "7MB", "bells"]
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no IPv6")
+@pytest.mark.parametrize("form", ["postgresql://postgres@[::1]:{}/bellwire", "postgresql:///?{}"])
+async def test_ipv6(form: str) -> None:
+    with running({"listen_addresses": "::1"}) as server:
+        port = server.port
+        server.rules("host all all ::1/128 trust")
+        query = f"host=::1&port={port}&user=postgres&dbname=bellwire"
+        assert await tls_of(form.format(port if "[" in form else query)) == "false"
+
+
+@pytest.mark.parametrize(
+    ("query", "host", "fix"),
+    [
+        ("sslmode=verify-full&sslrootcert={wrong_ca}", "localhost", "name its authority"),
+        (_CA, "127.0.0.1", "name a host"),
+        (_CA, "localhost", "add sslcert=… and sslkey=…"),
+        (_CA + "&sslcert={cert}&sslkey={other_key}", "localhost", "correct this file"),
+        ("sslmode=disable", "localhost", "write sslmode=require"),
+        (_CA + "&sslcert=/nowhere", "localhost", "correct BELLWIRE_POSTGRES_URL"),
+    ],
+)
+async def test_the_doctor_names_what_to_do(
+    secured: Secured, servers: EmbeddedServers, query: str, host: str, fix: str
+) -> None:
+    environment = installation(servers, secured.url(query, host=host, user="cert"), "nobody")
+
+    found = [finding async for finding in doctor.examine(environment)]
+
+    assert any(finding.mark is Mark.FAIL and fix in finding.fix for finding in found), found
 
 
 async def test_the_product_runs_with_certificates(

@@ -141,11 +141,9 @@ def test_the_log_does_not_repeat_the_row(caplog: pytest.LogCaptureFixture) -> No
     assert "canary" not in caplog.text
 
 
-def test_the_manual_names_every_setting_that_a_pooler_has_to_ignore() -> None:
+def test_the_manual_names_every_setting_that_the_role_needs_behind_a_pooler() -> None:
     manual = (ROOT / "docs" / "operations.md").read_text()
-    (line,) = re.findall(r"ignore_startup_parameters = (.*)", manual)
 
-    assert set(line.split(", ")) == set(SESSION)
     assert dict(re.findall(r"ALTER ROLE bellwire SET (\w+) = '(.*)';", manual)) == SESSION
 
 

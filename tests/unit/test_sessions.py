@@ -399,6 +399,20 @@ async def test_without_a_carrier_positions_are_compared_more_often(
         assert [item["version"] for item in (await socket.frame())["items"]] == [1]
 
 
+@timed(check=0.02)
+async def test_who_is_ahead_of_a_store_that_has_lost_changes_is_reset(service: Service) -> None:
+    """As after a failover to a standby that was behind."""
+    await deliver(service, 1, 2, 3)
+    async with service.socket(query="cursor=e1.3", headers=service.bearer()) as socket:
+        await socket.frame("replayed")
+        feeds = service.memory.feeds._feeds
+        feeds[ADA] = replace(feeds[ADA], version=2)
+
+        reset = await socket.frame("reset")
+
+    assert (reset["reason"], reset["cursor"]) == ("future", "e1.2")
+
+
 @timed(check=0.02, on_its_way=FAR)  # one of the two at a time
 async def test_those_that_are_late_do_not_keep_others_from_being_compared(
     service: Service, monkeypatch: pytest.MonkeyPatch

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from application.errors import Unavailable
 from application.feeds import Standing
 from common import metrics
+from domain.feed import Cursor
 from domain.identifiers import UserId
 from entrypoints.live.frames import DRAIN, INTERNAL, REVOKED, TOO_MANY, Close
 from entrypoints.live.session import Session
@@ -149,6 +150,7 @@ class Sessions:
     async def _compare(self, sessions: Sequence[Session]) -> None:
         if not sessions:
             return
+        before = [session.following.position for session in sessions]
         try:
             standings = await self.streaming.catch_ups.standings({session.user for session in sessions})
         except Unavailable as error:
@@ -160,6 +162,9 @@ class Sessions:
         for session in sessions:
             if session.user not in standings:  # erased; a revocation may have been missed
                 session.close(Close(REVOKED, "the user no longer exists"))
+        for session, position in zip(sessions, before, strict=True):
+            if _is_ahead(position, standings.get(session.user)):
+                session.miss()
         late = [
             (session, standing)
             for session in sessions
@@ -218,6 +223,17 @@ class _Entrance:
 
     def _leave(self) -> None:
         self._entering.discard(self)
+
+
+def _is_ahead(position: Cursor, standing: Standing | None) -> bool:
+    """Whether a standing that was read later lacks changes up to this position: the store has lost them, as a
+    standby that was behind when it was promoted.
+    """
+    return (
+        standing is not None
+        and position.epoch == standing.feed.epoch
+        and position.version > standing.feed.version
+    )
 
 
 def _compare_again(late: Iterable[tuple[Session, Standing]]) -> None:
