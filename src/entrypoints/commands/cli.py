@@ -28,6 +28,7 @@ COMMANDS = {
     "migrate": ("bring the database and the topics up to date", "setup:migrate"),
     "prune": ("delete old notifications", "pruning:prune"),
     "status": ("show on one screen how everything is", "status:status"),
+    "health": ("exit with 0 if a process on this machine works, for health checks", "health:health"),
     "doctor": ("look at everything, and name each fault and its fix", "doctor:doctor"),
     "openapi": ("print the OpenAPI document", "openapi:openapi"),
     "asyncapi": ("print the AsyncAPI document of the live stream", "asyncapi:asyncapi"),
