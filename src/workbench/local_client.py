@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 
 _IDLE = httpx.Limits(keepalive_expiry=2.0)
-"""Shorter than the 5 s after which our processes end a connection: a request could meet that end."""
+"""Shorter than the time after which our processes end a connection: a request could meet that end."""
 
 
 def local_client(**options: Any) -> httpx.AsyncClient:

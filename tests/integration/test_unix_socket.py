@@ -14,6 +14,7 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from entrypoints.commands.asking import NoAnswer, ask, health, own
+from entrypoints.commands.findings import of_proxies
 from entrypoints.listening import api_place, unix_socket
 from entrypoints.settings import InvalidSettings, Settings
 from tests.integration.test_listening import NOWHERE, running
@@ -151,6 +152,13 @@ async def test_a_process_whose_socket_is_taken_says_so_in_a_line_and_ends_with_s
     (line,) = process.log.read_text().splitlines()
     assert line == f"bellwire: BELLWIRE_UNIX_SOCKET: cannot listen on {path}: Address already in use"
     assert process.exit_code == 2
+
+
+@pytest.mark.parametrize(("trusted", "warned"), [("10.0.0.1", True), ("10.0.0.1 unix", False)])
+def test_the_doctor_names_a_proxy_that_is_not_believed(trusted: str, warned: bool) -> None:
+    settings = Settings(unix_socket="/run/api.sock", trusted_proxies=trusted)
+
+    assert [finding.check for finding in of_proxies(settings)] == ["proxies"] * warned
 
 
 def test_commands_ask_the_api_at_its_file_and_the_consumer_at_its_port(path: Path) -> None:
