@@ -43,9 +43,9 @@ USER 10001:10001
 EXPOSE 8000
 STOPSIGNAL SIGTERM
 
-# For the API. The consumer answers on BELLWIRE_CONSUMER_PORT: override the check there.
+# For the API; for a consumer override it by `bellwire health --consumer`.
 HEALTHCHECK --interval=15s --timeout=5s --start-period=30s --retries=3 \
-    CMD ["python", "-c", "import os, urllib.request as r; r.urlopen(f\"http://127.0.0.1:{os.environ['BELLWIRE_PORT']}/health/live\", timeout=4)"]
+    CMD ["bellwire", "health"]
 
 ENTRYPOINT ["bellwire"]
 CMD ["api"]

@@ -6,13 +6,13 @@ from typing import Any
 import httpx
 
 _IDLE = httpx.Limits(keepalive_expiry=2.0)
-"""Shorter than the 5 s after which our processes end a connection: a request could meet that end."""
+"""Shorter than the time after which our processes end a connection: a request could meet that end."""
 
 
 def local_client(**options: Any) -> httpx.AsyncClient:
     """A client without certificate authorities: reading them would take 40 ms per client, and the processes
-    here speak plain HTTP.
+    here speak plain HTTP. Nor does it use a proxy that the environment names.
     """
     return httpx.AsyncClient(
-        **{"verify": ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), "limits": _IDLE, **options}
+        **{"trust_env": False, "verify": ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), "limits": _IDLE, **options}
     )

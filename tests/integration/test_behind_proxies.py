@@ -21,6 +21,7 @@ from websockets.typing import Subprotocol
 from bellwire_client import Bellwire, Connected, Event, Notifications
 from entrypoints.commands.asking import health
 from tests.conftest import Databases, as_read, installation, on_own_loop
+from tests.integration.conftest import Run
 from tests.product import Api, Product, Service, altered, create_users, eventually, metric
 from tests.reverse_proxies import DEPLOY, KINDS, OTHER_LOOPBACK, Change, Front, in_front
 from workbench.embedded import LOOPBACK, EmbeddedServers, free_port
@@ -166,8 +167,8 @@ async def test_what_is_published_comes_at_once_on_sockets_and_event_streams(
 ) -> None:
     async with (
         front.client() as client,
-        here.socket(front, ada) as ear,
-        client.stream("GET", f"/sse/{ada}", headers=here.bearer(ada)) as answer,
+        here.socket(front, ada, Origin=front.url) as ear,
+        client.stream("GET", f"/sse/{ada}", headers=here.bearer(ada) | {"Origin": front.url}) as answer,
     ):
         assert ear.subprotocol == "bellwire.v1"
         events = EventSource(answer).aiter_sse()
@@ -294,7 +295,7 @@ async def _comments(lines: AsyncIterator[str], count: int) -> None:
 
 @pytest.mark.parametrize("end", ["killed", "drained"])
 async def test_when_one_of_two_processes_goes_clients_go_on_with_the_other(
-    here: Installation, front: Front, end: str, ada: str, monkeypatch: pytest.MonkeyPatch
+    *, here: Installation, front: Front, end: str, ada: str, monkeypatch: pytest.MonkeyPatch, run: Run
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(front.authority))
     events: list[Event] = []
@@ -306,9 +307,12 @@ async def test_when_one_of_two_processes_goes_clients_go_on_with_the_other(
         await eventually(lambda: events, "it is connected")
         sent = [await service.publish(ada, event="a.b", message="before")]
         gone, stays = await _holder_first(here.apis)
+        now = asyncio.get_running_loop().time
+        went = now()
         await asyncio.to_thread(gone.process.kill if end == "killed" else gone.process.stop)
         sent += [await service.publish(ada, event="a.b", message="after") for _ in range(3)]
         await eventually(lambda: set(sent) <= set(_items(events)), "all have come")
+        run.note(seconds_until_all_came=now() - went)
         await eventually(lambda: _holds(stays), "the other has the stream")
         reading.cancel()
 

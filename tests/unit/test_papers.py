@@ -24,8 +24,7 @@ SHOWN = {
     "css",
     "jsx",
     "mermaid",
-    "nginx",
-}  # the nginx block is the file that tests/integration/test_events.py tests
+}
 SHELL = ("sh", "console")
 GUIDES = [
     ROOT / "docs" / f"{name}.md"

@@ -31,6 +31,7 @@ COMMANDS = {
     "import-users": ("store users that another installation has exported", "moving:import_users"),
     "reset-feeds": ("after a restored backup: have every client reload", "restoring:reset_feeds"),
     "status": ("show on one screen how everything is", "status:status"),
+    "health": ("exit with 0 if a process on this machine works, for health checks", "health:health"),
     "doctor": ("look at everything, and name each fault and its fix", "doctor:doctor"),
     "openapi": ("print the OpenAPI document", "openapi:openapi"),
     "asyncapi": ("print the AsyncAPI document of the live stream", "asyncapi:asyncapi"),

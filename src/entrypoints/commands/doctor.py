@@ -123,6 +123,7 @@ def _of_settings(settings: Settings, wrong: Sequence[str]) -> Iterator[Finding]:
     if not any("SECRET" in message for message in found):
         yield ok("secrets", "look random")
     yield from findings.of_origins(settings)
+    yield from findings.of_proxies(settings)
 
 
 async def _looked(

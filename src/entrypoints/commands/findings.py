@@ -160,6 +160,13 @@ def of_wrong_setting(message: str) -> Finding:
     return fail(check, f"{name}: {text}", f"correct {name}")
 
 
+def of_proxies(settings: Settings) -> Iterator[Finding]:
+    """Whether the only peer that there can be is believed about its clients."""
+    if settings.unix_socket and not settings.proxies.unix:
+        text = "the proxy on BELLWIRE_UNIX_SOCKET is not believed: all its clients share the limits of one"
+        yield warn("proxies", text, "add `unix` to BELLWIRE_TRUSTED_PROXIES")
+
+
 def of_origins(settings: Settings) -> Iterator[Finding]:
     """What is to be said of the origins whose pages may open streams."""
     wrong = False

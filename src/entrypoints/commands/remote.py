@@ -52,6 +52,8 @@ def run(arguments: argparse.Namespace, work: Callable[[], Coroutine[Any, Any, in
         return asyncio.run(work())
     except BellwireError as error:
         raise ApplicationError(explained(error, _url(arguments))) from error
+    except ImportError as error:  # for SOCKS each library needs another one
+        raise ApplicationError(f"the proxy that the environment names cannot be used: {error}") from error
 
 
 def explained(error: BellwireError, url: str) -> str:

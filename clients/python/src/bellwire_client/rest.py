@@ -9,6 +9,7 @@ import httpx
 from bellwire_client.backoff import Backoff
 from bellwire_client.errors import Problem, Unreachable
 from bellwire_client.numbers import whole
+from bellwire_client.proxies import may_proxy
 from bellwire_client.tokens import Tokens
 
 _CALL_SECONDS = 15.0
@@ -29,6 +30,8 @@ class Rest:
         transport: httpx.AsyncBaseTransport | None,
         random: Callable[[], float],
     ) -> None:
+        if transport is None and not may_proxy(url):
+            transport = httpx.AsyncHTTPTransport()
         self._http = httpx.AsyncClient(base_url=url, timeout=_CALL_SECONDS, transport=transport)
         self._patience = patience
         self._random = random
@@ -48,8 +51,9 @@ class Rest:
     ) -> Any:
         """Make a call, with a user's token or with headers that authenticate it, and return the body.
 
-        While a server is unavailable (a 502, 503 or 504, a broken connection) the call is repeated, after `Retry-After`
-        and a random pause, as long as the pause ends within `patience` seconds. Raises Problem, Unreachable.
+        While a server is unavailable (a 502, 503 or 504, a broken connection) the call is repeated, after
+        `Retry-After` and a random pause, as long as the pause ends within `patience` seconds. Raises Problem,
+        Unreachable.
         """
         now = asyncio.get_running_loop().time
         give_up = now() + self._patience

@@ -9,6 +9,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketExce
 from websockets.typing import Subprotocol
 
 from bellwire_client.errors import ConnectionLost, StreamRefused
+from bellwire_client.proxies import may_proxy
 
 _SUBPROTOCOL = Subprotocol("bellwire.v1")
 _OPEN_SECONDS = 10.0
@@ -42,6 +43,7 @@ async def open_socket(url: str, headers: Mapping[str, str]) -> AsyncIterator[Soc
         open_timeout=_OPEN_SECONDS,
         close_timeout=_CLOSE_SECONDS,
         ping_interval=None,  # the service pings with frames of its own
+        proxy=True if may_proxy(url) else None,
         max_size=None,  # the frame of a large batch or a replay has several megabytes
     )
     try:

@@ -9,10 +9,11 @@ from adapters.security.reading import reader_of
 from adapters.security.tokens import JwtTokens
 from application import ports
 from entrypoints.container.parts.base import Base
+from entrypoints.outgoing import proxy_for
 
 
 def _public_keys(where: str, now: ports.Monotonic) -> PublicKeys | None:
-    return PublicKeys(reader_of(where), now) if where else None
+    return PublicKeys(reader_of(where, proxy_for(where)), now) if where else None
 
 
 def _operator_tokens(secret: str, audience: str) -> ports.Tokens | None:
