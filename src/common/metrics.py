@@ -129,17 +129,19 @@ POOL_IN_USE = Gauge(
     "bellwire_postgres_connections_in_use", "Connections of the PostgreSQL pool that are in use"
 )
 
-_RARE = {
-    CATCH_UPS: [(reason, "failed", "none") for reason in ("resume", "carrier", "gap", "position")],
-    CLOSES: ["4000", "4002", "4003", "4006"],
-    CONNECTIONS_DROPPED: ["new", "waiting"],
-    CONSUMED: ["dead", "stored"],
-    DEAD_LETTERS: ["unknown-user", "invalid", "malformed", "tombstone", "unreadable", "not-own", "defect"],
-    INDEX_MISMATCHES: ["stale", "wrong"],
-    REDIS_REFUSED: ["index", "frames", "order", "ticket", "idempotency"],
-    RESETS: ["epoch", "future", "retention"],
-}
+_LETTERS = ["unknown-user", "invalid", "malformed", "tombstone", "unreadable", "not-own", "defect"]
+_EVENTS: list[tuple[Counter, str, list[str]]] = [
+    (CLOSES, "code", ["4000", "4002", "4003", "4006"]),
+    (CONNECTIONS_DROPPED, "kind", ["new", "waiting"]),
+    (CONSUMED, "outcome", ["dead", "stored"]),
+    (DEAD_LETTERS, "error", _LETTERS),
+    (INDEX_MISMATCHES, "kind", ["stale", "wrong"]),
+    (REDIS_REFUSED, "kind", ["index", "frames", "order", "ticket", "idempotency"]),
+    (RESETS, "reason", ["epoch", "future", "retention"]),
+]
 """What alerts wait for. A series that begins with its first event shows no increase: these begin with 0."""
-for _counter, _series in _RARE.items():
-    for _labels in _series:
-        _counter.labels(*([_labels] if isinstance(_labels, str) else _labels))
+for _counter, _label, _values in _EVENTS:
+    for _value in _values:
+        _counter.labels(**{_label: _value})
+for _value in ("resume", "carrier", "gap", "position"):
+    CATCH_UPS.labels(_value, "failed", "none")

@@ -256,3 +256,10 @@ def test_alerts_use_metrics_that_exist() -> None:
 def test_each_alert_is_tested_and_named_once() -> None:
     assert FAULTS.keys() == set(NAMES)
     assert len(NAMES) == len(set(NAMES))
+
+
+def test_the_docs_list_every_metric() -> None:
+    page = (ROOT / "docs/operations.md").read_text()
+    own = [found for found in REGISTRY.collect() if found.name.startswith("bellwire_")]
+    names = {f"{found.name}_total" if found.type == "counter" else found.name for found in own}
+    assert {name for name in names if f"| `{name}` |" not in page} == set()

@@ -1,0 +1,1 @@
+"""What is needed to run Bellwire, and what makes the generated parts of it: see `python -m deploy`."""
