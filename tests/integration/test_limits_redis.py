@@ -162,7 +162,7 @@ class TestRedisLogInAttempts(contracts.LogInAttemptsContract):
         await self.succeed(attempts, HOME)
         attempts._server = nobody
 
-        async def out_of_reach(**_: object) -> None:
+        async def out_of_reach(_client: object, **_: object) -> None:
             await nobody.client.ping()
 
         attempts._begin = out_of_reach  # type: ignore[assignment]

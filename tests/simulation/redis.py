@@ -5,7 +5,7 @@ the contracts that the real ones keep.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -14,7 +14,7 @@ from typing import Any, Self
 
 import msgspec
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import NoScriptError, ReadOnlyError
+from redis.exceptions import NoScriptError, ReadOnlyError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from adapters.redis import scripts
@@ -23,7 +23,10 @@ from tests.simulation.world import Server, World
 
 PREFIX = "bellwire"
 
-_SHA = {sha1(text.encode(), usedforsecurity=False).hexdigest(): text for text in (scripts.PAGE, scripts.LOAD)}
+_SHA = {
+    sha1(text.encode(), usedforsecurity=False).hexdigest(): text
+    for text in (scripts.PAGE, scripts.LOAD, scripts.CLAIM)
+}
 
 
 @dataclass
@@ -129,6 +132,9 @@ class Redis:
                 for channel, data in zip(messages[::2], messages[1::2], strict=True):
                     self.publish(self.term, channel, data)
                 return 0
+            case "EVAL":
+                self.scripts.add(sha1(words[0].encode(), usedforsecurity=False).hexdigest())
+                return self.run(words[0], words[2 : 2 + words[1]], words[2 + words[1] :])
             case "EVALSHA":
                 if words[0] not in self.scripts:
                     raise NoScriptError("NOSCRIPT No matching script.")
@@ -334,21 +340,6 @@ class Client:
     async def execute_command(self, *command: Any) -> Any:
         return (await self.ask(str(command[0]), [self.sent(*command)]))[0]
 
-    def register_script(self, text: str) -> Callable[..., Awaitable[Any]]:
-        async def run(keys: Sequence[str], args: Sequence[Any]) -> Any:
-            kind = "load" if text == scripts.LOAD else "claim"
-            return (await self.ask(kind, [partial(self._run, self.term, text, keys, args)]))[0]
-
-        return run
-
-    def _run(self, term: int, text: str, keys: Sequence[str], args: Sequence[Any]) -> Any:
-        with self._redis.seen_from(term):
-            return self._redis.run(text, keys, args)
-
-    async def script_load(self, text: str) -> None:
-        digest = sha1(text.encode(), usedforsecurity=False).hexdigest()
-        await self.ask("script load", [lambda: self._redis.scripts.add(digest)])
-
     async def delete(self, key: str, *_others: str) -> None:
         await self.execute_command("DEL", key)
 
@@ -385,7 +376,24 @@ class Pipeline:
         operations = [self._client.sent(*command) for command in self._commands]
         if self._transaction:
             return list((await self._client.ask(words, [lambda: [each() for each in operations]]))[0])
-        return await self._client.ask(words, operations)
+        if raise_on_error:
+            return await self._client.ask(words, operations)
+        found = await self._client.ask(words, [partial(_answer, operation) for operation in operations])
+        return [answer.error if isinstance(answer, Refusal) else answer for answer in found]
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An error among the answers of a pipeline."""
+
+    error: Exception
+
+
+def _answer(operation: Callable[[], Any]) -> Any:
+    try:
+        return operation()
+    except ResponseError as error:
+        return Refusal(error)
 
 
 class Subscriber:

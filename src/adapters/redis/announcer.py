@@ -5,12 +5,15 @@ import logging
 from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
+from redis.asyncio import Redis
 
-from adapters.redis.index import Entry, application, entry
+from adapters.redis import scripts
+from adapters.redis.evaluating import Call, Script
+from adapters.redis.index import Entry, application, applied, entry
 from adapters.redis.macs import Macs
 from adapters.redis.names import channel, control_channel
+from adapters.redis.nodes import Nodes
 from adapters.redis.previous import PreviousRelease
-from adapters.redis.server import RedisServer
 from application.errors import Unavailable
 from application.pages import Rendered
 from application.ports import Clock, Jitter
@@ -25,6 +28,8 @@ _pack = msgspec.msgpack.Encoder().encode
 
 # How many feeds one script call may change: Redis does nothing else meanwhile.
 _CHUNK = 250
+# Sharded publish/subscribe: an ordinary PUBLISH goes to every node of a cluster.
+_APPLY_IN_CLUSTER = Script(scripts.APPLY.replace("'PUBLISH'", "'SPUBLISH'"))
 _HEAL_EVERY_SECONDS = 0.25
 _HEAL_CHUNK = 1_000
 # With more feeds than this it is cheaper to have every stream compare itself than to remember them.
@@ -49,7 +54,7 @@ class RedisAnnouncer:
 
     def __init__(
         self,
-        server: RedisServer,
+        server: Nodes,
         prefix: str,
         macs: Macs,
         capacity: int,
@@ -94,17 +99,20 @@ class RedisAnnouncer:
             # Set first: a failure from here on must be remembered again, even for what was deleted already.
             self._all_unannounced = False
             try:
-                await self._server.ask(self._forget_everything)
+                await self._forget_everything()
             except Exception:  # also a surprise of the driver
                 self._all_unannounced = True
                 raise
-        while self._unannounced:
-            feeds = list(self._unannounced.values())[:_HEAL_CHUNK]
-            await self._server.ask(lambda known=feeds: self._send([Settled(feed) for feed in known]))  # type: ignore[misc]
+        known = list(self._unannounced.values())
+        for start in range(0, len(known), _HEAL_CHUNK):
+            feeds = known[start : start + _HEAL_CHUNK]
+            missed = {change.feed.user_id for change in await self._send([Settled(feed) for feed in feeds])}
             for feed in feeds:
-                if self._unannounced.get(feed.user_id) == feed:
+                if feed.user_id not in missed and self._unannounced.get(feed.user_id) == feed:
                     del self._unannounced[feed.user_id]
-        metrics.UNTOLD.set(0)
+        metrics.UNTOLD.set(len(self._unannounced))
+        if self._unannounced:
+            raise Unavailable("Redis is out of reach. Try again shortly.")
         logger.info("Redis is back, and the missed changes are announced")
 
     async def _announce_waiting(self) -> None:
@@ -119,14 +127,17 @@ class RedisAnnouncer:
     async def _announce_together(self, changes: Sequence[FeedChange]) -> None:
         with metrics.ANNOUNCE.time():
             try:
-                await self._server.ask(lambda: self._send(changes))
+                missed = await self._send(changes)
             except Unavailable:
                 self._remember(changes)
             except Exception:
                 logger.exception("an announcement failed and will be repeated as bare positions")
                 self._remember(changes)
+            else:
+                self._remember(missed)
 
-    async def _send(self, changes: Sequence[FeedChange]) -> None:
+    async def _send(self, changes: Sequence[FeedChange]) -> Sequence[FeedChange]:
+        """Announce changes. Returns those that could not be, or raises Unavailable if none could be."""
         entries: list[Entry] = []
         frames: list[Frame] = []
         left = _ANNOUNCED_CHARACTERS
@@ -136,7 +147,13 @@ class RedisAnnouncer:
             frame = wire.frame(change, items)
             left -= len(frame.text)
             frames.append(frame if left >= 0 else wire.frame(Settled(change.feed), ()))
-        async with self._server.client.pipeline(transaction=False) as pipeline:
+        if self._server.clustered:
+            return await self._to_each_node(changes, entries, frames)
+        await self._server.on("", lambda client: self._to_server(client, entries, frames))
+        return ()
+
+    async def _to_server(self, client: Redis, entries: Sequence[Entry], frames: Sequence[Frame]) -> None:
+        async with client.pipeline(transaction=False) as pipeline:
             for start in range(0, len(entries), _CHUNK):
                 part = slice(start, start + _CHUNK)
                 messages = self._messages(frames[part])
@@ -147,7 +164,29 @@ class RedisAnnouncer:
             *_, (_, listening) = await pipeline.execute()
         if listening:
             rows = ((frame.user_id, _packed(frame)) for frame in frames)
-            await self._previous.tell(self._server.client, rows)
+            await self._previous.tell(client, rows)
+
+    async def _to_each_node(
+        self, changes: Sequence[FeedChange], entries: Sequence[Entry], frames: Sequence[Frame]
+    ) -> Sequence[FeedChange]:
+        """A call for each user, because each has another slot."""
+        of_users: dict[UserId, list[int]] = {}
+        for at, frame in enumerate(frames):
+            of_users.setdefault(frame.user_id, []).append(at)
+        calls = [
+            self._call([entries[at] for at in own], [frames[at] for at in own]) for own in of_users.values()
+        ]
+        answers = await self._server.each(_APPLY_IN_CLUSTER, calls)
+        return [
+            changes[at]
+            for own, answer in zip(of_users.values(), answers, strict=True)
+            if isinstance(answer, Exception)
+            for at in own
+        ]
+
+    def _call(self, entries: Sequence[Entry], frames: Sequence[Frame]) -> Call:
+        """What applies and publishes the changes of one user."""
+        return applied(self._prefix, self._capacity, entries, self._jitter, self._messages(frames))
 
     def _messages(self, frames: Iterable[Frame]) -> Iterator[str | bytes]:
         """A channel and its message, for each user."""
@@ -170,12 +209,22 @@ class RedisAnnouncer:
         metrics.UNTOLD.set(self._remembered_feeds if self._all_unannounced else len(self._unannounced))
 
     async def _forget_everything(self) -> None:
-        client = self._server.client
+        """Delete the index, and have all streams compare themselves with the store. Raises Unavailable."""
+        masters = await self._server.masters()
+        for master in masters:
+            await master.ask(master.client.ping)  # before anything is deleted in vain
+        at = int(self._clock().timestamp() * 1000)
+        order = self._macs.value(RESYNC, b"%d" % at)
+        for master in masters:
+            await master.ask(lambda client=master.client: self._forget(client))  # type: ignore[misc]
+            await master.ask(
+                lambda client=master.client: client.publish(control_channel(self._prefix), order)
+            )  # type: ignore[misc]
+
+    async def _forget(self, client: Redis) -> None:
         for kind in ("lease", "feed", "unread"):
             async for key in client.scan_iter(match=f"{self._prefix}:{kind}:*", count=1_000):
                 await client.unlink(key)
-        at = int(self._clock().timestamp() * 1000)
-        await client.publish(control_channel(self._prefix), self._macs.value(RESYNC, b"%d" % at))
 
 
 def message(macs: Macs, name: str, rows: Sequence[tuple[object, ...]]) -> bytes:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from redis.exceptions import ConnectionError as ConnectionLost
-from redis.exceptions import ResponseError
+from redis.exceptions import MovedError, ResponseError
 from redis.exceptions import TimeoutError as Silence
 
 ENDS: Final[Mapping[str, bool]] = {
@@ -27,10 +27,10 @@ ENDS: Final[Mapping[str, bool]] = {
     "OOM": False,  # full: it still reads, deletes and publishes
     "MISCONF": False,  # its disk fails: it still reads and publishes, and stays the primary
     "BUSY": False,  # a script runs too long; it blocks all commands
-    "TRYAGAIN": False,  # a cluster moves keys
-    "MOVED": False,  # Redis Cluster, which is not supported: a new connection does not help
-    "ASK": False,  # the same
-    "CROSSSLOT": False,  # the same
+    "MOVED": False,  # a node of a cluster: another one has this; see redirects
+    "ASK": False,  # the same, while a cluster moves keys
+    "TRYAGAIN": False,  # the same
+    "CROSSSLOT": False,  # a cluster, or a defect here
     "NOSCRIPT": False,  # it lost a script, which is loaded again
     "EXECABORT": False,  # a transaction; another error tells the cause
     "WRONGTYPE": False,  # somebody else wrote this key; see is_about_one_key
@@ -80,6 +80,18 @@ def refuses(error: Exception) -> bool:
 def is_about_one_key(error: Exception) -> bool:
     """Whether it only says that a key has another type than it should. Nothing is wrong with the server."""
     return code(error) == "WRONGTYPE"
+
+
+def redirects(error: Exception) -> bool:
+    """Whether a node of a cluster does not execute the command because another one has the keys, or some of
+    them.
+    """
+    return code(error) in {"MOVED", "ASK", "TRYAGAIN"}
+
+
+def has_moved(answer: object) -> bool:
+    """Whether it is the error that says which node has the keys."""
+    return isinstance(answer, MovedError)
 
 
 def reason(error: Exception) -> str:

@@ -7,21 +7,40 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError
 
+Call = tuple[Sequence[str], Sequence[Any]]
+"""The keys and the arguments of a script."""
+
 
 class Script:
     """A script that Redis is sent once: EVAL keeps it, as SCRIPT LOAD would."""
 
-    def __init__(self, client: Redis, text: str) -> None:
-        self._client = client
-        self.by_digest = ("EVALSHA", sha1(text.encode(), usedforsecurity=False).hexdigest())
-        """The command, without keys and arguments. It fails with NoScriptError if Redis does not have it."""
-        self.whole = ("EVAL", text)
-        """The same with the script."""
+    def __init__(self, text: str) -> None:
+        self._by_digest = ("EVALSHA", sha1(text.encode(), usedforsecurity=False).hexdigest())
+        self._whole = ("EVAL", text)
 
-    async def __call__(self, *, keys: Sequence[str], args: Sequence[Any] = ()) -> Any:
+    async def __call__(self, client: Redis, *, keys: Sequence[str], args: Sequence[Any] = ()) -> Any:
         """The answer of the script. Raises what redis-py raises."""
         words = (len(keys), *keys, *args)
         try:
-            return await self._client.execute_command(*self.by_digest, *words)  # type: ignore[no-untyped-call]
+            return await client.execute_command(*self._by_digest, *words)  # type: ignore[no-untyped-call]
         except NoScriptError:  # it was restarted, or its scripts were flushed
-            return await self._client.execute_command(*self.whole, *words)  # type: ignore[no-untyped-call]
+            return await client.execute_command(*self._whole, *words)  # type: ignore[no-untyped-call]
+
+    async def each(self, client: Redis, calls: Sequence[Call]) -> list[Any]:
+        """The answer to each call, or its error, in one round trip. Raises what redis-py raises if the
+        connection fails.
+        """
+        found = await _together(client, self._by_digest, calls)
+        missing = [at for at, answer in enumerate(found) if isinstance(answer, NoScriptError)]
+        if missing:
+            again = await _together(client, self._whole, [calls[at] for at in missing])
+            for at, answer in zip(missing, again, strict=True):
+                found[at] = answer
+        return found
+
+
+async def _together(client: Redis, command: tuple[str, str], calls: Sequence[Call]) -> list[Any]:
+    async with client.pipeline(transaction=False) as pipeline:
+        for keys, args in calls:
+            pipeline.execute_command(*command, len(keys), *keys, *args)
+        return await pipeline.execute(raise_on_error=False)

@@ -9,13 +9,13 @@ from operator import gt
 from typing import Any, NamedTuple
 
 import msgspec
-from redis.exceptions import NoScriptError
+from redis.asyncio import Redis
 
 from adapters.redis import answers, scripts
-from adapters.redis.evaluating import Script
+from adapters.redis.evaluating import Call, Script
 from adapters.redis.macs import Macs
 from adapters.redis.names import around_user, index_keys
-from adapters.redis.server import RedisServer
+from adapters.redis.nodes import Nodes
 from application.errors import Unavailable
 from application.pages import ITEM_BYTES, PAGE_BYTES, IndexEntry, Missing, Rendered, RenderedPage
 from application.ports import Jitter, NewToken
@@ -63,7 +63,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class _Question(NamedTuple):
-    arguments: tuple[str | int, ...]
+    call: Call
     answer: "asyncio.Future[Any]"
 
 
@@ -79,7 +79,7 @@ class RedisUnreadIndex:
 
     def __init__(  # noqa: PLR0917 - as the announcer
         self,
-        server: RedisServer,
+        server: Nodes,
         prefix: str,
         macs: Macs,
         capacity: int,
@@ -92,18 +92,19 @@ class RedisUnreadIndex:
         self._jitter = jitter
         self._new_token = new_token
         self.capacity = capacity
-        self._page = Script(server.client, scripts.PAGE)
-        self._load = Script(server.client, scripts.LOAD)
+        self._page = Script(scripts.PAGE)
+        self._load = Script(scripts.LOAD)
         self._asked: list[_Question] = []
         self._asking: set[asyncio.Task[None]] = set()
         self._scanned: deque[UserId] = deque()
         self._scan_at = 0
+        self._scanned_masters = 0
 
     async def page(self, user: UserId, limit: int, before: NotificationId | None) -> RenderedPage | Missing:
         lease = self._new_token(8)
         highest = "+" if before is None else f'({{"id":"{before}"'
         question = _Question(
-            (*self._keys(user), limit, highest, lease, _LEASE_MS, PAGE_BYTES),
+            (self._keys(user), (limit, highest, lease, _LEASE_MS, PAGE_BYTES)),
             asyncio.get_running_loop().create_future(),
         )
         self._ask_soon(question)
@@ -136,8 +137,9 @@ class RedisUnreadIndex:
             _time_to_live(self._jitter),
             *map(stamp, kept),
         ]
+        keys = self._keys(feed.user_id)
         try:
-            await self._server.ask(lambda: self._load(keys=self._keys(feed.user_id), args=words))
+            await self._server.on(keys[0], lambda client: self._load(client, keys=keys, args=words))
         except Unavailable:
             _AWAY.inc()
 
@@ -150,7 +152,9 @@ class RedisUnreadIndex:
 
     async def entry(self, user: UserId) -> IndexEntry | None:
         try:
-            state, items = await self._server.ask(lambda: self._entry(user))
+            state, items = await self._server.on(
+                self._keys(user)[0], lambda client: self._entry(client, user)
+            )
         except Unavailable:
             _AWAY.inc()
             return None
@@ -172,7 +176,7 @@ class RedisUnreadIndex:
     async def forget(self, user: UserId) -> None:
         feed, unread, _ = self._keys(user)
         try:
-            await self._server.ask(lambda: self._server.client.delete(feed, unread))
+            await self._server.on(feed, lambda client: client.delete(feed, unread))
         except Unavailable:
             _AWAY.inc()
 
@@ -202,11 +206,12 @@ class RedisUnreadIndex:
 
     async def erase(self, user: UserId) -> None:
         # With the lease, so that nothing that was read before is loaded after it.
-        await self._server.ask(lambda: self._server.client.delete(*self._keys(user)))
+        keys = self._keys(user)
+        await self._server.on(keys[0], lambda client: client.delete(*keys))
 
-    async def _entry(self, user: UserId) -> tuple[Sequence[Any], Sequence[bytes]]:
+    async def _entry(self, client: Redis, user: UserId) -> tuple[Sequence[Any], Sequence[bytes]]:
         feed, unread, _ = self._keys(user)
-        async with self._server.client.pipeline(transaction=True) as pipeline:
+        async with client.pipeline(transaction=True) as pipeline:
             pipeline.execute_command("HMGET", feed, "e", "v", "n", "k", "m", "c")
             pipeline.execute_command(
                 "ZRANGE", unread, "+", "-", "BYLEX", "REV", "LIMIT", 0, self.capacity + 1
@@ -220,18 +225,29 @@ class RedisUnreadIndex:
         return found[0], found[1]
 
     async def _scan(self, count: int) -> None:
-        """Continue the scan where the last sample ended, at most to its end."""
+        """Continue the scan where the last sample ended, at most to the end of what one server has."""
+        masters = await self._server.masters()
         first, last = around_user(self._prefix, "feed")
+        master = masters[self._scanned_masters % len(masters)]
         for _ in range(_SCAN_STEPS):
             if len(self._scanned) >= count:
                 return
-            self._scan_at, keys = await self._server.ask(
-                lambda: self._server.client.scan(self._scan_at, match=f"{first}*{last}", count=_SCAN_KEYS)
-            )
+            try:
+                self._scan_at, keys = await master.ask(
+                    lambda: master.client.scan(self._scan_at, match=f"{first}*{last}", count=_SCAN_KEYS)
+                )
+            except Unavailable:
+                if len(masters) > 1:  # the others have something to look at meanwhile
+                    self._next_master()
+                raise
             names = [bytes(key).decode(errors="replace")[len(first) : -len(last)] for key in keys]  # type: ignore[arg-type]
             self._scanned += [UserId(name) for name in names if is_user_id(name)]
             if self._scan_at == 0:
+                self._next_master()
                 return
+
+    def _next_master(self) -> None:
+        self._scanned_masters, self._scan_at = self._scanned_masters + 1, 0
 
     def _ask_soon(self, question: _Question) -> None:
         self._asked.append(question)
@@ -248,28 +264,17 @@ class RedisUnreadIndex:
         try:
             # Not repeatable: if the first attempt is executed late, it would take a second lease after a
             # change has voided the first.
-            answers = await self._server.ask(lambda: self._evaluate(questions), repeatable=False)
+            calls = [question.call for question in questions]
+            found = await self._server.each(self._page, calls, repeatable=False)
         except Exception as error:  # noqa: BLE001 - every error must reach those who wait
-            answers = [error] * len(questions)
-        for question, answer in zip(questions, answers, strict=True):
+            found = [error] * len(questions)
+        for question, answer in zip(questions, found, strict=True):
             if question.answer.done():
                 continue  # the caller was cancelled
             if isinstance(answer, Exception):
                 question.answer.set_exception(answer)
             else:
                 question.answer.set_result(answer)
-
-    async def _evaluate(self, questions: Sequence[_Question]) -> list[Any]:
-        try:
-            return await self._evaluate_as(self._page.by_digest, questions)
-        except NoScriptError:
-            return await self._evaluate_as(self._page.whole, questions)
-
-    async def _evaluate_as(self, command: tuple[str, str], questions: Sequence[_Question]) -> list[Any]:
-        async with self._server.client.pipeline(transaction=False) as pipeline:
-            for question in questions:
-                pipeline.execute_command(*command, 3, *question.arguments)
-            return await pipeline.execute()
 
     def _keys(self, user: UserId) -> list[str]:
         return index_keys(self._prefix, user)
@@ -285,10 +290,21 @@ def application(
     """The EVAL arguments that apply changes to the index, and then publish messages: the name of a channel
     and the message, one after the other.
     """
+    keys, args = applied(prefix, capacity, entries, jitter, messages)
+    return [scripts.APPLY, len(keys), *keys, *args]
+
+
+def applied(
+    prefix: str,
+    capacity: int,
+    entries: Sequence[Entry],
+    jitter: Jitter,
+    messages: Iterable[str | bytes] = (),
+) -> Call:
+    """The same as keys and arguments of that script."""
     keys = [key for change in entries for key in index_keys(prefix, UserId(change[0]))]
     changes = msgspec.msgpack.encode(entries)
-    limits = capacity, PAGE_BYTES, _time_to_live(jitter)
-    return [scripts.APPLY, len(keys), *keys, *limits, changes, *messages]
+    return keys, (capacity, PAGE_BYTES, _time_to_live(jitter), changes, *messages)
 
 
 def entry(change: FeedChange, items: Sequence[Rendered], macs: Macs) -> Entry:

@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from adapters.redis.evaluating import Script
-from adapters.redis.server import RedisServer
+from adapters.redis.names import account_keys, limit_key
+from adapters.redis.nodes import Nodes
 from application.errors import Limited, Unavailable
 from application.log_ins import (
     CAP_SECONDS,
@@ -86,6 +87,15 @@ return behind
 """
 )
 
+# KEYS limit. ARGV interval, window.
+_GIVE_BACK = (
+    _COMMON
+    + """
+keep(KEYS[1], due_of(KEYS[1], 2 * tonumber(ARGV[2])) - tonumber(ARGV[1]))
+return 0
+"""
+)
+
 _COUNTER = """
 local function held_by(counter, cap)
     local held = redis.pcall('HMGET', counter, 'n', 'u')
@@ -104,7 +114,7 @@ local function held_by(counter, cap)
 end
 """
 
-# KEYS known addresses, failures, failures of the address, limit of the address.
+# KEYS known addresses, failures, failures of the address, limit of the address (not if it is taken of apart).
 # ARGV address, free, cap, cap if known, interval, window, microseconds; seconds to keep a few, and many.
 # 0 or what refused it, the microseconds to wait, whether the address is known.
 _BEGIN = (
@@ -152,7 +162,9 @@ if ARGV[2] == '1' then
     redis.call('DEL', KEYS[3])
 else
     redis.call('DEL', KEYS[2])
-    keep(KEYS[4], due_of(KEYS[4], 2 * tonumber(ARGV[4])) - tonumber(ARGV[3]))
+    if KEYS[4] then
+        keep(KEYS[4], due_of(KEYS[4], 2 * tonumber(ARGV[4])) - tonumber(ARGV[3]))
+    end
 end
 local kind = redis.call('TYPE', KEYS[1]).ok
 if kind ~= 'zset' and kind ~= 'none' then
@@ -175,7 +187,7 @@ local failures = held_by(counter, 0)
 if failures > 0 then
     redis.call('HSET', counter, 'n', failures - 1, 'u', 0)
 end
-if ARGV[1] ~= '1' then
+if ARGV[1] ~= '1' and KEYS[4] then
     keep(KEYS[4], due_of(KEYS[4], 2 * tonumber(ARGV[3])) - tonumber(ARGV[2]))
 end
 return 0
@@ -186,31 +198,52 @@ return 0
 class RedisRates:
     """What was taken of the limits, in Redis, by its clock: one script and one round trip."""
 
-    def __init__(self, server: RedisServer, prefix: str) -> None:
+    def __init__(self, server: Nodes, prefix: str) -> None:
         self._server = server
         self._prefix = prefix
-        self._take = Script(server.client, _TAKE)
-        self._settle = Script(server.client, _SETTLE)
+        self._take = Script(_TAKE)
+        self._settle = Script(_SETTLE)
+        self._give_back = Script(_GIVE_BACK)
 
     async def take(self, use: Use) -> tuple[bool, float]:
         rate = use.rate
         args = [use.cost, rate.interval * _MICRO, rate.seconds * _MICRO, _latest(rate)]
+        key = self._key(use)
         # Not repeatable: it would be taken twice.
-        taken, behind = await self._server.ask(
-            lambda: self._take(keys=[self._key(use)], args=args), repeatable=False
+        taken, behind = await self._server.on(
+            key, lambda client: self._take(client, keys=[key], args=args), repeatable=False
         )
         return bool(taken), behind / _MICRO
 
     async def settle(self, uses: Sequence[Use]) -> Sequence[float]:
         if not uses:
             return ()
-        args = [part for use in uses for part in (use.cost, use.rate.interval * _MICRO, _latest(use.rate))]
-        keys = [self._key(use) for use in uses]
-        behind = await self._server.ask(lambda: self._settle(keys=keys, args=args), repeatable=False)
+        each = [((self._key(use),), _settled(use)) for use in uses]
+        if self._server.clustered:
+            found = await self._server.each(self._settle, each, repeatable=False)
+            # Of a node that cannot be reached nothing is known: what was taken there is forgotten.
+            behind = [0 if isinstance(answer, Unavailable) else answer[0] for answer in found]
+        else:
+            keys, args = [key for (key,), _ in each], [word for _, words in each for word in words]
+            behind = await self._server.on(
+                keys[0], lambda client: self._settle(client, keys=keys, args=args), repeatable=False
+            )
         return [one / _MICRO for one in behind]
 
+    async def give_back(self, limit: str, party: str, rate: Rate) -> None:
+        """Give back what was taken, at a cost of one. Raises Unavailable."""
+        key = limit_key(self._prefix, limit, party)
+        args = [rate.interval * _MICRO, rate.seconds * _MICRO]
+        await self._server.on(
+            key, lambda client: self._give_back(client, keys=[key], args=args), repeatable=False
+        )
+
     def _key(self, use: Use) -> str:
-        return f"{self._prefix}:limit:{use.limit}:{use.party}"
+        return limit_key(self._prefix, use.limit, use.party)
+
+
+def _settled(use: Use) -> tuple[float, ...]:
+    return use.cost, use.rate.interval * _MICRO, _latest(use.rate)
 
 
 def _latest(rate: Rate) -> float:
@@ -221,11 +254,13 @@ def _latest(rate: Rate) -> float:
 class RedisLogInAttempts:
     """Failed log-ins in Redis: one round trip before a password is checked, and one after. Without Redis each
     process counts alone.
+
+    In a cluster the rate must be None: see ClusterLogInAttempts.
     """
 
     def __init__(
         self,
-        server: RedisServer,
+        server: Nodes,
         prefix: str,
         patience: Patience,
         rate: Rate | None,
@@ -236,9 +271,9 @@ class RedisLogInAttempts:
         self._free = patience.free
         self._local = local
         self._of_rate = [rate.interval * _MICRO, rate.seconds * _MICRO] if rate else [0, 0]
-        self._begin = Script(server.client, _BEGIN)
-        self._succeeded = Script(server.client, _SUCCEEDED)
-        self._void = Script(server.client, _VOID)
+        self._begin = Script(_BEGIN)
+        self._succeeded = Script(_SUCCEEDED)
+        self._void = Script(_VOID)
 
     async def begin(self, account: str, address: str) -> bool:
         caps = [CAP_SECONDS * _MICRO, KNOWN_CAP_SECONDS * _MICRO]
@@ -271,10 +306,10 @@ class RedisLogInAttempts:
     async def _ask(
         self, script: Script, account: str, address: str, args: Sequence[Any], *, repeatable: bool = True
     ) -> Any:
-        keys = [
-            f"{self._prefix}:log-ins:{account}",
-            f"{self._prefix}:failures:{account}",
-            f"{self._prefix}:failures:{account}:{address}",
-            f"{self._prefix}:limit:{FAILED_LOG_INS}:{address}",
-        ]
-        return await self._server.ask(lambda: script(keys=keys, args=args), repeatable=repeatable)
+        clustered = self._server.clustered
+        keys = account_keys(self._prefix, account, address, clustered=clustered)
+        if not clustered:
+            keys.append(limit_key(self._prefix, FAILED_LOG_INS, address))
+        return await self._server.on(
+            keys[0], lambda client: script(client, keys=keys, args=args), repeatable=repeatable
+        )

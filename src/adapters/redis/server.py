@@ -15,6 +15,7 @@ from redis.maint_notifications import MaintNotificationsConfig
 
 from adapters.once import Once
 from adapters.redis import answers
+from adapters.redis.evaluating import Call, Script
 from adapters.redis.sentinel import SentinelConnection, Sentinels
 from adapters.redis.tls import Certificates, TlsConnection
 from application.errors import Unavailable
@@ -226,8 +227,12 @@ class RedisServer:
     ones go to wherever the name, the address or the proxy leads by then.
     """
 
-    def __init__(self, client: Redis, now: Monotonic, *, refused_seconds: float = _REFUSED_SECONDS) -> None:
-        """A refusal is reported for `refused_seconds`."""
+    clustered = False
+
+    def __init__(
+        self, client: Redis, now: Monotonic, *, refused_seconds: float = _REFUSED_SECONDS, name: str = "Redis"
+    ) -> None:
+        """A refusal is reported for `refused_seconds`, of a server with this name."""
         self.client = client
         self._now = now
         self.left = 0
@@ -238,8 +243,8 @@ class RedisServer:
         self._away_until = 0.0
         self._tried = False
         """Whether it is unknown if the server is back, and somebody has a command on the way to find out."""
-        self._away = _Trouble("Redis is out of reach", _AWAY_SECONDS, now)
-        self._refused = _Trouble("Redis refuses commands", refused_seconds, now)
+        self._away = _Trouble(f"{name} is out of reach", _AWAY_SECONDS, now)
+        self._refused = _Trouble(f"{name} refuses commands", refused_seconds, now)
 
     async def ask(self, operation: Callable[[], Awaitable[T]], *, repeatable: bool = True) -> T:
         """Run commands. Raises Unavailable.
@@ -273,6 +278,27 @@ class RedisServer:
             return await self._attempt(operation)
         except FAILURES as error:
             raise self._given_up(error) from error
+
+    def on(
+        self, _key: str, operation: Callable[[Redis], Awaitable[T]], *, repeatable: bool = True
+    ) -> Awaitable[T]:
+        """Run commands, as `ask` does: every key is here."""
+        return self.ask(lambda: operation(self.client), repeatable=repeatable)
+
+    async def each(self, script: Script, calls: Sequence[Call], *, repeatable: bool = True) -> Sequence[Any]:
+        """Run a script for each of these, in one round trip. Raises Unavailable if one fails."""
+
+        async def run(client: Redis) -> Sequence[Any]:
+            found = await script.each(client, calls)
+            for answer in found:
+                if isinstance(answer, Exception):
+                    raise answer
+            return found
+
+        return await self.on("", run, repeatable=repeatable)
+
+    async def masters(self) -> "Sequence[RedisServer]":
+        return (self,)
 
     def subscriber(self) -> Connection:
         """A connection of its own, for a subscription. It is not connected yet."""

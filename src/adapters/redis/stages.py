@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import Final, get_args
 
-from adapters.redis.server import RedisServer
+from adapters.redis.evaluating import Script
+from adapters.redis.nodes import Nodes
 from application.errors import Unavailable
 from application.ports import Stage
 from domain.identifiers import NotificationId
@@ -17,11 +18,18 @@ _STAGES: Final[tuple[Stage, ...]] = get_args(Stage)
 _MOST = 100
 """How many notifications of a batch are noted: nobody watches more, and the rest is not held up."""
 
+# KEYS stages. ARGV stage, time, seconds to live.
+_NOTE = Script("""
+redis.call('HSETNX', KEYS[1], ARGV[1], ARGV[2])
+redis.call('EXPIRE', KEYS[1], ARGV[3])
+return 0
+""")
+
 
 class RedisStages:
     """A hash for each notification, from the stage to its time in microseconds since 1970."""
 
-    def __init__(self, server: RedisServer, prefix: str) -> None:
+    def __init__(self, server: Nodes, prefix: str) -> None:
         self._server = server
         self._prefix = prefix
         self._writing: set[asyncio.Task[None]] = set()
@@ -35,20 +43,14 @@ class RedisStages:
 
     async def of(self, notification: NotificationId) -> Mapping[Stage, datetime]:
         key = self._key(notification)
-        noted = await self._server.ask(lambda: self._server.client.hmget(key, _STAGES))
+        noted = await self._server.on(key, lambda client: client.hmget(key, _STAGES))
         times = zip(_STAGES, map(_time, noted), strict=True)
         return {stage: at for stage, at in times if at is not None}
 
     async def _write(self, keys: Iterable[str], stage: Stage, at: datetime) -> None:
-        async def write() -> None:
-            async with self._server.client.pipeline(transaction=False) as pipeline:
-                for key in keys:
-                    pipeline.execute_command("HSETNX", key, stage, round(at.timestamp() * 1e6))
-                    pipeline.execute_command("EXPIRE", key, _KEPT_SECONDS)
-                await pipeline.execute()
-
+        args = (stage, round(at.timestamp() * 1e6), _KEPT_SECONDS)
         with suppress(Unavailable):
-            await self._server.ask(write)
+            await self._server.each(_NOTE, [([key], args) for key in keys])
 
     def _key(self, notification: NotificationId) -> str:
         return f"{self._prefix}:stages:{notification}"

@@ -3,11 +3,13 @@
 from datetime import UTC, datetime
 
 import msgspec
+from redis.asyncio import Redis
 
 from adapters.redis import scripts
 from adapters.redis.evaluating import Script
 from adapters.redis.macs import Macs
-from adapters.redis.server import RedisServer
+from adapters.redis.names import TICKET_TAG, ticket_key, ticket_tag, tickets_key
+from adapters.redis.nodes import Nodes
 from application.credentials import Claims
 from application.errors import Limited, NotAuthenticated
 from application.ports import NewToken
@@ -29,29 +31,30 @@ class RedisTickets:
 
     lifetime = 30
 
-    def __init__(self, server: RedisServer, prefix: str, macs: Macs, new_token: NewToken) -> None:
+    def __init__(self, server: Nodes, prefix: str, macs: Macs, new_token: NewToken) -> None:
         self._server = server
         self._new_token = new_token
         self._prefix = prefix
         self._macs = macs
-        self._store = Script(server.client, scripts.CLAIM)
-        self._take = Script(server.client, scripts.TAKE)
+        self._store = Script(scripts.CLAIM)
+        self._take = Script(scripts.TAKE)
 
     async def issue(self, claims: Claims) -> str:
         expires, issued = claims.expires_at.timestamp(), claims.issued_at.timestamp()
         value = _write((claims.user_id, expires, issued, claims.token_id))
-        counter = f"{self._prefix}:tickets:{claims.user_id}"
+        tag = ticket_tag(claims.user_id) if self._server.clustered else ""
+        counter = tickets_key(self._prefix, tag, claims.user_id)
 
-        async def store() -> tuple[str, object]:
+        async def store(client: Redis) -> tuple[str, object]:
             # A new ticket at each attempt: if the first is stored late, it must not restore one that was
             # redeemed.
-            ticket = self._new_token(24)
+            ticket = tag + self._new_token(24)
             name = self._key(ticket)
             stored = self._macs.value(name, value)
             words: list[bytes | int] = [stored, self.lifetime * 1000, TICKETS_PER_USER, b""]
-            return ticket, await self._store(keys=[name, counter], args=words)
+            return ticket, await self._store(client, keys=[name, counter], args=words)
 
-        ticket, stored = await self._server.ask(store)
+        ticket, stored = await self._server.on(counter, store)
         if isinstance(stored, int):
             metrics.LIMITED.labels(_LIMIT).inc()
             raise Limited(_LIMIT, stored / 1000)
@@ -60,7 +63,9 @@ class RedisTickets:
     async def redeem(self, ticket: str) -> Claims:
         name = self._key(ticket)
         # Not repeatable: if only the answer was lost, the ticket is used up and would be reported as unknown.
-        stored: bytes | None = await self._server.ask(lambda: self._take(keys=[name]), repeatable=False)
+        stored: bytes | None = await self._server.on(
+            name, lambda client: self._take(client, keys=[name]), repeatable=False
+        )
         value = None if stored is None else self._macs.opened(name, stored)
         if value is None:
             if stored is not None:
@@ -75,4 +80,5 @@ class RedisTickets:
         )
 
     def _key(self, ticket: str) -> str:
-        return f"{self._prefix}:ticket:{self._macs.hidden('ticket', ticket)}"
+        tag = ticket[:TICKET_TAG] if self._server.clustered else ""
+        return ticket_key(self._prefix, tag, self._macs.hidden("ticket", ticket))
