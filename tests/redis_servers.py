@@ -176,7 +176,9 @@ class SentinelServer(Server):
             f"sentinel failover-timeout {MASTER} 3000",
         ]
         if password:
+            rights = "-@all +hello +sentinel|master"
             lines += [f"requirepass {password}", f"sentinel sentinel-pass {password}"]
+            lines += [f"user bellwire on >{password} resetkeys resetchannels {rights}"]
         file.write_text("\n".join(lines) + "\n")
         self._password = password
         super().__init__(
@@ -205,7 +207,8 @@ class Watched:
     @property
     def url(self) -> str:
         hosts = ",".join(f"{LOOPBACK}:{sentinel.port}" for sentinel in self.sentinels)
-        secret = f"&sentinel_password={self.password}" if self.password else ""
+        login = f"&sentinel_username=bellwire&sentinel_password={self.password}"
+        secret = login if self.password else ""
         return f"redis://{hosts}/0?master={MASTER}{secret}"
 
     def primary(self) -> int:
