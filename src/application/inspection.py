@@ -42,6 +42,8 @@ class CacheState:
     """0 for no limit."""
     policy: str | None
     """What is evicted first when it is full."""
+    evicted: int | None
+    """Keys that it evicted since it started."""
     entries: int
     """Entries of the index that were looked at."""
     foreign: int

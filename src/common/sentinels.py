@@ -39,7 +39,7 @@ def parse(url: str) -> SentinelUrl:
     """Read an address. Raises ValueError, with a message that quotes nothing of it."""
     found = _URL.fullmatch(url)
     if found is None:
-        raise ValueError("must begin with redis:// or rediss:// and have one @ at most")
+        raise ValueError("must begin with redis:// or rediss://, without a # or a second ?")
     scheme, login, hosts, path, query = found.groups(default="")
     given = parse_qsl(query, keep_blank_values=True)
     own = {name: value for name, value in given if name in OWN}

@@ -45,6 +45,7 @@ class RedisInspection:
             used_bytes=_total(infos, "used_memory"),
             most_bytes=_total(infos, "maxmemory"),
             policy=infos[0].get("maxmemory_policy"),
+            evicted=_total(infos, "evicted_keys"),
             entries=len(verified),
             foreign=verified.count(False),
         )

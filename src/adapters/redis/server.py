@@ -91,8 +91,8 @@ def _pool(url: str, now: Monotonic, connections: int, idle_seconds: float) -> "_
         maint_notifications_config=MaintNotificationsConfig(enabled=False),
     )
     known = {"now": staticmethod(now), "idle_seconds": idle_seconds, "certificates": Certificates()}
-    parts = (Connection, TlsConnection) if issubclass(pool.connection_class, SSLConnection) else (Connection,)
-    pool.connection_class = type("Connection", (*parts, pool.connection_class), known)
+    kind = TlsConnection if pool.connection_class is SSLConnection else pool.connection_class
+    pool.connection_class = type("Connection", (Connection, kind), known)
     return pool
 
 

@@ -5,7 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from redis.asyncio.connection import RedisSSLContext
+from redis.asyncio.connection import RedisSSLContext, SSLConnection
+from redis.exceptions import ConnectionError as ConnectionLost
+
+from adapters.redis import answers
 
 
 class Certificates:
@@ -34,12 +37,26 @@ def _files(context: RedisSSLContext) -> Sequence[str]:
     return [name for name in (context.ca_certs, context.certfile, context.keyfile) if name]
 
 
-class TlsConnection:
-    """A part of a connection class: redis-py's makes a context for each connection."""
+class TlsConnection(SSLConnection):
+    """A part of a connection class: it shares its context, and says what may be wrong with TLS."""
 
     certificates: Certificates
-    ssl_context: RedisSSLContext
 
     def _connection_arguments(self) -> Any:
         self.certificates.give(self.ssl_context)
-        return super()._connection_arguments()  # type: ignore[misc]
+        return super()._connection_arguments()
+
+    async def _connect(self) -> None:
+        try:
+            await super()._connect()  # type: ignore[no-untyped-call]
+        except TimeoutError as error:
+            raise ConnectionLost(f"no answer from {self._host_error()} (it may not speak TLS)") from error
+
+    async def on_connect_check_health(self, check_health: bool = True) -> None:
+        try:
+            await super().on_connect_check_health(check_health)
+        except ConnectionLost as error:
+            if self.ssl_context.certfile or not answers.is_loss(error):
+                raise
+            # Refused by TLS 1.3 only after the handshake, often without a word.
+            raise ConnectionLost(f"{error} (it may require a client certificate)") from error

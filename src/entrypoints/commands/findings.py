@@ -17,6 +17,7 @@ _OFF_SECONDS, _FAR_OFF_SECONDS = 1.0, 10.0
 _MIGRATE = "run `bellwire migrate`"
 _SYNC = "synchronise the clocks of all machines, for instance with chrony"
 _EVICTING = {"volatile-ttl", "noeviction"}
+_NEARLY_FULL = 0.9
 _DESCRIPTORS = 200
 """Descriptors that a process needs besides one for each stream."""
 _FREE_BYTES = 1024**3
@@ -93,12 +94,23 @@ def of_cache(state: CacheState) -> Iterator[Finding]:
     if state.policy and state.policy not in _EVICTING and state.most_bytes:
         text = f"maxmemory-policy is {state.policy}, which evicts idempotency keys"
         yield warn("redis", text, "set it to volatile-ttl")
+    yield from _of_memory(state)
     if state.foreign:
         text = f"{state.foreign} of {state.entries} entries of the index were written with another secret"
         fix = "set the same BELLWIRE_REDIS_SECRET, or without it BELLWIRE_TOKEN_SECRET, in every process"
         yield (fail if state.foreign == state.entries else warn)("index secret", text, fix)
     elif state.entries:
         yield ok("index secret", f"{state.entries} entries of the index verify")
+
+
+def _of_memory(state: CacheState) -> Iterator[Finding]:
+    fix = "raise maxmemory (docs/operations.md, Redis)"
+    if state.evicted:
+        yield warn("redis", f"{state.evicted} keys were evicted since it started", fix)
+    used, most = state.used_bytes or 0, state.most_bytes or 0
+    if most and state.policy == "noeviction" and used >= _NEARLY_FULL * most:
+        text = f"it uses {used / most:.0%} of maxmemory, and then refuses what needs memory (noeviction)"
+        yield (fail if used >= most else warn)("redis", text, f"{fix}, or set the policy to volatile-ttl")
 
 
 def of_queue(state: QueueState, settings: Settings) -> Iterator[Finding]:
