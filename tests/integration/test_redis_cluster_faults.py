@@ -10,7 +10,7 @@ import pytest
 from tests.integration.conftest import Run
 from tests.integration.test_redis_faults import RECOVERY_SECONDS, Scene, playing
 from tests.load import timed
-from tests.product import Product, Stores, eventually, metric
+from tests.product import Product, Stores, create_users, eventually, metric
 from tests.redis_cluster import Cluster, cluster, slot_of
 from workbench.programs import REDIS_URL
 
@@ -39,11 +39,12 @@ async def test_a_master_that_is_killed_under_load_loses_nothing(
     victim = nodes.owner(slot("ada"))
     assert {nodes.owner(slot(user)) for user in USERS} > {victim}
     async with playing(product, stores, USERS) as scene:
+        await create_users(scene.client, ["kim"])
         await asyncio.to_thread(victim.kill)
         began = time.monotonic()
         try:
             await eventually(partial(scene.redis_is, away=True), "readiness says so")
-            refused = await _keys_until_all_are_taken(scene)
+            accepted, refused = await _with_keys(scene)
             ready = await timed(partial(scene.redis_is, away=False), "readiness says so", RECOVERY_SECONDS)
             run.note(seconds_until_ready=time.monotonic() - began, refused=refused)
             await scene.recovered(run, seconds_after_the_last_refusal=ready)
@@ -53,35 +54,44 @@ async def test_a_master_that_is_killed_under_load_loses_nothing(
             await asyncio.to_thread(victim.start)
             await eventually(partial(asyncio.to_thread, nodes.well), "the cluster is whole again")
         await scene.traffic.more(30)
+        await eventually(partial(_all_stored, stores, accepted), "what was accepted with a key is stored")
     assert {follower.connections for follower in scene.followers.values()} == {1}
 
 
-async def _keys_until_all_are_taken(scene: Scene) -> int:
-    """How many requests with an idempotency key were refused, until fifty in a row were not."""
+async def _all_stored(stores: Stores, accepted: list[str]) -> bool:
+    return set(accepted) <= set(await stores.ids())
+
+
+async def _with_keys(scene: Scene) -> tuple[list[str], int]:
+    """Publish with idempotency keys until fifty in a row are taken. What was accepted, and how many requests
+    were refused.
+    """
+    accepted: list[str] = []
     refused = taken = 0
     async with asyncio.timeout(RECOVERY_SECONDS):
         while taken < 50:
             headers = {"Idempotency-Key": f"key {refused} {taken}"}
-            body = {"user_id": "ada", "event": "tick", "message": "with a key"}
+            body = {"user_id": "kim", "event": "tick", "message": "with a key"}
             response = await scene.client.post("/v1/notifications", json=body, headers=headers)
             assert response.status_code in {202, 503}, response.text
             if response.status_code == 202:
-                scene.traffic.accepted["ada"].append(response.json()["id"])
+                accepted.append(response.json()["id"])
                 taken += 1
             else:
                 refused, taken = refused + 1, 0
-    return refused
+    return accepted, refused
 
 
 async def test_slots_that_move_under_load_lose_nothing(
     product: Product, stores: Stores, nodes: Cluster
 ) -> None:
     async with playing(product, stores, USERS) as scene:
-        for user in USERS * 2:
+        for user in USERS:
             source = nodes.owner(slot(user))
-            await asyncio.to_thread(nodes.move, slot(user), nodes.other(source))
-            await scene.traffic.more(20)
-            await scene.during(0.2)
+            for target in (nodes.other(source), source):
+                await asyncio.to_thread(nodes.move, slot(user), target)
+                await scene.traffic.more(20)
+                await scene.during(0.2)
         assert await scene.carrier_lost() == 0
         assert await metric(scene.api.process, "bellwire_index_total", outcome="hit") > 0
     assert {follower.connections for follower in scene.followers.values()} == {1}
