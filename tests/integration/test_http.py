@@ -5,7 +5,7 @@ import time
 from collections.abc import AsyncIterator
 from random import uniform
 from time import monotonic
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
@@ -52,7 +52,7 @@ async def ready(client: httpx.AsyncClient, status: int = 200) -> dict[str, Any]:
 
 def without_redis(container: Container) -> None:
     """From now on no Redis is there."""
-    container.redis_server()._away_until = float("inf")
+    cast(RedisServer, container.redis_server())._away_until = float("inf")
 
 
 def without_postgres(container: Container) -> None:
@@ -212,7 +212,7 @@ async def test_redis_that_comes_back_is_used_again(
     await client.get("/notifications/ada")
     without_redis(container)
     await client.patch(f"/notifications/ada/{an_id(1)}/read")
-    container.redis_server()._away_until = 0.0
+    cast(RedisServer, container.redis_server())._away_until = 0.0
 
     server = RedisServer(connect(container.settings().redis_url, now=monotonic), monotonic)
     try:

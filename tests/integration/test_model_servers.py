@@ -231,7 +231,8 @@ class Town:
         for user in USERS:
             mark = MarkNotifications(marks=Marks(self.feeds, self.announcer), clock=system.now)
             for _ in range(2):
-                await self.index._server.client.delete(self.index._keys(user)[2])
+                lease = self.index._keys(user)[2]
+                await self.index._server.on(lease, lambda client, key=lease: client.delete(key))  # type: ignore[misc]
                 await FetchUnread(index=self.index, feeds=self.feeds, render=wire.render)(user, 1)
             await mark(user, Mark.RETRACTED, self.ids[user][-2:])
 

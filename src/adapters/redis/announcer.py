@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 
 import msgspec
 from redis.asyncio import Redis
@@ -216,15 +217,13 @@ class RedisAnnouncer:
         at = int(self._clock().timestamp() * 1000)
         order = self._macs.value(RESYNC, b"%d" % at)
         for master in masters:
-            await master.ask(lambda client=master.client: self._forget(client))  # type: ignore[misc]
-            await master.ask(
-                lambda client=master.client: client.publish(control_channel(self._prefix), order)
-            )  # type: ignore[misc]
+            await master.ask(partial(self._forget, master.client, order))
 
-    async def _forget(self, client: Redis) -> None:
+    async def _forget(self, client: Redis, order: bytes) -> None:
         for kind in ("lease", "feed", "unread"):
             async for key in client.scan_iter(match=f"{self._prefix}:{kind}:*", count=1_000):
                 await client.unlink(key)
+        await client.publish(control_channel(self._prefix), order)
 
 
 def message(macs: Macs, name: str, rows: Sequence[tuple[object, ...]]) -> bytes:

@@ -1,9 +1,9 @@
 """RedisCluster: a RedisServer for each node, and the map that says which of them has a key.
 
 Each node has its own circuit breaker: one that is away costs nothing to whoever needs another. Where the map
-is wrong, a node says so (MOVED), the map is corrected and the command is sent once more. A slot that is on its
-way between two nodes takes no script whose keys are not all on one side (ASK, TRYAGAIN): those who can wait
-try again for a second, the others have it announced later.
+is wrong, a node says so (MOVED), the map is corrected and the command is sent once more. A slot that is on
+its way between two nodes takes no script whose keys are not all on one side (ASK, TRYAGAIN): those who can
+wait try again for a second, the others have it announced later.
 """
 
 import asyncio
@@ -42,6 +42,12 @@ class ClusterNode(RedisServer):
     async def judge(self, error: Exception, left: int) -> None:
         if not answers.redirects(error):  # which is an answer, to a question for another node
             await super().judge(error, left)
+
+    async def retire(self) -> None:
+        """It has no slots any more."""
+        await self.leave()
+        self._away.over()
+        self._refused.over()
 
 
 class RedisCluster:
@@ -90,9 +96,10 @@ class RedisCluster:
         left: Sequence[int] = range(len(calls))
         for _ in range(2):
             parts = await self._parts(calls, left)
-            await asyncio.gather(
-                *(self._part(node, script, calls, part, found, repeatable) for node, part in parts)
-            )
+            each = [self._part(node, script, [calls[at] for at in part], repeatable) for node, part in parts]
+            for (_, part), given in zip(parts, await asyncio.gather(*each), strict=True):
+                for at, answer in zip(part, given, strict=True):
+                    found[at] = answer
             left = [at for at in left if answers.has_moved(found[at])]
             if not left:
                 break
@@ -180,7 +187,7 @@ class RedisCluster:
             logger.info("the masters of Redis Cluster are %s", ", ".join(map(shown, self.slots.masters)))
         self._tell()
         for address in set(before) - set(self.slots.masters):
-            await self.node(address).leave()
+            await self.node(address).retire()
 
     def _tell(self) -> None:
         for changed in self.changed:
@@ -231,25 +238,18 @@ class RedisCluster:
         return [(self.node(address), part) for address, part in parts.items()]
 
     async def _part(
-        self,
-        node: ClusterNode,
-        script: Script,
-        calls: Sequence[Call],
-        part: Sequence[int],
-        found: list[Any],
-        repeatable: bool,
-    ) -> None:
-        """Run one node's part, and put the answers into their places."""
-        own = [calls[at] for at in part]
+        self, node: ClusterNode, script: Script, calls: Sequence[Call], repeatable: bool
+    ) -> Sequence[Any]:
+        """The answers of one node, and errors."""
         try:
-            given = await node.ask(lambda: _run(node.client, script, own), repeatable=repeatable)
+            given = await node.ask(lambda: _run(node.client, script, calls), repeatable=repeatable)
         except Unavailable as error:
             self._follow(error.__cause__, node)
-            given = [error] * len(part)
-        for at, answer in zip(part, given, strict=True):
-            found[at] = answer
-            if isinstance(answer, Exception) and answers.has_moved(answer):
+            return [error] * len(calls)
+        for answer in given:
+            if answers.has_moved(answer):
                 self.moved(answer, node.address)
+        return given
 
 
 async def _run(client: Redis, script: Script, calls: Sequence[Call]) -> Sequence[Any]:

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 from redis.exceptions import ConnectionError as ConnectionLost
@@ -33,9 +33,37 @@ _RECONNECT_SECONDS = 0.25
 # How many channels one command names: Redis does nothing else meanwhile.
 _TOGETHER = 1_000
 
+_MESSAGES = (b"message", b"smessage")
+_CONFIRMATIONS = (b"subscribe", b"ssubscribe")
+
 _ORDERS = 1_000
 """How many are remembered."""
 _decode = msgspec.msgpack.Decoder(list[tuple[str, str, int, int, str, tuple[str, ...], float | None]]).decode
+
+
+class Sharded(Protocol):
+    """What is different for a node of a cluster."""
+
+    @property
+    def name(self) -> str:
+        """The words that tell people which node it is."""
+        ...
+
+    def tag(self) -> str:
+        """A hash tag of a slot that the node has. Raises redis-py's ConnectionError if it has none."""
+        ...
+
+    def failed(self) -> None:
+        """The subscription was lost."""
+        ...
+
+    def moved(self, error: Exception) -> None:
+        """The node answered MOVED."""
+        ...
+
+    def gone(self, user: UserId) -> None:
+        """The node ended the subscription to a user's channel, or confirms that it was told to."""
+        ...
 
 
 class RedisLiveFrames:
@@ -52,8 +80,11 @@ class RedisLiveFrames:
         lost: Callable[[UserId | None], None],
         now: Monotonic,
         new_token: NewToken,
+        sharded: Sharded | None = None,
     ) -> None:
-        """`lost` is called with the user whose frames may be lost, or None: any user's."""
+        """`lost` is called with the user whose frames may be lost, or None: any user's. `sharded` is given
+        for a node of a cluster.
+        """
         self._server = server
         self._macs = macs
         self._subscriptions = subscriptions
@@ -61,7 +92,10 @@ class RedisLiveFrames:
         """The last orders, so that one that somebody repeats is ignored."""
         self._prefix = prefix
         self._control = control_channel(prefix)
-        self._heartbeat = f"{prefix}:live:node:{new_token(8)}"
+        self._token = new_token(8)
+        self._heartbeat = f"{prefix}:live:node:{self._token}"
+        self._sharded = sharded
+        self._shard = "S" if sharded else ""
         before, after = around_user(prefix, "live")
         self._user = slice(len(before), -len(after))
         """Where the name of a user's channel holds the user."""
@@ -70,7 +104,7 @@ class RedisLiveFrames:
         self._now = now
         self._heard = 0.0
         """When the last message arrived."""
-        self._trouble = Once(logger, "the live subscription is interrupted")
+        self._trouble = Once(logger, f"the live subscription{sharded.name if sharded else ''} is interrupted")
         self.connected = False
 
     async def run(self) -> None:
@@ -85,6 +119,8 @@ class RedisLiveFrames:
                 self.connected = False
                 self._trouble.failed(answers.reason(error))
                 await self._server.judge(error, left)
+                if self._sharded:
+                    self._sharded.failed()
             except Exception:  # a surprise of the driver: frames may be lost all the same
                 self.connected = False
                 raise
@@ -93,6 +129,8 @@ class RedisLiveFrames:
     async def _receive(self, left: int) -> None:
         link, subscribed = self._server.subscriber(), asyncio.Event()
         self._heard = self._now()
+        if self._sharded:
+            self._heartbeat = f"{self._prefix}:live:node:{{{self._sharded.tag()}}}:{self._token}"
         try:
             await link.connect()
             await _until_one_fails(
@@ -102,30 +140,35 @@ class RedisLiveFrames:
             self._subscriptions.end()
             await link.disconnect(nowait=True)
 
+    def ended(self) -> None:
+        """It does not run any more, because its node has left the cluster."""
+        self._trouble.well()
+
     # --- asking ---
 
     async def _subscribe(self, link: Connection) -> None:
         changed = asyncio.Event()
         users = self._subscriptions.begin(changed.set)
         await link.send_command("SUBSCRIBE", self._control)
-        await self._send(link, "SUBSCRIBE", users)
+        await self._send(link, f"{self._shard}SUBSCRIBE", users)
         # Last, so that its confirmation is the last: a heartbeat that arrives shows that all of them stand.
-        await link.send_command("SUBSCRIBE", self._heartbeat)
+        await link.send_command(f"{self._shard}SUBSCRIBE", self._heartbeat)
         while not _is_cancelled():
-            await _set_within(changed, _LOOK_SECONDS)
+            await set_within(changed, _LOOK_SECONDS)
             changed.clear()
-            await self._send(link, "SUBSCRIBE", self._subscriptions.take_new())
-            await self._send(link, "UNSUBSCRIBE", self._subscriptions.take_expired())
+            await self._send(link, f"{self._shard}SUBSCRIBE", self._subscriptions.take_new())
+            await self._send(link, f"{self._shard}UNSUBSCRIBE", self._subscriptions.take_expired())
             self._subscriptions.lose_patience()
 
     async def _send(self, link: Connection, command: str, users: Sequence[UserId]) -> None:
-        for start in range(0, len(users), _TOGETHER):
-            names = (channel(self._prefix, user) for user in users[start : start + _TOGETHER])
+        together = 1 if self._sharded else _TOGETHER  # those of one command must share a slot
+        for start in range(0, len(users), together):
+            names = (channel(self._prefix, user) for user in users[start : start + together])
             await link.send_command(command, *names)
 
     async def _watch(self, left: int, subscribed: asyncio.Event) -> None:
         """Send heartbeats, and raise an error if they do not come back or the server was left."""
-        await _set_within(subscribed, _SILENCE_SECONDS)
+        await set_within(subscribed, _SILENCE_SECONDS)
         beat = 0.0
         while not _is_cancelled():
             if self._now() - beat > _HEARTBEAT_SECONDS:
@@ -152,10 +195,11 @@ class RedisLiveFrames:
         try:
             await client.delete(self._heartbeat)
         except ResponseError as error:
-            if not answers.refuses(error):
+            if answers.has_moved(error) or not answers.refuses(error):
                 raise
             await self._server.judge(error, self._server.left)
-        if not await client.publish(self._heartbeat, b"") and self.connected:
+        heard = await client.execute_command(f"{self._shard}PUBLISH", self._heartbeat, b"")  # type: ignore[no-untyped-call]
+        if not heard and self.connected:
             await self._server.leave()  # both: it is unknown which of the two is right
 
     # --- hearing ---
@@ -163,17 +207,36 @@ class RedisLiveFrames:
     async def _listen(self, link: Connection, subscribed: asyncio.Event) -> None:
         while not _is_cancelled():
             frames: list[Frame] = []
-            for kind, channel_name, data in await link.messages():
+            for message in await link.messages():
+                if isinstance(message, Exception):
+                    self._refused(message)
+                    continue
+                kind, channel_name, data = message
                 name = channel_name.decode()
-                if kind == b"message":
+                if kind in _MESSAGES:
                     frames += self._heard_on(name, data)
                 elif name == self._heartbeat:
-                    subscribed.set()
-                elif kind == b"subscribe" and name != self._control:
+                    self._beating(kind, subscribed)
+                elif kind in _CONFIRMATIONS and name != self._control:
                     self._confirmed(UserId(name[self._user]))
+                elif kind == b"sunsubscribe" and self._sharded:
+                    self._sharded.gone(UserId(name[self._user]))
             self._heard = self._now()
             if frames:
                 self._deliver(frames)
+
+    def _refused(self, error: Exception) -> None:
+        """Raise the error, unless it only says that a user's channel is at another node of the cluster."""
+        if self._sharded is None or not answers.has_moved(error):
+            raise error
+        self._sharded.moved(error)
+        if not self.connected:  # it may be the heartbeat that it refuses
+            raise error
+
+    def _beating(self, kind: bytes, subscribed: asyncio.Event) -> None:
+        if kind == b"sunsubscribe":
+            raise ConnectionLost("the slot of the heartbeat has moved")
+        subscribed.set()
 
     def _confirmed(self, user: UserId) -> None:
         if self._subscriptions.confirmed(user):
@@ -223,7 +286,7 @@ async def _until_one_fails(*works: Coroutine[Any, Any, None]) -> None:
         task.result()
 
 
-async def _set_within(event: asyncio.Event, seconds: float) -> None:
+async def set_within(event: asyncio.Event, seconds: float) -> None:
     """Wait for the event, but not longer."""
     try:
         async with asyncio.timeout(seconds):

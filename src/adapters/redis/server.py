@@ -180,8 +180,8 @@ class Connection(AbstractConnection):
         )
 
     async def messages(self) -> Sequence[Any]:
-        """Wait for messages to a subscriber, and return all that have arrived, each as its parts. Not to be
-        mixed with redis-py's own ways to read, which take several times as long for each message.
+        """Wait for messages to a subscriber, and return all that have arrived, each as its parts or an error.
+        Not to be mixed with redis-py's own ways to read, which take several times as long for each message.
         """
         if self._messages is None:
             self._messages = Reader(replyError=self._parser.parse_error)
@@ -192,8 +192,6 @@ class Connection(AbstractConnection):
                 raise ConnectionLost("the connection was closed")
             self._messages.feed(data)
             while (message := self._messages.gets()) is not False:
-                if isinstance(message, Exception):
-                    raise message
                 found.append(message)
         return found
 
@@ -217,8 +215,11 @@ class _Trouble:
 
     def not_seen(self) -> None:
         if self.reason and self._now() >= self._until:
-            self.reason = ""
-            self._once.well()
+            self.over()
+
+    def over(self) -> None:
+        self.reason = ""
+        self._once.well()
 
 
 class RedisServer:

@@ -26,7 +26,7 @@ class Slots:
         return self._masters[slot]
 
     def learn(self, ranges: Iterable[tuple[int, int, Address]]) -> bool:
-        """Take over a map: first slot, last slot and master of each range. Returns whether anything is new."""
+        """Take over a map: first slot, last slot and master of each range. Returns whether it is new."""
         masters: list[Address | None] = [None] * REDIS_CLUSTER_HASH_SLOTS
         for first, last, master in ranges:
             masters[first : last + 1] = [master] * (last + 1 - first)

@@ -80,6 +80,29 @@ class Subscriptions:
             _release(asked)
         self._asked.clear()
 
+    def drop(self, user: UserId) -> None:
+        """Hold the user no longer: another connection does, or will. Who waits goes on."""
+        self._held.pop(user, None)
+        self._left.pop(user, None)
+        asked = self._asked.pop(user, None)
+        if asked is not None:
+            _release(asked)
+
+    def take_over(self, user: UserId) -> None:
+        """Hold a user who is followed already, and whose frames nobody listens to at the moment."""
+        self._held[user] = None
+        self._left.pop(user, None)
+        if self._wake is not None:
+            asked = self._asked[user] = _Asked(self._now(), asyncio.get_running_loop().create_future())
+            _release(asked)  # nobody waits, but what is missed until the confirmation must be read
+            self._new.append(user)
+            self._wake()
+
+    @property
+    def followed(self) -> Sequence[UserId]:
+        """Those who are held and have not left."""
+        return [user for user in self._held if user not in self._left]
+
     def take_new(self) -> Sequence[UserId]:
         """Those for whom Redis must be asked now."""
         new, self._new = self._new, []

@@ -8,10 +8,9 @@ from dependency_injector import providers
 
 from adapters import clock as system
 from adapters.kafka.queue import KafkaQueue, build_producer
+from adapters.redis.cluster_live import ClusterLiveFrames
 from adapters.redis.idempotency import RedisIdempotencyKeys
-from adapters.redis.limits import RedisLogInAttempts
 from adapters.redis.live import RedisLiveFrames
-from adapters.redis.subscriptions import Subscriptions
 from adapters.redis.tickets import RedisTickets
 from adapters.websocket.connect import connect as connect_socket
 from adapters.websocket.events import EventsConnection
@@ -49,6 +48,7 @@ from application.revoking import EndSession, Revocations
 from common import wire
 from domain.rates import Patience
 from entrypoints.container.accounts import AccountsContainer
+from entrypoints.container.parts import redis_live
 from entrypoints.container.parts.kafka import WithKafka
 from entrypoints.container.parts.redis import WithRedis
 from entrypoints.container.parts.server import WithServer
@@ -106,9 +106,10 @@ class ApiContainer(AccountsContainer, SessionsContainer, WithSignup, WithRedis, 
         LocalLogInAttempts, patience, failure_rate, now
     )
     log_in_attempts: providers.Provider[ports.LogInAttempts] = providers.Singleton(
-        RedisLogInAttempts,
+        redis_live.log_in_attempts,
         redis_server,
         setting.redis_prefix,
+        rates.provider,
         patience,
         failure_rate,
         local_log_in_attempts,
@@ -127,17 +128,18 @@ class ApiContainer(AccountsContainer, SessionsContainer, WithSignup, WithRedis, 
     )
 
     # --- live streams ---
-    subscriptions: providers.Provider[Subscriptions] = providers.Singleton(Subscriptions, now)
+    subscriptions: providers.Provider[ports.Carrier] = providers.Singleton(
+        redis_live.subscriptions, redis_server, setting.redis_prefix, now
+    )
     hub: providers.Provider[Hub] = providers.Singleton(Hub, clock, subscriptions)
     live_feed: providers.Provider[ports.LiveFeed] = providers.Callable(_live_feed, hub)
-    live_frames: providers.Provider[RedisLiveFrames] = providers.Singleton(
-        RedisLiveFrames,
+    live_frames: providers.Provider[RedisLiveFrames | ClusterLiveFrames] = providers.Singleton(
+        redis_live.live_frames,
         redis_server,
         setting.redis_prefix,
         WithRedis.macs,
         subscriptions,
-        deliver=hub.provided.deliver,
-        lost=hub.provided.lost,
+        hub=hub,
         now=now,
         new_token=new_token,
     )

@@ -1,15 +1,20 @@
 """The part of processes that use Redis."""
 
+from collections.abc import Callable
+
 from dependency_injector import providers
 from redis.asyncio import Redis
 
 from adapters.redis.announcer import RedisAnnouncer
+from adapters.redis.cluster import RedisCluster
 from adapters.redis.index import RedisUnreadIndex
 from adapters.redis.limits import RedisRates
 from adapters.redis.macs import Macs
+from adapters.redis.nodes import Nodes
 from adapters.redis.server import RedisServer, connect
 from adapters.redis.stages import RedisStages
 from application import ports
+from common import clusters
 from entrypoints.container.parts.base import Base
 
 
@@ -18,13 +23,24 @@ def _announcer(adapter: RedisAnnouncer) -> ports.Announcer:
     return adapter
 
 
+def _redis_server(
+    mode: str, server: Callable[[], Redis], url: str, now: ports.Monotonic, chance: ports.Chance
+) -> Nodes:
+    if mode != "cluster":
+        return RedisServer(server(), now)
+    found = clusters.parse(url)
+    return RedisCluster(found.nodes, lambda address: connect(found.of(address), now=now), now, chance)
+
+
 class WithRedis(Base):
     """Redis, the unread index and the announcer."""
 
     redis: providers.Provider[Redis] = providers.Singleton(
         connect, Base.setting.redis_url, mode=Base.setting.redis_mode, now=Base.now
     )
-    redis_server: providers.Provider[RedisServer] = providers.Singleton(RedisServer, redis, Base.now)
+    redis_server: providers.Provider[Nodes] = providers.Singleton(
+        _redis_server, Base.setting.redis_mode, redis.provider, Base.setting.redis_url, Base.now, Base.chance
+    )
     stages: providers.Provider[ports.Stages] = providers.Singleton(
         RedisStages, redis_server, Base.setting.redis_prefix
     )
