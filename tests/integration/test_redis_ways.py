@@ -74,8 +74,7 @@ class Servers:
     def _tls(self, folder: Path) -> Address:
         made = papers(folder)
         server = self._start(TlsServer(folder, made))
-        files = f"ssl_ca_certs={made.ca}&ssl_certfile={made['client']}&ssl_keyfile={made['client.key']}"
-        return f"rediss://{LOOPBACK}:{server.tls_port}/0?{files}", "server"
+        return f"rediss://{LOOPBACK}:{server.tls_port}/0?{made.parameters}", "server"
 
     def _account(self, folder: Path) -> Address:
         server = self._plain(folder)
@@ -90,6 +89,9 @@ class Servers:
 
     def _sentinel(self, folder: Path) -> Address:
         return self._running.enter_context(watched(folder, password="of-sentinels")).url, "sentinel"
+
+    def _tls_sentinel(self, folder: Path) -> Address:
+        return self._running.enter_context(watched(folder, made=papers(folder))).url, "sentinel"
 
     def _valkey(self, folder: Path) -> Address:
         return self._start(ValkeyServer(folder)).url, "server"
@@ -115,7 +117,7 @@ everywhere = pytest.mark.parametrize("redis_server", WAYS, indirect=True)
 """These are tried with every promise, those that differ only in the address with some."""
 
 
-@pytest.fixture(params=[*WAYS, "socket", "ipv6"])
+@pytest.fixture(params=[*WAYS, "tls_sentinel", "socket", "ipv6"])
 async def redis_server(request: pytest.FixtureRequest, started: Servers) -> AsyncIterator[RedisServer]:
     try:
         url, mode = await asyncio.to_thread(started.__getitem__, request.param)
