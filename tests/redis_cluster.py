@@ -73,6 +73,12 @@ class Cluster:
                 return next(node for node in self.nodes if node.port == master[1])
         raise AssertionError(f"nobody has slot {slot}")
 
+    def replica(self, master: ClusterServer) -> ClusterServer:
+        """The replica of a master."""
+        ports = {node.port: node for node in self.running()}
+        _, _, (replica, *_) = master.ask("ROLE")
+        return ports[int(replica[1])]
+
     def other(self, master: ClusterServer) -> ClusterServer:
         """Another master."""
         return next(node for node in self.running() if node is not master and node.is_master())

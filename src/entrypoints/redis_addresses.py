@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
-from common import sentinels
+from common import clusters, sentinels
 from entrypoints.addresses import Unusable
 
 _ESCAPE = "in a user or password write @ : / ? # , as %40 %3A %2F %3F %23 %2C"
@@ -19,18 +19,32 @@ class NoMaster(Unusable):
 
 def check(url: str, mode: str) -> None:
     """Check an address by redis-py's rules. Raises Unusable, with a message that quotes nothing of it."""
-    if mode == "sentinel":
-        for each in _of_sentinels(url):
-            _check_server(each)
-    else:
-        _check_server(url)
+    for each in _servers(url, mode):
+        _check_server(each)
 
 
 def check_files(url: str, mode: str) -> None:
     """Check the files that a checked address names. Raises Unusable."""
-    for each in _of_sentinels(url)[:1] if mode == "sentinel" else [url]:
+    for each in _servers(url, mode)[:1]:
         if each.startswith("rediss://") and urlsplit(each).query:
             _check_certificates(each)
+
+
+def _servers(url: str, mode: str) -> Sequence[str]:
+    """The address of each server that an address names."""
+    if mode == "sentinel":
+        return _of_sentinels(url)
+    if mode == "cluster":
+        return _of_cluster(url)
+    return [url]
+
+
+def _of_cluster(url: str) -> Sequence[str]:
+    try:
+        found = clusters.parse(url)
+    except ValueError as error:
+        raise Unusable(f"{error}; {_ESCAPE}") from None
+    return [found.of(node) for node in found.nodes]
 
 
 def _of_sentinels(url: str) -> Sequence[str]:

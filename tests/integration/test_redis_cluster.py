@@ -41,6 +41,7 @@ from tests.integration.test_redis import added, until
 from tests.limit_contracts import FREE, PER_ADDRESS
 from tests.product import eventually
 from tests.redis_cluster import Cluster, cluster, slot_of
+from tests.redis_servers import documented_rights
 
 CAPACITY = 100
 CROWD = [UserId(f"user-{number}") for number in range(30)]
@@ -60,8 +61,8 @@ async def redis(nodes: Cluster) -> AsyncIterator[RedisCluster]:
     await made.close()
 
 
-def a_client(nodes: Cluster) -> RedisCluster:
-    url = clusters.parse(nodes.url)
+def a_client(nodes: Cluster, login: str = "") -> RedisCluster:
+    url = clusters.parse(nodes.url.replace("//", f"//{login}"))
     return RedisCluster(
         url.nodes, lambda address: connect(url.of(address), now=monotonic), monotonic, Random()
     )
@@ -348,3 +349,73 @@ async def test_a_master_that_dies_is_missed_only_by_its_own_users(
         await asyncio.to_thread(victim.start)
         await eventually(partial(asyncio.to_thread, nodes.well), "the cluster is whole again")
     await redis.ping()
+
+
+async def test_a_master_that_hands_over_is_left_with_every_connection_open(
+    nodes: Cluster, carrier: Carried, name: str
+) -> None:
+    """As for maintenance: CLUSTER FAILOVER."""
+    followers = await follow(carrier.live, CROWD)
+    slot = slot_of(f"{name}:live:{{{CROWD[0]}}}")
+    before = nodes.owner(slot)
+    replica = nodes.replica(before)
+    concerned = [user for user in CROWD if nodes.owner(slot_of(f"{name}:live:{{{user}}}")) is before]
+    compared = {user: follower.compared for user, follower in followers.items()}
+
+    await asyncio.to_thread(replica.ask, "CLUSTER", "FAILOVER")
+    await eventually(partial(asyncio.to_thread, replica.is_master), "it has taken over")
+    await carrier.announcer.announce([added(2, user) for user in CROWD])
+
+    await eventually(partial(_healed, carrier), "nothing is left to be announced")
+    await until(lambda: all(followers[user].compared > compared[user] for user in concerned))
+    await until(lambda: carrier.frames.connected)
+    await carrier.announcer.announce([added(3, user) for user in CROWD])
+    await until(lambda: all(3 in follower.frames for follower in followers.values()))
+    await eventually(partial(asyncio.to_thread, nodes.well), "the cluster is whole again")
+
+
+async def test_a_master_that_freezes_is_missed_by_its_own_heartbeat(
+    nodes: Cluster, carrier: Carried, name: str
+) -> None:
+    """It is replaced; when it goes on, it is a replica."""
+    followers = await follow(carrier.live, CROWD)
+    victim = nodes.owner(slot_of(f"{name}:live:{{{CROWD[0]}}}"))
+    others = [user for user in CROWD if nodes.owner(slot_of(f"{name}:live:{{{user}}}")) is not victim]
+    compared = {user: follower.compared for user, follower in followers.items()}
+
+    await asyncio.to_thread(victim.pause)
+    try:
+        await until(lambda: not carrier.frames.connected)
+        await carrier.announcer.announce([added(2, user) for user in CROWD])
+        await until(lambda: all(2 in followers[user].frames for user in others))
+        await eventually(partial(_healed, carrier), "what was missed is announced to the replica")
+        await until(lambda: carrier.frames.connected)
+        await carrier.announcer.announce([added(3, user) for user in CROWD])
+        await until(lambda: all(3 in follower.frames for follower in followers.values()))
+    finally:
+        await asyncio.to_thread(victim.resume)
+    await eventually(partial(asyncio.to_thread, nodes.well), "the cluster is whole again")
+    assert all(followers[user].compared == compared[user] for user in others)
+
+
+async def test_an_account_with_the_documented_rights_may_do_everything(
+    nodes: Cluster, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    for node in nodes.nodes:
+        await asyncio.to_thread(
+            node.ask, "ACL", "SETUSER", name, "reset", "on", ">hunter2", *documented_rights(name)
+        )
+    redis = a_client(nodes, f"{name}:hunter2@")
+    async with carried(redis, name) as carrier:
+        followers = await follow(carrier.live, CROWD)
+        for user in CROWD:
+            await _load(carrier.index, user)
+        await carrier.announcer.announce([added(2, user) for user in CROWD])
+        await until(lambda: all(one.frames == [2] for one in followers.values()))
+        keys = RedisIdempotencyKeys(redis, name, MACS, 0)
+        assert await keys.claim("key", "one", "print", an_id(1)) == an_id(1)
+        assert len(await carrier.index.sample(100)) > 0
+        await carrier.announcer._forget_everything()
+        await redis.ping()
+    await redis.close()
+    assert caplog.text == ""

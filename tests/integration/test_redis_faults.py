@@ -5,7 +5,7 @@ Each outage is short in the normal suite; with --long it takes what the fault ma
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,7 +49,7 @@ class Scene:
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             await self.traffic.more(5)
-            await fetches_are_whole(self.api, USERS)
+            await fetches_are_whole(self.api, list(self.followers))
 
     async def all_told(self) -> bool:
         """Whether every follower has what was accepted until now, and the index agrees with the store."""
@@ -77,18 +77,18 @@ class Scene:
 
 
 @asynccontextmanager
-async def playing(product: Product, stores: Stores) -> AsyncIterator[Scene]:
+async def playing(product: Product, stores: Stores, users: Sequence[str] = USERS) -> AsyncIterator[Scene]:
     """The scene, with the first notifications on their way and the index in use."""
     api, consumer = await asyncio.gather(product.api(), product.consumer())
     async with AsyncExitStack() as stack:
         client = await stack.enter_async_context(api.client())
-        await create_users(client, USERS)
-        followers = {user: await stack.enter_async_context(api.follow(user)) for user in USERS}
-        traffic = Traffic(client, USERS)
+        await create_users(client, users)
+        followers = {user: await stack.enter_async_context(api.follow(user)) for user in users}
+        traffic = Traffic(client, list(users))
         scene = Scene(api, consumer, client, followers, traffic, stores)
         async with traffic:
             await traffic.more(30)
-            await fetches_are_whole(api, USERS)
+            await fetches_are_whole(api, list(users))
             yield scene
         await eventually(lambda: agree(stores), "the index agrees with the store")
         await settled(api, traffic, followers, stores)

@@ -242,3 +242,47 @@ async def test_leaving_without_having_joined_is_no_error(subscriptions: Subscrip
     clock.at += LINGER_SECONDS
 
     assert subscriptions.take_expired() == []
+
+
+async def test_a_user_who_is_taken_over_is_asked_for_and_has_missed_something(
+    subscriptions: Subscriptions,
+) -> None:
+    woken = Woken()
+    subscriptions.begin(woken)
+
+    subscriptions.take_over(ADA)
+
+    assert woken.times == 1
+    assert subscriptions.take_new() == [ADA]
+    assert subscriptions.followed == [ADA]
+    assert subscriptions.confirmed(ADA)
+    assert not subscriptions.confirmed(ADA)
+
+
+async def test_a_user_who_is_dropped_holds_nobody_up(subscriptions: Subscriptions) -> None:
+    subscriptions.begin(Woken())
+    joining = asyncio.create_task(subscriptions.join(ADA))
+    await asyncio.sleep(0)
+
+    subscriptions.drop(ADA)
+
+    await joining
+    assert subscriptions.followed == []
+    assert not subscriptions.confirmed(ADA)
+
+
+async def test_a_user_who_has_left_and_is_taken_over_stays(
+    subscriptions: Subscriptions, clock: Clock
+) -> None:
+    subscriptions.begin(Woken())
+    subscriptions.take_over(ADA)
+    assert subscriptions.confirmed(ADA)
+    subscriptions.leave(ADA)
+    assert subscriptions.followed == []
+
+    subscriptions.take_over(ADA)
+    clock.at += LINGER_SECONDS + 1
+
+    assert subscriptions.confirmed(ADA)
+    assert subscriptions.take_expired() == []
+    assert subscriptions.followed == [ADA]

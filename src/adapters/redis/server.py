@@ -86,6 +86,7 @@ def _pool(url: str, now: Monotonic, connections: int, idle_seconds: float) -> "_
         socket_timeout=_COMMAND_SECONDS,
         socket_connect_timeout=_COMMAND_SECONDS,
         retry=Retry(NoBackoff(), 0),
+        driver_info=None,  # CLIENT SETINFO, which services and accounts often refuse
         # With these notifications redis-py 8.1 no longer checks whether the server closed a pooled
         # connection, or whether an unread answer is left on it.
         maint_notifications_config=MaintNotificationsConfig(enabled=False),

@@ -11,11 +11,12 @@ from uuid import UUID
 
 import asyncpg
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from redis.asyncio import Redis
+from redis.asyncio import Redis, RedisCluster
 from redis.maint_notifications import MaintNotificationsConfig
 
 from adapters.kafka.login import ANONYMOUS, Login
 from adapters.postgres.rows import where
+from common import clusters
 from domain.states import STATES, UNREAD, UNSEEN
 from entrypoints.settings import Settings
 
@@ -120,7 +121,11 @@ class Stores:
         async with asyncpg.create_pool(url, min_size=1, max_size=2) as pool:
             # With these notifications redis-py 8.1 does not notice that a pooled connection was closed.
             without = MaintNotificationsConfig(enabled=False)
-            redis = Redis.from_url(settings.redis_url, maint_notifications_config=without)
+            if settings.redis_mode == "cluster":
+                first = clusters.parse(settings.redis_url)
+                redis: Any = RedisCluster.from_url(first.of(first.nodes[0]))
+            else:
+                redis = Redis.from_url(settings.redis_url, maint_notifications_config=without)
             try:
                 yield cls(pool, redis, settings.redis_prefix)
             finally:
