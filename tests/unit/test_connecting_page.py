@@ -7,7 +7,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs/connecting.md").read_text(encoding="utf-8")
-ROWS = [line for line in PAGE.splitlines() if re.match(r"\| (?!Way|-)", line)]
+TABLES = re.findall(r"^\| Way \| Tried with \| Test \|\n.*\n((?:\|.*\n)*)", PAGE, re.MULTILINE)
+ROWS = [row for table in TABLES for row in table.splitlines()]
 
 
 def ids(row: str) -> str:
