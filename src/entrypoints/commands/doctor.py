@@ -28,7 +28,7 @@ _USER, _OTHER = UserId("bellwire-doctor"), UserId("bellwire-doctor-2")
 _START = {
     "postgres": "start it, or correct BELLWIRE_POSTGRES_URL",
     "redis": "start it, or correct BELLWIRE_REDIS_URL",
-    "kafka": "start it, or correct BELLWIRE_KAFKA_BOOTSTRAP",
+    "kafka": "start it, or correct the settings BELLWIRE_KAFKA_… (docs/connecting.md)",
 }
 
 
