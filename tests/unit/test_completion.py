@@ -164,7 +164,7 @@ def leaves(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]
 
 
 QUIET = {
-    "api", "consumer", "disable-user", "enable-user", "revoke-key", "keys revoke", "revoke-token",
+    "api", "consumer", "disable-user", "enable-user", "health", "revoke-key", "keys revoke", "revoke-token",
     "revoke-tokens",
 }  # fmt: skip
 """Commands that print no result."""
