@@ -40,7 +40,7 @@ $(BIN)/python -c '$(SUITABLE)' 2>/dev/null || { \
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help dev install test test-long check lint types unit integration broker kafka clients element generated format bench screenshots mutants clean
+.PHONY: help dev install test test-long check lint types unit integration broker kafka clients element generated format bench packages sbom screenshots mutants clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -98,6 +98,17 @@ format: $(READY) ## Format, and apply the automatic fixes
 
 bench: $(READY) ## Run the benchmarks on this machine
 	$(BIN)/python -m bench
+
+packages: $(READY) ## Build every package into dist: the service's, the Python client's, and those for npm if there is one
+	@rm -rf dist
+	$(BIN)/python -m hatchling build --directory dist
+	cd clients/python && $(abspath $(BIN))/python -m hatchling build --directory $(abspath dist)
+	@if command -v npm >/dev/null; then \
+	  for package in javascript element; do (cd clients/$$package && npm install --silent --no-audit --no-fund && npm pack --silent --pack-destination $(abspath dist)); done; \
+	else echo "Left out: the packages for npm."; fi
+
+sbom: $(READY) ## Write the bill of materials of the service's wheel (CycloneDX) into dist
+	$(BIN)/python -m workbench.sbom dist/bellwire.cdx.json
 
 screenshots: $(READY) ## Make the pictures of the bell in docs/images anew, if there is a Chromium
 	PYTHONPATH=clients/python/src:. $(BIN)/python -m tests.browser.screenshots

@@ -44,6 +44,7 @@ SPREAD: Final = frozenset(
         "tests/integration/test_serving.py",
         "tests/integration/test_soak_faults.py",
         "tests/integration/test_steps.py",
+        "tests/integration/test_upgrading.py",
         "tests/model/test_every_schedule.py",
         "tests/simulation/test_simulation.py",
     }

@@ -92,7 +92,7 @@ def test_the_package_has_what_it_names(installed: Path) -> None:
 
     assert [name for name in named if not (package / name).is_file()] == []
     assert {path.name for path in package.iterdir()} == {
-        *("README.md", "LICENSE", "package.json", "custom-elements.json", "dist", "types")
+        *("README.md", "LICENSE", "CHANGELOG.md", "package.json", "custom-elements.json", "dist", "types")
     }
     assert "dependencies" not in about
 

@@ -20,7 +20,7 @@ from aiokafka import AIOKafkaProducer
 
 from tests.conftest import Databases, as_read, installation
 from tests.forked import begins_cold
-from tests.product import Api, Follower, Product, Service, Stores, create_users, eventually
+from tests.product import Api, Follower, Product, Service, Stores, create_users, eventually, metric
 from workbench.embedded import EmbeddedServers, free_port
 from workbench.soak.follower import version
 from workbench.soak.product import SOURCES
@@ -256,6 +256,10 @@ async def key_of(product: Product) -> None:
     product.api_key = done.stdout.strip()
 
 
+async def waits(consumer: Service) -> bool:
+    return await metric(consumer, "bellwire_store_retries_total") > 0
+
+
 async def steps(rolling: Rolling, product: Product) -> None:
     old, consumer = await asyncio.gather(rolling.api(old=True), rolling.start("consumer", old=True))
     urls = [old.url]
@@ -268,7 +272,8 @@ async def steps(rolling: Rolling, product: Product) -> None:
         await all_stored(rolling, stores)
 
         await rolling.migrate(old=False)
-        await rolling.publish(at_old["ada"], "migrated")  # accepted; the old consumer cannot store it
+        await rolling.publish(at_old["ada"], "migrated")
+        await eventually(lambda: waits(consumer), "the old consumer cannot store, and puts back")
         await rolling.mark(at_old, rolling.kept[:3])  # the old API goes on otherwise
         page = await at_old["ada"].get("/v1/users/ada/notifications?status=all")
         assert page.status_code == 200

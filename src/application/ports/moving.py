@@ -37,7 +37,7 @@ class MovingOut(Protocol):
         ...
 
     def rows(self, user: UserId) -> AsyncGenerator[Line, None]:
-        """Every row of a user, of one moment: the user, the feed, and the rest. None if there is no user."""
+        """Every row of a user, of one moment: the user, the feed, the rest. Nothing if there is none."""
         ...
 
 
