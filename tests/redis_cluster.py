@@ -9,6 +9,7 @@ from typing import Any
 import redis as synchronous
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 
+from tests.redis_servers import Papers
 from workbench.embedded import LOOPBACK, RedisServer, free_port, started
 
 MASTERS = 3
@@ -19,8 +20,10 @@ _NODE_TIMEOUT_MS = 1_000
 class ClusterServer(RedisServer):
     """A node."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, tls: Papers | None = None) -> None:
+        """With certificates it speaks TLS to clients, on another port, and to other nodes."""
         folder.mkdir()
+        self.tls_port = free_port() if tls else 0
         words = {
             "--cluster-enabled": "yes",
             "--cluster-port": str(free_port()),
@@ -30,6 +33,16 @@ class ClusterServer(RedisServer):
             "--cluster-replica-validity-factor": "0",
             "--repl-diskless-sync-delay": "0",
         }
+        if tls:
+            words |= {
+                "--tls-port": str(self.tls_port),
+                "--tls-cert-file": str(tls["server"]),
+                "--tls-key-file": str(tls["server.key"]),
+                "--tls-ca-cert-file": str(tls.ca),
+                "--tls-auth-clients": "no",
+                "--tls-cluster": "yes",
+                "--tls-replication": "yes",
+            }
         self.bus = words["--cluster-port"]
         super().__init__(folder, arguments=[word for pair in words.items() for word in pair])
 
@@ -58,9 +71,13 @@ class Cluster:
     """Its nodes: the masters of the beginning, then a replica of each."""
 
     nodes: Sequence[ClusterServer]
+    tls: Papers | None = None
 
     @property
     def url(self) -> str:
+        if self.tls:
+            names = ",".join(f"{LOOPBACK}:{node.tls_port}" for node in self.nodes)
+            return f"rediss://{names}/?ssl_ca_certs={self.tls.ca}"
         return "redis://" + ",".join(f"{LOOPBACK}:{node.port}" for node in self.nodes[:2])
 
     def running(self) -> Sequence[ClusterServer]:
@@ -114,12 +131,12 @@ def slot_of(name: str) -> int:
 
 
 @contextmanager
-def cluster(folder: Path) -> Iterator[Cluster]:
+def cluster(folder: Path, *, replicas: bool = True, tls: Papers | None = None) -> Iterator[Cluster]:
     """Start one, empty."""
     with ExitStack() as stack:
         nodes = [
-            stack.enter_context(started(ClusterServer(folder / str(number)), lambda _: None))
-            for number in range(2 * MASTERS)
+            stack.enter_context(started(ClusterServer(folder / str(number), tls), lambda _: None))
+            for number in range(2 * MASTERS if replicas else MASTERS)
         ]
         masters = nodes[:MASTERS]
         each = REDIS_CLUSTER_HASH_SLOTS // MASTERS + 1
@@ -128,12 +145,13 @@ def cluster(folder: Path) -> Iterator[Cluster]:
             if number < MASTERS:
                 last = min(each * (number + 1), REDIS_CLUSTER_HASH_SLOTS) - 1
                 node.ask("CLUSTER", "ADDSLOTSRANGE", each * number, last)
-            node.ask("CLUSTER", "MEET", LOOPBACK, nodes[0].port, nodes[0].bus)
-        nodes[0].wait_ready(lambda: all(node.tells()["cluster_known_nodes"] == "6" for node in nodes))
-        for master, replica in zip(masters, nodes[MASTERS:], strict=True):
+            node.ask("CLUSTER", "MEET", LOOPBACK, nodes[0].tls_port or nodes[0].port, nodes[0].bus)
+        known = str(len(nodes))
+        nodes[0].wait_ready(lambda: all(node.tells()["cluster_known_nodes"] == known for node in nodes))
+        for master, replica in zip(masters, nodes[MASTERS:], strict=False):
             replica.wait_ready(lambda master=master, replica=replica: _knows(replica, master))  # type: ignore[misc]
             replica.ask("CLUSTER", "REPLICATE", master.id)
-        made = Cluster(nodes)
+        made = Cluster(nodes, tls)
         nodes[0].wait_ready(made.well)
         yield made
 

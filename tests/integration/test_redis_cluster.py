@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from random import Random, uniform
 from secrets import token_hex, token_urlsafe
 from time import monotonic
@@ -41,7 +42,8 @@ from tests.integration.test_redis import added, until
 from tests.limit_contracts import FREE, PER_ADDRESS
 from tests.product import eventually
 from tests.redis_cluster import Cluster, cluster, slot_of
-from tests.redis_servers import documented_rights
+from tests.redis_servers import documented_rights, papers, require_debian
+from workbench.programs import MissingServer
 
 CAPACITY = 100
 CROWD = [UserId(f"user-{number}") for number in range(30)]
@@ -419,3 +421,21 @@ async def test_an_account_with_the_documented_rights_may_do_everything(
         await redis.ping()
     await redis.close()
     assert caplog.text == ""
+
+
+async def test_every_connection_to_a_cluster_is_encrypted(tmp_path: Path, name: str) -> None:
+    try:
+        require_debian()
+    except MissingServer as missing:
+        pytest.skip(str(missing))
+    (tmp_path / "nodes").mkdir()
+    with cluster(tmp_path / "nodes", replicas=False, tls=papers(tmp_path)) as nodes:
+        redis = a_client(nodes)
+        async with carried(redis, name) as carrier:
+            followers = await follow(carrier.live, CROWD)
+            await carrier.announcer.announce([added(2, user) for user in CROWD])
+            await until(lambda: all(one.frames == [2] for one in followers.values()))
+        assert {master.address[1] for master in await redis.masters()} == {
+            node.tls_port for node in nodes.nodes
+        }
+        await redis.close()
