@@ -77,6 +77,12 @@ class Papers:
     def ca(self) -> Path:
         return self.folder / "ca.pem"
 
+    @property
+    def parameters(self) -> str:
+        """The parameters of an address of Redis."""
+        client = f"ssl_certfile={self['client']}&ssl_keyfile={self['client.key']}"
+        return f"ssl_ca_certs={self.ca}&{client}"
+
     def __getitem__(self, name: str) -> Path:
         return self.folder / f"{name}.pem"
 
@@ -135,17 +141,29 @@ def _write(folder: Path, name: str, made: x509.Certificate, key: ec.EllipticCurv
 class TlsServer(RedisServer):
     """Redis that speaks TLS, and asks for the client's certificate. Without TLS it listens on `port`."""
 
-    def __init__(self, folder: Path, made: Papers, *, name: str = "server") -> None:
+    def __init__(
+        self, folder: Path, made: Papers, *, name: str = "server", arguments: Sequence[str] = ()
+    ) -> None:
         """`name` is that of its certificate."""
         require_debian()
         self.tls_port = free_port()
-        words = {
-            "--tls-port": str(self.tls_port),
-            "--tls-cert-file": str(made[name]),
-            "--tls-key-file": str(made[f"{name}.key"]),
-            "--tls-ca-cert-file": str(made.ca),
-        }
-        super().__init__(folder, arguments=[word for pair in words.items() for word in pair])
+        words = [
+            word
+            for option, value in _with_tls(made, name, self.tls_port).items()
+            for word in (f"--{option}", value)
+        ]
+        super().__init__(folder, arguments=[*words, *arguments])
+
+
+def _with_tls(made: Papers, name: str, port: int) -> dict[str, str]:
+    """The configuration of a server with TLS, and with a certificate when it connects to others."""
+    return {
+        "tls-port": str(port),
+        "tls-cert-file": str(made[name]),
+        "tls-key-file": str(made[f"{name}.key"]),
+        "tls-ca-cert-file": str(made.ca),
+        "tls-replication": "yes",
+    }
 
 
 def documented_rights(prefix: str) -> list[str]:
@@ -163,20 +181,28 @@ def without_commands() -> list[str]:
 class SentinelServer(Server):
     """A sentinel, which fails over quickly."""
 
-    def __init__(self, folder: Path, primary: int, *, password: str = "", quorum: int = 2) -> None:
+    def __init__(self, folder: Path, primary: int, *, password: str = "", made: Papers | None = None) -> None:
+        """It listens on `tls_port` with TLS, if it has papers, and on `port` without."""
         require_debian()
         self.port = free_port()
+        self.tls_port = free_port()
         file = folder / f"sentinel-{self.port}.conf"
         lines = [
             f"bind {LOOPBACK}",
             f"port {self.port}",
             f"dir {folder}",
-            f"sentinel monitor {MASTER} {LOOPBACK} {primary} {quorum}",
+            f"sentinel monitor {MASTER} {LOOPBACK} {primary} 2",
             f"sentinel down-after-milliseconds {MASTER} 1000",
             f"sentinel failover-timeout {MASTER} 3000",
         ]
+        if made is not None:
+            lines += [
+                f"{option} {value}" for option, value in _with_tls(made, "server", self.tls_port).items()
+            ]
         if password:
+            rights = "-@all +hello +sentinel|master"
             lines += [f"requirepass {password}", f"sentinel sentinel-pass {password}"]
+            lines += [f"user bellwire on >{password} resetkeys resetchannels {rights}"]
         file.write_text("\n".join(lines) + "\n")
         self._password = password
         super().__init__(
@@ -201,11 +227,16 @@ class Watched:
     servers: Sequence[RedisServer]
     sentinels: Sequence[SentinelServer]
     password: str
+    papers: Papers | None = None
 
     @property
     def url(self) -> str:
+        if self.papers is not None:
+            hosts = ",".join(f"{LOOPBACK}:{sentinel.tls_port}" for sentinel in self.sentinels)
+            return f"rediss://{hosts}/0?master={MASTER}&{self.papers.parameters}"
         hosts = ",".join(f"{LOOPBACK}:{sentinel.port}" for sentinel in self.sentinels)
-        secret = f"&sentinel_password={self.password}" if self.password else ""
+        login = f"&sentinel_username=bellwire&sentinel_password={self.password}"
+        secret = login if self.password else ""
         return f"redis://{hosts}/0?master={MASTER}{secret}"
 
     def primary(self) -> int:
@@ -216,7 +247,7 @@ class Watched:
         return int(port)
 
     def server(self, port: int) -> RedisServer:
-        return next(server for server in self.servers if server.port == port)
+        return next(server for server in self.servers if _announced(server) == port)
 
     def settled(self) -> bool:
         """Whether every sentinel knows the replica and the other sentinels."""
@@ -229,8 +260,13 @@ class Watched:
         return True
 
 
+def _announced(server: RedisServer) -> int:
+    """The port at which the others know it."""
+    return server.tls_port if isinstance(server, TlsServer) else server.port
+
+
 @contextmanager
-def watched(folder: Path, *, password: str = "") -> Iterator[Watched]:
+def watched(folder: Path, *, password: str = "", made: Papers | None = None) -> Iterator[Watched]:
     """Start them; Redis follows Redis at once, without waiting for further replicas."""
     quick = ["--repl-diskless-sync-delay", "0"]
     with ExitStack() as stack:
@@ -238,17 +274,19 @@ def watched(folder: Path, *, password: str = "") -> Iterator[Watched]:
         def start(server: AnyServer) -> AnyServer:
             return stack.enter_context(embedded.started(server, lambda _: None))
 
-        primary = start(RedisServer(_inside(folder, "primary"), arguments=quick))
-        replica = start(
-            RedisServer(
-                _inside(folder, "replica"),
-                arguments=[*quick, "--replicaof", LOOPBACK, str(primary.port)],
-            )
-        )
-        sentinels = [start(SentinelServer(folder, primary.port, password=password)) for _ in range(3)]
-        made = Watched([primary, replica], sentinels, password)
-        primary.wait_ready(made.settled)
-        yield made
+        def server(name: str, *words: str) -> RedisServer:
+            inside = _inside(folder, name)
+            if made is None:
+                return start(RedisServer(inside, arguments=[*quick, *words]))
+            return start(TlsServer(inside, made, arguments=[*quick, *words]))
+
+        primary = server("primary")
+        port = _announced(primary)
+        replica = server("replica", "--replicaof", LOOPBACK, str(port))
+        sentinels = [start(SentinelServer(folder, port, password=password, made=made)) for _ in range(3)]
+        running = Watched([primary, replica], sentinels, password, made)
+        primary.wait_ready(running.settled)
+        yield running
 
 
 def _inside(folder: Path, name: str) -> Path:

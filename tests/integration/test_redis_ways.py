@@ -1,7 +1,7 @@
 """The promises of the ports on Redis as companies run it, each way of connecting in turn."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from random import uniform
@@ -10,6 +10,7 @@ from time import monotonic
 from typing import Literal
 from urllib.parse import quote
 
+import msgspec
 import pytest
 from redis import Redis as Synchronous
 
@@ -25,9 +26,12 @@ from adapters.redis.tickets import RedisTickets
 from application.pages import Missing
 from tests import contracts, limit_contracts
 from tests.build import ADA, MACS
+from tests.conftest import as_read
 from tests.integration.test_limits_redis import TestRedisLogInAttempts as OnRedis
 from tests.integration.test_limits_redis import attempts_on
 from tests.integration.test_redis import CAPACITY, Applied, Carried, a_hub, receiving
+from tests.integration.test_redis_faults import playing
+from tests.product import Product, Stores
 from tests.redis_servers import (
     PASSWORD,
     TlsServer,
@@ -39,7 +43,7 @@ from tests.redis_servers import (
 )
 from workbench import embedded
 from workbench.embedded import LOOPBACK
-from workbench.programs import MissingServer
+from workbench.programs import REDIS_URL, MissingServer
 
 Address = tuple[str, Literal["server", "sentinel"]]
 
@@ -70,8 +74,7 @@ class Servers:
     def _tls(self, folder: Path) -> Address:
         made = papers(folder)
         server = self._start(TlsServer(folder, made))
-        files = f"ssl_ca_certs={made.ca}&ssl_certfile={made['client']}&ssl_keyfile={made['client.key']}"
-        return f"rediss://{LOOPBACK}:{server.tls_port}/0?{files}", "server"
+        return f"rediss://{LOOPBACK}:{server.tls_port}/0?{made.parameters}", "server"
 
     def _account(self, folder: Path) -> Address:
         server = self._plain(folder)
@@ -86,6 +89,9 @@ class Servers:
 
     def _sentinel(self, folder: Path) -> Address:
         return self._running.enter_context(watched(folder, password="of-sentinels")).url, "sentinel"
+
+    def _tls_sentinel(self, folder: Path) -> Address:
+        return self._running.enter_context(watched(folder, made=papers(folder))).url, "sentinel"
 
     def _valkey(self, folder: Path) -> Address:
         return self._start(ValkeyServer(folder)).url, "server"
@@ -111,7 +117,7 @@ everywhere = pytest.mark.parametrize("redis_server", WAYS, indirect=True)
 """These are tried with every promise, those that differ only in the address with some."""
 
 
-@pytest.fixture(params=[*WAYS, "socket", "ipv6"])
+@pytest.fixture(params=[*WAYS, "tls_sentinel", "socket", "ipv6"])
 async def redis_server(request: pytest.FixtureRequest, started: Servers) -> AsyncIterator[RedisServer]:
     try:
         url, mode = await asyncio.to_thread(started.__getitem__, request.param)
@@ -195,3 +201,31 @@ async def test_doctor_looks_and_everything_is_forgotten(
     assert isinstance(await index.page(ADA, 1, None), Missing)
     await redis_server.ping()
     assert caplog.text == ""
+
+
+@pytest.fixture
+def address(request: pytest.FixtureRequest, started: Servers) -> Address:
+    try:
+        return started[request.param]
+    except MissingServer as missing:
+        pytest.skip(str(missing))
+
+
+@pytest.mark.parametrize("address", ["tls", "managed", "valkey", "socket"], indirect=True)
+async def test_what_is_published_is_stored_indexed_pushed_and_read(
+    address: Address, environment: Mapping[str, str], tmp_path: Path
+) -> None:
+    url, mode = address
+    chosen = {**environment, REDIS_URL: url, "BELLWIRE_REDIS_MODE": mode}
+    product = Product(tmp_path, chosen, as_read(chosen))
+    nowhere = msgspec.structs.replace(product.settings, redis_url="redis://nobody")
+    try:
+        await product.prepare()
+        async with Stores.open(nowhere) as stores:
+            stores.redis = connect(url, mode=mode, now=monotonic)
+            async with playing(product, stores) as scene:
+                await scene.traffic.more(30)
+                assert await scene.redis_is(away=False)
+            await stores.redis.aclose()
+    finally:
+        await product.stop()

@@ -57,28 +57,35 @@ def connect(
     mode: Mode = "server",
     connections: int = 32,
     idle_seconds: float = _IDLE_SECONDS,
+    certificates: Certificates | None = None,
 ) -> Redis:
     """Build a client that fails fast; nothing connects before the first command. A connection that was not
-    used for `idle_seconds` is not used again.
+    used for `idle_seconds` is not used again. Clients with the same parameters about TLS share certificates.
 
     redis-py would retry ten times, up to 5 s per command. Callers here have better alternatives.
     """
-    pool = (_to_primary if mode == "sentinel" else _pool)(url, now, connections, idle_seconds)
+    known = {
+        "now": staticmethod(now),
+        "idle_seconds": idle_seconds,
+        "certificates": certificates or Certificates(),
+    }
+    pool = (_to_primary if mode == "sentinel" else _pool)(url, known, connections)
     return Redis.from_pool(pool)  # from_pool makes the client own the pool and close it
 
 
-def _to_primary(url: str, now: Monotonic, connections: int, idle_seconds: float) -> "_Pool":
+def _to_primary(url: str, known: dict[str, Any], connections: int) -> "_Pool":
     """To the server that sentinels name."""
     names = sentinels.parse(url)
-    pool = _pool(names.server, now, connections, idle_seconds)
-    asked = [connect(each, now=now, connections=1) for each in names.sentinels]
-    pool.sentinels = Sentinels(names.master, asked, now)
-    known = {"sentinels": pool.sentinels}
-    pool.connection_class = type("Connection", (SentinelConnection, pool.connection_class), known)
+    pool = _pool(names.server, known, connections)
+    asked = [Redis.from_pool(_pool(each, known, connections=1)) for each in names.sentinels]
+    pool.sentinels = Sentinels(names.master, asked, known["now"])
+    parts = (SentinelConnection, pool.connection_class)
+    pool.connection_class = type("Connection", parts, {"sentinels": pool.sentinels})
     return pool
 
 
-def _pool(url: str, now: Monotonic, connections: int, idle_seconds: float) -> "_Pool":
+def _pool(url: str, known: dict[str, Any], connections: int) -> "_Pool":
+    """`known` is what its connections know."""
     pool = _Pool.from_url(
         url,
         max_connections=connections,
@@ -86,11 +93,11 @@ def _pool(url: str, now: Monotonic, connections: int, idle_seconds: float) -> "_
         socket_timeout=_COMMAND_SECONDS,
         socket_connect_timeout=_COMMAND_SECONDS,
         retry=Retry(NoBackoff(), 0),
+        driver_info=None,  # CLIENT SETINFO, which services and accounts often refuse
         # With these notifications redis-py 8.1 no longer checks whether the server closed a pooled
         # connection, or whether an unread answer is left on it.
         maint_notifications_config=MaintNotificationsConfig(enabled=False),
     )
-    known = {"now": staticmethod(now), "idle_seconds": idle_seconds, "certificates": Certificates()}
     kind = TlsConnection if pool.connection_class is SSLConnection else pool.connection_class
     pool.connection_class = type("Connection", (Connection, kind), known)
     return pool

@@ -13,6 +13,7 @@ from adapters.redis.macs import Macs
 from adapters.redis.nodes import Nodes
 from adapters.redis.server import RedisServer, connect
 from adapters.redis.stages import RedisStages
+from adapters.redis.tls import Certificates
 from application import ports
 from common import clusters
 from entrypoints.container.parts.base import Base
@@ -28,8 +29,10 @@ def _redis_server(
 ) -> Nodes:
     if mode != "cluster":
         return RedisServer(server(), now)
-    found = clusters.parse(url)
-    return RedisCluster(found.nodes, lambda address: connect(found.of(address), now=now), now, chance)
+    found, shared = clusters.parse(url), Certificates()
+    return RedisCluster(
+        found.nodes, lambda address: connect(found.of(address), now=now, certificates=shared), now, chance
+    )
 
 
 class WithRedis(Base):
