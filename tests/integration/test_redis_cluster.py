@@ -1,6 +1,7 @@
 """The promises of the ports on Redis Cluster; slots that move, and masters that die."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -42,7 +43,7 @@ from tests.integration.test_redis import added, until
 from tests.limit_contracts import FREE, PER_ADDRESS
 from tests.product import eventually
 from tests.redis_cluster import Cluster, cluster, slot_of
-from tests.redis_servers import documented_rights, papers, require_debian
+from tests.redis_servers import PAGE, documented_rights, papers, require_debian
 from workbench.programs import MissingServer
 
 CAPACITY = 100
@@ -400,13 +401,18 @@ async def test_a_master_that_freezes_is_missed_by_its_own_heartbeat(
     assert all(followers[user].compared == compared[user] for user in others)
 
 
+@pytest.mark.parametrize("rights", ["but administration", "listed"])
 async def test_an_account_with_the_documented_rights_may_do_everything(
-    nodes: Cluster, name: str, caplog: pytest.LogCaptureFixture
+    nodes: Cluster, name: str, caplog: pytest.LogCaptureFixture, rights: str
 ) -> None:
+    words = documented_rights(name)
+    if rights == "listed":
+        page = PAGE.read_text()
+        (listed,) = re.findall(r"^user bellwire on >… .* (-@all .*)$", page, re.MULTILINE)
+        (more,) = re.findall(r"^In a Redis Cluster add `(.*)`\.$", page, re.MULTILINE)
+        words = [*(word for word in words if "@" not in word), *listed.split(), *more.split()]
     for node in nodes.nodes:
-        await asyncio.to_thread(
-            node.ask, "ACL", "SETUSER", name, "reset", "on", ">hunter2", *documented_rights(name)
-        )
+        await asyncio.to_thread(node.ask, "ACL", "SETUSER", name, "reset", "on", ">hunter2", *words)
     redis = a_client(nodes, f"{name}:hunter2@")
     async with carried(redis, name) as carrier:
         followers = await follow(carrier.live, CROWD)

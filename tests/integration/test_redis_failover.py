@@ -508,13 +508,13 @@ async def test_a_right_that_is_missing_is_said_once_and_keeps_nothing_else_from_
         for _ in range(3):
             with pytest.raises((Unavailable, AssertionError)):
                 await use(server)
-            with pytest.raises(Unavailable, match=r"Redis refuses commands: .*[Nn]o permissions"):
+            with pytest.raises(Unavailable, match=r"Redis refuses commands: .*([Nn]o permissions|can't run)"):
                 await server.ping()
         assert await server.client.client_id() == before
     finally:
         await server.close()
 
-    assert len([record for record in caplog.records if "ermissions" in record.getMessage()]) == 1
+    assert len([record for record in caplog.records if "refuses commands" in record.getMessage()]) == 1
     assert "Traceback" not in caplog.text
 
 
@@ -551,7 +551,7 @@ async def test_a_refused_subscription_is_logged_once_and_reported_when_asked(
     try:
         async with receiving(server, a_hub()):
             await eventually(lambda: "is interrupted" in caplog.text, "it is said")
-            with pytest.raises(Unavailable, match="No permissions to access a channel"):
+            with pytest.raises(Unavailable, match=r"[Nn]o permissions to access (a|one of the) channel"):
                 await server.ping()
     finally:
         await server.close()

@@ -105,6 +105,7 @@ STORED_ALARMS = f"{INTEGRATION}/test_alarms.py"
 STORED_RETENTION = f"{INTEGRATION}/test_retention.py::TestPostgresRetention"
 REDIS_INDEX = f"{INTEGRATION}/test_redis.py::TestRedisUnreadIndex"
 TRUST = f"{INTEGRATION}/test_redis_trust.py"
+CLUSTER = f"{INTEGRATION}/test_redis_cluster.py"
 THREE_THOUSAND = "test_three_thousand_connections_may_wait_for_a_process_that_is_busy"
 SUBSCRIBING = f"{INTEGRATION}/test_subscribing.py"
 
@@ -589,9 +590,41 @@ CREDENTIALS = (
         name="ticket-twice",
         breaks="A stream ticket can be used again.",
         file=TICKETS,
-        old="self._take(keys=[name])",
-        new="self._server.client.get(name)",
+        old="self._take(client, keys=[name])",
+        new="client.get(name)",
         tests=(f"{INTEGRATION}/test_redis.py::TestRedisTickets::test_a_ticket_admits_once",),
+    ),
+    Mutant(
+        name="cluster-ticket-in-another-slot",
+        breaks="In a Redis Cluster no stream ticket can be issued.",
+        file="src/adapters/redis/names.py",
+        old='return f"{{{tag}}}:" if tag else ""',
+        new='return f"{tag}:" if tag else ""',
+        tests=(f"{UNIT}/test_redis_cluster.py",),
+    ),
+    Mutant(
+        name="cluster-node-fails-the-batch",
+        breaks="While one master of a Redis Cluster is away, nothing is announced to anybody.",
+        file="src/adapters/redis/cluster.py",
+        old="            return [error] * len(calls)\n",
+        new="            raise\n",
+        tests=(f"{CLUSTER}::test_a_master_that_dies_is_missed_only_by_its_own_users",),
+    ),
+    Mutant(
+        name="cluster-slot-without-subscription",
+        breaks="When a slot of a Redis Cluster moves, streams of its users get nothing live any more.",
+        file="src/adapters/redis/cluster_live.py",
+        old="                there.take_over(user)\n",
+        new="                pass\n",
+        tests=(f"{CLUSTER}::test_a_slot_that_moved_is_followed_and_its_streams_compare_themselves",),
+    ),
+    Mutant(
+        name="cluster-gap-of-a-moved-slot",
+        breaks="What is published while a slot moves never reaches the streams of its users.",
+        file=SUBSCRIPTIONS,
+        old="            _release(asked)  # nobody waits",
+        new="            # nobody waits",
+        tests=(f"{UNIT}/test_subscriptions.py",),
     ),
     Mutant(
         name="token-of-another-user",
