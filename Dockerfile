@@ -11,10 +11,13 @@ ENV PATH=/opt/venv/bin:$PATH
 
 WORKDIR /build
 
+# Optional parts, such as otel for traces: docker build --build-arg EXTRAS=otel .
+ARG EXTRAS=
 # Install the libraries first and separately, so that a change of our own sources does not install them again.
 COPY pyproject.toml README.md constraints.txt ./
-RUN python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["dependencies"], sep="\n")' \
-        > /tmp/runtime.txt \
+RUN python -c 'import sys, tomllib; project = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
+        extras = [one for name in sys.argv[1:] for one in project["optional-dependencies"][name]]; \
+        print(*project["dependencies"], *extras, sep="\n")' $EXTRAS > /tmp/runtime.txt \
     && pip install -c constraints.txt -r /tmp/runtime.txt
 
 # Then install Bellwire as a wheel, which contains the migrations and the Python client but not the workbench.

@@ -79,12 +79,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """End at once without the broker that was asked for: tests that were skipped would look like success.
 
-    BELLWIRE_… variables of the shell, such as those of `bellwire dev`, are removed.
+    BELLWIRE_… variables of the shell, such as those of `bellwire dev`, are removed, and OTEL_….
     """
     # Otherwise asyncio makes a loop when something asks for the current one before a test has set one. Nobody
     # closes it, and the warning fails the test during which it is collected.
     asyncio.set_event_loop(None)
-    for variable in [name for name in os.environ if name.startswith("BELLWIRE_")]:
+    for variable in [name for name in os.environ if name.startswith(("BELLWIRE_", "OTEL_"))]:
         if variable not in (POSTGRES_URL, REDIS_URL, KAFKA_BOOTSTRAP):
             del os.environ[variable]
     os.environ["BELLWIRE_DATA"] = os.devnull  # nor those of one that runs in this checkout

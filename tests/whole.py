@@ -1,5 +1,6 @@
 """The containers of all processes in one: for tests that play several of them or replace ports in all."""
 
+from common.tracing import Tracer
 from entrypoints.container.accounts import AccountsContainer
 from entrypoints.container.api import ApiContainer
 from entrypoints.container.consumer import ConsumerContainer
@@ -34,6 +35,6 @@ class Container(
     """All there is."""
 
 
-def build(settings: Settings) -> Container:
+def build(settings: Settings, tracer: Tracer | None = None) -> Container:
     """Wire everything for these settings."""
-    return base.build(Container, settings)
+    return base.build(Container, settings, tracer)

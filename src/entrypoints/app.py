@@ -17,6 +17,7 @@ from domain.identifiers import UserId
 from entrypoints import lifespan
 from entrypoints.container.api import ApiContainer
 from entrypoints.container.parts.base import build
+from entrypoints.container.telemetry import tracer
 from entrypoints.http import (
     accounts,
     audit,
@@ -62,7 +63,8 @@ def create(workers: str = "") -> Litestar:
     """
     settings = Settings.from_env()
     configure(settings.log_level, settings.log_format)
-    return create_app(build(ApiContainer, settings), Workers(Path(workers)) if workers else None)
+    container = build(ApiContainer, settings, tracer("api"))
+    return create_app(container, Workers(Path(workers)) if workers else None)
 
 
 def create_app(container: ApiContainer, workers: Workers | None = None) -> Litestar:
@@ -189,7 +191,8 @@ def _streaming(container: ApiContainer) -> Streaming:
 
 def _fronted(container: ApiContainer, app: Litestar) -> Litestar:
     log, hosts = container.settings().access_log, container.settings().hosts
-    return fronted(app, log=log, hosts=hosts, now=container.now(), new_token=container.new_token())
+    now, new_token = container.now(), container.new_token()
+    return fronted(app, log=log, hosts=hosts, now=now, new_token=new_token, tracer=container.tracer())
 
 
 def _dependencies(container: ApiContainer) -> dict[str, Provide]:

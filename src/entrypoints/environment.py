@@ -42,6 +42,16 @@ def given() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name.startswith(PREFIX) and value}
 
 
+def telemetry() -> dict[str, str]:
+    """The OTEL_… variables of the environment. Those that are empty count as not set (OpenTelemetry
+    specification, "Environment Variable Specification"), which its SDK does not know: they are removed.
+    """
+    found = {name: value for name, value in os.environ.items() if name.startswith("OTEL_")}
+    for name in [name for name, value in found.items() if not value]:
+        del os.environ[name], found[name]
+    return found
+
+
 def _folders() -> Iterator[Path]:
     try:
         here = Path.cwd()

@@ -65,6 +65,9 @@ async def consumer(container: "ConsumerContainer") -> AsyncIterator[None]:
 
 
 async def _stores(container: "ApiContainer | ConsumerContainer", stack: AsyncExitStack) -> None:
+    tracer = container.tracer()
+    if tracer is not None:
+        stack.push_async_callback(_close_safely, partial(asyncio.to_thread, tracer.close))
     stack.push_async_callback(_close_safely, container.maintenance().close)
     stack.push_async_callback(_close_safely, container.redis_server().close)
     await stack.enter_async_context(background(repeated(container.redis_announcer().run)))

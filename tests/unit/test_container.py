@@ -10,6 +10,7 @@ from entrypoints.container.parts.base import Base
 from entrypoints.container.parts.base import build as build_process
 from entrypoints.settings import Settings
 from tests.memory import MemoryUsers
+from tests.spans import recording
 from tests.whole import PROCESSES, Container, build
 from tests.wiring import OPERATOR_SECRET, SECRET
 
@@ -21,14 +22,14 @@ PROVIDERS = sorted(set(Container.providers) - {"settings", "__self__"})
 
 @pytest.mark.parametrize("name", PROVIDERS)
 async def test_every_provider_builds_without_connecting(name: str) -> None:
-    container = build(EVERYTHING)
+    container = build(EVERYTHING, recording()[0])
 
     assert getattr(container, name)() is not None
 
 
 @pytest.mark.parametrize("process", PROCESSES)
 async def test_each_process_has_what_its_providers_need(process: type[Base]) -> None:
-    container = build_process(process, EVERYTHING)
+    container = build_process(process, EVERYTHING, recording()[0])
 
     for name in set(process.providers) - {"__self__"}:
         assert getattr(container, name)() is not None

@@ -20,6 +20,7 @@ from application.pages import Rendered
 from application.ports import Clock, Jitter
 from application.streams import Frame
 from common import metrics, wire
+from common.tracing import Trail
 from domain.feed import Chosen, Feed, FeedChange, Settled
 from domain.identifiers import UserId
 
@@ -63,7 +64,9 @@ class RedisAnnouncer:
         *,
         clock: Clock,
         remembered_feeds: int = _REMEMBERED_FEEDS,
+        trail: Trail | None = None,
     ) -> None:
+        """`trail` knows the spans of changes; None where tracing is off."""
         self._server = server
         self._prefix = prefix
         self._macs = macs
@@ -71,6 +74,7 @@ class RedisAnnouncer:
         self._capacity = capacity
         self._jitter = jitter
         self._remembered_feeds = remembered_feeds
+        self._trail = trail
         self._previous = PreviousRelease(prefix, macs)
         self._unannounced: dict[UserId, Feed] = {}
         self._all_unannounced = False
@@ -193,14 +197,19 @@ class RedisAnnouncer:
         """A channel and its message, for each user."""
         rows: dict[UserId, list[tuple[object, ...]]] = {}
         for frame in frames:
-            rows.setdefault(frame.user_id, []).append(_packed(frame))
-        for user, packed in rows.items():
+            packed = rows.setdefault(frame.user_id, [])
+            if self._trail is not None and (context := self._trail.of(frame.user_id, frame.version)):
+                packed.append(_context(context))
+            packed.append(_packed(frame))
+        for user, own in rows.items():
             name = channel(self._prefix, user)
             yield name
-            yield message(self._macs, name, packed)
+            yield message(self._macs, name, own)
 
     def _remember(self, changes: Sequence[FeedChange]) -> None:
         for change in changes:
+            if self._trail is not None:
+                self._trail.missed(change.feed.user_id, change.feed.version)
             known = self._unannounced.get(change.feed.user_id)
             if known is None or known.version < change.feed.version:
                 self._unannounced[change.feed.user_id] = change.feed
@@ -235,6 +244,13 @@ def _render_all(change: FeedChange) -> Sequence[Rendered]:
     if isinstance(change, Settled | Chosen):
         return ()
     return [wire.render(item) for item in change.notifications or ()]
+
+
+def _context(traceparent: str) -> tuple[object, ...]:
+    """The context of the next frame, as a frame for nobody: processes without tracing ignore it, also those
+    of an earlier release.
+    """
+    return "", traceparent, 0, 0, "", (), None
 
 
 def _packed(frame: Frame) -> tuple[object, ...]:

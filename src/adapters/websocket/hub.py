@@ -31,6 +31,10 @@ class Hub:
             del self._followers[user]
             self.carrier.leave(user)
 
+    def count(self, user: UserId) -> int:
+        """How many followers the user has here."""
+        return len(self._followers.get(user, ()))
+
     def deliver(self, frames: Sequence[Frame]) -> None:
         """Hand frames to the followers of their users."""
         for frame in frames:

@@ -24,10 +24,12 @@ from entrypoints import lifespan
 from entrypoints.consumer.floods import Floods
 from entrypoints.consumer.holds import Holds
 from entrypoints.consumer.partitions import Partitions
+from entrypoints.consumer.traced import TracedWorker
 from entrypoints.consumer.watchdog import Watchdog
 from entrypoints.consumer.worker import Worker
 from entrypoints.container.consumer import ConsumerContainer
 from entrypoints.container.parts.base import build
+from entrypoints.container.telemetry import tracer
 from entrypoints.listening import listening_sockets
 from entrypoints.logs import configure
 from entrypoints.loop import event_loop_factory
@@ -121,7 +123,9 @@ def build_worker(container: ConsumerContainer) -> Worker:
     reader, limit = container.queue_reader(), container.settings().bad_records_limit
     now = container.now()
     partitions = Partitions(reader, Holds(now, container.jitter()), Floods(limit, now))
-    return Worker(
+    traces = container.batch_traces()
+    kind = Worker if traces is None else partial(TracedWorker, traces=traces)
+    return kind(
         reader,
         container.store(),
         container.dead_letters(),
@@ -252,6 +256,6 @@ class _Server(uvicorn.Server):
 def main(settings: Settings) -> None:
     """Run the consumer until SIGTERM or SIGINT. Raises InvalidSettings if it cannot listen."""
     configure(settings.log_level, settings.log_format)
-    container = build(ConsumerContainer, settings)
+    container = build(ConsumerContainer, settings, tracer("consumer"))
     with asyncio.Runner(loop_factory=event_loop_factory()) as runner:
         runner.run(consume(container))

@@ -214,7 +214,7 @@ class Worker:
         parts = self._partitions.without_read_ahead(batch.parts)
         if proven:
             self._partitions.floods.prove()
-        reasons = _reasons(stored)
+        reasons = reasons_of(stored)
         ends = await asyncio.gather(*(self._bury(part, reasons, proven=proven) for part in parts))
         offsets = self._partitions.dealt_with(parts, ends)
         self._partitions.begin_commit()
@@ -258,7 +258,8 @@ class Worker:
             await finishing
 
 
-def _reasons(stored: Stored) -> _Reasons:
+def reasons_of(stored: Stored) -> _Reasons:
+    """Why drafts of a batch are in no feed."""
     unknown = {
         (draft.user_id, draft.id): ("unknown-user", "there is no such user")
         for draft in stored.appended.unknown

@@ -1,7 +1,7 @@
 """The container of the API process."""
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from dependency_injector import providers
@@ -12,6 +12,11 @@ from adapters.redis.cluster_live import ClusterLiveFrames
 from adapters.redis.idempotency import RedisIdempotencyKeys
 from adapters.redis.live import RedisLiveFrames
 from adapters.redis.tickets import RedisTickets
+from adapters.telemetry.delivery import TracedDelivery
+from adapters.telemetry.feeds import TracedMarks
+from adapters.telemetry.marks import MarksInSpans
+from adapters.telemetry.queue import TracedQueue
+from adapters.telemetry.trail import Trail
 from adapters.websocket.connect import connect as connect_socket
 from adapters.websocket.events import EventsConnection
 from adapters.websocket.hub import Hub
@@ -45,11 +50,14 @@ from application.passwords import ChangePassword, ResetPassword
 from application.preferences import ChoosePreferences, ShowPreferences
 from application.publishing import PublishBatch, PublishNotification
 from application.revoking import EndSession, Revocations
+from application.streams import Frame
 from common import wire
+from common.tracing import Tracer
 from domain.rates import Patience
 from entrypoints.container.accounts import AccountsContainer
 from entrypoints.container.parts import redis_live
 from entrypoints.container.parts.kafka import WithKafka
+from entrypoints.container.parts.postgres import traced_writer
 from entrypoints.container.parts.redis import WithRedis
 from entrypoints.container.parts.server import WithServer
 from entrypoints.container.parts.signup import WithSignup
@@ -59,14 +67,32 @@ from entrypoints.timing import Timing
 # These adapters do more than their port: the process also runs or stops them. Use cases see only the port.
 
 
+def _marks(
+    feeds: ports.Feeds, announcer: ports.Announcer, tracer: Tracer | None, trail: Trail | None
+) -> Marks:
+    if tracer is None or trail is None:
+        return Marks(feeds, announcer)
+    return MarksInSpans(TracedMarks(feeds, tracer, trail), announcer, tracer, trail)
+
+
+def _deliver(hub: Hub, tracer: Tracer | None, trail: Trail | None) -> Callable[[Sequence[Frame]], None]:
+    if tracer is None or trail is None:
+        return hub.deliver
+    return TracedDelivery(hub.deliver, hub.count, tracer, trail)
+
+
 def _live_feed(adapter: Hub) -> ports.LiveFeed:
     return adapter
 
 
+def _traced_queue(adapter: KafkaQueue, tracer: Tracer | None, topic: str) -> ports.NotificationQueue:
+    return adapter if tracer is None else TracedQueue(adapter, tracer, topic)
+
+
 def _queue(
-    adapter: KafkaQueue, demo: bool, stages: ports.Stages, clock: ports.Clock
+    queue: ports.NotificationQueue, demo: bool, stages: ports.Stages, clock: ports.Clock
 ) -> ports.NotificationQueue:
-    return NotingQueue(adapter, stages, clock) if demo else adapter
+    return NotingQueue(queue, stages, clock) if demo else queue
 
 
 def _pace(timing: Timing) -> Callable[[ports.Monotonic], Pace]:
@@ -77,6 +103,7 @@ class ApiContainer(AccountsContainer, SessionsContainer, WithSignup, WithRedis, 
     """For `bellwire api`."""
 
     clock, setting = AccountsContainer.clock, AccountsContainer.setting
+    tracer, trail = AccountsContainer.tracer, AccountsContainer.trail
     users, feeds, api_keys = AccountsContainer.users, AccountsContainer.feeds, AccountsContainer.api_keys
     redis_server, index, announcer = WithRedis.redis_server, WithRedis.index, WithRedis.announcer
     passwords, forms, tokens = WithSignup.passwords, WithSignup.forms, SessionsContainer.tokens
@@ -84,6 +111,8 @@ class ApiContainer(AccountsContainer, SessionsContainer, WithSignup, WithRedis, 
     now, chance, new_token = AccountsContainer.now, AccountsContainer.chance, AccountsContainer.new_token
     new_id: providers.Provider[ports.NewId] = providers.Singleton(system.NotificationIds)
     render: providers.Provider[ports.Render] = providers.Object(wire.render)
+
+    writer: providers.Provider[ports.FeedWriter] = providers.Callable(traced_writer, feeds, tracer, trail)
 
     # --- Redis ---
     idempotency_keys: providers.Provider[ports.IdempotencyKeys] = providers.Singleton(
@@ -123,8 +152,11 @@ class ApiContainer(AccountsContainer, SessionsContainer, WithSignup, WithRedis, 
         now,
         producer=providers.Callable(partial, build_producer, login=WithKafka.kafka_login),
     )
+    traced_queue: providers.Provider[ports.NotificationQueue] = providers.Callable(
+        _traced_queue, kafka_queue, tracer, setting.kafka_topic
+    )
     queue: providers.Provider[ports.NotificationQueue] = providers.Callable(
-        _queue, kafka_queue, setting.demo, WithRedis.stages, clock
+        _queue, traced_queue, setting.demo, WithRedis.stages, clock
     )
 
     # --- live streams ---
@@ -139,7 +171,8 @@ class ApiContainer(AccountsContainer, SessionsContainer, WithSignup, WithRedis, 
         setting.redis_prefix,
         WithRedis.macs,
         subscriptions,
-        hub=hub,
+        deliver=providers.Callable(_deliver, hub, tracer, trail),
+        lost=hub.provided.lost,
         now=now,
         new_token=new_token,
     )
@@ -217,7 +250,7 @@ class ApiContainer(AccountsContainer, SessionsContainer, WithSignup, WithRedis, 
         EditNotification, users=users, queue=queue, clock=clock
     )
     retract_notification: providers.Provider[RetractNotification] = providers.Singleton(
-        RetractNotification, feeds=feeds, announcer=announcer, clock=clock
+        RetractNotification, feeds=writer, announcer=announcer, clock=clock
     )
     publish_batch: providers.Provider[PublishBatch] = providers.Singleton(
         PublishBatch,
@@ -240,7 +273,7 @@ class ApiContainer(AccountsContainer, SessionsContainer, WithSignup, WithRedis, 
     count_unread: providers.Provider[CountUnread] = providers.Singleton(
         CountUnread, fetch_unread=fetch_unread
     )
-    marks: providers.Provider[Marks] = providers.Singleton(Marks, feeds, announcer)
+    marks: providers.Provider[Marks] = providers.Singleton(_marks, feeds, announcer, tracer, trail)
     mark_notifications: providers.Provider[MarkNotifications] = providers.Singleton(
         MarkNotifications, marks=marks, clock=clock
     )

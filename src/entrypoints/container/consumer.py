@@ -12,6 +12,7 @@ from adapters.kafka.reader import KafkaQueueReader, build_consumer
 from adapters.kafka.topics import longest_retention
 from adapters.postgres.alarms import PostgresAlarms
 from adapters.postgres.erasures import PostgresErasures
+from adapters.telemetry.batches import BatchTraces
 from application import ports
 from application.alarms import RingAlarms
 from application.delivery import MarkDue, StoreNotifications
@@ -20,8 +21,9 @@ from application.limits import REFUSED
 from application.noting import NotingStore
 from application.reconciling import ReconcileIndex
 from application.refused import ChargeRefused
+from common.tracing import Tracer
 from entrypoints.container.parts.kafka import WithTopics
-from entrypoints.container.parts.postgres import WithPostgres
+from entrypoints.container.parts.postgres import WithPostgres, traced_writer
 from entrypoints.container.parts.redis import WithRedis
 from entrypoints.container.parts.server import WithServer
 from entrypoints.version import app_version
@@ -29,6 +31,10 @@ from entrypoints.version import app_version
 
 def _store(demo: bool, stages: ports.Stages, **parts: Any) -> StoreNotifications:
     return NotingStore(stages=stages, **parts) if demo else StoreNotifications(**parts)
+
+
+def _batch_traces(tracer: Tracer | None, topic: str, group: str) -> BatchTraces | None:
+    return None if tracer is None else BatchTraces(tracer, topic, group)
 
 
 class ConsumerContainer(WithPostgres, WithRedis, WithTopics, WithServer):
@@ -68,11 +74,14 @@ class ConsumerContainer(WithPostgres, WithRedis, WithTopics, WithServer):
         _store,
         setting.demo,
         WithRedis.stages,
-        feeds=feeds,
+        feeds=providers.Callable(traced_writer, feeds, WithPostgres.tracer, WithPostgres.trail),
         announcer=announcer,
         clock=clock,
         categories=WithPostgres.categories,
         missing=WithPostgres.created_by_publishing,
+    )
+    batch_traces: providers.Provider[BatchTraces | None] = providers.Singleton(
+        _batch_traces, WithPostgres.tracer, setting.kafka_topic, setting.kafka_group
     )
     charge_refused: providers.Provider[ChargeRefused] = providers.Singleton(
         ChargeRefused,

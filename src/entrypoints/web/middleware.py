@@ -13,6 +13,7 @@ from common import metrics, tracing
 from common.security_headers import secured
 from entrypoints.web import limits
 from entrypoints.web.hosts import KnownHosts
+from entrypoints.web.traced import Traced
 
 logger = logging.getLogger("bellwire.access")
 
@@ -22,12 +23,20 @@ _STARTS = frozenset({"http.response.start", "websocket.http.response.start"})
 
 
 def fronted(
-    app: Litestar, *, log: bool, hosts: frozenset[str], now: Monotonic, new_token: NewToken
+    app: Litestar,
+    *,
+    log: bool,
+    hosts: frozenset[str],
+    now: Monotonic,
+    new_token: NewToken,
+    tracer: tracing.Tracer | None = None,
 ) -> Litestar:
-    """Put Observed before an application, and KnownHosts if hosts are given. The framework's own middleware
-    would not see a request that no route answers (404, 405).
+    """Put Observed before an application, Traced if there is a tracer, and KnownHosts if hosts are given. The
+    framework's own middleware would not see a request that no route answers (404, 405).
     """
     inner: ASGIApp = KnownHosts(app.asgi_handler, hosts) if hosts else app.asgi_handler
+    if tracer is not None:
+        inner = Traced(inner, tracer)
     app.asgi_handler = Observed(inner, log=log, now=now, new_token=new_token)
     return app
 

@@ -16,13 +16,21 @@ from adapters.postgres.maintenance import PostgresMaintenance
 from adapters.postgres.preferences import PostgresPreferences
 from adapters.postgres.users import PostgresUsers
 from adapters.security.hashes import keyed_user_hash
+from adapters.telemetry.feeds import TracedWriter
+from adapters.telemetry.trail import Trail
 from application import ports
 from application.errors import Unavailable
+from common.tracing import Tracer
 from entrypoints.container.parts.base import Base
 
 
 def _if(wanted: bool, missing_users: ports.MissingUsers) -> ports.MissingUsers | None:
     return missing_users if wanted else None
+
+
+def traced_writer(feeds: ports.FeedWriter, tracer: Tracer | None, trail: Trail | None) -> ports.FeedWriter:
+    """What stores arrivals, in spans if tracing is on."""
+    return feeds if tracer is None or trail is None else TracedWriter(feeds, tracer, trail)
 
 
 class WithPostgres(Base):

@@ -14,14 +14,17 @@ from adapters.redis.nodes import Nodes
 from adapters.redis.server import RedisServer, connect
 from adapters.redis.stages import RedisStages
 from adapters.redis.tls import Certificates
+from adapters.telemetry.announcer import TracedAnnouncer
+from adapters.telemetry.trail import Trail
 from application import ports
 from common import clusters
+from common.tracing import Tracer
 from entrypoints.container.parts.base import Base
 
 
-def _announcer(adapter: RedisAnnouncer) -> ports.Announcer:
+def _announcer(adapter: RedisAnnouncer, tracer: Tracer | None, trail: Trail | None) -> ports.Announcer:
     # Processes also run and heal it. Use cases see only the port.
-    return adapter
+    return adapter if tracer is None or trail is None else TracedAnnouncer(adapter, tracer, trail)
 
 
 def _redis_server(
@@ -70,5 +73,8 @@ class WithRedis(Base):
         Base.setting.index_capacity,
         Base.jitter,
         clock=Base.clock,
+        trail=Base.trail,
     )
-    announcer: providers.Provider[ports.Announcer] = providers.Callable(_announcer, redis_announcer)
+    announcer: providers.Provider[ports.Announcer] = providers.Callable(
+        _announcer, redis_announcer, Base.tracer, Base.trail
+    )

@@ -1,6 +1,6 @@
 """What differs between one Redis server and a cluster in a process that has streams."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import cast
 
@@ -13,9 +13,10 @@ from adapters.redis.macs import Macs
 from adapters.redis.nodes import Nodes
 from adapters.redis.server import RedisServer
 from adapters.redis.subscriptions import Subscriptions
-from adapters.websocket.hub import Hub
 from application import ports
 from application.log_ins import LocalLogInAttempts
+from application.streams import Frame
+from domain.identifiers import UserId
 from domain.rates import Patience, Rate
 
 
@@ -32,17 +33,16 @@ def live_frames(
     macs: Macs,
     carrier: ports.Carrier,
     *,
-    hub: Hub,
+    deliver: Callable[[Sequence[Frame]], None],
+    lost: Callable[[UserId | None], None],
     now: ports.Monotonic,
     new_token: ports.NewToken,
 ) -> RedisLiveFrames | ClusterLiveFrames:
     """What receives the frames."""
-    made = partial(
-        RedisLiveFrames, prefix=prefix, macs=macs, deliver=hub.deliver, now=now, new_token=new_token
-    )
+    made = partial(RedisLiveFrames, prefix=prefix, macs=macs, deliver=deliver, now=now, new_token=new_token)
     if isinstance(server, RedisCluster) and isinstance(carrier, ClusterSubscriptions):
-        return ClusterLiveFrames(server, carrier, made, lost=hub.lost, now=now)
-    return made(cast(RedisServer, server), subscriptions=cast(Subscriptions, carrier), lost=hub.lost)
+        return ClusterLiveFrames(server, carrier, made, lost=lost, now=now)
+    return made(cast(RedisServer, server), subscriptions=cast(Subscriptions, carrier), lost=lost)
 
 
 def log_in_attempts(  # noqa: PLR0917 - as RedisLogInAttempts
