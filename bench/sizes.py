@@ -99,7 +99,8 @@ async def of_postgres(url: str) -> None:
 async def of_redis(settings: Settings) -> None:
     """Print what an entry of the index takes, as the service writes it."""
     container = build(ApiContainer, settings)
-    client: Any = container.redis_server().client
+    (master,) = await container.redis_server().masters()
+    client: Any = master.client
     now = datetime.now(UTC)
     try:
         for kind, count in product(("plain", "rich"), _INDEXED):

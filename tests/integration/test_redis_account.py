@@ -81,7 +81,7 @@ async def _everything(server: RedisServer, name: str) -> None:
     await asyncio.gather(*stages._writing)
     await stages.of(an_id())
     await RedisInspection(server, name, MACS, system.now).look()
-    await announcer._forget_everything()
+    await announcer.forget_everything()
     await index.erase(ADA)
 
 

@@ -423,7 +423,7 @@ async def test_an_account_with_the_documented_rights_may_do_everything(
         keys = RedisIdempotencyKeys(redis, name, MACS, 0)
         assert await keys.claim("key", "one", "print", an_id(1)) == an_id(1)
         assert len(await carrier.index.sample(100)) > 0
-        await carrier.announcer._forget_everything()
+        await carrier.announcer.forget_everything()
         await redis.ping()
     await redis.close()
     assert caplog.text == ""

@@ -15,7 +15,11 @@ from tests.whole import PROCESSES, Container, build
 from tests.wiring import OPERATOR_SECRET, SECRET
 
 EVERYTHING = Settings(
-    token_secret=SECRET, operator_secret=OPERATOR_SECRET, token_jwks="keys.json", create_users="publish,token"
+    token_secret=SECRET,
+    operator_secret=OPERATOR_SECRET,
+    token_jwks="keys.json",
+    create_users="publish,token",
+    kafka_tls=True,
 )
 PROVIDERS = sorted(set(Container.providers) - {"settings", "__self__"})
 
