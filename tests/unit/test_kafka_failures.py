@@ -22,7 +22,7 @@ def producer(_bootstrap: str, _client_id: str) -> Any:
         return
 
     cluster = SimpleNamespace(partitions_for_topic=lambda _topic: None)
-    client = SimpleNamespace(fetch_all_metadata=write_to_a_closed_transport, cluster=cluster)
+    client = SimpleNamespace(fetch_all_metadata=write_to_a_closed_transport, cluster=cluster, hosts=[])
     return SimpleNamespace(start=start, client=client, partitions_for=write_to_a_closed_transport)
 
 

@@ -70,7 +70,7 @@ async def check(client: AIOKafkaClient) -> None:
 async def _answer(client: AIOKafkaClient) -> None:
     try:
         await client.fetch_all_metadata()
-    except KafkaError:
+    except RuntimeError:  # such as KafkaError
         # Brokers with `connections.max.reauth.ms` close a connection at the first request after that time,
         # because aiokafka does not log in again on it (KIP-368). The next is sent on a new one.
         await client.fetch_all_metadata()
@@ -113,8 +113,8 @@ async def obstacle_of(client: AIOKafkaClient) -> str:
     """Why no connection can be opened with the options of this client; empty if one can. Takes up to 2 s."""
     outcomes = await asyncio.gather(*(_tried(client, host, port) for host, port, _ in client.hosts))
     # A server that says why is worth more than one that is away.
-    found = sorted(outcomes, key=lambda outcome: not outcome[1])
-    return "" if any(not text for text, _ in found) else found[0][0]
+    found = [text for text, _ in sorted(outcomes, key=lambda outcome: not outcome[1])]
+    return found[0] if found and all(found) else ""
 
 
 async def _tried(client: AIOKafkaClient, host: str, port: int) -> tuple[str, bool]:

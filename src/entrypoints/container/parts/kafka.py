@@ -2,7 +2,6 @@
 
 from collections.abc import Awaitable, Callable
 from functools import partial
-from ssl import SSLContext
 
 from dependency_injector import providers
 
@@ -13,11 +12,7 @@ from entrypoints.container.parts.base import Base
 from entrypoints.settings import Settings
 
 
-def _encryption(settings: Settings) -> SSLContext | None:
-    return settings.kafka_encryption()
-
-
-def _login(settings: Settings, encryption: SSLContext | None, clock: ports.Clock) -> Login:
+def _login(settings: Settings, clock: ports.Clock) -> Login:
     mechanism = settings.kafka_mechanism
     tokens = None
     if mechanism in {"OAUTHBEARER", "AWS_MSK_IAM"}:
@@ -29,19 +24,23 @@ def _login(settings: Settings, encryption: SSLContext | None, clock: ports.Clock
         elif settings.kafka_token_command:
             fetch = partial(sources.from_command, settings.kafka_token_command, clock)
         else:
-            credentials = settings.kafka_username, settings.kafka_password, settings.kafka_token_scope
-            fetch = partial(sources.from_url, settings.kafka_token_url, *credentials, clock)
+            fetch = partial(
+                sources.from_url,
+                settings.kafka_token_url,
+                settings.kafka_username,
+                settings.kafka_password,
+                settings.kafka_token_scope,
+                clock,
+            )
         tokens = sources.Tokens(fetch, clock, settings.kafka_extensions)
-    return login(encryption, mechanism, settings.kafka_username, settings.kafka_password, tokens)
+    credentials = settings.kafka_username, settings.kafka_password
+    return login(settings.kafka_encryption(), mechanism, *credentials, tokens)
 
 
 class WithKafka(Base):
     """How its clients connect and log in."""
 
-    kafka_encryption: providers.Provider[SSLContext | None] = providers.Singleton(_encryption, Base.settings)
-    kafka_login: providers.Provider[Login] = providers.Singleton(
-        _login, Base.settings, kafka_encryption, Base.clock
-    )
+    kafka_login: providers.Provider[Login] = providers.Singleton(_login, Base.settings, Base.clock)
 
 
 class WithTopics(WithKafka):
