@@ -55,7 +55,7 @@ MUTANTS = (
     ),
     Mutant(
         name="prepared-in-transactions",
-        breaks="Behind a pooler in transactions statements are kept prepared, on whichever server connection.",
+        breaks="Behind a pooler in transactions statements are kept prepared, on any server connection.",
         file=POOLING,
         old='    "statement_cache_size": 0,\n',
         new="",
