@@ -6,7 +6,7 @@ suite first. `pytest tests/unit/test_mutants.py` says which entries no longer fi
 
 from typing import Final
 
-from tests.mutants import addresses, arrivals, limits
+from tests.mutants import addresses, arrivals, limits, redis_ways
 from tests.mutants.mutant import Mutant
 
 # --- where things are: one line each, for when files move --------------------------------------------------
@@ -1714,4 +1714,5 @@ PLANTED: Final = (
     *limits.MUTANTS,
     *arrivals.MUTANTS,
     *addresses.MUTANTS,
+    *redis_ways.MUTANTS,
 )

@@ -302,6 +302,7 @@ class Client:
         """Whether this process alone does not reach Redis."""
         self.term = redis.term
         """Of the primary that its connections lead to."""
+        self.sentinels = None
 
     @property
     def connection_pool(self) -> Self:
