@@ -167,4 +167,7 @@ def properties(port: int, controller_port: int, data: Path) -> dict[str, str]:
         # A killed broker may register again when its old session is over: 9 s by default.
         "broker.session.timeout.ms": "3000",
         "broker.heartbeat.interval.ms": "500",
+        # It looks for records to delete 30 s after its start, and finds those that were written with a time
+        # of long ago, as tests do. No broker here lives for a day.
+        "log.initial.task.delay.ms": str(24 * 60 * 60 * 1000),
     }
