@@ -181,6 +181,13 @@ async def test_what_is_published_comes_at_once_on_sockets_and_event_streams(
             ):
                 assert json.loads(frame)["items"][0]["id"] == published
 
+    async def left() -> bool:
+        async with here.apis[0].client() as direct:  # HAProxy notices that a client has left when it writes
+            await here.publish(direct, ada)
+        return [await metric(api.process, "bellwire_sockets") for api in here.apis] == [0, 0]
+
+    await eventually(left, "no stream is left")
+
 
 async def test_the_client_s_address_is_what_the_proxy_says_and_not_what_the_client_says(
     here: Installation, front: Front, ada: str
