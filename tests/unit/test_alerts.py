@@ -180,7 +180,7 @@ def firing(series: Mapping[str, str], folder: Path) -> set[str]:
     ]
     tests = {
         "rule_files": [str(FILE)],
-        "evaluation_interval": "1m",
+        "evaluation_interval": "2m",
         "tests": [
             {
                 "interval": "1m",
