@@ -4,7 +4,7 @@ import asyncio
 import json
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import pytest
 from adapters import clock as system
 from application.audit import Action, ActorKind, By, Entry
 from application.errors import Refused
-from application.lines import Kind
+from application.lines import Kind, Line
 from common import lines
 from domain.identifiers import UserId
 from domain.states import Mark
@@ -203,6 +203,26 @@ async def test_each_user_is_of_one_moment_while_others_write(old: Installation, 
 
     assert await new.stores.broken_feeds() == []
     assert len((await new.everything())["notifications"]) == 6 + 1_200 + 5
+
+
+async def test_a_user_who_is_created_just_in_time_meanwhile_waits_for_the_import(
+    old: Installation, new: Installation
+) -> None:
+    export = await old.export(prefix="bob")
+    creating: list[asyncio.Task[frozenset[UserId]]] = []
+
+    def read() -> Iterator[Line]:
+        for line in lines.read(export):
+            if line.kind is Kind.NOTIFICATION and not creating:
+                create = new.whole.missing_users().create({BOB}, system.now())
+                creating.append(asyncio.ensure_future(create))
+            yield line
+
+    moved = [one.outcome async for one in new.moving.import_users()(read(), BY)]
+
+    assert (moved, await creating[0]) == (["imported"], frozenset())
+    assert len((await new.everything())["notifications"]) == 1_200
+    assert await new.stores.broken_feeds() == []
 
 
 async def test_what_redis_holds_of_an_earlier_user_is_dropped(old: Installation, new: Installation) -> None:

@@ -79,7 +79,7 @@ def environment_of(request: pytest.FixtureRequest, packages: tuple[Path, Path], 
 
 
 class Installed(Service):
-    """A process of the installed command, anywhere but in a checkout."""
+    """A process of the installed command. The folder where it runs is not on its path."""
 
     def __init__(self, programs: Path, role: str, folder: Path, environment: Mapping[str, str]) -> None:
         port = free_port()
