@@ -3,6 +3,8 @@ import { BellwireError } from './errors.js';
 
 const TIMEOUT_MS = 10_000;
 const PATIENCE_MS = 30_000;
+/** The service says that it is unavailable, or a proxy in front of it does. */
+const AWAY = [502, 503, 504];
 
 /** HTTP requests, with a token that is kept until it is refused. */
 export class Api {
@@ -70,7 +72,7 @@ export class Api {
   }
 
   /**
-   * Repeat what fails with a 503 or without an answer, for 30 s.
+   * Repeat what fails with a 502, 503 or 504 or without an answer, for 30 s.
    * @template T
    * @param {() => Promise<T>} attempt
    * @param {AbortSignal} [signal]
@@ -83,7 +85,7 @@ export class Api {
       try {
         return await attempt();
       } catch (error) {
-        const away = error instanceof BellwireError && (error.status === 503 || error.code === 'unreachable');
+        const away = error instanceof BellwireError && (AWAY.includes(error.status ?? 0) || error.code === 'unreachable');
         const pause = away ? pauseAfter(attempts, error.retryMs, random) : 0;
         if (!away || now() + pause > until) throw error;
         await new Promise((over) => setTimeout(() => over(undefined), pause));

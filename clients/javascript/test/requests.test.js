@@ -91,6 +91,20 @@ test('what is unavailable or unreachable is asked again, not sooner than the ser
   assert.equal(service.requests.length, 3);
 });
 
+test('what a proxy could not pass on is asked again', async (t) => {
+  const { clock, service, client } = stage(t, { random: () => 1 });
+  const statuses = [502, 504];
+  service.answer = () => {
+    const status = statuses.shift();
+    return status && [status, {}];
+  };
+  const counted = client.counts('ada');
+  await clock.pass(10_000);
+
+  assert.deepEqual(await counted, {});
+  assert.equal(service.requests.length, 3);
+});
+
 test('it gives up after 30 s, and at once on what would be refused again', async (t) => {
   const { clock, service, client } = stage(t, { random: () => 1 });
   service.answer = () => {
@@ -142,8 +156,8 @@ test('a problem has its code, its status and its detail', async (t) => {
 
 test('an answer that is not the service’s is an error too', async (t) => {
   const { client, tab } = stage(t);
-  const fetch = async () => new Response('<h1>Bad gateway</h1>', { status: 502 });
-  await assert.rejects(tab({ fetch }).ticket(), { code: 'http', status: 502, temporary: true });
+  const fetch = async () => new Response('<h1>Internal error</h1>', { status: 500 });
+  await assert.rejects(tab({ fetch }).ticket(), { code: 'http', status: 500, temporary: true });
   assert.ok(client);
 });
 
