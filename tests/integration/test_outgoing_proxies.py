@@ -5,9 +5,10 @@ import ssl
 import subprocess
 import sys
 from base64 import b64encode
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -150,6 +151,35 @@ def test_which_proxy_is_asked_for_the_keys(
     assert proxy_for(url) == proxy
 
 
+Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@asynccontextmanager
+async def serving(serve: Serve, **options: Any) -> AsyncIterator[int]:
+    """A server on a port, which in the end has closed every connection."""
+    tasks: list[asyncio.Task[None] | None] = []
+
+    async def one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        tasks.append(asyncio.current_task())
+        try:
+            await serve(reader, writer)
+        finally:
+            await _closed(writer)
+
+    server = await asyncio.start_server(one, "127.0.0.1", 0, **options)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+        await asyncio.gather(*filter(None, tasks), return_exceptions=True)
+
+
+async def _closed(writer: asyncio.StreamWriter) -> None:
+    writer.close()
+    with suppress(OSError):
+        await writer.wait_closed()
+
+
 @asynccontextmanager
 async def issuer(folder: Path) -> AsyncIterator[int]:
     """An issuer's web server, with TLS; its port."""
@@ -161,10 +191,9 @@ async def issuer(folder: Path) -> AsyncIterator[int]:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(BODY), BODY))
         await reader.read()
-        writer.close()
 
-    async with await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context) as server:
-        yield server.sockets[0].getsockname()[1]
+    async with serving(serve, ssl=context) as port:
+        yield port
 
 
 @asynccontextmanager
@@ -178,19 +207,17 @@ async def tunnels(
         with suppress(ConnectionError):
             while data := await reader.read(1 << 16):
                 writer.write(data)
-        writer.close()
+        await _closed(writer)
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         asked.append(await reader.readuntil(b"\r\n\r\n"))
         writer.write(answer)
-        if b" 200 " not in answer:
-            writer.close()
-            return
-        beyond = await asyncio.open_connection("127.0.0.1", to)
-        await asyncio.gather(pump(reader, beyond[1]), pump(beyond[0], writer))
+        if b" 200 " in answer:
+            beyond = await asyncio.open_connection("127.0.0.1", to)
+            await asyncio.gather(pump(reader, beyond[1]), pump(beyond[0], writer))
 
-    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
-        yield f"http://ada:s%40crt@127.0.0.1:{server.sockets[0].getsockname()[1]}", asked
+    async with serving(serve) as port:
+        yield f"http://ada:s%40crt@127.0.0.1:{port}", asked
 
 
 async def test_the_keys_of_an_issuer_are_read_through_the_proxy(
