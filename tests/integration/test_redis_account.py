@@ -52,7 +52,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[embedded.Redis
         pytest.skip(str(missing))
 
 
-async def _everything(server: RedisServer, name: str) -> None:
+async def _everything(server: RedisServer, name: str, admin: Redis) -> None:
     """Use every adapter in every way that sends another command."""
     hub, index = a_hub(), RedisUnreadIndex(server, name, MACS, CAPACITY, uniform, token_hex)
     announcer = RedisAnnouncer(server, name, MACS, CAPACITY, uniform, clock=system.now)
@@ -64,7 +64,7 @@ async def _everything(server: RedisServer, name: str) -> None:
             await announcer.announce([INDEX.marked(change.feed, Mark.READ, 3, unread=2)])
             assert (await stream.next(1)).frames
         cast(Subscriptions, hub.carrier)._left[ADA] = 0.0  # long ago
-        await eventually(lambda: _unsubscribed(server, name), "it is unsubscribed")
+        await eventually(lambda: _unsubscribed(admin, name), "it is unsubscribed")
     await index.page(ADA, 5, None)
     await index.sample(1)
     await index.entry(ADA)
@@ -85,8 +85,8 @@ async def _everything(server: RedisServer, name: str) -> None:
     await index.erase(ADA)
 
 
-async def _unsubscribed(server: RedisServer, name: str) -> bool:
-    ((_, count),) = await server.client.pubsub_numsub(channel(name, ADA))
+async def _unsubscribed(admin: Redis, name: str) -> bool:
+    ((_, count),) = await admin.pubsub_numsub(channel(name, ADA))
     return not count
 
 
@@ -101,11 +101,11 @@ async def test_it_sends_the_commands_that_are_listed(machine: embedded.RedisServ
     server = RedisServer(connect(f"redis://{LOOPBACK}:{machine.port}/1", now=monotonic), monotonic)
     async with Redis(host=LOOPBACK, port=machine.port) as admin:
         await admin.config_resetstat()
-        await _everything(server, name)
+        await _everything(server, name, admin)
         sent = {command.removeprefix("cmdstat_") for command in await admin.info("commandstats")}
     await server.close()
 
-    assert sent - {"config|resetstat"} == _listed()
+    assert sent - {"config|resetstat", "pubsub|numsub"} == _listed()
 
 
 @pytest.fixture
@@ -128,11 +128,12 @@ async def account(machine: embedded.RedisServer, name: str) -> AsyncIterator[str
 
 
 async def test_an_account_with_the_commands_that_are_listed_may_do_everything(
-    account: str, name: str, caplog: pytest.LogCaptureFixture
+    machine: embedded.RedisServer, account: str, name: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     server = RedisServer(connect(account, now=monotonic), monotonic)
     try:
-        await _everything(server, name)
+        async with Redis(host=LOOPBACK, port=machine.port) as admin:
+            await _everything(server, name, admin)
         await server.ping()
     finally:
         await server.close()

@@ -8,9 +8,7 @@ from random import Random, uniform
 from secrets import token_hex
 from time import monotonic
 from typing import Any
-from zlib import crc32
 
-import msgspec
 import pytest
 
 from adapters import clock as system
@@ -234,43 +232,3 @@ async def test_streams_that_come_and_go_never_lose_what_is_announced_while_they_
 
 async def _is_unsubscribed(redis: Any, prefix: str) -> bool:
     return await subscribers(redis, prefix, ADA) == [0]
-
-
-async def test_api_processes_of_the_previous_release_hear_of_changes_and_forget_their_entries(
-    redis_server: RedisServer, announcer: RedisAnnouncer, prefix: str
-) -> None:
-    redis = redis_server.client
-    decode = msgspec.msgpack.Decoder(
-        list[tuple[str, str, int, int, str, tuple[str, ...], float | None]]
-    ).decode
-    keys = [f"{prefix}:{kind}:ada" for kind in ("feed", "unread", "lease")]
-    async with redis.pubsub(ignore_subscribe_messages=True) as process:
-        await process.subscribe(*(f"{prefix}:live:{number}" for number in range(16)))
-        await eventually(lambda: _previous_listens(redis, prefix), "it is subscribed")
-        for key in keys:
-            await redis.set(key, "old")
-        await announcer.announce([added(ADA)])
-        message = None
-        async with asyncio.timeout(10):
-            while message is None:
-                message = await process.get_message(timeout=1)
-        assert await redis.exists(*keys) == 0
-
-    assert message["channel"].decode() == f"{prefix}:live:{crc32(b'ada') % 16}"
-    first, last = decode(message["data"])
-    assert (first[0], first[3]) == ("ada", 1)
-    assert (last[0], last[2:]) == ("", (0, 0, "", (), None)), "it ignores a frame for nobody"
-
-
-async def _previous_listens(redis: Any, prefix: str) -> bool:
-    ((_, count),) = await redis.pubsub_numsub(f"{prefix}:live:0")
-    return bool(count)
-
-
-async def test_without_such_processes_nothing_is_done_for_them(
-    redis_server: RedisServer, announcer: RedisAnnouncer, prefix: str
-) -> None:
-    await redis_server.client.set(f"{prefix}:feed:ada", "old")
-    await announcer.announce([added(ADA)])
-
-    assert await redis_server.client.exists(f"{prefix}:feed:ada")

@@ -1265,14 +1265,6 @@ STREAMS = (
         tests=(f"{UNIT}/test_subscriptions.py", SUBSCRIBING),
     ),
     Mutant(
-        name="previous-release-left-behind",
-        breaks="During an upgrade, API processes of the previous release hear of nothing.",
-        file=ANNOUNCER,
-        old="        if listening:",
-        new="        if False:",
-        tests=(SUBSCRIBING,),
-    ),
-    Mutant(
         name="lost-carrier-ignored",
         breaks="Streams do not compare themselves with the store after the subscription was away.",
         file=HUB,

@@ -321,6 +321,7 @@ class Consumer:
         self._coordination: asyncio.Task[None] | None = None
         self._closed = False
         self._client = self
+        self.hosts: tuple[tuple[str, int, int], ...] = ()  # there is no server that could say why
         self._fetcher = SimpleNamespace(error_future=self._world.loop.create_future())
         kafka.consumers.append(self)
 

@@ -333,8 +333,6 @@ class Client:
     def _execute(self, term: int, *command: Any) -> Any:
         if command[0] == "PUBLISH":
             return self._redis.publish(term, *command[1:])
-        if command[0] == "PUBSUB":
-            return [command[-1], 0]  # no process of the previous release is there
         with self._redis.seen_from(term):
             return self._redis.execute(*command)
 

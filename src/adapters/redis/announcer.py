@@ -14,7 +14,6 @@ from adapters.redis.index import Entry, application, applied, entry
 from adapters.redis.macs import Macs
 from adapters.redis.names import channel, control_channel
 from adapters.redis.nodes import Nodes
-from adapters.redis.previous import PreviousRelease
 from application.errors import Unavailable
 from application.pages import Rendered
 from application.ports import Clock, Jitter
@@ -75,7 +74,6 @@ class RedisAnnouncer:
         self._jitter = jitter
         self._remembered_feeds = remembered_feeds
         self._trail = trail
-        self._previous = PreviousRelease(prefix, macs)
         self._unannounced: dict[UserId, Feed] = {}
         self._all_unannounced = False
         self._waiting: list[tuple[Sequence[FeedChange], asyncio.Future[None]]] = []
@@ -165,11 +163,7 @@ class RedisAnnouncer:
                 pipeline.execute_command(
                     "EVAL", *application(self._prefix, self._capacity, entries[part], self._jitter, messages)
                 )
-            pipeline.execute_command(*self._previous.question)
-            *_, (_, listening) = await pipeline.execute()
-        if listening:
-            rows = ((frame.user_id, _packed(frame)) for frame in frames)
-            await self._previous.tell(client, rows)
+            await pipeline.execute()
 
     async def _to_each_node(
         self, changes: Sequence[FeedChange], entries: Sequence[Entry], frames: Sequence[Frame]

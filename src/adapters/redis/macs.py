@@ -17,7 +17,6 @@ from application.pages import Rendered
 MAC_BYTES = 16
 """The length of a code; twice this as text."""
 
-# Valid JSON: a process of the previous release passes an item on as it stands.
 _ITEM_HEAD, _ITEM_TAIL = b',"mac":"', b'"}'
 _ITEM_END = len(_ITEM_HEAD) + 2 * MAC_BYTES + len(_ITEM_TAIL)
 _ITEM_MAC = slice(-2 * MAC_BYTES - len(_ITEM_TAIL), -len(_ITEM_TAIL))
@@ -25,15 +24,6 @@ _ITEM_MAC = slice(-2 * MAC_BYTES - len(_ITEM_TAIL), -len(_ITEM_TAIL))
 _pack = msgspec.msgpack.Encoder().encode
 # Each item of the list describes itself, so that no two lists have the same bytes.
 Place = tuple[object, ...]
-
-
-def _signature(code: str) -> Place:
-    """The last frame of a message; see announcer.py for the form. Always of the same length."""
-    return "", code, 0, 0, "", (), None
-
-
-_NO_CODE = "0" * 2 * MAC_BYTES
-_BODY = slice(-len(_pack(_signature(_NO_CODE))))
 
 
 class _Hash(Protocol):
@@ -52,9 +42,8 @@ class Macs:
         """
         key = blake2b(secret.encode(), person=b"bellwire redis", digest_size=32)
         key.update(prefix.encode())
-        self._item, self._head, self._message, self._value, self._name = (
-            _keyed(key.digest(), purpose)
-            for purpose in (b"index item", b"index head", b"message", b"value", b"key name")
+        self._item, self._head, self._value, self._name = (
+            _keyed(key.digest(), purpose) for purpose in (b"index item", b"index head", b"value", b"key name")
         )
 
     # --- the index ---
@@ -98,17 +87,7 @@ class Macs:
             found.append(Rendered(body + b"}"))
         return found if _same("".join(expected).encode(), b"".join(given)) else None
 
-    # --- values and messages ---
-
-    def message(self, frames: Sequence[Place]) -> bytes:
-        """Frames as a message for the previous release. The code is in a last frame, for nobody."""
-        body = _pack([*frames, _signature(_NO_CODE)])[_BODY]
-        return body + _pack(_signature(self._message_code(body)))
-
-    def _message_code(self, body: bytes) -> str:
-        code = self._message.copy()
-        code.update(body)
-        return code.hexdigest()
+    # --- values, also messages ---
 
     def value(self, key: str, value: bytes) -> bytes:
         """A value with its code, to be stored under this key."""
