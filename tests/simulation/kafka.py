@@ -8,7 +8,7 @@ the moment, offsets are asked for anew and pauses are forgotten with every assig
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import takewhile
@@ -304,7 +304,14 @@ async def read(
         raise Unavailable from error
 
 
-class Consumer:
+class Client:
+    """What consumers and producers have of the client below them."""
+
+    hosts: Sequence[tuple[str, int, int]] = ()
+    """No server could say why it is out of reach."""
+
+
+class Consumer(Client):
     """Stands in for AIOKafkaConsumer."""
 
     def __init__(self, kafka: Kafka, **options: Any) -> None:
@@ -321,7 +328,6 @@ class Consumer:
         self._coordination: asyncio.Task[None] | None = None
         self._closed = False
         self._client = self
-        self.hosts: tuple[tuple[str, int, int], ...] = ()  # there is no server that could say why
         self._fetcher = SimpleNamespace(error_future=self._world.loop.create_future())
         kafka.consumers.append(self)
 
@@ -570,7 +576,7 @@ class RecordBatch:
 
 
 @dataclass(eq=False)
-class Producer:
+class Producer(Client):
     """Stands in for AIOKafkaProducer with `acks=all` and without idempotence."""
 
     kafka: Kafka
