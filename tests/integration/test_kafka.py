@@ -3,6 +3,7 @@ cannot be stored is kept.
 """
 
 import asyncio
+import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -12,8 +13,10 @@ from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.client import AIOKafkaClient
 
 from adapters import clock as system
+from adapters.kafka import obstacles
 from adapters.kafka.codec import decode
 from adapters.kafka.dead_letters import KafkaDeadLetters
 from adapters.kafka.queue import KafkaQueue
@@ -52,6 +55,26 @@ async def queue(servers: EmbeddedServers, topics: Topics) -> AsyncIterator[Kafka
         await eventually(lambda: _reaches(queue), "the producer is connected")
         yield queue
     await queue.stop()
+
+
+@pytest.mark.parametrize("protocol", ["PLAINTEXT", "SSL"])
+async def test_a_server_that_says_nothing_is_named(protocol: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one without TLS does, where TLS is asked for."""
+    monkeypatch.setattr(obstacles, "_SECONDS", 0.2)
+
+    async def be_silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(be_silent, "127.0.0.1")
+    port = server.sockets[0].getsockname()[1]
+    client = AIOKafkaClient(
+        bootstrap_servers=f"127.0.0.1:{port}",
+        security_protocol=protocol,
+        ssl_context=ssl.create_default_context(),
+    )
+    assert await obstacles.obstacle_of(client) == f"127.0.0.1:{port} does not answer"
+    server.close()
 
 
 async def _reaches(queue: KafkaQueue) -> bool:

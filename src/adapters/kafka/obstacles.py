@@ -134,7 +134,8 @@ async def _tried(client: AIOKafkaClient, host: str, port: int) -> tuple[str, boo
 
 
 def _told(where: str, error: BaseException) -> tuple[str, bool]:
-    error = error.__cause__ or error
+    if isinstance(error.__cause__, Exception):  # that of a time-out is the cancellation
+        error = error.__cause__
     said = _said_of_tls(where, error) or _said_of_login(where, error)
     return (said, True) if said else (_silence(where, error), False)
 
