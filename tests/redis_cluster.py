@@ -9,7 +9,7 @@ from typing import Any
 import redis as synchronous
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 
-from tests.redis_servers import Papers
+from tests.redis_servers import Papers, debian_program
 from workbench.embedded import LOOPBACK, RedisServer, free_port, started
 
 MASTERS = 3
@@ -44,7 +44,11 @@ class ClusterServer(RedisServer):
                 "--tls-replication": "yes",
             }
         self.bus = words["--cluster-port"]
-        super().__init__(folder, arguments=[word for pair in words.items() for word in pair])
+        super().__init__(
+            folder,
+            arguments=[word for pair in words.items() for word in pair],
+            program=debian_program() if tls else None,
+        )
 
     def ask(self, *words: Any) -> Any:
         """The answer to a command. Raises what redis-py raises."""

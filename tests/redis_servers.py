@@ -42,8 +42,7 @@ class ValkeyServer(RedisServer):
     """Valkey, of the machine or of a wheel."""
 
     def __init__(self, folder: Path, *, arguments: Sequence[str] = ()) -> None:
-        super().__init__(folder, arguments=arguments)
-        self._command = [valkey_program(), *self._command[1:]]
+        super().__init__(folder, arguments=arguments, program=valkey_program())
 
 
 def valkey_program() -> str:
@@ -58,10 +57,11 @@ def valkey_program() -> str:
     return str(found[0])
 
 
-def require_debian() -> None:
-    """The server of the wheel has no TLS. Raises MissingServer."""
-    if shutil.which("redis-server") is None:
-        raise MissingServer("Redis with TLS (Debian: redis-server)")
+def debian_program() -> str:
+    """Debian's: the server of the wheel has no TLS. Raises MissingServer."""
+    if installed := shutil.which("redis-server"):
+        return installed
+    raise MissingServer("Redis with TLS (Debian: redis-server)")
 
 
 # --- certificates -----------------------------------------------------------------------------------------
@@ -145,14 +145,13 @@ class TlsServer(RedisServer):
         self, folder: Path, made: Papers, *, name: str = "server", arguments: Sequence[str] = ()
     ) -> None:
         """`name` is that of its certificate."""
-        require_debian()
         self.tls_port = free_port()
         words = [
             word
             for option, value in _with_tls(made, name, self.tls_port).items()
             for word in (f"--{option}", value)
         ]
-        super().__init__(folder, arguments=[*words, *arguments])
+        super().__init__(folder, arguments=[*words, *arguments], program=debian_program())
 
 
 def _with_tls(made: Papers, name: str, port: int) -> dict[str, str]:
@@ -183,7 +182,6 @@ class SentinelServer(Server):
 
     def __init__(self, folder: Path, primary: int, *, password: str = "", made: Papers | None = None) -> None:
         """It listens on `tls_port` with TLS, if it has papers, and on `port` without."""
-        require_debian()
         self.port = free_port()
         self.tls_port = free_port()
         file = folder / f"sentinel-{self.port}.conf"
@@ -207,7 +205,7 @@ class SentinelServer(Server):
         self._password = password
         super().__init__(
             "Sentinel",
-            [shutil.which("redis-server") or "", file, "--sentinel"],
+            [debian_program(), file, "--sentinel"],
             log=folder / f"sentinel-{self.port}.log",
         )
 

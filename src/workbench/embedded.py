@@ -166,13 +166,20 @@ class PostgresServer(Server):
 class RedisServer(Server):
     """Redis (or Valkey) without persistence: it starts empty, as the index may."""
 
-    def __init__(self, folder: Path, *, arguments: Sequence[str] = (), ledger: Ledger | None = None) -> None:
-        """`arguments` are further ones of its command line."""
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        arguments: Sequence[str] = (),
+        program: str | None = None,
+        ledger: Ledger | None = None,
+    ) -> None:
+        """`arguments` are further ones of its command line; `program` is another than the usual one."""
         self.port = free_port()
         own = {"--bind": LOOPBACK, "--port": str(self.port), "--dir": str(folder)}
         persistence = {"--save": "", "--appendonly": "no"}
         words = [word for pair in (own | persistence).items() for word in pair]
-        command = [programs.redis_program(), *words, *arguments]
+        command = [program or programs.redis_program(), *words, *arguments]
         super().__init__("Redis", command, log=folder / "redis.log", ledger=ledger)
 
     @property

@@ -43,7 +43,7 @@ from tests.integration.test_redis import added, until
 from tests.limit_contracts import FREE, PER_ADDRESS
 from tests.product import eventually
 from tests.redis_cluster import Cluster, cluster, slot_of
-from tests.redis_servers import PAGE, documented_rights, papers, require_debian
+from tests.redis_servers import PAGE, debian_program, documented_rights, papers
 from workbench.programs import MissingServer
 
 CAPACITY = 100
@@ -431,7 +431,7 @@ async def test_an_account_with_the_documented_rights_may_do_everything(
 
 async def test_every_connection_to_a_cluster_is_encrypted(tmp_path: Path, name: str) -> None:
     try:
-        require_debian()
+        debian_program()
     except MissingServer as missing:
         pytest.skip(str(missing))
     (tmp_path / "nodes").mkdir()
