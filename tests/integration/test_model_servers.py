@@ -5,6 +5,7 @@ or left out, every page is true for its version, and in the end PostgreSQL, the 
 import asyncio
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from random import Random, uniform
@@ -210,7 +211,8 @@ class Town:
         self.pages.append((await fetch(user, limit, before), limit, before))
 
     async def forget(self) -> None:
-        await self.announcer.forget_everything()
+        with suppress(Unavailable):
+            await self.announcer.forget_everything()
 
     async def heal(self) -> None:
         try:

@@ -84,6 +84,7 @@ class Stage:
                 "BELLWIRE_SOCKETS": str(MOST),
                 "BELLWIRE_SOCKETS_PER_USER": str(MOST_PER_USER),
                 "BELLWIRE_DRAIN_SECONDS": "6",
+                "BELLWIRE_KEEP_ALIVE_SECONDS": "5",
             }
             service = await altered(self.product, "api", ping=PING, pong=PONG, head=HEAD, chosen=chosen)
             self._small = Api(service, service.url, self.product)

@@ -31,7 +31,9 @@ _USER, _OTHER = UserId("bellwire-doctor"), UserId("bellwire-doctor-2")
 _START: Mapping[str, Callable[[str], str]] = {
     "postgres": fix_of,
     "redis": lambda _: "start it, or correct BELLWIRE_REDIS_URL",
-    "kafka": lambda _: "start it, or correct the settings BELLWIRE_KAFKA_… (docs/connecting.md)",
+    "kafka": lambda _: (
+        "start it, or correct BELLWIRE_KAFKA_BOOTSTRAP and what belongs to it (docs/connecting.md)"
+    ),
 }
 
 
