@@ -22,7 +22,7 @@ _LIFE = timedelta(days=2)
 
 @dataclass(frozen=True)
 class Signed:
-    """A certificate and its key, in PEM files; `chain` has both."""
+    """A certificate and its key, in the PEM files NAME.pem and NAME.key.pem; `chain` has both."""
 
     certificate: Path
     key: Path
@@ -56,23 +56,40 @@ class Authority:
         self.certificate = folder / f"{name.replace(' ', '-')}.pem"
         self.certificate.write_bytes(made.public_bytes(Encoding.PEM))
 
-    def sign(self, name: str, *addresses: str, password: str = "") -> Signed:
-        """A certificate of `name` for these addresses, with its key, which a password encrypts."""
+    def sign(self, name: str, *hosts: str, password: str = "") -> Signed:
+        """A certificate of `name` for these hosts, with its key, which a password encrypts."""
         key = ec.generate_private_key(ec.SECP256R1())
         builder = self._builder(_named(name), key)
-        if addresses:
-            names = [x509.IPAddress(ip_address(address)) for address in addresses]
-            builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+        if hosts:
+            names = x509.SubjectAlternativeName([_host(host) for host in hosts])
+            builder = builder.add_extension(names, critical=False)
         made = builder.sign(self._key, hashes.SHA256()).public_bytes(Encoding.PEM)
         encryption: KeySerializationEncryption = (
             BestAvailableEncryption(password.encode()) if password else NoEncryption()
         )
         secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption)
-        files = Signed(*(self._folder / f"{name}.{kind}.pem" for kind in ("certificate", "key", "chain")))
+        files = Signed(*(self._folder / f"{name}{kind}.pem" for kind in ("", ".key", ".chain")))
         files.certificate.write_bytes(made)
         files.key.write_bytes(secret)
+        files.key.chmod(0o600)  # as PostgreSQL wants it
         files.chain.write_bytes(secret + made)
         return files
+
+    def revoke(self, signed: Signed) -> Path:
+        """A list of what is revoked, with this one in it."""
+        now, named = datetime.now(UTC), x509.load_pem_x509_certificate(signed.certificate.read_bytes())
+        entry = x509.RevokedCertificateBuilder().serial_number(named.serial_number)
+        made = (
+            x509.CertificateRevocationListBuilder()
+            .issuer_name(self._name)
+            .last_update(now - _LIFE)
+            .next_update(now + _LIFE)
+            .add_revoked_certificate(entry.revocation_date(now - _LIFE / 2).build())
+            .sign(self._key, hashes.SHA256())
+        )
+        file = signed.certificate.with_suffix(".crl")
+        file.write_bytes(made.public_bytes(Encoding.PEM))
+        return file
 
     def _builder(self, name: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
         now = datetime.now(UTC)
@@ -89,3 +106,10 @@ class Authority:
 
 def _named(name: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+
+
+def _host(host: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ip_address(host))
+    except ValueError:
+        return x509.DNSName(host)

@@ -5,20 +5,12 @@ import pwd
 import shutil
 import socket
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from ipaddress import IPv4Address
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import NameOID
 
 from adapters.postgres.pooling import Pooler
 from tests.crowd import publish
@@ -97,74 +89,6 @@ def installed_versions() -> Mapping[int, Path]:
         for folder in reversed(folders)
         if (folder / "postgres").exists()
     }
-
-
-# --- certificates -----------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Authority:
-    """Signs certificates, and keeps them in a folder."""
-
-    folder: Path
-    name: str
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "_key", ec.generate_private_key(ec.SECP256R1()))
-        own = self._signed(self.name, self._key, authority=True)  # type: ignore[attr-defined]
-        self.file.write_bytes(own.public_bytes(Encoding.PEM))
-
-    @property
-    def file(self) -> Path:
-        return self.folder / f"{self.name}.crt"
-
-    def sign(self, name: str, hosts: Sequence[str] = (), *, days: int = 1) -> tuple[Path, Path]:
-        """Make a certificate, for a server of these hosts or a client; its file and the key's."""
-        key = ec.generate_private_key(ec.SECP256R1())
-        made = self._signed(name, key, hosts, days=days)
-        files = self.folder / f"{name}.crt", self.folder / f"{name}.key"
-        files[0].write_bytes(made.public_bytes(Encoding.PEM))
-        files[1].write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-        files[1].chmod(0o600)
-        return files
-
-    def revoke(self, certificate: Path) -> Path:
-        """A list of what is revoked, with this one in it."""
-        now, named = datetime.now(UTC), x509.load_pem_x509_certificate(certificate.read_bytes())
-        entry = x509.RevokedCertificateBuilder().serial_number(named.serial_number)
-        made = x509.CertificateRevocationListBuilder().issuer_name(_named(self.name))
-        made = made.last_update(now - timedelta(days=1)).next_update(now + timedelta(days=1))
-        made = made.add_revoked_certificate(entry.revocation_date(now - timedelta(hours=1)).build())
-        file = self.folder / f"{certificate.stem}.crl"
-        file.write_bytes(made.sign(self._key, SHA256()).public_bytes(Encoding.PEM))  # type: ignore[attr-defined]
-        return file
-
-    def _signed(
-        self,
-        name: str,
-        key: ec.EllipticCurvePrivateKey,
-        hosts: Sequence[str] = (),
-        *,
-        authority: bool = False,
-        days: int = 1,
-    ) -> x509.Certificate:
-        now = datetime.now(UTC)
-        made = x509.CertificateBuilder().subject_name(_named(name)).issuer_name(_named(self.name))
-        made = made.public_key(key.public_key()).serial_number(x509.random_serial_number())
-        made = made.not_valid_before(now - timedelta(days=9)).not_valid_after(now + timedelta(days=days))
-        made = made.add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
-        if hosts:
-            alternatives = x509.SubjectAlternativeName([_host(host) for host in hosts])
-            made = made.add_extension(alternatives, critical=False)
-        return made.sign(self._key, SHA256())  # type: ignore[attr-defined]
-
-
-def _named(name: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-
-
-def _host(host: str) -> x509.GeneralName:
-    return x509.IPAddress(IPv4Address(host)) if host[0].isdigit() else x509.DNSName(host)
 
 
 # --- PgBouncer --------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from typing import Any
 import redis as synchronous
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 
-from tests.redis_servers import Papers, debian_program
+from tests.redis_servers import Certificates, debian_program
 from workbench.embedded import LOOPBACK, RedisServer, free_port, started
 
 MASTERS = 3
@@ -20,7 +20,7 @@ _NODE_TIMEOUT_MS = 1_000
 class ClusterServer(RedisServer):
     """A node."""
 
-    def __init__(self, folder: Path, tls: Papers | None = None) -> None:
+    def __init__(self, folder: Path, tls: Certificates | None = None) -> None:
         """With certificates it speaks TLS to clients, on another port, and to other nodes."""
         folder.mkdir()
         self.tls_port = free_port() if tls else 0
@@ -75,7 +75,7 @@ class Cluster:
     """Its nodes: the masters of the beginning, then a replica of each."""
 
     nodes: Sequence[ClusterServer]
-    tls: Papers | None = None
+    tls: Certificates | None = None
 
     @property
     def url(self) -> str:
@@ -135,7 +135,7 @@ def slot_of(name: str) -> int:
 
 
 @contextmanager
-def cluster(folder: Path, *, replicas: bool = True, tls: Papers | None = None) -> Iterator[Cluster]:
+def cluster(folder: Path, *, replicas: bool = True, tls: Certificates | None = None) -> Iterator[Cluster]:
     """Start one, empty."""
     with ExitStack() as stack:
         nodes = [

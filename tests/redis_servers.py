@@ -5,22 +5,11 @@ import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
 from pathlib import Path
 
 import redis as synchronous
-from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import (
-    BestAvailableEncryption,
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-)
-from cryptography.x509.oid import NameOID
 
+from tests.certificates import Authority
 from workbench import embedded
 from workbench.embedded import LOOPBACK, AnyServer, RedisServer, Server, free_port
 from workbench.programs import MissingServer, package_folder
@@ -68,7 +57,7 @@ def debian_program() -> str:
 
 
 @dataclass(frozen=True)
-class Papers:
+class Certificates:
     """Files with certificates and keys."""
 
     folder: Path
@@ -87,52 +76,17 @@ class Papers:
         return self.folder / f"{name}.pem"
 
 
-def papers(folder: Path) -> Papers:
+def certificates(folder: Path) -> Certificates:
     """An authority; `server.pem` for 127.0.0.1, `elsewhere.pem` for another host, `client.pem`, and
-    `encrypted.key.pem`, its key with a password. Keys are `….key.pem`. `other-ca.pem` signed none of them.
+    `encrypted.pem`, whose key has a password. Keys are `….key.pem`. `other-ca.pem` signed none of them.
     """
-    authority, key = _authority(folder, "ca")
-    _authority(folder, "other-ca")
-    for name, address in (("server", LOOPBACK), ("elsewhere", "192.0.2.1"), ("client", "192.0.2.2")):
-        own = ec.generate_private_key(ec.SECP256R1())
-        made = (
-            _builder(name, authority.subject, own.public_key())
-            .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address(address))]), critical=False)
-            .sign(key, SHA256())
-        )
-        _write(folder, name, made, own)
-    encryption = BestAvailableEncryption(b"secret")
-    (folder / "encrypted.key.pem").write_bytes(
-        own.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption)
-    )
-    return Papers(folder)
-
-
-def _authority(folder: Path, name: str) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    authority = x509.BasicConstraints(ca=True, path_length=None)
-    made = (
-        _builder(name, subject, key.public_key()).add_extension(authority, critical=True).sign(key, SHA256())
-    )
-    _write(folder, name, made, key)
-    return made, key
-
-
-def _builder(name: str, issuer: x509.Name, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    now = datetime.now(UTC)
-    return (
-        x509.CertificateBuilder(issuer, subject, key, x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-    )
-
-
-def _write(folder: Path, name: str, made: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> None:
-    (folder / f"{name}.pem").write_bytes(made.public_bytes(Encoding.PEM))
-    plain = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    (folder / f"{name}.key.pem").write_bytes(plain)
+    authority = Authority(folder, "ca")
+    Authority(folder, "other-ca")
+    authority.sign("server", LOOPBACK)
+    authority.sign("elsewhere", "192.0.2.1")
+    authority.sign("client")
+    authority.sign("encrypted", password="secret")
+    return Certificates(folder)
 
 
 # --- servers ----------------------------------------------------------------------------------------------
@@ -142,7 +96,7 @@ class TlsServer(RedisServer):
     """Redis that speaks TLS, and asks for the client's certificate. Without TLS it listens on `port`."""
 
     def __init__(
-        self, folder: Path, made: Papers, *, name: str = "server", arguments: Sequence[str] = ()
+        self, folder: Path, made: Certificates, *, name: str = "server", arguments: Sequence[str] = ()
     ) -> None:
         """`name` is that of its certificate."""
         self.tls_port = free_port()
@@ -154,7 +108,7 @@ class TlsServer(RedisServer):
         super().__init__(folder, arguments=[*words, *arguments], program=debian_program())
 
 
-def _with_tls(made: Papers, name: str, port: int) -> dict[str, str]:
+def _with_tls(made: Certificates, name: str, port: int) -> dict[str, str]:
     """The configuration of a server with TLS, and with a certificate when it connects to others."""
     return {
         "tls-port": str(port),
@@ -180,8 +134,10 @@ def without_commands() -> list[str]:
 class SentinelServer(Server):
     """A sentinel, which fails over quickly."""
 
-    def __init__(self, folder: Path, primary: int, *, password: str = "", made: Papers | None = None) -> None:
-        """It listens on `tls_port` with TLS, if it has papers, and on `port` without."""
+    def __init__(
+        self, folder: Path, primary: int, *, password: str = "", made: Certificates | None = None
+    ) -> None:
+        """It listens on `tls_port` with TLS, if it has certificates, and on `port` without."""
         self.port = free_port()
         self.tls_port = free_port()
         file = folder / f"sentinel-{self.port}.conf"
@@ -225,13 +181,13 @@ class Watched:
     servers: Sequence[RedisServer]
     sentinels: Sequence[SentinelServer]
     password: str
-    papers: Papers | None = None
+    certificates: Certificates | None = None
 
     @property
     def url(self) -> str:
-        if self.papers is not None:
+        if self.certificates is not None:
             hosts = ",".join(f"{LOOPBACK}:{sentinel.tls_port}" for sentinel in self.sentinels)
-            return f"rediss://{hosts}/0?master={MASTER}&{self.papers.parameters}"
+            return f"rediss://{hosts}/0?master={MASTER}&{self.certificates.parameters}"
         hosts = ",".join(f"{LOOPBACK}:{sentinel.port}" for sentinel in self.sentinels)
         login = f"&sentinel_username=bellwire&sentinel_password={self.password}"
         secret = login if self.password else ""
@@ -264,7 +220,7 @@ def _announced(server: RedisServer) -> int:
 
 
 @contextmanager
-def watched(folder: Path, *, password: str = "", made: Papers | None = None) -> Iterator[Watched]:
+def watched(folder: Path, *, password: str = "", made: Certificates | None = None) -> Iterator[Watched]:
     """Start them; Redis follows Redis at once, without waiting for further replicas."""
     quick = ["--repl-diskless-sync-delay", "0"]
     with ExitStack() as stack:

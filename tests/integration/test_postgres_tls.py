@@ -20,8 +20,9 @@ from adapters.postgres.errors import explained
 from application.errors import Unavailable
 from entrypoints.commands import doctor
 from entrypoints.commands.findings import Mark
+from tests.certificates import Authority
 from tests.conftest import as_read, installation
-from tests.postgres_servers import Authority, TcpPostgres, goes_the_whole_way, installed_versions, running
+from tests.postgres_servers import TcpPostgres, goes_the_whole_way, installed_versions, running
 from tests.product import Product
 from workbench.embedded import EmbeddedServers
 from workbench.programs import POSTGRES_URL
@@ -44,20 +45,18 @@ def secured() -> Iterator[Secured]:
     with TemporaryDirectory(prefix="bellwire-tests-") as name:
         folder = Path(name)
         ours, theirs = Authority(folder, "ours"), Authority(folder, "theirs")
-        certificate, key = ours.sign("server", ["localhost"])
-        cert, cert_key = ours.sign("cert")
-        other, other_key = theirs.sign("stranger")
-        somebody, somebody_key = ours.sign("somebody")
+        own, cert = ours.sign("server", "localhost"), ours.sign("cert")
+        other, somebody = theirs.sign("stranger"), ours.sign("somebody")
         files = {
-            "ca": ours.file, "wrong_ca": theirs.file, "cert": cert, "key": cert_key, "other": other,
-            "other_key": other_key, "crl": ours.revoke(certificate), "good_crl": ours.revoke(cert),
-            "somebody": somebody, "somebody_key": somebody_key,
+            "ca": ours.certificate, "wrong_ca": theirs.certificate, "cert": cert.certificate, "key": cert.key,
+            "other": other.certificate, "other_key": other.key, "crl": ours.revoke(own),
+            "good_crl": ours.revoke(cert), "somebody": somebody.certificate, "somebody_key": somebody.key,
         }  # fmt: skip
         with running(installed=_with_tls()) as server:
-            for source in (certificate, key, ours.file):
+            for source in (own.certificate, own.key, ours.certificate):
                 _give(server, source)
             for setting, value in {
-                "ssl_cert_file": "server.crt", "ssl_key_file": "server.key", "ssl_ca_file": "ours.crt",
+                "ssl_cert_file": "server.pem", "ssl_key_file": "server.key.pem", "ssl_ca_file": "ours.pem",
                 "ssl": "on",
             }.items():  # fmt: skip
                 server.sql(f"ALTER SYSTEM SET {setting} = '{value}'")

@@ -43,7 +43,7 @@ from tests.integration.test_redis import added, until
 from tests.limit_contracts import FREE, PER_ADDRESS
 from tests.product import eventually
 from tests.redis_cluster import Cluster, cluster, slot_of
-from tests.redis_servers import PAGE, debian_program, documented_rights, papers
+from tests.redis_servers import PAGE, certificates, debian_program, documented_rights
 from workbench.programs import MissingServer
 
 CAPACITY = 100
@@ -436,7 +436,7 @@ async def test_every_connection_to_a_cluster_is_encrypted(tmp_path: Path, name: 
     except MissingServer as missing:
         pytest.skip(str(missing))
     (tmp_path / "nodes").mkdir()
-    with cluster(tmp_path / "nodes", replicas=False, tls=papers(tmp_path)) as nodes:
+    with cluster(tmp_path / "nodes", replicas=False, tls=certificates(tmp_path)) as nodes:
         redis = a_client(nodes)
         async with carried(redis, name) as carrier:
             followers = await follow(carrier.live, CROWD)

@@ -14,7 +14,7 @@ import pytest
 from adapters.redis.server import RedisServer, connect
 from application.errors import Unavailable
 from entrypoints.settings import InvalidSettings, Settings
-from tests.redis_servers import Papers, TlsServer, papers
+from tests.redis_servers import Certificates, TlsServer, certificates
 from workbench import embedded
 from workbench.embedded import LOOPBACK
 from workbench.programs import MissingServer
@@ -23,24 +23,24 @@ UNUSABLE = "its certificates or the key cannot be used: "
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Papers:
-    return papers(tmp_path_factory.mktemp("papers"))
+def made(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    return certificates(tmp_path_factory.mktemp("certificates"))
 
 
 @pytest.fixture(scope="module")
-def server(made: Papers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TlsServer]:
+def server(made: Certificates, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TlsServer]:
     with ExitStack() as running:
         yield _start(running, tmp_path_factory.mktemp("redis"), made, "server")
 
 
 @pytest.fixture(scope="module")
-def elsewhere(made: Papers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TlsServer]:
+def elsewhere(made: Certificates, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TlsServer]:
     """With the certificate of another host."""
     with ExitStack() as running:
         yield _start(running, tmp_path_factory.mktemp("elsewhere"), made, "elsewhere")
 
 
-def _start(running: ExitStack, folder: Path, made: Papers, name: str) -> TlsServer:
+def _start(running: ExitStack, folder: Path, made: Certificates, name: str) -> TlsServer:
     try:
         return running.enter_context(embedded.started(TlsServer(folder, made, name=name), lambda _: None))
     except MissingServer as missing:
@@ -52,7 +52,7 @@ def _url(port: int, **parameters: object) -> str:
     return f"rediss://{LOOPBACK}:{port}/0?{given}"
 
 
-def _mine(made: Papers) -> dict[str, object]:
+def _mine(made: Certificates) -> dict[str, object]:
     return {"ssl_certfile": made["client"], "ssl_keyfile": made["client.key"]}
 
 
@@ -72,19 +72,21 @@ async def _refusal(url: str) -> str:
     return raised.value.detail
 
 
-async def test_a_server_that_another_authority_signed_is_refused(server: TlsServer, made: Papers) -> None:
+async def test_a_server_that_another_authority_signed_is_refused(
+    server: TlsServer, made: Certificates
+) -> None:
     said = await _refusal(_url(server.tls_port, ssl_ca_certs=made["other-ca"], **_mine(made)))
     assert "CERTIFICATE_VERIFY_FAILED" in said
 
 
 async def test_a_server_of_an_authority_that_the_machine_does_not_know_is_refused(
-    server: TlsServer, made: Papers
+    server: TlsServer, made: Certificates
 ) -> None:
     assert "CERTIFICATE_VERIFY_FAILED" in await _refusal(_url(server.tls_port, **_mine(made)))
 
 
 async def test_a_server_with_the_certificate_of_another_host_is_refused_unless_that_is_wanted(
-    elsewhere: TlsServer, made: Papers
+    elsewhere: TlsServer, made: Certificates
 ) -> None:
     known = {"ssl_ca_certs": made.ca, **_mine(made)}
 
@@ -95,12 +97,12 @@ async def test_a_server_with_the_certificate_of_another_host_is_refused_unless_t
 
 
 async def test_a_client_without_a_certificate_reads_that_one_may_be_required(
-    server: TlsServer, made: Papers
+    server: TlsServer, made: Certificates
 ) -> None:
     assert "may require a client certificate" in await _refusal(_url(server.tls_port, ssl_ca_certs=made.ca))
 
 
-async def test_tls_and_no_tls_do_not_meet(server: TlsServer, made: Papers) -> None:
+async def test_tls_and_no_tls_do_not_meet(server: TlsServer, made: Certificates) -> None:
     assert "may not speak TLS" in await _refusal(_url(server.port, ssl_ca_certs=made.ca, **_mine(made)))
     assert "Redis is out of reach: " in await _refusal(f"redis://{LOOPBACK}:{server.tls_port}/0")
 
@@ -120,10 +122,10 @@ def contexts(monkeypatch: pytest.MonkeyPatch) -> list[ssl.SSLContext]:
 
 
 async def test_connections_share_one_context_until_a_file_is_replaced(
-    server: TlsServer, made: Papers, tmp_path: Path, contexts: list[ssl.SSLContext]
+    server: TlsServer, made: Certificates, tmp_path: Path, contexts: list[ssl.SSLContext]
 ) -> None:
     """One takes 50 ms to make, in which a process does nothing else."""
-    mine = Papers(tmp_path)
+    mine = Certificates(tmp_path)
     for file in ("ca", "client", "client.key", "other-ca"):
         shutil.copy(made[file], mine[file])
     async with _connected(_url(server.tls_port, ssl_ca_certs=mine.ca, **_mine(mine))) as connected:
@@ -154,18 +156,21 @@ async def test_connections_share_one_context_until_a_file_is_replaced(
         ({"ssl_ca_certs": "/no.pem"}, "ssl_ca_certs names /no.pem, which cannot be read: No such file"),
         ({"ssl_certfile": "/no.pem"}, "ssl_certfile names /no.pem, which cannot be read"),
         ({"ssl_certfile": "client", "ssl_keyfile": "/"}, "ssl_keyfile names /, which cannot be read: Is a d"),
-        ({"ssl_certfile": "client", "ssl_keyfile": "ca.key"}, f"{UNUSABLE}KEY_VALUES_MISMATCH"),
+        ({"ssl_certfile": "client", "ssl_keyfile": "server.key"}, f"{UNUSABLE}KEY_VALUES_MISMATCH"),
         ({"ssl_certfile": "client"}, UNUSABLE),
-        ({"ssl_ca_certs": "ca.key"}, f"{UNUSABLE}NO_CERTIFICATE_OR_CRL_FOUND"),
-        ({"ssl_certfile": "client", "ssl_keyfile": "encrypted.key"}, "encrypted, and there is no ssl_pass"),
+        ({"ssl_ca_certs": "server.key"}, f"{UNUSABLE}NO_CERTIFICATE_OR_CRL_FOUND"),
         (
-            {"ssl_certfile": "client", "ssl_keyfile": "encrypted.key", "ssl_password": "hunter2"},
+            {"ssl_certfile": "encrypted", "ssl_keyfile": "encrypted.key"},
+            "encrypted, and there is no ssl_pass",
+        ),
+        (
+            {"ssl_certfile": "encrypted", "ssl_keyfile": "encrypted.key", "ssl_password": "hunter2"},
             UNUSABLE,
         ),
     ],
 )
 def test_files_that_cannot_be_used_are_one_line_at_the_start(
-    made: Papers, parameters: dict[str, str], said: str
+    made: Certificates, parameters: dict[str, str], said: str
 ) -> None:
     named = {
         name: value if value.startswith("/") or name == "ssl_password" else made[value]
@@ -182,9 +187,9 @@ def test_files_that_cannot_be_used_are_one_line_at_the_start(
     assert "hunter2" not in str(raised.value)
 
 
-def test_files_that_can_be_used_are_accepted(made: Papers) -> None:
+def test_files_that_can_be_used_are_accepted(made: Certificates) -> None:
     encrypted = {
-        "ssl_certfile": made["client"],
+        "ssl_certfile": made["encrypted"],
         "ssl_keyfile": made["encrypted.key"],
         "ssl_password": "secret",
     }

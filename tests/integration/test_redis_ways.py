@@ -36,8 +36,8 @@ from tests.redis_servers import (
     PASSWORD,
     TlsServer,
     ValkeyServer,
+    certificates,
     documented_rights,
-    papers,
     watched,
     without_commands,
 )
@@ -72,7 +72,7 @@ class Servers:
         return self._start(embedded.RedisServer(folder))
 
     def _tls(self, folder: Path) -> Address:
-        made = papers(folder)
+        made = certificates(folder)
         server = self._start(TlsServer(folder, made))
         return f"rediss://{LOOPBACK}:{server.tls_port}/0?{made.parameters}", "server"
 
@@ -91,7 +91,7 @@ class Servers:
         return self._running.enter_context(watched(folder, password="of-sentinels")).url, "sentinel"
 
     def _tls_sentinel(self, folder: Path) -> Address:
-        return self._running.enter_context(watched(folder, made=papers(folder))).url, "sentinel"
+        return self._running.enter_context(watched(folder, made=certificates(folder))).url, "sentinel"
 
     def _valkey(self, folder: Path) -> Address:
         return self._start(ValkeyServer(folder)).url, "server"

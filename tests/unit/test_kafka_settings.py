@@ -146,7 +146,7 @@ def files(
         ("CA 3", ".*folder.pem cannot be read: Is a directory"),
         ("CERTIFICATE 1", "there is no file .*away.pem"),
         ("CERTIFICATE 2", ".*text.pem has no certificate in PEM format"),
-        ("CERTIFICATE 3", ".*client.certificate.pem has no private key in PEM format"),
+        ("CERTIFICATE 3", ".*client.pem has no private key in PEM format"),
         ("KEY 1", "there is no file .*away.pem"),
         ("KEY 2", ".*text.pem has no private key in PEM format"),
         ("KEY 3", "is not the key of BELLWIRE_KAFKA_CERTIFICATE"),
