@@ -26,7 +26,7 @@ _AHEAD_EACH = 100
 """How many frames a socket may be behind; with 256 in its queue it is closed."""
 _TOGETHER = 500
 _MOST_DELIVERIES = 2_000_000
-_API, _PLAIN = ("bellwire", "api"), ("bench.plain",)
+_API, _PLAIN = ("bench.unstored",), ("bench.unstored", "plain")
 _SHOWN = (
     ("one user's socket", 1, 1, _API),
     ("one user's 500 sockets", 1, 500, _API),

@@ -1,4 +1,4 @@
-"""`python -m bench.plain`: the API on uvicorn's own protocols, where streams are sent as ASGI events."""
+"""The API on uvicorn's own protocols, where streams are sent as ASGI events."""
 
 import uvicorn
 
@@ -7,7 +7,9 @@ from entrypoints.container.parts.server import WithServer
 from entrypoints.serving import options
 from entrypoints.settings import Settings
 
-if __name__ == "__main__":
+
+def main() -> None:
+    """Serve until a signal."""
     uvicorn.run(
         "entrypoints.app:create",
         factory=True,
