@@ -3,7 +3,6 @@
 import re
 import ssl
 from collections.abc import Sequence
-from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 from common import clusters, sentinels
@@ -106,12 +105,12 @@ def _check_certificates(url: str) -> None:
     from redis.asyncio.connection import ConnectionPool, SSLConnection  # noqa: PLC0415 - as above
 
     given = {name: values[0] for name, values in parse_qs(urlsplit(url).query).items()}
-    for name in _FILES:
-        if name in given:
-            _check_file(name, Path(given[name]))
-    key = given.get("ssl_keyfile") or given.get("ssl_certfile")
-    if key and "ssl_password" not in given and b"ENCRYPTED" in Path(key).read_bytes():
-        raise Unusable(f"the key in {key} is encrypted, and there is no ssl_password")  # OpenSSL would ask
+    contents = {name: _read(name, given[name]) for name in _FILES if name in given}
+    key = "ssl_keyfile" if given.get("ssl_keyfile") else "ssl_certfile"
+    if "ssl_password" not in given and b"ENCRYPTED" in contents.get(key, b""):
+        raise Unusable(
+            f"the key in {given[key]} is encrypted, and there is no ssl_password"
+        )  # OpenSSL would ask
     connection = ConnectionPool.from_url(url).make_connection()  # type: ignore[no-untyped-call]
     if isinstance(connection, SSLConnection):
         try:
@@ -121,8 +120,9 @@ def _check_certificates(url: str) -> None:
             raise Unusable(f"its certificates or the key cannot be used: {reason}") from None
 
 
-def _check_file(name: str, path: Path) -> None:
+def _read(name: str, path: str) -> bytes:
     try:
-        path.read_bytes()
+        with open(path, "rb") as file:  # noqa: PTH123 - pathlib takes long to import
+            return file.read()
     except OSError as error:
         raise Unusable(f"{name} names {path}, which cannot be read: {error.strerror}") from None

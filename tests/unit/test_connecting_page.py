@@ -11,6 +11,12 @@ TABLES = re.findall(r"^\| Way \| Tried with \| Test \|\n.*\n((?:\|.*\n)*)", PAGE
 ROWS = [row for table in TABLES for row in table.splitlines()]
 
 
+def test_each_part_of_the_page_has_its_table() -> None:
+    parts = re.findall(r"^## (.*)$", PAGE, re.MULTILINE)
+    assert len(TABLES) == len(parts) == 4
+    assert all(TABLES)
+
+
 def ids(row: str) -> str:
     return row.split("|")[1].strip()
 
