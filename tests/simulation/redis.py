@@ -180,20 +180,21 @@ class Redis:
             self.world.check(
                 fresh, f"I3: {user} is shown {entry.version}, but {self.told.get(user)} was told"
             )
-            head = [1, *_state(entry)[:5]]
+            head = _state(entry)[:5]
             if limit == 0:
-                return [*head, 0]
+                return b"\0".join([*head, b"0"])
             below = None if highest == "+" else highest[1:].encode()
             items = [item for item in reversed(entry.items) if below is None or item < below][: limit + 1]
             if entry.complete or len(items) > limit:
-                return [*head, int(len(items) > limit), *items[:limit]]
+                more = b"1" if len(items) > limit else b"0"
+                return b"\0".join([*head, more, *items[:limit]])
             if below is not None:
-                return [0, 0]
+                return 0
         if user in self.leases and self.leases[user][1] > self.world.loop.time():
-            return [0, 0]
+            return 0
         self._about_to_write()
         self.leases[user] = lease, self.world.loop.time() + lease_ms / 1000
-        return [0, 1]
+        return 1
 
     def _load(self, keys: Sequence[str], lease: str, *words: Any) -> int:
         self._about_to_write()
@@ -322,6 +323,19 @@ class Client:
     def _lost(self) -> Exception:
         kind = self._redis.world.source.choice([RedisConnectionError, RedisTimeoutError])
         return kind("out of reach")
+
+    async def get_connection(self) -> Self:
+        return self
+
+    async def release(self, _connection: Self) -> None:
+        """Nothing to do: connections are not simulated."""
+
+    async def exchange(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
+        """Send commands together, and return errors among the answers."""
+        pipeline = Pipeline(self, transaction=False)
+        for command in commands:
+            pipeline.execute_command(*command)
+        return await pipeline.execute(raise_on_error=False)
 
     def pipeline(self, transaction: bool = True) -> "Pipeline":
         return Pipeline(self, transaction=transaction)

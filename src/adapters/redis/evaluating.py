@@ -20,11 +20,10 @@ class Script:
 
     async def __call__(self, client: Redis, *, keys: Sequence[str], args: Sequence[Any] = ()) -> Any:
         """The answer of the script. Raises what redis-py raises."""
-        words = (len(keys), *keys, *args)
-        try:
-            return await client.execute_command(*self._by_digest, *words)  # type: ignore[no-untyped-call]
-        except NoScriptError:  # it was restarted, or its scripts were flushed
-            return await client.execute_command(*self._whole, *words)  # type: ignore[no-untyped-call]
+        (answer,) = await self.each(client, [(keys, args)])
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
 
     async def each(self, client: Redis, calls: Sequence[Call]) -> list[Any]:
         """The answer to each call, or its error, in one round trip. Raises what redis-py raises if the
@@ -32,7 +31,7 @@ class Script:
         """
         found = await _together(client, self._by_digest, calls)
         missing = [at for at, answer in enumerate(found) if isinstance(answer, NoScriptError)]
-        if missing:
+        if missing:  # it was restarted, or its scripts were flushed
             again = await _together(client, self._whole, [calls[at] for at in missing])
             for at, answer in zip(missing, again, strict=True):
                 found[at] = answer
@@ -40,7 +39,9 @@ class Script:
 
 
 async def _together(client: Redis, command: tuple[str, str], calls: Sequence[Call]) -> list[Any]:
-    async with client.pipeline(transaction=False) as pipeline:
-        for keys, args in calls:
-            pipeline.execute_command(*command, len(keys), *keys, *args)
-        return await pipeline.execute(raise_on_error=False)
+    pool: Any = client.connection_pool
+    connection = await pool.get_connection()
+    try:
+        return list(await connection.exchange([(*command, len(keys), *keys, *args) for keys, args in calls]))
+    finally:
+        await pool.release(connection)

@@ -16,6 +16,7 @@ from adapters.redis.evaluating import Call, Script
 from adapters.redis.macs import Macs
 from adapters.redis.names import around_user, index_keys
 from adapters.redis.nodes import Nodes
+from adapters.redis.verified import VerifiedPages
 from application.errors import Unavailable
 from application.pages import ITEM_BYTES, PAGE_BYTES, IndexEntry, Missing, Rendered, RenderedPage
 from application.ports import Jitter, NewToken
@@ -96,6 +97,7 @@ class RedisUnreadIndex:
         self._load = Script(scripts.LOAD)
         self._asked: list[_Question] = []
         self._asking: set[asyncio.Task[None]] = set()
+        self._verified = VerifiedPages()
         self._scanned: deque[UserId] = deque()
         self._scan_at = 0
         self._scanned_masters = 0
@@ -113,17 +115,15 @@ class RedisUnreadIndex:
         except Unavailable:
             _AWAY.inc()
             return Missing(None)
-        if not found[0]:
+        if not isinstance(found, bytes):
             _MISS.inc()
-            return Missing(lease if found[1] else None)
-        _, *head, more = found[:7]
-        feed, stamped = self._feed(user, head), found[7:]
-        items = None if feed is None else self._macs.unstamped(user, head[0], stamped)
-        if feed is None or items is None or not _newest_first(items, before):
+            return Missing(lease if found else None)
+        page = self._verified.get(user, found) or self._page_of(user, found)
+        if page is None or not _is_before(page.items, before):
             await self._refuse(user)
             return Missing(None)
         _HIT.inc()
-        return RenderedPage(feed, items, more=bool(more))
+        return page
 
     async def load(self, page: RenderedPage, lease: str) -> None:
         feed = page.feed
@@ -179,6 +179,17 @@ class RedisUnreadIndex:
             await self._server.on(feed, lambda client: client.delete(feed, unread))
         except Unavailable:
             _AWAY.inc()
+
+    def _page_of(self, user: UserId, found: bytes) -> RenderedPage | None:
+        """The page that the script found; None if it does not verify."""
+        *head, more = (parts := found.split(b"\0"))[:6]
+        feed = self._feed(user, head)
+        items = None if feed is None else self._macs.unstamped(user, head[0], parts[6:])
+        if feed is None or items is None or not _newest_first(items):
+            return None
+        page = RenderedPage(feed, items, more=more == b"1")
+        self._verified.keep(user, found, page)
+        return page
 
     def _feed(self, user: UserId, head: Sequence[Any]) -> Feed | None:
         """The feed that the head of an entry names; None if it does not verify. Each part of the head is
@@ -352,13 +363,14 @@ def _fits(item: Rendered) -> bool:
     return len(item) <= ITEM_BYTES
 
 
-def _newest_first(items: Sequence[Rendered], before: NotificationId | None) -> bool:
-    """Whether they come in the order of their ids, the first after `before`. Redis sorts them only if all
-    have the same score.
-    """
-    if before is not None and items and items[0] >= b'{"id":"%b"' % str(before).encode():
-        return False
+def _newest_first(items: Sequence[Rendered]) -> bool:
+    """Whether they come in the order of their ids. Redis sorts them only if all have the same score."""
     return all(map(gt, items, items[1:]))
+
+
+def _is_before(items: Sequence[Rendered], before: NotificationId | None) -> bool:
+    """Whether they begin after `before`, where a page of that notification ended."""
+    return before is None or not items or items[0] < b'{"id":"%b"' % str(before).encode()
 
 
 def _time_to_live(jitter: Jitter) -> int:

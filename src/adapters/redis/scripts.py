@@ -21,6 +21,9 @@ All keys that a script uses are in KEYS.
 # (macs.py).
 
 # KEYS feed, unread, lease. ARGV limit, highest member ("+" for the first page), lease, lease ms, bytes.
+# The answer is one text, because each part of an answer costs both sides more than its bytes: epoch, version,
+# unread count, other counts, code, 1 if there are more, items..., with NUL between them, which JSON never has.
+# Of an entry that cannot answer: 1 if the lease was taken, or 0.
 PAGE = """
 local limit, most = tonumber(ARGV[1]), tonumber(ARGV[5])
 local feed, items = redis.pcall('HMGET', KEYS[1], 'e', 'v', 'n', 'k', 'm', 'c'), {}
@@ -36,8 +39,9 @@ if failure then
     feed, items = {}, {}
 end
 if feed[1] then
+    local head = {feed[1], feed[2] or '', feed[3] or '', feed[4] or '', feed[5] or '', '0'}
     if limit == 0 then
-        return {1, feed[1], feed[2], feed[3], feed[4], feed[5], 0}
+        return table.concat(head, '\\0')
     end
     local count, bytes = 0, 0
     while count < limit and items[count + 1] and bytes + #items[count + 1] <= most do
@@ -48,22 +52,26 @@ if feed[1] then
     -- Redis may evict one key of an entry and keep the other: what claims to be complete is counted.
     local whole = not complete or redis.call('ZCARD', KEYS[2]) == tonumber(feed[3])
     if whole and (complete or more) and (count > 0 or #items == 0) then
-        return {1, feed[1], feed[2], feed[3], feed[4], feed[5], more and 1 or 0, unpack(items, 1, count)}
+        head[6] = more and '1' or '0'
+        if count == 0 then
+            return table.concat(head, '\\0')
+        end
+        return table.concat(head, '\\0') .. '\\0' .. table.concat(items, '\\0', 1, count)
     end
     if whole and ARGV[2] ~= '+' then
-        return {0, 0}
+        return 0
     end
 end
 if redis.call('SET', KEYS[3], ARGV[3], 'NX', 'PX', ARGV[4]) then
-    return {0, 1}
+    return 1
 end
 -- One that would not expire in time was not taken by this script.
 local left = redis.call('PTTL', KEYS[3])
 if left < 0 or left > tonumber(ARGV[4]) then
     redis.call('SET', KEYS[3], ARGV[3], 'PX', ARGV[4])
-    return {0, 1}
+    return 1
 end
-return {0, 0}
+return 0
 """
 
 # KEYS feed, unread, lease. ARGV lease, epoch, version, unread count, other counts, code, complete, ms to
