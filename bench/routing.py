@@ -23,8 +23,9 @@ import msgspec
 from redis.asyncio import Redis
 
 from adapters.clock import NotificationIds
+from adapters.redis import scripts
 from adapters.redis.announcer import _packed, message
-from adapters.redis.index import application, entry
+from adapters.redis.index import applied, entry
 from adapters.redis.macs import Macs
 from adapters.redis.names import channel
 from adapters.redis.server import Connection, RedisServer, connect
@@ -118,7 +119,8 @@ class Bench:
                 part = slice(start, start + _CHUNK)
                 own = self.messages(layout, changes[part]) if layout.in_script else []
                 words = [word for each in own for word in each]
-                pipeline.execute_command("EVAL", *application(_PREFIX, 100, entries[part], _same, words))
+                keys, arguments = applied(_PREFIX, 100, entries[part], _same, words)
+                pipeline.execute_command("EVAL", scripts.APPLY, len(keys), *keys, *arguments)
             for name, data in messages:
                 pipeline.execute_command("PUBLISH", name, data)
             await pipeline.execute()

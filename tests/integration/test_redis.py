@@ -13,9 +13,11 @@ from typing import Any, cast
 import pytest
 
 from adapters import clock as system
+from adapters.redis import scripts
 from adapters.redis.announcer import RedisAnnouncer
+from adapters.redis.evaluating import Script
 from adapters.redis.idempotency import RedisIdempotencyKeys
-from adapters.redis.index import RedisUnreadIndex, application, entry
+from adapters.redis.index import RedisUnreadIndex, applied, entry
 from adapters.redis.live import RedisLiveFrames
 from adapters.redis.names import channel
 from adapters.redis.server import RedisServer, connect
@@ -63,8 +65,8 @@ class Applied:
 
     async def apply(self, change: FeedChange) -> None:
         items = [contracts.body(item) for item in getattr(change, "notifications", None) or ()]
-        words = application(self.prefix, CAPACITY, [entry(change, items, MACS)], uniform)
-        await self.server.client.execute_command("EVAL", *words)  # type: ignore[no-untyped-call]
+        call = applied(self.prefix, CAPACITY, [entry(change, items, MACS)], uniform)
+        await self.server.each(Script(scripts.APPLY), [call])
 
 
 class TestRedisUnreadIndex(contracts.UnreadIndexContract):

@@ -25,7 +25,7 @@ PREFIX = "bellwire"
 
 _SHA = {
     sha1(text.encode(), usedforsecurity=False).hexdigest(): text
-    for text in (scripts.PAGE, scripts.LOAD, scripts.CLAIM)
+    for text in (scripts.PAGE, scripts.LOAD, scripts.APPLY, scripts.CLAIM)
 }
 
 
@@ -124,14 +124,6 @@ class Redis:
     def execute(self, name: str, *words: Any) -> Any:
         """Run one command, atomically."""
         match name:
-            case "EVAL" if words[0] == scripts.APPLY:
-                self._about_to_write()
-                capacity, _, milliseconds, changes, *messages = words[2 + words[1] :]
-                for change in msgspec.msgpack.decode(changes):
-                    self._apply(capacity, milliseconds / 1000, change)
-                for channel, data in zip(messages[::2], messages[1::2], strict=True):
-                    self.publish(self.term, channel, data)
-                return 0
             case "EVAL":
                 self.scripts.add(sha1(words[0].encode(), usedforsecurity=False).hexdigest())
                 return self.run(words[0], words[2 : 2 + words[1]], words[2 + words[1] :])
@@ -166,6 +158,8 @@ class Redis:
                 return self._page(keys, *arguments)
             case scripts.LOAD:
                 return self._load(keys, *arguments)
+            case scripts.APPLY:
+                return self._apply_all(*arguments)
             case scripts.CLAIM:
                 return self._claim(keys[0], *arguments)
         raise AssertionError("this script is not simulated")
@@ -212,6 +206,16 @@ class Redis:
         )
         self.world.note(f"Redis: the index holds {user} at {version}")
         return 1
+
+    def _apply_all(
+        self, capacity: int, _bytes: int, milliseconds: int, changes: bytes, *messages: bytes
+    ) -> int:
+        self._about_to_write()
+        for change in msgspec.msgpack.decode(changes):
+            self._apply(capacity, milliseconds / 1000, change)
+        for channel, data in zip(messages[::2], messages[1::2], strict=True):
+            self.publish(self.term, channel, data)
+        return 0
 
     def _apply(self, capacity: int, seconds: float, change: Sequence[Any]) -> None:
         user, epoch, prev, version, count, others, code, applicable, gone, new = change

@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from adapters import clock as system
+from adapters.redis import scripts
 from adapters.redis.announcer import RedisAnnouncer
 from adapters.redis.idempotency import RedisIdempotencyKeys
-from adapters.redis.index import RedisUnreadIndex, application, entry
+from adapters.redis.index import RedisUnreadIndex, applied, entry
 from adapters.redis.live import RedisLiveFrames
 from adapters.redis.server import RedisServer
 from adapters.redis.subscriptions import Subscriptions
@@ -49,7 +50,8 @@ class Applied:
 
     async def apply(self, change: FeedChange) -> None:
         items = [contracts.body(item) for item in getattr(change, "notifications", None) or ()]
-        self.redis.execute("EVAL", *application(PREFIX, CAPACITY, [entry(change, items, MACS)], uniform))
+        keys, arguments = applied(PREFIX, CAPACITY, [entry(change, items, MACS)], uniform)
+        self.redis.execute("EVAL", scripts.APPLY, len(keys), *keys, *arguments)
 
 
 class TestSimulatedIndex(contracts.UnreadIndexContract):

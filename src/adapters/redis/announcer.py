@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 
 from adapters.redis import scripts
 from adapters.redis.evaluating import Call, Script
-from adapters.redis.index import Entry, application, applied, entry
+from adapters.redis.index import Entry, applied, entry
 from adapters.redis.macs import Macs
 from adapters.redis.names import channel, control_channel
 from adapters.redis.nodes import Nodes
@@ -30,6 +30,7 @@ _pack = msgspec.msgpack.Encoder().encode
 # How many feeds one script call may change: Redis does nothing else meanwhile.
 _CHUNK = 250
 # Sharded publish/subscribe: an ordinary PUBLISH goes to every node of a cluster.
+_APPLY = Script(scripts.APPLY)
 _APPLY_IN_CLUSTER = Script(scripts.APPLY.replace("'PUBLISH'", "'SPUBLISH'"))
 _HEAL_EVERY_SECONDS = 0.25
 _HEAL_CHUNK = 1_000
@@ -152,18 +153,9 @@ class RedisAnnouncer:
             frames.append(frame if left >= 0 else wire.frame(Settled(change.feed), ()))
         if self._server.clustered:
             return await self._to_each_node(changes, entries, frames)
-        await self._server.on("", lambda client: self._to_server(client, entries, frames))
+        parts = [slice(start, start + _CHUNK) for start in range(0, len(entries), _CHUNK)]
+        await self._server.each(_APPLY, [self._call(entries[part], frames[part]) for part in parts])
         return ()
-
-    async def _to_server(self, client: Redis, entries: Sequence[Entry], frames: Sequence[Frame]) -> None:
-        async with client.pipeline(transaction=False) as pipeline:
-            for start in range(0, len(entries), _CHUNK):
-                part = slice(start, start + _CHUNK)
-                messages = self._messages(frames[part])
-                pipeline.execute_command(
-                    "EVAL", *application(self._prefix, self._capacity, entries[part], self._jitter, messages)
-                )
-            await pipeline.execute()
 
     async def _to_each_node(
         self, changes: Sequence[FeedChange], entries: Sequence[Entry], frames: Sequence[Frame]
@@ -184,7 +176,7 @@ class RedisAnnouncer:
         ]
 
     def _call(self, entries: Sequence[Entry], frames: Sequence[Frame]) -> Call:
-        """What applies and publishes the changes of one user."""
+        """What applies and publishes changes: of one user, where Redis is a cluster."""
         return applied(self._prefix, self._capacity, entries, self._jitter, self._messages(frames))
 
     def _messages(self, frames: Iterable[Frame]) -> Iterator[str | bytes]:

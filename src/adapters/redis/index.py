@@ -291,20 +291,6 @@ class RedisUnreadIndex:
         return index_keys(self._prefix, user)
 
 
-def application(
-    prefix: str,
-    capacity: int,
-    entries: Sequence[Entry],
-    jitter: Jitter,
-    messages: Iterable[str | bytes] = (),
-) -> list[str | int | bytes]:
-    """The EVAL arguments that apply changes to the index, and then publish messages: the name of a channel
-    and the message, one after the other.
-    """
-    keys, args = applied(prefix, capacity, entries, jitter, messages)
-    return [scripts.APPLY, len(keys), *keys, *args]
-
-
 def applied(
     prefix: str,
     capacity: int,
@@ -312,7 +298,9 @@ def applied(
     jitter: Jitter,
     messages: Iterable[str | bytes] = (),
 ) -> Call:
-    """The same as keys and arguments of that script."""
+    """The call of APPLY that applies changes to the index, and then publishes messages: the name of a channel
+    and the message, one after the other.
+    """
     keys = [key for change in entries for key in index_keys(prefix, UserId(change[0]))]
     changes = msgspec.msgpack.encode(entries)
     return keys, (capacity, PAGE_BYTES, _time_to_live(jitter), changes, *messages)

@@ -21,9 +21,9 @@ All keys that a script uses are in KEYS.
 # (macs.py).
 
 # KEYS feed, unread, lease. ARGV limit, highest member ("+" for the first page), lease, lease ms, bytes.
-# The answer is one text, because each part of an answer costs both sides more than its bytes: epoch, version,
-# unread count, other counts, code, 1 if there are more, items..., with NUL between them, which JSON never has.
-# Of an entry that cannot answer: 1 if the lease was taken, or 0.
+# The answer is one text, because each part of an answer costs both sides more than its bytes: epoch,
+# version, unread count, other counts, code, 1 if there are more, items..., with NUL between them, which JSON
+# never has. Of an entry that cannot answer: 1 if the lease was taken, or 0.
 PAGE = """
 local limit, most = tonumber(ARGV[1]), tonumber(ARGV[5])
 local feed, items = redis.pcall('HMGET', KEYS[1], 'e', 'v', 'n', 'k', 'm', 'c'), {}
