@@ -31,7 +31,7 @@ from tests.memory import MemoryFeeds, MemoryUsers
 from tests.product import eventually
 from tests.stage import Stage
 from workbench.embedded import EmbeddedServers
-from workbench.soak.damage import Kind, damage
+from workbench.soak.damage import Kind, damage, spans
 
 PARTITIONS = 3
 CODECS = ["gzip", "snappy", "lz4", "zstd"]
@@ -426,6 +426,62 @@ async def is_gone(admin: AIOKafkaAdminClient, topic: str) -> bool:
 
 
 # --- a drill ---
+
+
+class Late:
+    """Has a broker hold batches back from its first answers, although it returns those behind them."""
+
+    def __init__(self, patch: pytest.MonkeyPatch, *hidden: int, answers: float) -> None:
+        """It holds back the batches that begin at the `hidden` offsets from so many answers."""
+        self.left = dict.fromkeys(hidden, answers)
+        self._unpacked, self._unpack = fetcher.MemoryRecords, records.unpack
+        patch.setattr(fetcher, "MemoryRecords", lambda data: self._unpacked(self._answer(data)))
+        patch.setattr(
+            records, "unpack", lambda data, *place, **more: self._unpack(self._answer(data), *place, **more)
+        )
+
+    def _answer(self, data: bytes) -> bytes:
+        batches = [(int.from_bytes(data[start : start + 8]), data[start:end]) for start, end in spans(data)]
+        last = max((offset for offset, _ in batches), default=0)
+        return b"".join(batch for offset, batch in batches if offset == last or not self._holds_back(offset))
+
+    def _holds_back(self, offset: int) -> bool:
+        self.left[offset] = self.left.get(offset, 0) - 1
+        return self.left[offset] >= 0
+
+
+@pytest.mark.parametrize("answers", [1, 2, 4])
+async def test_a_batch_that_can_be_read_later_than_the_one_behind_it_is_read(
+    broker: Broker, answers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The embedded broker answers like this now and then, when several producers write."""
+    stage = await broker.stage()
+    late = Late(monkeypatch, 0, 3, 4, answers=answers)
+    for number in range(7):
+        await broker.send(value(message=f"number {number}"))
+    async with stage.working():
+        await stage.stored(7)
+        await eventually(lambda: broker.is_through(7, 0, 0), "everything is committed")
+
+    assert [late.left[offset] < 0 for offset in (0, 3, 4)] == [True] * 3
+    messages = [item.message for item in (await stage.feeds.history(ADA, 0, 99)).notifications]
+    assert sorted(messages) == [f"number {number}" for number in range(7)]
+
+
+async def test_offsets_that_the_broker_never_returns_hold_up_nothing_for_long(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As in a topic that is compacted."""
+    stage = await broker.stage()
+    Late(monkeypatch, 1, 2, answers=float("inf"))
+    for number in range(5):
+        await broker.send(value(message=f"number {number}"))
+    async with stage.working():
+        await eventually(lambda: broker.is_through(5, 0, 0), "everything is committed")
+
+    messages = [item.message for item in (await stage.feeds.history(ADA, 0, 99)).notifications]
+    assert sorted(messages) == ["number 0", "number 3", "number 4"]
+    assert "partition 0 has a hole at offset 1; read on behind it" in caplog.text
 
 
 class Accidents:

@@ -8,13 +8,16 @@ from typing import Any
 import psutil
 import pytest
 from aiokafka import TopicPartition
+from aiokafka.consumer.fetcher import READ_COMMITTED
 from aiokafka.errors import CorruptRecordException
 from aiokafka.record.default_records import DefaultRecordBatch
 from aiokafka.record.legacy_records import LegacyRecordBatchBuilder
+from aiokafka.record.memory_records import MemoryRecords
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapters.kafka.entries import entry
+from adapters.kafka.holes import Consecutive, Hole
 from adapters.kafka.records import Found, Unreadable, unpack
 from adapters.kafka.unpacking import MOST_BYTES, MOST_RECORDS, snappy_decode
 from application.records import Undecodable
@@ -238,3 +241,54 @@ def test_a_batch_of_too_many_records_cannot_be_read() -> None:
 def test_what_is_not_snappy_raises_and_does_not_go_on_forever(data: bytes) -> None:
     with suppress(Exception):
         assert snappy_decode(data) == b""
+
+
+# --- holes ---
+
+
+def up_to_a_hole(data: bytes, offset: int = 0, *, aborted: tuple[tuple[int, int], ...] = ()) -> Found:
+    return unpack(data, PARTITION, offset, aborted=aborted, highwater=99, most=99, over_holes=False)
+
+
+def as_the_client_reads(data: bytes, offset: int = 0) -> Found:
+    reader = Consecutive(PARTITION, MemoryRecords(data), [], offset, None, None, True, READ_COMMITTED)
+    return Found(list(reader), reader.next_fetch_offset)
+
+
+@pytest.mark.parametrize("read", [up_to_a_hole, as_the_client_reads])
+def test_an_answer_ends_before_a_hole_which_is_asked_for_again(read: Callable[..., Found]) -> None:
+    with_a_hole = a_batch(b"a", b"b", first=4) + a_batch(b"c", first=6) + a_batch(b"e", first=8)
+
+    got = read(with_a_hole, 4)
+    assert (values(got), got.end) == ([b"a", b"b", b"c"], 7)
+
+    with pytest.raises(Hole, match="7 to 7"):
+        read(a_batch(b"e", first=8), got.end)
+    assert values(read(a_batch(b"d", first=7) + a_batch(b"e", first=8), got.end)) == [b"d", b"e"]
+
+
+def test_a_hole_can_be_passed_over() -> None:
+    got = found(a_batch(b"a") + a_batch(b"c", first=2))
+
+    assert (values(got), got.end) == ([b"a", b"c"], 3)
+
+
+@pytest.mark.parametrize("read", [up_to_a_hole, as_the_client_reads])
+def test_an_answer_may_begin_within_a_batch(read: Callable[..., Found]) -> None:
+    got = read(a_batch(b"a", b"b", b"c", first=4) + a_batch(b"d", first=7), 5)
+
+    assert (values(got), got.end) == ([b"b", b"c", b"d"], 8)
+
+
+def test_what_transactions_leave_is_no_hole() -> None:
+    data = a_batch(b"a", producer=PRODUCER) + an_abort(1, PRODUCER) + a_batch(b"b", first=2)
+
+    assert values(up_to_a_hole(data, aborted=((PRODUCER, 0),))) == [b"b"]
+
+
+def test_an_old_format_that_does_not_know_where_a_batch_begins_has_no_holes() -> None:
+    builder = LegacyRecordBatchBuilder(magic=1, compression_type=1, batch_size=1 << 14)
+    for number in range(3):
+        builder.append(number, timestamp=1_000, key=None, value=b"%d" % number)
+
+    assert values(up_to_a_hole(bytes(builder.build()))) == [b"0", b"1", b"2"]

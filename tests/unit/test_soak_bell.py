@@ -18,6 +18,7 @@ from workbench.soak.readers import wrong_with
 from workbench.soak.stores import Feed, Record, Row, Withheld
 
 AT = "2026-11-22T10:09:44.743609Z"
+LATER = "2026-11-22T10:10:00Z"
 TIME = datetime(2026, 11, 22, 10, 9, 44, 743609, tzinfo=UTC)
 LASTING = "unread:0"
 """A key of which nothing is ever retracted."""
@@ -114,6 +115,7 @@ CHECKED = (
     bell_checks.collapsed_into_one,
     bell_checks.highest_revision_stands,
     bell_checks.preferences_hold,
+    bell_checks.snoozed_comes_back,
 )
 
 
@@ -178,6 +180,10 @@ def in_history(change: Callable[[History], Any]) -> Damage:
 def marked(mark: str, *ids: str, **fields: Any) -> Damage:
     marking = Marking("ada", mark, ids, None, 1.0, acknowledged=True, **fields)
     return in_history(lambda history: history.markings.append(marking))
+
+
+def ended(at: datetime) -> Damage:
+    return lambda good: replace(good, ended_at=at)
 
 
 def nth(number: int, **fields: Any) -> Damage:
@@ -356,6 +362,27 @@ DAMAGE: dict[str, tuple[Check, Damage, str]] = {
         lambda good: replace(good, feeds=[Feed("ada", 8, 7, {"comment": False})]),
         "was told of",
     ),
+    "snoozed, and nobody asked": (
+        bell_checks.snoozed_comes_back, changed("n4", snoozed_until=TIME), "n4 is snoozed until"
+    ),
+    "snoozed, and not back": (
+        bell_checks.snoozed_comes_back,
+        both(marked("snoozed", "n4", until=AT), changed("n4", snoozed_until=TIME), ended(TIME)),
+        "n4 was to come back at",
+    ),
+    "back before its time": (
+        bell_checks.snoozed_comes_back,
+        both(marked("snoozed", "n4", until=LATER), changed("n4", woken_at=TIME)),
+        "n4 came back at 2026-11-22 10:09:44.743609+00:00, before its time",
+    ),
+    "back, and was not away": (bell_checks.snoozed_comes_back, changed("n4", woken_at=TIME), "n4 came back"),
+    "back twice": (
+        bell_checks.snoozed_comes_back,
+        both(marked("snoozed", "n4", until=AT),
+             told(update(8, SAME, ids=["n4"], set={"woken_at": AT}),
+                  update(9, SAME, ids=["n4"], set={"woken_at": LATER}))),
+        "ada saw n4 come back 2 times, it was snoozed 1 times",
+    ),
 }  # fmt: skip
 
 
@@ -398,6 +425,23 @@ ALLOWED: dict[str, tuple[Check, Damage]] = {
         checks.nothing_invented,
         both(in_history(lambda history: sent(history, uncertain=1)),
              more_withheld(Withheld("n9", "ada", "preference", None))),
+    ),
+    "what was read comes back unread after it was snoozed": (
+        checks.read_stays_read, both(marked("read", "n4"), marked("snoozed", "n4", until=AT))
+    ),
+    "what is archived meanwhile does not come back": (
+        bell_checks.snoozed_comes_back,
+        both(marked("snoozed", "n4", until=AT), ended(TIME),
+             changed("n4", snoozed_until=TIME, archived_at=TIME)),
+    ),
+    "the user may have it back early": (
+        bell_checks.snoozed_comes_back,
+        both(marked("snoozed", "n4", until=LATER), marked("woken", "n4"), changed("n4", woken_at=TIME)),
+    ),
+    "what is snoozed for longer than the run stays away": (
+        bell_checks.snoozed_comes_back,
+        both(marked("snoozed", "n4", until=LATER), ended(TIME),
+             changed("n4", snoozed_until=datetime.fromisoformat(LATER))),
     ),
 }  # fmt: skip
 
@@ -448,6 +492,20 @@ def test_a_follower_counts_what_an_update_implies() -> None:
     assert {id_: known["seen_at"] is not None for id_, known in ada.items.items()} == dict.fromkeys(
         ("n1", "n2", "n3"), True
     )
+
+
+def test_a_follower_counts_what_is_snoozed_and_comes_back() -> None:
+    ada = follower(
+        frame(0, [item("n1", 1), item("n2", 2)], counts(2, 2, comment=2)),
+        update(2, counts(1, 1, comment=1), ids=["n1"], set={"read_at": AT}),
+        update(3, counts(0, 0), ids=["n2"], set={"snoozed_until": LATER}),
+        update(4, counts(0, 0), ids=["n1"], set={"snoozed_until": LATER}),
+        update(5, counts(1, 1, comment=1), ids=["n1"], set={"woken_at": LATER}),
+        update(6, counts(2, 2, comment=2), ids=["n2"], set={"woken_at": LATER}),
+    )
+
+    assert ada.miscounted == []
+    assert ada.woken == {"n1": 1, "n2": 1}
 
 
 async def test_an_answer_to_what_was_given_up_is_nobodys() -> None:

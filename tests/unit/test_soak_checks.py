@@ -115,6 +115,7 @@ def test_what_is_right_is_held(good: Evidence) -> None:
         "I14",
         "I15",
         "I16",
+        "I17",
     ]
     assert {each.invariant: each.examples for each in verdicts if each.outcome is not Outcome.HELD} == {}
 

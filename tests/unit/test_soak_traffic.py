@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 from workbench.soak import contents
@@ -78,3 +79,22 @@ async def test_a_choice_that_nobody_may_make_and_that_is_accepted_is_noted() -> 
     assert set(history.bad_choices) == {f"ada switched off {contents.MANDATORY}"}
     assert {(one.since, one.until, one.choices["billing"]) for one in history.chosen} == {(4, 5, None)}
     assert ("ada", contents.MANDATORY) in history.switched_off
+
+
+async def test_what_is_snoozed_is_asked_for_again_while_it_is_away() -> None:
+    doors, history, ada = OpenDoors(), History(), Follower([], "ada", str)
+    ada.cursor = "e.2"
+    ada.items = {"away": {"snoozed_until": "2026-11-22T10:10:00Z"}, "there": {"snoozed_until": None}}
+    readers = Readers(cast("Doors", doors), ["ada"], [ada], history, random.Random(1))
+
+    for _ in range(20):
+        await readers.use("snoozed")
+        await readers.use("woken")
+
+    snoozes = [marking for marking in history.markings if marking.mark == "snoozed"]
+    times = [datetime.fromisoformat(marking.until or "") - datetime.now(UTC) for marking in snoozes]
+    assert {time > timedelta(hours=1) for time in times} == {True, False}
+    bodies = {path.rpartition("/")[2]: body for _, path, body in doors.requests}
+    assert bodies["snooze"].keys() == {"ids", "until"}
+    assert bodies["unsnooze"] == {"ids": ["away"]}
+    assert {marking.ids for marking in history.markings if marking.mark == "woken"} == {("away",)}

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -12,6 +13,7 @@ from aiokafka.errors import CorruptRecordException
 from adapters.kafka import records
 from adapters.kafka.entries import entry, make_part
 from adapters.kafka.failures import FAILURES
+from adapters.kafka.holes import Hole, stop_at_holes
 from adapters.kafka.login import ANONYMOUS, Login
 from adapters.kafka.obstacles import check, why
 from adapters.kafka.records import Found, Unreadable, UnreadableBatch
@@ -28,6 +30,8 @@ _LEAVE_SECONDS = 5.0
 _PING_SECONDS = 2.0
 # How long a read waits for a rebalance before it asks the client again.
 _REBALANCE_SECONDS = 1.0
+# After so many reads alone that found it, a hole is passed over. The pauses between them add up to a second.
+_LOOKS_AT_A_HOLE = 4
 
 
 def _options(
@@ -59,7 +63,8 @@ def _options(
 
 
 def build_consumer(*topics: str, login: Login = ANONYMOUS, **options: Any) -> AIOKafkaConsumer:
-    """Build a client. Must be called in a running event loop."""
+    """Build a client that stops at holes. Must be called in a running event loop."""
+    stop_at_holes()
     return AIOKafkaConsumer(*topics, **login, **options)
 
 
@@ -94,6 +99,8 @@ class KafkaQueueReader:
         self._skipped = frozenset(skipped)
         self._handed: dict[TopicPartition, int] = {}
         """The offset up to which each partition was handed over since it was assigned or put back."""
+        self._looks = Counter[tuple[TopicPartition, int]]()
+        """How many reads of a partition alone found a hole, by where it begins."""
         self._consumer: AIOKafkaConsumer | None = None
         self._listener: _Listener | None = None
 
@@ -102,7 +109,7 @@ class KafkaQueueReader:
         work under way. Raises Unavailable.
         """
         consumer = self._build_consumer(**self._options)
-        self._listener = _Listener(revoked, self._handed.clear)
+        self._listener = _Listener(revoked, self._forget)
         consumer.subscribe([self._topic], listener=self._listener)
         try:
             await consumer.start()
@@ -225,6 +232,10 @@ class KafkaQueueReader:
         self._handed[partition] = read[-1].offset + 1
         return make_part(partition, [entry(record) for record in read])
 
+    def _forget(self) -> None:
+        self._handed.clear()
+        self._looks.clear()
+
     def _undone(self, error: Exception) -> NotRead:
         """Take back a read that failed. By then the client has moved on in partitions that it had read
         before, and the records that it took of them are lost.
@@ -256,7 +267,7 @@ class KafkaQueueReader:
     async def _read(self, partition: TopicPartition, start: int, most: int) -> tuple[Found, Batch]:
         client = self._consumer._client  # type: ignore[union-attr]  # noqa: SLF001 - there is no other way
         try:
-            found = await self._read_records(client, partition, start, most=most)
+            found = await self._read_up_to_hole(client, partition, start, most)
         except Unreadable as error:
             if (partition.partition, error.offset) not in self._skipped:
                 raise
@@ -267,6 +278,21 @@ class KafkaQueueReader:
         else:
             entries = [entry(record) for record in found.records]
         return found, Batch([make_part(partition, entries, odd=found.odd)] if entries else [])
+
+    async def _read_up_to_hole(self, client: Any, partition: TopicPartition, start: int, most: int) -> Found:
+        """Read, but pass over a hole that was there often enough."""
+        patient = self._looks[partition, start] < _LOOKS_AT_A_HOLE
+        try:
+            found = await self._read_records(client, partition, start, most=most, over_holes=not patient)
+        except Hole:
+            self._looks[partition, start] += 1
+            raise
+        if not patient:
+            logger.warning(
+                "partition %d has a hole at offset %d; read on behind it", partition.partition, start
+            )
+        del self._looks[partition, start]
+        return found
 
     async def _committed(self, partition: TopicPartition) -> int:
         """The offset from which this member begins to read a partition. Raises Unavailable."""

@@ -23,6 +23,7 @@ from aiokafka.record.util import decode_varint
 
 from adapters.kafka import unpacking
 from adapters.kafka.failures import FAILURES
+from adapters.kafka.holes import Consecutive, Hole
 from adapters.kafka.obstacles import DENIALS, denial
 from application.errors import Unavailable
 
@@ -100,12 +101,19 @@ class Found:
 
 
 async def read(
-    client: AIOKafkaClient, partition: TopicPartition, offset: int, *, most: int, max_bytes: int | None = None
+    client: AIOKafkaClient,
+    partition: TopicPartition,
+    offset: int,
+    *,
+    most: int,
+    max_bytes: int | None = None,
+    over_holes: bool = True,
 ) -> Found:
     """Return up to this many committed records from an offset on, or none.
 
     Raises Unavailable, and Unreadable if the data at the offset cannot be unpacked. For an offset that the
-    partition does not have (any more), nothing is returned: the consumer decides where to continue.
+    partition does not have (any more), nothing is returned: the consumer decides where to continue. A hole is
+    passed over, or else it ends what is returned; Hole is raised if it is at the offset.
     """
     try:
         async with asyncio.timeout(_ANSWER_SECONDS):
@@ -121,7 +129,8 @@ async def read(
     if code:
         client.force_metadata_update()
         raise Unavailable(f"Kafka refused the read: {error_type.__name__}")
-    return unpack(data, partition, offset, aborted=aborted, highwater=highwater, most=most)
+    more: dict[str, Any] = {"aborted": aborted, "highwater": highwater, "most": most}
+    return unpack(data, partition, offset, over_holes=over_holes, **more)
 
 
 async def _fetch(
@@ -152,13 +161,15 @@ def unpack(
     aborted: Sequence[tuple[int, int]] = (),
     highwater: int,
     most: int,
+    over_holes: bool = True,
 ) -> Found:
     """Return the records in a broker's answer from an offset on. Raises Unreadable if not even the first can
-    be unpacked; records before one that cannot are returned.
+    be unpacked; records before one that cannot are returned. For holes see `read`.
     """
     batches = _Batches(data, offset, highwater)
     # aiokafka's own: it verifies checksums, and leaves out aborted records and the markers of transactions.
-    unpacked = PartitionRecords(partition, batches, aborted, offset, None, None, True, READ_COMMITTED)
+    reader = PartitionRecords if over_holes else Consecutive
+    unpacked = reader(partition, batches, aborted, offset, None, None, True, READ_COMMITTED)
     records: list[Any] = []
     try:
         batches.check_first()
@@ -166,6 +177,8 @@ def unpack(
             records.append(record)
             if len(records) == most:
                 break
+    except Hole:
+        raise
     # Codecs and malformed structures raise any exception; it is reported, and nothing was skipped.
     except Exception as error:
         if unpacked.next_fetch_offset == offset:

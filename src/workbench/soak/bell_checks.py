@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from itertools import chain
 
 from workbench.soak.contents import (
@@ -195,3 +196,49 @@ def _uninformed(evidence: Evidence) -> Iterator[str]:
             known = {name: follower.preferences.get(name) for name in CHOOSABLE}
             if known != {name: feed.choices.get(name) for name in CHOOSABLE}:
                 yield f"{follower.user} was told of {known}, stored is {dict(feed.choices)}"
+
+
+@checks("I17", "What was snoozed comes back once, and not before its time unless the user asks")
+def snoozed_comes_back(evidence: Evidence, notes: Notes) -> None:
+    """What is archived meanwhile stays away, and so does what is retracted."""
+    asked, woken_by_hand = _snoozes(evidence), _named_by(evidence, "woken")
+    for row in evidence.rows:
+        if not row.retracted:
+            notes.wrong += _wrong_snooze(
+                row, asked[row.id], evidence.ended_at, by_hand=row.id in woken_by_hand
+            )
+    for follower in evidence.followers:
+        notes.wrong += [
+            f"{follower.user} saw {id_} come back {times} times, it was snoozed {len(asked[id_])} times"
+            for id_, times in follower.woken.items()
+            if times > len(asked[id_])
+        ]
+    notes.figures = {
+        "snoozed": len(asked),
+        "came back": sum(row.times["woken_at"] is not None for row in evidence.rows),
+        "still snoozed": sum(row.times["snoozed_until"] is not None for row in evidence.rows),
+    }
+
+
+def _snoozes(evidence: Evidence) -> Mapping[str, Sequence[datetime]]:
+    """The times until which somebody tried to snooze each id."""
+    asked: defaultdict[str, list[datetime]] = defaultdict(list)
+    for marking in evidence.history.markings:
+        if marking.until is not None:
+            for id_ in marking.ids:
+                asked[id_].append(datetime.fromisoformat(marking.until))
+    return asked
+
+
+def _named_by(evidence: Evidence, mark: str) -> set[str]:
+    return {id_ for one in evidence.history.markings if one.mark == mark for id_ in one.ids}
+
+
+def _wrong_snooze(row: Row, asked: Sequence[datetime], now: datetime, *, by_hand: bool) -> Iterator[str]:
+    until, woken = row.times["snoozed_until"], row.times["woken_at"]
+    if until is not None and until not in asked:
+        yield f"{row.id} is snoozed until {until}, which nobody asked for"
+    if until is not None and until <= now and row.times["archived_at"] is None:
+        yield f"{row.id} was to come back at {until}, and did not"
+    if woken is not None and not by_hand and not any(time <= woken for time in asked):
+        yield f"{row.id} came back at {woken}, before its time"

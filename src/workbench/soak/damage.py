@@ -41,7 +41,7 @@ def damage(data: bytes, kind: Kind, source: random.Random) -> bytes:
     """Damage one of the record batches of a partition, so that a check of it fails. Data without a whole
     batch of format 2 is returned unchanged.
     """
-    batches = list(_batches(data))
+    batches = list(spans(data))
     if not batches:
         return data
     start, end = source.choice(batches)
@@ -56,8 +56,8 @@ def damage(data: bytes, kind: Kind, source: random.Random) -> bytes:
     return data[:start] + batch + data[end:]
 
 
-def _batches(data: bytes) -> Iterator[tuple[int, int]]:
-    """The start and end of each whole record batch."""
+def spans(data: bytes) -> Iterator[tuple[int, int]]:
+    """The start and end of each whole record batch in the records of a partition."""
     start = 0
     while start + _HEAD <= len(data):
         (length,) = _SIZE.unpack_from(data, start + _LENGTH_AT)

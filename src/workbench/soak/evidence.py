@@ -3,6 +3,7 @@
 import enum
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from workbench.soak.follower import Follower
@@ -11,6 +12,7 @@ from workbench.soak.stores import Feed, Record, Row, Withheld
 from workbench.soak.watch import Busy, Poll, Sample, busy_seconds
 
 EXAMPLES = 10
+_LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 class Outcome(enum.StrEnum):
@@ -49,6 +51,8 @@ class Evidence:
     """What a run left behind."""
 
     history: History = field(default_factory=History)
+    ended_at: datetime = _LONG_AGO
+    """When the stores were read."""
     rows: Sequence[Row] = ()
     withheld: Sequence[Withheld] = ()
     feeds: Sequence[Feed] = ()

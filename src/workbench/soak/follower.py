@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import json
+from collections import Counter
 from collections.abc import Callable, MutableSequence, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -54,6 +55,8 @@ class Follower:
     notifications that were not."""
     unseen: set[str] = field(default_factory=set)
     """The ids that became unseen after they were seen."""
+    woken: Counter[str] = field(default_factory=Counter)
+    """How many times each id came back after it was snoozed."""
     miscounted: list[str] = field(default_factory=list)
     """Counts in frames that differ from what the client has."""
     counted: int = 0
@@ -263,6 +266,8 @@ class Follower:
             self.revived.add(identifier)
         if before["seen_at"] is not None and after["seen_at"] is None:
             self.unseen.add(identifier)
+        if before["woken_at"] != after["woken_at"]:
+            self.woken[identifier] += 1
         if before["retracted_at"] is not None and after["retracted_at"] is None:
             self.turned_back.append(f"{identifier} was retracted and is back")
         if _revision(after) < _revision(before):

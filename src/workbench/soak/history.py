@@ -67,6 +67,8 @@ class Marking:
     """If it is given, a mark up to a version was of this category only."""
     action: str | None = None
     """The action that was chosen with it."""
+    until: str | None = None
+    """The time until which it snoozes."""
     ended: float = 0.0
 
 
@@ -120,8 +122,11 @@ class History:
 
     @property
     def reopened(self) -> set[str]:
-        """The ids of notifications that somebody tried to make unread, or to take out of the archive."""
-        asked = {id_ for one in self.markings if one.mark in {"unread", "unarchived"} for id_ in one.ids}
+        """The ids of notifications that somebody tried to make unread, to take out of the archive, or to
+        snooze: they come back unread.
+        """
+        marks = {"unread", "unarchived", "snoozed"}
+        asked = {id_ for one in self.markings if one.mark in marks for id_ in one.ids}
         return asked.union(*(item.ids for item in self.items.values() if item.reopened))
 
     def item(self, user: str, key: str | None) -> Item:

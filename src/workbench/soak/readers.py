@@ -3,6 +3,7 @@
 import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from websockets.exceptions import ConnectionClosed
@@ -25,6 +26,8 @@ USES: Final = {
     "seen up to": 12,
     "read a category": 6,
     "archived a category": 1,
+    "snoozed": 8,
+    "woken": 3,
     "act": 12,
     "choose": 8,
     "fetch": 60,
@@ -32,11 +35,14 @@ USES: Final = {
     "trespass": 1,
 }
 """How often users do what."""
-_PATHS = {"archived": "archive", "unarchived": "unarchive"}
+_PATHS = {"archived": "archive", "unarchived": "unarchive", "snoozed": "snooze", "woken": "unsnooze"}
 _NEWEST = 100
 _MOST_IDS = 5
 _OVER_SOCKET = 0.5
 _FORBIDDEN_CHOICE = 0.1
+_SNOOZE_SECONDS = (1.5, 8.0)
+_BEYOND_THE_RUN = 0.1
+_LONG_SECONDS = 86_400.0
 
 
 class Readers:
@@ -77,15 +83,33 @@ class Readers:
 
     async def _mark(self, follower: Follower, kind: str) -> None:
         newest = list(follower.items)[-_NEWEST:]
+        mark = kind.partition(" ")[0]
         if kind == "act":
             await self._act(follower, newest)
-            return
-        mark = kind.partition(" ")[0]
-        if kind == mark:
-            ids = self._random.sample(newest, min(len(newest), self._random.randint(1, _MOST_IDS)))
-            marking = Marking(follower.user, mark, tuple(ids), None, begun=self._history.now())
-            await self._send_mark(follower, marking, {"ids": ids})
-            return
+        elif kind != mark:
+            await self._mark_up_to(follower, kind, mark)
+        else:
+            if mark == "woken":
+                newest = [id_ for id_ in newest if follower.items[id_].get("snoozed_until")]
+            if newest:
+                await self._mark_ids(follower, mark, newest)
+
+    async def _mark_ids(self, follower: Follower, mark: str, among: Sequence[str]) -> None:
+        ids = self._random.sample(among, min(len(among), self._random.randint(1, _MOST_IDS)))
+        fields: Json = {"ids": ids, "until": self._some_time()} if mark == "snoozed" else {"ids": ids}
+        marking = Marking(
+            follower.user, mark, tuple(ids), None, begun=self._history.now(), until=fields.get("until")
+        )
+        await self._send_mark(follower, marking, fields)
+
+    def _some_time(self) -> str:
+        """Until when something is snoozed: briefly, or for longer than the run."""
+        seconds = self._random.uniform(*_SNOOZE_SECONDS)
+        if self._random.random() < _BEYOND_THE_RUN:
+            seconds += _LONG_SECONDS
+        return contents.in_seconds(datetime.now(UTC), seconds)
+
+    async def _mark_up_to(self, follower: Follower, kind: str, mark: str) -> None:
         fields: Json = {"up_to": follower.cursor}
         if kind.endswith("category"):
             fields["category"] = self._random.choice(contents.CHOOSABLE)

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -261,15 +262,17 @@ class Soak:
             nonlocal waiting_for
             try:
                 left = await topic.rest(await topic.committed())
-                expiring, versions = await stores.expiring(), await stores.versions()
+                expiring, waking = await stores.expiring(), await stores.waking()
+                versions = await stores.versions()
             except (KafkaError, *AWAY) as error:
                 waiting_for = repr(error)
                 return False
             behind = [one.user for one in followers if _at(one) != versions.get(one.user, 0)]
             waiting_for = (
-                f"{len(left)} records are not committed, {expiring} expire, followers behind: {behind}"
+                f"{len(left)} records are not committed, {expiring} expire, {waking} come back,"
+                f" followers behind: {behind}"
             )
-            return not (left or expiring or behind)
+            return not (left or expiring or waking or behind)
 
         try:
             await eventually(drained, "everything is drained", _DRAIN_SECONDS)
@@ -285,6 +288,7 @@ class Soak:
         letters = _topic(settings, f"{settings.kafka_topic}.dlq")
         evidence = Evidence(
             history=self._history,
+            ended_at=datetime.now(UTC),
             rows=await stores.rows(),
             withheld=await stores.withheld(),
             feeds=await stores.feeds(),

@@ -17,7 +17,7 @@ from redis.maint_notifications import MaintNotificationsConfig
 from adapters.kafka.login import ANONYMOUS, Login
 from adapters.postgres.rows import where
 from common import clusters
-from domain.states import STATES, UNREAD, UNSEEN
+from domain.states import SNOOZED, STATES, UNREAD, UNSEEN
 from entrypoints.settings import Settings
 
 # When the server ends an idle session, asyncpg may raise InternalClientError, which has no common base class.
@@ -54,6 +54,10 @@ _COUNT = "SELECT (SELECT count(*) FROM notifications) + (SELECT count(*) FROM wi
 _EXPIRING = """
 SELECT count(*) FROM notifications WHERE expires_at IS NOT NULL AND retracted_at IS NULL
 """
+_WAKING = f"""
+SELECT count(*) FROM notifications AS n
+WHERE {where(SNOOZED)} AND snoozed_until < now() + interval '1 minute'
+"""  # noqa: S608 - as above
 _UNREAD = f"SELECT id FROM notifications AS n WHERE user_id = $1 AND {where(UNREAD)} ORDER BY id DESC"  # noqa: S608 - as above
 
 _FETCH_SECONDS = 20.0
@@ -181,6 +185,10 @@ class Stores:
     async def expiring(self) -> int:
         """How many notifications have yet to be retracted because they expire."""
         return int(await self.postgres.fetchval(_EXPIRING))
+
+    async def waking(self) -> int:
+        """How many notifications are to come back within a minute."""
+        return int(await self.postgres.fetchval(_WAKING))
 
     async def indexed(self) -> int:
         """The number of entries in the index."""

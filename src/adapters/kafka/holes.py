@@ -1,0 +1,63 @@
+"""Ends a broker's answer where offsets are missing, so that they are asked for again.
+
+On Apache Kafka each record batch follows the one before it (the markers of transactions are batches too),
+unless the topic is compacted. The embedded broker counts a batch before it can be read: `produce` in Tansu's
+`dynostore.rs` raises the high watermark, then stores. When several producers write, an answer may contain a
+batch and not yet the one before it. A consumer that goes on behind it never reads a record that was
+acknowledged.
+"""
+
+from typing import Any, Final
+
+from aiokafka.consumer import fetcher
+from aiokafka.consumer.fetcher import PartitionRecords
+
+from application.errors import Unavailable
+
+_UNKNOWN: Final = -1
+
+
+class Hole(Unavailable):
+    """A broker returns records from beyond an offset, and none at it: not yet, or never."""
+
+    def __init__(self, offset: int, end: int) -> None:
+        super().__init__(f"offsets {offset} to {end - 1} are missing")
+
+
+class Consecutive(PartitionRecords):  # type: ignore[misc]
+    """aiokafka's reader of an answer, up to the first hole. Raises Hole if the answer begins with one."""
+
+    def __init__(
+        self, partition: Any, batches: Any, aborted: Any, offset: int, *options: Any, **named: Any
+    ) -> None:
+        super().__init__(partition, _UpToHole(batches, offset), aborted, offset, *options, **named)
+
+
+class _UpToHole:
+    """Replaces aiokafka's MemoryRecords: the same batches, as long as each follows the one before."""
+
+    def __init__(self, batches: Any, offset: int) -> None:
+        self._batches = batches
+        self._start = self._next = offset
+        self._batch: Any = None
+
+    def has_next(self) -> bool:
+        if not self._batches.has_next():
+            return False
+        self._batch = self._batches.next_batch()
+        # Batches of the formats before 2 do not know their first offset.
+        base = getattr(self._batch, "base_offset", _UNKNOWN)
+        if base > self._next:
+            if self._next == self._start:
+                raise Hole(self._next, base)
+            return False
+        self._next = self._batch.next_offset
+        return True
+
+    def next_batch(self) -> Any:
+        return self._batch
+
+
+def stop_at_holes() -> None:
+    """Have aiokafka's consumers read with `Consecutive`: they have no setting for that."""
+    fetcher.PartitionRecords = Consecutive
