@@ -5,8 +5,6 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-_CHECKOUT = "In a checkout also: bellwire dev, bellwire soak."
-
 
 def main() -> int:
     """Run the command line. Returns the exit status, also if it is interrupted before it could begin."""
@@ -29,15 +27,16 @@ def _run() -> int:
     in_checkout = find_spec("workbench") is not None
     if in_checkout:  # in a wheel the client is beside this file
         sys.path.insert(1, str(folder.parent / "clients" / "python" / "src"))
-    if in_checkout and sys.argv[1:2] and sys.argv[1] in {"dev", "soak"}:
-        from workbench.cli import main as workbench_command
-
-        return workbench_command()
     # Imports make many objects and hardly any garbage. What serves sets thresholds of its own afterwards.
     gc.set_threshold(100_000)
+    from entrypoints.commands.cli import COMMANDS
     from entrypoints.commands.cli import main as command
 
-    return command(epilog=_CHECKOUT if in_checkout else None)
+    if in_checkout:
+        from workbench.cli import COMMANDS as OF_A_CHECKOUT
+
+        return command(commands=COMMANDS | OF_A_CHECKOUT)
+    return command()
 
 
 if __name__ == "__main__":

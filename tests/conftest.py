@@ -55,6 +55,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # A failing assertion in there is shown with its values, as in a test module.
 pytest.register_assert_rewrite(
     "tests.contracts",
+    "tests.store",
     "tests.limit_contracts",
     "tests.wiring",
     "tests.product",

@@ -2,45 +2,30 @@
 
 import argparse
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
-from entrypoints.settings import InvalidSettings, Settings
+from entrypoints.commands.cli import Commands
+
+COMMANDS: Commands = {
+    "dev": ("run everything on embedded servers, to try it out or develop it", "workbench.cli:dev"),
+    "soak": ("run everything under load and faults, and check what it promises", "workbench.cli:soak"),
+}
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command. Return the exit status: 2 for a wrong setting or command, 1 for a failure."""
-    arguments = _parser().parse_args(argv)
-    for mistake in Settings.misspelt():
-        print(f"bellwire: {mistake}", file=sys.stderr)
-    try:
-        return int(arguments.run(arguments))
-    except KeyboardInterrupt:
-        return 130
-    except InvalidSettings as error:
-        print(f"bellwire: {error}", file=sys.stderr)
-        return 2
-    except ImportError as error:
-        print(f"bellwire: {error.name} is missing: pip install -e '.[soak]' in the checkout", file=sys.stderr)
-        return 1
+def dev(parser: argparse.ArgumentParser) -> None:
+    """Run the whole service until Ctrl-C."""
+    parser.set_defaults(run=_dev)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="bellwire")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    about = "run everything on embedded servers, to try it out or develop it"
-    dev = commands.add_parser("dev", help=about, description=about)
-    dev.set_defaults(run=_dev)
-    about = "run everything under load and faults, and check what it promises"
-    soak = commands.add_parser("soak", help=about, description=about)
-    soak.set_defaults(run=_soak)
-    soak.add_argument("--minutes", type=float, default=5.0, help="how long the load lasts (5)")
-    soak.add_argument("--seed", type=int, default=1, help="seed of the faults and the traffic (1)")
-    soak.add_argument("--rate", type=float, default=150.0, help="notifications a second (150)")
-    soak.add_argument("--servers", choices=["embedded", "kafka"], default="embedded", help="the broker")
-    soak.add_argument("--out", type=Path, help="the folder for the results (soak-<seed>)")
-    soak.add_argument("--plan", action="store_true", help="print the schedule of faults and exit")
-    return parser
+def soak(parser: argparse.ArgumentParser) -> None:
+    """Run the whole service, break it, and judge it."""
+    parser.add_argument("--minutes", type=float, default=5.0, help="how long the load lasts (5)")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the faults and the traffic (1)")
+    parser.add_argument("--rate", type=float, default=150.0, help="notifications a second (150)")
+    parser.add_argument("--servers", choices=["embedded", "kafka"], default="embedded", help="the broker")
+    parser.add_argument("--out", type=Path, help="the folder for the results (soak-<seed>)")
+    parser.add_argument("--plan", action="store_true", help="print the schedule of faults and exit")
+    parser.set_defaults(run=_soak)
 
 
 def _dev(_arguments: argparse.Namespace) -> int:
@@ -50,6 +35,9 @@ def _dev(_arguments: argparse.Namespace) -> int:
 
 
 def _soak(arguments: argparse.Namespace) -> int:
-    from workbench.soak import command  # noqa: PLC0415 - needs the clients of the soak
-
+    try:
+        from workbench.soak import command  # noqa: PLC0415 - needs the clients of the soak
+    except ImportError as error:
+        print(f"bellwire: {error.name} is missing: pip install -e '.[soak]' in the checkout", file=sys.stderr)
+        return 1
     return command.run(arguments)

@@ -278,13 +278,22 @@ class Development:
         wait_until(lambda: self._interrupts.noted, len(recent))
         self._interrupts.check()
         with contextlib.suppress(ServerFailed):  # then it does not run, and the next round sees that
-            part.start()
-            if isinstance(part, TansuServer):
-                # The topics were in its memory; a consumer would wait at offsets that no longer exist.
-                self._interrupts.services[-1].stop()
-                self._interrupts.services[-1].start()
+            self._revive(part)
             self._report(f"{part.name} runs again ({time.monotonic() - now:.1f} s)")
         return True
+
+    def _revive(self, part: Server) -> None:
+        """Start it again. Raises ServerFailed.
+
+        The topics of the embedded broker were in its memory. It takes records for a topic that it does not
+        have, and forgets them when the consumer makes it. So nothing is published before that.
+        """
+        others = self._interrupts.services if isinstance(part, TansuServer) else []
+        for service in others:
+            service.stop()
+        part.start()
+        for service in reversed(others):
+            service.start()
 
     def _report(self, line: str) -> None:
         _say(f"✓ {line}")

@@ -2,16 +2,17 @@
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
-from random import uniform
+from secrets import token_hex
 from time import monotonic
 
 import pytest
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from adapters.postgres.engine import create_engine
+from adapters.postgres.feeds import PostgresFeeds
+from adapters.postgres.users import PostgresUsers
 from adapters.redis.server import RedisServer, connect
 from entrypoints.settings import Settings
+from tests import store
 from tests.conftest import Databases
 from tests.product import Product, Stores
 from workbench.embedded import EmbeddedServers
@@ -28,16 +29,19 @@ def shared_url(databases: Databases, template: str) -> Iterator[str]:
 @pytest.fixture
 async def engine(shared_url: str) -> AsyncIterator[AsyncEngine]:
     """Connections to an empty database."""
-    engine = create_engine(shared_url, pool_size=10, application="tests", jitter=uniform)
-    async with engine.begin() as connection:
-        await connection.execute(
-            text(
-                "TRUNCATE users, feeds, notifications, api_keys, audit, erasures, revoked_tokens, categories,"
-                " withheld, alarms"
-            )
-        )
-    yield engine
-    await engine.dispose()
+    async with store.connected(shared_url) as engine:
+        await store.empty(engine)
+        yield engine
+
+
+@pytest.fixture
+def users(engine: AsyncEngine) -> PostgresUsers:
+    return PostgresUsers(engine, token_hex)
+
+
+@pytest.fixture
+def feeds(engine: AsyncEngine) -> PostgresFeeds:
+    return PostgresFeeds(engine)
 
 
 @pytest.fixture

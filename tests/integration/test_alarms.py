@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
-from secrets import token_hex
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -36,16 +35,6 @@ KILL = """
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 WHERE datname = current_database() AND wait_event_type = 'Lock'
 """
-
-
-@pytest.fixture
-def users(engine: AsyncEngine) -> PostgresUsers:
-    return PostgresUsers(engine, token_hex)
-
-
-@pytest.fixture
-def feeds(engine: AsyncEngine) -> PostgresFeeds:
-    return PostgresFeeds(engine)
 
 
 @pytest.fixture

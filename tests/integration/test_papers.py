@@ -14,10 +14,9 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from tests.development import development
 from tests.forked import begins_cold
 from tests.papers import ROOT, Block, blocks
-from workbench.embedded import free_port
-from workbench.processes import Process
 from workbench.programs import postgres_programs
 
 START_SECONDS = 90
@@ -74,17 +73,6 @@ def checkout(request: pytest.FixtureRequest) -> Iterator[Checkout]:
             yield Checkout(folder)
         finally:
             dev.stop(START_SECONDS)
-
-
-def development(folder: Path) -> Process:
-    own = {
-        "PYTHONPATH": str(ROOT / "src"),
-        "BELLWIRE_DATA": str(folder / ".bellwire"),
-        "BELLWIRE_PORT": str(free_port()),
-    }
-    command = [sys.executable, "-m", "bellwire", "dev"]
-    others = {name: value for name, value in os.environ.items() if not name.startswith("BELLWIRE_")}
-    return Process("bellwire dev", command, log=folder / "dev.log", environment={**others, **own})
 
 
 def shell_blocks() -> list[object]:

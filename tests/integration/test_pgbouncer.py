@@ -8,39 +8,28 @@ from secrets import token_hex
 from tempfile import TemporaryDirectory
 
 import pytest
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from adapters.postgres import tables
 from adapters.postgres.engine import create_engine, driver
 from adapters.postgres.errors import explained
 from adapters.postgres.feeds import PostgresFeeds
 from adapters.postgres.migrations import upgrade
-from adapters.postgres.partitions import ensure_partitions
-from adapters.postgres.users import PostgresUsers
 from application.errors import Unavailable
 from entrypoints.commands import doctor
 from entrypoints.commands.findings import Mark
-from tests import contracts
-from tests.build import ADA, NOW
+from tests import contracts, store
+from tests.build import ADA
 from tests.conftest import as_read, in_thread, installation, on_own_loop
 from tests.postgres_servers import PgBouncer, TcpPostgres, goes_the_whole_way, running
 from tests.product import Product
 from workbench.embedded import EmbeddedServers, started
 
 
-async def with_partitions(url: str) -> None:
-    """Make those of the tests' month."""
-    engine = create_engine(url, pool_size=1, application="tests", jitter=uniform)
-    await ensure_partitions(engine, NOW)
-    await engine.dispose()
-
-
 @pytest.fixture(scope="module")
 def server() -> Iterator[TcpPostgres]:
     with running() as found:
         in_thread(lambda: upgrade(found.url))
-        on_own_loop(lambda: with_partitions(found.url))
+        on_own_loop(lambda: store.with_partitions(found.url))
         yield found
 
 
@@ -55,21 +44,9 @@ def bouncer(request: pytest.FixtureRequest, server: TcpPostgres) -> Iterator[PgB
 
 @pytest.fixture
 async def engine(bouncer: PgBouncer) -> AsyncIterator[AsyncEngine]:
-    made = create_engine(bouncer.url(), pool_size=8, application="tests", jitter=uniform, pooler=bouncer.mode)
-    async with made.begin() as connection:
-        await connection.execute(text(f"TRUNCATE {', '.join(tables.metadata.tables)}"))
-    yield made
-    await made.dispose()
-
-
-@pytest.fixture
-def users(engine: AsyncEngine) -> PostgresUsers:
-    return PostgresUsers(engine, token_hex)
-
-
-@pytest.fixture
-def feeds(engine: AsyncEngine) -> PostgresFeeds:
-    return PostgresFeeds(engine)
+    async with store.connected(bouncer.url(), bouncer.mode, pool_size=8) as made:
+        await store.empty(made)
+        yield made
 
 
 in_transactions = pytest.mark.parametrize("bouncer", ["transaction"], indirect=True)

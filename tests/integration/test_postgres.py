@@ -39,23 +39,13 @@ from domain.identifiers import UserId
 from domain.metadata import Metadata
 from domain.notification import Retraction
 from domain.states import Mark, Rule, Status, To
-from tests import arrival_contracts, contracts
+from tests import arrival_contracts, contracts, store
 from tests.build import ADA, BOB, LATER, NOW, TestClock, a_draft, a_user, an_id, drafts
 from tests.documents import NASTY
 from tests.paging import pages
 from tests.product import eventually
 
 NOWHERE = "postgresql+asyncpg://nobody@127.0.0.1:1/nothing"
-
-
-@pytest.fixture
-def users(engine: AsyncEngine) -> PostgresUsers:
-    return PostgresUsers(engine, token_hex)
-
-
-@pytest.fixture
-def feeds(engine: AsyncEngine) -> PostgresFeeds:
-    return PostgresFeeds(engine)
 
 
 @pytest.fixture
@@ -192,10 +182,8 @@ class TestPostgresRevokedTokens(contracts.RevokedTokensContract):
         assert set(await self.found(revoked_tokens)) == set("0123456")
 
 
-class TestPostgresApiKeys(contracts.ApiKeysContract):
-    @pytest.fixture
-    def keys(self, engine: AsyncEngine) -> PostgresApiKeys:
-        return PostgresApiKeys(engine)
+class TestPostgresApiKeys(store.ApiKeysInPostgres):
+    pass
 
 
 async def test_an_edit_keeps_the_expiry_of_the_category_that_is_stored(
@@ -215,11 +203,7 @@ async def test_an_edit_keeps_the_expiry_of_the_category_that_is_stored(
     assert edited.expires_at == NOW + timedelta(days=7)
 
 
-class TestPostgresCategories(contracts.CategoriesContract):
-    @pytest.fixture
-    def categories(self, engine: AsyncEngine) -> PostgresCategories:
-        return PostgresCategories(engine)
-
+class TestPostgresCategories(store.CategoriesInPostgres):
     async def test_processes_that_enter_at_once_exceed_nothing_together(self, engine: AsyncEngine) -> None:
         processes = [PostgresCategories(engine) for _ in range(8)]
         parts = [[f"{part}-{number}" for number in range(12)] for part in range(8)]

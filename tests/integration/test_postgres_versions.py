@@ -5,24 +5,15 @@ Debian's version is tried wherever it is installed, those of tests/postgres/fetc
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from random import uniform
 from secrets import token_hex
 
 import pytest
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from adapters.postgres import tables
-from adapters.postgres.api_keys import PostgresApiKeys
-from adapters.postgres.categories import PostgresCategories
-from adapters.postgres.engine import create_engine
-from adapters.postgres.feeds import PostgresFeeds
 from adapters.postgres.migrations import downgrade, upgrade
-from adapters.postgres.users import PostgresUsers
 from entrypoints.commands import doctor
-from tests import contracts
+from tests import contracts, store
 from tests.conftest import as_read, in_thread, installation, on_own_loop
-from tests.integration.test_pgbouncer import with_partitions
 from tests.postgres_servers import TcpPostgres, goes_the_whole_way, installed_versions, running
 from tests.product import Product
 from workbench.embedded import EmbeddedServers, PostgresServer
@@ -40,27 +31,15 @@ def server(request: pytest.FixtureRequest) -> Iterator[TcpPostgres]:
     with running(installed=installed) as found:
         assert found.sql("SHOW server_version").startswith(f"{request.param}.")
         in_thread(lambda: upgrade(found.url))
-        on_own_loop(lambda: with_partitions(found.url))
+        on_own_loop(lambda: store.with_partitions(found.url))
         yield found
 
 
 @pytest.fixture
 async def engine(server: TcpPostgres) -> AsyncIterator[AsyncEngine]:
-    made = create_engine(server.url, pool_size=8, application="tests", jitter=uniform)
-    async with made.begin() as connection:
-        await connection.execute(text(f"TRUNCATE {', '.join(tables.metadata.tables)}"))
-    yield made
-    await made.dispose()
-
-
-@pytest.fixture
-def users(engine: AsyncEngine) -> PostgresUsers:
-    return PostgresUsers(engine, token_hex)
-
-
-@pytest.fixture
-def feeds(engine: AsyncEngine) -> PostgresFeeds:
-    return PostgresFeeds(engine)
+    async with store.connected(server.url) as made:
+        await store.empty(made)
+        yield made
 
 
 class TestFeedsOfAVersion(contracts.FeedsContract):
@@ -71,16 +50,12 @@ class TestUsersOfAVersion(contracts.UsersContract):
     pass
 
 
-class TestApiKeysOfAVersion(contracts.ApiKeysContract):
-    @pytest.fixture
-    def keys(self, engine: AsyncEngine) -> PostgresApiKeys:
-        return PostgresApiKeys(engine)
+class TestApiKeysOfAVersion(store.ApiKeysInPostgres):
+    pass
 
 
-class TestCategoriesOfAVersion(contracts.CategoriesContract):
-    @pytest.fixture
-    def categories(self, engine: AsyncEngine) -> PostgresCategories:
-        return PostgresCategories(engine)
+class TestCategoriesOfAVersion(store.CategoriesInPostgres):
+    pass
 
 
 async def test_the_product_runs_on_a_version(

@@ -18,7 +18,7 @@ from aiokafka.consumer import fetcher
 from aiokafka.errors import InvalidTimestampError
 from confluent_kafka import Producer as RdKafkaProducer
 
-from adapters.kafka import records
+from adapters.kafka import passing, records
 from adapters.kafka.dead_letter_box import KafkaDeadLetterBox
 from adapters.kafka.topics import Topics, ensure_topics
 from application.dead_letters import ReplayDeadLetters, Selection, Skip
@@ -373,6 +373,32 @@ async def test_partitions_that_are_added_are_read(apache: Broker, caplog: pytest
     # The dead-letter topic has fewer: any of its partitions does.
     assert letter.record == (apache.topics.name, PARTITIONS, 1)
     assert letter.position.partition < PARTITIONS
+
+
+async def test_whoever_watches_sees_added_partitions_from_their_start_and_misses_nothing(
+    apache: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(passing, "_LOOK_EVERY_SECONDS", 0.0)
+    await apache.send(value(message="before"))
+    passage = passing.KafkaPassing(apache.bootstrap, apache.topics)
+    seen: list[tuple[int, int]] = []
+
+    async def has_seen(*places: tuple[int, int]) -> bool:
+        found = await passage.next(0.1)
+        seen.extend((one.position.partition, one.position.offset) for one in found)
+        return sorted(seen) == list(places)
+
+    try:
+        await passage.start()
+        await apache.send(value())
+        async with administration(apache) as admin:
+            await admin.create_partitions({apache.topics.name: NewPartitions(total_count=PARTITIONS + 1)})
+        await apache.send_raw(raw_records.a_batch((b"ada", value(), ())), PARTITIONS)
+        await eventually(lambda: has_seen((0, 1), (PARTITIONS, 0)), "both are seen")
+        await apache.send(value())
+        await eventually(lambda: has_seen((0, 1), (0, 2), (PARTITIONS, 0)), "it goes on")
+    finally:
+        await passage.stop()
 
 
 @pytest.mark.parametrize("count", [3, 30])

@@ -21,7 +21,7 @@ from adapters.postgres.retention import PostgresRetention
 from adapters.postgres.users import PostgresUsers
 from application.errors import Unavailable
 from application.feeds import Dropped, Spot
-from application.ports import Feeds, Retention, Users
+from application.ports import Feeds, Retention
 from application.pruning import PruneFeeds, PruneWithheld
 from domain.feed import Settled
 from domain.identifiers import UserId
@@ -46,10 +46,6 @@ class TestPostgresRetention(contracts.RetentionContract):
     @pytest.fixture
     def feeds(self, engine: AsyncEngine) -> Feeds:
         return PostgresFeeds(engine)
-
-    @pytest.fixture
-    def users(self, engine: AsyncEngine) -> Users:
-        return PostgresUsers(engine, token_hex)
 
 
 @pytest.fixture

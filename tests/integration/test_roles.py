@@ -20,16 +20,13 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from adapters.postgres import tables
-from adapters.postgres.api_keys import PostgresApiKeys
-from adapters.postgres.categories import PostgresCategories
 from adapters.postgres.engine import create_engine
 from adapters.postgres.feeds import PostgresFeeds
 from adapters.postgres.partitions import ensure_partitions
 from adapters.postgres.retention import PostgresRetention
 from adapters.postgres.users import PostgresUsers
 from entrypoints.commands.setup import bring_up_to_date
-from tests import contracts
+from tests import contracts, store
 from tests.build import ADA, LATER, NOW, a_user, drafts
 from tests.conftest import as_read, in_thread, installation
 from tests.crowd import publish
@@ -79,24 +76,11 @@ def _statements(service: str) -> list[str]:
 @pytest.fixture
 async def engine(roles: Roles) -> AsyncIterator[AsyncEngine]:
     """The service's connections to an empty database."""
-    owner = create_engine(roles.owner_url, pool_size=1, application="tests", jitter=uniform)
-    async with owner.begin() as connection:
-        await connection.execute(text(f"TRUNCATE {', '.join(tables.metadata.tables)}"))
-    await owner.dispose()
-    engine = create_engine(roles.service_url, pool_size=10, application="tests", jitter=uniform)
-    await ensure_partitions(engine, NOW)
-    yield engine
-    await engine.dispose()
-
-
-@pytest.fixture
-def users(engine: AsyncEngine) -> PostgresUsers:
-    return PostgresUsers(engine, token_hex)
-
-
-@pytest.fixture
-def feeds(engine: AsyncEngine) -> PostgresFeeds:
-    return PostgresFeeds(engine)
+    async with store.connected(roles.owner_url, pool_size=1) as owner:
+        await store.empty(owner)
+    async with store.connected(roles.service_url) as engine:
+        await ensure_partitions(engine, NOW)
+        yield engine
 
 
 class TestFeedsOfTheService(contracts.FeedsContract):
@@ -107,16 +91,12 @@ class TestUsersOfTheService(contracts.UsersContract):
     pass
 
 
-class TestApiKeysOfTheService(contracts.ApiKeysContract):
-    @pytest.fixture
-    def keys(self, engine: AsyncEngine) -> PostgresApiKeys:
-        return PostgresApiKeys(engine)
+class TestApiKeysOfTheService(store.ApiKeysInPostgres):
+    pass
 
 
-class TestCategoriesOfTheService(contracts.CategoriesContract):
-    @pytest.fixture
-    def categories(self, engine: AsyncEngine) -> PostgresCategories:
-        return PostgresCategories(engine)
+class TestCategoriesOfTheService(store.CategoriesInPostgres):
+    pass
 
 
 FORBIDDEN = {

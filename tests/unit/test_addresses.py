@@ -142,7 +142,7 @@ def test_a_folder_that_cannot_be_written_is_one_line(
 ) -> None:
     monkeypatch.setenv("BELLWIRE_DATA", folder)
 
-    assert workbench_cli.main(["dev"]) == 2
+    assert cli.main(["dev"], workbench_cli.COMMANDS) == 2
     said = capsys.readouterr().err
     assert re.fullmatch(rf"bellwire: BELLWIRE_DATA: {folder} cannot be written: .+\n", said)
 
@@ -155,7 +155,7 @@ def test_the_port_of_a_development_run_is_named_too(
 
     with pytest.raises(InvalidSettings, match=r"^BELLWIRE_PORT: "):
         DevSettings.from_env({"BELLWIRE_PORT": port})
-    assert workbench_cli.main(["dev"]) == 2
+    assert cli.main(["dev"], workbench_cli.COMMANDS) == 2
     assert capsys.readouterr().err.startswith("bellwire: BELLWIRE_PORT: ")
 
 

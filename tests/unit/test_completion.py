@@ -60,11 +60,12 @@ def test_bash_completes_commands_options_and_choices(script: Callable[[str], str
         )
         return set(done.stdout.split())
 
-    assert completed("") == cli.COMMANDS.keys()
+    assert completed("") == cli.COMMANDS.keys() | {"dev", "soak"}
     assert completed("stat") == {"status"}
     assert completed("keys", "") == {"create", "list", "rotate", "revoke"}
     assert completed("keys", "create", "--sc") == {"--scope"}
     assert completed("keys", "create", "--scope", "p") == {"publish"}
+    assert completed("soak", "--serv") == {"--servers"}
 
 
 @pytest.mark.parametrize("shell", ["zsh", "fish"])

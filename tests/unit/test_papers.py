@@ -17,6 +17,7 @@ from entrypoints.commands import cli
 from tests.papers import PAGES, ROOT, Block, anchors, blocks
 from workbench import cli as workbench
 
+COMMANDS = cli.COMMANDS | workbench.COMMANDS
 RUN = {"sh", "console", "python", "sql"}
 SHOWN = {
     "text",
@@ -101,9 +102,8 @@ def test_a_command_that_is_shown_is_one(block: Block) -> None:
 
 
 def _parse(words: list[str]) -> None:
-    parser = workbench._parser() if words[0] in {"dev", "soak"} else cli.parser()
     try:
-        parser.parse_args(words)
+        cli.parser(COMMANDS).parse_args(words)
     except SystemExit:
         pytest.fail(f"bellwire does not take {words}")
 
@@ -119,9 +119,8 @@ def _makefile() -> set[str]:
 @pytest.mark.parametrize("page", [pytest.param(page, id=str(page.relative_to(ROOT))) for page in PAGES])
 def test_a_page_names_commands_and_targets_that_exist(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
-    known = cli.COMMANDS.keys() | {"dev", "soak"}
 
-    assert set(re.findall(r"`bellwire ([a-z][a-z-]*)", text)) <= known
+    assert set(re.findall(r"`bellwire ([a-z][a-z-]*)", text)) <= COMMANDS.keys()
     assert set(re.findall(r"`make ([a-z-]+)", text)) <= _makefile()
 
 

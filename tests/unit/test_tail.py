@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaConnectionError
 from dependency_injector import providers
 
@@ -268,10 +269,20 @@ class Consumer:
         assert timeout_ms == 250
         return {}
 
-    async def fetch_all_metadata(self) -> None:
+    async def fetch_all_metadata(self) -> "Consumer":
         self.asked += 1
         if self._failure is not None:
             raise self._failure
+        return self
+
+    def partitions_for_topic(self, topic: str) -> set[int]:
+        return {0} if topic == "t" else set()
+
+    async def set_topics(self, topics: set[str]) -> None:
+        assert topics == {"t"}
+
+    def assignment(self) -> frozenset[TopicPartition]:
+        return frozenset({TopicPartition("t", 0)})
 
 
 @pytest.mark.parametrize("failure", [None, KafkaConnectionError("gone")])
@@ -283,7 +294,7 @@ async def test_silence_is_not_taken_for_a_quiet_topic(
     passage._consumer = consumer
 
     for quiet_seconds, asked in ((1e9, 0), (0.0, 1)):
-        monkeypatch.setattr(adapter, "_QUIET_SECONDS", quiet_seconds)
+        monkeypatch.setattr(adapter, "_LOOK_EVERY_SECONDS", quiet_seconds)
         with pytest.raises(Unavailable, match="out of reach") if failure and asked else nullcontext():
             assert await passage.next(0.25) == []
         assert consumer.asked == asked

@@ -24,8 +24,8 @@ from domain.notification import Draft
 _CLIENT_ID = "bellwire-tail"
 _DEADLINE_SECONDS = 15.0
 _REQUEST_TIMEOUT_MS = 10_000
-_QUIET_SECONDS = 5.0
-_PING_SECONDS = 2.0
+_LOOK_EVERY_SECONDS = 5.0
+_LOOK_SECONDS = 2.0
 
 
 class KafkaPassing:
@@ -36,11 +36,11 @@ class KafkaPassing:
         self._login = login
         self._topics = topics
         self._consumer: AIOKafkaConsumer | None = None
-        self._heard_at = 0.0
+        self._looked_at = 0.0
 
     async def start(self) -> None:
-        """Connect, and go to the ends of both topics as they are now. Partitions that are added later are
-        not read. Raises Unavailable. It must be stopped even then.
+        """Connect, and go to the ends of both topics as they are now. Raises Unavailable. It must be stopped
+        even then.
         """
         self._consumer = consumer = AIOKafkaConsumer(
             **self._login,
@@ -71,6 +71,7 @@ class KafkaPassing:
         """See Passage."""
         if self._consumer is None:
             raise Unavailable("Not connected to the queue.")
+        await self._look(self._consumer)
         try:
             found = await self._consumer.getmany(timeout_ms=int(wait_seconds * 1000))
         # Codecs and malformed records raise any exception. The consumer of the service reads each partition
@@ -78,7 +79,6 @@ class KafkaPassing:
         except Exception as error:
             await self._skip()
             raise Unavailable(f"Some records cannot be read: {error!r}") from error
-        await self._check_silence(self._consumer, quiet=not found)
         seen = (one for part in found.values() for one in self._seen(part))
         # A letter after its record, where both come together.
         return sorted(seen, key=lambda one: isinstance(one, DeadLetter))
@@ -98,18 +98,17 @@ class KafkaPassing:
         await client.set_topics({topic for topic, _ in found})
         return found
 
-    async def _check_silence(self, consumer: AIOKafkaConsumer, *, quiet: bool) -> None:
-        """Ask the brokers whether they are there, now and then: to a consumer one that is away looks like a
-        quiet topic. Raises Unavailable.
+    async def _look(self, consumer: AIOKafkaConsumer) -> None:
+        """Ask the brokers for the partitions, now and then, and read those that were added. Brokers that are
+        away look to a consumer like a quiet topic. Raises Unavailable.
         """
         now = asyncio.get_running_loop().time()
-        if quiet and now - self._heard_at < _QUIET_SECONDS:
+        if now - self._looked_at < _LOOK_EVERY_SECONDS:
             return
-        self._heard_at = now
-        if quiet:
-            with translated():
-                async with asyncio.timeout(_PING_SECONDS):
-                    await consumer._client.fetch_all_metadata()  # noqa: SLF001 - there is no other way
+        self._looked_at = now
+        with translated():
+            async with asyncio.timeout(_LOOK_SECONDS):
+                await _add(consumer, await self._partitions(consumer))
 
     async def _skip(self) -> None:
         if self._consumer is not None:
@@ -119,6 +118,18 @@ class KafkaPassing:
     def _seen(self, part: Sequence[Any]) -> Iterator[Seen]:
         for record in part:
             yield letter_of(record) if record.topic == self._topics.dead_letters else _passing(record)
+
+
+async def _add(consumer: AIOKafkaConsumer, partitions: Collection[TopicPartition]) -> None:
+    """Read those of them that are new from their start, and go on with the others."""
+    known = consumer.assignment()
+    if known.issuperset(partitions):
+        return
+    # Another assignment forgets where the partitions of this one were.
+    places = dict.fromkeys(partitions, 0) | {each: await consumer.position(each) for each in known}
+    consumer.assign(list(places))
+    for partition, offset in places.items():
+        consumer.seek(partition, offset)
 
 
 async def _ends(

@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from typing import Any
+from typing import Any, TypeAlias
 
 from application.errors import ApplicationError, Unavailable
 from domain.errors import DomainError
@@ -16,8 +16,10 @@ from entrypoints.settings import InvalidSettings, Settings
 INTERRUPTED = 130
 """The exit status after Ctrl-C, as shells have it: 128 and the number of the signal."""
 
-# By name: the help text, and the function that adds the arguments and sets what to run.
-COMMANDS = {
+Commands: TypeAlias = dict[str, tuple[str, str]]
+"""By name: the help text, and the function (`module:name`) that adds the arguments and sets what to run."""
+
+_COMMANDS = {
     "api": ("run the HTTP API and the live streams", "api:api"),
     "consumer": ("run the consumer, which stores notifications from Kafka", "consumer:consumer"),
     "publish": ("publish a notification, or those in a file", "publish:publish"),
@@ -50,15 +52,18 @@ COMMANDS = {
     "token": ("mint a token for a user", "token:token"),
     "completion": ("print what completes this command in a shell", "completion:completion"),
 }
+COMMANDS: Commands = {
+    name: (about, f"entrypoints.commands.{function}") for name, (about, function) in _COMMANDS.items()
+}
+"""Those that every installation has."""
 
 
-def main(argv: Sequence[str] | None = None, epilog: str | None = None) -> int:
-    """Run a command. Returns the exit status: 0 done, 1 failed, 2 wrong setting or command, 130 after Ctrl-C.
-
-    `epilog` is the last line of the help.
+def main(argv: Sequence[str] | None = None, commands: Commands = COMMANDS) -> int:
+    """Run a command. Returns the exit status: 0 done, 1 failed, 2 wrong setting or command, 130 after
+    Ctrl-C.
     """
     try:
-        arguments = parser(epilog).parse_args(argv)
+        arguments = parser(commands).parse_args(argv)
         status = _run(arguments)
         sys.stdout.flush()
     except KeyboardInterrupt:
@@ -86,21 +91,20 @@ def _run(arguments: argparse.Namespace) -> int:
         return 1
 
 
-def parser(epilog: str | None = None) -> argparse.ArgumentParser:
+def parser(commands: Commands = COMMANDS) -> argparse.ArgumentParser:
     """The command line, without the modules of its commands: only the one that runs is imported."""
-    made = argparse.ArgumentParser(
-        prog="bellwire", description="Self-hosted real-time notifications.", epilog=epilog
-    )
+    made = argparse.ArgumentParser(prog="bellwire", description="Self-hosted real-time notifications.")
+    made.set_defaults(commands=commands)
     made.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
-    commands = made.add_subparsers(required=True, metavar="COMMAND", parser_class=_Command)
-    for name, (about, function) in COMMANDS.items():
-        commands.add_parser(name, help=about, description=about, function=function)
+    below = made.add_subparsers(required=True, metavar="COMMAND", parser_class=_Command)
+    for name, (about, function) in commands.items():
+        below.add_parser(name, help=about, description=about, function=function)
     return made
 
 
-def whole_parser() -> argparse.ArgumentParser:
+def whole_parser(commands: Commands = COMMANDS) -> argparse.ArgumentParser:
     """The command line with the arguments of every command, for completion and documentation."""
-    made = parser()
+    made = parser(commands)
     for action in made._actions:  # noqa: SLF001 - there is no other way to the commands
         if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001 - as above
             for command in action.choices.values():
@@ -125,9 +129,7 @@ class _Command(argparse.ArgumentParser):
         if self._function is not None:
             module, _, name = self._function.partition(":")
             self._function = None
-            add_arguments: Callable[[argparse.ArgumentParser], None] = getattr(
-                import_module(f"entrypoints.commands.{module}"), name
-            )
+            add_arguments: Callable[[argparse.ArgumentParser], None] = getattr(import_module(module), name)
             add_arguments(self)
 
 

@@ -20,4 +20,4 @@ def completion(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> None:
-    print(shtab.complete(whole_parser(), arguments.shell))
+    print(shtab.complete(whole_parser(arguments.commands), arguments.shell))
