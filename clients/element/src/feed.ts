@@ -1,8 +1,8 @@
-import { Bellwire } from '../../javascript/src/bellwire.js';
-import type { Environment } from '../../javascript/src/environment.js';
+import { Api } from '../../javascript/src/api.js';
+import { type Environment, environment } from '../../javascript/src/environment.js';
 import { BellwireError } from '../../javascript/src/errors.js';
 import type { Filter } from '../../javascript/src/inbox.js';
-import type { LiveInbox } from '../../javascript/src/live.js';
+import { LiveInbox } from '../../javascript/src/live.js';
 import type { Notification } from '../../javascript/src/protocol.js';
 import { Pending } from './pending.js';
 
@@ -170,7 +170,8 @@ export class Feed extends EventTarget {
       if (this.token) return this.token();
       throw new BellwireError('There is no token', { code: 'signed-out' });
     };
-    const inbox = (this.#inbox = new Bellwire({ ...this.#environment, url, token }).inbox(user, { shared: true }));
+    const place = environment(this.#environment);
+    const inbox = (this.#inbox = new LiveInbox({ api: new Api(url, token, place), place, url, user, options: { shared: true } }));
     const mine = (work: () => void) => () => this.#inbox === inbox && work();
     inbox.addEventListener('change', mine(() => {
       this.#stranger = false;

@@ -6,6 +6,14 @@ const PATIENCE_MS = 30_000;
 /** The service says that it is unavailable, or a proxy in front of it does. */
 const AWAY = [502, 503, 504];
 
+/** @param {string} user */
+export const pathOf = (user) => `/v1/users/${encodeURIComponent(user)}`;
+
+/**
+ * @typedef {{status?: 'unread' | 'read' | 'archived' | 'snoozed' | 'all', category?: string | string[],
+ *   event?: string, limit?: number, cursor?: string, signal?: AbortSignal}} Query
+ */
+
 /** HTTP requests, with a token that is kept until it is refused. */
 export class Api {
   #base;
@@ -69,6 +77,36 @@ export class Api {
   async request(method, path, body, signal) {
     const { answer } = await this.again(() => this.#request(method, path, body, signal), signal);
     return answer;
+  }
+
+  /**
+   * Get a page of a user's notifications.
+   * @param {string} user
+   * @param {Query} [query]
+   * @returns {Promise<import('./protocol.js').Page>}
+   */
+  notifications(user, { signal, category = [], ...query } = {}) {
+    const given = Object.entries({ ...query, category: [category].flat() }).flatMap(([name, value]) =>
+      [value ?? []].flat().map((one) => [name, String(one)]),
+    );
+    return this.request('GET', `${pathOf(user)}/notifications?${new URLSearchParams(given)}`, undefined, signal);
+  }
+
+  /**
+   * @param {string} user
+   * @returns {Promise<import('./protocol.js').Preferences>}
+   */
+  preferences(user) {
+    return this.request('GET', `${pathOf(user)}/preferences`);
+  }
+
+  /**
+   * @param {string} user
+   * @param {import('./protocol.js').Choices} categories
+   * @returns {Promise<import('./protocol.js').Preferences>}
+   */
+  setPreferences(user, categories) {
+    return this.request('PUT', `${pathOf(user)}/preferences`, { categories });
   }
 
   /**
