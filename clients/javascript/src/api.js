@@ -43,9 +43,7 @@ export class Api {
   /** The kept token, or a new one. Rejects with the error of the application's function. */
   async token() {
     if (this.#token !== null) return this.#token;
-    this.#asking ??= Promise.resolve(this.#ask()).finally(() => {
-      this.#asking = null;
-    });
+    this.#asking ??= (async () => this.#ask())().finally(() => (this.#asking = null));
     return (this.#token = await this.#asking);
   }
 
@@ -85,11 +83,10 @@ export class Api {
    * @param {Query} [query]
    * @returns {Promise<import('./protocol.js').Page>}
    */
-  notifications(user, { signal, category = [], ...query } = {}) {
-    const given = Object.entries({ ...query, category: [category].flat() }).flatMap(([name, value]) =>
-      [value ?? []].flat().map((one) => [name, String(one)]),
-    );
-    return this.request('GET', `${pathOf(user)}/notifications?${new URLSearchParams(given)}`, undefined, signal);
+  notifications(user, { signal, ...query } = {}) {
+    const given = new URLSearchParams();
+    for (const [name, value] of Object.entries(query)) for (const one of [value ?? []].flat()) given.append(name, String(one));
+    return this.request('GET', `${pathOf(user)}/notifications?${given}`, undefined, signal);
   }
 
   /**
@@ -162,10 +159,10 @@ export class Api {
     const headers = { Accept: 'application/json', Authorization: `Bearer ${token}` };
     if (body !== undefined) headers['Content-Type'] = 'application/json';
     const timeout = AbortSignal.timeout(TIMEOUT_MS);
-    const given = { method, headers, body: body === undefined ? undefined : JSON.stringify(body) };
+    const given = { method, headers, body: JSON.stringify(body) };
     return reached(() => {
-      const either = signal ? AbortSignal.any([signal, timeout]) : timeout;
-      return this.#place.fetch(this.#base + path, { ...given, signal: either });
+      const signals = signal ? [signal, timeout] : [timeout];
+      return this.#place.fetch(this.#base + path, { ...given, signal: AbortSignal.any(signals) });
     }, signal);
   }
 }
