@@ -3,7 +3,6 @@ import { h, morph } from './dom.js';
 import type { Feed } from './feed.js';
 import type { Strings } from './strings.js';
 import { adopt, BASE } from './styles.js';
-import './v1.js'; // so that all that is shared is in one file with the entry (build.mjs)
 
 /** The element that shows the categories. */
 export interface Host {

@@ -9,9 +9,9 @@ export function h<T extends keyof HTMLElementTagNameMap>(tag: T, props: Props = 
 }
 
 /** An icon of 24 × 24 that is drawn with lines. */
-export function svg(path: string, props: Props = {}): SVGElement {
+export function svg(path: string): SVGElement {
   const line = fillIn(document.createElementNS(SVG, 'path'), { d: path }, []);
-  return fillIn(document.createElementNS(SVG, 'svg'), { viewBox: '0 0 24 24', 'aria-hidden': 'true', ...props }, [line]);
+  return fillIn(document.createElementNS(SVG, 'svg'), { viewBox: '0 0 24 24', 'aria-hidden': 'true' }, [line]);
 }
 
 function fillIn<E extends Element>(element: E, props: Props, children: Child[]): E {

@@ -1,8 +1,8 @@
-import { Bellwire } from '../../javascript/src/bellwire.js';
-import type { Environment } from '../../javascript/src/environment.js';
+import { Api } from '../../javascript/src/api.js';
+import { type Environment, environment } from '../../javascript/src/environment.js';
 import { BellwireError } from '../../javascript/src/errors.js';
 import type { Filter } from '../../javascript/src/inbox.js';
-import type { LiveInbox } from '../../javascript/src/live.js';
+import { LiveInbox } from '../../javascript/src/live.js';
 import type { Notification } from '../../javascript/src/protocol.js';
 import { Pending } from './pending.js';
 
@@ -43,12 +43,12 @@ export class Feed extends EventTarget {
   #titles: Map<string, string> | null = null;
   #uses = 0;
 
-  #environment: Environment;
+  #place;
 
-  /** `environment` has what a test replaces; the browser's otherwise. */
-  constructor(url: string, user: string, token: Token | null, environment: Environment = {}) {
+  /** `given` has what a test replaces; the browser's otherwise. */
+  constructor(url: string, user: string, token: Token | null, given: Environment = {}) {
     super();
-    this.#environment = environment;
+    this.#place = environment(given);
     this.url = url;
     this.user = user;
     this.token = token;
@@ -137,17 +137,16 @@ export class Feed extends EventTarget {
 
   /** The titles of categories; they are loaded when they are first asked for. */
   titles(): ReadonlyMap<string, string> {
-    if (this.#titles) return this.#titles;
-    if (this.state !== 'online') return new Map();
-    this.#titles = new Map();
+    if (this.#titles || this.state !== 'online') return this.#titles ?? new Map();
+    const titles = (this.#titles = new Map());
     this.#inbox?.preferences().then(
       ({ categories }) => {
-        for (const { id, title } of categories) if (title) this.#titles?.set(id, title);
+        for (const { id, title } of categories) if (title) titles.set(id, title);
         this.#tell('change', null);
       },
       () => {}, // the ids have to do
     );
-    return this.#titles;
+    return titles;
   }
 
   /** Begin to use the feed. The last to `release` it ends it. */
@@ -158,19 +157,20 @@ export class Feed extends EventTarget {
   release(): void {
     if (--this.#uses > 0) return;
     FEEDS.delete(keyOf(this.url, this.user));
-    (this.#environment.clearTimeout ?? clearTimeout)(this.#asking);
+    this.#place.clearTimeout(this.#asking);
     this.#inbox?.close();
   }
 
   #start(): void {
     const { url, user } = this;
-    (this.#environment.clearTimeout ?? clearTimeout)(this.#asking);
+    this.#place.clearTimeout(this.#asking);
     this.#failed = false;
     const token = () => {
       if (this.token) return this.token();
       throw new BellwireError('There is no token', { code: 'signed-out' });
     };
-    const inbox = (this.#inbox = new Bellwire({ ...this.#environment, url, token }).inbox(user, { shared: true }));
+    const place = this.#place;
+    const inbox = (this.#inbox = new LiveInbox({ api: new Api(url, token, place), place, url, user, options: { shared: true } }));
     const mine = (work: () => void) => () => this.#inbox === inbox && work();
     inbox.addEventListener('change', mine(() => {
       this.#stranger = false;
@@ -191,7 +191,7 @@ export class Feed extends EventTarget {
   /** A user may be created by the first notification. */
   #wait(): void {
     this.#stranger = true;
-    this.#asking = (this.#environment.setTimeout ?? setTimeout)(() => this.#start(), STRANGER_MS);
+    this.#asking = this.#place.setTimeout(() => this.#start(), STRANGER_MS);
     this.#tell('change', null);
   }
 

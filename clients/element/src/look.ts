@@ -1,4 +1,4 @@
-import { groupLabel } from '../../javascript/src/label.js';
+import { labelOf as groupLabel } from '../../javascript/src/label.js';
 import type { Notification } from './feed.js';
 import type { Strings } from './strings.js';
 
@@ -17,7 +17,7 @@ const MOST = 99;
 
 /** Who a notification is from, and of how many it stands. */
 export function labelOf(item: Notification, { text, language: locale }: Look): string {
-  return groupLabel(item, { locale, others: (n) => text('others', { n: n < MOST ? n : `${n}+` }) });
+  return groupLabel(item, locale, (n) => text('others', { n: n < MOST ? n : `${n}+` }));
 }
 
 /** What a notification is called in one line. */

@@ -29,7 +29,7 @@ p{margin:0}
 .scroller:focus{outline:none}
 [part=pill]{position:sticky;z-index:2;inset-block-start:8px;display:block;margin:8px auto -36px;height:28px;padding:0 14px;border-radius:99px;background:var(--a);color:var(--s);font-weight:600;font-size:13px;box-shadow:0 2px 8px #0003}
 [part=list]{list-style:none;margin:0;padding:0}
-li{position:relative;display:flex;gap:12px;padding:12px 16px 6px 20px;padding-inline:20px 16px;margin-block-end:var(--bellwire-row-gap,0);border-bottom:1px solid var(--l);content-visibility:auto;contain-intrinsic-size:auto 92px}
+li{position:relative;display:flex;gap:12px;padding-block:12px 6px;padding-inline:20px 16px;margin-block-end:var(--bellwire-row-gap,0);border-bottom:1px solid var(--l);content-visibility:auto;contain-intrinsic-size:auto 92px}
 li:hover{background:color-mix(in srgb,var(--t) 4%,var(--s))}
 li[part~=row-unread]::before{content:"";position:absolute;inset-inline-start:7px;inset-block-start:24px;width:8px;height:8px;border-radius:50%;background:var(--a);forced-color-adjust:none}
 .body{flex:1;min-width:0;overflow-wrap:anywhere}

@@ -35,6 +35,7 @@ export interface Host extends Look {
   readonly change: () => void;
 }
 
+export { Choices } from './choosing.js';
 export { PANEL as STYLES } from './panel-styles.js';
 
 const NOTICE_MS = 6_000;

@@ -14,7 +14,7 @@ export class BellwirePreferences extends BellwireElement {
 
   protected override follow(feed: Feed, { signal }: { signal: AbortSignal }): void {
     this.#choices = null;
-    import('./choosing.js').then(
+    import('./panel.js').then(
       ({ Choices }) => {
         if (signal.aborted) return;
         const { text } = this;

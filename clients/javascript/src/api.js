@@ -6,6 +6,14 @@ const PATIENCE_MS = 30_000;
 /** The service says that it is unavailable, or a proxy in front of it does. */
 const AWAY = [502, 503, 504];
 
+/** @param {string} user */
+export const pathOf = (user) => `/v1/users/${encodeURIComponent(user)}`;
+
+/**
+ * @typedef {{status?: 'unread' | 'read' | 'archived' | 'snoozed' | 'all', category?: string | string[],
+ *   event?: string, limit?: number, cursor?: string, signal?: AbortSignal}} Query
+ */
+
 /** HTTP requests, with a token that is kept until it is refused. */
 export class Api {
   #base;
@@ -35,9 +43,7 @@ export class Api {
   /** The kept token, or a new one. Rejects with the error of the application's function. */
   async token() {
     if (this.#token !== null) return this.#token;
-    this.#asking ??= Promise.resolve(this.#ask()).finally(() => {
-      this.#asking = null;
-    });
+    this.#asking ??= (async () => this.#ask())().finally(() => (this.#asking = null));
     return (this.#token = await this.#asking);
   }
 
@@ -69,6 +75,35 @@ export class Api {
   async request(method, path, body, signal) {
     const { answer } = await this.again(() => this.#request(method, path, body, signal), signal);
     return answer;
+  }
+
+  /**
+   * Get a page of a user's notifications.
+   * @param {string} user
+   * @param {Query} [query]
+   * @returns {Promise<import('./protocol.js').Page>}
+   */
+  notifications(user, { signal, ...query } = {}) {
+    const given = new URLSearchParams();
+    for (const [name, value] of Object.entries(query)) for (const one of [value ?? []].flat()) given.append(name, String(one));
+    return this.request('GET', `${pathOf(user)}/notifications?${given}`, undefined, signal);
+  }
+
+  /**
+   * @param {string} user
+   * @returns {Promise<import('./protocol.js').Preferences>}
+   */
+  preferences(user) {
+    return this.request('GET', `${pathOf(user)}/preferences`);
+  }
+
+  /**
+   * @param {string} user
+   * @param {import('./protocol.js').Choices} categories
+   * @returns {Promise<import('./protocol.js').Preferences>}
+   */
+  setPreferences(user, categories) {
+    return this.request('PUT', `${pathOf(user)}/preferences`, { categories });
   }
 
   /**
@@ -124,10 +159,10 @@ export class Api {
     const headers = { Accept: 'application/json', Authorization: `Bearer ${token}` };
     if (body !== undefined) headers['Content-Type'] = 'application/json';
     const timeout = AbortSignal.timeout(TIMEOUT_MS);
-    const given = { method, headers, body: body === undefined ? undefined : JSON.stringify(body) };
+    const given = { method, headers, body: JSON.stringify(body) };
     return reached(() => {
-      const either = signal ? AbortSignal.any([signal, timeout]) : timeout;
-      return this.#place.fetch(this.#base + path, { ...given, signal: either });
+      const signals = signal ? [signal, timeout] : [timeout];
+      return this.#place.fetch(this.#base + path, { ...given, signal: AbortSignal.any(signals) });
     }, signal);
   }
 }

@@ -1,7 +1,8 @@
-import { Api } from './api.js';
+import { Api, pathOf } from './api.js';
 import { environment } from './environment.js';
 import { LiveInbox } from './live.js';
-import { selections, Stream, timeOf } from './stream.js';
+import { selections, timeOf } from './following.js';
+import { Stream } from './stream.js';
 
 /**
  * @typedef {object} Access
@@ -32,7 +33,7 @@ export class Bellwire {
    * @param {import('./stream.js').StreamOptions} [options]
    */
   stream(user, options = {}) {
-    return new Stream({ api: this.#api, place: this.#place, url: this.#url, user, options });
+    return new Stream({ ...this.#parts(), user, options });
   }
 
   /**
@@ -41,21 +42,22 @@ export class Bellwire {
    * @param {import('./live.js').InboxOptions} [options]
    */
   inbox(user, options = {}) {
-    return new LiveInbox({ client: this, place: this.#place, user, options });
+    return new LiveInbox({ ...this.#parts(), user, options });
+  }
+
+  #parts() {
+    if (!this.#place.WebSocket) throw new TypeError('There is no WebSocket here: give the client one');
+    return { api: this.#api, place: this.#place, url: this.#url };
   }
 
   /**
    * Get a page of a user's notifications. Rejects with BellwireError.
    * @param {string} user
-   * @param {{status?: 'unread' | 'read' | 'archived' | 'snoozed' | 'all', category?: string | string[],
-   *   event?: string, limit?: number, cursor?: string, signal?: AbortSignal}} [options]
+   * @param {import('./api.js').Query} [options]
    * @returns {Promise<import('./protocol.js').Page>}
    */
-  notifications(user, { signal, category = [], ...query } = {}) {
-    const given = Object.entries({ ...query, category: [category].flat() }).flatMap(([name, value]) =>
-      [value ?? []].flat().map((one) => [name, String(one)]),
-    );
-    return this.#api.request('GET', `${path(user)}?${new URLSearchParams(given)}`, undefined, signal);
+  notifications(user, options) {
+    return this.#api.notifications(user, options);
   }
 
   /**
@@ -64,13 +66,13 @@ export class Bellwire {
    * @returns {Promise<import('./protocol.js').Standing>}
    */
   counts(user) {
-    return this.#api.request('GET', `/v1/users/${encodeURIComponent(user)}/counts`);
+    return this.#api.request('GET', `${pathOf(user)}/counts`);
   }
 
   /**
    * Mark as read: by id, or all up to a cursor. Resolves when it is stored.
    * @param {string} user
-   * @param {import('./stream.js').Marks} marks
+   * @param {import('./following.js').Marks} marks
    */
   markRead(user, marks) {
     return this.#mark(user, 'read', marks);
@@ -78,7 +80,7 @@ export class Bellwire {
 
   /**
    * @param {string} user
-   * @param {import('./stream.js').Marks} marks
+   * @param {import('./following.js').Marks} marks
    */
   markUnread(user, marks) {
     return this.#mark(user, 'unread', marks);
@@ -86,7 +88,7 @@ export class Bellwire {
 
   /**
    * @param {string} user
-   * @param {import('./stream.js').Marks} marks
+   * @param {import('./following.js').Marks} marks
    */
   archive(user, marks) {
     return this.#mark(user, 'archive', marks);
@@ -94,7 +96,7 @@ export class Bellwire {
 
   /**
    * @param {string} user
-   * @param {import('./stream.js').Marks} marks
+   * @param {import('./following.js').Marks} marks
    */
   unarchive(user, marks) {
     return this.#mark(user, 'unarchive', marks);
@@ -103,7 +105,7 @@ export class Bellwire {
   /**
    * Mark as seen what is unread.
    * @param {string} user
-   * @param {import('./stream.js').Marks} marks
+   * @param {import('./following.js').Marks} marks
    */
   markSeen(user, marks) {
     return this.#mark(user, 'seen', marks);
@@ -118,7 +120,7 @@ export class Bellwire {
    */
   act(user, id, action) {
     const ids = [id, action].map(encodeURIComponent);
-    return this.#api.request('POST', `${path(user)}/${ids[0]}/actions/${ids[1]}`);
+    return this.#api.request('POST', `${pathOf(user)}/notifications/${ids[0]}/actions/${ids[1]}`);
   }
 
   /**
@@ -145,7 +147,7 @@ export class Bellwire {
    * @returns {Promise<import('./protocol.js').Preferences>}
    */
   preferences(user) {
-    return this.#api.request('GET', `/v1/users/${encodeURIComponent(user)}/preferences`);
+    return this.#api.preferences(user);
   }
 
   /**
@@ -155,7 +157,7 @@ export class Bellwire {
    * @returns {Promise<import('./protocol.js').Preferences>}
    */
   setPreferences(user, categories) {
-    return this.#api.request('PUT', `/v1/users/${encodeURIComponent(user)}/preferences`, { categories });
+    return this.#api.setPreferences(user, categories);
   }
 
   /**
@@ -170,7 +172,7 @@ export class Bellwire {
   /**
    * @param {string} user
    * @param {import('./protocol.js').Mark | 'snooze' | 'unsnooze'} mark
-   * @param {import('./stream.js').Marks} marks
+   * @param {import('./following.js').Marks} marks
    * @param {object} [more]
    * @returns {Promise<import('./protocol.js').Marked>}
    */
@@ -178,12 +180,9 @@ export class Bellwire {
     let changed = 0;
     let answer;
     for (const selection of selections(marks)) {
-      answer = await this.#api.request('POST', `${path(user)}/${mark}`, { ...selection, ...more });
+      answer = await this.#api.request('POST', `${pathOf(user)}/notifications/${mark}`, { ...selection, ...more });
       changed += answer.changed;
     }
     return { ...(answer ?? (await this.counts(user))), changed };
   }
 }
-
-/** @param {string} user */
-const path = (user) => `/v1/users/${encodeURIComponent(user)}/notifications`;

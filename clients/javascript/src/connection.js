@@ -100,7 +100,7 @@ export class Connection {
    */
   rewind(cursor) {
     this.#cursor = cursor;
-    this.#lost({ code: null, reason: 'Going back to an earlier cursor', retryMs: 0 }, 0);
+    this.#lost('Going back to an earlier cursor', 0);
   }
 
   /** The page is visible: wait neither for the next attempt nor for timers that hidden pages delay. */
@@ -151,7 +151,7 @@ export class Connection {
     const reason = error instanceof Error ? error.message : String(error);
     const refused = error instanceof BellwireError && !error.temporary;
     if (refused) return this.#end(null, reason);
-    return this.#lost({ code: null, reason, retryMs: error instanceof BellwireError ? error.retryMs : 0 });
+    return this.#lost(reason, undefined, null, error instanceof BellwireError ? error.retryMs : 0);
   }
 
   /**
@@ -165,7 +165,7 @@ export class Connection {
     const again = why === INVALID_TOKEN && !this.#renewed;
     this.#renewed ||= again;
     if (why >= 4500 && why <= 4999 && !again) return this.#end(why, said);
-    return this.#lost({ code: why, reason: said, retryMs: bye?.retry_ms ?? 0 });
+    return this.#lost(said, undefined, why, bye?.retry_ms ?? 0);
   }
 
   /**
@@ -173,7 +173,7 @@ export class Connection {
    * @param {{code: number | null, reason: string, retryMs: number}} loss
    * @param {number} [pause] milliseconds; from the back-off by default
    */
-  #lost({ code, reason, retryMs }, pause) {
+  #lost(reason, pause, code = null, retryMs = 0) {
     if (this.#connected && this.#place.now() - this.#welcomedAt >= STABLE_MS) this.#attempts = 0;
     this.#abandon();
     this.#wait(code, reason, pause ?? pauseAfter(this.#attempts++, retryMs, this.#place.random));
@@ -229,7 +229,7 @@ export class Connection {
 
   #online() {
     // Usually on another network, where a socket of the previous one would only fall silent.
-    if (this.#socket) this.#lost({ code: null, reason: 'The browser is online again', retryMs: 0 }, 0);
+    if (this.#socket) this.#lost('The browser is online again', 0);
     else this.#connect();
   }
 
@@ -244,7 +244,7 @@ export class Connection {
   }
 
   #silent() {
-    this.#lost({ code: null, reason: 'Nothing was heard', retryMs: 0 });
+    this.#lost('Nothing was heard');
   }
 
   /** @param {string} text */
@@ -300,7 +300,7 @@ export class Connection {
   /** @param {import('./protocol.js').Notifications | import('./protocol.js').Update} frame */
   #outOfLine(frame) {
     if (newPart(this.#cursor, frame) === null) return;
-    this.#lost({ code: null, reason: 'A frame does not follow the last one', retryMs: 0 });
+    this.#lost('A frame does not follow the last one');
   }
 
   /** @param {import('./protocol.js').Change} frame */

@@ -27,17 +27,12 @@
  */
 export function environment(given) {
   const globals = /** @type {any} */ (globalThis);
-  return {
-    WebSocket: given.WebSocket ?? globalThis.WebSocket,
-    fetch: given.fetch ?? globalThis.fetch.bind(globalThis),
-    setTimeout: given.setTimeout ?? globalThis.setTimeout.bind(globalThis),
-    clearTimeout: given.clearTimeout ?? globalThis.clearTimeout.bind(globalThis),
-    now: given.now ?? (() => Date.now()),
-    random: given.random ?? Math.random,
-    locks: given.locks ?? globals.navigator?.locks,
-    BroadcastChannel: given.BroadcastChannel ?? globalThis.BroadcastChannel,
-    page: given.page ?? (globals.addEventListener ? globals : undefined),
-    document: given.document ?? globals.document,
-    navigator: given.navigator ?? globals.navigator,
-  };
+  const { WebSocket, BroadcastChannel, document, navigator } = globals;
+  /** @type {any} */
+  const place = { WebSocket, BroadcastChannel, document, navigator, locks: navigator?.locks, now: Date.now, random: Math.random };
+  if (globals.addEventListener) place.page = globals;
+  // They are called as methods of the place.
+  for (const name of ['fetch', 'setTimeout', 'clearTimeout']) place[name] = globals[name].bind(globals);
+  for (const [name, own] of Object.entries(given)) place[name] = own ?? place[name];
+  return place;
 }

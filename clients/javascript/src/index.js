@@ -8,7 +8,7 @@ export { Stream } from './stream.js';
 /** @typedef {import('./bellwire.js').Options} Options */
 /** @typedef {import('./environment.js').Environment} Environment */
 /** @typedef {import('./stream.js').StreamOptions} StreamOptions */
-/** @typedef {import('./stream.js').Marks} Marks */
+/** @typedef {import('./following.js').Marks} Marks */
 /** @typedef {import('./inbox.js').Filter} Filter */
 /** @typedef {import('./live.js').InboxOptions} InboxOptions */
 /** @typedef {import('./live.js').State} State */

@@ -12,7 +12,15 @@ const MOST = 99;
  * @param {{locale?: string, others?: Others}} [words] `others` says "4 others" in the language of `locale`, which
  *   is English by default; `plural` is the plural category of the count
  */
-export function groupLabel(notification, { locale = 'en', others = english } = {}) {
+export const groupLabel = (notification, { locale = 'en', others = english } = {}) => labelOf(notification, locale, others);
+
+/**
+ * Likewise, with what has no default.
+ * @param {import('./protocol.js').Notification} notification
+ * @param {string} locale
+ * @param {(count: number, plural: Intl.LDMLPluralRule) => string} others
+ */
+export function labelOf(notification, locale, others) {
   const { actors = [], actor_count = actors.length, count = 1 } = notification;
   if (actors.length === 0) return count > 1 ? `${new Intl.NumberFormat(locale).format(count)} ×` : '';
   const total = Math.max(actor_count, actors.length);

@@ -1,4 +1,5 @@
 import { BellwireError } from './errors.js';
+import { Following } from './following.js';
 import { Inbox } from './inbox.js';
 import { isAfter } from './protocol.js';
 
@@ -9,7 +10,7 @@ const RETRY_MS = 10_000;
 /** @typedef {import('./inbox.js').Filter} Filter */
 /** @typedef {import('./protocol.js').Page} Page */
 /** @typedef {import('./protocol.js').StreamEvent} StreamEvent */
-/** @typedef {import('./stream.js').Stream} Stream */
+/** @typedef {Following} Stream */
 
 /**
  * @typedef {object} InboxOptions
@@ -41,9 +42,8 @@ const Target = /** @type {new () => InboxListening & Pick<EventTarget, 'dispatch
 
 /** A user's inbox: it loads, follows the stream, and loads again when it must. */
 export class LiveInbox extends Target {
-  #client;
+  #parts;
   #place;
-  #user;
   #options;
   #limit;
   #inbox = new Inbox();
@@ -74,17 +74,17 @@ export class LiveInbox extends Target {
 
   /**
    * @param {object} parts
-   * @param {import('./bellwire.js').Bellwire} parts.client
+   * @param {import('./api.js').Api} parts.api
    * @param {import('./environment.js').Place} parts.place
+   * @param {string} parts.url
    * @param {string} parts.user
    * @param {InboxOptions} parts.options
    */
-  constructor({ client, place, user, options }) {
+  constructor({ options: { limit = PAGE, ...streamed }, ...parts }) {
     super();
-    const { limit = PAGE, ...streamed } = options;
-    this.#client = client;
+    const { place } = parts;
+    this.#parts = parts;
     this.#place = place;
-    this.#user = user;
     this.#options = streamed;
     this.#limit = limit;
     this.#following = new Promise((resolve, reject) => {
@@ -175,7 +175,7 @@ export class LiveInbox extends Target {
 
   /**
    * Resolves with how many changed, once it is stored. Rejects with BellwireError.
-   * @param {import('./stream.js').Marks} marks
+   * @param {import('./following.js').Marks} marks
    */
   async markRead(marks) {
     return (await this.#following).markRead(marks);
@@ -189,17 +189,17 @@ export class LiveInbox extends Target {
     return this.markRead({ upTo: this.cursor, category });
   }
 
-  /** @param {import('./stream.js').Marks} marks */
+  /** @param {import('./following.js').Marks} marks */
   async markUnread(marks) {
     return (await this.#following).markUnread(marks);
   }
 
-  /** @param {import('./stream.js').Marks} marks */
+  /** @param {import('./following.js').Marks} marks */
   async archive(marks) {
     return (await this.#following).archive(marks);
   }
 
-  /** @param {import('./stream.js').Marks} marks */
+  /** @param {import('./following.js').Marks} marks */
   async unarchive(marks) {
     return (await this.#following).unarchive(marks);
   }
@@ -232,12 +232,12 @@ export class LiveInbox extends Target {
 
   /** The event `preferences` says when to ask again. */
   preferences() {
-    return this.#client.preferences(this.#user);
+    return this.#parts.api.preferences(this.#parts.user);
   }
 
   /** @param {import('./protocol.js').Choices} choices */
   setPreferences(choices) {
-    return this.#client.setPreferences(this.#user, choices);
+    return this.#parts.api.setPreferences(this.#parts.user, choices);
   }
 
   close() {
@@ -250,8 +250,9 @@ export class LiveInbox extends Target {
     await this.refresh();
     if (this.#ended) return;
     this.#blind = !this.#loaded;
-    const stream = this.#client.stream(this.#user, { ...this.#options, cursor: this.cursor });
+    const stream = new Following({ ...this.#parts, options: { ...this.#options, cursor: this.cursor } });
     this.#stream = stream;
+    stream.start();
     for (const type of EVENTS) stream.addEventListener(type, ({ detail }) => this.#hear(detail));
     this.#begin(stream);
   }
@@ -292,7 +293,7 @@ export class LiveInbox extends Target {
     try {
       const status = unread ? 'unread' : 'all';
       const { signal } = this.#listening;
-      const page = await this.#client.notifications(this.#user, { status, category, limit, cursor, signal });
+      const page = await this.#parts.api.notifications(this.#parts.user, { status, category, limit, cursor, signal });
       return { page, missed };
     } finally {
       this.#requests.delete(missed);
