@@ -49,6 +49,7 @@ from application.ports import (
 )
 from application.streams import Frame
 from common import wire
+from domain import rich
 from domain.alarm import AlarmKind
 from domain.category import CATEGORIES, CHOICES, OTHER, Category
 from domain.errors import Invalid, UnknownNotification, UnknownUser, UserTaken
@@ -795,6 +796,34 @@ class FeedsContract:
 
         assert ids(page.notifications) == [an_id(n) for n in shown[status]]
         assert all(item.within(status) for item in page.notifications)
+
+    @pytest.mark.parametrize("limit", [0, 1, 3, 6, 9])
+    async def test_a_rendered_page_is_the_page_as_it_is_sent(self, feeds: Feeds, limit: int) -> None:
+        shown = rich.Rich(severity="critical", icon="bell", actions=(rich.Action(id="yes", label="Yes"),))
+        await feeds.append(
+            [
+                a_draft(1, rich=shown),
+                a_draft(2, collapse_key="k"),
+                a_draft(3, collapse_key="c", actor=rich.Actor(name="Bob", id="bob")),
+                a_draft(4, title="A title", metadata={"a": [1e30, "ü"]}, action_url="/a", expires_at=LATER),
+                a_draft(5),
+                a_draft(6),
+            ]
+        )
+        await feeds.mark(ADA, Mark.READ, [an_id(5)], LATER)
+        await feeds.mark(ADA, Mark.SEEN, [an_id(n) for n in (1, 3)], LATER)
+
+        page = await feeds.page(ADA, Status.ALL, limit=limit)
+        sent = await feeds.rendered_page(ADA, Status.ALL, limit=limit)
+
+        expected = list(map(wire.render, page.notifications))
+        assert sent == RenderedPage(page.feed, expected, page.more)
+        older = await feeds.rendered_page(
+            ADA, Status.UNREAD, limit=2, before=an_id(4), categories=["comment"]
+        )
+        assert [wire.identifier(item) for item in older.items] == [str(an_id(n)) for n in (3, 2)]
+        with pytest.raises(UnknownUser):
+            await feeds.rendered_page(NOBODY, Status.ALL, limit=limit)
 
     async def test_a_page_of_one_event_shows_no_other(self, feeds: Feeds) -> None:
         await feeds.append([a_draft(1, event="a"), a_draft(2, event="b"), a_draft(3, event="a")])

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from json import loads
+from typing import Any
 from uuid import UUID
 
 from adapters.websocket.hub import Hub
@@ -49,9 +50,10 @@ from application.feeds import (
     Standing,
 )
 from application.letters import DeadLetter, Position, Progress
-from application.pages import IndexEntry, Missing, Rendered, RenderedPage
-from application.ports import Clock, LiveFeed, Monotonic, Render, Stage, Use
+from application.pages import IndexEntry, Missing, Rendered, RenderedPage, rendered
+from application.ports import Clock, LiveFeed, Monotonic, Stage, Use
 from application.streams import Frame
+from common import wire
 from domain.alarm import AlarmKind
 from domain.arrivals import Arrival, Known, Withheld, arrive
 from domain.category import OTHER, Category, check_total, newcomers
@@ -352,6 +354,10 @@ class MemoryFeeds(Reachable):
         ]
         return FeedPage(feed, tuple(listed[:limit]), more=len(listed) > limit)
 
+    async def rendered_page(self, user: UserId, status: Status, **wanted: Any) -> RenderedPage:
+        page = await self.page(user, status, **wanted)
+        return rendered(page.feed, page.notifications, wire.render, more=page.more)
+
     async def history(self, user: UserId, after: int, limit: int) -> FeedHistory:
         feed = self._feed(user)
         items = sorted(self._held[user].values(), key=lambda item: item.version)
@@ -650,7 +656,7 @@ class _Entry:
 
 
 class MemoryIndex(Reachable):
-    def __init__(self, render: Render, capacity: int = 200) -> None:
+    def __init__(self, render: Callable[[Notification], Rendered], capacity: int = 200) -> None:
         self._render = render
         self.capacity = capacity
         self._entries: dict[UserId, _Entry] = {}

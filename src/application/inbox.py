@@ -6,8 +6,8 @@ from datetime import datetime
 from typing import NamedTuple
 
 from application.marks import Marks
-from application.pages import RenderedPage, rendered
-from application.ports import Clock, FeedMarks, FeedViews, Render, UnreadIndex
+from application.pages import RenderedPage
+from application.ports import Clock, FeedMarks, FeedViews, UnreadIndex
 from domain.category import CATEGORY, CATEGORY_RULE
 from domain.errors import AlreadyActed, FieldError, Invalid
 from domain.feed import MARK_LIMIT, Cursor, Feed, Marked
@@ -25,7 +25,6 @@ class FetchUnread:
 
     index: UnreadIndex
     feeds: FeedViews
-    render: Render
 
     async def __call__(self, user: UserId, limit: int, before: NotificationId | None = None) -> RenderedPage:
         found = await self.index.page(user, limit, before)
@@ -35,11 +34,11 @@ class FetchUnread:
             newest = await self._load(user, found.lease)
             if before is None:
                 return newest.first(limit)
-        page = await self.feeds.page(user, Status.UNREAD, limit=limit, before=before)
-        return rendered(page, self.render).first(limit)
+        page = await self.feeds.rendered_page(user, Status.UNREAD, limit=limit, before=before)
+        return page.first(limit)
 
     async def _load(self, user: UserId, lease: str) -> RenderedPage:
-        newest = rendered(await self.feeds.page(user, Status.UNREAD, limit=self.index.capacity), self.render)
+        newest = await self.feeds.rendered_page(user, Status.UNREAD, limit=self.index.capacity)
         await self.index.load(newest, lease)
         return newest
 
@@ -50,7 +49,6 @@ class ListNotifications:
 
     feeds: FeedViews
     fetch_unread: FetchUnread
-    render: Render
 
     async def __call__(
         self,
@@ -64,10 +62,10 @@ class ListNotifications:
     ) -> RenderedPage:
         if status is Status.UNREAD and event is None and not categories:
             return await self.fetch_unread(user, limit, before)
-        page = await self.feeds.page(
+        page = await self.feeds.rendered_page(
             user, status, limit=limit, before=before, event=event, categories=categories
         )
-        return rendered(page, self.render).first(limit)
+        return page.first(limit)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

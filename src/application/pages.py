@@ -1,13 +1,13 @@
 """Pages of a feed as they are sent, with rendered notifications."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import NewType
+from typing import NewType, TypeVar
 
-from application.feeds import FeedPage
 from domain.feed import Feed
 from domain.identifiers import NotificationId
-from domain.notification import Notification
+
+T = TypeVar("T")
 
 Rendered = NewType("Rendered", bytes)
 """A notification as JSON: the same bytes over HTTP, in a frame and in the index."""
@@ -38,16 +38,16 @@ class RenderedPage:
         return RenderedPage(self.feed, self.items[:fitting], self.more or fitting < len(self.items))
 
 
-def rendered(page: FeedPage, render: Callable[[Notification], Rendered]) -> RenderedPage:
-    """A page with its notifications rendered, up to the first that exceeds PAGE_BYTES."""
+def rendered(feed: Feed, found: Iterable[T], render: Callable[[T], Rendered], *, more: bool) -> RenderedPage:
+    """A page of what was found, rendered, up to the first that exceeds PAGE_BYTES."""
     items: list[Rendered] = []
     bytes_so_far = 0
-    for item in page.notifications:
+    for item in found:
         if bytes_so_far > PAGE_BYTES:
-            return RenderedPage(page.feed, items, more=True)
+            return RenderedPage(feed, items, more=True)
         items.append(render(item))
         bytes_so_far += len(items[-1])
-    return RenderedPage(page.feed, items, page.more)
+    return RenderedPage(feed, items, more)
 
 
 @dataclass(frozen=True, slots=True)

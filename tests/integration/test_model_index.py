@@ -25,7 +25,6 @@ from adapters.redis.names import index_keys
 from adapters.redis.server import RedisServer, connect
 from application.delivery import StoreNotifications
 from application.errors import Unavailable
-from application.feeds import FeedPage
 from application.inbox import FetchUnread, MarkNotifications
 from application.marks import Marks
 from application.pages import Missing, RenderedPage
@@ -108,11 +107,11 @@ class Steps:
     waits: asyncio.Event = field(default_factory=asyncio.Event)
     goes_on: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def page(
+    async def rendered_page(
         self, user: Any, status: Status, *, limit: int, before: NotificationId | None = None
-    ) -> FeedPage:
+    ) -> RenderedPage:
         await self._step()
-        found = await self.feeds.page(user, status, limit=limit, before=before)
+        found = await self.feeds.rendered_page(user, status, limit=limit, before=before)
         await self._step()
         return found
 
@@ -132,7 +131,7 @@ class Fetch:
         self.before = before
         self.told = told
         self._steps = Steps(feeds)
-        fetch = FetchUnread(index=index, feeds=cast("Feeds", self._steps), render=wire.render)
+        fetch = FetchUnread(index=index, feeds=cast("Feeds", self._steps))
         self._task = asyncio.create_task(fetch(ADA, limit, before))
 
     async def advance(self) -> RenderedPage | None:

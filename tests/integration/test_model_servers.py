@@ -207,7 +207,7 @@ class Town:
         user = self.random.choice(USERS)
         limit = self.random.choice([0, 1, 5, CAPACITY])
         before = self.random.choice([None, None, *self.ids[user][-10:]])
-        fetch = FetchUnread(index=self.index, feeds=self.feeds, render=wire.render)
+        fetch = FetchUnread(index=self.index, feeds=self.feeds)
         self.pages.append((await fetch(user, limit, before), limit, before))
 
     async def forget(self) -> None:
@@ -235,7 +235,7 @@ class Town:
             for _ in range(2):
                 lease = self.index._keys(user)[2]
                 await self.index._server.on(lease, lambda client, key=lease: client.delete(key))  # type: ignore[misc]
-                await FetchUnread(index=self.index, feeds=self.feeds, render=wire.render)(user, 1)
+                await FetchUnread(index=self.index, feeds=self.feeds)(user, 1)
             await mark(user, Mark.RETRACTED, self.ids[user][-2:])
 
     async def rows(self, user: UserId) -> tuple[Feed, dict[NotificationId, Notification]]:

@@ -11,6 +11,7 @@ from time import monotonic
 from typing import Any, cast
 
 import pytest
+from redis.exceptions import ResponseError
 
 from adapters import clock as system
 from adapters.redis import scripts
@@ -120,6 +121,23 @@ class TestRedisUnreadIndex(contracts.UnreadIndexContract):
 
         assert isinstance(await under_test.index.page(UserId(user), 1, None), RenderedPage)
         assert isinstance(await under_test.index.page(ADA, 1, None), Missing)
+
+
+async def test_calls_of_a_script_are_answered_in_their_order_with_errors_among_the_answers(
+    redis_server: RedisServer,
+) -> None:
+    """Also if the answers are larger than what is read at once, and the server has forgotten the script."""
+    text = "if #ARGV[1] == 0 then return redis.error_reply('ERR none') end return string.rep(ARGV[1], 50000)"
+    script, client = Script(text), redis_server.client
+    for _ in range(2):
+        first, error, last = await script.each(client, [((), (word,)) for word in ("ab", "", "c")])
+
+        assert (first, last) == (b"ab" * 50_000, b"c" * 50_000)
+        assert isinstance(error, ResponseError)
+        await client.script_flush()
+    with pytest.raises(ResponseError):
+        await script(client, keys=(), args=("",))
+    assert await script(client, keys=(), args=("d",)) == b"d" * 50_000
 
 
 async def test_without_its_server_the_index_only_misses(nobody: RedisServer) -> None:

@@ -138,6 +138,7 @@ async def test_what_somebody_else_wrote_into_the_index_is_dropped_and_read_again
 ) -> None:
     feed = await load(index, ADA, bodies(ADA, 1))
     await load(index, BOB, bodies(BOB, 1))
+    assert isinstance(await index.page(ADA, 10, None), RenderedPage)  # and remembered as verified
     await FORGERIES[what](redis, prefix)
     if "count" in what:
         await redis.hset(f"{prefix}:feed:{{ada}}", "c", "0")

@@ -29,7 +29,6 @@ from application.delivery import StoreNotifications
 from application.feeds import MarkRequest
 from application.inbox import FetchUnread, MarkNotifications, MarkRead
 from application.marks import Marks
-from common import wire
 from domain.alarm import AlarmKind
 from domain.identifiers import UserId
 from domain.states import Mark
@@ -106,7 +105,7 @@ async def hot(counted_engine: AsyncEngine, counted_redis: RedisServer, name: str
     index = RedisUnreadIndex(counted_redis, name, MACS, CAPACITY, uniform, token_hex)
     mark = MarkNotifications(marks=Marks(feeds, announcer), clock=now)
     made = Hot(
-        fetch=FetchUnread(index=index, feeds=feeds, render=wire.render),
+        fetch=FetchUnread(index=index, feeds=feeds),
         mark=mark,
         mark_read=MarkRead(mark_notifications=mark, feeds=feeds),
         store=StoreNotifications(feeds=feeds, announcer=announcer, clock=now),

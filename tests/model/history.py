@@ -1,11 +1,10 @@
 """What a feed went through, rebuilt from the changes that the store said it made."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from application.pages import RenderedPage
-from application.ports import Render
+from application.pages import Rendered, RenderedPage
 from domain.feed import Added, Chosen, Edited, Feed, Marked
 from domain.identifiers import NotificationId
 from domain.notification import Notification
@@ -20,7 +19,7 @@ class History:
     what the domain says.
     """
 
-    def __init__(self, start: Feed, render: Render) -> None:
+    def __init__(self, start: Feed, render: Callable[[Notification], Rendered]) -> None:
         self.feed = start
         self.held: dict[NotificationId, Notification] = {}
         self._render = render

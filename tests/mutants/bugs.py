@@ -49,6 +49,7 @@ MACS = "src/adapters/redis/macs.py"
 PAGES = "src/application/pages.py"
 REDIS_INDEX_ADAPTER = "src/adapters/redis/index.py"
 SCRIPTS = "src/adapters/redis/scripts.py"
+VERIFIED = "src/adapters/redis/verified.py"
 SUBSCRIPTIONS = "src/adapters/redis/subscriptions.py"
 TICKETS = "src/adapters/redis/tickets.py"
 
@@ -1013,6 +1014,14 @@ INDEX = (
         old='return found if _same("".join(expected).encode(), b"".join(given)) else None',
         new="return found",
         tests=(TRUST,),
+    ),
+    Mutant(
+        name="forged-page-counts-as-verified",
+        breaks="What somebody else wrote over a page that was verified is shown.",
+        file=VERIFIED,
+        old="held[1] if held is not None and held[0] == found else None",
+        new="held[1] if held is not None and len(held[0]) == len(found) else None",
+        tests=(TRUST, f"{UNIT}/test_verified_pages.py"),
     ),
     Mutant(
         name="forged-head-is-shown",

@@ -6,6 +6,7 @@ from typing import Any
 
 from application.errors import Unavailable
 from application.feeds import Appended, FeedHistory, FeedPage, MarkRequest, Retracted, Standing
+from application.pages import RenderedPage, rendered
 from common import wire
 from domain.arrivals import Arrival
 from domain.feed import Added, Cursor, Edited, Feed, Marked
@@ -306,6 +307,10 @@ class SimulatedFeeds:
             ),
         )
         return found
+
+    async def rendered_page(self, user: UserId, status: Status, **wanted: Any) -> RenderedPage:
+        page = await self.page(user, status, **wanted)
+        return rendered(page.feed, page.notifications, wire.render, more=page.more)
 
     async def standings(self, users: Collection[UserId]) -> Mapping[UserId, Standing]:
         found: Mapping[UserId, Standing] = await self._ask(

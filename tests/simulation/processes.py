@@ -243,9 +243,8 @@ class ApiProcess(ServiceProcess):
         self.fetch = FetchUnread(
             index=self.index(),
             feeds=self.feeds,
-            render=wire.render,
         )
-        self.list = ListNotifications(feeds=self.feeds, fetch_unread=self.fetch, render=wire.render)
+        self.list = ListNotifications(feeds=self.feeds, fetch_unread=self.fetch)
         marks = parts.marks(self.feeds, self.announcer)
         self.mark_notifications = MarkNotifications(marks=marks, clock=world.clock)
         self.streaming = Streaming(

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from application.feeds import FeedHistory, FeedPage
+from application.feeds import FeedHistory
 from application.pages import PAGE_BYTES, Rendered, RenderedPage, rendered
 from common import wire
 from domain.metadata import Metadata
@@ -41,7 +41,7 @@ def test_a_page_ends_before_it_is_too_large_and_has_at_least_one(
 def test_no_more_is_rendered_than_a_page_and_one() -> None:
     items = tuple(replace(a_notification(n), message="x" * PAGE_BYTES) for n in range(5))
 
-    found = rendered(FeedPage(a_feed(), items, more=False), wire.render)
+    found = rendered(a_feed(), items, wire.render, more=False)
 
     assert (len(found.items), found.more) == (1, True)
 

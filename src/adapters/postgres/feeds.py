@@ -13,9 +13,10 @@ from adapters.postgres.arrivals import append
 from adapters.postgres.engine import driver
 from adapters.postgres.errors import retried
 from adapters.postgres.mark import mark_ids, mark_together, mark_up_to
-from adapters.postgres.rows import columns, feed_columns, read_feed, read_notification, where
+from adapters.postgres.rows import columns, feed_columns, read_feed, read_notification, render_row, where
 from application.errors import NotAllowed
 from application.feeds import Appended, FeedHistory, FeedPage, MarkRequest, Retracted, Standing
+from application.pages import RenderedPage, rendered
 from domain.arrivals import Arrival
 from domain.errors import UnknownNotification, UnknownUser
 from domain.feed import Cursor, Feed, Marked
@@ -143,14 +144,40 @@ class PostgresFeeds:
         event: str | None = None,
         categories: Sequence[str] = (),
     ) -> FeedPage:
+        feed, rows = await self._page(user, status, limit, before, event, categories)
+        return FeedPage(feed, tuple(map(read_notification, rows[:limit])), more=len(rows) > limit)
+
+    @retried
+    async def rendered_page(
+        self,
+        user: UserId,
+        status: Status,
+        *,
+        limit: int,
+        before: NotificationId | None = None,
+        event: str | None = None,
+        categories: Sequence[str] = (),
+    ) -> RenderedPage:
+        feed, rows = await self._page(user, status, limit, before, event, categories)
+        return rendered(feed, rows[:limit], render_row, more=len(rows) > limit)
+
+    async def _page(  # noqa: PLR0917 - as above
+        self,
+        user: UserId,
+        status: Status,
+        limit: int,
+        before: NotificationId | None,
+        event: str | None,
+        categories: Sequence[str],
+    ) -> tuple[Feed, Sequence[Any]]:
+        """The feed, and the rows of up to one notification more."""
         async with driver(self._engine) as connection:
             rows = await connection.fetch(
                 _PAGES[status], user, limit + 1, before or _LAST_ID, event, list(categories) or None
             )
         if not rows:
             raise UnknownUser
-        feed, found = _read(user, rows)
-        return FeedPage(feed, tuple(found[:limit]), more=len(found) > limit)
+        return read_feed(user, rows[0]), rows if rows[0]["id"] is not None else ()
 
     @retried
     async def standings(self, users: Collection[UserId]) -> Mapping[UserId, Standing]:

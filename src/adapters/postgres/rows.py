@@ -4,6 +4,8 @@ from typing import Any
 
 import msgspec
 
+from application.pages import Rendered
+from common import wire
 from domain.feed import Feed
 from domain.group import ALONE, Group
 from domain.identifiers import UserId
@@ -12,9 +14,12 @@ from domain.notification import Notification
 from domain.rich import PLAIN, Rich
 from domain.states import Condition
 
-_FIELDS = tuple(Notification.__dataclass_fields__)
 FEED_COLUMNS = ("epoch", "version", "unread_count", "unseen_count", "unread_in", "preferences_version")
+# The plain fields first, in the order in which they are sent.
+_FIELDS = tuple(dict.fromkeys([*wire.PLAIN_FIELDS, *Notification.__dataclass_fields__]))
+_PLAIN = slice(len(FEED_COLUMNS), len(FEED_COLUMNS) + len(wire.PLAIN_FIELDS))
 
+_unread_in = msgspec.json.Decoder(dict[str, int]).decode
 _rich = msgspec.json.Decoder(Rich).decode
 _group = msgspec.json.Decoder(Group).decode
 _encode = msgspec.json.Encoder().encode
@@ -22,20 +27,22 @@ _encode = msgspec.json.Encoder().encode
 
 def feed_columns(table: str) -> str:
     """The columns that `read_feed` needs, from a table of this name: those of a feed with `feed_` before
-    them.
+    them. JSON as text, which the driver does not decode for each row of a page.
     """
-    return ", ".join(f"{table}.{name} AS feed_{name}" for name in FEED_COLUMNS)
+    special = {"unread_in": "unread_in::text"}
+    return ", ".join(f"{table}.{special.get(name, name)} AS feed_{name}" for name in FEED_COLUMNS)
 
 
 def read_feed(user: UserId, row: Any) -> Feed:
     """Make a feed from a row with these columns, and perhaps others."""
+    unread_in = row["feed_unread_in"]
     return Feed(
         user,
         row["feed_epoch"],
         row["feed_version"],
         row["feed_unread_count"],
         row["feed_unseen_count"],
-        row["feed_unread_in"],
+        _unread_in(unread_in) if isinstance(unread_in, str) else unread_in,
         row["feed_preferences_version"],
     )
 
@@ -64,6 +71,13 @@ def read_notification(row: Any) -> Notification:
     fields["rich"] = PLAIN if fields["rich"] is None else _rich(fields["rich"])
     fields["group"] = ALONE if fields["group"] is None else _group(fields["group"])
     return Notification(**fields)
+
+
+def render_row(row: Any) -> Rendered:
+    """Render the notification of a row that has `feed_columns` and then `columns`."""
+    if row["rich"] is None and row["group"] is None and row["collapse_key"] is None:
+        return wire.render_plain(row[_PLAIN])
+    return wire.render(read_notification(row))
 
 
 def json_text(value: object) -> str:

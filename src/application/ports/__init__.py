@@ -46,7 +46,6 @@ from application.ports.machine import (
     Monotonic,
     NewId,
     NewToken,
-    Render,
     UserHash,
 )
 from application.ports.moving import Epochs, MovingIn, MovingOut
@@ -99,7 +98,6 @@ __all__ = [
     "Preferences",
     "QueueReader",
     "Rates",
-    "Render",
     "Retention",
     "RevokedTokens",
     "Stage",

@@ -15,6 +15,7 @@ from application.feeds import (
     Spot,
     Standing,
 )
+from application.pages import RenderedPage
 from domain.arrivals import Arrival
 from domain.feed import Chosen, Cursor, Feed, Marked
 from domain.identifiers import NotificationId, UserId
@@ -127,6 +128,19 @@ class FeedViews(Protocol):
         """The newest notifications of a view, older than `before` if it is given, and of these categories if
         any are given. Raises UnknownUser.
         """
+        ...
+
+    async def rendered_page(
+        self,
+        user: UserId,
+        status: Status,
+        *,
+        limit: int,
+        before: NotificationId | None = None,
+        event: str | None = None,
+        categories: Sequence[str] = (),
+    ) -> RenderedPage:
+        """The same page as it is sent, up to the first notification that exceeds PAGE_BYTES."""
         ...
 
 

@@ -5,9 +5,7 @@ from datetime import datetime
 from random import Random  # noqa: TID251 - as a type
 from typing import TypeAlias
 
-from application.pages import Rendered
 from domain.identifiers import NotificationId, UserId
-from domain.notification import Notification
 
 Clock: TypeAlias = Callable[[], datetime]
 """The time, in UTC. It may be set back."""
@@ -23,4 +21,3 @@ NewId: TypeAlias = Callable[[], NotificationId]
 UserHash: TypeAlias = Callable[[UserId], bytes]
 """A keyed hash of a user id: the same id always has the same one, and without the key nobody can tell whose
 it is."""
-Render: TypeAlias = Callable[[Notification], Rendered]

@@ -51,7 +51,6 @@ from application.preferences import ChoosePreferences, ShowPreferences
 from application.publishing import PublishBatch, PublishNotification
 from application.revoking import EndSession, Revocations
 from application.streams import Frame
-from common import wire
 from common.tracing import Tracer
 from domain.rates import Patience
 from entrypoints.container.accounts import AccountsContainer
@@ -110,7 +109,6 @@ class ApiContainer(AccountsContainer, SessionsContainer, WithSignup, WithRedis, 
 
     now, chance, new_token = AccountsContainer.now, AccountsContainer.chance, AccountsContainer.new_token
     new_id: providers.Provider[ports.NewId] = providers.Singleton(system.NotificationIds)
-    render: providers.Provider[ports.Render] = providers.Object(wire.render)
 
     writer: providers.Provider[ports.FeedWriter] = providers.Callable(traced_writer, feeds, tracer, trail)
 
@@ -264,11 +262,9 @@ class ApiContainer(AccountsContainer, SessionsContainer, WithSignup, WithRedis, 
     arrive: providers.Provider[Arrive] = providers.Singleton(
         Arrive, missing=AccountsContainer.created_by_token, clock=clock
     )
-    fetch_unread: providers.Provider[FetchUnread] = providers.Singleton(
-        FetchUnread, index=index, feeds=feeds, render=render
-    )
+    fetch_unread: providers.Provider[FetchUnread] = providers.Singleton(FetchUnread, index=index, feeds=feeds)
     list_notifications: providers.Provider[ListNotifications] = providers.Singleton(
-        ListNotifications, feeds=feeds, fetch_unread=fetch_unread, render=render
+        ListNotifications, feeds=feeds, fetch_unread=fetch_unread
     )
     count_unread: providers.Provider[CountUnread] = providers.Singleton(
         CountUnread, fetch_unread=fetch_unread
