@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -271,7 +272,8 @@ async def test_the_first_newcomer_of_all_gives_way_when_there_are_too_many() -> 
 
 
 async def test_handshakes_start_a_few_at_a_time_of_each_address_in_turn_the_latest_first() -> None:
-    ended, newcomers = Ended(), Newcomers()
+    gathering: list[Callable[[], None]] = []
+    ended, newcomers = Ended(), Newcomers(gather=gathering.append)
     for number in range(100):
         newcomers.join(ended.one(f"many {number}"), "192.0.2.1")
     newcomers.join(ended.one("honest"), "192.0.2.2")
@@ -283,9 +285,23 @@ async def test_handshakes_start_a_few_at_a_time_of_each_address_in_turn_the_late
     assert ended.started == ["many 99", "honest", *(f"many {number}" for number in range(98, 92, -1))]
     await turns(20)
     assert len(ended.started) == 101
-    newcomers.join(gone, "192.0.2.3")
-    await turns(2)
-    assert ended.started[-1] == "gone"
+
+
+async def test_handshakes_that_come_after_others_start_together() -> None:
+    gathering: list[Callable[[], None]] = []
+    ended, newcomers = Ended(), Newcomers(gather=gathering.append)
+    for name in ("first", "second", "third"):
+        newcomers.join(ended.one(name), "192.0.2.1")
+        await turns(3)
+    assert ended.started == ["first"]
+    gathering.pop()()
+    await turns(3)
+    assert sorted(ended.started) == ["first", "second", "third"]
+
+    gathering.pop()()
+    newcomers.join(ended.one("much later"), "192.0.2.1")
+    await turns(3)
+    assert ended.started[-1] == "much later"
 
 
 async def test_a_handshake_that_has_to_give_way_is_answered() -> None:
