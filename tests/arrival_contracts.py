@@ -229,6 +229,24 @@ class ArrivalsContract:
         assert [item.id for item in await inbox.shown()] == [an_id(2)]
         assert await inbox.reasons() == {an_id(1): Reason.EXPIRED}
 
+    async def test_what_had_expired_comes_back_with_an_edit_that_has_not(self, inbox: Inbox) -> None:
+        await inbox.take(*(a_draft(n, expires_at=NOW) for n in (1, 2, 3, 4)))
+        await inbox.take(an_edit(2, revision=3, expires_at=NOW))
+        (await inbox.feeds.retract(ADA, an_id(3), NOW))
+
+        edits = [an_edit(n, revision=2, message=f"edit {n}", expires_at=LATER) for n in (1, 2, 3)]
+        told = await inbox.take(*edits)
+        again = await inbox.take(*edits, a_draft(1, expires_at=NOW))
+
+        assert [item.id for added in told.added for item in added.notifications] == [an_id(1)]
+        assert (again.added, again.changed, again.withheld) == ((), (), ())
+        assert await inbox.messages() == ["edit 1"]
+        assert await inbox.reasons() == {
+            an_id(2): Reason.EXPIRED,
+            an_id(3): Reason.RETRACTED,
+            an_id(4): Reason.EXPIRED,
+        }
+
     async def test_a_category_says_when_its_notifications_expire(
         self, inbox: Inbox, categories: Categories
     ) -> None:

@@ -245,12 +245,14 @@ class MemoryFeeds(Reachable):
         if user not in self._users.held:
             return Appended(unknown=tuple(arrivals))
         feed = self._feed(user)
-        withheld = {one.id for one in self.withheld if one.user_id == user}
+        withheld = {one.id: one for one in self.withheld if one.user_id == user}
         known = Known(
             feed, self._held[user], self._senders, withheld, self._choices.get(user, {}), self.categories.held
         )
         outcome = arrive(known, arrivals, now)
         self._senders |= outcome.senders
+        settled = {one.id for one in outcome.withheld} | set(outcome.returned)
+        self.withheld = [one for one in self.withheld if (one.user_id, one.id in settled) != (user, True)]
         self.withheld += outcome.withheld
         changes = [one for one in (outcome.retracted, outcome.edited) if one is not None]
         for change in [*changes, *([outcome.added] if outcome.added else [])]:

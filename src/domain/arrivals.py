@@ -2,12 +2,13 @@
 
 Publishing is an upsert by user, id and revision. Whatever the order in which an original, its edits and its
 retraction arrive, and however often, the feed ends the same. What is accepted and not shown is withheld, and
-stays so: a draft that comes again after the user changed a preference is still withheld.
+stays so: a draft that comes again after the user changed a preference is still withheld. But what had expired
+comes back with an edit that has not, because the edit alone would have been shown.
 
 This is the definition. The store applies it under the lock of the feed's row.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
@@ -45,6 +46,7 @@ class Withheld:
     reason: Reason
     event: str | None = None
     category: str | None = None
+    revision: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,7 @@ class Known:
     and the newest unread one."""
     keys: Mapping[NotificationId, str | None] = field(default_factory=dict)
     """The API keys that sent these."""
-    withheld: Collection[NotificationId] = ()
+    withheld: Mapping[NotificationId, Withheld] = field(default_factory=dict)
     choices: Mapping[str, bool] = field(default_factory=dict)
     """The categories that the user chose for or against."""
     categories: Mapping[str, Category] = field(default_factory=dict)
@@ -76,6 +78,9 @@ class Outcome:
     senders: Mapping[NotificationId, str | None] = field(default_factory=dict)
     """The API keys that sent what was added."""
     withheld: Sequence[Withheld] = ()
+    """What is not shown. It replaces what was withheld under the same ids."""
+    returned: Sequence[NotificationId] = ()
+    """What was added and had been withheld."""
     repeated: bool = False
     """Whether something arrived that had arrived before."""
     foreign: Sequence[Arrival] = ()
@@ -107,7 +112,7 @@ class _Judge:
 
     def take(self, arrival: Arrival) -> None:
         """Apply one arrival."""
-        if arrival.id in self._withheld or arrival.id in self._known.withheld:
+        if self._stays_withheld(arrival):
             self._repeated = True
         elif arrival.id in self._items and self._is_foreign(arrival):
             self._foreign.append(arrival)
@@ -136,6 +141,7 @@ class _Judge:
             Added(feed, new) if new else None,
             {one: draft.key_id for one, draft in self._drafts.items()},
             list(self._withheld.values()),
+            [one for one in self._drafts if one in self._known.withheld],
             self._repeated,
             self._foreign,
         )
@@ -147,6 +153,14 @@ class _Judge:
         )
         changes = [(self._known.held.get(item.id), item) for item in after]
         return after, feed.changed(feed.version + len(after), changes)
+
+    def _stays_withheld(self, arrival: Arrival) -> bool:
+        if arrival.id in self._items:
+            return False
+        withheld = self._withheld.get(arrival.id) or self._known.withheld.get(arrival.id)
+        if withheld is None or withheld.reason is not Reason.EXPIRED:
+            return withheld is not None
+        return isinstance(arrival, Draft) and arrival.revision <= withheld.revision
 
     def _is_foreign(self, arrival: Arrival) -> bool:
         changes = isinstance(arrival, Retraction) or arrival.revision > self._items[arrival.id].revision
@@ -200,6 +214,7 @@ class _Judge:
 
     def _add(self, draft: Draft) -> None:
         content, item = draft.content, self._stored(draft)
+        self._withheld.pop(draft.id, None)
         holder = self._holder(draft)
         if holder is not None and holder.id > draft.id:
             self._items[holder.id] = replace(holder, group=holder.group.joined(content.actor, newest=False))
@@ -255,5 +270,5 @@ class _Judge:
     def _withhold(self, draft: Draft, reason: Reason) -> None:
         content = draft.content
         self._withheld[draft.id] = Withheld(
-            content.user_id, draft.id, reason, content.event, content.category
+            content.user_id, draft.id, reason, content.event, content.category, draft.revision
         )

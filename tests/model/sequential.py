@@ -67,6 +67,8 @@ class Sequential:
     rows: dict[NotificationId, Row] = field(default_factory=dict)
     gone: set[NotificationId] = field(default_factory=set)
     """What was accepted and is in no view: it never comes back."""
+    expired: dict[NotificationId, int] = field(default_factory=dict)
+    """The revision of what had expired when it arrived. A higher one may not have."""
     choices: dict[str, bool] = field(default_factory=dict)
     categories: Mapping[str, Category] = field(default_factory=dict)
 
@@ -78,8 +80,12 @@ class Sequential:
             self._lose(arrival.id)
         elif arrival.id in self.rows:
             self._edit(self.rows[arrival.id], arrival)
-        elif not self.wants(arrival.content.category) or self._has_expired(arrival, now):
+        elif arrival.revision <= self.expired.get(arrival.id, -1):
+            return
+        elif not self.wants(arrival.content.category):
             self.gone.add(arrival.id)
+        elif self._has_expired(arrival, now):
+            self.expired[arrival.id] = arrival.revision
         else:
             self._add(arrival, now)
 

@@ -97,7 +97,8 @@ class Postgres:
         drafts = [arrival for arrival in arrivals if isinstance(arrival, Draft)]
         self.feeds.refused |= {draft.id for draft in drafts if draft.content.message == REFUSED}
         appended: Appended = self.world.now_or_never(self.feeds.append(arrivals, now))
-        self.withheld |= {(one.user_id, one.id) for one in appended.withheld}
+        shown = {(item.user_id, item.id) for added in appended.added for item in added.notifications}
+        self.withheld = self.withheld - shown | {(one.user_id, one.id) for one in appended.withheld}
         for change in (*appended.changed, *appended.added):
             for item in change.notifications or ():
                 self._check_sent(item)

@@ -1,6 +1,6 @@
 """What becomes of drafts and retractions when they reach a feed."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import permutations
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from domain.arrivals import Arrival, Known, Outcome, Reason, arrive
+from domain.arrivals import Arrival, Known, Outcome, Reason, Withheld, arrive
 from domain.category import Category
 from domain.feed import Feed
 from domain.group import OPEN_FOR
@@ -30,15 +30,17 @@ class Inbox:
     feed: Feed = field(default_factory=lambda: a_feed(0, 0))
     held: dict[NotificationId, Notification] = field(default_factory=dict)
     keys: dict[NotificationId, str | None] = field(default_factory=dict)
-    withheld: dict[NotificationId, Reason] = field(default_factory=dict)
+    kept_back: dict[NotificationId, Withheld] = field(default_factory=dict)
     choices: dict[str, bool] = field(default_factory=dict)
     categories: dict[str, Category] = field(default_factory=dict)
 
     def take(self, *arrivals: Arrival, now: datetime = NOW) -> Outcome:
         """Let these arrive together, and check what must always be true."""
-        known = Known(self.feed, self.held, self.keys, self.withheld, self.choices, self.categories)
+        known = Known(self.feed, self.held, self.keys, self.kept_back, self.choices, self.categories)
         outcome = arrive(known, arrivals, now)
-        self.withheld |= {one.id: one.reason for one in outcome.withheld}
+        for one in outcome.returned:
+            del self.kept_back[one]
+        self.kept_back |= {one.id: one for one in outcome.withheld}
         self.keys |= outcome.senders
         self.held = self.held | {item.id: item for item in self._check_versions(outcome)}
         self.feed = outcome.feed
@@ -55,6 +57,10 @@ class Inbox:
 
     def item(self, n: int) -> Notification:
         return self.held[an_id(n)]
+
+    @property
+    def withheld(self) -> Mapping[NotificationId, Reason]:
+        return {one: withheld.reason for one, withheld in self.kept_back.items()}
 
     @property
     def shown(self) -> Sequence[str]:
@@ -370,6 +376,52 @@ class TestExpiry:
             inbox.take(*batch)
 
         assert (inbox.shown, inbox.item(1).expires_at) == (["last"], NOW + timedelta(days=1))
+
+    @pytest.mark.parametrize("order", ORDERS, ids=str)
+    @pytest.mark.parametrize("together", [False, True], ids=["one by one", "in one batch"])
+    @pytest.mark.parametrize("last", [LATER, NOW], ids=["good", "expired"])
+    def test_the_highest_revision_says_whether_it_had_expired(
+        self, inbox: Inbox, order: Sequence[int], together: bool, last: datetime
+    ) -> None:
+        middle = {LATER: NOW, NOW: LATER}[last]
+        revisions = [draft(expires_at=NOW), edit(expires_at=middle), edit("last", 2, expires_at=last)]
+        arrivals = [revisions[place] for place in order]
+        for batch in [arrivals] if together else [[arrival] for arrival in arrivals]:
+            inbox.take(*batch)
+
+        # What was stored before its last revision came is retracted when it is due, which is now.
+        assert {item.expires_at for item in inbox.held.values()} <= {last}
+        if last == LATER:
+            assert (inbox.shown, inbox.withheld) == (["last"], {})
+        assert inbox.take(*arrivals).repeated
+
+    @pytest.mark.parametrize("order", ORDERS, ids=str)
+    @pytest.mark.parametrize("together", [False, True], ids=["one by one", "in one batch"])
+    def test_what_was_retracted_does_not_come_back_with_an_edit(
+        self, inbox: Inbox, order: Sequence[int], together: bool
+    ) -> None:
+        all_of_it: list[Arrival] = [draft(expires_at=NOW), edit(expires_at=LATER), take_back()]
+        arrivals = [all_of_it[place] for place in order]
+        for batch in [arrivals] if together else [[arrival] for arrival in arrivals]:
+            inbox.take(*batch)
+
+        assert inbox.shown == []
+
+    def test_what_comes_back_is_new_and_joins_its_group(self, inbox: Inbox) -> None:
+        inbox.take(like(1, "Ada"), replace(like(2, "Bob"), content=replace(like(2).content, expires_at=NOW)))
+
+        outcome = inbox.take(replace(like(2, "Bob"), revision=1))
+
+        assert outcome.added is not None
+        assert (outcome.returned, inbox.item(2).group.count, inbox.withheld) == ([an_id(2)], 2, {})
+
+    def test_what_comes_back_may_be_unwanted(self, inbox: Inbox) -> None:
+        inbox.take(draft(expires_at=NOW))
+        inbox.choices = {"comment": False}
+
+        inbox.take(edit(expires_at=LATER))
+
+        assert inbox.withheld == {an_id(1): Reason.PREFERENCE}
 
     def test_an_edit_says_when_it_expires_instead(self, inbox: Inbox) -> None:
         inbox.take(draft(expires_at=LATER))

@@ -18,7 +18,7 @@ from adapters.postgres.rows import (
     where,
 )
 from application.feeds import Appended
-from domain.arrivals import Arrival, Known, Outcome, Withheld, arrive
+from domain.arrivals import Arrival, Known, Outcome, Reason, Withheld, arrive
 from domain.category import Category
 from domain.feed import Settled
 from domain.group import OPEN_FOR
@@ -37,7 +37,8 @@ SELECT {columns("n")}, n.key_id FROM unnest($1::text[], $2::uuid[]) AS asked (us
 JOIN notifications AS n ON n.user_id = asked.user_id AND n.id = asked.id
 """  # noqa: S608 - as above
 _WITHHELD = """
-SELECT held.user_id, held.id FROM unnest($1::text[], $2::uuid[]) AS asked (user_id, id)
+SELECT held.user_id, held.id, reason, event, category, revision
+FROM unnest($1::text[], $2::uuid[]) AS asked (user_id, id)
 JOIN withheld AS held ON held.user_id = asked.user_id AND held.id = asked.id
 """
 _OPEN = where(VISIBLE & Condition(lacks=("archived_at",)))
@@ -93,8 +94,14 @@ UPDATE notifications AS n SET {", ".join(f"{name} = new.{name}" for name in _CHA
 FROM unnest({_ARRAYS}) AS new ({_NAMES}) WHERE n.user_id = new.user_id AND n.id = new.id
 """  # noqa: S608 - as above
 _WITHHOLD = """
-INSERT INTO withheld (user_id, id, reason, event, category, at)
-SELECT *, now() FROM unnest($1::text[], $2::uuid[], $3::text[], $4::text[], $5::text[])
+INSERT INTO withheld (user_id, id, reason, event, category, revision, at)
+SELECT *, now() FROM unnest($1::text[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::bigint[])
+ON CONFLICT (user_id, id) DO UPDATE SET reason = excluded.reason, event = excluded.event,
+    category = excluded.category, revision = excluded.revision, at = excluded.at
+"""
+_RETURN = """
+DELETE FROM withheld USING unnest($1::text[], $2::uuid[]) AS shown (user_id, id)
+WHERE withheld.user_id = shown.user_id AND withheld.id = shown.id
 """
 _BUMP = """
 UPDATE feeds SET version = new.version, unread_count = new.unread_count, unseen_count = new.unseen_count,
@@ -133,10 +140,10 @@ async def _look(
     for row in rows:
         held[row["user_id"]][row["id"]] = read_notification(row)
         keys[row["user_id"]][row["id"]] = row["key_id"]
-    withheld: dict[UserId, set[NotificationId]] = defaultdict(set)
+    withheld: dict[UserId, dict[NotificationId, Withheld]] = defaultdict(dict)
     if any(row["withheld_at"] is not None for row in feeds):
         for row in await connection.fetch(_WITHHELD, *pairs):
-            withheld[row["user_id"]].add(row["id"])
+            withheld[row["user_id"]][row["id"]] = Withheld(**{**row, "reason": Reason(row["reason"])})
     names = {*(draft.content.category for draft in drafts), *(row["category"] for row in rows)}
     categories = await _categories(connection, names)
     return {
@@ -172,6 +179,7 @@ async def _write(connection: Any, outcomes: Mapping[UserId, Outcome]) -> None:
     changed = [item for change in changes for item in change.notifications or ()]
     added = [(item, one.senders[item.id]) for one in made if one.added for item in one.added.notifications]
     withheld = [item for one in made for item in one.withheld]
+    returned = [(user, id_) for user, one in outcomes.items() for id_ in one.returned]
     if changed:
         await connection.execute(_UPDATE, *_columns(changed))
     if added:
@@ -179,6 +187,8 @@ async def _write(connection: Any, outcomes: Mapping[UserId, Outcome]) -> None:
         await connection.execute(_INSERT, *_columns([item for item, _ in added]), senders)
     if withheld:
         await connection.execute(_WITHHOLD, *_withheld_columns(withheld))
+    if returned:
+        await connection.execute(_RETURN, [user for user, _ in returned], [id_ for _, id_ in returned])
     grown = [one for one in made if one.retracted or one.edited or one.added or one.withheld]
     if grown:
         await connection.execute(_BUMP, *_feed_columns(grown))
@@ -207,7 +217,7 @@ def _columns(items: Sequence[Notification]) -> list[list[Any]]:
 
 
 def _withheld_columns(items: Sequence[Withheld]) -> list[list[Any]]:
-    names = ("user_id", "id", "reason", "event", "category")
+    names = ("user_id", "id", "reason", "event", "category", "revision")
     return [[getattr(item, name) for item in items] for name in names]
 
 

@@ -155,6 +155,8 @@ withheld = Table(
     Column("reason", Text, nullable=False),
     Column("event", Text),
     Column("category", Text),
+    # Of what had expired: a higher one may bring it back.
+    Column("revision", BigInteger, nullable=False, server_default=text("0")),
     Column("at", TIMESTAMP(timezone=True), nullable=False, index=True),
     PrimaryKeyConstraint("user_id", "id"),
 )
