@@ -4,7 +4,7 @@ import re
 import shlex
 import shutil
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from typing import Annotated, Literal
 
@@ -15,7 +15,8 @@ from entrypoints.addresses import Unusable, secure_url
 _WITH_PASSWORD = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 _EXTENSION = re.compile(r"([A-Za-z]+)=([\x21-\x2b\x2d-\x7e]+)")
 """RFC 7628, section 3.1, without the comma."""
-_ENCRYPTED_ONLY = ("kafka_ca", "kafka_certificate", "kafka_key", "kafka_key_password")
+_FILES = ("kafka_ca", "kafka_certificate", "kafka_key")
+_ENCRYPTED_ONLY = (*_FILES, "kafka_key_password")
 _BEARER_ONLY = ("kafka_token_command", "kafka_token_url", "kafka_token_scope", "kafka_sasl_extensions")
 
 
@@ -68,7 +69,7 @@ class KafkaSettings(msgspec.Struct, frozen=True, kw_only=True):
         """What to encrypt with; None without TLS. Raises Mistake if a file cannot be used."""
         if not self.kafka_tls:
             return None
-        for name in ("kafka_ca", "kafka_certificate", "kafka_key"):
+        for name in _FILES:
             _check_file(name, getattr(self, name))
         try:
             context = ssl.create_default_context(cafile=self.kafka_ca or None)
@@ -77,6 +78,11 @@ class KafkaSettings(msgspec.Struct, frozen=True, kw_only=True):
         if self.kafka_certificate:
             self._load_certificate(context)
         return context
+
+    @property
+    def kafka_files(self) -> Sequence[str]:
+        """The files that `kafka_encryption` reads."""
+        return [path for name in _FILES if (path := getattr(self, name))]
 
     @property
     def kafka_mechanism(self) -> str:

@@ -146,6 +146,21 @@ async def test_every_client_connects_this_way(
     assert set(found.topics) == {made.name, made.dead_letters}
 
 
+async def test_a_certificate_that_is_replaced_is_used_for_the_next_connections(
+    kafka: SecureKafka, environment: dict[str, str], tmp_path: Path
+) -> None:
+    mine = tmp_path / "mine.pem"
+    mine.write_bytes(Authority(tmp_path, "Other authority").sign("client").chain.read_bytes())
+    settings = settings_of(kafka.environment("certificate", certificate=str(mine)), environment)
+    answers = build(ConsumerContainer, settings).broker_answers()
+
+    assert not await answers()
+    mine.write_bytes(kafka.client.chain.read_bytes())
+    assert await answers()
+    mine.write_text("half of a certificate")
+    assert await answers()
+
+
 async def test_an_account_needs_no_more_than_is_documented(
     kafka: SecureKafka, made: Topics, environment: dict[str, str], tmp_path: Path
 ) -> None:

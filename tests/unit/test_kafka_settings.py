@@ -1,11 +1,16 @@
 """How Kafka's clients connect and log in: which settings go together, and what is said of the others."""
 
+import os
 import re
+import shutil
+import ssl
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
+from entrypoints.container.parts.base import build
+from entrypoints.container.parts.kafka import WithKafka
 from entrypoints.settings import InvalidSettings, Settings
 from tests.certificates import Authority, Signed
 
@@ -64,6 +69,34 @@ def test_certificates_are_read(authority: Authority, signed: Signed, ways: tuple
     assert context is not None
     assert context.check_hostname
     assert [found["subject"] for found in context.get_ca_certs()] == [((("commonName", "Test authority"),),)]
+
+
+def test_a_file_that_is_replaced_is_used_for_the_next_connections(
+    authority: Authority, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    other = Authority(tmp_path, "Other authority").certificate
+    file = tmp_path / "mine.pem"
+    shutil.copy(authority.certificate, file)
+    context = build(WithKafka, read({"tls": "true", "ca": file})).kafka_login()["ssl_context"]
+
+    def trusted() -> str:
+        begun = context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname="kafka")
+        ((((_, name),),),) = [found["subject"] for found in begun.context.get_ca_certs()]
+        return str(name)
+
+    assert trusted() == "Test authority"
+    file.write_bytes(other.read_bytes())
+    os.utime(file, (1, 1))
+    assert trusted() == "Other authority"
+    for seconds in (2, 2, 3):
+        file.write_text("half of a certificate")
+        os.utime(file, (seconds, seconds))
+        assert trusted() == "Other authority"
+    file.unlink()
+    assert trusted() == "Other authority"
+    assert caplog.text.count(f"kafka_ca {file} has no certificate in PEM format") == 2
+    shutil.copy(authority.certificate, file)
+    assert trusted() == "Test authority"
 
 
 def test_a_key_that_a_password_encrypts_is_read(encrypted: Signed) -> None:

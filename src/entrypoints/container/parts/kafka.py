@@ -1,14 +1,17 @@
 """The parts of processes that use Kafka."""
 
+import ssl
 from collections.abc import Awaitable, Callable
 from functools import partial
 
 from dependency_injector import providers
 
+from adapters.kafka.certificates import RenewedContext
 from adapters.kafka.login import Login, login
 from adapters.kafka.topics import Topics, ensure_topics
 from application import ports
 from entrypoints.container.parts.base import Base
+from entrypoints.kafka_settings import Mistake
 from entrypoints.settings import Settings
 
 
@@ -34,7 +37,21 @@ def _login(settings: Settings, clock: ports.Clock) -> Login:
             )
         tokens = sources.Tokens(fetch, clock, settings.kafka_extensions)
     credentials = settings.kafka_username, settings.kafka_password
-    return login(settings.kafka_encryption(), mechanism, *credentials, tokens)
+    return login(_encryption(settings), mechanism, *credentials, tokens)
+
+
+def _encryption(settings: Settings) -> ssl.SSLContext | None:
+    made = settings.kafka_encryption()
+    if made is None or not settings.kafka_files:
+        return made
+
+    def made_again() -> ssl.SSLContext:
+        try:
+            return settings.kafka_encryption() or made
+        except Mistake as mistake:
+            raise OSError(f"{mistake.name} {mistake}") from mistake
+
+    return RenewedContext(made_again, settings.kafka_files)
 
 
 class WithKafka(Base):
