@@ -9,7 +9,21 @@ import { build, transform } from 'esbuild';
 import { minify } from 'terser';
 
 /** What a page loads before anything is opened: the entry and the chunks it imports, gzip -9. */
-export const MOST_BYTES = 16_000;
+export const MOST_BYTES = 14_000;
+/** The same with what is loaded on demand, without the languages. */
+export const MOST_IN_ALL = 25_000;
+
+const here = new URL('.', import.meta.url);
+const TERSER = JSON.parse(readFileSync(new URL('package.json', here), 'utf8')).devDependencies.terser;
+/** @type {import('terser').MinifyOptions} */
+const SQUEEZED = {
+  module: true,
+  ecma: 2020,
+  compress: { passes: 3, unsafe_arrows: true, unsafe_methods: true, keep_fargs: false, pure_getters: true },
+};
+
+/** Names of properties that no page, browser, server or other tab knows: they are shortened. */
+const INTERNAL = JSON.parse(readFileSync(new URL('internal.json', here), 'utf8'));
 
 /** Style sheets are template strings without holes, on lines of their own. */
 const styles = {
@@ -31,7 +45,7 @@ export async function make(outdir) {
   await rm(outdir, { recursive: true, force: true });
   await mkdir(outdir, { recursive: true });
   const { metafile } = await build({
-    absWorkingDir: fileURLToPath(new URL('.', import.meta.url)),
+    absWorkingDir: fileURLToPath(here),
     entryPoints: ['src/v1.ts'],
     outdir,
     bundle: true,
@@ -45,18 +59,17 @@ export async function make(outdir) {
     metafile: true,
     logLevel: 'warning',
     plugins: [styles],
+    // Names have a hash of what esbuild writes: that terser does otherwise is to change them too. It drops comments.
+    footer: { js: `// ${JSON.stringify([TERSER, SQUEEZED])}` },
+    mangleProps: new RegExp(`^(${INTERNAL.join('|')})$`),
   });
-  for (const name of Object.keys(metafile.outputs)) await squeeze(resolve(fileURLToPath(new URL('.', import.meta.url)), name));
+  for (const name of Object.keys(metafile.outputs)) await squeeze(resolve(fileURLToPath(here), name));
   return renamed(outdir, metafile);
 }
 
 /** What esbuild leaves, terser takes out. @param {string} path */
 async function squeeze(path) {
-  const { code } = await minify(await readFile(path, 'utf8'), {
-    module: true,
-    ecma: 2020,
-    compress: { passes: 3, unsafe_arrows: true, unsafe_methods: true, keep_fargs: false, pure_getters: true },
-  });
+  const { code } = await minify(await readFile(path, 'utf8'), SQUEEZED);
   await writeFile(path, /** @type {string} */ (code));
 }
 
@@ -95,16 +108,18 @@ export function loaded({ outputs }) {
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const here = fileURLToPath(new URL('.', import.meta.url));
-  const outdir = resolve(process.argv[2] ?? join(here, 'dist'));
+  const outdir = resolve(process.argv[2] ?? fileURLToPath(new URL('dist', here)));
   const metafile = await make(outdir);
   const first = new Set(loaded(metafile));
-  let total = 0;
+  const languages = new Set((await readdir(new URL('src/languages', here))).map((name) => basename(name, '.ts')));
+  let [atOnce, inAll] = [0, 0];
   for (const name of Object.keys(metafile.outputs)) {
-    const size = gzipSync(readFileSync(resolve(here, name)), { level: 9 }).length;
-    if (first.has(name)) total += size;
+    const size = gzipSync(readFileSync(resolve(fileURLToPath(here), name)), { level: 9 }).length;
+    if (first.has(name)) atOnce += size;
+    if (!languages.has(basename(name).split('-')[0])) inAll += size;
     console.log(`${String(size).padStart(7)}  ${name}${first.has(name) ? '' : '  (on demand)'}`);
   }
-  console.log(`${String(total).padStart(7)}  loaded at once, of at most ${MOST_BYTES} bytes gzip -9`);
-  if (total > MOST_BYTES) process.exitCode = 1;
+  console.log(`${String(atOnce).padStart(7)}  loaded at once, of at most ${MOST_BYTES} bytes gzip -9`);
+  console.log(`${String(inAll).padStart(7)}  in all without languages, of at most ${MOST_IN_ALL}`);
+  if (atOnce > MOST_BYTES || inAll > MOST_IN_ALL) process.exitCode = 1;
 }

@@ -37,7 +37,6 @@ export class BellwireInbox extends BellwireElement {
   #open = false;
   /** The cursor up to which all was marked as seen last. */
   #seen: string | null | undefined;
-  #host = this.#lend();
   #counts = '';
   #state = '';
 
@@ -46,7 +45,7 @@ export class BellwireInbox extends BellwireElement {
     adopt(this.root, BASE, BADGE, BELL);
     this.root.append(this.#bell, this.#dialog);
     this.#bell.addEventListener('click', (event) => {
-      if (this.#panel && !this.#modal) return; // the browser does it
+      if (this.#panel && !this.modal) return; // the browser does it
       event.preventDefault();
       this.open();
     });
@@ -77,7 +76,7 @@ export class BellwireInbox extends BellwireElement {
   async open(): Promise<void> {
     await this.#load();
     if (this.#shown || !this.isConnected) return;
-    if (this.#modal) this.#dialog.showModal();
+    if (this.modal) this.#dialog.showModal();
     else (this.#dialog.showPopover as (options: { source: Element }) => void)({ source: this.#bell });
     this.#toggled();
   }
@@ -156,47 +155,26 @@ export class BellwireInbox extends BellwireElement {
 
   // --- the panel ---
 
-  /** What the panel may use of the element. */
-  #lend(): Host {
-    const me = this;
-    return {
-      text: this.text,
-      tell: (name, detail, cancelable) => me.tell(name, detail, cancelable),
-      say: (text) => me.announce !== 'off' && announcer().note(text),
-      preferences: () => me.#preferences(),
-      close: () => me.close(),
-      change: () => me.change(),
-      get feed() {
-        return me.feed;
-      },
-      get language() {
-        return me.language;
-      },
-      get stamp() {
-        return me.stamp;
-      },
-      get icons() {
-        return me.#icons;
-      },
-      get navigate() {
-        return me.navigate;
-      },
-      get categories() {
-        return me.tabs === 'off' ? null : (me.categories ?? '');
-      },
-      get modal() {
-        return me.#modal;
-      },
-      get viewing() {
-        return me.read === 'viewed' && me.#open;
-      },
-      get rtl() {
-        return getComputedStyle(me.#dialog).direction === 'rtl';
-      },
-    };
+  // What the panel uses of the element, besides what all elements have.
+
+  protected say(text: string): void {
+    if (this.announce !== 'off') announcer().note(text);
   }
 
-  #preferences(): HTMLElement {
+  /** The categories that have tabs; null if there are no tabs. */
+  protected get shelves(): string | null {
+    return this.tabs === 'off' ? null : (this.categories ?? '');
+  }
+
+  protected get viewing(): boolean {
+    return this.read === 'viewed' && this.#open;
+  }
+
+  protected get rtl(): boolean {
+    return getComputedStyle(this.#dialog).direction === 'rtl';
+  }
+
+  protected preferences(): HTMLElement {
     const element = document.createElement('bellwire-preferences');
     for (const name of SHARED) set(element, name, this.getAttribute(name));
     element.token = this.token;
@@ -204,7 +182,7 @@ export class BellwireInbox extends BellwireElement {
     return element;
   }
 
-  get #modal(): boolean {
+  protected get modal(): boolean {
     return !this.#page && matchMedia(NARROW).matches;
   }
 
@@ -231,7 +209,7 @@ export class BellwireInbox extends BellwireElement {
     this.#loading ??= import('./panel.js').then(
       ({ Panel, STYLES }) => {
         adopt(this.root, BASE, BADGE, BELL, STYLES);
-        this.#panel = new Panel(this.#host, this.#dialog);
+        this.#panel = new Panel(this as unknown as Host, this.#dialog);
         this.root.append(this.#panel.toasts.element);
         this.#bell.popoverTargetElement = this.#dialog;
         return this.#panel;
@@ -250,7 +228,7 @@ export class BellwireInbox extends BellwireElement {
     const panel = this.#panel;
     if (open === this.#open || !panel) return;
     this.#open = open;
-    sayInside(this.#dialog, open && this.#modal);
+    sayInside(this.#dialog, open && this.modal);
     if (!open) return this.#closed(panel);
     panel.opened();
     this.render();
@@ -272,11 +250,11 @@ export class BellwireInbox extends BellwireElement {
 
   async #arrived(items: Notification[]): Promise<void> {
     this.tell('arrived', items);
-    const sentence = (n: number, latest: Notification) => this.text('arrived', { n, text: titleOf(latest, this.#host) });
+    const sentence = (n: number, latest: Notification) => this.text('arrived', { n, text: titleOf(latest, this as unknown as Host) });
     if (this.announce !== 'off') announcer().arrived(items, sentence);
     if (this.toasts !== 'polite') return;
     const panel = await this.#load();
-    if (!this.#open && document.visibilityState === 'visible') panel.toasts.show(items, this.#host, () => this.open());
+    if (!this.#open && document.visibilityState === 'visible') panel.toasts.show(items, this as unknown as Host, () => this.open());
   }
 }
 

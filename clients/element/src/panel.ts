@@ -20,7 +20,7 @@ export type Navigate = (item: Notification) => void;
 export interface Host extends Look {
   readonly feed: Feed | null;
   /** Those that get a tab; null if there are no tabs. */
-  readonly categories: string | null;
+  readonly shelves: string | null;
   readonly modal: boolean;
   readonly viewing: boolean;
   readonly rtl: boolean;
@@ -170,8 +170,8 @@ export class Panel {
   }
 
   get #tabList(): Tab[] {
-    const { categories, feed, text } = this.#host;
-    return tabsOf(categories, feed, text);
+    const { shelves, feed, text } = this.#host;
+    return tabsOf(shelves, feed, text);
   }
 
   #headNow(): HTMLElement {

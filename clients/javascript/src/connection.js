@@ -170,8 +170,10 @@ export class Connection {
 
   /**
    * Drop the connection, and try again.
-   * @param {{code: number | null, reason: string, retryMs: number}} loss
+   * @param {string} reason
    * @param {number} [pause] milliseconds; from the back-off by default
+   * @param {number | null} [code]
+   * @param {number} [retryMs]
    */
   #lost(reason, pause, code = null, retryMs = 0) {
     if (this.#connected && this.#place.now() - this.#welcomedAt >= STABLE_MS) this.#attempts = 0;

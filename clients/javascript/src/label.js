@@ -16,9 +16,9 @@ export const groupLabel = (notification, { locale = 'en', others = english } = {
 
 /**
  * Likewise, with what has no default.
- * @param {import('./protocol.js').Notification} notification
+ * @param {Pick<import('./protocol.js').Notification, 'actors' | 'actor_count' | 'count'>} notification
  * @param {string} locale
- * @param {(count: number, plural: Intl.LDMLPluralRule) => string} others
+ * @param {Others} others
  */
 export function labelOf(notification, locale, others) {
   const { actors = [], actor_count = actors.length, count = 1 } = notification;

@@ -1,1 +1,1 @@
-import{i as a,m as b,n as c}from"./v1-TZGMRYHW.js";export{a as BellwireBadge,b as BellwireInbox,c as BellwirePreferences};
+import{i as e,m as r,n as s}from"./v1-TSRPOYWG.js";export{e as BellwireBadge,r as BellwireInbox,s as BellwirePreferences};
