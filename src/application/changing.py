@@ -8,7 +8,7 @@ from application.feeds import Retracted
 from application.ports import Announcer, Clock, FeedWriter, NotificationQueue, Users
 from application.publishing import check_expiry, unknown_users
 from domain.errors import FieldError, Invalid, UnknownUser
-from domain.identifiers import ID_RULE, ID_VERSION, NotificationId, UserId, milliseconds_of
+from domain.identifiers import ID_RULE, NotificationId, UserId, is_uuid7, milliseconds_of
 from domain.notification import EARLIEST, Content, Draft, check_id_not_ahead
 
 _MILLISECOND = timedelta(milliseconds=1)
@@ -78,6 +78,6 @@ class RetractNotification:
 
 
 def _check_id(notification: NotificationId, now: datetime) -> None:
-    if notification.version != ID_VERSION:
+    if not is_uuid7(notification):
         raise Invalid([FieldError("id", ID_RULE)])
     check_id_not_ahead(notification, now)

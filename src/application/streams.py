@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 
 from domain.identifiers import UserId
+from domain.quick import quick
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Frame:
     """A change, encoded once for all streams."""

@@ -14,6 +14,7 @@ from typing import TypeAlias
 from domain.errors import FieldError, Invalid
 from domain.identifiers import NotificationId, UserId
 from domain.notification import Notification
+from domain.quick import quick
 from domain.states import RULES, Mark, Time
 
 MARK_LIMIT = 100
@@ -45,6 +46,7 @@ Change: TypeAlias = tuple[Notification | None, Notification | None]
 """A notification before and after a change; None where there was none, or is none any more."""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Feed:
     """A user's feed at one version, and the exact counts at that version."""

@@ -34,6 +34,11 @@ def uuid7(milliseconds: int, entropy: int) -> UUID:
     return UUID(int=(milliseconds & (1 << 48) - 1) << 80 | 0x7 << 76 | rand_a << 64 | 0b10 << 62 | rand_b)
 
 
+def is_uuid7(identifier: UUID) -> bool:
+    """Whether a UUID has that layout."""
+    return identifier.int >> 76 & 0xF == ID_VERSION and identifier.int >> 62 & 0b11 == 0b10
+
+
 def milliseconds_of(identifier: UUID) -> int:
     """The Unix milliseconds in a UUIDv7."""
     return identifier.int >> 80

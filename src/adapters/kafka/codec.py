@@ -15,7 +15,7 @@ from adapters.kafka.headers import Headers, Origin, Source, Timestamp, is_own_on
 from application.records import Undecodable
 from domain.category import OF_EVENT, category_of
 from domain.errors import FieldError, Invalid
-from domain.identifiers import ENTROPY_BITS, ID_RULE, ID_VERSION, NotificationId, UserId, uuid7
+from domain.identifiers import ENTROPY_BITS, ID_RULE, NotificationId, UserId, is_uuid7, uuid7
 from domain.metadata import NO_METADATA, Metadata
 from domain.notification import EARLIEST, LATEST, Content, Draft, Retraction
 from domain.rich import PLAIN, Action, Actor, rich_of
@@ -128,7 +128,7 @@ def decode(source: Source) -> Draft | Retraction:
 
 
 def _check_id(identifier: UUID | None) -> None:
-    if identifier is not None and identifier.version != ID_VERSION:
+    if identifier is not None and not is_uuid7(identifier):
         raise Invalid([FieldError("id", ID_RULE)])
 
 
@@ -139,7 +139,9 @@ def _content(record: _Record, user: UserId, attributes: Mapping[str, str]) -> Co
         event=record.event or attributes.get("ce_type", "").lower(),
         message=record.message,
         title=record.title,
-        metadata=Metadata.of(bytes(record.metadata).decode()),
+        metadata=NO_METADATA
+        if record.metadata is _NO_METADATA
+        else Metadata.of(bytes(record.metadata).decode()),
         action_url=record.action_url,
         expires_at=record.expires_at,
         category=OF_EVENT if record.category is None else record.category,
@@ -172,15 +174,18 @@ def _draft(source: Source, record: _Record, content: Content, attributes: Mappin
     """Make a draft. Missing fields are derived from where and when the record was first read. Raises
     Invalid.
     """
-    first = origin(source)
-    event_time = _event_time(attributes)
-    created_at = record.created_at or event_time or time_of(first.timestamp)
-    event = _event_name(attributes) if event_time else None
-    notification = NotificationId(record.id or _derived_id(first, event, created_at))
+    identifier, created_at = record.id, record.created_at
+    if identifier is None or created_at is None:
+        first, event_time = origin(source), _event_time(attributes)
+        created_at = created_at or event_time or time_of(first.timestamp)
+        event = _event_name(attributes) if event_time else None
+        identifier = identifier or _derived_id(first, event, created_at)
     changes = record.revision > 0 or record.collapse_key is not None
     own_only = changes and is_own_only(source.headers)
     sender = key_id(source.headers)
-    return Draft(notification, created_at, content, sender, record.revision, record.unread, own_only)
+    return Draft(
+        NotificationId(identifier), created_at, content, sender, record.revision, record.unread, own_only
+    )
 
 
 def _raw(metadata: Metadata) -> msgspec.Raw:

@@ -273,6 +273,8 @@ def _failure(entry: Entry, reasons: _Reasons) -> Failure | None:
     record, made = entry
     if isinstance(made, Undecodable):
         return record, made.code, str(made)
+    if not reasons:  # nearly always, and the key is dear
+        return None
     reason = reasons.get((made.user_id, made.id))
     return None if reason is None else (record, *reason)
 
