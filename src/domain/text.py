@@ -40,7 +40,8 @@ def broken_text_rules(name: str, text: str, shortest: int, longest: int) -> Sequ
     """The rule that a text for people breaks, if any."""
     if errors := broken_storable_rules(name, text, shortest, longest):
         return errors
-    if not any(_is_visible(character) for character in text):
+    # Nearly every text begins with such a character of ASCII.
+    if not "!" <= text[:1] <= "~" and not any(map(_is_visible, text)):
         return [FieldError(name, VISIBLE_RULE)]
     return ()
 
