@@ -10,6 +10,8 @@ from domain.identifiers import NotificationId, UserId, uuid7
 
 # Zero bits at the end of an id, for the other ids of a batch.
 _BATCH_BITS = 10
+# The topmost random bit stays 0 too, so that an addition never carries into the variant.
+_ENTROPY = (1 << 73) - 1 & ~(1 << 61) & -(1 << _BATCH_BITS)
 # One minute in the bits of an id.
 _SET_BACK = 60_000 << 80
 
@@ -35,8 +37,7 @@ class NotificationIds:
         self._last = 0
 
     def __call__(self) -> NotificationId:
-        # The topmost random bit stays 0, so that an addition never carries into the variant.
-        entropy = self._randbits(73) & ~(1 << 61) & ~((1 << _BATCH_BITS) - 1)
+        entropy = self._randbits(73) & _ENTROPY
         fresh = uuid7(self._time_ns() // 1_000_000, entropy)
         if self._last - _SET_BACK < fresh.int <= self._last:
             fresh = UUID(int=self._last + (1 << _BATCH_BITS))

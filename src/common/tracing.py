@@ -5,19 +5,19 @@ docs/tracing.md says what each span means.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Literal, Protocol, TypeAlias
 
-from application.ports import NewToken
-
-traceparent: ContextVar[str | Callable[[], str] | None] = ContextVar("traceparent", default=None)
-"""The traceparent, or what makes it when it is needed first; see `parent`."""
+traceparent: ContextVar[str | None] = ContextVar("traceparent", default=None)
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 
 # Ids of zeros are not valid (W3C Trace Context §3.2.2).
 _TRACEPARENT = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})")
+
+FRESH_BYTES = 24
+"""Of an id of a trace and one of a span."""
 
 Kind: TypeAlias = Literal["server", "client", "producer", "consumer", "internal"]
 Attributes: TypeAlias = Mapping[str, str | int]
@@ -90,13 +90,14 @@ def accepted(received: str | None) -> str | None:
     return f"00-{match[1]}-{match[2]}-{_sampled(match[3])}" if match else None
 
 
-def continued(received: str | None, new_token: NewToken) -> str:
+def continued(received: str | None, fresh: str) -> str:
     """A traceparent for this service's part: in the received trace if that is valid, else in a new one, which
-    nobody samples.
+    nobody samples. `fresh` are FRESH_BYTES random bytes in hexadecimal, for the ids.
     """
-    match = _TRACEPARENT.fullmatch(received or "")
-    trace, flags = (match[1], _sampled(match[3])) if match else (new_token(16), "00")
-    return f"00-{trace}-{new_token(8)}-{flags}"
+    match = _TRACEPARENT.fullmatch(received) if received else None
+    if match is None:
+        return f"00-{fresh[:32]}-{fresh[32:48]}-00"
+    return f"00-{match[1]}-{fresh[32:48]}-{_sampled(match[3])}"
 
 
 def _sampled(flags: str) -> str:
@@ -110,11 +111,7 @@ def is_sampled(context: str | None) -> bool:
 
 def parent() -> str | None:
     """The traceparent of the current work."""
-    current = traceparent.get()
-    if callable(current):
-        current = current()
-        traceparent.set(current)
-    return current
+    return traceparent.get()
 
 
 def trace_id() -> str | None:

@@ -15,6 +15,8 @@ ID_PREFIX_RULE = "must be 1 to 128 of A-Z a-z 0-9 . _ : @ -"
 USER_ID_RULE = "must be 1 to 128 of A-Z a-z 0-9 . _ : @ - and not only . or .."
 
 ENTROPY_BITS = 74
+_TIME, _RAND_B = (1 << 48) - 1, (1 << 62) - 1
+_VERSION_AND_VARIANT = 0x7 << 76 | 0b10 << 62
 ID_VERSION = 7
 ID_RULE = "must be a UUIDv7: it decides where and in which order the notification is stored"
 
@@ -29,9 +31,8 @@ def uuid7(milliseconds: int, entropy: int) -> UUID:
 
     Such ids sort by time, so one primary key serves as order, page cursor and partition key.
     """
-    rand_a = entropy >> 62 & 0xFFF
-    rand_b = entropy & (1 << 62) - 1
-    return UUID(int=(milliseconds & (1 << 48) - 1) << 80 | 0x7 << 76 | rand_a << 64 | 0b10 << 62 | rand_b)
+    rand_a, rand_b = (entropy >> 62 & 0xFFF) << 64, entropy & _RAND_B
+    return UUID(int=(milliseconds & _TIME) << 80 | _VERSION_AND_VARIANT | rand_a | rand_b)
 
 
 def is_uuid7(identifier: UUID) -> bool:

@@ -220,12 +220,11 @@ async def test_a_peer_that_does_not_read_its_answer_is_dropped() -> None:
 async def test_a_peer_that_leaves_a_rest_unread_is_dropped() -> None:
     """Too little to hold up the application; the transport alone waits, once it is idle and to be closed."""
     transport = Clogged()
-    protocol = HastyHttp(uvicorn.Config(echo, log_config=None), ServerState(), {})
+    config = uvicorn.Config(echo, log_config=None, timeout_keep_alive=0)
+    protocol = HastyHttp(config, ServerState(), {})
     protocol.connection_made(transport)
     protocol.data_received(GET + END)
     await eventually(lambda: protocol.cycle.response_complete, "it is answered")
-
-    protocol.timeout_keep_alive_handler()
 
     await eventually(lambda: transport.aborted, "it is dropped", LONG)
     protocol.connection_lost(None)

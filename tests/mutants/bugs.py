@@ -286,8 +286,8 @@ CONSUMER = (
         name="records-without-a-key",
         breaks="Records of one user go to any partition, and are no longer in order.",
         file=QUEUE,
-        old="key=draft.user_id.encode()",
-        new="key=None",
+        old="return draft.content.user_id.encode(), ",
+        new="return None, ",
         tests=(f"{KAFKA}::test_a_record_is_keyed_by_user_and_carries_the_trace",),
     ),
     Mutant(

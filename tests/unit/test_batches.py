@@ -8,7 +8,7 @@ import pytest
 from aiokafka.errors import KafkaConnectionError, KafkaTimeoutError
 from aiokafka.producer.message_accumulator import BatchBuilder
 
-from adapters.kafka.batches import Outcomes, PartitionBatches, Record
+from adapters.kafka.batches import Deadlines, Outcomes, PartitionBatches
 
 BATCH_BYTES = 1_000
 CODEC_NONE = 0
@@ -61,7 +61,7 @@ class Partition:
     def put(self, size: int = 10) -> Outcomes:
         """One caller puts one record."""
         outcomes = Outcomes(1)
-        self.batches.put(Record(b"ada", b"." * size, []), outcomes, 0)
+        self.batches.put((b"ada", b"." * size, []), outcomes, 0)
         return outcomes
 
 
@@ -195,7 +195,7 @@ async def test_one_caller_is_told_of_all_its_records_at_once() -> None:
     partition = Partition()
     outcomes = Outcomes(3)
     for nth in range(3):
-        partition.batches.put(Record(b"ada", b"." * 900, []), outcomes, nth)
+        partition.batches.put((b"ada", b"." * 900, []), outcomes, nth)
     await settle()
 
     partition.producer.flies(0).set_result(None)
@@ -223,3 +223,29 @@ async def test_handing_over_ends_when_the_producer_has_everything() -> None:
 
     assert not early
     assert partition.producer.counts() == [1]
+
+
+async def test_who_waits_is_ended_at_the_deadline_with_those_that_began_to_wait_with_it() -> None:
+    deadlines, (one, another, settled) = Deadlines(0.0), [Outcomes(1) for _ in range(3)]
+    waiting = [asyncio.create_task(deadlines.completed(each)) for each in (one, another, settled)]
+    await settle()
+    assert not any(task.done() for task in waiting)
+
+    settled.settle(0, accepted=True)
+    await asyncio.gather(*waiting)
+
+    assert [each.unknown for each in (one, another, settled)] == [1, 1, 0]
+
+
+async def test_a_deadline_keeps_nothing_of_who_no_longer_waits() -> None:
+    deadlines, outcomes = Deadlines(60.0), Outcomes(1)
+    waiting = asyncio.create_task(deadlines.completed(outcomes))
+    await settle()
+    outcomes.settle(0, accepted=True)
+    await waiting
+
+    kept = ref(outcomes)
+    del outcomes, waiting
+    gc.collect()
+
+    assert kept() is None

@@ -59,12 +59,65 @@ async def test_it_is_written_as_uvicorn_writes_it(
     assert ours == theirs
 
 
-async def test_an_ordinary_head_is_written_in_one_piece_without_its_body() -> None:
+HEAD = b"HTTP/1.1 200 OK\r\ndate: %b\r\ncontent-length: 2\r\n\r\n" % SERVED[0][1]
+
+
+async def test_an_ordinary_answer_is_written_in_one_piece() -> None:
     transport = Transport()
 
-    await exchange(Exchange, transport).send(start(200, [LENGTH]))
+    await answer(exchange(Exchange, transport), b"ok")
 
-    assert transport.written == [b"HTTP/1.1 200 OK\r\ndate: %b\r\ncontent-length: 2\r\n\r\n" % SERVED[0][1]]
+    assert transport.written == [HEAD + b"ok"]
+
+
+async def test_an_answer_in_parts_is_written_in_parts() -> None:
+    transport = Transport()
+    answering = exchange(Exchange, transport)
+
+    await answering.send(start(200, [LENGTH]))
+    await answering.send({"type": "http.response.body", "body": b"o", "more_body": True})
+    assert transport.written == [HEAD, b"o"]
+    await answering.send({"type": "http.response.body", "body": b"k", "more_body": False})
+
+    assert transport.written == [HEAD, b"o", b"k"]
+    assert answering.response_complete
+
+
+async def test_a_client_that_goes_before_the_body_is_written_nothing() -> None:
+    transport = Transport()
+    answering = exchange(Exchange, transport)
+
+    await answering.send(start(200, [LENGTH]))
+    answering.disconnected = True
+    await answering.send({"type": "http.response.body", "body": b"ok", "more_body": False})
+
+    assert transport.written == []
+
+
+async def test_a_connection_that_is_to_end_meanwhile_ends_after_the_answer() -> None:
+    transport = Transport()
+    answering = exchange(Exchange, transport)
+
+    await answering.send(start(200, [LENGTH]))
+    answering.keep_alive = False
+    await answering.send({"type": "http.response.body", "body": b"ok", "more_body": False})
+
+    assert (transport.written, transport.closed) == ([HEAD + b"ok"], True)
+
+
+async def test_a_body_that_has_arrived_is_handed_over_once() -> None:
+    asking = exchange(Exchange, Transport())
+    asking.body, asking.more_body = bytearray(b"hello"), False
+    asking.message_event.set()
+
+    assert await asking.receive() == {"type": "http.request", "body": b"hello", "more_body": False}
+    waiting = asyncio.ensure_future(asking.receive())
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    await answer(asking, b"ok")
+
+    assert await waiting == {"type": "http.disconnect"}
+    assert await asking.receive() == {"type": "http.disconnect"}
 
 
 async def test_nothing_is_written_to_a_client_that_has_gone() -> None:
@@ -114,6 +167,11 @@ def exchange(
         keep_alive=keep_alive,
         on_response=lambda: None,
     )
+
+
+async def answer(exchange: RequestResponseCycle, body: bytes) -> None:
+    await exchange.send(start(200, [LENGTH]))
+    await exchange.send({"type": "http.response.body", "body": body, "more_body": False})
 
 
 def start(status: int, headers: list[tuple[bytes, bytes]]) -> Any:

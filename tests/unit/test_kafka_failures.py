@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from aiokafka.producer.message_accumulator import BatchBuilder
 
+from adapters.kafka.batches import Deadlines
 from adapters.kafka.queue import KafkaQueue
 from application.errors import Unavailable, Unconfirmed
 from tests.build import a_draft
@@ -65,7 +66,7 @@ async def test_who_has_waited_until_the_deadline_is_told_that_the_outcome_is_unk
     await queue._replace()
 
     with monkeypatch.context() as soon:
-        soon.setattr("adapters.kafka.queue._DEADLINE_SECONDS", 0.01)
+        soon.setattr(queue, "_deadlines", Deadlines(0.0))
         with pytest.raises(Unconfirmed):
             await queue.put(a_draft())
     assert "TimeoutError" in caplog.text

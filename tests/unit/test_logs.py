@@ -100,7 +100,7 @@ def test_those_who_talk_too_much_are_hushed(name: str) -> None:
 
 
 def test_a_trace_that_came_goes_on_under_a_span_of_our_own() -> None:
-    continued = tracing.continued(TRACE, token_hex)
+    continued = tracing.continued(TRACE, token_hex(tracing.FRESH_BYTES))
 
     assert continued.split("-")[1] == TRACE.split("-")[1]
     assert continued.split("-")[2] != TRACE.split("-")[2]
@@ -110,9 +110,9 @@ def test_a_trace_that_came_goes_on_under_a_span_of_our_own() -> None:
     "received", [None, "", "x", TRACE.upper(), TRACE + "-00", "ff" + TRACE[2:], TRACE + "\n"]
 )
 def test_what_is_no_trace_begins_a_new_one(received: str | None) -> None:
-    continued = tracing.continued(received, token_hex)
+    continued = tracing.continued(received, token_hex(tracing.FRESH_BYTES))
 
-    assert tracing.continued(continued, token_hex).split("-")[1] == continued.split("-")[1]
+    assert tracing.continued(continued, token_hex(tracing.FRESH_BYTES)).split("-")[1] == continued.split("-")[1]
     assert TRACE.split("-")[1] not in continued
 
 

@@ -131,12 +131,11 @@ def test_a_received_context_is_taken_with_its_flag_if_it_is_valid(received: str,
 
 
 def test_what_continues_a_trace_keeps_its_flag_and_what_begins_one_samples_nothing() -> None:
-    def token(count: int) -> str:
-        return "ab" * count
+    fresh = "ab" * 16 + "cd" * 8
 
-    assert continued(SAMPLED, token) == f"00-{TRACE}-{'ab' * 8}-01"
-    assert continued(UNSAMPLED, token) == f"00-{TRACE}-{'ab' * 8}-00"
-    assert continued(None, token) == f"00-{'ab' * 16}-{'ab' * 8}-00"
+    assert continued(SAMPLED, fresh) == f"00-{TRACE}-{'cd' * 8}-01"
+    assert continued(UNSAMPLED, fresh) == f"00-{TRACE}-{'cd' * 8}-00"
+    assert continued(None, fresh) == f"00-{'ab' * 16}-{'cd' * 8}-00"
 
 
 # --- requests ---

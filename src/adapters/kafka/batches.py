@@ -9,7 +9,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
-from typing import NamedTuple
+from math import inf
+from typing import TypeAlias
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.partitioner import DefaultPartitioner
@@ -19,12 +20,10 @@ from aiokafka.structs import RecordMetadata
 _PARTITIONER = DefaultPartitioner()
 
 
-class Record(NamedTuple):
-    """A record as it is sent."""
+_TOGETHER_SECONDS = 0.25
 
-    key: bytes
-    value: bytes
-    headers: Sequence[tuple[str, bytes]]
+Record: TypeAlias = tuple[bytes, bytes, Sequence[tuple[str, bytes]]]
+"""A record as it is sent: its key, its value and its headers."""
 
 
 class Outcomes:
@@ -50,6 +49,37 @@ class Outcomes:
             self.complete.set_result(None)
 
 
+class Deadlines:
+    """Has callers wait for `seconds` at most, and a quarter of a second more: those that begin to wait within a
+    quarter share a timer, because to make one and cancel it costs more than to encode a record.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._until = -inf
+        """When a timer of its own begins, in seconds of the event loop."""
+        self._waiting: set[Outcomes] = set()
+
+    async def completed(self, outcomes: Outcomes) -> None:
+        """Return when the outcomes are complete, or at the deadline."""
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        if now >= self._until:
+            self._waiting, self._until = set(), now + _TOGETHER_SECONDS
+            loop.call_at(self._until + self._seconds, _expire, self._waiting)
+        waiting = self._waiting
+        waiting.add(outcomes)
+        try:
+            await outcomes.complete
+        finally:
+            waiting.discard(outcomes)
+
+
+def _expire(waiting: set[Outcomes]) -> None:
+    for outcomes in waiting:
+        outcomes.expire()
+
+
 @dataclass(slots=True)
 class _Batch:
     builder: BatchBuilder
@@ -58,10 +88,8 @@ class _Batch:
 
     def append(self, record: Record, outcomes: Outcomes, nth: int) -> bool:
         """Whether it is taken: a batch that is full or sent takes none. An empty one takes any size."""
-        added = self.builder.append(
-            timestamp=None, key=record.key, value=record.value, headers=record.headers
-        )
-        if added is None:
+        key, value, headers = record
+        if self.builder.append(timestamp=None, key=key, value=value, headers=headers) is None:
             return False
         self.places.append((outcomes, nth))
         return True
@@ -174,7 +202,7 @@ class TopicBatches:
     def put_all(self, records: Iterable[Record], outcomes: Outcomes) -> None:
         """Put each record into its partition, in order. The topic must be known."""
         for nth, record in enumerate(records):
-            self._of(_partition(record.key, self._partitions)).put(record, outcomes, nth)
+            self._of(_partition(record[0], self._partitions)).put(record, outcomes, nth)
 
     async def handed_over(self) -> None:
         """Return once all batches are with the producer, or have failed."""
@@ -182,9 +210,11 @@ class TopicBatches:
             await batches.handed_over()
 
     def _of(self, partition: int) -> PartitionBatches:
-        if partition not in self._batches:
-            self._batches[partition] = PartitionBatches(self._producer, self._topic, partition, self._failed)
-        return self._batches[partition]
+        batches = self._batches.get(partition)
+        if batches is None:
+            batches = PartitionBatches(self._producer, self._topic, partition, self._failed)
+            self._batches[partition] = batches
+        return batches
 
 
 @lru_cache(4_096)  # the hash is computed in Python

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from aiokafka import AIOKafkaProducer
 
 from adapters.kafka import codec
-from adapters.kafka.batches import Outcomes, Record, TopicBatches
+from adapters.kafka.batches import Deadlines, Outcomes, Record, TopicBatches
 from adapters.kafka.failures import FAILURES
 from adapters.kafka.headers import KEY, OWN_ONLY
 from adapters.kafka.login import ANONYMOUS, Login
@@ -75,6 +75,7 @@ class KafkaQueue:
         self._producer: AIOKafkaProducer | None = None
         self._batches: TopicBatches | None = None
         """Those that the producer sends."""
+        self._deadlines = Deadlines(_DEADLINE_SECONDS)
         self._in_flight = 0
         self._well_at = now()
         """When something last succeeded, or when this producer was made."""
@@ -116,14 +117,21 @@ class KafkaQueue:
 
     async def _accepted(self, drafts: Sequence[Draft]) -> Sequence[bool]:
         """Which of the drafts are known to be durable."""
-        if self._batches is None or self._in_flight + len(drafts) > _IN_FLIGHT:
+        batches = self._batches
+        if batches is None or self._in_flight + len(drafts) > _IN_FLIGHT:
             _UNAVAILABLE.inc(len(drafts))
             return [False] * len(drafts)
         self._in_flight += len(drafts)
         started = self._now()
         outcomes = Outcomes(len(drafts))
         try:
-            await _put(self._batches, drafts, outcomes)
+            if not batches.knows_topic():
+                async with asyncio.timeout(_DEADLINE_SECONDS):
+                    await batches.learn_topic()
+            batches.put_all(map(_record, drafts), outcomes)
+            await self._deadlines.completed(outcomes)
+            if outcomes.unknown:
+                self._log_failure(TimeoutError())
         except FAILURES as error:
             self._log_failure(error)
         finally:
@@ -183,23 +191,6 @@ class KafkaQueue:
             abandoning.add_done_callback(self._abandoned.discard)
 
 
-async def _put(batches: TopicBatches, drafts: Sequence[Draft], outcomes: Outcomes) -> None:
-    """Return once the fate of every record is known. Raises TimeoutError if it is not by the deadline."""
-    loop = asyncio.get_running_loop()
-    due = loop.time() + _DEADLINE_SECONDS
-    if not batches.knows_topic():
-        async with asyncio.timeout_at(due):
-            await batches.learn_topic()
-    batches.put_all(map(_record, drafts), outcomes)
-    deadline = loop.call_at(due, outcomes.expire)  # a fifth of the time that asyncio.timeout takes
-    try:
-        await outcomes.complete
-    finally:
-        deadline.cancel()
-    if outcomes.unknown:
-        raise TimeoutError
-
-
 def _record(draft: Draft) -> Record:
     """The record of a draft. The trace and the sender are headers, not fields of the value: earlier consumers
     refuse fields that they do not know.
@@ -210,7 +201,7 @@ def _record(draft: Draft) -> Record:
         headers.append((KEY, draft.key_id.encode()))
     if draft.own_only:
         headers.append((OWN_ONLY, b"1"))
-    return Record(key=draft.user_id.encode(), value=codec.encode(draft), headers=headers)
+    return draft.content.user_id.encode(), codec.encode(draft), headers
 
 
 async def _close(producer: AIOKafkaProducer, batches: TopicBatches) -> None:

@@ -13,18 +13,37 @@ _CONTROLS = bytes({*range(0x20), 0x7F} - {0x09})
 
 
 class Exchange(RequestResponseCycle):
-    """Writes the head of an answer of known length, on a connection that goes on, in one piece.
+    """Writes an answer of known length, on a connection that goes on, in one piece, and hands over a body that has
+    arrived without waiting.
 
-    uvicorn examines each header with two regular expressions. Here names must be in lower case, as ASGI
-    demands.
+    uvicorn examines each header with two regular expressions, and writes a head before its body. Here names must be
+    in lower case, as ASGI demands.
     """
 
-    async def send(self, message: Any) -> None:
-        if self.response_started or not self._write_head(message):
-            await super().send(message)
+    _head: bytes | None = None
+    """An ordinary head, which is written with the first part of its body."""
 
-    def _write_head(self, message: Any) -> bool:
-        """Write the head if it is ordinary. Return whether it was; uvicorn has an answer to all others."""
+    async def receive(self) -> Any:
+        if self.more_body or not self.body or self.response_complete or self.disconnected:
+            return await super().receive()
+        body, self.body = bytes(self.body), bytearray()
+        self.message_event.clear()
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def send(self, message: Any) -> None:
+        if not self.response_started:
+            if self._hold_head(message):
+                return
+        elif self._head is not None:
+            head, self._head = self._head, None
+            if self._answer(head, message):
+                return
+            if not self.disconnected:
+                self.transport.write(head)
+        await super().send(message)
+
+    def _hold_head(self, message: Any) -> bool:
+        """Keep the head if it is ordinary. Return whether it is; uvicorn has an answer to all others."""
         if message["type"] != "http.response.start" or self.disconnected or self.flow.write_paused:
             return False
         headers = (*self.default_headers, *message.get("headers", ()))
@@ -37,7 +56,27 @@ class Exchange(RequestResponseCycle):
             return False
         self.expected_content_length, self.chunked_encoding = int(length), False
         self.response_started, self.waiting_for_100_continue = True, False
-        self.transport.write(b"".join((STATUS_LINE[message["status"]], head, b"\r\n\r\n")))
+        self._head = b"%b%b\r\n\r\n" % (STATUS_LINE[message["status"]], head)
+        return True
+
+    def _answer(self, head: bytes, message: Any) -> bool:
+        """Write the head with the whole body. Return whether it is the whole body, of the length in the head."""
+        body = message.get("body", b"")
+        if (
+            message["type"] != "http.response.body"
+            or message.get("more_body")
+            or len(body) != self.expected_content_length
+            or self.scope["method"] == "HEAD"
+            or self.disconnected
+            or self.flow.write_paused
+        ):
+            return False
+        self.transport.write(head + body)
+        self.response_complete = True
+        self.message_event.set()
+        if not self.keep_alive:
+            self.transport.close()
+        self.on_response()
         return True
 
 

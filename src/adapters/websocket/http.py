@@ -71,7 +71,6 @@ class HttpProtocol(EndingProtocol):
         if self._ended:
             self._discard(data)
             return
-        self._unset_keepalive_if_required()
         self._pending += len(data)
         while data:
             data = self._parse(data)
@@ -110,7 +109,11 @@ class HttpProtocol(EndingProtocol):
 
     def on_response_complete(self) -> None:
         self.waiting_since = self.loop.time()
-        super().on_response_complete()
+        if self.timeout_keep_alive_task is None or self.pipeline:
+            super().on_response_complete()
+        else:  # the timer of an earlier request finds out how long the connection has been idle
+            self.server_state.total_requests += 1
+            self.flow.resume_reading()
 
     def on_headers_complete(self) -> None:
         self._pending = self._body_bytes = 0
@@ -132,6 +135,13 @@ class HttpProtocol(EndingProtocol):
             self._begin_exchange()
 
     def timeout_keep_alive_handler(self) -> None:
+        self.timeout_keep_alive_task = None
+        if self._answering or self._ended or self._late is not None or self.waiting_since is None:
+            return
+        due = self.waiting_since + self.timeout_keep_alive
+        if due > self.loop.time():
+            self.timeout_keep_alive_task = self.loop.call_at(due, self.timeout_keep_alive_handler)
+            return
         super().timeout_keep_alive_handler()
         # uvicorn's closes once the rest of a response is read, if it ever is.
         self._expect_head()
@@ -150,7 +160,13 @@ class HttpProtocol(EndingProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
-        for timer in (self._late, self._slow, self._unread, self._lingering):
+        for timer in (
+            self._late,
+            self._slow,
+            self._unread,
+            self._lingering,
+            self.timeout_keep_alive_task,
+        ):
             if timer is not None:
                 timer.cancel()
 
@@ -233,6 +249,7 @@ class HttpProtocol(EndingProtocol):
             return
         self._ended = True
         self.connections.discard(self)
+        self._unset_keepalive_if_required()
         protocol: Any = self.ws_protocol_class
         stream = protocol(config=self.config, server_state=self.server_state, app_state=self.app_state)
         stream.take_over(self)

@@ -2,7 +2,7 @@
 
 import logging
 import re
-from functools import cache, partial
+from functools import cache
 from typing import Any
 
 from litestar import Litestar
@@ -18,6 +18,7 @@ from entrypoints.web.traced import Traced
 logger = logging.getLogger("bellwire.access")
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+_ID_BYTES = 8
 _METHODS = frozenset({"GET", "POST", "PATCH", "PUT", "DELETE", "OPTIONS"})
 _STARTS = frozenset({"http.response.start", "websocket.http.response.start"})
 
@@ -80,9 +81,10 @@ class Observed:
 
     def _identify(self, headers: dict[bytes, bytes]) -> bytes:
         """Set the ids of the request for the log, the caller's if they are valid. Returns the request id."""
-        given = headers.get(b"x-request-id", b"")
-        request_id = given if _REQUEST_ID.fullmatch(given) else self._new_token(8).encode()
+        fresh = self._new_token(_ID_BYTES + tracing.FRESH_BYTES)  # at once: each time is a call of the system
+        given, received = headers.get(b"x-request-id"), headers.get(b"traceparent")
+        request_id = given if given and _REQUEST_ID.fullmatch(given) else fresh[: 2 * _ID_BYTES].encode()
         tracing.request_id.set(request_id.decode())
-        received = headers.get(b"traceparent", b"").decode("latin-1")
-        tracing.traceparent.set(partial(tracing.continued, received, self._new_token))
+        caller = received.decode("latin-1") if received else None
+        tracing.traceparent.set(tracing.continued(caller, fresh[2 * _ID_BYTES :]))
         return request_id
