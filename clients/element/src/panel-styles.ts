@@ -24,7 +24,7 @@ p{margin:0}
 [role=tab][aria-selected=true]{background:var(--a);border-color:var(--a);color:var(--s)}
 .count{font-variant-numeric:tabular-nums;font-weight:600}
 .bar{padding:6px 16px;font-size:13px;color:var(--m);background:color-mix(in srgb,var(--t) 6%,var(--s));border-bottom:1px solid var(--l)}
-[data-state=reconnecting]{overflow:hidden;animation:grow .2s 1.5s both}
+[data-state$=connecting]{overflow:hidden;animation:grow .2s 1.5s both}
 .scroller{position:relative;overflow-y:auto;overscroll-behavior:contain;flex:1;min-height:120px;scrollbar-width:thin}
 .scroller:focus{outline:none}
 [part=pill]{position:sticky;z-index:2;inset-block-start:8px;display:block;margin:8px auto -36px;height:28px;padding:0 14px;border-radius:99px;background:var(--a);color:var(--s);font-weight:600;font-size:13px;box-shadow:0 2px 8px #0003}
