@@ -10,9 +10,11 @@ import { absolute } from './times.js';
 export function noticeOf(notice: string, feed?: Feed, look?: Look): HTMLElement | null {
   if (notice) return h('p', { class: 'bar', 'data-key': 'notice' }, notice);
   const state = feed?.state;
-  if (!look || !feed || (state !== 'offline' && state !== 'reconnecting')) return null;
-  const time = absolute(feed.asOf, look.language);
-  return h('p', { class: 'bar', 'data-key': state, 'data-state': state }, look.text(state, { time }));
+  if (!look || !feed || (state !== 'offline' && state !== 'reconnecting' && state !== 'connecting')) return null;
+  const { asOf } = feed;
+  // What was never complete has no time as of which it was, and was not lost.
+  const words = asOf ? look.text(state, { time: absolute(asOf, look.language) }) : look.text('connecting');
+  return h('p', { class: 'bar', 'data-key': state, 'data-state': state }, words);
 }
 
 /** What is shown in place of a list without rows. */

@@ -1,5 +1,5 @@
-/** How many rows are kept in the document at most. */
-export const MOST_ROWS = 200;
+/** How many rows are kept in the document at most: each costs time whenever rows come or go. */
+export const MOST_ROWS = 100;
 /** How many come and go at once: few, so that no frame has much to do. */
 const STEP = 8;
 

@@ -35,7 +35,7 @@ export declare class Api {
      */
     request(method: string, path: string, body?: unknown, signal?: AbortSignal): Promise<any>;
     /**
-     * Repeat what fails with a 503 or without an answer, for 30 s.
+     * Repeat what fails with a 502, 503 or 504 or without an answer, for 30 s.
      * @template T
      * @param {() => Promise<T>} attempt
      * @param {AbortSignal} [signal]

@@ -1,1 +1,1 @@
-import{i as e,m as r,n as s}from"./v1-TSRPOYWG.js";export{e as BellwireBadge,r as BellwireInbox,s as BellwirePreferences};
+import{i as e,m as r,n as s}from"./v1-GRTKQCYB.js";export{e as BellwireBadge,r as BellwireInbox,s as BellwirePreferences};
