@@ -1,13 +1,10 @@
 """Frames: changes as they are carried to live streams."""
 
-from dataclasses import dataclass
-
 from domain.identifiers import UserId
-from domain.quick import quick
+from domain.value import value
 
 
-@quick
-@dataclass(frozen=True, slots=True)
+@value()
 class Frame:
     """A change, encoded once for all streams."""
 

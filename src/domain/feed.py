@@ -14,8 +14,8 @@ from typing import TypeAlias
 from domain.errors import FieldError, Invalid
 from domain.identifiers import NotificationId, UserId
 from domain.notification import Notification
-from domain.quick import quick
 from domain.states import RULES, Mark, Time
+from domain.value import value
 
 MARK_LIMIT = 100
 """How many notifications a mark lists at most."""
@@ -46,8 +46,7 @@ Change: TypeAlias = tuple[Notification | None, Notification | None]
 """A notification before and after a change; None where there was none, or is none any more."""
 
 
-@quick
-@dataclass(frozen=True, slots=True)
+@value()
 class Feed:
     """A user's feed at one version, and the exact counts at that version."""
 

@@ -11,7 +11,6 @@ from domain.errors import FieldError, Invalid
 from domain.group import ALONE, Group
 from domain.identifiers import USER_ID_RULE, NotificationId, UserId, is_user_id, milliseconds_of
 from domain.metadata import NO_METADATA, Metadata
-from domain.quick import quick
 from domain.rich import (
     COLLAPSE_KEY_LENGTH,
     COLLAPSES,
@@ -24,6 +23,7 @@ from domain.rich import (
 )
 from domain.states import RULES, UNREAD, UNSEEN, VIEWS, Mark, Status
 from domain.text import broken_link_rules, broken_storable_rules, broken_text_rules
+from domain.value import value
 
 MESSAGE_LENGTH = 4_000
 TITLE_LENGTH = 200
@@ -46,8 +46,7 @@ REVISION_MAX = 2**53 - 1
 """The largest integer that every JSON parser keeps (RFC 8259 §6)."""
 
 
-@quick
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(kw_only=True)
 class Content:
     """What a producer sends. Raises Invalid, which names every field that breaks a rule."""
 
@@ -73,8 +72,7 @@ class Content:
             object.__setattr__(self, "category", category_of(self.event))
 
 
-@quick
-@dataclass(frozen=True, slots=True)
+@value()
 class Draft:
     """A notification that was accepted but is not stored yet."""
 
@@ -174,8 +172,7 @@ class Retraction:
         check_id_not_ahead(self.id, now)
 
 
-@quick
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(kw_only=True)
 class Notification:
     """A notification in a feed."""
 
