@@ -7,14 +7,24 @@ batch and not yet the one before it. A consumer that goes on behind it never rea
 acknowledged.
 """
 
-from typing import Any, Final
+import logging
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, Generic, TypeVar
 
+from aiokafka import TopicPartition
 from aiokafka.consumer import fetcher
 from aiokafka.consumer.fetcher import PartitionRecords
 
 from application.errors import Unavailable
 
+logger = logging.getLogger(__name__)
+
+F = TypeVar("F")
+
 _UNKNOWN: Final = -1
+# After so many reads alone that found it, a hole is passed over. The pauses between them add up to a second.
+_LOOKS: Final = 4
 
 
 class Hole(Unavailable):
@@ -61,3 +71,31 @@ class _UpToHole:
 def stop_at_holes() -> None:
     """Have aiokafka's consumers read with `Consecutive`: they have no setting for that."""
     fetcher.PartitionRecords = Consecutive
+
+
+class Patient(Generic[F]):
+    """Reads partitions alone (`records.read`), and passes over a hole only once it was there often enough."""
+
+    def __init__(self, read: Callable[..., Awaitable[F]]) -> None:
+        self._read = read
+        self._looks = Counter[tuple[TopicPartition, int]]()
+        """How many reads found a hole, by where it begins."""
+
+    async def __call__(self, client: Any, partition: TopicPartition, start: int, *, most: int) -> F:
+        """Read from an offset on. Raises what `read` raises, and Hole."""
+        patient = self._looks[partition, start] < _LOOKS
+        try:
+            found = await self._read(client, partition, start, most=most, over_holes=not patient)
+        except Hole:
+            self._looks[partition, start] += 1
+            raise
+        if not patient:
+            logger.warning(
+                "partition %d has a hole at offset %d; read on behind it", partition.partition, start
+            )
+        del self._looks[partition, start]
+        return found
+
+    def forget(self) -> None:
+        """Begin anew, as after the partitions were assigned."""
+        self._looks.clear()
