@@ -1212,7 +1212,7 @@ STREAMS = (
         name="handshakes-start-at-once",
         breaks="All handshakes that arrived start in one turn of the event loop.",
         file=NEWCOMERS,
-        old="AT_ONCE = 8",
+        old="AT_ONCE = 16",
         new="AT_ONCE = 1 << 30",
         tests=(f"{UNIT}/test_reading.py",),
     ),
