@@ -104,7 +104,7 @@ def create_app(container: ApiContainer, workers: Workers | None = None) -> Lites
         state=state(container, workers),
         logging_config=None,
     )
-    app.asgi_handler = FastPath(app, SocketPath(app.asgi_handler))
+    app.asgi_handler = SocketPath(FastPath(app, app.asgi_handler))
     answering_head(_fronted(container, app))
     return served_below(app, settings.root_path) if settings.root_path else app
 

@@ -259,6 +259,16 @@ async def test_a_user_who_is_taken_over_is_asked_for_and_has_missed_something(
     assert not subscriptions.confirmed(ADA)
 
 
+async def test_a_user_who_is_subscribed_to_again_holds_nobody_up(subscriptions: Subscriptions) -> None:
+    subscriptions.begin(Woken())
+    stream = await joining(subscriptions, ADA)
+
+    subscriptions.take_over(ADA)
+
+    await stream
+    assert subscriptions.confirmed(ADA), "it may have missed frames"
+
+
 async def test_a_user_who_is_dropped_holds_nobody_up(subscriptions: Subscriptions) -> None:
     subscriptions.begin(Woken())
     joining = asyncio.create_task(subscriptions.join(ADA))

@@ -9,7 +9,7 @@ a frame that it never gets.
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from application.ports import Monotonic
 from domain.identifiers import UserId
@@ -21,10 +21,13 @@ PATIENCE_SECONDS = 1.0
 """How long a stream waits for the confirmation. If it comes later, the stream reads the store once more."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Asked:
     at: float
-    confirmed: "asyncio.Future[None]"
+    waiting: "list[asyncio.Future[None]]" = field(default_factory=list)
+    """A future of each stream that waits, which it may cancel."""
+    released: bool = False
+    """Whether they went on."""
 
 
 class Subscriptions:
@@ -50,12 +53,18 @@ class Subscriptions:
         self._left.pop(user, None)
         if user not in self._held:
             self._held[user] = None
-            if self._wake is not None:
-                self._asked[user] = _Asked(self._now(), asyncio.get_running_loop().create_future())
-                self._new.append(user)
-                self._wake()
-        if user in self._asked:
-            await asyncio.shield(self._asked[user].confirmed)  # others wait for it too
+            self._ask(user)
+        asked = self._asked.get(user)
+        if asked is not None and not asked.released:
+            confirmed = asyncio.get_running_loop().create_future()
+            asked.waiting.append(confirmed)
+            await confirmed
+
+    def _ask(self, user: UserId) -> None:
+        if self._wake is not None:
+            self._asked[user] = _Asked(self._now())
+            self._new.append(user)
+            self._wake()
 
     def leave(self, user: UserId) -> None:
         """Nobody follows the user any more."""
@@ -89,14 +98,12 @@ class Subscriptions:
             _release(asked)
 
     def take_over(self, user: UserId) -> None:
-        """Hold a user who is followed already, and whose frames nobody listens to at the moment."""
+        """Hold a user who is followed already, and whose frames nobody listens to now. Who waits goes on."""
+        self.drop(user)
         self._held[user] = None
-        self._left.pop(user, None)
-        if self._wake is not None:
-            asked = self._asked[user] = _Asked(self._now(), asyncio.get_running_loop().create_future())
-            _release(asked)  # nobody waits, but what is missed until the confirmation must be read
-            self._new.append(user)
-            self._wake()
+        self._ask(user)
+        if user in self._asked:
+            self._asked[user].released = True  # nobody waits, but what is missed until then must be read
 
     @property
     def followed(self) -> Sequence[UserId]:
@@ -138,8 +145,11 @@ class Subscriptions:
 
 
 def _release(asked: _Asked) -> bool:
-    """Let those go on who wait. Returns whether anybody still did."""
-    if asked.confirmed.done():
+    """Let those go on who wait. Returns whether that had not been done before."""
+    if asked.released:
         return False
-    asked.confirmed.set_result(None)
+    asked.released = True
+    for confirmed in asked.waiting:
+        if not confirmed.done():
+            confirmed.set_result(None)
     return True

@@ -11,7 +11,7 @@ from common import metrics
 MOST = 2000
 MOST_OF_ADDRESS = 1000
 """Behind a proxy all have its address."""
-AT_ONCE = 8
+AT_ONCE = 16
 """How many handshakes the application gets in one turn of the event loop: some milliseconds of work."""
 GATHER_SECONDS = 0.01
 """How long those wait that come just after others. Together each costs a third less: they share commands and

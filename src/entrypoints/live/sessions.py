@@ -71,15 +71,16 @@ class Sessions:
 
     def check_room(self) -> None:
         """Raise Full if this process takes no more streams."""
-        retry_seconds = self.streaming.chance.randint(*_RETRY_SECONDS)
         if self.draining:
-            raise Full("This process is about to stop; connect again.", retry_seconds)
+            raise self._no_room("This process is about to stop; connect again.")
         if self._full:
-            most = f"This process serves {self._most} streams, its limit; connect again later."
-            raise Full(most, retry_seconds)
+            raise self._no_room(f"This process serves {self._most} streams, its limit; connect again later.")
         if len(self._entering) >= _ENTERING:
             metrics.TURNED_AWAY.inc()
-            raise Full("Too many streams are opening at this moment; connect again.", retry_seconds)
+            raise self._no_room("Too many streams are opening at this moment; connect again.")
+
+    def _no_room(self, detail: str) -> Full:
+        return Full(detail, self.streaming.chance.randint(*_RETRY_SECONDS))
 
     @property
     def _full(self) -> bool:

@@ -1,7 +1,7 @@
 """The live stream over WebSocket: `/ws/{user_id}`."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
@@ -49,12 +49,12 @@ class SocketPath:
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """Not a coroutine: that would be another one to resume, and to keep for each stream."""
         if scope["type"] == ScopeType.WEBSOCKET and (user := _plain_user(scope)) is not None:
             scope["path_template"] = _PATH
-            await serve(scope, receive, send, user)
-        else:
-            await self._app(scope, receive, send)
+            return serve(scope, receive, send, user)
+        return self._app(scope, receive, send)
 
 
 def _plain_user(scope: Mapping[str, Any]) -> UserId | None:

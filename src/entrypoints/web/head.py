@@ -1,6 +1,6 @@
 """HEAD and OPTIONS, which every path answers."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from typing import Any
 
 from litestar import Litestar
@@ -40,14 +40,14 @@ class _Answering:
         self._methods = methods
         """The methods of each path, as the value of Allow."""
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """Not a coroutine: that would be another one to resume for nearly every request."""
         method = scope["method"] if scope["type"] == ScopeType.HTTP else ""
         if method == "HEAD" and not _is_stream(scope):
-            await self._head(scope, receive, send)
-        elif method == "OPTIONS":
-            await self._options(scope, receive, send)
-        else:
-            await self._app(scope, receive, send)
+            return self._head(scope, receive, send)
+        if method == "OPTIONS":
+            return self._options(scope, receive, send)
+        return self._app(scope, receive, send)
 
     async def _head(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def send_head(message: Message) -> None:
