@@ -209,7 +209,7 @@ def snoozed_comes_back(evidence: Evidence, notes: Notes) -> None:
             )
     for follower in evidence.followers:
         notes.wrong += [
-            f"{follower.user} saw {id_} come back {times} times, it was snoozed {len(asked.get(id_, ()))} times"
+            f"{follower.user} saw {id_} come back {times} times, more often than it was snoozed"
             for id_, times in follower.woken.items()
             if times > len(asked.get(id_, ()))
         ]
