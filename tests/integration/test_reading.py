@@ -518,6 +518,7 @@ class Accidents:
         self._unpacked, self._unpack = fetcher.MemoryRecords, records.unpack
         self._getall = fetcher.FetchResult.getall
         self.happened: Counter[str] = Counter()
+        self._held_back: Counter[int] = Counter()
         patch.setattr(fetcher, "MemoryRecords", lambda data: self._unpacked(self._damaged(data)))
         patch.setattr(records, "unpack", self._unpack_alone)
         patch.setattr(fetcher.FetchResult, "getall", self._take_and_fail())
@@ -526,9 +527,22 @@ class Accidents:
         """What a broker sent, as it comes out of a bad cable, disk or release."""
         how = self._source.choice([*Kind, *[None] * 5])
         if not data or how is None:
-            return data
+            return self._without_one(data)
         self.happened[how.value] += 1
         return damage(data, how, self._source)
+
+    def _without_one(self, data: bytes) -> bytes:
+        """The answer without a batch that can be read soon, but not without its last one."""
+        batches = list(spans(data))[:-1]
+        if not batches or self._source.random() < 0.8:
+            return data
+        start, end = self._source.choice(batches)
+        offset = int.from_bytes(data[start : start + 8])
+        self._held_back[offset] += 1
+        if self._held_back[offset] > 2:
+            return data
+        self.happened["late"] += 1
+        return data[:start] + data[end:]
 
     def _unpack_alone(self, data: bytes, *place: Any, **more: Any) -> records.Found:
         return self._unpack(self._damaged(data), *place, **more)
@@ -572,7 +586,7 @@ async def test_read_errors_of_every_kind_lose_nothing(
     assert len(stored) == len(good)
     assert set(stored) == good
     assert set(buried.values()) == {b"number %d" % number for number in range(count) if not number % poison}
-    assert {*Kind, "between"} <= set(accidents.happened)
+    assert {*Kind, "between", "late"} <= set(accidents.happened)
     print(f"seed {seed}: {sum(ends)} records; accidents: {dict(accidents.happened)}")
 
 

@@ -381,7 +381,7 @@ DAMAGE: dict[str, tuple[Check, Damage, str]] = {
         both(marked("snoozed", "n4", until=AT),
              told(update(8, SAME, ids=["n4"], set={"woken_at": AT}),
                   update(9, SAME, ids=["n4"], set={"woken_at": LATER}))),
-        "ada saw n4 come back 2 times, it was snoozed 1 times",
+        "ada saw n4 come back 2 times, more often",
     ),
 }  # fmt: skip
 

@@ -205,13 +205,13 @@ def snoozed_comes_back(evidence: Evidence, notes: Notes) -> None:
     for row in evidence.rows:
         if not row.retracted:
             notes.wrong += _wrong_snooze(
-                row, asked[row.id], evidence.ended_at, by_hand=row.id in woken_by_hand
+                row, asked.get(row.id, ()), evidence.ended_at, by_hand=row.id in woken_by_hand
             )
     for follower in evidence.followers:
         notes.wrong += [
-            f"{follower.user} saw {id_} come back {times} times, it was snoozed {len(asked[id_])} times"
+            f"{follower.user} saw {id_} come back {times} times, more often than it was snoozed"
             for id_, times in follower.woken.items()
-            if times > len(asked[id_])
+            if times > len(asked.get(id_, ()))
         ]
     notes.figures = {
         "snoozed": len(asked),
