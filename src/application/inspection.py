@@ -72,7 +72,7 @@ class QueueState:
     topics: Mapping[str, TopicState]
     """By name, those that exist."""
     lag: int | None
-    """Records that the group has not stored yet; None if it has never committed."""
+    """Records that the group has not stored yet; None if there are none and it has never committed."""
     dead_letters: int
 
 

@@ -35,6 +35,7 @@ from workbench.programs import MissingServer
 RESTARTS = 5
 RESTARTS_WITHIN = 600.0  # seconds
 COMMAND_SECONDS = 60.0
+DRAIN_SECONDS = 30.0
 
 
 class Stopped(Exception):
@@ -192,13 +193,28 @@ class Development:
         consumer_port = int(environment["BELLWIRE_CONSUMER_PORT"])
         consumer = self._service("Consumer", "consumer", consumer_port, environment)
         self._interrupts.services += [api, consumer]
-        for service in (consumer, api):
-            service.begin()
-            stack.enter_context(stopped_at_the_end(service, self._report))
+        consumer.begin()
+        stack.enter_context(stopped_at_the_end(consumer, self._report))
+        stack.callback(self._drain, consumer, environment)  # once the API has stopped
+        api.begin()
+        stack.enter_context(stopped_at_the_end(api, self._report))
         self._await(api)
         access: Mapping[str, str] = json.loads(_command("demo-access", environment, self._interrupts))
         self._await(consumer)
         return access
+
+    def _drain(self, consumer: Service, environment: Mapping[str, str]) -> None:
+        """Have what was accepted stored: the embedded broker forgets it when it stops."""
+        if not any(isinstance(part, TansuServer) for part in self._parts):  # or the start was interrupted
+            return
+        from workbench.queue import drain  # takes long to import
+
+        until = time.monotonic() + DRAIN_SECONDS
+        left = drain(environment, lambda: consumer.running and time.monotonic() < until)
+        if left:
+            _say(
+                f"✗ {left:,} records were accepted and not stored. They are lost: the broker keeps no files."
+            )
 
     def _await(self, service: Service) -> None:
         service.wait_ready(service.answers)

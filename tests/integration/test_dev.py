@@ -1,5 +1,6 @@
 """`bellwire dev`: what becomes of the service when one of its servers dies."""
 
+import asyncio
 import json
 import os
 import re
@@ -14,6 +15,7 @@ import pytest
 from tests.development import development
 from tests.forked import begins_cold
 from tests.product import eventually
+from workbench.embedded import EmbeddedServers
 from workbench.processes import Process
 
 START_SECONDS = 120.0
@@ -40,10 +42,33 @@ def dev(request: pytest.FixtureRequest, folder: Path) -> Iterator[Process]:
         process.stop(START_SECONDS)
 
 
+def environment_of(folder: Path) -> dict[str, str]:
+    written = (folder / ".bellwire/env").read_text()
+    return dict(re.findall(r"^export (\w+)=(\S+)$", written, re.MULTILINE))
+
+
+async def test_what_is_accepted_before_it_is_stopped_is_stored(dev: Process, folder: Path) -> None:
+    environment = environment_of(folder)
+    bodies = [{"user_id": f"user-{number}", "event": "a.b", "message": "m"} for number in range(1000)]
+    headers = {"X-API-Key": environment["BELLWIRE_API_KEY"]}
+    async with httpx.AsyncClient(base_url=environment["BELLWIRE_URL"], headers=headers, timeout=60) as client:
+        answers = await asyncio.gather(
+            *(client.post("/v1/notifications/batch", json={"items": bodies}) for _ in range(8))
+        )
+    assert {answer.status_code for answer in answers} == {202}
+
+    await asyncio.to_thread(dev.stop, START_SECONDS)
+
+    assert "are lost" not in dev.log.read_text()
+    servers = EmbeddedServers.start(folder / ".bellwire", given={}, report=lambda _line: None)
+    with servers as started:
+        assert started.postgres is not None
+        counted = started.postgres.sql("SELECT count(*) FROM notifications", database="bellwire")
+    assert counted.strip() == "8000"
+
+
 async def test_what_is_accepted_after_the_broker_died_is_stored(dev: Process, folder: Path) -> None:
-    environment = dict(
-        re.findall(r"^export (\w+)=(\S+)$", (folder / ".bellwire/env").read_text(), re.MULTILINE)
-    )
+    environment = environment_of(folder)
     ledger = json.loads((folder / ".bellwire/processes.json").read_text())
     (broker,) = [int(pid) for pid, entry in ledger.items() if entry["name"] == "Kafka"]
     headers = {

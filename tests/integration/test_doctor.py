@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from aiokafka import AIOKafkaProducer
 from dependency_injector import providers
 
 from adapters import clock as system
@@ -277,6 +278,16 @@ async def test_the_counts_are_those_of_the_servers(container: Container) -> None
     assert (found.queue.state.lag, found.queue.state.dead_letters) == (None, 0)
     assert found.store.state.revision == found.store.state.newest
     assert not found.well
+
+
+async def test_records_count_before_the_group_has_ever_committed(container: Container) -> None:
+    await topics_of(container)
+    settings = container.settings()
+    async with AIOKafkaProducer(bootstrap_servers=settings.kafka_bootstrap) as producer:
+        await producer.send_and_wait(settings.kafka_topic, b"{}")
+
+    async with inspecting(container) as inspection:
+        assert (await inspection.kafka().look()).lag == 1
 
 
 async def test_lag_and_dead_letters_are_counted(product: Product, container: Container) -> None:

@@ -85,10 +85,8 @@ class KafkaInspection:
         except GroupCoordinatorNotAvailableError:
             return None  # in a new cluster: brokers create the topic of offsets when they are first asked
         offsets = {part: at.offset for part, at in committed.items() if at.offset >= 0}
-        if not offsets:
-            return None
-        behind: list[int] = [max(0, end - offsets.get(part, begins[part])) for part, end in queue.items()]
-        return sum(behind)
+        behind = sum(max(0, end - offsets.get(part, begins[part])) for part, end in queue.items())
+        return behind if offsets or behind else None
 
 
 async def _bounds(
