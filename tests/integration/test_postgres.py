@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from random import uniform
 from secrets import token_hex
 from time import monotonic
@@ -37,7 +37,7 @@ from domain.category import CATEGORIES, OTHER, Category
 from domain.feed import Cursor
 from domain.identifiers import UserId
 from domain.metadata import Metadata
-from domain.notification import Retraction
+from domain.notification import EARLIEST, Retraction
 from domain.states import Mark, Rule, Status, To
 from tests import arrival_contracts, contracts, store
 from tests.build import ADA, BOB, LATER, NOW, TestClock, a_draft, a_user, an_id, drafts
@@ -277,6 +277,38 @@ async def test_metadata_comes_back_as_it_was_sent(feeds: PostgresFeeds, users: P
         (await feeds.mark(ADA, Mark.READ, ids, LATER)).notifications or (),
     ):
         assert [item.metadata.text for item in found] == NASTY
+
+
+async def test_text_comes_back_as_it_was_sent(feeds: PostgresFeeds, users: PostgresUsers) -> None:
+    """Also what means something in the text of an array, which is how most columns are sent."""
+    await users.add(a_user(ADA), None)
+    odd = [
+        '{"a","b"}',
+        r'say "\"',
+        "\\",
+        "a,b",
+        "NULL",
+        " {} ",
+        "1\n2\r\t\x01\x7f",
+        r"\n\u0041",
+        "é👩‍👧\u2028",
+    ]
+
+    await feeds.append([a_draft(nth, message=text, title=text) for nth, text in enumerate(odd)])
+
+    found = (await contracts.history_of(feeds, ADA, 0, 100)).notifications
+    assert [(item.message, item.title) for item in found] == [(text, text) for text in odd]
+
+
+async def test_times_and_ids_come_back_to_the_microsecond(feeds: PostgresFeeds, users: PostgresUsers) -> None:
+    await users.add(a_user(ADA), None)
+    east = timezone(timedelta(hours=5, minutes=45))
+    times = [NOW.replace(microsecond=123_457), NOW.replace(microsecond=0), NOW.astimezone(east), EARLIEST]
+
+    await feeds.append([replace(a_draft(nth), created_at=time) for nth, time in enumerate(times)])
+
+    found = (await contracts.history_of(feeds, ADA, 0, 100)).notifications
+    assert [(item.id, item.created_at) for item in found] == [(an_id(nth), t) for nth, t in enumerate(times)]
 
 
 # --- marks ---
