@@ -50,8 +50,8 @@ class Outcomes:
 
 
 class Deadlines:
-    """Has callers wait for `seconds` at most, and a quarter of a second more: those that begin to wait within a
-    quarter share a timer, because to make one and cancel it costs more than to encode a record.
+    """Has callers wait for `seconds` and up to a quarter of a second more: those that begin within the same
+    quarter share a timer. To make and cancel one for each costs as much as to encode its record.
     """
 
     def __init__(self, seconds: float) -> None:

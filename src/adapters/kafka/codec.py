@@ -184,7 +184,11 @@ def _draft(source: Source, record: _Record, content: Content, attributes: Mappin
 
 
 def _raw(metadata: Metadata) -> msgspec.Raw:
-    return _NO_METADATA if metadata is NO_METADATA or metadata == NO_METADATA else msgspec.Raw(metadata.text.encode())
+    return (
+        _NO_METADATA
+        if metadata is NO_METADATA or metadata == NO_METADATA
+        else msgspec.Raw(metadata.text.encode())
+    )
 
 
 def addressee(key: bytes | None, value: bytes | None, headers: Headers) -> str:
