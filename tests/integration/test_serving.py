@@ -230,6 +230,32 @@ async def test_a_peer_that_leaves_a_rest_unread_is_dropped() -> None:
     protocol.connection_lost(None)
 
 
+async def test_a_connection_ends_when_it_was_idle_for_its_time_since_the_last_answer() -> None:
+    """One timer for all of its requests, which looks when it is due."""
+    transport = Clogged()
+    protocol = HastyHttp(uvicorn.Config(echo, log_config=None, timeout_keep_alive=60), ServerState(), {})
+    protocol.connection_made(transport)
+    protocol.data_received(GET + END)
+    await eventually(lambda: protocol.cycle.response_complete, "it is answered")
+    timer = protocol.timeout_keep_alive_task
+
+    protocol.data_received(GET + END)
+    protocol.timeout_keep_alive_handler()
+    assert not transport.closing
+    assert protocol.timeout_keep_alive_task is None
+    await eventually(lambda: protocol.timeout_keep_alive_task is not None, "it is answered, and timed anew")
+    protocol.timeout_keep_alive_handler()
+    assert not transport.closing
+    assert protocol.waiting_since is not None
+    protocol.waiting_since -= 60
+    protocol.timeout_keep_alive_handler()
+
+    assert transport.closing
+    assert timer is not None
+    timer.cancel()
+    protocol.connection_lost(None)
+
+
 class Clogged(asyncio.Transport):
     """Nobody reads what it writes; so it closes, and never is closed."""
 

@@ -112,7 +112,9 @@ def test_a_trace_that_came_goes_on_under_a_span_of_our_own() -> None:
 def test_what_is_no_trace_begins_a_new_one(received: str | None) -> None:
     continued = tracing.continued(received, token_hex(tracing.FRESH_BYTES))
 
-    assert tracing.continued(continued, token_hex(tracing.FRESH_BYTES)).split("-")[1] == continued.split("-")[1]
+    assert (
+        tracing.continued(continued, token_hex(tracing.FRESH_BYTES)).split("-")[1] == continued.split("-")[1]
+    )
     assert TRACE.split("-")[1] not in continued
 
 

@@ -20,7 +20,7 @@ from aiokafka.structs import RecordMetadata
 _PARTITIONER = DefaultPartitioner()
 
 
-_TOGETHER_SECONDS = 0.25
+_SHARES = 32
 
 Record: TypeAlias = tuple[bytes, bytes, Sequence[tuple[str, bytes]]]
 """A record as it is sent: its key, its value and its headers."""
@@ -50,8 +50,8 @@ class Outcomes:
 
 
 class Deadlines:
-    """Has callers wait for `seconds` at most, and a quarter of a second more: those that begin to wait within a
-    quarter share a timer, because to make one and cancel it costs more than to encode a record.
+    """Has callers wait for `seconds`, or up to a 32nd less: those that begin within the same 32nd share a
+    timer. To make and cancel one for each costs as much as to encode its record.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -65,8 +65,8 @@ class Deadlines:
         loop = asyncio.get_running_loop()
         now = loop.time()
         if now >= self._until:
-            self._waiting, self._until = set(), now + _TOGETHER_SECONDS
-            loop.call_at(self._until + self._seconds, _expire, self._waiting)
+            self._waiting, self._until = set(), now + self._seconds / _SHARES
+            loop.call_at(now + self._seconds, _expire, self._waiting)
         waiting = self._waiting
         waiting.add(outcomes)
         try:

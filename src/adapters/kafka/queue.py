@@ -125,13 +125,12 @@ class KafkaQueue:
         started = self._now()
         outcomes = Outcomes(len(drafts))
         try:
-            if not batches.knows_topic():
+            if batches.knows_topic():
+                await self._settled(batches, drafts, outcomes)
+            else:
                 async with asyncio.timeout(_DEADLINE_SECONDS):
                     await batches.learn_topic()
-            batches.put_all(map(_record, drafts), outcomes)
-            await self._deadlines.completed(outcomes)
-            if outcomes.unknown:
-                self._log_failure(TimeoutError())
+                    await self._settled(batches, drafts, outcomes)
         except FAILURES as error:
             self._log_failure(error)
         finally:
@@ -140,6 +139,13 @@ class KafkaQueue:
         metrics.PUBLISH_ACK.observe(took)
         self._note_outcomes(outcomes.accepted, took)
         return outcomes.accepted
+
+    async def _settled(self, batches: TopicBatches, drafts: Sequence[Draft], outcomes: Outcomes) -> None:
+        """Return once the fate of every record is known. Raises TimeoutError if it is not by the deadline."""
+        batches.put_all(map(_record, drafts), outcomes)
+        await self._deadlines.completed(outcomes)
+        if outcomes.unknown:
+            raise TimeoutError
 
     def _note_outcomes(self, accepted: Sequence[bool], took: float) -> None:
         well = sum(accepted)

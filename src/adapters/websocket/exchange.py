@@ -1,4 +1,4 @@
-"""A request over HTTP and its answer: uvicorn's, with ordinary heads written in less time."""
+"""A request over HTTP and its answer: uvicorn's, with ordinary answers written in less time."""
 
 import asyncio
 from typing import Any
@@ -13,11 +13,11 @@ _CONTROLS = bytes({*range(0x20), 0x7F} - {0x09})
 
 
 class Exchange(RequestResponseCycle):
-    """Writes an answer of known length, on a connection that goes on, in one piece, and hands over a body that has
-    arrived without waiting.
+    """Writes an answer of known length, on a connection that goes on, in one piece, and does not wait for a
+    body that has arrived.
 
-    uvicorn examines each header with two regular expressions, and writes a head before its body. Here names must be
-    in lower case, as ASGI demands.
+    uvicorn examines each header with two regular expressions, and writes the head before the body. Here names
+    must be in lower case, as ASGI demands.
     """
 
     _head: bytes | None = None
@@ -60,7 +60,7 @@ class Exchange(RequestResponseCycle):
         return True
 
     def _answer(self, head: bytes, message: Any) -> bool:
-        """Write the head with the whole body. Return whether it is the whole body, of the length in the head."""
+        """Write the head with the body. Return whether that is all of it, of the length in the head."""
         body = message.get("body", b"")
         if (
             message["type"] != "http.response.body"

@@ -109,7 +109,7 @@ class HttpProtocol(EndingProtocol):
 
     def on_response_complete(self) -> None:
         self.waiting_since = self.loop.time()
-        if self.timeout_keep_alive_task is None or self.pipeline:
+        if self.timeout_keep_alive_task is None or self.pipeline or self.transport.is_closing():
             super().on_response_complete()
         else:  # the timer of an earlier request finds out how long the connection has been idle
             self.server_state.total_requests += 1
