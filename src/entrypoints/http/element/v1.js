@@ -1,1 +1,1 @@
-import{i as a,m as b,n as c}from"./v1-VKQSIUOJ.js";export{a as BellwireBadge,b as BellwireInbox,c as BellwirePreferences};
+import{i as a,m as b,n as c}from"./v1-7VSMJUFJ.js";export{a as BellwireBadge,b as BellwireInbox,c as BellwirePreferences};
