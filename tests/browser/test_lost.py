@@ -47,6 +47,28 @@ async def test_the_api_dies_and_comes_back(scene: Scene) -> None:
     await device.shows(0)
 
 
+async def test_what_was_never_connected_has_lost_nothing(scene: Scene) -> None:
+    first = await scene.publish("Before")
+    context = await scene.context()
+    connects = asyncio.Event()
+
+    async def wait(socket: WebSocketRoute) -> None:
+        await connects.wait()
+        socket.connect_to_server()
+
+    await context.route_web_socket("**/ws/**", wait)
+    device = await scene.page(context)
+    await device.page.goto(scene.stage.site.page(scene.inbox()))
+    await device.open()
+    await device.lists(first)
+    await expect(device.panel.locator("[data-state]")).to_have_text("Connecting")
+    assert await device.heard("state") == []
+    connects.set()
+    await device.is_state("online")
+    await expect(device.panel.locator("[data-state]")).to_have_count(0)
+    assert await device.heard("state") == ["online"]
+
+
 async def test_a_page_that_comes_before_the_service_gets_its_list(scene: Scene) -> None:
     first = await scene.publish("Before")
     context = await scene.context()

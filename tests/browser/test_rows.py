@@ -4,7 +4,7 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from playwright.async_api import expect
+from playwright.async_api import Locator, expect
 
 from bellwire_client import Action, Actor
 from tests.browser.device import PATIENCE_MS, Device
@@ -12,7 +12,7 @@ from tests.browser.stage import Scene
 from tests.product import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
-MOST_ROWS = 200
+MOST_ROWS = 100
 
 
 async def test_notifications_with_a_key_become_one_row(scene: Scene) -> None:
@@ -122,6 +122,33 @@ async def test_a_link_of_another_scheme_is_no_link(scene: Scene) -> None:
     await device.open()
     await expect(device.row(bad)).to_be_visible(timeout=PATIENCE_MS)
     await expect(device.row(bad).get_by_role("link")).to_have_count(0)
+
+
+async def test_the_icons_of_a_row_are_drawn_for_whoever_is_at_it(scene: Scene) -> None:
+    """The buttons are always there, for keys and screen readers; only what is drawn in them is not."""
+    device = await scene.device()
+    first, second = await scene.publish("First"), await scene.publish("Second")
+    await device.open()
+    await device.lists(second, first)
+
+    def archive(identifier: str) -> Locator:
+        return device.row(identifier).get_by_role("button", name="Archive")
+
+    await device.row(first).hover()
+    await expect(archive(first).locator("svg")).to_be_visible()
+    await expect(archive(second).locator("svg")).to_be_hidden()
+    await expect(archive(second)).to_be_visible()
+    await device.focus_on(second)
+    await expect(archive(second).locator("svg")).to_be_visible()
+
+
+async def test_where_nothing_hovers_all_icons_are_drawn(scene: Scene) -> None:
+    device = await scene.device(options={"has_touch": True, "is_mobile": True})
+    ids = [await scene.publish(message) for message in ("First", "Second")]
+    await device.open()
+    for identifier in ids:
+        icon = device.row(identifier).get_by_role("button", name="Archive").locator("svg")
+        await expect(icon).to_be_visible(timeout=PATIENCE_MS)
 
 
 async def test_tabs_have_exact_counts(scene: Scene) -> None:

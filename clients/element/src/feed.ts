@@ -8,7 +8,7 @@ import { Pending } from './pending.js';
 
 export type { Filter, Notification };
 export type Token = () => string | Promise<string>;
-export type FeedState = 'loading' | 'online' | 'reconnecting' | 'offline' | 'failed' | 'signed-out';
+export type FeedState = 'loading' | 'connecting' | 'online' | 'reconnecting' | 'offline' | 'failed' | 'signed-out';
 
 /**
  * What a feed tells: `change` of anything it shows, `arrived` notifications, an `error`, that a command was `rejected`,
@@ -32,8 +32,8 @@ export class Feed extends EventTarget {
   readonly user: string;
   /** Where tokens come from; the latest that an element gave. */
   token: Token | null;
-  /** When the feed was last known to be complete. */
-  asOf = new Date();
+  /** When the feed was last known to be complete; null if it never was. */
+  asOf: Date | null = null;
   #inbox: LiveInbox | null = null;
   #pending = new Pending();
   #failed = false;

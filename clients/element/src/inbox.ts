@@ -148,7 +148,8 @@ export class BellwireInbox extends BellwireElement {
     const counts = JSON.stringify([unread_count, unseen_count, unread_in]);
     if (feed.inbox?.cursor && counts !== this.#counts) this.tell('counts', { unread_count, unseen_count, unread_in });
     this.#counts = counts;
-    const told = { online: 'online', 'signed-out': 'signed-out', offline: 'reconnecting', reconnecting: 'reconnecting' }[state as string];
+    const lost = feed.asOf ? 'reconnecting' : undefined; // only what was there can be lost
+    const told = { online: 'online', 'signed-out': 'signed-out', offline: lost, reconnecting: lost }[state as string];
     if (told && told !== this.#state) this.tell('state', told);
     this.#state = told ?? this.#state;
   }

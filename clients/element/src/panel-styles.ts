@@ -24,12 +24,12 @@ p{margin:0}
 [role=tab][aria-selected=true]{background:var(--a);border-color:var(--a);color:var(--s)}
 .count{font-variant-numeric:tabular-nums;font-weight:600}
 .bar{padding:6px 16px;font-size:13px;color:var(--m);background:color-mix(in srgb,var(--t) 6%,var(--s));border-bottom:1px solid var(--l)}
-[data-state=reconnecting]{overflow:hidden;animation:grow .2s 1.5s both}
+[data-state$=connecting]{overflow:hidden;animation:grow .2s 1.5s both}
 .scroller{position:relative;overflow-y:auto;overscroll-behavior:contain;flex:1;min-height:120px;scrollbar-width:thin}
 .scroller:focus{outline:none}
 [part=pill]{position:sticky;z-index:2;inset-block-start:8px;display:block;margin:8px auto -36px;height:28px;padding:0 14px;border-radius:99px;background:var(--a);color:var(--s);font-weight:600;font-size:13px;box-shadow:0 2px 8px #0003}
 [part=list]{list-style:none;margin:0;padding:0}
-li{position:relative;display:flex;gap:12px;padding-block:12px 6px;padding-inline:20px 16px;margin-block-end:var(--bellwire-row-gap,0);border-bottom:1px solid var(--l);content-visibility:auto;contain-intrinsic-size:auto 92px}
+li{position:relative;display:flex;gap:12px;padding-block:12px 6px;padding-inline:20px 16px;margin-block-end:var(--bellwire-row-gap,0);border-bottom:1px solid var(--l);contain:content}
 li:hover{background:color-mix(in srgb,var(--t) 4%,var(--s))}
 li[part~=row-unread]::before{content:"";position:absolute;inset-inline-start:7px;inset-block-start:24px;width:8px;height:8px;border-radius:50%;background:var(--a);forced-color-adjust:none}
 .body{flex:1;min-width:0;overflow-wrap:anywhere}
@@ -65,7 +65,7 @@ time{font-size:12px;line-height:16px;color:var(--m)}
 .tool{display:grid;place-items:center;width:28px;height:28px;border-radius:8px}
 .tool svg{width:17px;height:17px}
 .tool:focus-visible{outline-offset:-2px}
-@media(hover:hover){li:not(:hover,:focus-within) .tools{opacity:0}}
+@media(hover:hover){li:not(:hover,:focus-within) .tool svg{display:none}}
 .state{display:grid;justify-items:center;gap:12px;text-align:center;color:var(--m)}
 .state:has(p){padding:48px 24px}
 .state>svg{width:32px;height:32px;opacity:.6}

@@ -28,6 +28,7 @@ export interface Strings {
   emptyCategory: string;
   loading: string;
   offline: string;
+  connecting: string;
   reconnecting: string;
   signedOut: string;
   signIn: string;
@@ -75,6 +76,7 @@ export const english: Strings = {
   emptyCategory: 'Nothing here yet',
   loading: 'Loading notifications',
   offline: 'You are offline. As of {time}',
+  connecting: 'Connecting',
   reconnecting: 'Connecting again. As of {time}',
   signedOut: 'You are signed out',
   signIn: 'Sign in again',

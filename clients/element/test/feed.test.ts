@@ -43,6 +43,15 @@ test('what the user does shows at once, and is taken back if it is refused', asy
   assert.deepEqual([unread(feed), feed.list()[0].read_at, feed.unreadCount], [[1], '2026-11-22T11:00:00Z', 1]);
 });
 
+test('before the first connection it is connecting, and knows of no time when it was complete', async (t) => {
+  const { service, feed } = opened(t, () => [200, pageOf(1, item(1))]);
+  assert.equal(feed.state, 'loading');
+  await settled();
+  assert.deepEqual([feed.state, feed.asOf, feed.list().length], ['connecting', null, 1]);
+  service.socket.end();
+  assert.deepEqual([feed.state, feed.asOf], ['connecting', null], 'it has lost nothing');
+});
+
 test('all are read up to what the user can have seen', async (t) => {
   const { service, feed } = opened(t, () => [200, pageOf(2, item(2), item(1))]);
   await settled();

@@ -21,7 +21,7 @@ const RETRY_MS = 10_000;
 
 /**
  * `refused`: the service does not want this user or token, and the inbox has ended.
- * @typedef {'loading' | 'online' | 'reconnecting' | 'offline' | 'refused' | 'closed'} State
+ * @typedef {'loading' | 'connecting' | 'online' | 'reconnecting' | 'offline' | 'refused' | 'closed'} State
  */
 
 /**
@@ -62,6 +62,8 @@ export class LiveInbox extends Target {
   /** @type {Promise<void> | null} */
   #loading = null;
   #loaded = false;
+  /** There was a connection. */
+  #met = false;
   /** The stream began at the present, without a page. */
   #blind = false;
   /** @type {State} */
@@ -101,7 +103,8 @@ export class LiveInbox extends Target {
     if (this.#ended) return this.#ended;
     if (this.#place.navigator?.onLine === false) return 'offline';
     if (!this.#loaded) return 'loading';
-    return this.#stream?.connected ? 'online' : 'reconnecting';
+    if (this.#stream?.connected) return 'online';
+    return this.#met ? 'reconnecting' : 'connecting';
   }
 
   /** The notifications, newest first. */
@@ -326,6 +329,7 @@ export class LiveInbox extends Target {
     if (event.type === 'disconnected' && event.final) {
       return this.#end('refused', new BellwireError(event.reason, { code: String(event.code ?? 'refused') }));
     }
+    if (event.type === 'connected') this.#met = true;
     if (!this.#inbox.apply(event)) this.refresh();
     if (event.type === 'connected' && this.#blind) {
       this.#blind = false;

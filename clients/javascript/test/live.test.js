@@ -44,13 +44,13 @@ test('it loads, and follows from there', async (t) => {
   assert.equal(inbox.state, 'loading');
   await page(1, pageOf(2, item(2), item(1)));
   assert.deepEqual(asked[0].query, { status: 'all', limit: '5' });
-  assert.equal(inbox.state, 'reconnecting');
+  assert.equal(inbox.state, 'connecting');
   assert.equal(service.socket.query.cursor, 'e1.2');
   service.socket.tell(welcome(2, { resumed: true }), news(2, 3), { ...news(3, 4), changed: true });
 
   assert.deepEqual(versions(), [4, 3, 2, 1]);
   assert.deepEqual([inbox.unreadCount, inbox.unseenCount, inbox.unreadIn, inbox.cursor], [4, 4, { test: 4 }, 'e1.4']);
-  assert.deepEqual(of('state'), ['reconnecting', 'online']);
+  assert.deepEqual(of('state'), ['connecting', 'online']);
   assert.deepEqual(of('arrived').map((items) => items.length), [1]);
   assert.equal(of('change').length, 3);
 });
@@ -212,7 +212,7 @@ test('it says that the browser is offline, and that it is not any more', async (
   await settled();
   service.socket.tell(welcome(2, { resumed: true }));
 
-  assert.deepEqual(of('state'), ['reconnecting', 'online', 'offline', 'reconnecting', 'online']);
+  assert.deepEqual(of('state'), ['connecting', 'online', 'offline', 'reconnecting', 'online']);
 });
 
 test('if the page is not to be had it loads when the stream is connected', async (t) => {

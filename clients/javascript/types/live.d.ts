@@ -17,7 +17,7 @@ export type InboxOptions = {
      */
     shared?: boolean;
 };
-export type State = 'loading' | 'online' | 'reconnecting' | 'offline' | 'refused' | 'closed';
+export type State = 'loading' | 'connecting' | 'online' | 'reconnecting' | 'offline' | 'refused' | 'closed';
 export type InboxEvents = {
     change: null;
     state: State;
@@ -41,7 +41,7 @@ export type InboxListening = {
  */
 /**
  * `refused`: the service does not want this user or token, and the inbox has ended.
- * @typedef {'loading' | 'online' | 'reconnecting' | 'offline' | 'refused' | 'closed'} State
+ * @typedef {'loading' | 'connecting' | 'online' | 'reconnecting' | 'offline' | 'refused' | 'closed'} State
  */
 /**
  * `change`: of the notifications or counts. `arrived`: new notifications, while connected.
@@ -74,7 +74,7 @@ export declare class LiveInbox extends Target {
         user: string;
         options: InboxOptions;
     });
-    get state(): "closed" | "loading" | "offline" | "online" | "reconnecting" | "refused";
+    get state(): "closed" | "connecting" | "loading" | "offline" | "online" | "reconnecting" | "refused";
     /** The notifications, newest first. */
     get items(): import("./protocol.js").Notification[];
     get cursor(): string | null;

@@ -53,6 +53,7 @@ export const strings: Strings = {
   emptyCategory: 'لا يوجد شيء هنا بعد',
   loading: 'جارٍ تحميل الإشعارات',
   offline: 'أنت غير متصل بالإنترنت. آخر تحديث: {time}',
+  connecting: 'جارٍ الاتصال',
   reconnecting: 'جارٍ إعادة الاتصال. آخر تحديث: {time}',
   signedOut: 'تم تسجيل خروجك',
   signIn: 'تسجيل الدخول مجددًا',

@@ -28,6 +28,7 @@ export const strings: Strings = {
   emptyCategory: 'Hier ist noch nichts',
   loading: 'Benachrichtigungen werden geladen',
   offline: 'Keine Internetverbindung. Stand: {time}',
+  connecting: 'Verbindung wird hergestellt',
   reconnecting: 'Verbindung wird wiederhergestellt. Stand: {time}',
   signedOut: 'Sie sind abgemeldet',
   signIn: 'Erneut anmelden',

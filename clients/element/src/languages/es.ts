@@ -29,6 +29,7 @@ export const strings: Strings = {
   emptyCategory: 'Todavía no hay nada aquí',
   loading: 'Cargando notificaciones',
   offline: 'Sin conexión. Última actualización: {time}',
+  connecting: 'Conectando',
   reconnecting: 'Reconectando. Última actualización: {time}',
   signedOut: 'Se ha cerrado la sesión',
   signIn: 'Volver a iniciar sesión',

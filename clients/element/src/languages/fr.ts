@@ -29,6 +29,7 @@ export const strings: Strings = {
   emptyCategory: 'Rien ici pour le moment',
   loading: 'Chargement des notifications',
   offline: 'Vous êtes hors ligne. Dernière mise à jour : {time}',
+  connecting: 'Connexion en cours',
   reconnecting: 'Reconnexion en cours. Dernière mise à jour : {time}',
   signedOut: 'Vous êtes déconnecté(e)',
   signIn: 'Se reconnecter',

@@ -25,6 +25,7 @@ export const strings: Strings = {
   emptyCategory: 'ここにはまだ何もありません',
   loading: '通知を読み込んでいます',
   offline: 'オフラインです。{time}時点の内容を表示しています',
+  connecting: '接続しています',
   reconnecting: '再接続しています。{time}時点の内容を表示しています',
   signedOut: 'ログアウトしています',
   signIn: '再度ログイン',

@@ -29,6 +29,7 @@ export const strings: Strings = {
   emptyCategory: 'Ainda não há nada aqui',
   loading: 'Carregando notificações',
   offline: 'Sem conexão com a internet. Última atualização: {time}',
+  connecting: 'Conectando',
   reconnecting: 'Reconectando. Última atualização: {time}',
   signedOut: 'Sua sessão foi encerrada',
   signIn: 'Entrar novamente',
