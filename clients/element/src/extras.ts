@@ -9,13 +9,11 @@ type Words = Look & { rtl: boolean };
 /** When a notification may come back: in an hour, this evening, tomorrow, and on Monday unless that is tomorrow. */
 export function snoozeTimes(now: Date): [keyof Strings, Date][] {
   const at = (days: number, hour: number) => new Date(now.getFullYear(), now.getMonth(), now.getDate() + days, hour);
-  const times: [keyof Strings, Date, boolean][] = [
-    ['snoozeHour', new Date(now.getTime() + 3_600_000), true],
-    ['snoozeEvening', at(0, 18), now.getHours() < 17],
-    ['snoozeTomorrow', at(1, 9), true],
-    ['snoozeWeek', at((8 - now.getDay()) % 7 || 7, 9), now.getDay() !== 0],
-  ];
-  return times.filter(([, , offered]) => offered).map(([name, until]) => [name, until]);
+  const times: [keyof Strings, Date][] = [['snoozeHour', new Date(now.getTime() + 3_600_000)]];
+  if (now.getHours() < 17) times.push(['snoozeEvening', at(0, 18)]);
+  times.push(['snoozeTomorrow', at(1, 9)]);
+  if (now.getDay()) times.push(['snoozeWeek', at(8 - now.getDay(), 9)]);
+  return times;
 }
 
 /** Ask until when; from a button, as a menu. */

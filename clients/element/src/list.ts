@@ -79,6 +79,7 @@ export class List {
   /** Forget everything: another list comes, or the panel was closed. */
   clear(): void {
     this.window.reset();
+    this.element.replaceChildren(); // else opening would lay all of them out first
     this.#scroller.scrollTop = 0;
     this.#scrolled = false;
   }

@@ -7,7 +7,7 @@ import { List } from './list.js';
 import type { Look } from './look.js';
 import { place } from './place.js';
 import { Sight } from './sight.js';
-import { endOf, noticeOf, stateOf } from './states.js';
+import { endOf, noticeOf, staleOf, stateOf } from './states.js';
 import { type Tab, tabsOf } from './tabs.js';
 import { everyTick } from './times.js';
 import { Toasts } from './toasts.js';
@@ -83,7 +83,7 @@ export class Panel {
     this.element.addEventListener('click', (event) => this.#click(event));
     this.element.addEventListener('auxclick', (event) => this.#click(event));
     this.element.addEventListener('keydown', (event) => this.#key(event));
-    this.element.addEventListener('error', (event) => this.#imageFailed(event.target), true);
+    this.element.addEventListener('error', ({ target }) => target instanceof HTMLImageElement && this.#list.failed(target, this.#host), true);
     for (const type of ['pointerout', 'pointerleave', 'focusout']) this.#scroller.addEventListener(type, () => this.#loosen());
     this.#scroller.addEventListener('scroll', () => this.#loosen(), { passive: true });
   }
@@ -148,7 +148,7 @@ export class Panel {
     morph(this.#head, this.#headNow());
     morph(this.#tabs, this.#tabsNow(tab));
     morph(this.#foot, this.#footNow());
-    morph(this.#bar, h('div', { class: 'bars' }, noticeOf(this.#notice), feed && noticeOf('', feed, host)));
+    morph(this.#bar, h('div', { class: 'bars' }, this.#notice && noticeOf('notice', this.#notice), feed && staleOf(feed, host)));
     const more = feed?.hasMore(tab.filter) ?? true;
     morph(this.#state, stateOf(state, list.length > 0, more, tab, host));
     const { below } = this.#list.window;
@@ -176,8 +176,8 @@ export class Panel {
 
   #headNow(): HTMLElement {
     const { text, modal, feed } = this.#host;
-    const button = (name: string, icon: string, label: string, ...more: string[]) =>
-      h('button', { type: 'button', 'data-do': name, 'data-key': name, 'aria-label': more.length ? null : label, title: label }, svg(icon), ...more);
+    const button = (name: string, icon: string, label: string, more?: string) =>
+      h('button', { type: 'button', 'data-do': name, 'data-key': name, 'aria-label': more ? null : label, title: label }, svg(icon), more);
     const unread = this.#current.filter.category ? this.#current.count : feed?.unreadCount;
     return h(
       'div',
@@ -272,8 +272,7 @@ export class Panel {
 
   #toggle({ id, read_at }: Notification): void {
     this.#own = true;
-    if (read_at) this.#feed?.unread([id]);
-    else this.#feed?.read([id]);
+    this.#feed?.[read_at ? 'unread' : 'read']([id]);
   }
 
   #archive({ id }: Notification): void {
@@ -319,8 +318,8 @@ export class Panel {
     const tabs = [...this.#tabs.children];
     const current = tabs.findIndex(({ id }) => id === `tab-${this.#current.id}`);
     const place = tabAfter(event, current, tabs.length, this.#host.rtl);
-    const next = place === undefined ? undefined : tabs[place];
-    if (!(next instanceof HTMLElement)) return false;
+    if (place === undefined) return false;
+    const next = tabs[place] as HTMLElement;
     this.#turn(next.id.slice(4));
     next.focus();
     return true;
@@ -375,10 +374,6 @@ export class Panel {
       this.#host.tell('error', error);
     }
     this.#host.change();
-  }
-
-  #imageFailed(image: EventTarget | null): void {
-    if (image instanceof HTMLImageElement) this.#list.failed(image, this.#host);
   }
 
   #looked(ids: string[]): void {

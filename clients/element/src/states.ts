@@ -7,24 +7,22 @@ import type { Strings } from './strings.js';
 import { absolute } from './times.js';
 
 /** A line over the list: a notice, or that the list may be out of date. */
-export function noticeOf(notice: string, feed?: Feed, look?: Look): HTMLElement | null {
-  if (notice) return h('p', { class: 'bar', 'data-key': 'notice' }, notice);
-  const state = feed?.state;
-  if (!look || !feed || (state !== 'offline' && state !== 'reconnecting' && state !== 'connecting')) return null;
-  const { asOf } = feed;
-  // What was never complete has no time as of which it was, and was not lost.
-  const words = asOf ? look.text(state, { time: absolute(asOf, look.language) }) : look.text('connecting');
-  return h('p', { class: 'bar', 'data-key': state, 'data-state': state }, words);
+export const noticeOf = (state: string, text: string): HTMLElement => h('p', { class: 'bar', 'data-key': state, 'data-state': state }, text);
+
+/** Likewise. What was never complete has no time as of which it was, and was not lost. */
+export function staleOf({ state, asOf }: Feed, { language, text }: Look): HTMLElement | false {
+  if (state !== 'offline' && state !== 'reconnecting' && state !== 'connecting') return false;
+  return noticeOf(state, asOf ? text(state, { time: absolute(asOf, language) }) : text('connecting'));
 }
 
 /** What is shown in place of a list without rows. */
 export function stateOf(state: FeedState, rows: boolean, more: boolean, tab: Tab, { text }: Look): HTMLElement {
-  const box = (...inside: (Node | null)[]) => h('div', { class: 'state' }, ...inside);
-  const words = (icon: string, name: keyof Strings, press?: string, label?: keyof Strings) =>
-    box(svg(icon), h('p', {}, text(name)), press && label ? h('button', { type: 'button', class: 'main', 'data-do': press }, text(label)) : null);
-  if (state === 'signed-out') return words(ICONS.bell, 'signedOut', 'signIn', 'signIn');
+  const box = (...inside: Parameters<typeof h>[2][]) => h('div', { class: 'state' }, ...inside);
+  const words = (icon: string, name: keyof Strings, press?: keyof Strings) =>
+    box(svg(icon), h('p', {}, text(name)), press && h('button', { type: 'button', class: 'main', 'data-do': press }, text(press)));
+  if (state === 'signed-out') return words(ICONS.bell, 'signedOut', 'signIn');
   if (rows) return box();
-  if (state === 'failed') return words(ICONS.warning, 'failed', 'retry', 'retry');
+  if (state === 'failed') return words(ICONS.warning, 'failed', 'retry');
   if (state === 'loading' || more) return box(h('span', { class: 'hidden' }, text('loading')), ...skeleton(4));
   if (tab.filter.category) return words(ICONS.bell, 'emptyCategory');
   return tab.filter.unread ? words(ICONS.checks, 'emptyUnread') : words(ICONS.bell, 'emptyAll');

@@ -1,3 +1,7 @@
+// First, because gzip then finds more that repeats: strings are near strings.
+import './styles.js';
+import './icons.js';
+import './strings.js';
 import { BellwireBadge } from './badge.js';
 import { BellwireInbox } from './inbox.js';
 import { BellwirePreferences } from './preferences.js';

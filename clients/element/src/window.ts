@@ -1,5 +1,7 @@
 /** How many rows are kept in the document at most: each costs time whenever rows come or go. */
 export const MOST_ROWS = 100;
+/** With how many a list begins, so that it is there quickly. More come as soon as their place is near. */
+export const FIRST_ROWS = 20;
 /** How many come and go at once: few, so that no frame has much to do. */
 const STEP = 8;
 
@@ -21,6 +23,7 @@ export class Window<I extends Item> {
   /** The first row, when it is not the first notification. */
   #from: string | null = null;
   #items: I[] = [];
+  #most = FIRST_ROWS;
 
   /** Take a list, newest first. With `hold`, notifications that come before all known ones are held back. */
   take(list: I[], hold: boolean): void {
@@ -35,14 +38,17 @@ export class Window<I extends Item> {
   /** Forget what is known: another list comes. */
   reset(): void {
     this.#known = this.#from = null;
+    this.#most = FIRST_ROWS;
   }
 
   /** Show what is further down (or up). Returns whether there was anything. */
   move(down: boolean): boolean {
+    if (!(down ? this.below : this.above)) return false;
     const start = this.#start();
-    const last = Math.max(0, this.#items.length - MOST_ROWS);
-    const next = down ? Math.min(last, start + STEP) : Math.max(0, start - STEP);
-    if (next === start) return false;
+    const grown = down ? Math.min(STEP, MOST_ROWS - this.#most) : 0;
+    this.#most += grown;
+    const last = Math.max(0, this.#items.length - this.#most);
+    const next = down ? Math.min(last, start + STEP - grown) : Math.max(0, start - STEP);
     this.#from = next ? this.#items[next].id : null;
     this.#cut();
     return true;
@@ -61,7 +67,7 @@ export class Window<I extends Item> {
   #cut(): void {
     const start = this.#start();
     this.#from = start ? this.#items[start].id : null;
-    this.rows = this.#items.slice(start, start + MOST_ROWS);
+    this.rows = this.#items.slice(start, start + this.#most);
     this.above = start > 0;
     this.below = start + this.rows.length < this.#items.length;
   }

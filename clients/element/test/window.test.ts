@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { MOST_ROWS, successorOf, Window } from '../src/window.js';
+import { FIRST_ROWS, MOST_ROWS, successorOf, Window } from '../src/window.js';
 
 const list = (...ids: (string | number)[]) => ids.map((id) => ({ id: String(id) }));
 const down = (from: number, to: number) => list(...Array.from({ length: from - to + 1 }, (_, index) => from - index));
@@ -40,18 +40,23 @@ test('what is taken back is not held, and older pages are shown', () => {
 test('of a long list a part has rows, which moves', () => {
   const window = new Window();
   window.take(down(1000, 1), false);
-  assert.deepEqual([window.rows.length, window.above, window.below], [MOST_ROWS, false, true]);
+  assert.deepEqual([window.rows.length, window.above, window.below], [FIRST_ROWS, false, true]);
   assert.equal(window.move(false), false);
+  while (window.rows.length < MOST_ROWS) assert.equal(window.move(true), true);
+  assert.equal(window.rows[0].id, '1000', 'it grows before it moves');
   while (window.move(true));
   assert.deepEqual([window.rows.at(-1)?.id, window.rows.length, window.above, window.below], ['1', MOST_ROWS, true, false]);
   while (window.move(false));
-  assert.equal(window.rows[0].id, '1000');
+  assert.deepEqual([window.rows[0].id, window.rows.length], ['1000', MOST_ROWS]);
+  window.reset();
+  window.take(down(1000, 1), false);
+  assert.equal(window.rows.length, FIRST_ROWS, 'another list begins anew');
 });
 
 test('a part stays where it is when the list grows or shrinks above it', () => {
   const window = new Window();
   window.take(down(1000, 1), false);
-  window.move(true);
+  while (!window.above) window.move(true);
   const first = window.rows[0].id;
   window.take(down(1005, 1), true);
   assert.equal(window.rows[0].id, first);

@@ -56,7 +56,7 @@ export class Following extends Target {
   #pending = new Map();
   /** @type {{cursor: string, at: number} | null} */
   #asked = null;
-  /** Aborted when it has ended, with the refusal as reason; null if it was closed. */
+  /** Aborted when it has ended, with the refusal as reason; null if it was closed. @protected */
   over = new AbortController();
 
   /**
@@ -152,6 +152,7 @@ export class Following extends Target {
 
   // --- the connection ---
 
+  /** Connect, unless it is connected or closed: streams do it themselves. */
   start() {
     if (this.#closed || this.#way) return;
     const { api, place, user, view, shared } = this.#parts;

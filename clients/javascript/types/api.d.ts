@@ -1,3 +1,17 @@
+/** @param {string} user */
+export declare const pathOf: (user: string) => string;
+export type Query = {
+    status?: 'unread' | 'read' | 'archived' | 'snoozed' | 'all';
+    category?: string | string[];
+    event?: string;
+    limit?: number;
+    cursor?: string;
+    signal?: AbortSignal;
+};
+/**
+ * @typedef {{status?: 'unread' | 'read' | 'archived' | 'snoozed' | 'all', category?: string | string[],
+ *   event?: string, limit?: number, cursor?: string, signal?: AbortSignal}} Query
+ */
 /** HTTP requests, with a token that is kept until it is refused. */
 export declare class Api {
     #private;
@@ -34,6 +48,24 @@ export declare class Api {
      * @returns {Promise<any>}
      */
     request(method: string, path: string, body?: unknown, signal?: AbortSignal): Promise<any>;
+    /**
+     * Get a page of a user's notifications.
+     * @param {string} user
+     * @param {Query} [query]
+     * @returns {Promise<import('./protocol.js').Page>}
+     */
+    notifications(user: string, { signal, ...query }?: Query): Promise<import('./protocol.js').Page>;
+    /**
+     * @param {string} user
+     * @returns {Promise<import('./protocol.js').Preferences>}
+     */
+    preferences(user: string): Promise<import('./protocol.js').Preferences>;
+    /**
+     * @param {string} user
+     * @param {import('./protocol.js').Choices} categories
+     * @returns {Promise<import('./protocol.js').Preferences>}
+     */
+    setPreferences(user: string, categories: import('./protocol.js').Choices): Promise<import('./protocol.js').Preferences>;
     /**
      * Repeat what fails with a 502, 503 or 504 or without an answer, for 30 s.
      * @template T

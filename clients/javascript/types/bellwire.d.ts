@@ -39,18 +39,10 @@ export declare class Bellwire {
     /**
      * Get a page of a user's notifications. Rejects with BellwireError.
      * @param {string} user
-     * @param {{status?: 'unread' | 'read' | 'archived' | 'snoozed' | 'all', category?: string | string[],
-     *   event?: string, limit?: number, cursor?: string, signal?: AbortSignal}} [options]
+     * @param {import('./api.js').Query} [options]
      * @returns {Promise<import('./protocol.js').Page>}
      */
-    notifications(user: string, { signal, category, ...query }?: {
-        status?: 'unread' | 'read' | 'archived' | 'snoozed' | 'all';
-        category?: string | string[];
-        event?: string;
-        limit?: number;
-        cursor?: string;
-        signal?: AbortSignal;
-    }): Promise<import('./protocol.js').Page>;
+    notifications(user: string, options?: import('./api.js').Query): Promise<import('./protocol.js').Page>;
     /**
      * Get the counts, and the position at which they are exact.
      * @param {string} user
@@ -60,30 +52,30 @@ export declare class Bellwire {
     /**
      * Mark as read: by id, or all up to a cursor. Resolves when it is stored.
      * @param {string} user
-     * @param {import('./stream.js').Marks} marks
+     * @param {import('./following.js').Marks} marks
      */
-    markRead(user: string, marks: import('./stream.js').Marks): Promise<import("./protocol.js").Marked>;
+    markRead(user: string, marks: import('./following.js').Marks): Promise<import("./protocol.js").Marked>;
     /**
      * @param {string} user
-     * @param {import('./stream.js').Marks} marks
+     * @param {import('./following.js').Marks} marks
      */
-    markUnread(user: string, marks: import('./stream.js').Marks): Promise<import("./protocol.js").Marked>;
+    markUnread(user: string, marks: import('./following.js').Marks): Promise<import("./protocol.js").Marked>;
     /**
      * @param {string} user
-     * @param {import('./stream.js').Marks} marks
+     * @param {import('./following.js').Marks} marks
      */
-    archive(user: string, marks: import('./stream.js').Marks): Promise<import("./protocol.js").Marked>;
+    archive(user: string, marks: import('./following.js').Marks): Promise<import("./protocol.js").Marked>;
     /**
      * @param {string} user
-     * @param {import('./stream.js').Marks} marks
+     * @param {import('./following.js').Marks} marks
      */
-    unarchive(user: string, marks: import('./stream.js').Marks): Promise<import("./protocol.js").Marked>;
+    unarchive(user: string, marks: import('./following.js').Marks): Promise<import("./protocol.js").Marked>;
     /**
      * Mark as seen what is unread.
      * @param {string} user
-     * @param {import('./stream.js').Marks} marks
+     * @param {import('./following.js').Marks} marks
      */
-    markSeen(user: string, marks: import('./stream.js').Marks): Promise<import("./protocol.js").Marked>;
+    markSeen(user: string, marks: import('./following.js').Marks): Promise<import("./protocol.js").Marked>;
     /**
      * Choose an action without a URL. Rejects with `already-acted` if another one was chosen.
      * @param {string} user

@@ -7,7 +7,7 @@ export { Stream } from './stream.js';
 export type Options = import('./bellwire.js').Options;
 export type Environment = import('./environment.js').Environment;
 export type StreamOptions = import('./stream.js').StreamOptions;
-export type Marks = import('./stream.js').Marks;
+export type Marks = import('./following.js').Marks;
 export type Filter = import('./inbox.js').Filter;
 export type InboxOptions = import('./live.js').InboxOptions;
 export type State = import('./live.js').State;
@@ -22,7 +22,7 @@ export type StreamEvent = import('./protocol.js').StreamEvent;
 /** @typedef {import('./bellwire.js').Options} Options */
 /** @typedef {import('./environment.js').Environment} Environment */
 /** @typedef {import('./stream.js').StreamOptions} StreamOptions */
-/** @typedef {import('./stream.js').Marks} Marks */
+/** @typedef {import('./following.js').Marks} Marks */
 /** @typedef {import('./inbox.js').Filter} Filter */
 /** @typedef {import('./live.js').InboxOptions} InboxOptions */
 /** @typedef {import('./live.js').State} State */

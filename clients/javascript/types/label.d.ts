@@ -7,7 +7,14 @@ export type Others = (count: number, plural: Intl.LDMLPluralRule) => string;
  * @param {{locale?: string, others?: Others}} [words] `others` says "4 others" in the language of `locale`, which
  *   is English by default; `plural` is the plural category of the count
  */
-export declare function groupLabel(notification: Pick<import('./protocol.js').Notification, 'actors' | 'actor_count' | 'count'>, { locale, others }?: {
+export declare const groupLabel: (notification: Pick<import('./protocol.js').Notification, 'actors' | 'actor_count' | 'count'>, { locale, others }?: {
     locale?: string;
     others?: Others;
-}): string;
+}) => string;
+/**
+ * Likewise, with what has no default.
+ * @param {Pick<import('./protocol.js').Notification, 'actors' | 'actor_count' | 'count'>} notification
+ * @param {string} locale
+ * @param {Others} others
+ */
+export declare function labelOf(notification: Pick<import('./protocol.js').Notification, 'actors' | 'actor_count' | 'count'>, locale: string, others: Others): string;

@@ -1,7 +1,8 @@
+import { Following } from './following.js';
 export type Filter = import('./inbox.js').Filter;
 export type Page = import('./protocol.js').Page;
 export type StreamEvent = import('./protocol.js').StreamEvent;
-export type Stream = import('./stream.js').Stream;
+export type Stream = Following;
 export type InboxOptions = {
     /**
      * of a page; 20 by default
@@ -31,7 +32,7 @@ export type InboxListening = {
 /** @typedef {import('./inbox.js').Filter} Filter */
 /** @typedef {import('./protocol.js').Page} Page */
 /** @typedef {import('./protocol.js').StreamEvent} StreamEvent */
-/** @typedef {import('./stream.js').Stream} Stream */
+/** @typedef {Following} Stream */
 /**
  * @typedef {object} InboxOptions
  * @property {number} [limit] of a page; 20 by default
@@ -60,14 +61,16 @@ export declare class LiveInbox extends Target {
     #private;
     /**
      * @param {object} parts
-     * @param {import('./bellwire.js').Bellwire} parts.client
+     * @param {import('./api.js').Api} parts.api
      * @param {import('./environment.js').Place} parts.place
+     * @param {string} parts.url
      * @param {string} parts.user
      * @param {InboxOptions} parts.options
      */
-    constructor({ client, place, user, options }: {
-        client: import('./bellwire.js').Bellwire;
+    constructor({ options: { limit, ...streamed }, ...parts }: {
+        api: import('./api.js').Api;
         place: import('./environment.js').Place;
+        url: string;
         user: string;
         options: InboxOptions;
     });
@@ -101,9 +104,9 @@ export declare class LiveInbox extends Target {
     seen(): Promise<number>;
     /**
      * Resolves with how many changed, once it is stored. Rejects with BellwireError.
-     * @param {import('./stream.js').Marks} marks
+     * @param {import('./following.js').Marks} marks
      */
-    markRead(marks: import('./stream.js').Marks): Promise<number>;
+    markRead(marks: import('./following.js').Marks): Promise<number>;
     /**
      * Mark all as read that the user can have seen, in one category if it is given.
      * @param {{category?: string}} [filter]
@@ -111,12 +114,12 @@ export declare class LiveInbox extends Target {
     markAllRead({ category }?: {
         category?: string;
     }): Promise<number>;
-    /** @param {import('./stream.js').Marks} marks */
-    markUnread(marks: import('./stream.js').Marks): Promise<number>;
-    /** @param {import('./stream.js').Marks} marks */
-    archive(marks: import('./stream.js').Marks): Promise<number>;
-    /** @param {import('./stream.js').Marks} marks */
-    unarchive(marks: import('./stream.js').Marks): Promise<number>;
+    /** @param {import('./following.js').Marks} marks */
+    markUnread(marks: import('./following.js').Marks): Promise<number>;
+    /** @param {import('./following.js').Marks} marks */
+    archive(marks: import('./following.js').Marks): Promise<number>;
+    /** @param {import('./following.js').Marks} marks */
+    unarchive(marks: import('./following.js').Marks): Promise<number>;
     /**
      * Choose an action without a URL.
      * @param {string} id

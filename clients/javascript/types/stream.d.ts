@@ -1,87 +1,28 @@
+import { Following } from './following.js';
 export type StreamEvent = import('./protocol.js').StreamEvent;
-export type Marks = string | Iterable<string> | {
-    upTo: string | null;
-    category?: string;
-};
-export type StreamOptions = {
-    /**
-     * resume after this position; without it the stream starts now
-     */
-    cursor?: string | null;
-    /**
-     * with 'auto', notifications that are delivered live are marked read
-     */
-    view?: 'manual' | 'auto';
-    /**
-     * one connection for all tabs of this origin that follow the same user, where the
-     * browser has Web Locks; otherwise, and by default, a connection of its own
-     */
-    shared?: boolean;
-    /**
-     * where to keep the cursor
-     * for the next stream of this user that is not given one
-     */
+export type Marks = import('./following.js').Marks;
+export type StreamOptions = import('./following.js').FollowingOptions & {
     storage?: 'session' | 'local' | Pick<Storage, 'getItem' | 'setItem'>;
 };
-export type Hears<T extends StreamEvent['type']> = (event: CustomEvent<Extract<StreamEvent, {
-    type: T;
-}>>) => void;
-export type Listening = {
-    addEventListener: <T extends StreamEvent['type']>(type: T, listener: Hears<T>, options?: boolean | AddEventListenerOptions) => void;
-    removeEventListener: <T extends StreamEvent['type']>(type: T, listener: Hears<T>, options?: boolean | EventListenerOptions) => void;
-};
 /** @typedef {import('./protocol.js').StreamEvent} StreamEvent */
+/** @typedef {import('./following.js').Marks} Marks */
 /**
- * An id, several, or a cursor: all that is not newer than it, in one category if that is given. Null, the cursor
- * of a stream that was never connected, is nothing.
- * @typedef {string | Iterable<string> | {upTo: string | null, category?: string}} Marks
+ * @typedef {import('./following.js').FollowingOptions & {
+ *   storage?: 'session' | 'local' | Pick<Storage, 'getItem' | 'setItem'>,
+ * }} StreamOptions `storage` is where to keep the cursor for the next stream of this user that is not given one
  */
-/**
- * @typedef {object} StreamOptions
- * @property {string | null} [cursor] resume after this position; without it the stream starts now
- * @property {'manual' | 'auto'} [view] with 'auto', notifications that are delivered live are marked read
- * @property {boolean} [shared] one connection for all tabs of this origin that follow the same user, where the
- *   browser has Web Locks; otherwise, and by default, a connection of its own
- * @property {'session' | 'local' | Pick<Storage, 'getItem' | 'setItem'>} [storage] where to keep the cursor
- *   for the next stream of this user that is not given one
- */
-/**
- * @template {StreamEvent['type']} T
- * @typedef {(event: CustomEvent<Extract<StreamEvent, {type: T}>>) => void} Hears
- */
-/**
- * @typedef {object} Listening
- * @property {<T extends StreamEvent['type']>(type: T, listener: Hears<T>,
- *   options?: boolean | AddEventListenerOptions) => void} addEventListener
- * @property {<T extends StreamEvent['type']>(type: T, listener: Hears<T>,
- *   options?: boolean | EventListenerOptions) => void} removeEventListener
- */
-declare const Target: new () => Listening & Pick<EventTarget, 'dispatchEvent'>;
 /**
  * The changes of a user's feed, each once and in order, even if the connection breaks.
  *
  * Every event's `detail` is an object of that `type`; `for await` yields these objects, from when the loop
  * begins. A loop ends when the stream is closed, and throws BellwireError when it is refused.
  */
-export declare class Stream extends Target {
+export declare class Stream extends Following {
     #private;
-    /**
-     * @param {object} parts
-     * @param {import('./api.js').Api} parts.api
-     * @param {import('./environment.js').Place} parts.place
-     * @param {string} parts.url
-     * @param {string} parts.user
-     * @param {StreamOptions} parts.options
-     */
-    constructor({ api, place, url, user, options }: {
-        api: import('./api.js').Api;
-        place: import('./environment.js').Place;
-        url: string;
-        user: string;
+    /** @param {ConstructorParameters<typeof Following>[0] & {options: StreamOptions}} parts */
+    constructor(parts: ConstructorParameters<typeof Following>[0] & {
         options: StreamOptions;
     });
-    /** The position up to which all changes were passed on; null until connected, if none was given. */
-    get cursor(): string | null;
     /** As of the newest position that this stream knows, as the other counts. */
     get unreadCount(): number;
     /** How many of the unread are unseen. */
@@ -90,57 +31,8 @@ export declare class Stream extends Target {
     get unreadIn(): Record<string, number>;
     /** The version of the feed when the user's preferences changed last; undefined until connected. */
     get preferencesVersion(): number | undefined;
-    get connected(): boolean;
     get closed(): boolean;
-    /**
-     * Mark as read. Resolves, once stored, with how many changed. It is sent again after a lost connection, so
-     * this can take as long as the service is unavailable. Rejects with BellwireError.
-     * @param {Marks} marks
-     */
-    markRead(marks: Marks): Promise<number>;
-    /**
-     * Mark as seen what is unread: the bell was opened.
-     * @param {Marks} marks
-     */
-    markSeen(marks: Marks): Promise<number>;
-    /** @param {Marks} marks */
-    markUnread(marks: Marks): Promise<number>;
-    /** @param {Marks} marks */
-    archive(marks: Marks): Promise<number>;
-    /** @param {Marks} marks */
-    unarchive(marks: Marks): Promise<number>;
-    /**
-     * Choose an action without a URL. As `markRead`; a second, other action is refused.
-     * @param {string} id
-     * @param {string} action
-     */
-    act(id: string, action: string): Promise<number>;
-    /**
-     * Take notifications away until a time, when they come back as unread. As `markRead`.
-     * @param {string | Iterable<string>} ids
-     * @param {Date | string} until
-     */
-    snooze(ids: string | Iterable<string>, until: Date | string): Promise<number>;
-    /**
-     * Bring snoozed notifications back now. As `markRead`.
-     * @param {string | Iterable<string>} ids
-     */
-    unsnooze(ids: string | Iterable<string>): Promise<number>;
-    /** End the stream. Marks that were not answered are rejected; they may have been stored. */
-    close(): void;
     [Symbol.asyncIterator](): AsyncGenerator<import("./protocol.js").StreamEvent, void, unknown>;
+    /** @protected @param {StreamEvent} event */
+    protected tell(event: StreamEvent): void;
 }
-export type Answer = {
-    resolve: (changed: number) => void;
-    reject: (error: Error) => void;
-};
-/** @typedef {{resolve: (changed: number) => void, reject: (error: Error) => void}} Answer */
-/**
- * Split marks into what the service accepts in one command.
- * @param {Marks} marks
- * @returns {import('./protocol.js').Selection[]}
- */
-export declare function selections(marks: Marks): import('./protocol.js').Selection[];
-/** @param {Date | string} time */
-export declare const timeOf: (time: Date | string) => string;
-export {};
