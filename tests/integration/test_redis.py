@@ -140,6 +140,20 @@ async def test_calls_of_a_script_are_answered_in_their_order_with_errors_among_t
     assert await script(client, keys=(), args=("d",)) == b"d" * 50_000
 
 
+async def test_a_server_that_does_not_answer_in_time_is_named_with_that_reason(
+    redis_server: RedisServer,
+) -> None:
+    client = redis_server.client
+    await client.client_pause(60_000, all=False)  # commands that may write, such as scripts
+    try:
+        with pytest.raises(Unavailable) as unavailable:
+            await redis_server.each(Script("return 1"), [((), ())], repeatable=False)
+    finally:
+        await client.client_unpause()
+
+    assert str(unavailable.value.__cause__) == "no answer within 1 s"
+
+
 async def test_without_its_server_the_index_only_misses(nobody: RedisServer) -> None:
     index = RedisUnreadIndex(nobody, "test", MACS, CAPACITY, uniform, token_hex)
 

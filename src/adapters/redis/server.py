@@ -13,6 +13,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as ConnectionLost
 from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as Silence
 from redis.maint_notifications import MaintNotificationsConfig
 
 from adapters.once import Once
@@ -194,8 +195,10 @@ class Connection(AbstractConnection):
         try:
             await self.send_packed_command([b"".join(map(pack_command, commands))])
             return await self._answers(len(commands))
-        except BaseException:  # also if the caller is cancelled: the rest of the answers is nobody's
+        except BaseException as error:  # also if the caller is cancelled: the other answers are nobody's
             await self.disconnect(nowait=True)
+            if isinstance(error, TimeoutError):
+                raise Silence(f"no answer within {self.socket_timeout:g} s") from error
             raise
 
     async def _answers(self, count: int) -> Sequence[Any]:
