@@ -7,13 +7,22 @@ batch and not yet the one before it. A consumer that goes on behind it never rea
 acknowledged.
 """
 
-from typing import Any, Final
+import logging
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, Generic, TypeVar
 
+from aiokafka import TopicPartition
 from aiokafka.consumer import fetcher
 from aiokafka.consumer.fetcher import PartitionRecords
 
 from application.errors import Unavailable
 
+logger = logging.getLogger(__name__)
+
+Found = TypeVar("Found")
+
+_LOOKS: Final = 4
 _UNKNOWN: Final = -1
 
 
@@ -61,3 +70,31 @@ class _UpToHole:
 def stop_at_holes() -> None:
     """Have aiokafka's consumers read with `Consecutive`: they have no setting for that."""
     fetcher.PartitionRecords = Consecutive
+
+
+class Patience(Generic[Found]):
+    """Reads partitions alone, up to a hole, and over one that was there four times. The pauses between these
+    reads (`Holds`) add up to about a second.
+    """
+
+    def __init__(self, read: Callable[..., Awaitable[Found]]) -> None:
+        """`read` is `records.read`, or takes the same arguments."""
+        self._read = read
+        self._looks = Counter[tuple[TopicPartition, int]]()
+        """How many reads found a hole, by where it begins."""
+
+    async def __call__(self, client: Any, partition: TopicPartition, start: int, **bounds: int) -> Found:
+        """Read a partition from an offset on. Raises Hole, and what `read` raises."""
+        place = partition, start
+        final = self._looks[place] >= _LOOKS
+        try:
+            found = await self._read(client, partition, start, over_holes=final, **bounds)
+        except Hole:
+            self._looks[place] += 1
+            raise
+        if final:
+            logger.warning(
+                "partition %d has a hole at offset %d; read on behind it", partition.partition, start
+            )
+        del self._looks[place]
+        return found

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -13,7 +12,7 @@ from aiokafka.errors import CorruptRecordException
 from adapters.kafka import records
 from adapters.kafka.entries import entry, make_part
 from adapters.kafka.failures import FAILURES
-from adapters.kafka.holes import Hole, stop_at_holes
+from adapters.kafka.holes import Patience, stop_at_holes
 from adapters.kafka.login import ANONYMOUS, Login
 from adapters.kafka.obstacles import check, why
 from adapters.kafka.records import Found, Unreadable, UnreadableBatch
@@ -30,8 +29,6 @@ _LEAVE_SECONDS = 5.0
 _PING_SECONDS = 2.0
 # How long a read waits for a rebalance before it asks the client again.
 _REBALANCE_SECONDS = 1.0
-# After so many reads alone that found it, a hole is passed over. The pauses between them add up to a second.
-_LOOKS_AT_A_HOLE = 4
 
 
 def _options(
@@ -93,14 +90,12 @@ class KafkaQueueReader:
         self._topic = topic
         self._clock = clock
         self._build_consumer = consumer
-        self._read_records = partial(read, max_bytes=max_bytes)
+        self._read_records = Patience(partial(read, max_bytes=max_bytes))
         self._options = _options(bootstrap, group, session_seconds, fetch_wait_ms, max_bytes)
         self._batch_records = batch_records
         self._skipped = frozenset(skipped)
         self._handed: dict[TopicPartition, int] = {}
         """The offset up to which each partition was handed over since it was assigned or put back."""
-        self._looks = Counter[tuple[TopicPartition, int]]()
-        """How many reads of a partition alone found a hole, by where it begins."""
         self._consumer: AIOKafkaConsumer | None = None
         self._listener: _Listener | None = None
 
@@ -109,7 +104,7 @@ class KafkaQueueReader:
         work under way. Raises Unavailable.
         """
         consumer = self._build_consumer(**self._options)
-        self._listener = _Listener(revoked, self._forget)
+        self._listener = _Listener(revoked, self._handed.clear)
         consumer.subscribe([self._topic], listener=self._listener)
         try:
             await consumer.start()
@@ -232,10 +227,6 @@ class KafkaQueueReader:
         self._handed[partition] = read[-1].offset + 1
         return make_part(partition, [entry(record) for record in read])
 
-    def _forget(self) -> None:
-        self._handed.clear()
-        self._looks.clear()
-
     def _undone(self, error: Exception) -> NotRead:
         """Take back a read that failed. By then the client has moved on in partitions that it had read
         before, and the records that it took of them are lost.
@@ -267,7 +258,7 @@ class KafkaQueueReader:
     async def _read(self, partition: TopicPartition, start: int, most: int) -> tuple[Found, Batch]:
         client = self._consumer._client  # type: ignore[union-attr]  # noqa: SLF001 - there is no other way
         try:
-            found = await self._read_up_to_hole(client, partition, start, most)
+            found = await self._read_records(client, partition, start, most=most)
         except Unreadable as error:
             if (partition.partition, error.offset) not in self._skipped:
                 raise
@@ -278,21 +269,6 @@ class KafkaQueueReader:
         else:
             entries = [entry(record) for record in found.records]
         return found, Batch([make_part(partition, entries, odd=found.odd)] if entries else [])
-
-    async def _read_up_to_hole(self, client: Any, partition: TopicPartition, start: int, most: int) -> Found:
-        """Read, but pass over a hole that was there often enough."""
-        patient = self._looks[partition, start] < _LOOKS_AT_A_HOLE
-        try:
-            found = await self._read_records(client, partition, start, most=most, over_holes=not patient)
-        except Hole:
-            self._looks[partition, start] += 1
-            raise
-        if not patient:
-            logger.warning(
-                "partition %d has a hole at offset %d; read on behind it", partition.partition, start
-            )
-        del self._looks[partition, start]
-        return found
 
     async def _committed(self, partition: TopicPartition) -> int:
         """The offset from which this member begins to read a partition. Raises Unavailable."""
