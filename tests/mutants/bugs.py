@@ -56,6 +56,7 @@ TICKETS = "src/adapters/redis/tickets.py"
 BATCHES = "src/adapters/kafka/batches.py"
 DEAD_LETTERS = "src/adapters/kafka/dead_letters.py"
 HEADERS = "src/adapters/kafka/headers.py"
+HOLES = "src/adapters/kafka/holes.py"
 QUEUE = "src/adapters/kafka/queue.py"
 READER = "src/adapters/kafka/reader.py"
 
@@ -205,7 +206,7 @@ CONSUMER = (
     Mutant(
         name="reads-on-behind-a-hole",
         breaks="A record that the broker returns later than the one behind it is never read.",
-        file="src/adapters/kafka/holes.py",
+        file=HOLES,
         old="fetcher.PartitionRecords = Consecutive",
         new="pass",
         tests=(f"{READING}::test_a_batch_that_can_be_read_later_than_the_one_behind_it_is_read",),
@@ -213,16 +214,16 @@ CONSUMER = (
     Mutant(
         name="passes-over-a-hole-at-once",
         breaks="A hole is passed over when a partition is read alone for the first time.",
-        file=READER,
-        old="over_holes=not patient",
+        file=HOLES,
+        old="over_holes=final",
         new="over_holes=True",
         tests=(f"{READING}::test_a_batch_that_can_be_read_later_than_the_one_behind_it_is_read",),
     ),
     Mutant(
         name="waits-at-a-hole-for-ever",
         breaks="Offsets that a compacted topic no longer has stop their partition.",
-        file=READER,
-        old="self._looks[partition, start] += 1",
+        file=HOLES,
+        old="self._looks[place] += 1",
         new="pass",
         tests=(f"{READING}::test_offsets_that_the_broker_never_returns_hold_up_nothing_for_long",),
     ),

@@ -20,11 +20,10 @@ from application.errors import Unavailable
 
 logger = logging.getLogger(__name__)
 
-F = TypeVar("F")
+Found = TypeVar("Found")
 
-_UNKNOWN: Final = -1
-# After so many reads alone that found it, a hole is passed over. The pauses between them add up to a second.
 _LOOKS: Final = 4
+_UNKNOWN: Final = -1
 
 
 class Hole(Unavailable):
@@ -73,29 +72,29 @@ def stop_at_holes() -> None:
     fetcher.PartitionRecords = Consecutive
 
 
-class Patient(Generic[F]):
-    """Reads partitions alone (`records.read`), and passes over a hole only once it was there often enough."""
+class Patience(Generic[Found]):
+    """Reads partitions alone, up to a hole, and over one that was there four times. The pauses between these
+    reads (`Holds`) add up to about a second.
+    """
 
-    def __init__(self, read: Callable[..., Awaitable[F]]) -> None:
+    def __init__(self, read: Callable[..., Awaitable[Found]]) -> None:
+        """`read` is `records.read`, or takes the same arguments."""
         self._read = read
         self._looks = Counter[tuple[TopicPartition, int]]()
         """How many reads found a hole, by where it begins."""
 
-    async def __call__(self, client: Any, partition: TopicPartition, start: int, *, most: int) -> F:
-        """Read from an offset on. Raises what `read` raises, and Hole."""
-        patient = self._looks[partition, start] < _LOOKS
+    async def __call__(self, client: Any, partition: TopicPartition, start: int, **bounds: int) -> Found:
+        """Read a partition from an offset on. Raises Hole, and what `read` raises."""
+        place = partition, start
+        final = self._looks[place] >= _LOOKS
         try:
-            found = await self._read(client, partition, start, most=most, over_holes=not patient)
+            found = await self._read(client, partition, start, over_holes=final, **bounds)
         except Hole:
-            self._looks[partition, start] += 1
+            self._looks[place] += 1
             raise
-        if not patient:
+        if final:
             logger.warning(
                 "partition %d has a hole at offset %d; read on behind it", partition.partition, start
             )
-        del self._looks[partition, start]
+        del self._looks[place]
         return found
-
-    def forget(self) -> None:
-        """Begin anew, as after the partitions were assigned."""
-        self._looks.clear()

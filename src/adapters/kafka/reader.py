@@ -12,7 +12,7 @@ from aiokafka.errors import CorruptRecordException
 from adapters.kafka import records
 from adapters.kafka.entries import entry, make_part
 from adapters.kafka.failures import FAILURES
-from adapters.kafka.holes import Patient, stop_at_holes
+from adapters.kafka.holes import Patience, stop_at_holes
 from adapters.kafka.login import ANONYMOUS, Login
 from adapters.kafka.obstacles import check, why
 from adapters.kafka.records import Found, Unreadable, UnreadableBatch
@@ -90,7 +90,7 @@ class KafkaQueueReader:
         self._topic = topic
         self._clock = clock
         self._build_consumer = consumer
-        self._read_records = Patient(partial(read, max_bytes=max_bytes))
+        self._read_records = Patience(partial(read, max_bytes=max_bytes))
         self._options = _options(bootstrap, group, session_seconds, fetch_wait_ms, max_bytes)
         self._batch_records = batch_records
         self._skipped = frozenset(skipped)
@@ -104,7 +104,7 @@ class KafkaQueueReader:
         work under way. Raises Unavailable.
         """
         consumer = self._build_consumer(**self._options)
-        self._listener = _Listener(revoked, self._forget)
+        self._listener = _Listener(revoked, self._handed.clear)
         consumer.subscribe([self._topic], listener=self._listener)
         try:
             await consumer.start()
@@ -226,10 +226,6 @@ class KafkaQueueReader:
     def _part(self, partition: TopicPartition, read: Sequence[Any]) -> Part:
         self._handed[partition] = read[-1].offset + 1
         return make_part(partition, [entry(record) for record in read])
-
-    def _forget(self) -> None:
-        self._handed.clear()
-        self._read_records.forget()
 
     def _undone(self, error: Exception) -> NotRead:
         """Take back a read that failed. By then the client has moved on in partitions that it had read
