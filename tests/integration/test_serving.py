@@ -241,16 +241,16 @@ async def test_a_connection_ends_when_it_was_idle_for_its_time_since_the_last_an
 
     protocol.data_received(GET + END)
     protocol.timeout_keep_alive_handler()
-    assert not transport.closing
+    assert not transport.is_closing()
     assert protocol.timeout_keep_alive_task is None
     await eventually(lambda: protocol.timeout_keep_alive_task is not None, "it is answered, and timed anew")
     protocol.timeout_keep_alive_handler()
-    assert not transport.closing
+    assert not transport.is_closing()
     assert protocol.waiting_since is not None
     protocol.waiting_since -= 60
     protocol.timeout_keep_alive_handler()
 
-    assert transport.closing
+    assert transport.is_closing()
     assert timer is not None
     timer.cancel()
     protocol.connection_lost(None)

@@ -78,6 +78,5 @@ def found_in(app: Litestar, kind: type[T]) -> T | None:
     return found
 
 
-@cache
-def _name(kind: Any) -> str:  # of a type; mypy says that types cannot be hashed
-    return f"{kind.__module__}.{kind.__qualname__}"
+# mypy says that types cannot be hashed.
+_name: Callable[[Any], str] = cache(lambda kind: f"{kind.__module__}.{kind.__qualname__}")
