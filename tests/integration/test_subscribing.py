@@ -39,11 +39,8 @@ class Node:
     at: float = 1_000.0
     """The time for its subscriptions. For its heartbeats time stands still: one for each connection."""
     heard: list[Frame] = field(default_factory=list)
-    gathered: asyncio.Event = field(default_factory=asyncio.Event)
-    """Not set while those who come gather for the next command."""
 
     def __post_init__(self) -> None:
-        self.gathered.set()
         self.subscriptions = Subscriptions(lambda: self.at)
         self.hub = Hub(system.now, self.subscriptions)
         self.frames = RedisLiveFrames(
@@ -55,7 +52,6 @@ class Node:
             lost=self.hub.lost,
             now=lambda: 1_000.0,
             new_token=token_hex,
-            gather=self.gathered.wait,
         )
 
     def _deliver(self, frames: Sequence[Frame]) -> None:
@@ -119,23 +115,6 @@ async def test_a_process_hears_nothing_of_users_it_does_not_hold(
 
         assert [frame.user_id for frame in node.heard] == [ADA]
         assert await subscribers(redis_server.client, prefix, ADA, BOB) == [1, 0]
-
-
-async def test_who_comes_after_a_command_shares_the_next_one(node: Node, redis_server: RedisServer) -> None:
-    async def commands() -> int:
-        return int((await redis_server.client.info("commandstats"))["cmdstat_subscribe"]["calls"])
-
-    before = await commands()
-    node.gathered.clear()
-    await node.hub.join(ADA, Mailbox())
-    joining = [asyncio.create_task(node.hub.join(user, Mailbox())) for user in CROWD[:20]]
-    await asyncio.sleep(0)
-    later = asyncio.create_task(node.hub.join(BOB, Mailbox()))
-    await asyncio.sleep(0)
-    node.gathered.set()
-    await asyncio.gather(*joining, later)
-
-    assert await commands() - before == 2, "the first one waited for nobody"
 
 
 async def test_a_stream_reads_only_when_redis_has_confirmed_its_subscription(

@@ -2,8 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from functools import partial
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -30,17 +29,12 @@ _HEARTBEAT_SECONDS = 2.0
 _SILENCE_SECONDS = 6.0
 _LOOK_SECONDS = 0.5
 _RECONNECT_SECONDS = 0.25
-# How long those who come after a command wait for others, to share the next one, and after it the statement that
-# reads their feeds: one command for each would be a quarter of the cost of a stream's opening.
-_GATHER_SECONDS = 0.01
 
 # How many channels one command names: Redis does nothing else meanwhile.
 _TOGETHER = 1_000
 
 _MESSAGES = (b"message", b"smessage")
 _CONFIRMATIONS = (b"subscribe", b"ssubscribe")
-
-_gather = partial(asyncio.sleep, _GATHER_SECONDS)
 
 _ORDERS = 1_000
 """How many are remembered."""
@@ -87,10 +81,9 @@ class RedisLiveFrames:
         now: Monotonic,
         new_token: NewToken,
         sharded: Sharded | None = None,
-        gather: Callable[[], Awaitable[object]] = _gather,
     ) -> None:
         """`lost` is called with the user whose frames may be lost, or None: any user's. `sharded` is given
-        for a node of a cluster. `gather` lasts _GATHER_SECONDS.
+        for a node of a cluster.
         """
         self._server = server
         self._macs = macs
@@ -101,7 +94,6 @@ class RedisLiveFrames:
         self._control = control_channel(prefix)
         self._token = new_token(8)
         self._heartbeat = f"{prefix}:live:node:{self._token}"
-        self._gather = gather
         self._sharded = sharded
         self._shard = "S" if sharded else ""
         before, after = around_user(prefix, "live")
@@ -167,7 +159,6 @@ class RedisLiveFrames:
             await self._send(link, f"{self._shard}SUBSCRIBE", self._subscriptions.take_new())
             await self._send(link, f"{self._shard}UNSUBSCRIBE", self._subscriptions.take_expired())
             self._subscriptions.lose_patience()
-            await self._gather()
 
     async def _send(self, link: Connection, command: str, users: Sequence[UserId]) -> None:
         together = 1 if self._sharded else _TOGETHER  # those of one command must share a slot
