@@ -345,7 +345,7 @@ class ArrivalsContract:
     async def test_many_consumers_at_once_end_as_one_does(
         self, inbox: Inbox, preferences: Preferences
     ) -> None:
-        """Each batch comes to two of them, and the choice of a user to all."""
+        """Each batch comes to two of them, and the choice of a user to all. There are no more than connections."""
         likes = [a_like(n, f"user {n}", user) for n in range(1, 31) for user in (ADA, BOB)]
         others: list[Arrival] = [
             arrival
@@ -354,7 +354,7 @@ class ArrivalsContract:
         ]
         bills = [a_draft(n, category="billing") for n in range(80, 90)]
         arrivals = [*likes, *others, *bills, *(a_draft(n + 20) for n in range(40, 50))]
-        batches = [arrivals[place::9] for place in range(9)]
+        batches = [arrivals[place::4] for place in range(4)]
 
         async def choose() -> None:
             for chosen in (False, True, None):
