@@ -108,6 +108,7 @@ async def test_a_page_with_both_names_of_the_module_has_one_store(scene: Scene) 
         name = (await client.get("/element")).json()["module"]
     both = script(scene) + script(scene).replace("v1.js", name)
     device = await visit(scene, both + scene.inbox())
+    await device.is_state("online")  # else its socket may open while the page is being reloaded
     opened: list[WebSocket] = []
 
     def note(socket: WebSocket) -> None:

@@ -218,5 +218,7 @@ test('the cursor is kept where it is asked to be, once the listeners have had th
 test('a client without a WebSocket says so at once', (t) => {
   const { follow, tab } = stage(t);
   if (globalThis.WebSocket) return t.skip('there is a global one');
-  assert.throws(() => follow({}, tab({ WebSocket: undefined })), /give the client one/);
+  const without = tab({ WebSocket: undefined });
+  assert.throws(() => follow({}, without), /give the client one/);
+  assert.throws(() => without.inbox('ada'), /give the client one/);
 });
