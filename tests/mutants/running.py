@@ -116,10 +116,12 @@ def _path(copy: Path) -> str:
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
     """End a run that has not ended, with the servers and processes that it started."""
-    if process.poll() is None:
+    if process.poll() is not None:
+        return
+    with suppress(psutil.NoSuchProcess):  # it has just ended, and another thread has noticed
         started = psutil.Process(process.pid).children(recursive=True)
         process.kill()
         for one in started:
             with suppress(psutil.NoSuchProcess):
                 one.kill()
-        process.wait()
+    process.wait()

@@ -68,7 +68,7 @@ def test_a_bug_is_taken_out_again(tmp_path: Path) -> None:
 
 
 def test_what_an_interruption_ends_says_nothing_about_its_bug(tmp_path: Path) -> None:
-    runner, command = Runner(), [sys.executable, "-c", "input()"]
+    runner, command = Runner(), [sys.executable, "-c", "import time; time.sleep(60)"]
     with ThreadPoolExecutor(1) as pool, TemporaryFile("w+") as output:
         ran = pool.submit(runner._status, command, tmp_path, output, 60)
         while not runner._running and not ran.done():
