@@ -62,6 +62,10 @@ async def test_what_was_never_connected_has_lost_nothing(scene: Scene) -> None:
     await device.open()
     await device.lists(first)
     await expect(device.panel.locator("[data-state]")).to_have_text("Connecting")
+    await context.set_offline(True)
+    await expect(device.panel.locator("[data-state]")).to_have_text("You are offline")
+    await context.set_offline(False)
+    await expect(device.panel.locator("[data-state]")).to_have_text("Connecting")
     assert await device.heard("state") == []
     connects.set()
     await device.is_state("online")

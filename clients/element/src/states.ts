@@ -9,10 +9,10 @@ import { absolute } from './times.js';
 /** A line over the list: a notice, or that the list may be out of date. */
 export const noticeOf = (state: string, text: string): HTMLElement => h('p', { class: 'bar', 'data-key': state, 'data-state': state }, text);
 
-/** Likewise. What was never complete has no time as of which it was, and was not lost. */
+/** Likewise. What was never complete has no time as of which it was. */
 export function staleOf({ state, asOf }: Feed, { language, text }: Look): HTMLElement | false {
   if (state !== 'offline' && state !== 'reconnecting' && state !== 'connecting') return false;
-  return noticeOf(state, asOf ? text(state, { time: absolute(asOf, language) }) : text('connecting'));
+  return noticeOf(state, text(state) + (asOf ? ` · ${text('asOfTime', { time: absolute(asOf, language) })}` : ''));
 }
 
 /** What is shown in place of a list without rows. */

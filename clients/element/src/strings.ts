@@ -30,6 +30,7 @@ export interface Strings {
   offline: string;
   connecting: string;
   reconnecting: string;
+  asOfTime: string;
   signedOut: string;
   signIn: string;
   failed: string;
@@ -75,9 +76,10 @@ export const english: Strings = {
   emptyUnread: 'You have read everything',
   emptyCategory: 'Nothing here yet',
   loading: 'Loading notifications',
-  offline: 'You are offline. As of {time}',
+  offline: 'You are offline',
   connecting: 'Connecting',
-  reconnecting: 'Connecting again. As of {time}',
+  reconnecting: 'Connecting again',
+  asOfTime: 'As of {time}',
   signedOut: 'You are signed out',
   signIn: 'Sign in again',
   failed: 'Notifications could not be loaded',
