@@ -130,7 +130,6 @@ def upgrade() -> None:
         sa.Column("reason", sa.Text(), nullable=False),
         sa.Column("event", sa.Text()),
         sa.Column("category", sa.Text()),
-        sa.Column("revision", sa.BigInteger(), nullable=False, server_default=sa.text("0")),
         sa.Column("at", _TIME, nullable=False),
         sa.PrimaryKeyConstraint("user_id", "id", name="withheld_pk"),
     )
