@@ -345,7 +345,7 @@ class ArrivalsContract:
     async def test_many_consumers_at_once_end_as_one_does(
         self, inbox: Inbox, preferences: Preferences
     ) -> None:
-        """Each batch comes to two of them, and the choice of a user to all. There are fewer than connections."""
+        """Each batch comes to two of them, the choice of a user to all. Each has a connection."""
         likes = [a_like(n, f"user {n}", user) for n in range(1, 31) for user in (ADA, BOB)]
         others: list[Arrival] = [
             arrival
