@@ -302,8 +302,17 @@ async def test_text_comes_back_as_it_was_sent(feeds: PostgresFeeds, users: Postg
 
 async def test_times_and_ids_come_back_to_the_microsecond(feeds: PostgresFeeds, users: PostgresUsers) -> None:
     await users.add(a_user(ADA), None)
-    east = timezone(timedelta(hours=5, minutes=45))
-    times = [NOW.replace(microsecond=123_457), NOW.replace(microsecond=0), NOW.astimezone(east), EARLIEST]
+    zones = [
+        timezone(timedelta(hours=5, minutes=45)),
+        timezone(timedelta(hours=23)),
+        timezone(timedelta(hours=-17)),
+    ]
+    times = [
+        NOW.replace(microsecond=123_457),
+        NOW.replace(microsecond=0),
+        *map(NOW.astimezone, zones),
+        EARLIEST,
+    ]
 
     await feeds.append([replace(a_draft(nth), created_at=time) for nth, time in enumerate(times)])
 

@@ -114,6 +114,7 @@ async def hot(counted_engine: AsyncEngine, counted_redis: RedisServer, name: str
         await users.add(a_user(user), None)
         await made.store.announce(await made.store(drafts(10, user, first=1 + 10 * nth)))
         await made.fetch(user, 20)
+    await made.mark(ADA, Mark.UNREAD, [an_id(1)])  # the driver learns the types of a connection's first mark
     return made
 
 

@@ -8,7 +8,7 @@ is judged here, in a transaction that holds the locks of the feeds.
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -155,7 +155,7 @@ def _columns(plain: Mapping[UserId, Sequence[Draft]]) -> list[str | Sequence[Any
         _texts([content.message for content in contents]),
         _texts([content.metadata.text for content in contents]),
         _column([content.action_url for content in contents]),
-        _values([draft.created_at for draft in drafts]),
+        _values([draft.created_at.astimezone(UTC) for draft in drafts]),  # it reads no offset of 16 hours
         _column([content.expires_at for content in contents]),
         _column([draft.key_id for draft in drafts]),
         _column([rich_text(content.rich) for content in contents]),
