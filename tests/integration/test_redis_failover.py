@@ -492,7 +492,7 @@ async def test_why_a_login_fails_is_logged_once_and_reported_when_asked(
     [
         (["~*", "&*", "+@all", "-getrange"], _ticket),
         (["~other:*", "&*", "+@all"], _key),
-        (["~*", "&*", "+@all", "-eval"], _announcement),
+        (["~*", "&*", "+@all", "-evalsha"], _announcement),
     ],
 )
 async def test_a_right_that_is_missing_is_said_once_and_keeps_nothing_else_from_working(

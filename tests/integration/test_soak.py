@@ -44,10 +44,10 @@ async def test_a_short_soak_finds_every_promise_kept(
     run.note(seconds_of_a_busy_machine=sum(each.ended - each.begun for each in result.watch.busy))
     assert len(plan.faults) >= 2
     assert result.injected
-    # On a busy machine one recovery may take all the time that there is.
-    assert len(result.injected) == len(plan.faults) or result.watch.busy
-    assert result.totals[-1].accepted > 500
-    assert any(note.startswith("records were damaged") for note in result.notes)
+    if not result.watch.busy:  # else one recovery may take all the time, and nothing be read during a fault
+        assert len(result.injected) == len(plan.faults)
+        assert result.totals[-1].accepted > 500
+        assert any(note.startswith("records were damaged") for note in result.notes)
     assert json.loads((tmp_path / "verdict.json").read_text())["held"] is True
     kinds = {json.loads(line)["kind"] for line in (tmp_path / "history.jsonl").read_text().splitlines()}
     assert {"publish", "answer", "mark", "fault begins", "fault ends", "recovered", "totals"} <= kinds
