@@ -346,6 +346,41 @@ async def test_what_was_committed_does_not_come_again_and_the_rest_does(
     assert [draft.id for batch in again for draft in batch.arrivals] == [an_id(n) for n in (6, 7, 8)]
 
 
+async def test_one_without_partitions_knows_that_the_broker_is_away(
+    servers: EmbeddedServers, name: str
+) -> None:
+    """Or the watchdog would end it, as one that is stuck while a broker answers."""
+    if servers.kafka is None:
+        pytest.skip("only a broker that was started here can be frozen")
+    topics = Topics(name, partitions=1, replication=1)
+    await ensure_topics(servers.kafka_bootstrap, topics)
+    async with (
+        joined(an_inlet(servers, topics)) as one,
+        background(_reading(one)),
+        joined(an_inlet(servers, topics)) as other,
+        background(_reading(other)),
+    ):
+        await eventually(lambda: _has_none(one) or _has_none(other), "the group has met")
+        idle = one if _has_none(one) else other
+        assert await idle.behind() == {}
+        servers.kafka.pause()
+        try:
+            with pytest.raises(Unavailable):
+                await idle.behind()
+        finally:
+            servers.kafka.resume()
+
+
+def _has_none(inlet: KafkaQueueReader) -> bool:
+    consumer: Any = inlet._consumer
+    return not inlet.rebalancing and not consumer.assignment()
+
+
+async def _reading(inlet: KafkaQueueReader) -> None:
+    while True:
+        await inlet.next_batch(0.2)
+
+
 async def test_a_partition_that_was_put_back_is_read_alone_and_then_with_the_others(
     servers: EmbeddedServers, topics: Topics, queue: KafkaQueue
 ) -> None:
