@@ -487,6 +487,7 @@ SCOPES = {
 }
 
 
+@pytest.mark.timeout(900)
 async def test_with_the_ids_of_another_nothing_is_seen_and_nothing_changed(
     api: Api, world: World, stores: Stores
 ) -> None:
