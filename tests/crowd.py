@@ -21,7 +21,7 @@ from workbench.embedded import LOOPBACK
 from workbench.soak.follower import Json, version
 from workbench.soak.tally import is_unread
 
-LONG = 30.0
+LONG = 60.0
 _REPEATS = 10
 _MOVES = {"notifications", "update"}
 

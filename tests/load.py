@@ -2,13 +2,16 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from itertools import count, cycle
 from typing import Any, Self
 
 import httpx
 
 from tests.product import Api, Follower, Stores, eventually
+from workbench.soak.waiting import TooLate
 
 
 class Load:
@@ -195,6 +198,19 @@ async def read_states(stores: Stores) -> Mapping[str, object]:
     feeds = await stores.postgres.fetch("SELECT user_id, version, unread_count FROM feeds")
     rows = await stores.postgres.fetch("SELECT id, version, read_at FROM notifications")
     return {str(row[0]): tuple(row)[1:] for row in (*feeds, *rows)}
+
+
+async def for_a_moment(publish: Callable[..., Awaitable[str]], device: Follower) -> str:
+    """Publish something that expires soon, but not before the device has it: a busy machine gets more time.
+    Returns the id.
+    """
+    for seconds in (5, 20, 80):
+        expires = datetime.now(UTC) + timedelta(seconds=seconds)
+        identifier = await publish(expires_at=expires.isoformat())
+        with suppress(TooLate):
+            await eventually(lambda one=identifier: one in device.items, "it came", seconds)  # type: ignore[misc]
+            return identifier
+    raise TooLate("everything has expired before it came")
 
 
 async def timed(condition: Callable[[], Any], what: str, seconds: float = 600.0) -> float:

@@ -23,6 +23,7 @@ from entrypoints.consumer.worker import Worker
 from tests import contracts
 from tests.build import ADA
 from tests.memory import MemoryAnnouncer, MemoryCarrier, MemoryFeeds, MemoryIndex, MemoryUsers
+from tests.product import eventually
 from tests.wiring import change_frame
 
 
@@ -73,7 +74,7 @@ class Stage:
         finally:
             self.worker.stop()
             try:
-                async with asyncio.timeout(20):
+                async with asyncio.timeout(60):
                     await running
             finally:
                 await self.worker.leave()
@@ -85,11 +86,11 @@ class Stage:
     async def tried(self) -> None:
         """Wait until it has tried in vain to store."""
         before = metrics.STORE_RETRIES._value.get()
-        async with asyncio.timeout(25):
-            while metrics.STORE_RETRIES._value.get() == before:  # noqa: ASYNC110 - a counter tells nobody
-                await asyncio.sleep(0.02)
+        await eventually(lambda: metrics.STORE_RETRIES._value.get() > before, "it has tried")
 
     async def stored(self, count: int, user: UserId = ADA) -> None:
-        async with asyncio.timeout(25):
-            while (await self.feeds.feed(user)).version < count:  # noqa: ASYNC110 - a store tells nobody
-                await asyncio.sleep(0.02)
+
+        async def there() -> bool:
+            return (await self.feeds.feed(user)).version >= count
+
+        await eventually(there, f"{count} are stored")

@@ -11,8 +11,8 @@ _IDLE = httpx.Limits(keepalive_expiry=2.0)
 
 def local_client(**options: Any) -> httpx.AsyncClient:
     """A client without certificate authorities: reading them would take 40 ms per client, and the processes
-    here speak plain HTTP. Nor does it use a proxy that the environment names.
+    here speak plain HTTP. Nor does it use a proxy that the environment names. It waits for 30 s: on a busy
+    machine httpx's 5 s are soon over.
     """
-    return httpx.AsyncClient(
-        **{"trust_env": False, "verify": ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), "limits": _IDLE, **options}
-    )
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    return httpx.AsyncClient(**{"trust_env": False, "verify": tls, "limits": _IDLE, "timeout": 30, **options})

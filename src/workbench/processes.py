@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, ClassVar, Protocol, TypedDict
 
-STARTUP_SECONDS = 30.0
+STARTUP_SECONDS = 60.0
 STOP_SECONDS = 10.0
 
 Report = Callable[[str], None]

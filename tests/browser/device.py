@@ -7,7 +7,8 @@ from typing import Any
 from playwright.async_api import Error, Locator, Page, expect
 
 PATIENCE_MS = 30_000.0
-"""For what needs a server or a new connection. Nothing takes that long on a machine that is at ease."""
+"""Nothing takes that long on a machine that is at ease."""
+expect.set_options(timeout=PATIENCE_MS)
 
 RECORDER = """
 window.heard = [];
@@ -107,9 +108,9 @@ class Device:
     async def shows(self, count: int) -> None:
         """Wait until the badge has this number; without one there is no badge."""
         if count:
-            await expect(self.badge).to_have_text(str(count), timeout=PATIENCE_MS)
+            await expect(self.badge).to_have_text(str(count))
         else:
-            await expect(self.badge).to_be_hidden(timeout=PATIENCE_MS)
+            await expect(self.badge).to_be_hidden()
 
     async def lists(self, *ids: str) -> None:
         """Wait until the list is exactly these, from top to bottom."""
@@ -127,7 +128,7 @@ class Device:
     async def unread(self, identifier: str, *, is_so: bool = True) -> None:
         """Wait until a row is unread, or is not."""
         row = self.row(identifier).and_(self.element.locator("[part~=row-unread]"))
-        await expect(row).to_have_count(int(is_so), timeout=PATIENCE_MS)
+        await expect(row).to_have_count(int(is_so))
 
     async def ids(self) -> list[str]:
         """Of the rows, from top to bottom."""

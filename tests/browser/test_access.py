@@ -6,7 +6,7 @@ import pytest
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Page, expect
 
-from tests.browser.device import PATIENCE_MS, Device
+from tests.browser.device import Device
 from tests.browser.kinds import one_of_each
 from tests.browser.stage import PHONE, Scene
 
@@ -118,7 +118,7 @@ async def test_axe_finds_nothing(scene: Scene, scheme: str, options: dict[str, A
     await device.shows(len(ids))
     assert await violations(device.page) == []
     await device.open()
-    await expect(device.rows).to_have_count(len(ids), timeout=PATIENCE_MS)
+    await expect(device.rows).to_have_count(len(ids))
     await device.focus_on(ids[0])
     await device.press("r")
     await device.unread(ids[0], is_so=False)
@@ -134,7 +134,7 @@ async def test_axe_finds_nothing_on_a_page_of_its_own_nor_in_an_empty_list(scene
     assert (await device.focus())["tag"] == "body"
     assert await violations(device.page) == []
     ids = await one_of_each(scene)
-    await expect(device.rows).to_have_count(len(ids), timeout=PATIENCE_MS)
+    await expect(device.rows).to_have_count(len(ids))
     assert await violations(device.page) == []
 
 
@@ -145,7 +145,7 @@ async def test_enlarged_nothing_is_lost_and_nothing_scrolls_sideways(
     ids = await one_of_each(scene)
     device = await scene.device(options=options)
     await device.open()
-    await expect(device.rows).to_have_count(len(ids), timeout=PATIENCE_MS)
+    await expect(device.rows).to_have_count(len(ids))
     assert await device.page.evaluate(OUTSIDE) == []
     for name in ("Mark all as read", "Approve"):
         await device.panel.get_by_role("button", name=name).scroll_into_view_if_needed()
@@ -180,7 +180,7 @@ async def test_in_forced_colours_what_matters_can_be_told_apart(scene: Scene) ->
     paint = "node => getComputedStyle(node).backgroundColor"
     assert await device.badge.evaluate(paint) != await device.page.locator("body").evaluate(paint)
     await device.open()
-    await expect(device.rows).to_have_count(len(ids), timeout=PATIENCE_MS)
+    await expect(device.rows).to_have_count(len(ids))
     assert await violations(device.page) == []
     for part in (device.panel, device.element.locator("[part~=action]").first):
         assert await part.evaluate("node => getComputedStyle(node).borderTopStyle") == "solid"
@@ -190,7 +190,7 @@ async def test_nothing_moves_for_whoever_wants_no_motion(scene: Scene) -> None:
     device = await scene.device(options={"reduced_motion": "reduce"})
     await scene.publish()
     await device.open()
-    await expect(device.rows).to_have_count(1, timeout=PATIENCE_MS)
+    await expect(device.rows).to_have_count(1)
     assert await device.page.evaluate(MOVING) == []
 
 
@@ -214,7 +214,7 @@ async def test_from_right_to_left_everything_is_mirrored(scene: Scene) -> None:
     device = await scene.page(await scene.context())
     await device.go(scene.stage.site.page(scene.inbox(), lang="ar", direction="rtl"))
     await device.open()
-    await expect(device.rows).not_to_have_count(0, timeout=PATIENCE_MS)
+    await expect(device.rows).not_to_have_count(0)
     row = device.rows.first
     avatar, title = row.locator("[part~=avatar]"), row.locator("[part~=title]")
     at = {name: await one.bounding_box() for name, one in (("avatar", avatar), ("title", title))}

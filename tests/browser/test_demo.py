@@ -12,7 +12,7 @@ from playwright.async_api import Browser, Page, expect
 
 from entrypoints.demo_users import DEMO_USERS
 from tests.browser.demo import with_demo
-from tests.browser.device import PATIENCE_MS, RECORDER, Device
+from tests.browser.device import RECORDER, Device
 from tests.browser.test_access import violations
 from tests.conftest import installation
 from tests.product import Api
@@ -80,7 +80,7 @@ async def reaches(page: Page, *stages: str) -> None:
     """Wait until the page shows when the notification reached these stages."""
     for stage in stages:
         time = page.locator(f"[data-stage={stage}] time")
-        await expect(time).to_have_text(SINCE, timeout=PATIENCE_MS)
+        await expect(time).to_have_text(SINCE)
 
 
 async def has_not_reached(page: Page, stage: str) -> None:

@@ -11,7 +11,7 @@ import pytest
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Locator, Page, Route, WebSocket, expect
 
-from tests.browser.device import PATIENCE_MS, Device
+from tests.browser.device import Device
 from tests.browser.stage import Scene
 from tests.papers import blocks
 
@@ -150,7 +150,7 @@ async def test_it_speaks_the_language_of_the_page(scene: Scene, lang: str) -> No
         await scene.publish(message)
     device = await visit(scene, script(scene) + scene.inbox(locale=lang), lang=lang)
     await device.is_state("online")
-    await expect(device.bell).to_have_accessible_name(bell, timeout=PATIENCE_MS)
+    await expect(device.bell).to_have_accessible_name(bell)
     await device.open()
     await expect(device.element.get_by_role("tab").first).to_contain_text(tab)
     assert await device.panel.evaluate("panel => getComputedStyle(panel).direction") == direction
@@ -174,12 +174,12 @@ async def test_a_badge_has_a_number_for_the_eye_and_words_for_the_ear(scene: Sce
     for message in ("First", "Second"):
         await scene.publish(message)
     for link, words in ((unseen, "Inbox 2 new"), (unread, "Inbox 2 unread")):
-        await expect(link).to_have_accessible_name(words, timeout=PATIENCE_MS)
+        await expect(link).to_have_accessible_name(words)
         await expect(link.locator("[part=badge]")).to_have_text("2")
     assert await complaints(device.page) == ""
 
     await device.open()
-    await expect(unseen).to_have_accessible_name("Inbox", timeout=PATIENCE_MS)
+    await expect(unseen).to_have_accessible_name("Inbox")
     await expect(unread).to_have_accessible_name("Inbox 2 unread")
 
 
@@ -200,7 +200,7 @@ async def preferring(scene: Scene) -> Device:
     device = await visit(
         scene, f"<main><h1>Mine</h1>{script(scene)}{element(scene, 'bellwire-preferences')}</main>"
     )
-    await expect(switch(device, "Invoices")).to_be_visible(timeout=PATIENCE_MS)
+    await expect(switch(device, "Invoices")).to_be_visible()
     return device
 
 
@@ -232,8 +232,8 @@ async def test_a_user_chooses_and_every_device_follows(scene: Scene) -> None:
     await here.press("Space")
     await switch(here, "News").click()
     for device in (here, there):
-        await expect(switch(device, "Invoices")).not_to_be_checked(timeout=PATIENCE_MS)
-        await expect(switch(device, "News")).to_be_checked(timeout=PATIENCE_MS)
+        await expect(switch(device, "Invoices")).not_to_be_checked()
+        await expect(switch(device, "News")).to_be_checked()
     assert await chosen(scene) == {"billing": False, "news": True}
     await expect(switch(here, "News")).to_be_focused()
 
@@ -270,7 +270,7 @@ async def test_a_choice_is_shown_at_once_and_taken_back_if_it_is_refused(scene: 
     await switch(device, "Invoices").click()
     await expect(switch(device, "Invoices")).not_to_be_checked()
     answers.set_result(None)
-    await expect(switch(device, "Invoices")).to_be_checked(timeout=PATIENCE_MS)
+    await expect(switch(device, "Invoices")).to_be_checked()
     await expect(switch(device, "Invoices")).to_have_accessible_description(re.compile("nothing was changed"))
     assert await chosen(scene) == {}
     assert await complaints(device.page) == ""
@@ -289,7 +289,7 @@ async def test_preferences_that_cannot_be_loaded_are_asked_for_again(scene: Scen
     # When the feed comes online it asks once more by itself: that must be over.
     await device.go(scene.stage.site.page(element(scene, "bellwire-preferences"), scene.inbox()))
     again = device.page.locator("bellwire-preferences").get_by_role("button", name="Try again")
-    await expect(again).to_be_visible(timeout=PATIENCE_MS)
+    await expect(again).to_be_visible()
     await context.unroute("**/preferences")
     await again.click()
-    await expect(switch(device, "Invoices")).to_be_visible(timeout=PATIENCE_MS)
+    await expect(switch(device, "Invoices")).to_be_visible()

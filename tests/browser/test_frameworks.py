@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, expect
 
-from tests.browser.device import PATIENCE_MS, RECORDER, Device
+from tests.browser.device import RECORDER, Device
 from tests.conftest import as_read, installation
 from tests.installed import ROOT, installed
 from tests.product import Api, Product, eventually
@@ -82,7 +82,7 @@ async def test_a_bell_is_live_and_leaves_the_ways_to_the_page(
     process.start()
     context = await browser.new_context()
     try:
-        await eventually(lambda: "http" in process.log.read_text(), "it serves", 30)
+        await eventually(lambda: "http" in process.log.read_text(), "it serves")
         async with api.client() as http:
             (await http.put(f"/v1/users/{user}", json={"name": "Ada"})).raise_for_status()
             await context.add_init_script(RECORDER)
@@ -101,7 +101,7 @@ async def test_a_bell_is_live_and_leaves_the_ways_to_the_page(
         await device.shows(0)
         await device.rows.get_by_role("heading").locator("a, button").click()
         told = "1 arrived since you opened this page. You are at /posts/7."
-        await expect(main).to_have_text(told, timeout=PATIENCE_MS)
+        await expect(main).to_have_text(told)
         assert page.url == f"http://{LOOPBACK}:{port}/posts/7"
         assert "signed-out" not in await device.heard("state")
         assert problems == []

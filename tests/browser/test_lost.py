@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from playwright.async_api import BrowserContext, WebSocketRoute, expect
 
-from tests.browser.device import PATIENCE_MS
 from tests.browser.stage import Scene
 from tests.product import eventually
 
@@ -21,12 +20,12 @@ async def test_offline_is_said_and_what_came_meanwhile_is_caught_up_with(scene: 
     await device.open()
     await device.lists(first)
     await device.page.context.set_offline(True)
-    await expect(device.panel).to_contain_text("as of", ignore_case=True, timeout=PATIENCE_MS)
+    await expect(device.panel).to_contain_text("as of", ignore_case=True)
     second = await scene.publish("Meanwhile")
     await scene.producer.retract(scene.user, first)
     await device.page.context.set_offline(False)
     await device.lists(second)
-    await expect(device.panel).not_to_contain_text("as of", ignore_case=True, timeout=PATIENCE_MS)
+    await expect(device.panel).not_to_contain_text("as of", ignore_case=True)
 
 
 async def test_the_api_dies_and_comes_back(scene: Scene) -> None:
@@ -80,7 +79,7 @@ async def test_a_page_that_comes_before_the_service_gets_its_list(scene: Scene) 
     await context.route("**/v1/users/**", lambda route: route.fulfill(status=500))
     await device.page.goto(scene.stage.site.page(scene.inbox()))
     await device.bell.click()
-    await expect(device.panel.get_by_role("button", name="Try again")).to_be_visible(timeout=PATIENCE_MS)
+    await expect(device.panel.get_by_role("button", name="Try again")).to_be_visible()
     await context.unroute("**/v1/users/**")
     await device.element.evaluate("inbox => inbox.refresh()")
     await device.lists(first)

@@ -7,7 +7,7 @@ import pytest
 from playwright.async_api import Locator, expect
 
 from bellwire_client import Action, Actor
-from tests.browser.device import PATIENCE_MS, Device
+from tests.browser.device import Device
 from tests.browser.stage import Scene
 from tests.product import eventually
 
@@ -22,8 +22,8 @@ async def test_notifications_with_a_key_become_one_row(scene: Scene) -> None:
         await scene.publish(
             "liked your post", event="post.liked", collapse_key="post:7", actor=Actor(name=name)
         )
-    await expect(device.rows).to_have_count(1, timeout=PATIENCE_MS)
-    await expect(device.rows).to_contain_text("Edsger and 2 others liked your post", timeout=PATIENCE_MS)
+    await expect(device.rows).to_have_count(1)
+    await expect(device.rows).to_contain_text("Edsger and 2 others liked your post")
 
 
 async def test_an_action_is_answered_once_and_shown_on_every_device(scene: Scene) -> None:
@@ -35,9 +35,7 @@ async def test_an_action_is_answered_once_and_shown_on_every_device(scene: Scene
         await expect(device.row(asked).get_by_role("button", name="Approve")).to_be_visible()
     await desk.row(asked).get_by_role("button", name="Approve").click()
     for device in (desk, other):
-        await expect(device.row(asked).get_by_role("button", name="Refuse")).to_have_count(
-            0, timeout=PATIENCE_MS
-        )
+        await expect(device.row(asked).get_by_role("button", name="Refuse")).to_have_count(0)
         await expect(device.row(asked).locator("[part~=action]")).to_have_text("Approve")
         await device.unread(asked, is_so=False)
     await eventually(lambda: scene.column("action", ["yes"]), "it is stored")
@@ -77,7 +75,7 @@ async def test_an_edit_changes_a_row_in_its_place_and_keeps_its_focus(scene: Sce
     await device.lists(second, first)
     await device.focus_on(first)
     await scene.producer.edit(scene.user, first, "comment.new", "It was edited")
-    await expect(device.row(first)).to_contain_text("It was edited", timeout=PATIENCE_MS)
+    await expect(device.row(first)).to_contain_text("It was edited")
     await device.lists(second, first)
     assert (await device.focus())["row"] == first
     assert len(await device.heard("arrived")) == 2
@@ -92,7 +90,7 @@ async def test_what_is_taken_back_under_the_focus_gives_it_to_the_next(scene: Sc
     await scene.producer.retract(scene.user, ids[1])
     await device.lists(ids[2], ids[0])
     await device.focus_is(row=ids[0])
-    await expect(device.announcer).to_contain_text("taken back", timeout=PATIENCE_MS)
+    await expect(device.announcer).to_contain_text("taken back")
     await scene.producer.retract(scene.user, ids[0])
     await device.focus_is(row=ids[2])
 
@@ -120,7 +118,7 @@ async def test_a_link_of_another_scheme_is_no_link(scene: Scene) -> None:
     )
     await device.page.reload()
     await device.open()
-    await expect(device.row(bad)).to_be_visible(timeout=PATIENCE_MS)
+    await expect(device.row(bad)).to_be_visible()
     await expect(device.row(bad).get_by_role("link")).to_have_count(0)
 
 
@@ -148,7 +146,7 @@ async def test_where_nothing_hovers_all_icons_are_drawn(scene: Scene) -> None:
     await device.open()
     for identifier in ids:
         icon = device.row(identifier).get_by_role("button", name="Archive").locator("svg")
-        await expect(icon).to_be_visible(timeout=PATIENCE_MS)
+        await expect(icon).to_be_visible()
 
 
 async def test_tabs_have_exact_counts(scene: Scene) -> None:
@@ -157,7 +155,7 @@ async def test_tabs_have_exact_counts(scene: Scene) -> None:
         await scene.publish(event=event)
     await device.open()
     for tab in ("Unread 4", "comment 2", "review 1"):
-        await expect(device.tab(tab)).to_be_visible(timeout=PATIENCE_MS)
+        await expect(device.tab(tab)).to_be_visible()
 
 
 async def test_what_is_looked_at_is_read_where_that_is_wanted(scene: Scene) -> None:
@@ -174,7 +172,7 @@ async def test_of_a_long_list_only_a_part_has_rows(scene: Scene) -> None:
     count = MOST_ROWS + 200
     ids = await scene.fill(count)
     device = await scene.device(view="page")
-    await expect(device.row(ids[-1])).to_be_visible(timeout=PATIENCE_MS)
+    await expect(device.row(ids[-1])).to_be_visible()
     most = await down_to(device, ids[0])
     assert most <= MOST_ROWS
     assert len(set(await device.ids()) & set(ids[:20])) == 20

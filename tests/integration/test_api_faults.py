@@ -95,7 +95,6 @@ async def test_a_client_that_vanishes_is_noticed_and_leaves_nothing_behind(
             await eventually(lambda: _sockets(api, 1), "one is left")
             freed = await timed(lambda: _is_in_use(api, before + 1), "its connection is gone", 60)
             run.note(seconds_until_closed=closed, seconds_until_the_connection_was_gone=closed + freed)
-            assert closed >= ping
             assert stays.connections == 1
 
             way.heal()

@@ -39,9 +39,9 @@ from tests.stage import Stage
 PARTITIONS = 3
 TOPICS = Topics("notifications", PARTITIONS, replication=1)
 
-ANSWER_SECONDS = 15.0
+ANSWER_SECONDS = 30.0
 """More than a publish waits for an answer, on a machine that has other work too."""
-RECOVERY_SECONDS = 30.0
+RECOVERY_SECONDS = 60.0
 SESSION_SECONDS = 1
 
 
@@ -490,10 +490,10 @@ async def test_a_group_call_that_fails_loses_nothing(
             if api in (Api.JOIN_GROUP, Api.SYNC_GROUP):
                 cluster.fail(Api.HEARTBEAT, [GROUP_ERRORS["rebalance-in-progress"]])
             failed = time.monotonic()
-            await eventually(lambda: cluster.requests(api) > asked + 3, "it was tried again", 30)
+            await eventually(lambda: cluster.requests(api) > asked + 3, "it was tried again")
             passed = await group.committed()
             assert all(offset <= len(stage.ids(user)) for user, offset in zip(USERS, passed, strict=True))
-        await eventually(lambda: has_all(stage, publishing), "all is stored", 30)
+        await eventually(lambda: has_all(stage, publishing), "all is stored")
         run.note(seconds_until_all_was_stored=time.monotonic() - failed)
         for user in USERS:
             assert await publishing.one(user)

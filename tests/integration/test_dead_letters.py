@@ -487,8 +487,8 @@ async def test_a_topic_that_is_not_there_is_said_to_be(container: Container) -> 
 async def test_a_broker_that_falls_silent_is_said_to_be(world: World, servers: Any) -> None:
     if servers.kafka is None:
         pytest.skip("only a broker that was started here can be frozen")
-    world.box._deadline_seconds = 2.0
     await world.letters(0)
+    world.box._deadline_seconds = 2.0
     servers.kafka.pause()
     try:
         with pytest.raises(Unavailable):

@@ -95,5 +95,5 @@ async def test_what_is_accepted_after_the_broker_died_is_stored(dev: Process, fo
             return accepted <= stored
 
         os.kill(broker, signal.SIGKILL)
-        await eventually(publish, "notifications are accepted again", seconds=60)
+        await eventually(publish, "notifications are accepted again")
         await eventually(read, "all of them are stored")

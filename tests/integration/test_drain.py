@@ -271,7 +271,9 @@ async def test_a_second_sigterm_reaches_the_workers(
         async with streams(api, names(3)) as ends:
             os.kill(api.process.pid, signal.SIGTERM)
             log = api.process.log
-            await eventually(lambda: "draining " in log.read_text(), "the workers have heard the first")
+            await eventually(
+                lambda: log.read_text().count("draining ") == 2, "both workers have heard the first"
+            )
             assert not any(end.code for end in ends)
             os.kill(api.process.pid, signal.SIGTERM)
 

@@ -158,7 +158,7 @@ async def application(
         await running.run(words)
     process.start()
     try:
-        await eventually(lambda: answers(running.url), f"{name} answers", 30)
+        await eventually(lambda: answers(running.url), f"{name} answers")
         yield running
     finally:
         await asyncio.to_thread(process.stop)
@@ -271,8 +271,8 @@ async def test_what_stays_unread_is_mailed_and_never_twice(
             words = [*options, "--group", group]
             mailer = await program("email_when_unread/mailer.py", *words, environment=variables(api))
             try:
-                await eventually(lambda: mailbox.has_for("cy", group), "Cy has an e-mail", 60)  # noqa: B023
-                await eventually(lambda: mailbox.has_for("ada", latest[-1]), "Ada has one", 60)  # noqa: B023
+                await eventually(lambda: mailbox.has_for("cy", group), "Cy has an e-mail")  # noqa: B023
+                await eventually(lambda: mailbox.has_for("ada", latest[-1]), "Ada has one")  # noqa: B023
             finally:
                 mailer.terminate()
                 await mailer.wait()

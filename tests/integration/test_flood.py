@@ -28,8 +28,6 @@ LARGE_FLOOD = 2_000
 HONEST = 60
 SENDERS = 10
 LIMIT = 50
-TRUTH_SECONDS = 20.0
-"""Health is to be true within 10 s, on a machine that has nothing else to do."""
 
 
 @pytest.fixture
@@ -154,7 +152,7 @@ async def test_a_flood_with_nothing_else_stops_its_partition_until_anything_is_s
 
         first, last = await flood(product, producer, FLOOD)
         flooded = time.monotonic()
-        await eventually(lambda: _stopped(consumer), "it says so", TRUTH_SECONDS)
+        await eventually(lambda: _stopped(consumer), "it says so")
         run.note(seconds_until_it_said_so=time.monotonic() - flooded)
         stopped = await told(consumer)
         assert stopped.startswith(
@@ -178,7 +176,7 @@ async def test_a_flood_with_nothing_else_stops_its_partition_until_somebody_deci
     consumer = await product.consumer()
     letters = Letters(product)
     first, last = await flood(product, producer, FLOOD)
-    await eventually(lambda: _stopped(consumer), "it says so", TRUTH_SECONDS)
+    await eventually(lambda: _stopped(consumer), "it says so")
     assert await letters.offsets() == list(range(first, first + LIMIT - 1))
 
     await asyncio.to_thread(consumer.stop)
@@ -250,7 +248,7 @@ async def test_a_release_that_can_store_nothing_stops_and_goes_on_once_it_can(
         for number in range(FLOOD)
     ]
     first, *_, last = [metadata.offset for metadata in await asyncio.gather(*sent)]
-    await eventually(lambda: _stopped(consumer), "it says so", TRUTH_SECONDS)
+    await eventually(lambda: _stopped(consumer), "it says so")
     assert await letters.offsets() == list(range(first, first + LIMIT - 1))
 
     await stores.postgres.execute("ALTER TABLE notifications DROP CONSTRAINT broken")

@@ -72,6 +72,7 @@ def _send_head(api: Api, start: bytes, rest: list[bytes]) -> bytes:
             peer.sendall(b"\r\n\r\n")
         except OSError:
             pass
+        peer.settimeout(30)  # it answers when it comes to it
         try:
             return peer.recv(1000).partition(b"\r\n")[0]
         except OSError:

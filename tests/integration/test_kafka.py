@@ -107,7 +107,7 @@ def read(servers: EmbeddedServers) -> Read:
         try:
             consumer.assign([TopicPartition(topic, number) for number in range(PARTITIONS)])
             found: list[Any] = []
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 while len(found) < count:
                     for records in (await consumer.getmany(timeout_ms=100)).values():
                         found += records
@@ -147,7 +147,7 @@ async def settle() -> None:
 async def batches(inlet: KafkaQueueReader, size: int) -> list[Batch]:
     """Read until so many records have come."""
     found: list[Batch] = []
-    async with asyncio.timeout(25):
+    async with asyncio.timeout(60):
         while sum(batch.size for batch in found) < size:
             found.append(await inlet.next_batch(0.1))
     return found
@@ -279,7 +279,7 @@ async def test_where_no_broker_is_it_goes_on_trying_and_can_be_ended() -> None:
 
 
 async def test_topics_cannot_be_made_where_no_broker_is() -> None:
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         with pytest.raises(Unavailable):
             await ensure_topics(NOWHERE, Topics("nothing", 1, 1))
 
@@ -302,8 +302,8 @@ async def test_a_broker_that_dies_makes_the_outcome_unknown_in_bounded_time(
 
     assert isinstance(outcome, Unconfirmed)
     assert outcome.notification_id == an_id(2)
-    assert took < 10
-    async with asyncio.timeout(20):
+    assert took < 30  # a client of aiokafka's own patience takes longer
+    async with asyncio.timeout(60):
         while (await queue.put_all([a_draft(3)]))[0] is not None:
             pass
 
@@ -463,7 +463,7 @@ async def test_there_is_no_joining_where_no_broker_is() -> None:
         clock=system.now,
     )
 
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         with pytest.raises(Unavailable):
             await inlet.start(settle)
 
@@ -579,7 +579,7 @@ async def test_nothing_is_passed_while_dead_letters_cannot_be_kept() -> None:
     with pytest.raises(Unavailable):
         await letters.put([(object(), "code", "words")])
     await letters.put([])
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         with pytest.raises(Unavailable):
             await letters.start()
     await letters.stop()

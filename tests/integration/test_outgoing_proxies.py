@@ -19,9 +19,8 @@ from tests.build import ADA
 from tests.reverse_proxies import certificate
 from tests.serving import Served, served
 from tests.wiring import Service
-from workbench.embedded import free_port
 
-NOBODY = f"http://127.0.0.1:{free_port()}"
+NOBODY = "http://127.0.0.1:1"
 NAMES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "WS_PROXY", "NO_PROXY")
 BODY = b'{"keys":[]}'
 

@@ -224,7 +224,7 @@ class TestPostgresCategories(store.CategoriesInPostgres):
         async with engine.begin() as connection:
             await connection.execute(text("LOCK TABLE categories"))
 
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 assert await categories.enter(names) == {name: name for name in names}
 
     async def test_once_there_are_too_many_nothing_is_asked_and_it_is_said_once(
@@ -237,7 +237,7 @@ class TestPostgresCategories(store.CategoriesInPostgres):
         async with engine.begin() as connection:
             await connection.execute(text("LOCK TABLE categories"))
 
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 assert await categories.enter(["later", "late"]) == {"later": OTHER, "late": OTHER}
 
         assert metrics.OTHER_CATEGORY._value.get() == before + 3

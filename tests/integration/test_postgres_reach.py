@@ -366,7 +366,7 @@ async def test_of_several_hosts_one_that_is_away_costs_only_its_part_of_the_time
         name = make_url(shared_url).database
         hosts = f"host=127.0.0.1:{gone.port}&host=127.0.0.1:{there.port}"
         url = f"postgresql+asyncpg://postgres@/{name}?{hosts}"
-        limits = Limits(connect=1)
+        limits = Limits(connect=MANY if first == "refuses" else 4)
         engine = create_engine(url, pool_size=2, application="tests", jitter=uniform, limits=limits)
         if first == "refuses":
             gone.down()
@@ -451,9 +451,13 @@ async def proxy(shared_url: str) -> AsyncIterator[Proxy]:
         yield made
 
 
-def impatient(url: str, *, connect: float = 0.5, **limits: float) -> AsyncEngine:
-    """A connection with less patience than there would be."""
-    patience = Limits(connect=connect, **limits)
+LITTLE = 0.5
+"""Seconds to wait where nothing is to come."""
+
+
+def a_connection(url: str, **limits: float) -> AsyncEngine:
+    """With as much patience as a busy machine needs, unless less is given."""
+    patience = Limits(**{"connect": MANY, **limits})
     return create_engine(url, pool_size=1, application="tests", jitter=uniform, limits=patience)
 
 
@@ -498,8 +502,9 @@ async def test_why_it_is_out_of_reach_is_said_once_and_in_readiness(
 ) -> None:
     url = make_url(through(proxy, settings.postgres_url)).set(password=PASSWORD)
     said = "PostgreSQL is out of reach: " + reason.replace("PORT", str(proxy.port))
+    spoilt = spoil(url, proxy).render_as_string(hide_password=False)
 
-    answers = await readiness(settings, spoil(url, proxy).render_as_string(hide_password=False))
+    answers = await readiness(settings, spoilt, connect=LITTLE if spoil is silent else MANY)
 
     assert {answer.status_code for answer in answers} == {503}
     assert {answer.json()["checks"]["postgres"] for answer in answers} == {said}
@@ -508,10 +513,10 @@ async def test_why_it_is_out_of_reach_is_said_once_and_in_readiness(
     assert PASSWORD not in caplog.text + answers[0].text
 
 
-async def readiness(settings: Settings, postgres_url: str) -> list[httpx.Response]:
+async def readiness(settings: Settings, postgres_url: str, *, connect: float = MANY) -> list[httpx.Response]:
     """What a process with this URL says, three times."""
     container = build(msgspec.structs.replace(settings, postgres_url=postgres_url))
-    container.engine.override(providers.Object(impatient(postgres_url)))
+    container.engine.override(providers.Object(a_connection(postgres_url, connect=connect)))
     transport = httpx.ASGITransport(create_app(container))  # type: ignore[arg-type]
     try:
         async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
@@ -547,7 +552,7 @@ async def test_what_a_pooler_without_a_server_says_is_said_once(
     """It takes connections all the same, and refuses what is asked of them."""
     caplog.set_level("INFO")
     refusal = {"S": "FATAL", "C": "08P01", "M": "server login has been failing"}
-    engine = impatient(through(proxy, shared_url))
+    engine = a_connection(through(proxy, shared_url))
     assert await is_well(engine)
     to_server = proxy._connect
     async with pooler(refusal, late=True) as port:
@@ -568,14 +573,19 @@ async def test_a_reason_is_said_again_when_it_is_another_one_and_after_recovery(
     shared_url: str, proxy: Proxy, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
-    engine = impatient(through(proxy, shared_url))
+    engine = a_connection(through(proxy, shared_url))
+    patience = MANY
+    event.listen(engine.sync_engine, "do_connect", lambda *given: given[3].update(timeout=patience))
 
     async def three_times(spoil: Callable[[], None]) -> None:
+        nonlocal patience
+        patience = LITTLE if spoil == proxy.black_hole else MANY
         spoil()
         await asyncio.sleep(0)  # until nothing listens any more
         await asyncio.sleep(0)
         for _ in range(3):
             await eventually(lambda: is_away(engine), "it is out of reach")
+        patience = MANY
         proxy.heal()
 
     await three_times(proxy.down)
@@ -676,7 +686,7 @@ async def driver_of(connection: Any) -> Any:
 
 async def test_a_commit_that_is_not_answered_ends_the_connection(shared_url: str, proxy: Proxy) -> None:
     """Nobody knows whether it was done, and what the connection would answer next."""
-    engine = impatient(through(proxy, shared_url), command=0.5)
+    engine = a_connection(through(proxy, shared_url), command=LITTLE)
     used: list[Any] = []
 
     async def commit_in_vain(engine: AsyncEngine) -> None:
@@ -701,7 +711,7 @@ async def test_who_gives_up_while_a_connection_is_opened_leaves_nothing(
     shared_url: str, proxy: Proxy, monkeypatch: pytest.MonkeyPatch, answers: int
 ) -> None:
     """The way breaks after so many answers, from the first one of the handshake to the last of the set-up."""
-    engine = impatient(through(proxy, shared_url), connect=MANY)
+    engine = a_connection(through(proxy, shared_url))
     before = asyncio.all_tasks()
     left = answers
     receive = Protocol.data_received

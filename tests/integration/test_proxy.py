@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from workbench.embedded import free_port
 from workbench.soak.proxy import Direction, Proxy
 
 LONG = 30.0
@@ -150,7 +149,7 @@ async def test_down_works_in_a_black_hole(proxy: Proxy) -> None:
 
 
 async def test_a_server_that_is_not_there_breaks_the_connection() -> None:
-    async with Proxy.to("127.0.0.1", free_port()) as proxy, client(proxy) as one:
+    async with Proxy.to("127.0.0.1", 1) as proxy, client(proxy) as one:
         with pytest.raises(ConnectionResetError):
             await asyncio.wait_for(one[0].read(), LONG)
 

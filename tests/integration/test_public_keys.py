@@ -208,9 +208,9 @@ async def test_a_process_accepts_the_tokens_of_an_issuer_with_public_keys(
     file.write_bytes(SET)
     product = Product(tmp_path, environment, settings, {"api": {"BELLWIRE_TOKEN_JWKS": str(file)}})
     now = datetime.now(UTC).timestamp()
-    good = by_key(RSA, "RS256", "rsa", iat=now, exp=now + 60)
-    wrong = by_key(OTHER_RSA, "RS256", "rsa", iat=now, exp=now + 60)
-    unknown = by_key(RSA, "RS256", "else", iat=now, exp=now + 60)
+    good = by_key(RSA, "RS256", "rsa", iat=now, exp=now + 600)
+    wrong = by_key(OTHER_RSA, "RS256", "rsa", iat=now, exp=now + 600)
+    unknown = by_key(RSA, "RS256", "else", iat=now, exp=now + 600)
     try:
         await product.prepare()
         api = await product.api()

@@ -62,7 +62,7 @@ async def _everything(server: RedisServer, name: str, admin: Redis) -> None:
             feed = await INDEX.load(Applied(index, server, name), 1, 2)
             await announcer.announce([change := INDEX.added(feed, 3)])
             await announcer.announce([INDEX.marked(change.feed, Mark.READ, 3, unread=2)])
-            assert (await stream.next(1)).frames
+            assert await contracts.AnnouncerContract.frames(stream, 2)
         cast(Subscriptions, hub.carrier)._left[ADA] = 0.0  # long ago
         await eventually(lambda: _unsubscribed(admin, name), "it is unsubscribed")
     await index.page(ADA, 5, None)

@@ -305,6 +305,7 @@ async def test_a_command_that_is_killed_can_be_given_again(
     killed.kill()
     await killed.wait()
     assert first == b"1000 notifications deleted\n"
+    await eventually(lambda: ended(feeds._engine), "PostgreSQL has ended what it did for it")
     left = await everything(feeds)
     assert len(left) % 1_000 == 0
     assert len(left) < 6_000
@@ -330,6 +331,13 @@ async def command(environment: Mapping[str, str]) -> asyncio.subprocess.Process:
         stderr=asyncio.subprocess.STDOUT,
         env={**os.environ, "PYTHONPATH": ":".join(sys.path), **environment},
     )
+
+
+async def ended(engine: AsyncEngine) -> bool:
+    """Whether nobody but the test is connected."""
+    query = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+    async with driver(engine) as connection:
+        return not await connection.fetchval(f"{query} AND application_name <> 'tests'")
 
 
 async def test_spots_begin_before_the_first_user_and_end_behind_the_last(

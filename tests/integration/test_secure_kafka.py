@@ -44,6 +44,7 @@ from workbench.programs import MissingServer
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 KEY_PASSWORD = "of the key"
+END_SECONDS = 60.0
 NEEDED = ("READ", "WRITE")
 """What docs/connecting.md says that an account needs on its topics, beside READ on its group."""
 
@@ -354,7 +355,7 @@ async def test_processes_that_cannot_connect_say_why_once_and_stop_when_told(
         for service in services:
             await eventually(partial(says, service, WRONG[what]), f"{service.name} says why")
         for service in services:
-            await asyncio.to_thread(service.stop)
+            await asyncio.to_thread(service.stop, END_SECONDS)
             assert service.exit_code == 0
             logged = service.log.read_text()
             assert len(re.findall(f"Kafka is out of reach: .*{WRONG[what]}", logged)) == 1

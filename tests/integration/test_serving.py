@@ -133,14 +133,14 @@ async def test_what_has_sent_its_head_may_take_its_time() -> None:
             pass
         await say_hello(send)
 
-    async with (
-        hasty(slow) as server,
-        Peer.of(server) as answer,
-        Peer.of(server) as body,
-        Peer.of(server) as socket,
-    ):
+    async with AsyncExitStack() as stack:
+        server = await stack.enter_async_context(hasty(slow))
+        # Each sends its head as soon as it is connected: the server is in haste.
+        answer = await stack.enter_async_context(Peer.of(server))
         answer.writer.write(GET + END)
+        body = await stack.enter_async_context(Peer.of(server))
         body.writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n1")
+        socket = await stack.enter_async_context(Peer.of(server))
         await socket.upgrade()
         async with Peer.of(server) as last:
             await last.is_dropped()

@@ -17,7 +17,7 @@ HELD = ("I1", "I2", "I3", "I4", "I5", "I6", "I7", "I8", "I9", "I13", "I14", "I15
 """What is not a question of time."""
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 async def test_a_short_soak_finds_every_promise_kept(
     tmp_path: Path, request: pytest.FixtureRequest, run: Run
 ) -> None:

@@ -146,7 +146,7 @@ async def _is_subscribed(redis: Any, prefix: str) -> bool:
 
 async def _versions(mailbox: Mailbox, last: int) -> list[int]:
     found: list[int] = []
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while last not in found:
             found += [frame.version for frame in (await mailbox.next(1)).frames]
     return found

@@ -42,6 +42,8 @@ def traced(tmp_path: Path, environment: Mapping[str, str], settings: Settings) -
         try:
             yield product
         finally:
+            for process in product.started:  # each exports what it has before it ends
+                await asyncio.to_thread(process.stop, 60)
             await product.stop()
 
     return run
@@ -63,7 +65,7 @@ def way(span: Collected, spans: Mapping[str, Collected]) -> str:
 async def test_one_trace_leads_from_the_request_to_the_push_and_the_read(
     traced: Traced, collector: Collector
 ) -> None:
-    async with traced(collector.url, OTEL_BSP_SCHEDULE_DELAY="60000") as product:
+    async with traced(collector.url, OTEL_BSP_SCHEDULE_DELAY="600000") as product:
         api, _ = await asyncio.gather(product.api(), product.consumer())
         async with api.client(USER) as client:
             await create_users(client, [USER])
@@ -175,7 +177,7 @@ def complaints(process: Service) -> list[str]:
 
 
 async def test_each_worker_exports_what_it_has_before_it_ends(traced: Traced, collector: Collector) -> None:
-    settings = {"OTEL_BSP_SCHEDULE_DELAY": "60000", "BELLWIRE_WORKERS": "2", "OTEL_SERVICE_NAME": "bell"}
+    settings = {"OTEL_BSP_SCHEDULE_DELAY": "600000", "BELLWIRE_WORKERS": "2", "OTEL_SERVICE_NAME": "bell"}
     async with traced(collector.url, **settings) as product:
         api = await product.api()
         async with api.client(USER) as client:

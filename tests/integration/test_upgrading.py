@@ -20,6 +20,7 @@ from aiokafka import AIOKafkaProducer
 
 from tests.conftest import Databases, as_read, installation
 from tests.forked import begins_cold
+from tests.load import agree
 from tests.product import Api, Follower, Product, Service, Stores, create_users, eventually, metric
 from workbench.embedded import EmbeddedServers, free_port
 from workbench.soak.follower import version
@@ -168,7 +169,7 @@ async def whole(rolling: Rolling, devices: Sequence[Follower], stores: Stores) -
         }
         assert all(item["message"] == there[one].message for one, item in device.items.items())
     assert await stores.broken_feeds() == []
-    assert await stores.disagreements() == []
+    await eventually(lambda: agree(stores), "the index agrees with the store")
 
 
 @pytest.mark.parametrize("new_consumer", [True, False], ids=["new consumer", "old consumer"])
@@ -190,12 +191,12 @@ async def test_apis_of_both_releases_beside_a_consumer_of_one(
         await rolling.mark(at_new, rolling.kept[3:])
         await unknown_header(product)
         await eventually(lambda: all_came(devices[0], "from elsewhere"), "a record of another program came")
+        await whole(rolling, devices, stores)
         pages = [
             (await http[user].get(f"/v1/users/{user}/notifications?status=all")).json()
             for user in USERS
             for http in (at_old, at_new)
         ]
-        await whole(rolling, devices, stores)
     assert all(
         first["items"] == second["items"] for first, second in zip(pages[::2], pages[1::2], strict=True)
     )

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from secrets import token_hex
 from typing import Any
 
@@ -304,7 +305,8 @@ async def test_a_notification_creates_its_user_by_kafka_and_by_http(product: Pro
         assert [(user["id"], user["name"]) for user in listed] == [("u1", "u1"), ("u2", "u2"), ("u3", "u3")]
         counted = await run.client.get("/v1/users/u1/unread-count", headers=run.bearer("u1"))
         assert counted.json()["unread_count"] == 2
-        assert await metric(run.consumer, "bellwire_users_created_total") == 3
+        created = partial(metric, run.consumer, "bellwire_users_created_total")
+        await eventually(lambda: _is(created, 3), "they are counted")
         assert await metric(run.consumer, "bellwire_dead_letters_total") == 0
         unknown = await run.client.get("/v1/users/u9/notifications", headers=run.bearer("u9"))
         assert unknown.status_code == 404, "a token creates nobody"

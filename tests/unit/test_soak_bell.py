@@ -349,6 +349,12 @@ DAMAGE: dict[str, tuple[Check, Damage, str]] = {
     "arrived expired and stored": (
         bell_checks.preferences_hold, nth(3, arrives_expired=True), "n4 had expired when it arrived"
     ),
+    "edited after it had expired, and not brought back": (
+        bell_checks.preferences_hold,
+        both(nth(4, arrives_expired=True, revisions={1: True}),
+             lambda good: replace(good, withheld=[Withheld("n5", "ada", "expired", None)])),
+        "without a reason: expired",
+    ),
     "expired and shown": (
         bell_checks.preferences_hold, changed("n4", category=contents.BRIEF), "n4 (brief) has expired and is"
     ),
@@ -411,6 +417,12 @@ ALLOWED: dict[str, tuple[Check, Damage]] = {
     ),
     "edits do nothing to what was retracted": (
         bell_checks.highest_revision_stands, changed("n1", revision=0, message="item 0", retracted_at=TIME)
+    ),
+    "an edit may show what had expired": (bell_checks.preferences_hold, nth(0, arrives_expired=True)),
+    "an edit with an unknown outcome need not": (
+        bell_checks.preferences_hold,
+        both(nth(4, arrives_expired=True, revisions={1: False}),
+             lambda good: replace(good, withheld=[Withheld("n5", "ada", "expired", None)])),
     ),
     "mandatory ones are stored whatever was chosen": (
         bell_checks.preferences_hold,

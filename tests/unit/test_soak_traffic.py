@@ -55,15 +55,26 @@ async def check_story(seed: int) -> None:
     assert item.reopened == any(body.get("unread") for body in sent)
 
 
-async def test_what_arrives_too_late_is_noted_as_such() -> None:
+async def test_what_arrives_too_late_is_noted_as_such_and_some_of_it_is_brought_back() -> None:
+    assert {await check_too_late(seed) for seed in range(12)} == {True, False}
+
+
+async def check_too_late(seed: int) -> bool:
+    """Whether it was edited."""
     doors, history = OpenDoors(), History()
     item = history.item("ada", None)
 
-    await Stories(cast("Doors", doors), history, random.Random(1)).tell_too_late(item)
+    await Stories(cast("Doors", doors), history, random.Random(seed)).tell_too_late(item)
 
+    originals = [record for record in doors.records if "revision" not in record]
+    edits = [record for record in doors.records if "revision" in record]
+    edits += [body for _, _, body in doors.requests]
     assert item.arrives_expired
     assert item.accepted == {record["id"] for record in doors.records}
-    assert {record["expires_at"] for record in doors.records} == {item.expires_at}
+    assert all(record["expires_at"] < datetime.now(UTC).isoformat() for record in originals)
+    assert not any("expires_at" in edit for edit in edits)
+    assert (item.revisions == {1: True}) == (item.expires_at is None) == bool(edits)
+    return bool(edits)
 
 
 async def test_a_choice_that_nobody_may_make_and_that_is_accepted_is_noted() -> None:

@@ -164,7 +164,7 @@ def _withheld_wrongly(evidence: Evidence) -> Iterator[str]:
             yield f"{one.id} ({one.category}) is withheld from {one.user} without a reason: {one.reason}"
     for row in evidence.rows:
         item = items.get(row.id)
-        if item is not None and item.arrives_expired:
+        if item is not None and item.arrives_expired and row.revision == 0:
             yield f"{row.id} had expired when it arrived, and is stored"
         if not row.retracted and (row.category == BRIEF or (item and item.expires_at)):
             yield f"{row.id} ({row.category}) has expired and is shown"
@@ -175,7 +175,8 @@ def _has_reason(one: Withheld, item: Item, evidence: Evidence) -> bool:
         case "preference":
             return item.category == UNASKED or (item.user, item.category) in evidence.history.switched_off
         case "expired":
-            return item.expires_at is not None or item.category == BRIEF
+            had = item.arrives_expired and not any(item.revisions.values())
+            return had or item.expires_at is not None or item.category == BRIEF
         case "retracted":
             return item.retracted is not None
         case "superseded":

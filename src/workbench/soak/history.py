@@ -36,6 +36,7 @@ class Item:
     retracted: bool | None = None
     """Whether a retraction was acknowledged; None if nobody tried."""
     arrives_expired: bool = False
+    """As its original; an edit may bring it back."""
     reopened: bool = False
     """Whether an edit was sent that makes it unread again."""
 

@@ -21,7 +21,6 @@ from workbench.soak.follower import Follower
 from workbench.soak.waiting import eventually
 
 SOURCES = Path(__file__).resolve().parents[2]
-START_SECONDS = 45.0
 
 
 class Service(Process):
@@ -45,7 +44,7 @@ class Service(Process):
                 except httpx.TransportError:
                     return False
 
-        await eventually(answers, f"{self.name} is {what}", START_SECONDS)
+        await eventually(answers, f"{self.name} is {what}")
 
 
 class Product:

@@ -23,6 +23,8 @@ _EXPIRED_SECONDS = -60.0
 _TRIES = 4
 _RETRY_SECONDS = 2.0
 _RETRACT = 0.3
+_BROUGHT_BACK = 0.5
+"""The share of what had expired when it arrived that an edit shows after all."""
 _UNREAD = 0.15
 _AGAIN = 0.2
 """The share of orders that are sent again although they were accepted."""
@@ -50,7 +52,7 @@ class Stories:
         await self._all_at_once(self._changes(item, identifier), longest)
 
     async def tell_too_late(self, item: Item) -> None:
-        """Write a record of a notification that has expired."""
+        """Write a record of a notification that has expired, and perhaps one of an edit that has not."""
         item.arrives_expired = True
         item.expires_at = contents.in_seconds(datetime.now(UTC), _EXPIRED_SECONDS)
         identifier = self._identify(item)
@@ -59,6 +61,9 @@ class Stories:
             self._accepted(item, identifier)
         else:
             self._history.answered(item, 0, {"id": identifier})
+        if self._chance.random() < _BROUGHT_BACK:
+            item.expires_at = None
+            await self._edit(item, identifier, 1)
 
     def _identify(self, item: Item) -> str:
         identifier = str(uuid7(time.time_ns() // 1_000_000, self._chance.getrandbits(ENTROPY_BITS)))
