@@ -11,7 +11,7 @@ import asyncpg
 
 from adapters.clock import NotificationIds
 from adapters.kafka.codec import encode
-from adapters.kafka.queue import build_producer
+from adapters.kafka.dead_letters import build_producer
 from bench.measured import Row
 from bench.scenario import Context
 from bench.service import Service

@@ -22,6 +22,7 @@ from aiokafka.partitioner import DefaultPartitioner
 from adapters.kafka import queue as queue_module
 from adapters.kafka.codec import decode
 from adapters.kafka.probe import broker_answers
+from adapters.kafka.producer import REQUEST_SECONDS
 from adapters.kafka.queue import KafkaQueue
 from adapters.kafka.topics import Topics
 from application.errors import Stuck, Unavailable, Unconfirmed
@@ -261,7 +262,7 @@ async def test_a_leader_that_is_missing_for_longer_than_a_request_waits_is_got_o
     assert await publishing.one(orphan)
     cluster.lead(TOPICS.name, 0, None)
     left = time.monotonic()
-    while time.monotonic() - left < 2 * queue_module._REQUEST_TIMEOUT_MS / 1000:
+    while time.monotonic() - left < 2 * REQUEST_SECONDS:
         orphaned, *rest = await asyncio.gather(publishing.one(orphan), *map(publishing.one, others))
         assert not orphaned
         assert all(rest)
@@ -335,12 +336,10 @@ async def on_log(cluster: MockCluster, user: UserId) -> list[NotificationId]:
 
 
 async def test_records_that_arrive_while_a_broker_answers_are_sent_together_and_in_order(
-    cluster: MockCluster, queue: KafkaQueue, publishing: Publishing
+    cluster: MockCluster, publishing: Publishing
 ) -> None:
     user = USERS[0]
     assert await publishing.one(user)
-    assert queue._producer is not None
-    assert queue._producer._message_accumulator._linger_time == 0, "a record alone waits for no other"
     before = cluster.requests(Api.PRODUCE)
     cluster.answer_after(0.5)
 
@@ -394,20 +393,42 @@ async def test_of_one_call_only_the_records_that_fail_are_unconfirmed(
 async def test_a_producer_that_can_never_succeed_again_is_replaced(
     cluster: MockCluster, queue: KafkaQueue, publishing: Publishing, run: Run
 ) -> None:
-    assert await publishing.one()
+    assert all([await publishing.one(user) for user in USERS])
     lost = queue._producer
     assert lost is not None
     replaced = metrics.PRODUCERS_REPLACED._value.get()
-    lost._sender._sender_task.cancel()
+    lost.client._sync_task.cancel()  # it learns of no leader any more
+    for partition, leader in lost._leaders.items():
+        cluster.lead(TOPICS.name, partition, leader % PARTITIONS + 1)
     started = time.monotonic()
 
     async with publishing.going_on():
-        await eventually(lambda: len(publishing.accepted) > 1, "publishing works again", RECOVERY_SECONDS)
+        accepted = len(publishing.accepted)
+        await eventually(
+            lambda: len(publishing.accepted) > accepted, "publishing works again", RECOVERY_SECONDS
+        )
         run.note(seconds_until_publishing_worked=time.monotonic() - started)
 
     assert queue._producer is not lost
     assert metrics.PRODUCERS_REPLACED._value.get() == replaced + 1
     await eventually(lambda: not queue._abandoned, "the old one is closed")
+    await publishing.check(cluster)
+
+
+async def test_leaders_that_move_while_notifications_are_published_lose_none(
+    cluster: MockCluster, publishing: Publishing
+) -> None:
+    async with publishing.going_on():
+        for turn in range(5):
+            accepted = len(publishing.accepted)
+            for partition in range(PARTITIONS):
+                cluster.lead(TOPICS.name, partition, (partition + turn) % PARTITIONS + 1)
+            await eventually(
+                lambda least=accepted + 500: len(publishing.accepted) > least,  # type: ignore[misc]
+                "publishing goes on",
+            )
+
+    assert not publishing.unconfirmed
     await publishing.check(cluster)
 
 

@@ -188,8 +188,7 @@ async def test_without_kafka_a_publish_is_unconfirmed_in_bounded_time_with_its_i
 
     queue = container.kafka_queue()
     monkeypatch.setattr(queue, "_replace", fail)  # within a second it would connect again
-    connected = queue._producer, queue._batches
-    queue._producer = queue._batches = None
+    connected, queue._producer = queue._producer, None
     try:
         async with asyncio.timeout(60):
             response = await client.post("/v1/notifications", json=BODY)
@@ -203,7 +202,7 @@ async def test_without_kafka_a_publish_is_unconfirmed_in_bounded_time_with_its_i
         assert batch.json()["results"][0]["error"]["status"] == 503
         assert (await ready(client, 503))["checks"]["postgres"] == "ok"
     finally:
-        queue._producer, queue._batches = connected
+        queue._producer = connected
 
 
 async def test_redis_that_comes_back_is_used_again(

@@ -16,6 +16,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.client import AIOKafkaClient
 
 from adapters import clock as system
+from adapters.kafka import batches as record_batches
 from adapters.kafka import obstacles
 from adapters.kafka.codec import decode
 from adapters.kafka.dead_letters import KafkaDeadLetters
@@ -214,19 +215,12 @@ async def test_a_record_goes_where_the_java_client_would_send_it(
 
 
 async def test_a_record_larger_than_a_batch_keeps_its_place_among_others(
-    servers: EmbeddedServers, topics: Topics, arrived: Callable[[int], Awaitable[list[Draft]]]
+    queue: KafkaQueue, arrived: Callable[[int], Awaitable[list[Draft]]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def small(bootstrap: str, client_id: str) -> AIOKafkaProducer:
-        return AIOKafkaProducer(
-            bootstrap_servers=bootstrap, client_id=client_id, acks="all", max_batch_size=2_000
-        )
-
-    queue = KafkaQueue(servers.kafka_bootstrap, topics.name, monotonic, producer=small)
+    monkeypatch.setattr(record_batches, "MAX_BYTES", 2_000)
     together = [a_draft(n, message="." * (3_000 if n % 5 == 0 else 300)) for n in range(1, 31)]
-    async with background(queue.run()):
-        await eventually(lambda: _reaches(queue), "the producer is connected")
-        outcomes = await queue.put_all(together)
-        await queue.stop()
+
+    outcomes = await queue.put_all(together)
 
     assert outcomes == [None] * 30
     assert await arrived(30) == together

@@ -53,10 +53,10 @@ VERIFIED = "src/adapters/redis/verified.py"
 SUBSCRIPTIONS = "src/adapters/redis/subscriptions.py"
 TICKETS = "src/adapters/redis/tickets.py"
 
-BATCHES = "src/adapters/kafka/batches.py"
 DEAD_LETTERS = "src/adapters/kafka/dead_letters.py"
 HEADERS = "src/adapters/kafka/headers.py"
 HOLES = "src/adapters/kafka/holes.py"
+PRODUCER = "src/adapters/kafka/producer.py"
 QUEUE = "src/adapters/kafka/queue.py"
 READER = "src/adapters/kafka/reader.py"
 
@@ -294,12 +294,29 @@ CONSUMER = (
     Mutant(
         name="accepted-though-it-failed",
         breaks="A publish that the broker refused is answered as accepted.",
-        file=BATCHES,
-        old="batch.settle(accepted=False)",
-        new="batch.settle(accepted=True)",
+        file=PRODUCER,
+        old="batch.settle(accepted=False)\n        return again",
+        new="batch.settle(accepted=True)\n        return again",
         tests=(
+            f"{UNIT}/test_producer.py::test_an_error_that_stays_fails_its_batch_and_no_other",
             f"{INTEGRATION}/test_broker_faults.py::test_an_error_that_no_retry_helps_is_told_and_the_next_publish_works",
         ),
+    ),
+    Mutant(
+        name="sent-again-behind-later-records",
+        breaks="A batch that is sent again after an error comes behind what was published after it.",
+        file=PRODUCER,
+        old="self._queued.setdefault(partition, deque()).appendleft(batch)",
+        new="self._queued.setdefault(partition, deque()).append(batch)",
+        tests=(f"{UNIT}/test_producer.py::test_what_may_pass_is_sent_again_before_what_came_later",),
+    ),
+    Mutant(
+        name="two-batches-of-a-partition-in-flight",
+        breaks="When a leader moves, its next batch overtakes the one that is in flight to the old leader.",
+        file=PRODUCER,
+        old=" or partition in self._in_flight:",
+        new=":",
+        tests=(f"{UNIT}/test_producer.py::test_when_the_leader_moves_its_records_follow_in_order",),
     ),
     Mutant(
         name="redelivery-not-announced",

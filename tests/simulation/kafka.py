@@ -1,9 +1,9 @@
 """Kafka, in memory, with aiokafka's ways of using it.
 
-The real inlet, queue and dead letters run on `Producer` and `Consumer`, which stand in for aiokafka's classes
-and behave as its 0.14 does where it matters: partitions are revoked before a member joins again, a member
-that was evicted learns it late, `getmany` waits for an assignment, a commit goes out under the generation of
-the moment, offsets are asked for anew and pauses are forgotten with every assignment.
+The real inlet, queue and dead letters run on `Consumer`, `ProducingClient` and `Producer`, which stand in for
+aiokafka's classes and behave as its 0.14 does where it matters: partitions are revoked before a member joins
+again, a member that was evicted learns it late, `getmany` waits for an assignment, a commit goes out under
+the generation of the moment, offsets are asked for anew and pauses are forgotten with every assignment.
 """
 
 import asyncio
@@ -23,10 +23,15 @@ from aiokafka.errors import (
     KafkaConnectionError,
     KafkaError,
     KafkaTimeoutError,
+    NotEnoughReplicasAfterAppendError,
+    NotEnoughReplicasError,
+    RequestTimedOutError,
 )
 from aiokafka.partitioner import DefaultPartitioner
+from aiokafka.record.memory_records import MemoryRecords
 
 from adapters.kafka.codec import decode
+from adapters.kafka.produce_request import ProduceRequest
 from adapters.kafka.records import Found, Unreadable
 from application.errors import Unavailable
 from application.records import Undecodable
@@ -556,32 +561,13 @@ def _process() -> Process:
 
 
 @dataclass(eq=False)
-class RecordBatch:
-    """Stands in for aiokafka's BatchBuilder."""
-
-    records: list[tuple[bytes, bytes, Headers]] = field(default_factory=list)
-    closed: bool = False
-
-    def append(
-        self, *, timestamp: int | None, key: bytes, value: bytes, headers: Iterable[tuple[str, bytes | None]]
-    ) -> int | None:
-        """The record's place in the batch, or None if it takes no more."""
-        if self.closed:
-            return None
-        self.records.append((key, value, tuple(headers)))
-        return len(self.records)
-
-    def close(self) -> None:
-        self.closed = True
-
-
-@dataclass(eq=False)
 class Producer(Client):
-    """Stands in for AIOKafkaProducer with `acks=all` and without idempotence."""
+    """Stands in for AIOKafkaProducer with `acks=all` and without idempotence, for dead letters."""
 
     kafka: Kafka
     process: Process = field(default_factory=_process)
-    arrivals: dict[tuple[str, int | None], float] = field(default_factory=dict)
+    arrives_at: float = 0.0
+    """When the last letter arrives."""
 
     async def start(self) -> None:
         await self.kafka.world.ask(self.kafka.server, "connect", [lambda: None], _out_of_reach)
@@ -593,15 +579,8 @@ class Producer(Client):
     def client(self) -> "Producer":
         return self
 
-    @property
-    def cluster(self) -> "Producer":
-        return self
-
-    def partitions_for_topic(self, topic: str) -> set[int]:
-        return set(range(len(self.kafka.log)))
-
     async def partitions_for(self, topic: str) -> Collection[int]:
-        return self.partitions_for_topic(topic)
+        return set(range(len(self.kafka.log)))
 
     async def send(
         self,
@@ -612,75 +591,111 @@ class Producer(Client):
         partition: int | None = None,
         headers: Iterable[tuple[str, bytes | None]] | None = None,
     ) -> "asyncio.Future[object]":
-        """Send a dead letter."""
+        """Send a dead letter. They arrive in order."""
         named = {name: text or b"" for name, text in headers or ()}
-        return self._soon(topic, partition, partial(self._bury, value, named))
-
-    def create_batch(self) -> "RecordBatch":
-        return RecordBatch()
-
-    async def send_batch(
-        self, batch: "RecordBatch", topic: str, *, partition: int
-    ) -> "asyncio.Future[object]":
-        """Send a batch. It takes more records until it arrives."""
-        return self._soon(topic, partition, partial(self._keep, batch, partition), batch.close)
-
-    def _soon(
-        self,
-        topic: str,
-        partition: int | None,
-        arrive: Callable[[], bool],
-        leave: Callable[[], None] = lambda: None,
-    ) -> "asyncio.Future[object]":
-        """In order, unless one is sent again later than those behind it."""
         world = self.kafka.world
         sent: asyncio.Future[object] = world.loop.create_future()
-        at = max(self.arrivals.get((topic, partition), 0.0), world.loop.time() + world.delay())
-        self.arrivals[topic, partition] = at
-        world.soon(at - world.loop.time(), self._arrive, sent, topic, arrive, leave)
+        self.arrives_at = max(self.arrives_at, world.loop.time() + world.delay())
+        world.soon(self.arrives_at - world.loop.time(), self._arrive, sent, value, named)
         return sent
 
     def _arrive(
-        self,
-        sent: "asyncio.Future[object]",
-        topic: str,
-        arrive: Callable[[], bool],
-        leave: Callable[[], None],
+        self, sent: "asyncio.Future[object]", value: bytes | None, headers: Mapping[str, bytes]
     ) -> None:
-        leave()
         world = self.kafka.world
         if not self.process.alive and world.chance(0.5):
             return  # it died with the record in its buffer
-        if self.kafka.server.away or world.chance(world.weather.fails / 2) or not arrive():
-            world.note(f"Kafka: what {self.process.name} sent to {topic} does not arrive")
-            world.soon(world.source.choice([0.01, 5.0]), self._answer, sent, False)
+        late = KafkaTimeoutError("not acknowledged in time")
+        if self.kafka.server.away or self.kafka.dead_letters_away or world.chance(world.weather.fails / 2):
+            world.note(f"Kafka: a dead letter of {self.process.name} does not arrive")
+            world.soon(world.source.choice([0.01, 5.0]), _answer, sent, late)
             return
-        world.may_crash(self.process)
-        acknowledged = not world.chance(world.weather.fails / 2)
-        world.soon(world.delay() if acknowledged else 5.0, self._answer, sent, acknowledged)
-
-    def _bury(self, value: bytes | None, headers: Mapping[str, bytes]) -> bool:
-        if self.kafka.dead_letters_away:
-            return False
         self.kafka.bury(value, headers)
-        return True
-
-    def _keep(self, batch: "RecordBatch", partition: int, *, again: bool = False) -> bool:
-        """A batch arrives as a whole, and may be sent again."""
-        if again and self.kafka.server.away:
-            return False
-        for key, value, headers in batch.records:
-            self.kafka.append(partition, key, value, headers)
-        world = self.kafka.world
-        if not again and world.chance(world.weather.duplicates):
-            world.soon(world.delay(), partial(self._keep, batch, partition, again=True))
-        return True
-
-    def _answer(self, sent: "asyncio.Future[object]", acknowledged: bool) -> None:
-        if sent.done():
-            return
-        if acknowledged:
-            sent.set_result(None)
+        world.may_crash(self.process)
+        if world.chance(world.weather.fails / 2):
+            world.soon(5.0, _answer, sent, late)
         else:
-            sent.set_exception(KafkaTimeoutError("not acknowledged in time"))
-            sent.exception()
+            world.soon(world.delay(), _answer, sent, None)
+
+
+@dataclass(eq=False)
+class ProducingClient(Client):
+    """Stands in for the AIOKafkaClient of the queue. One broker leads all partitions."""
+
+    kafka: Kafka
+    process: Process = field(default_factory=_process)
+
+    @property
+    def cluster(self) -> "ProducingClient":
+        return self
+
+    def add_listener(self, listener: Callable[["ProducingClient"], None]) -> None:
+        listener(self)
+
+    def partitions_for_topic(self, topic: str) -> set[int]:
+        return set(range(len(self.kafka.log)))
+
+    def leader_for_partition(self, partition: TopicPartition) -> int:
+        return 1
+
+    def force_metadata_update(self) -> None:
+        """There is nothing new."""
+
+    async def bootstrap(self) -> None:
+        await self.kafka.world.ask(self.kafka.server, "connect", [lambda: None], _out_of_reach)
+
+    async def close(self) -> None:
+        """What was sent is on its way already."""
+
+    async def send(self, broker: int, request: ProduceRequest) -> Mapping[int, int]:
+        """Have batches appended. What is not answered may have been obeyed."""
+        world = self.kafka.world
+        answer: asyncio.Future[Mapping[int, int]] = world.loop.create_future()
+        world.soon(world.delay(), self._arrive, answer, request.batches)
+        world.soon(5.0, _answer, answer, RequestTimedOutError())
+        return await answer
+
+    def _arrive(self, answer: "asyncio.Future[Mapping[int, int]]", batches: Mapping[int, bytes]) -> None:
+        world = self.kafka.world
+        if not self.process.alive and world.chance(0.5):
+            return  # it died with the request in its buffer
+        if self.kafka.server.away or world.chance(world.weather.fails / 2):
+            world.note(f"Kafka: what {self.process.name} publishes does not arrive")
+            if world.chance(0.5):
+                world.soon(0.01, _answer, answer, KafkaConnectionError("closed"))
+            return
+        codes = {partition: self._keep(partition, bytes(batch)) for partition, batch in batches.items()}
+        world.may_crash(self.process)
+        if not world.chance(world.weather.fails / 2):
+            world.soon(world.delay(), _answer, answer, codes)
+
+    def _keep(self, partition: int, batch: bytes) -> int:
+        """Append a batch, unless there are too few replicas; that may show only afterwards. It may arrive
+        again later. Return the number of the error, or 0.
+        """
+        world = self.kafka.world
+        refused = world.chance(world.weather.fails / 4)
+        if refused and world.chance(0.5):
+            return int(NotEnoughReplicasError.errno)
+        self._append(partition, batch)
+        if world.chance(world.weather.duplicates):
+            world.soon(world.delay(), self._append_again, partition, batch)
+        return int(NotEnoughReplicasAfterAppendError.errno) if refused else 0
+
+    def _append(self, partition: int, batch: bytes) -> None:
+        for record in MemoryRecords(batch).next_batch():
+            self.kafka.append(partition, record.key, record.value, tuple(record.headers))
+
+    def _append_again(self, partition: int, batch: bytes) -> None:
+        if not self.kafka.server.away:
+            self._append(partition, batch)
+
+
+def _answer(future: "asyncio.Future[Any]", answer: object) -> None:
+    if future.done():
+        return
+    if isinstance(answer, Exception):
+        future.set_exception(answer)
+        future.exception()
+    else:
+        future.set_result(answer)

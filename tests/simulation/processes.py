@@ -39,7 +39,16 @@ from entrypoints.live.sessions import Sessions
 from entrypoints.live.streaming import Hello, Streaming
 from entrypoints.timing import Timing
 from tests.build import MACS
-from tests.simulation.kafka import DEAD_LETTERS, SESSION_SECONDS, TOPIC, Consumer, Kafka, Producer, read
+from tests.simulation.kafka import (
+    DEAD_LETTERS,
+    SESSION_SECONDS,
+    TOPIC,
+    Consumer,
+    Kafka,
+    Producer,
+    ProducingClient,
+    read,
+)
 from tests.simulation.loop import Process
 from tests.simulation.postgres import Postgres, SimulatedFeeds, SimulatedUsers
 from tests.simulation.redis import PREFIX, Client, Redis, Rules
@@ -103,8 +112,12 @@ class ServiceProcess:
         )
 
     def producer(self, _bootstrap: str, _client_id: str) -> Producer:
-        """A client of Kafka."""
+        """A producer of dead letters."""
         return Producer(self.service.kafka)
+
+    def producing_client(self, _bootstrap: str, _client_id: str) -> ProducingClient:
+        """A client for the queue."""
+        return ProducingClient(self.service.kafka)
 
     @property
     def alive(self) -> bool:
@@ -228,7 +241,7 @@ class ApiProcess(ServiceProcess):
     def __init__(self, service: Service, name: str) -> None:
         super().__init__(service, name)
         world, parts = self.world, service.parts
-        self.queue = KafkaQueue("simulated", TOPIC, world.loop.time, producer=self.producer)
+        self.queue = KafkaQueue("simulated", TOPIC, world.loop.time, client=self.producing_client)
         subscriptions = Subscriptions(world.loop.time)
         self.hub = parts.hub(world.clock, subscriptions)
         wired: dict[str, Any] = {

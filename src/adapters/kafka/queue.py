@@ -1,19 +1,17 @@
 """KafkaQueue: writes drafts to Kafka; when it returns, they are durable."""
 
 import asyncio
-import contextlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
-from aiokafka import AIOKafkaProducer
+from aiokafka.client import AIOKafkaClient
 
 from adapters.kafka import codec
-from adapters.kafka.batches import Deadlines, Outcomes, Record, TopicBatches
+from adapters.kafka.batches import Deadlines, Outcomes, Record
 from adapters.kafka.failures import FAILURES
 from adapters.kafka.headers import KEY, OWN_ONLY
-from adapters.kafka.login import ANONYMOUS, Login
 from adapters.kafka.obstacles import DENIALS, check, denial, why
-from adapters.kafka.topics import METADATA_SECONDS
+from adapters.kafka.producer import Producer, build_client
 from application.errors import Unavailable, Unconfirmed
 from application.ports import Monotonic
 from common import metrics, tracing
@@ -21,10 +19,6 @@ from domain.notification import Draft
 
 logger = logging.getLogger(__name__)
 
-# A partition has one batch in flight, so this bounds what it accepts in a round trip. Below the megabyte that
-# brokers accept by default.
-_BATCH_BYTES = 512 * 1024
-_REQUEST_TIMEOUT_MS = 5_000
 _DEADLINE_SECONDS = 8.0
 _IN_FLIGHT = 20_000
 _LOOK_SECONDS = 1.0
@@ -36,26 +30,6 @@ _ACCEPTED, _UNCONFIRMED, _UNAVAILABLE = map(
 )
 
 
-def build_producer(bootstrap: str, client_id: str, login: Login = ANONYMOUS) -> AIOKafkaProducer:
-    """Build a producer that waits for all in-sync replicas. Must be called in a running event loop.
-
-    Idempotence stays off: in aiokafka it can make a send hang while brokers are unavailable (#1101) and can
-    wedge a partition for good (#1017). PostgreSQL's primary key removes duplicates.
-    """
-    return AIOKafkaProducer(
-        **login,
-        bootstrap_servers=bootstrap,
-        client_id=client_id,
-        acks="all",
-        enable_idempotence=False,
-        max_batch_size=_BATCH_BYTES,
-        linger_ms=0,  # see batches: what arrives while a broker answers is sent together
-        request_timeout_ms=_REQUEST_TIMEOUT_MS,
-        retry_backoff_ms=100,
-        metadata_max_age_ms=METADATA_SECONDS * 1000,
-    )
-
-
 class KafkaQueue:
     """The queue, keyed by user so that a user's notifications stay in order."""
 
@@ -65,16 +39,14 @@ class KafkaQueue:
         topic: str,
         now: Monotonic,
         *,
-        producer: Callable[[str, str], AIOKafkaProducer] = build_producer,
+        client: Callable[[str, str], AIOKafkaClient] = build_client,
     ) -> None:
-        """`producer` builds a client from the servers and a client id."""
+        """`client` builds one from the servers and a client id."""
         self._bootstrap = bootstrap
         self._topic = topic
         self._now = now
-        self._build_producer = producer
-        self._producer: AIOKafkaProducer | None = None
-        self._batches: TopicBatches | None = None
-        """Those that the producer sends."""
+        self._build_client = client
+        self._producer: Producer | None = None
         self._deadlines = Deadlines(_DEADLINE_SECONDS)
         self._in_flight = 0
         self._well_at = now()
@@ -95,9 +67,9 @@ class KafkaQueue:
 
     async def stop(self) -> None:
         """Send what is queued, within the request time-out."""
-        if self._producer is not None and self._batches is not None:
+        if self._producer is not None:
             async with asyncio.timeout(_DEADLINE_SECONDS):
-                await _close(self._producer, self._batches)
+                await self._producer.close()
 
     async def ping(self) -> None:
         """Raise Unavailable if no broker answers."""
@@ -117,20 +89,22 @@ class KafkaQueue:
 
     async def _accepted(self, drafts: Sequence[Draft]) -> Sequence[bool]:
         """Which of the drafts are known to be durable."""
-        batches = self._batches
-        if batches is None or self._in_flight + len(drafts) > _IN_FLIGHT:
+        producer = self._producer
+        if producer is None or self._in_flight + len(drafts) > _IN_FLIGHT:
             _UNAVAILABLE.inc(len(drafts))
             return [False] * len(drafts)
         self._in_flight += len(drafts)
         started = self._now()
         outcomes = Outcomes(len(drafts))
         try:
-            if batches.knows_topic():
-                await self._settled(batches, drafts, outcomes)
+            if producer.knows_topic():
+                await self._settled(producer, drafts, outcomes)
             else:
                 async with asyncio.timeout(_DEADLINE_SECONDS):
-                    await batches.learn_topic()
-                    await self._settled(batches, drafts, outcomes)
+                    await producer.learn_topic()
+                    await self._settled(producer, drafts, outcomes)
+            if outcomes.unknown:
+                raise TimeoutError
         except FAILURES as error:
             self._log_failure(error)
         finally:
@@ -140,12 +114,10 @@ class KafkaQueue:
         self._note_outcomes(outcomes.accepted, took)
         return outcomes.accepted
 
-    async def _settled(self, batches: TopicBatches, drafts: Sequence[Draft], outcomes: Outcomes) -> None:
-        """Return once the fate of every record is known. Raises TimeoutError if it is not by the deadline."""
-        batches.put_all(map(_record, drafts), outcomes)
-        await self._deadlines.completed(outcomes)
-        if outcomes.unknown:
-            raise TimeoutError
+    def _settled(self, producer: Producer, drafts: Sequence[Draft], outcomes: Outcomes) -> Awaitable[None]:
+        """Put the records. Return what ends when the fate of each is known, or at the deadline."""
+        producer.put_all(map(_record, drafts), outcomes)
+        return self._deadlines.completed(outcomes)
 
     def _note_outcomes(self, accepted: Sequence[bool], took: float) -> None:
         well = sum(accepted)
@@ -175,18 +147,19 @@ class KafkaQueue:
 
     async def _replace(self) -> None:
         """Replace the producer as soon as a broker answers the new one."""
-        producer = self._build_producer(self._bootstrap, "bellwire-api")
+        producer = Producer(
+            self._build_client(self._bootstrap, "bellwire-api"), self._topic, self._log_failure
+        )
         try:
             await producer.start()
         except FAILURES as error:
-            await producer.stop()
+            await producer.close()
             self._tell(await why(producer.client, error))
             return
         except Exception:  # a surprise of the driver: nobody else closes this one
-            await producer.stop()
+            await producer.close()
             raise
         old, self._producer = self._producer, producer
-        self._batches = TopicBatches(producer, self._topic, self._log_failure)
         self._failing_since, self._well_at = None, self._now()
         self._told = ""
         if old is not None:
@@ -210,18 +183,10 @@ def _record(draft: Draft) -> Record:
     return draft.content.user_id.encode(), codec.encode(draft), headers
 
 
-async def _close(producer: AIOKafkaProducer, batches: TopicBatches) -> None:
-    """Close a producer once it has sent what is queued, or could not within the request time-out."""
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(_REQUEST_TIMEOUT_MS / 1000):
-            await batches.handed_over()
-    await producer.stop()
-
-
-async def _abandon(producer: AIOKafkaProducer) -> None:
-    """Close a producer without waiting for records that it will never send."""
+async def _abandon(producer: Producer) -> None:
+    """Close a producer that was replaced. What it has may still be sent."""
     try:
         async with asyncio.timeout(_DEADLINE_SECONDS):
-            await producer.stop()
+            await producer.close()
     except FAILURES as error:
         logger.warning("the replaced producer did not close: %r", error)

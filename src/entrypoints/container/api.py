@@ -7,7 +7,8 @@ from functools import partial
 from dependency_injector import providers
 
 from adapters import clock as system
-from adapters.kafka.queue import KafkaQueue, build_producer
+from adapters.kafka.producer import build_client
+from adapters.kafka.queue import KafkaQueue
 from adapters.redis.cluster_live import ClusterLiveFrames
 from adapters.redis.idempotency import RedisIdempotencyKeys
 from adapters.redis.live import RedisLiveFrames
@@ -148,7 +149,7 @@ class ApiContainer(AccountsContainer, SessionsContainer, WithSignup, WithRedis, 
         setting.kafka_bootstrap,
         setting.kafka_topic,
         now,
-        producer=providers.Callable(partial, build_producer, login=WithKafka.kafka_login),
+        client=providers.Callable(partial, build_client, login=WithKafka.kafka_login),
     )
     traced_queue: providers.Provider[ports.NotificationQueue] = providers.Callable(
         _traced_queue, kafka_queue, tracer, setting.kafka_topic
