@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -154,12 +155,22 @@ def exchange(
     kind: type[RequestResponseCycle], transport: Any, method: str = "GET", *, keep_alive: bool = True
 ) -> RequestResponseCycle:
     scope: Any = {"type": "http", "method": method, "http_version": "1.1", "path": "/", "client": None}
+    flow, log = FlowControl(transport), logging.getLogger("tests")
+    if kind is Exchange:
+        protocol: Any = SimpleNamespace(
+            transport=transport,
+            flow=flow,
+            logger=log,
+            server_state=SimpleNamespace(default_headers=SERVED),
+            on_response_complete=lambda: None,
+        )
+        return Exchange(protocol, scope, keep_alive=keep_alive)
     return kind(
         scope=scope,
         transport=transport,
-        flow=FlowControl(transport),
-        logger=logging.getLogger("tests"),
-        access_logger=logging.getLogger("tests"),
+        flow=flow,
+        logger=log,
+        access_logger=log,
         access_log=False,
         default_headers=SERVED,
         message_event=asyncio.Event(),
