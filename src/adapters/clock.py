@@ -1,12 +1,13 @@
 """The clock and new ids, which use cases are given."""
 
+import os
 import secrets
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from uuid import UUID
 
-from domain.identifiers import NotificationId, UserId, uuid7
+from domain.identifiers import NotificationId, UserId, uuid7_number
 
 # Zero bits at the end of an id, for the other ids of a batch.
 _BATCH_BITS = 10
@@ -30,19 +31,20 @@ class NotificationIds:
     def __init__(
         self,
         time_ns: Callable[[], int] = time.time_ns,
-        randbits: Callable[[int], int] = secrets.randbits,
+        randbits: Callable[[int], int] = lambda bits: int.from_bytes(os.urandom(bits // 8 + 1)),
     ) -> None:
+        """`randbits` may give more bits than it is asked for."""
         self._time_ns = time_ns
         self._randbits = randbits
         self._last = 0
 
     def __call__(self) -> NotificationId:
         entropy = self._randbits(73) & _ENTROPY
-        fresh = uuid7(self._time_ns() // 1_000_000, entropy)
-        if self._last - _SET_BACK < fresh.int <= self._last:
-            fresh = UUID(int=self._last + (1 << _BATCH_BITS))
-        self._last = fresh.int
-        return NotificationId(fresh)
+        fresh = uuid7_number(self._time_ns() // 1_000_000, entropy)
+        if self._last - _SET_BACK < fresh <= self._last:
+            fresh = self._last + (1 << _BATCH_BITS)
+        self._last = fresh
+        return NotificationId(UUID(int=fresh))
 
 
 def new_user_id() -> UserId:

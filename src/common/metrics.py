@@ -7,6 +7,8 @@ import platform
 
 from prometheus_client import Counter, Enum, Gauge, Histogram
 
+from common.often import OftenObserved
+
 _FAST = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 BUILD = Gauge(
@@ -19,7 +21,7 @@ def identify(process: str, version: str) -> None:
     BUILD.labels(process, version, platform.python_version()).set(1)
 
 
-HTTP = Histogram("bellwire_http_seconds", "HTTP requests", ["method", "route", "status"], buckets=_FAST)
+HTTP = OftenObserved("bellwire_http_seconds", "HTTP requests", ["method", "route", "status"], buckets=_FAST)
 CONNECTIONS_DROPPED = Counter(
     "bellwire_connections_dropped_total", "Connections dropped because descriptors ran out", ["kind"]
 )
@@ -27,7 +29,7 @@ CONNECTIONS_DROPPED = Counter(
 LIMITED = Counter("bellwire_limited_total", "Requests refused because of a limit", ["limit"])
 
 PUBLISHED = Counter("bellwire_published_total", "Notifications handed to Kafka", ["outcome"])
-PUBLISH_ACK = Histogram(
+PUBLISH_ACK = OftenObserved(
     "bellwire_publish_ack_seconds", "Time until Kafka acknowledges a publish", buckets=_FAST
 )
 PRODUCERS_REPLACED = Counter(

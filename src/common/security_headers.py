@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Sequence
 from typing import TypeAlias
 
+from common.exchanges import lines
+
 Headers: TypeAlias = Sequence[tuple[bytes, bytes]]
 
 _FIXED = (
@@ -12,6 +14,8 @@ _FIXED = (
 )
 _POLICY = b"content-security-policy"
 SECURITY_HEADERS: Headers = (*_FIXED, (_POLICY, b"default-src 'none'; frame-ancestors 'none'"))
+SECURITY_LINES = lines(SECURITY_HEADERS)
+"""The same as lines of a head."""
 
 
 def secured(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:

@@ -31,8 +31,13 @@ def uuid7(milliseconds: int, entropy: int) -> UUID:
 
     Such ids sort by time, so one primary key serves as order, page cursor and partition key.
     """
+    return UUID(int=uuid7_number(milliseconds, entropy))
+
+
+def uuid7_number(milliseconds: int, entropy: int) -> int:
+    """The same as an integer of 128 bits."""
     rand_a, rand_b = (entropy >> 62 & 0xFFF) << 64, entropy & _RAND_B
-    return UUID(int=(milliseconds & _TIME) << 80 | _VERSION_AND_VARIANT | rand_a | rand_b)
+    return (milliseconds & _TIME) << 80 | _VERSION_AND_VARIANT | rand_a | rand_b
 
 
 def is_uuid7(identifier: UUID) -> bool:

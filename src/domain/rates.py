@@ -54,7 +54,9 @@ class Rate:
 
     def left(self, due: float, now: float) -> int:
         """How many may be taken now."""
-        return max(0, int((self.seconds - max(0.0, due - now) + _TOLERANCE) / self.interval))
+        behind = due - now if due > now else 0.0
+        left = int((self.seconds - behind + _TOLERANCE) / self.interval)
+        return left if left > 0 else 0  # noqa: FURB136
 
 
 @dataclass(frozen=True, slots=True)

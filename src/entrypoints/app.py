@@ -191,8 +191,8 @@ def _streaming(container: ApiContainer) -> Streaming:
 
 def _fronted(container: ApiContainer, app: Litestar) -> Litestar:
     log, hosts = container.settings().access_log, container.settings().hosts
-    now, new_token = container.now(), container.new_token()
-    return fronted(app, log=log, hosts=hosts, now=now, new_token=new_token, tracer=container.tracer())
+    now, chance = container.now(), container.chance()
+    return fronted(app, log=log, hosts=hosts, now=now, chance=chance, tracer=container.tracer())
 
 
 def _dependencies(container: ApiContainer) -> dict[str, Provide]:

@@ -329,6 +329,33 @@ async def test_what_is_no_request_is_answered_400_and_the_connection_ends(sent: 
         assert_problem(await answers(server, sent), 400, "malformed")
 
 
+HOST = b"Host: x\r\n"
+
+
+@pytest.mark.parametrize("start", [GET, UPGRADE, GET.replace(b"GET /", b"GET /sse/ada")])
+@pytest.mark.parametrize("hosts", [b"", HOST + HOST, HOST + b"hOST: y\r\n"], ids=["none", "same", "other"])
+async def test_a_request_that_does_not_name_one_host_is_answered_400(start: bytes, hosts: bytes) -> None:
+    async with unhurried() as server:
+        assert_problem(await answers(server, altered(start, HOST, hosts)), 400, "malformed")
+
+
+@pytest.mark.parametrize(
+    ("hosts", "status"), [(b"", 200), (b"Host:\r\n", 200), (HOST + HOST, 400)], ids=["none", "empty", "two"]
+)
+async def test_a_request_over_http_1_0_may_leave_out_its_host(hosts: bytes, status: int) -> None:
+    request = altered(GET.replace(b"HTTP/1.1", b"HTTP/1.0"), HOST, hosts)
+    async with unhurried(echo) as server:
+        head, _ = await answers(server, request)
+
+    assert head.startswith(b"HTTP/1.1 %d " % status)
+
+
+async def test_a_host_may_be_empty() -> None:
+    async with unhurried(echo) as server, Peer.of(server) as peer:
+        peer.writer.write(altered(GET, HOST, b"Host:\r\n"))
+        assert (await peer.head()).startswith(b"HTTP/1.1 200 ")
+
+
 async def test_a_peer_that_hears_a_refusal_and_stays_is_dropped() -> None:
     async with hasty() as server, Peer.of(server) as peer:
         peer.writer.write(b"no request\r\n\r\n")

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from adapters.websocket.exchange import Exchange
+from common.exchanges import ANSWER
 
 LENGTH = (b"content-length", b"2")
 SERVED = [(b"date", b"Sun, 29 Nov 2026 04:00:00 GMT")]
@@ -68,6 +70,46 @@ async def test_an_ordinary_answer_is_written_in_one_piece() -> None:
     await answer(exchange(Exchange, transport), b"ok")
 
     assert transport.written == [HEAD + b"ok"]
+
+
+@pytest.mark.parametrize("keep_alive", [True, False])
+async def test_a_whole_answer_is_written_as_uvicorn_writes_its_parts(keep_alive: bool) -> None:
+    transport, done = Transport(), exchange(Exchange, Transport(), keep_alive=keep_alive)
+    done.transport = transport  # type: ignore[assignment]
+
+    await done.send(whole())
+
+    parts = await written(RequestResponseCycle, 200, [LENGTH], "GET", keep_alive=keep_alive)
+    assert (b"".join(transport.written), transport.closed, "") == parts
+    assert len(transport.written) == 1
+    assert done.response_complete
+
+
+async def test_a_whole_answer_has_the_date_of_its_time() -> None:
+    for date in (b"Sun, 29 Nov 2026 04:00:01 GMT", b"Sun, 29 Nov 2026 04:00:02 GMT"):
+        transport = Transport()
+        answering = exchange(Exchange, transport)
+        answering.default_headers = [(b"date", date)]
+        await answering.send(whole())
+        assert b"\r\ndate: %b\r\n" % date in transport.written[0]
+
+
+async def test_a_whole_answer_waits_for_a_client_that_does_not_read() -> None:
+    for gone in (False, True):
+        transport = Transport()
+        answering = exchange(Exchange, transport)
+        answering.flow.pause_writing()
+        sending = asyncio.ensure_future(answering.send(whole()))
+        await asyncio.sleep(0)
+        assert transport.written == []
+        answering.disconnected = gone
+        answering.flow.resume_writing()
+        await sending
+        assert transport.written == ([] if gone else [HEAD + b"ok"])
+
+
+def whole() -> Any:
+    return {"type": ANSWER, "status": 200, "head": b"content-length: 2\r\n", "body": b"ok"}
 
 
 async def test_an_answer_in_parts_is_written_in_parts() -> None:
@@ -154,12 +196,22 @@ def exchange(
     kind: type[RequestResponseCycle], transport: Any, method: str = "GET", *, keep_alive: bool = True
 ) -> RequestResponseCycle:
     scope: Any = {"type": "http", "method": method, "http_version": "1.1", "path": "/", "client": None}
+    flow, log = FlowControl(transport), logging.getLogger("tests")
+    if kind is Exchange:
+        protocol: Any = SimpleNamespace(
+            transport=transport,
+            flow=flow,
+            logger=log,
+            server_state=SimpleNamespace(default_headers=SERVED),
+            on_response_complete=lambda: None,
+        )
+        return Exchange(protocol, scope, keep_alive=keep_alive)
     return kind(
         scope=scope,
         transport=transport,
-        flow=FlowControl(transport),
-        logger=logging.getLogger("tests"),
-        access_logger=logging.getLogger("tests"),
+        flow=flow,
+        logger=log,
+        access_logger=log,
         access_log=False,
         default_headers=SERVED,
         message_event=asyncio.Event(),

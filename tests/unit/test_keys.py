@@ -216,6 +216,27 @@ async def test_a_known_key_costs_no_lookup(service: Keys) -> None:
     assert service.keys.asked == 0
 
 
+async def test_a_secret_that_was_compared_admits_no_other(service: Keys) -> None:
+    _, text = await service.create_key("Backend", PUBLISH)
+    await service.producer(text, Scope.PUBLISH)
+
+    for wrong in (text[:-1], text + "0", text.replace("_test_", "_live_"), text.upper()):
+        with pytest.raises(NotAuthenticated):
+            await service.producer(wrong, Scope.PUBLISH)
+    with pytest.raises(NotAllowed):
+        await service.producer(text, Scope.ADMIN)
+
+
+async def test_a_secret_that_was_compared_is_compared_again_once_its_key_has_changed(service: Keys) -> None:
+    key, text = await service.create_key("Backend", PUBLISH)
+    await service.producer(text, Scope.PUBLISH)
+    service.keys._set(replace(key, secret_hash=hash_secret("another")))
+    await service.known.refresh()
+
+    with pytest.raises(NotAuthenticated):
+        await service.producer(text, Scope.PUBLISH)
+
+
 async def test_a_new_key_is_good_at_once_in_every_process(service: Keys) -> None:
     other, admit = service.process()
     await other.refresh()

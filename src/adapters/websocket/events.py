@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from adapters.websocket.asgi import AsgiConnection
-from adapters.websocket.http import ABORT
+from adapters.websocket.exchange import ABORT
 from application.ports import Monotonic
 
 _HEADERS = (

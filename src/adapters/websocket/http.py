@@ -1,6 +1,7 @@
 """The HTTP connection with which every live stream begins: uvicorn's, with time limits."""
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import Any
 
@@ -8,11 +9,11 @@ import httptools
 
 from adapters.websocket import descriptors, refusal
 from adapters.websocket.ending import HEAD_BYTES, HEAD_FIELDS, EndingProtocol
+from adapters.websocket.exchange import Exchange
 from adapters.websocket.handshake import Handshake
 from adapters.websocket.reading import EARLY_BYTES
+from common.exchanges import first_of, set_fields
 
-ABORT = "bellwire.abort"
-"""The key in an ASGI scope of a function that drops the connection: an unread response cannot be ended."""
 HEAD_SECONDS = 10.0
 BODY_SECONDS = 10.0
 BODY_RATE = 16 * 1024.0
@@ -24,8 +25,8 @@ class _HeadTooLarge(Exception):
     """The head of a request exceeds the limits."""
 
 
-class _HandshakeWithBody(Exception):
-    """A WebSocket handshake announces a body."""
+class _Malformed(Exception):
+    """The head of a request breaks a rule: the text says which."""
 
 
 class HttpProtocol(EndingProtocol):
@@ -52,9 +53,13 @@ class HttpProtocol(EndingProtocol):
     """How many bytes arrived since the last piece of a body or the last whole head. More than a head may have
     means an endless head, trailer or chunk extension.
     """
+    _piece = 0
+    """How many bytes came together last."""
     _in_head = False
-    _upgrade: bytes | None = None
-    """The protocol that the request asks for, if it does."""
+    _is_handshake = False
+    """Whether the request asks for a WebSocket. Requests for another upgrade, over HTTP/1.0 or with another
+    method are served without one (RFC 9110 §7.8).
+    """
     _body_since = 0.0
     _body_bytes = 0
 
@@ -71,41 +76,38 @@ class HttpProtocol(EndingProtocol):
         if self._ended:
             self._discard(data)
             return
-        self._pending += len(data)
+        self._piece = len(data)
+        self._pending += self._piece
         while data:
             data = self._parse(data)
-        if not self._answering and not self._ended:
-            self._expect_head()
-        if self._pending > HEAD_BYTES and not self._ended:
-            self._refuse_head()
-        if self._slow is None and self._answering and self.cycle.more_body and not self._ended:
-            self._expect_body()
+        if not self._ended:
+            self._expect_more()
 
     def on_message_begin(self) -> None:
-        self._in_head, self._upgrade = True, None
-        super().on_message_begin()
+        self._in_head, self._is_handshake = True, False
+        self.url, self.headers = b"", []
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if not self._in_head:
             return  # a trailer, which must not become a header unless a recipient knows it (RFC 9110 §6.5.1)
         if len(self.headers) == HEAD_FIELDS:
             raise _HeadTooLarge
-        name = name.lower()
-        if name == b"expect" and value.lower() == b"100-continue":
-            self.expect_100_continue = True
-        self.headers.append((name, value))
+        self.headers.append((name.lower(), value))
 
     def on_message_complete(self) -> None:
         self.waiting_since = None
         if self._slow is not None:
             self._slow.cancel()
             self._slow = None
-        super().on_message_complete()
+        if not self._is_handshake and not self.cycle.response_complete:
+            self.cycle.more_body = False
+            self.cycle.message_event.set()
 
     def on_body(self, body: bytes) -> None:
         self._pending = 0
         self._body_bytes += len(body)
-        super().on_body(body)
+        if not self._is_handshake and not self.cycle.response_complete:
+            self.cycle.take(body)
 
     def on_response_complete(self) -> None:
         self.waiting_since = self.loop.time()
@@ -116,23 +118,41 @@ class HttpProtocol(EndingProtocol):
             self.flow.resume_reading()
 
     def on_headers_complete(self) -> None:
-        self._pending = self._body_bytes = 0
         self._in_head = False
         if self._late is not None:
             self._late.cancel()
             self._late = None
+        if self._pending + self._piece > HEAD_BYTES:
+            self._check_size()
+        self._pending = self._body_bytes = 0
+        fields, version = first_of(self.headers), self.parser.get_http_version()
+        _check_host(fields, self.headers, version)
+        method = self.parser.get_method().decode("ascii")
+        self._is_handshake = (
+            self.parser.should_upgrade()
+            and self._get_upgrade() == b"websocket"
+            and (method, version) == ("GET", "1.1")
+        )
+        if self._is_handshake:
+            if b"transfer-encoding" in fields or fields.get(b"content-length", b"0") != b"0":
+                raise _Malformed("A WebSocket handshake has no body.")
+            return
+        self.scope = self._described(method, version)
+        set_fields(self.scope, fields)
+        self._begin_exchange(
+            Exchange(
+                self,
+                self.scope,
+                keep_alive=version != "1.0" and self.parser.should_keep_alive(),
+                expect_100_continue=fields.get(b"expect", b"").lower() == b"100-continue",
+            )
+        )
+
+    def _check_size(self) -> None:
+        """Raise _HeadTooLarge for a head that has come, if it is. Not of every one: few can be."""
         size = len(self.url) + 4 * len(self.headers) + sum(map(len, chain.from_iterable(self.headers)))
         if size > HEAD_BYTES:
             raise _HeadTooLarge
-        if self.parser.should_upgrade():
-            self._upgrade = super()._get_upgrade()
-            if self._upgrade == b"websocket" and self._has_body():
-                raise _HandshakeWithBody
-        self._describe()
-        extensions: Any = {ABORT: self.transport.abort}
-        self.scope["extensions"] = extensions
-        if self._upgrade is None or not self._should_upgrade():
-            self._begin_exchange()
 
     def timeout_keep_alive_handler(self) -> None:
         self.timeout_keep_alive_task = None
@@ -170,6 +190,14 @@ class HttpProtocol(EndingProtocol):
             if timer is not None:
                 timer.cancel()
 
+    def _expect_more(self) -> None:
+        if self._pending > HEAD_BYTES:
+            self._refuse_head()
+        elif not self._answering:
+            self._expect_head()
+        elif self._slow is None and self.cycle.more_body:
+            self._expect_body()
+
     def _expect_head(self) -> None:
         if self._late is None:
             self.waiting_since = self.loop.time()
@@ -201,36 +229,19 @@ class HttpProtocol(EndingProtocol):
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
             rest = data[upgrade.args[0] :]
-            if not self._should_upgrade():
+            if not self._is_handshake:
                 return rest  # RFC 9110 §7.8: an Upgrade may be ignored
             self._begin_stream(rest)
         except httptools.HttpParserError as error:
             if isinstance(error.__context__, _HeadTooLarge):
                 self._refuse_head()
-            elif isinstance(error.__context__, _HandshakeWithBody):
-                self._refuse(400, "A WebSocket handshake has no body.")
+            elif isinstance(error.__context__, _Malformed):
+                self._refuse(400, str(error.__context__))
             else:
                 self._refuse(400, "This is not an HTTP request that can be read.")
         return b""
 
     # --- handshakes ---
-
-    def _should_upgrade(self) -> bool:
-        """Whether a request is a handshake. Other requests for an upgrade are served without one (RFC 9110
-        §7.8): over HTTP/1.0, or with another method.
-        """
-        return (
-            super()._should_upgrade()
-            and self.scope["method"] == "GET"
-            and self.scope["http_version"] == "1.1"
-        )
-
-    def _get_upgrade(self) -> bytes | None:
-        return self._upgrade  # uvicorn reads the headers for each of several calls
-
-    def _has_body(self) -> bool:
-        fields = dict(self.headers)
-        return b"transfer-encoding" in fields or fields.get(b"content-length", b"0") != b"0"
 
     def _begin_stream(self, rest: bytes) -> None:
         """Hand the connection over, with a handshake that was parsed already and the bytes that followed
@@ -257,6 +268,15 @@ class HttpProtocol(EndingProtocol):
         # This and its parser refer to each other: without this they live until the next garbage collection.
         self.parser = None  # type: ignore[assignment]
         stream.begin(handshake, rest)
+
+
+def _check_host(fields: Mapping[bytes, bytes], headers: Sequence[tuple[bytes, bytes]], version: str) -> None:
+    """Raise _Malformed unless a request names one host (RFC 9112 §3.2). Of HTTP/1.0 it may name none."""
+    if b"host" not in fields:
+        if version != "1.0":
+            raise _Malformed("A request of HTTP/1.1 must have a Host header.")
+    elif len(fields) < len(headers) and [name for name, _ in headers].count(b"host") > 1:
+        raise _Malformed("A request must not have more than one Host header.")
 
 
 def _handshake(url: bytes, headers: list[tuple[bytes, bytes]]) -> Handshake:

@@ -154,7 +154,7 @@ def health_app(container: ConsumerContainer, joining: "Joining") -> Litestar:
     )
     log = container.settings().access_log
     return answering_head(
-        fronted(app, log=log, hosts=frozenset(), now=container.now(), new_token=container.new_token())
+        fronted(app, log=log, hosts=frozenset(), now=container.now(), chance=container.chance())
     )
 
 

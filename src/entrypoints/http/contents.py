@@ -131,7 +131,7 @@ class NewContent(Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults
             category=OF_EVENT if self.category is None else self.category,
             message=self.message,
             title=self.title,
-            metadata=Metadata.of(bytes(self.metadata).decode()),
+            metadata=self._metadata(),
             action_url=self.action_url,
             expires_at=None if self.expires_at is None else read_time("expires_at", self.expires_at),
             rich=rich_of(self.severity, self.image_url, self.icon, self._actions() if self.actions else ()),
@@ -139,6 +139,11 @@ class NewContent(Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults
             collapse_key=self.collapse_key,
             collapse=self.collapse,
         )
+
+    def _metadata(self) -> Metadata:
+        if self.metadata is _NO_METADATA:
+            return NO_METADATA
+        return Metadata.of(bytes(self.metadata).decode())
 
     def _actions(self) -> tuple[Action, ...]:
         return tuple(action.action() for action in self.actions)

@@ -36,11 +36,11 @@ from entrypoints.http.times import read_time
 from entrypoints.web import guards, rules
 from entrypoints.web.fast_path import FAST
 from entrypoints.web.headers import names_tag
+from entrypoints.web.ready import Ready
 from entrypoints.web.schemas import NotificationBody, problems
 from entrypoints.web.state import Access, part
 
 _BODY_LIMIT = 16 * 1024
-_JSON = "application/json"
 _OPERATIONS = {
     Mark.SEEN: "markNotificationsSeen",
     Mark.READ: "markNotificationsRead",
@@ -117,9 +117,10 @@ async def list_notifications(  # noqa: PLR0917 - each is a part of the query
         page = await page_of()
     etag = f'"{page.feed.cursor}"'
     headers = {"ETag": etag, "Cache-Control": "private, no-cache"}
-    if names_tag(request.headers.get("if-none-match", ""), etag):
-        return Response(b"", status_code=304, headers=headers, media_type=_JSON)
-    return Response(wire.page(page.items, _next(page), page.feed), headers=headers, media_type=_JSON)
+    condition = request.headers.get("if-none-match")
+    if condition and names_tag(condition, etag):
+        return Ready(b"", headers, 304)
+    return Ready(wire.page(page.items, _next(page), page.feed), headers)
 
 
 def _counting(path: str, summary: str) -> get:
@@ -178,7 +179,7 @@ async def mark_notification_read(
 ) -> Response[bytes]:
     """Returns the notification. Marking it again changes nothing."""
     notification = await mark_read(UserId(user_id), NotificationId(notification_id))
-    return Response(wire.render(notification), media_type=_JSON)
+    return Ready(wire.render(notification), {})
 
 
 def _marking(path: str, mark: Mark, summary: str | None = None) -> post:
@@ -264,7 +265,7 @@ async def act_on_notification(
     same action again changes nothing; another one is refused.
     """
     acted = await act(UserId(user_id), NotificationId(notification_id), action)
-    return Response(wire.render(acted.notification), media_type=_JSON)
+    return Ready(wire.render(acted.notification), {})
 
 
 async def _counts(request: Request[Any, Any, Any], user: UserId, count: CountUnread) -> Counts:

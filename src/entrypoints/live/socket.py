@@ -27,6 +27,7 @@ from entrypoints.web.client import client_network
 from entrypoints.web.locations import plain_path
 from entrypoints.web.state import part_of
 
+_SOCKET: Final = ScopeType.WEBSOCKET
 _PATH: Final = "/ws/{user_id}"
 _PLAIN_PATH = re.compile(r"/ws/([^/]+)")
 
@@ -51,7 +52,7 @@ class SocketPath:
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Not a coroutine: that would be another one to resume, and to keep for each stream."""
-        if scope["type"] == ScopeType.WEBSOCKET and (user := _plain_user(scope)) is not None:
+        if scope["type"] == _SOCKET and (user := _plain_user(scope)) is not None:
             scope["path_template"] = _PATH
             return serve(scope, receive, send, user)
         return self._app(scope, receive, send)

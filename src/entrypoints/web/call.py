@@ -1,6 +1,6 @@
 """A request on the fast path, with what guards and handlers read of Litestar's request."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from litestar import Litestar
@@ -8,14 +8,16 @@ from litestar.exceptions import InternalServerException
 from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 from litestar.types import Receive, Scope
 
+from common.exchanges import fields_of
+
 
 class Headers(Mapping[str, str]):
-    """The headers of a request, by lower-case name. Of several with one name, the first counts."""
+    """The headers of a request as text, by lower-case name."""
 
     __slots__ = ("_raw",)
 
-    def __init__(self, raw: Iterable[tuple[bytes, bytes]]) -> None:
-        self._raw = dict(reversed(list(raw)))
+    def __init__(self, raw: Mapping[bytes, bytes]) -> None:
+        self._raw = raw
 
     def __getitem__(self, name: str) -> str:
         return self._raw[name.encode()].decode("latin-1")
@@ -45,7 +47,7 @@ class Call:
         """`limit` is the most bytes of a body."""
         self.scope = scope
         self.app: Litestar = scope["litestar_app"]
-        self.headers = Headers(scope["headers"])
+        self.headers = Headers(fields_of(scope))
         self.path_params = path_params
         self._receive = receive
         self._limit = limit

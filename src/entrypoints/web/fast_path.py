@@ -22,6 +22,7 @@ from litestar.routes import HTTPRoute
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from common import wire
+from common.exchanges import ANSWER, fields_of, lines, takes_answers
 from entrypoints.web import problems
 from entrypoints.web.call import Call
 from entrypoints.web.locations import plain_path
@@ -73,6 +74,10 @@ class FastPath:
         except Exception as error:  # noqa: BLE001 - each has an answer
             result = problems.answer(scope, error)
         status, headers, body = _rendered(result, route.status)
+        if takes_answers(scope):
+            answer: Any = {"type": ANSWER, "status": status, "head": lines(headers), "body": body}
+            await send(answer)
+            return
         start: Any = {"type": "http.response.start", "status": status, "headers": headers}
         end: Any = {"type": "http.response.body", "body": body}
         await send(start)
@@ -80,7 +85,7 @@ class FastPath:
 
     def _call(self, scope: Any, receive: Receive) -> "tuple[_Route, Call, dict[str, Any]]":
         """A request with its route and the arguments in its address. Raises _Unusual."""
-        if scope["type"] != "http" or (self._cors and _has_origin(scope)):
+        if scope["type"] != "http" or (self._cors and b"origin" in fields_of(scope)):
             raise _Unusual
         path = plain_path(scope)
         if path is None:
@@ -192,7 +197,7 @@ class _Route:
         if self._takes_request:
             arguments["request"] = call
         if self._body is not None:
-            arguments["data"] = decoded(await call.body(), self._body, call.scope["headers"])
+            arguments["data"] = decoded(await call.body(), self._body, call.scope)
         return await self._function(**arguments)
 
     def _read_signature(self) -> None:
@@ -243,10 +248,6 @@ def _asked_of_the_framework(handler: HTTPRouteHandler) -> str:
     return ", ".join(name for name, value in asked.items() if value)
 
 
-def _has_origin(scope: Mapping[str, Any]) -> bool:
-    return any(name == b"origin" for name, _ in scope["headers"])
-
-
 def _plain_query(text: str) -> dict[str, list[str]]:
     """The parameters of a query in which nothing is escaped. Raises _Unusual."""
     if _PLAIN_QUERY.fullmatch(text) is None:
@@ -288,6 +289,8 @@ def _rendered(result: Any, status: int) -> tuple[int, list[tuple[bytes, bytes]],
     if not isinstance(result, Response):
         body = wire.encode(result)
         return status, [_JSON_TYPE, (b"content-length", b"%d" % len(body))], body
+    if not all(map(str.isprintable, map(str, result.headers.values()))):
+        raise ValueError("a header has a character that none may have")
     headers = [(name.lower().encode(), str(value).encode()) for name, value in result.headers.items()]
     status, body = result.status_code or status, result.content
     if status not in _NO_BODY:

@@ -4,7 +4,6 @@ from collections.abc import Awaitable, Mapping
 from typing import Any
 
 from litestar import Litestar
-from litestar.enums import ScopeType
 from litestar.routes import HTTPRoute
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -42,7 +41,7 @@ class _Answering:
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Not a coroutine: that would be another one to resume for nearly every request."""
-        method = scope["method"] if scope["type"] == ScopeType.HTTP else ""
+        method = scope.get("method", "")  # a WebSocket has none
         if method == "HEAD" and not _is_stream(scope):
             return self._head(scope, receive, send)
         if method == "OPTIONS":

@@ -4,7 +4,10 @@ its own.
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
+
+from common.exchanges import fields_of
 
 STREAM_DOCUMENT, STREAM_PAGE = "/schema/asyncapi.json", "/schema/stream"
 
@@ -17,12 +20,16 @@ def plain_path(scope: Mapping[str, Any]) -> str | None:
     """
     root: str = scope.get("root_path", "")
     path: str = scope["path"]
-    for name, value in scope["headers"]:
-        if name == b"host" and _PLAIN_HOST.fullmatch(value) is None:
-            return None
+    if not _is_plain(fields_of(scope).get(b"host", b"")):
+        return None
     if not root:
         return path
     return path[len(root) :] if path.startswith(root) else None
+
+
+@lru_cache(maxsize=256)
+def _is_plain(host: bytes) -> bool:
+    return _PLAIN_HOST.fullmatch(host) is not None
 
 
 def own_path(scope: Mapping[str, Any]) -> str:

@@ -2,15 +2,17 @@
 
 import logging
 import re
+from collections.abc import Awaitable, Mapping
 from functools import cache
 from typing import Any
 
 from litestar import Litestar
 from litestar.types import ASGIApp, Receive, Scope, Send
 
-from application.ports import Monotonic, NewToken
+from application.ports import Chance, Monotonic
 from common import metrics, tracing
-from common.security_headers import secured
+from common.exchanges import ANSWER, fields_of, lines
+from common.security_headers import SECURITY_LINES, secured
 from entrypoints.web import limits
 from entrypoints.web.hosts import KnownHosts
 from entrypoints.web.traced import Traced
@@ -18,7 +20,8 @@ from entrypoints.web.traced import Traced
 logger = logging.getLogger("bellwire.access")
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
-_ID_BYTES = 8
+_ID_DIGITS = 16
+_FRESH_BYTES = _ID_DIGITS // 2 + tracing.FRESH_BYTES
 _METHODS = frozenset({"GET", "POST", "PATCH", "PUT", "DELETE", "OPTIONS"})
 _STARTS = frozenset({"http.response.start", "websocket.http.response.start"})
 
@@ -29,7 +32,7 @@ def fronted(
     log: bool,
     hosts: frozenset[str],
     now: Monotonic,
-    new_token: NewToken,
+    chance: Chance,
     tracer: tracing.Tracer | None = None,
 ) -> Litestar:
     """Put Observed before an application, Traced if there is a tracer, and KnownHosts if hosts are given. The
@@ -38,7 +41,7 @@ def fronted(
     inner: ASGIApp = KnownHosts(app.asgi_handler, hosts) if hosts else app.asgi_handler
     if tracer is not None:
         inner = Traced(inner, tracer)
-    app.asgi_handler = Observed(inner, log=log, now=now, new_token=new_token)
+    app.asgi_handler = Observed(inner, log=log, now=now, chance=chance)
     return app
 
 
@@ -48,28 +51,35 @@ class Observed:
     Plain ASGI, because every request passes it: it costs about ten microseconds.
     """
 
-    def __init__(self, app: ASGIApp, *, log: bool, now: Monotonic, new_token: NewToken) -> None:
+    def __init__(self, app: ASGIApp, *, log: bool, now: Monotonic, chance: Chance) -> None:
+        """`chance` makes the ids, which are no secrets."""
         self._app = app
         self._log = log
         self._now = now
-        self._new_token = new_token
+        self._chance = chance
         self._histogram = cache(metrics.HTTP.labels)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request_id = self._identify(dict(scope["headers"]))
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """Neither this nor what it sends with is a coroutine: each would be another one to resume."""
+        request_id = self._identify(fields_of(scope))
         started = self._now()
 
-        async def observed_send(message: Any) -> None:
-            if message["type"] in _STARTS:
+        def observed_send(message: Any) -> Awaitable[None]:
+            if message["type"] == ANSWER:
+                limited = lines(limits.headers(scope))
+                ours = b"%b%bx-request-id: %b\r\n" % (SECURITY_LINES, limited, request_id)
+                message["head"] += ours
+                self._observe(scope, message["status"], self._now() - started)
+            elif message["type"] in _STARTS:
                 message["headers"] = [
                     *secured(message["headers"]),
                     *limits.headers(scope),
                     (b"x-request-id", request_id),
                 ]
                 self._observe(scope, message["status"], self._now() - started)
-            await send(message)
+            return send(message)
 
-        await self._app(scope, receive, observed_send)
+        return self._app(scope, receive, observed_send)
 
     def _observe(self, scope: Scope, status: int, seconds: float) -> None:
         method = scope.get("method", "GET")
@@ -79,12 +89,12 @@ class Observed:
         if self._log:
             logger.info("%s %s %d", method, scope["path"], status, extra={"seconds": round(seconds, 6)})
 
-    def _identify(self, headers: dict[bytes, bytes]) -> bytes:
+    def _identify(self, fields: Mapping[bytes, bytes]) -> bytes:
         """Set the ids of the request for the log, the caller's if they are valid. Returns the request id."""
-        fresh = self._new_token(_ID_BYTES + tracing.FRESH_BYTES)  # at once: each time is a call of the system
-        given, received = headers.get(b"x-request-id"), headers.get(b"traceparent")
-        request_id = given if given and _REQUEST_ID.fullmatch(given) else fresh[: 2 * _ID_BYTES].encode()
+        fresh = self._chance.getrandbits(8 * _FRESH_BYTES).to_bytes(_FRESH_BYTES).hex()
+        given, received = fields.get(b"x-request-id"), fields.get(b"traceparent")
+        request_id = given if given and _REQUEST_ID.fullmatch(given) else fresh[:_ID_DIGITS].encode()
         tracing.request_id.set(request_id.decode())
         caller = received.decode("latin-1") if received else None
-        tracing.traceparent.set(tracing.continued(caller, fresh[2 * _ID_BYTES :]))
+        tracing.traceparent.set(tracing.continued(caller, fresh[_ID_DIGITS:]))
         return request_id

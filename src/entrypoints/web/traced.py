@@ -7,10 +7,12 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from common import tracing
+from common.exchanges import ANSWER, fields_of
 from common.tracing import Span, Tracer
 
 _METHODS = frozenset({"GET", "POST", "PATCH", "PUT", "DELETE", "OPTIONS", "HEAD"})
 _STREAM = b"text/event-stream"
+_STARTS = frozenset({"http.response.start", ANSWER})
 _UNTRACED = ("/health", "/metrics")
 """What machines ask every few seconds."""
 
@@ -37,7 +39,7 @@ class Traced:
 
     async def _answer(self, scope: Any, receive: Receive, send: Send) -> None:
         method = scope["method"] if scope["method"] in _METHODS else "_OTHER"
-        received = dict(scope["headers"]).get(b"traceparent", b"").decode("latin-1")
+        received = fields_of(scope).get(b"traceparent", b"").decode("latin-1")
         span = self._tracer.begin(
             method,
             "server",
@@ -46,7 +48,7 @@ class Traced:
         )
 
         async def traced_send(message: Any) -> None:
-            if message["type"] == "http.response.start":
+            if message["type"] in _STARTS:
                 _note(span, method, scope.get("path_template"), message)
             await send(message)
 
@@ -61,5 +63,7 @@ def _note(span: Span, method: str, route: str | None, message: Mapping[str, Any]
         span.rename(f"{method} {route}")
     if status >= 500:
         span.fail(str(status))
-    if any(name == b"content-type" and value.startswith(_STREAM) for name, value in message["headers"]):
+    if any(
+        name == b"content-type" and value.startswith(_STREAM) for name, value in message.get("headers", ())
+    ):
         span.end()

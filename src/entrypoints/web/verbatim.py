@@ -1,6 +1,6 @@
 """Bodies with a part that stays as its sender wrote it (msgspec.Raw)."""
 
-from collections.abc import Iterable
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -22,16 +22,16 @@ class VerbatimRequest(JsonRequest[ApiKey]):
 
     async def json(self) -> Any:
         data = self.route_handler.parsed_data_field
-        return decoded(await self.body(), data.annotation if data else Any, self.scope["headers"])
+        return decoded(await self.body(), data.annotation if data else Any, self.scope)
 
 
-def decoded(body: bytes, target: Any, headers: Iterable[tuple[bytes, bytes]]) -> Any:
+def decoded(body: bytes, target: Any, scope: Any) -> Any:
     """Decode a body to a type. Raises Invalid if it breaks a rule of the type, SerializationException or
     UnicodeDecodeError if it is not JSON, and 415 if it says that it is something else.
     """
     if not body:
         raise Invalid([problems.NO_BODY])
-    check_media_type(headers)
+    check_media_type(scope)
     text = body.decode()  # msgspec does not check the encoding of raw parts
     try:
         return _decode(text, target)
@@ -43,11 +43,16 @@ def decoded(body: bytes, target: Any, headers: Iterable[tuple[bytes, bytes]]) ->
 def _decode(text: str, target: Any) -> Any:
     """Raise msgspec.ValidationError, or SerializationException if the text is not JSON."""
     try:
-        return msgspec.json.decode(text, type=target)
+        return _decoder(target).decode(text)
     except msgspec.ValidationError:
         raise
     except msgspec.DecodeError as error:
         raise SerializationException(str(error)) from error
+
+
+@cache
+def _decoder(target: Any) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(target)
 
 
 class VerbatimSchema(OpenAPISchemaPlugin):
