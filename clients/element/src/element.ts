@@ -34,7 +34,10 @@ function tagOf(element: BellwireElement): string {
   }
 }
 
-/** What the elements have in common: attributes, the feed, the texts, and rendering once for all changes at a time. */
+/**
+ * What the elements have in common: attributes, the feed, the texts, and rendering once for all changes at a time.
+ * What is marked as internal is for what is loaded on demand: the package's types do not have it.
+ */
 export abstract class BellwireElement extends Base {
   static observedAttributes: readonly string[] = SHARED;
   declare url: string | null;
@@ -42,7 +45,8 @@ export abstract class BellwireElement extends Base {
   declare tokenUrl: string | null;
   declare theme: string | null;
   declare locale: string | null;
-  protected feed: Feed | null = null;
+  /** @internal */
+  public feed: Feed | null = null;
   protected readonly root = this.attachShadow({ mode: 'open' });
   #token: Token | null = null;
   #tokenUrl: string | null = null;
@@ -62,7 +66,7 @@ export abstract class BellwireElement extends Base {
   set token(token: Token | null) {
     this.#token = token;
     if (this.feed) this.feed.renew(token);
-    else this.#change();
+    else this.change();
   }
 
   /** Texts that replace those of the language. */
@@ -75,13 +79,13 @@ export abstract class BellwireElement extends Base {
     this.restyle();
   }
 
-  /** A language tag (BCP 47): the element's, the page's, or the browser's. */
-  protected get language(): string {
+  /** A language tag (BCP 47): the element's, the page's, or the browser's. @internal */
+  public get language(): string {
     return this.#tag;
   }
 
-  /** A text of the element's language; bound, so that it can be handed on. */
-  protected readonly text = (name: keyof Strings, values?: Record<string, string | number>): string => {
+  /** A text of the element's language; bound, so that it can be handed on. @internal */
+  public readonly text = (name: keyof Strings, values?: Record<string, string | number>): string => {
     const text: string | Plural = this.#given[name] ?? this.#language[name];
     return fill(text, this.language, values);
   };
@@ -93,7 +97,7 @@ export abstract class BellwireElement extends Base {
 
   connectedCallback(): void {
     this.#upgrade();
-    this.#change();
+    this.change();
   }
 
   disconnectedCallback(): void {
@@ -102,29 +106,26 @@ export abstract class BellwireElement extends Base {
   }
 
   attributeChangedCallback(): void {
-    this.#change();
+    this.change();
   }
 
-  /** Changes when everything must be rendered again: another language, other texts. */
-  protected get stamp(): object {
+  /** Changes when everything must be rendered again: another language, other texts. @internal */
+  public get stamp(): object {
     return this.#stamp;
   }
 
   protected restyle(): void {
     this.#stamp = {};
-    this.#change();
+    this.change();
   }
 
-  /** Render soon, once for all that changes until then. */
-  protected change(): void {
-    this.#change();
-  }
-
-  protected tell(name: string, detail: unknown, cancelable = false): boolean {
+  /** @internal */
+  public tell(name: string, detail: unknown, cancelable = false): boolean {
     return this.dispatchEvent(new CustomEvent(`bellwire-${name}`, { detail, bubbles: true, composed: true, cancelable }));
   }
 
-  #change(): void {
+  /** Render soon, once for all that changes until then. @internal */
+  public change(): void {
     if (this.#due) return;
     this.#due = true;
     queueMicrotask(() => {
@@ -176,7 +177,7 @@ export abstract class BellwireElement extends Base {
     this.feed = taken;
     this.#listening = new AbortController();
     const { signal } = this.#listening;
-    taken.addEventListener('change', () => this.#change(), { signal });
+    taken.addEventListener('change', () => this.change(), { signal });
     this.follow(taken, { signal });
     taken.use();
   }

@@ -3,7 +3,7 @@ import { h, set, svg, write } from './dom.js';
 import { BellwireElement, reflect, SHARED } from './element.js';
 import type { Feed, Notification } from './feed.js';
 import { ICONS } from './icons.js';
-import type { Host, Navigate, Panel } from './panel.js';
+import type { Navigate, Panel } from './panel.js';
 import { type Icons, titleOf } from './look.js';
 import { adopt, BADGE, BASE, BELL } from './styles.js';
 
@@ -158,24 +158,28 @@ export class BellwireInbox extends BellwireElement {
 
   // What the panel uses of the element, besides what all elements have.
 
-  protected say(text: string): void {
+  /** @internal */
+  public say(text: string): void {
     if (this.announce !== 'off') announcer().note(text);
   }
 
-  /** The categories that have tabs; null if there are no tabs. */
-  protected get shelves(): string | null {
+  /** The categories that have tabs; null if there are no tabs. @internal */
+  public get shelves(): string | null {
     return this.tabs === 'off' ? null : (this.categories ?? '');
   }
 
-  protected get viewing(): boolean {
+  /** @internal */
+  public get viewing(): boolean {
     return this.read === 'viewed' && this.#open;
   }
 
-  protected get rtl(): boolean {
+  /** @internal */
+  public get rtl(): boolean {
     return getComputedStyle(this.#dialog).direction === 'rtl';
   }
 
-  protected preferences(): HTMLElement {
+  /** @internal */
+  public preferences(): HTMLElement {
     const element = document.createElement('bellwire-preferences');
     for (const name of SHARED) set(element, name, this.getAttribute(name));
     element.token = this.token;
@@ -183,7 +187,8 @@ export class BellwireInbox extends BellwireElement {
     return element;
   }
 
-  protected get modal(): boolean {
+  /** @internal */
+  public get modal(): boolean {
     return !this.#page && matchMedia(NARROW).matches;
   }
 
@@ -210,7 +215,7 @@ export class BellwireInbox extends BellwireElement {
     this.#loading ??= import('./panel.js').then(
       ({ Panel, STYLES }) => {
         adopt(this.root, BASE, BADGE, BELL, STYLES);
-        this.#panel = new Panel(this as unknown as Host, this.#dialog);
+        this.#panel = new Panel(this, this.#dialog);
         this.root.append(this.#panel.toasts.element);
         this.#bell.popoverTargetElement = this.#dialog;
         return this.#panel;
@@ -251,11 +256,11 @@ export class BellwireInbox extends BellwireElement {
 
   async #arrived(items: Notification[]): Promise<void> {
     this.tell('arrived', items);
-    const sentence = (n: number, latest: Notification) => this.text('arrived', { n, text: titleOf(latest, this as unknown as Host) });
+    const sentence = (n: number, latest: Notification) => this.text('arrived', { n, text: titleOf(latest, this) });
     if (this.announce !== 'off') announcer().arrived(items, sentence);
     if (this.toasts !== 'polite') return;
     const panel = await this.#load();
-    if (!this.#open && document.visibilityState === 'visible') panel.toasts.show(items, this as unknown as Host, () => this.open());
+    if (!this.#open && document.visibilityState === 'visible') panel.toasts.show(items, this, () => this.open());
   }
 }
 

@@ -6,12 +6,15 @@ import { successorOf, Window } from './window.js';
 
 const ANCHORS = CSS.supports('overflow-anchor', 'auto');
 
+/** What of a notification its row depends on; that it was seen changes all, and no row. */
+const shownOf = (item: Notification) => JSON.stringify({ ...item, version: 0, seen_at: 0 });
+
 /** The rows of a list, with their scrolling and focus. */
 export class List {
   readonly element = h('ul', { part: 'list', role: 'list' });
   readonly window = new Window<Notification>();
   #scroller: HTMLElement;
-  #rows = new Map<string, { item: Notification; element: HTMLElement }>();
+  #rows = new Map<string, { item: Notification; shown: string; element: HTMLElement }>();
   #look: unknown = null;
   #watcher: IntersectionObserver | null = null;
   #scrolled = false;
@@ -60,7 +63,7 @@ export class List {
    */
   show(items: Notification[], look: Look, stamp: unknown, anew: boolean): string | null {
     this.window.take(items, !anew && this.held);
-    if (stamp !== this.#look) this.#rows.forEach((row) => (row.item = { ...row.item }));
+    if (stamp !== this.#look) this.#rows.forEach((row) => (row.shown = ''));
     this.#look = stamp;
     return this.#draw(look);
   }
@@ -104,7 +107,7 @@ export class List {
 
   #draw(look: Look): string | null {
     const focused = this.focused?.dataset.id ?? null;
-    const before = this.rows.map(({ dataset }) => dataset.id!);
+    const before = focused ? this.rows.map(({ dataset }) => dataset.id!) : [];
     const nodes = this.window.rows.map((item) => this.#row(item, look));
     const still = new Set(this.window.rows.map(({ id }) => id));
     const next = focused && !still.has(focused) ? successorOf(focused, before, still) : null;
@@ -120,12 +123,17 @@ export class List {
 
   #row(item: Notification, look: Look): HTMLElement {
     const known = this.#rows.get(item.id);
-    if (known?.item === item) return known.element;
+    if (known?.item === item && known.shown) return known.element;
+    const shown = shownOf(item);
+    if (known?.shown === shown) {
+      known.item = item;
+      return known.element;
+    }
     const made = rowOf(item, look);
     if (known) morph(known.element, made);
     else this.#watcher?.observe(made);
     const element = known?.element ?? made;
-    this.#rows.set(item.id, { item, element });
+    this.#rows.set(item.id, { item, shown, element });
     return element;
   }
 }

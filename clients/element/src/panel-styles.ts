@@ -3,7 +3,7 @@ export const PANEL = `
 [part=panel]{color:var(--t);background:var(--s);border:1px solid var(--l);border-radius:var(--r);padding:0;margin:0;inset:auto;
 width:min(var(--bellwire-width,380px),calc(100vw - 16px));max-height:min(640px,calc(100dvh - 16px));box-shadow:0 8px 28px #0000002e;overflow:hidden;text-align:start}
 [part=panel]:is(:popover-open,[open]){display:flex;flex-direction:column;animation:rise .12s ease-out}
-[part=panel]:focus{outline:none}
+[part=panel]:focus,.scroller:focus,[role=menuitem]:focus{outline:none}
 [part=panel].modal{width:100vw;height:100dvh;max-width:none;max-height:none;border:0;border-radius:0;inset:0}
 :host([view=page]) [part=panel]{position:static;width:100%;height:100%;max-height:none;box-shadow:none;animation:none}
 @supports(position-area:block-end){[part=panel]:not(.modal,[data-page]){position-anchor:--bell;position-area:block-end span-inline-start;
@@ -26,7 +26,6 @@ p{margin:0}
 .bar{padding:6px 16px;font-size:13px;color:var(--m);background:color-mix(in srgb,var(--t) 6%,var(--s));border-bottom:1px solid var(--l)}
 [data-state$=connecting]{overflow:hidden;animation:grow .2s 1.5s both}
 .scroller{position:relative;overflow-y:auto;overscroll-behavior:contain;flex:1;min-height:120px;scrollbar-width:thin}
-.scroller:focus{outline:none}
 [part=pill]{position:sticky;z-index:2;inset-block-start:8px;display:block;margin:8px auto -36px;height:28px;padding:0 14px;border-radius:99px;background:var(--a);color:var(--s);font-weight:600;font-size:13px;box-shadow:0 2px 8px #0003}
 [part=list]{list-style:none;margin:0;padding:0}
 li{position:relative;display:flex;gap:12px;padding-block:12px 6px;padding-inline:20px 16px;margin-block-end:var(--bellwire-row-gap,0);border-bottom:1px solid var(--l);contain:content}
@@ -86,10 +85,9 @@ dl{display:grid;grid-template-columns:auto 1fr;gap:4px 16px;margin:0}dd{margin:0
 kbd{font:inherit;color:var(--m)}
 [part=menu]{inset:auto;margin:0;border:1px solid var(--l);border-radius:10px;padding:4px;background:var(--s);color:var(--t);box-shadow:0 4px 16px #0003}
 [role=menuitem]{display:flex;width:100%;justify-content:space-between;align-items:center;gap:24px;padding:6px 10px;border-radius:7px}
-[role=menuitem]:focus{outline:none}
 .toasts{position:fixed;inset:auto;inset-block-end:16px;inset-inline-end:16px;margin:0;border:0;padding:0;background:none;overflow:visible;width:min(340px,calc(100vw - 32px))}
 .toasts:popover-open{display:grid;gap:8px}
-[part=toast]{position:relative;display:flex;gap:8px;align-items:start;padding:12px 8px 12px 16px;padding-inline:16px 8px;color:var(--t);background:var(--s);border:1px solid var(--l);border-radius:var(--r);box-shadow:0 4px 16px #0003;animation:rise .12s ease-out}
+[part=toast]{position:relative;display:flex;gap:8px;align-items:start;padding-block:12px;padding-inline:16px 8px;color:var(--t);background:var(--s);border:1px solid var(--l);border-radius:var(--r);box-shadow:0 4px 16px #0003;animation:rise .12s ease-out}
 [part=toast] .main{flex:1;padding-block:4px;overflow-wrap:anywhere}
 [part=toast] :is(b,span){display:block;font-weight:600}
 [part=toast] span{font-weight:400;color:var(--m)}

@@ -9,7 +9,6 @@ import { place } from './place.js';
 import { Sight } from './sight.js';
 import { endOf, noticeOf, staleOf, stateOf } from './states.js';
 import { type Tab, tabsOf } from './tabs.js';
-import { everyTick } from './times.js';
 import { Toasts } from './toasts.js';
 import './v1.js'; // so that all that is shared is in one file with the entry (build.mjs)
 
@@ -39,8 +38,8 @@ export { Choices } from './choosing.js';
 export { PANEL as STYLES } from './panel-styles.js';
 
 const NOTICE_MS = 6_000;
+const TICK_MS = 30_000;
 const NEAR = { rootMargin: '500px 0px' };
-type Press = (item: Notification | undefined, button: HTMLElement, event: MouseEvent) => unknown;
 
 /** What the bell opens: title, tabs and the list. */
 export class Panel {
@@ -109,7 +108,8 @@ export class Panel {
     const { signal } = this.#open;
     for (const type of ['focus', 'blur']) window.addEventListener(type, () => this.#restart(), { signal });
     document.addEventListener('visibilitychange', () => this.#restart(), { signal });
-    signal.addEventListener('abort', everyTick(() => this.#list.tick(this.#host.language)));
+    const ticking = setInterval(() => this.#list.tick(this.#host.language), TICK_MS);
+    signal.addEventListener('abort', () => clearInterval(ticking));
   }
 
   closed(): void {
@@ -221,13 +221,7 @@ export class Panel {
 
   // --- what is pressed ---
 
-  #presses: Record<string, Press> = {
-    open: (item, _, event) => item && this.#follow(item, event),
-    act: (item, button) => item && this.#act(item, button.dataset.action!),
-    follow: (item, button, event) => item && this.#followAction(item, button.dataset.action!, event),
-    toggle: (item) => item && this.#toggle(item),
-    archive: (item) => item && this.#archive(item),
-    snooze: (item, button) => item && this.#snooze(item, button),
+  #presses: Record<string, (button: HTMLElement) => unknown> = {
     readAll: () => this.#feed?.readAll(this.#current.filter.category),
     close: () => this.#host.close(),
     retry: () => this.#feed?.refresh(),
@@ -236,7 +230,17 @@ export class Panel {
     release: () => this.#release(),
     choose: () => this.#choose(true),
     list: () => this.#choose(false),
-    tab: (_, button) => this.#turn(button.id.slice(4)),
+    tab: (button) => this.#turn(button.id.slice(4)),
+  };
+
+  /** Likewise in a row. */
+  #rowPresses: Record<string, (item: Notification, button: HTMLElement, event: MouseEvent) => void> = {
+    open: (item, _, event) => this.#follow(item, event),
+    act: (item, button) => this.#act(item, button.dataset.action!),
+    follow: (item, button, event) => this.#followAction(item, button.dataset.action!, event),
+    toggle: (item) => this.#toggle(item),
+    archive: (item) => this.#archive(item),
+    snooze: (item, button) => this.#snooze(item, button),
   };
 
   get #feed(): Feed | null {
@@ -247,7 +251,10 @@ export class Panel {
     const button = (event.target as Element).closest<HTMLElement>('[data-do]');
     if (!button || event.button > 1) return;
     const item = this.#list.item(button.closest('li')?.dataset.id);
-    if (event.button === 0 || button.localName === 'a') this.#presses[button.dataset.do!]?.(item, button, event);
+    if (event.button && button.localName !== 'a') return;
+    const press = button.dataset.do!;
+    if (item) this.#rowPresses[press]?.(item, button, event);
+    else this.#presses[press]?.(button);
   }
 
   #follow(item: Notification, event: MouseEvent): void {

@@ -1,4 +1,4 @@
-import type { Choices, Host } from './choosing.js';
+import type { Choices } from './choosing.js';
 import { BellwireElement } from './element.js';
 import type { Feed } from './feed.js';
 import { adopt, BASE } from './styles.js';
@@ -17,7 +17,7 @@ export class BellwirePreferences extends BellwireElement {
     import('./panel.js').then(
       ({ Choices }) => {
         if (signal.aborted) return;
-        this.#choices = new Choices(this as unknown as Host, this.root, feed, signal);
+        this.#choices = new Choices(this, this.root, feed, signal);
         this.change();
       },
       (error) => this.tell('error', error),

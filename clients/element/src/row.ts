@@ -1,5 +1,5 @@
 import type { Action } from '../../javascript/src/protocol.js';
-import { h, svg } from './dom.js';
+import { copy, h, svg } from './dom.js';
 import type { Notification } from './feed.js';
 import { ICONS, type IconName } from './icons.js';
 import { imageOf, initialsOf, isElsewhere, linkOf } from './links.js';
@@ -16,7 +16,7 @@ export function rowOf(item: Notification, look: Look): HTMLLIElement {
   const url = linkOf(item.action_url);
   const hidden = [!item.read_at && text('unread'), severityWord(item, text)].filter(Boolean).map((word) => `${word}: `);
   // Isolated, so that it does not decide the direction of the title.
-  const inner = [h('bdi', { class: 'hidden' }, hidden.join('')), ...headline(item, label)];
+  const inner = [hidden.length > 0 && h('bdi', { class: 'hidden' }, hidden.join('')), ...headline(item, label)];
   const main = url
     ? h('a', { class: 'main', 'data-do': 'open', href: url, rel: relOf(url) }, ...inner)
     : h('button', { class: 'main', 'data-do': 'open', type: 'button' }, ...inner);
@@ -93,13 +93,16 @@ export function tick(rows: Element, locale: string): void {
 }
 
 function toolsOf(item: Notification, { text }: Look): HTMLElement {
+  const labels = [text(item.read_at ? 'markUnread' : 'markRead'), text('snooze'), text('archive')];
   const tool = (name: string, icon: IconName, label: string, more = {}) =>
     h('button', { type: 'button', class: 'tool', 'data-do': name, 'aria-label': label, title: label, ...more }, svg(ICONS[icon]));
-  return h(
-    'div',
-    { class: 'tools' },
-    item.read_at ? tool('toggle', 'unread', text('markUnread')) : tool('toggle', 'check', text('markRead')),
-    tool('snooze', 'snooze', text('snooze'), { 'aria-haspopup': 'menu' }),
-    tool('archive', 'archive', text('archive')),
+  return copy(`${!item.read_at} ${labels}`, () =>
+    h(
+      'div',
+      { class: 'tools' },
+      tool('toggle', item.read_at ? 'unread' : 'check', labels[0]),
+      tool('snooze', 'snooze', labels[1], { 'aria-haspopup': 'menu' }),
+      tool('archive', 'archive', labels[2]),
+    ),
   );
 }

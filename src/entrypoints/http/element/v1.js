@@ -1,1 +1,1 @@
-import{j as e,m as r,n as s}from"./v1-E2OBWJSK.js";export{e as BellwireBadge,r as BellwireInbox,s as BellwirePreferences};
+import{l as e,o as r,p as s}from"./v1-TEE4BW6E.js";export{e as BellwireBadge,r as BellwireInbox,s as BellwirePreferences};
