@@ -391,22 +391,51 @@ async def test_of_one_call_only_the_records_that_fail_are_unconfirmed(
 
 
 async def test_a_producer_that_can_never_succeed_again_is_replaced(
+    cluster: MockCluster,
+    queue: KafkaQueue,
+    publishing: Publishing,
+    run: Run,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert all([await publishing.one(user) for user in USERS])
+    lost = queue._producer
+    assert lost is not None
+    monkeypatch.setattr(lost.client.cluster, "update_metadata", lambda _: None)
+
+    await _until_replaced(cluster, queue, publishing, run)
+
+
+async def test_a_producer_that_learns_of_no_leader_is_replaced_although_it_succeeds_elsewhere(
     cluster: MockCluster, queue: KafkaQueue, publishing: Publishing, run: Run
 ) -> None:
     assert all([await publishing.one(user) for user in USERS])
     lost = queue._producer
     assert lost is not None
-    replaced = metrics.PRODUCERS_REPLACED._value.get()
-    lost.client._sync_task.cancel()  # it learns of no leader any more
-    for partition, leader in lost._leaders.items():
-        cluster.lead(TOPICS.name, partition, leader % PARTITIONS + 1)
+    lost.client._sync_task.cancel()
+
+    await _until_replaced(cluster, queue, publishing, run, [0])
+
+
+async def _until_replaced(
+    cluster: MockCluster,
+    queue: KafkaQueue,
+    publishing: Publishing,
+    run: Run,
+    moved: Sequence[int] = range(PARTITIONS),
+) -> None:
+    """Move leaders, and publish until their new ones are found, by another producer."""
+    lost, replaced = queue._producer, metrics.PRODUCERS_REPLACED._value.get()
+    assert lost is not None
+    for partition in moved:
+        cluster.lead(TOPICS.name, partition, lost._leaders[partition] % PARTITIONS + 1)
     started = time.monotonic()
 
     async with publishing.going_on():
-        accepted = len(publishing.accepted)
-        await eventually(
-            lambda: len(publishing.accepted) > accepted, "publishing works again", RECOVERY_SECONDS
-        )
+
+        async def published() -> bool:
+            return all([await publishing.one(USERS[partition]) for partition in moved])
+
+        await eventually(published, "publishing works again", RECOVERY_SECONDS)
         run.note(seconds_until_publishing_worked=time.monotonic() - started)
 
     assert queue._producer is not lost

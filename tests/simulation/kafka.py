@@ -622,6 +622,7 @@ class Producer(Client):
 class ProducingClient(Client):
     """Stands in for the AIOKafkaClient of the queue. One broker leads all partitions."""
 
+    _sync_task = None
     kafka: Kafka
     process: Process = field(default_factory=_process)
 

@@ -89,6 +89,13 @@ class Producer:
                 batch.settle(accepted=False)
         await self.client.close()
 
+    def is_blind(self) -> bool:
+        """Whether the client learns of no leader any more. Its task for that ends with an error that it does
+        not expect, such as the RuntimeError of FAILURES, and nobody begins another.
+        """
+        learning = self.client._sync_task  # noqa: SLF001 - there is no other way
+        return learning is not None and bool(learning.done())
+
     def knows_topic(self) -> bool:
         """Whether the partitions are known. They may change at any time."""
         return bool(self._partitions)

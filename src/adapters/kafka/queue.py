@@ -56,12 +56,12 @@ class KafkaQueue:
         self._abandoned: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
-        """Connect, and replace a producer with which nothing succeeds any more, until cancelled. Without a
-        producer, publishing returns Unconfirmed.
+        """Connect, and replace a producer with which nothing succeeds any more, or not everywhere, until
+        cancelled. Without a producer, publishing returns Unconfirmed.
         """
         while True:
             failing = self._failing_since is not None and self._now() - self._failing_since > _REPLACE_SECONDS
-            if self._producer is None or failing:
+            if self._producer is None or failing or self._producer.is_blind():
                 await self._replace()
             await asyncio.sleep(_LOOK_SECONDS)
 
@@ -164,7 +164,7 @@ class KafkaQueue:
         self._told = ""
         if old is not None:
             metrics.PRODUCERS_REPLACED.inc()
-            logger.warning("nothing could be published for some time: replacing the producer")
+            logger.warning("replacing the producer: nothing succeeds with it, or it learns of no leader")
             abandoning = asyncio.create_task(_abandon(old))
             self._abandoned.add(abandoning)
             abandoning.add_done_callback(self._abandoned.discard)
