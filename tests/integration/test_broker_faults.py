@@ -405,15 +405,28 @@ async def test_a_producer_that_can_never_succeed_again_is_replaced(
     await _until_replaced(cluster, queue, publishing, run)
 
 
-async def test_a_producer_that_learns_of_no_leader_is_replaced_although_it_succeeds_elsewhere(
-    cluster: MockCluster, queue: KafkaQueue, publishing: Publishing, run: Run
+async def test_a_producer_that_learns_of_no_leader_is_replaced_although_it_succeeds_elsewhere(  # noqa: PLR0917
+    cluster: MockCluster,
+    queue: KafkaQueue,
+    publishing: Publishing,
+    run: Run,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
+    async def fail(*_: Any) -> None:
+        raise RuntimeError("the handler is closed")  # as uvloop says
+
     assert all([await publishing.one(user) for user in USERS])
     lost = queue._producer
     assert lost is not None
-    lost.client._sync_task.cancel()
+    connections = [*lost.client._conns.values()]
+    monkeypatch.setattr(lost.client, "_metadata_update", fail)
+    lost.client.force_metadata_update()
 
     await _until_replaced(cluster, queue, publishing, run, [0])
+    assert "learned of no leader any more: RuntimeError('the handler is closed')" in caplog.text
+    assert connections
+    assert not any(connection.connected() for connection in connections)
 
 
 async def _until_replaced(

@@ -67,6 +67,8 @@ class Asked:
 class Client:
     """Has the methods of AIOKafkaClient that the producer calls."""
 
+    _sync_task = None
+
     def __init__(self, leaders: Mapping[int, int]) -> None:
         self.cluster = ClusterMetadata()
         self.asked: list[Asked] = []

@@ -7,6 +7,7 @@ used as it is: it knows the leaders, opens connections and logs in.
 
 import asyncio
 import contextlib
+import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
@@ -27,6 +28,8 @@ from adapters.kafka.batches import Batch, Outcomes, Record
 from adapters.kafka.login import ANONYMOUS, Login
 from adapters.kafka.produce_request import ProduceRequest
 from adapters.kafka.topics import METADATA_SECONDS
+
+logger = logging.getLogger(__name__)
 
 REQUEST_SECONDS: Final = 5.0
 _REQUEST_TIMEOUT_MS: Final = int(REQUEST_SECONDS * 1000)
@@ -87,6 +90,14 @@ class Producer:
         for batches in (self._in_flight.values(), *self._queued.values()):
             for batch in batches:
                 batch.settle(accepted=False)
+        await self._disconnect()
+
+    async def _disconnect(self) -> None:
+        """Close the client. One that learns of no leader any more would raise the reason, closing nothing."""
+        if self.is_blind():
+            reasons = await asyncio.gather(self.client._sync_task, return_exceptions=True)  # noqa: SLF001
+            logger.warning("this producer learned of no leader any more: %r", *reasons)
+            self.client._sync_task = None  # noqa: SLF001
         await self.client.close()
 
     def is_blind(self) -> bool:
