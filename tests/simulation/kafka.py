@@ -402,6 +402,9 @@ class Consumer(Client):
     def highwater(self, partition: TopicPartition) -> int:
         return len(self._kafka.log[partition.partition])
 
+    async def fetch_all_metadata(self) -> None:
+        await self._ask("ask for all metadata", lambda: None)
+
     async def end_offsets(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
         log = self._kafka.log
         ends: dict[TopicPartition, int] = await self._ask(

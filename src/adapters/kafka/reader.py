@@ -297,11 +297,11 @@ class KafkaQueueReader:
         if self._consumer is None:
             raise Unavailable("Kafka has not been reached yet.")
         mine = sorted(self._consumer.assignment())
-        if not mine:  # a broker must answer, or a group that cannot meet would look like one that is stuck
-            await check(self._consumer._client)  # noqa: SLF001 - as above
-            return {}
         try:
             async with asyncio.timeout(_PING_SECONDS):
+                if not mine:  # or a group that cannot meet would look like one that is stuck
+                    await self._consumer._client.fetch_all_metadata()  # noqa: SLF001 - as above
+                    return {}
                 ends = await self._consumer.end_offsets(mine)
                 # Tansu returns an end before the last records of its last batch, which may have been read.
                 return {one: max(0, ends[one] - await self._consumer.position(one)) for one in mine}
