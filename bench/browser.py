@@ -147,9 +147,8 @@ def _over(tasks: list[float]) -> str:
 
 
 def _tasks(trace: bytes) -> tuple[list[float], list[float]]:
-    """
-    How long each task of the page's main thread took by the clock, and its processor time, which has nothing
-    of other threads meanwhile. In seconds.
+    """How long each task of the page's main thread took by the clock, and its processor time, which has
+    nothing of other threads meanwhile. In seconds.
     """
     events = json.loads(trace)["traceEvents"]
     threads = {

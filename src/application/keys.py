@@ -33,24 +33,19 @@ class AuthenticateProducer:
     environment: str
 
     async def __call__(self, text: str, scope: str) -> ApiKey:
-        key = self.known.proved(text) or await self._proved(text)
-        now = self.clock()
-        if key is None or not key.usable(now):
+        parts = text.split("_")
+        if len(parts) != 4 or parts[0] != KEY_PREFIX or parts[1] != self.environment:
+            raise NotAuthenticated("This is not an API key of this service.")
+        key, now = await self.known.find(parts[2]), self.clock()
+        if (
+            key is None
+            or not hmac.compare_digest(key.secret_hash, hash_secret(parts[3]))
+            or not key.usable(now)
+        ):
             raise NotAuthenticated("This API key is unknown, expired or revoked.")
         self.known.note_use(key.id, now)
         if scope not in key.scopes:
             raise NotAllowed(f"This API key lacks the scope {scope!r}.")
-        return key
-
-    async def _proved(self, text: str) -> ApiKey | None:
-        """The key with this text, if there is one."""
-        parts = text.split("_")
-        if len(parts) != 4 or parts[0] != KEY_PREFIX or parts[1] != self.environment:
-            raise NotAuthenticated("This is not an API key of this service.")
-        key = await self.known.find(parts[2])
-        if key is None or not hmac.compare_digest(key.secret_hash, hash_secret(parts[3])):
-            return None
-        self.known.note_proof(text, key)
         return key
 
 

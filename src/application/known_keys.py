@@ -18,7 +18,6 @@ _OVERLAP = timedelta(seconds=60)
 _TRUSTED_SECONDS = 60.0
 _USE_WRITTEN_EVERY_SECONDS = 60.0
 _LOOKUPS_PER_SECOND = 10
-_MOST_PROVED = 10_000
 _KEY_ID = re.compile(r"[0-9A-Za-z]{1,64}")
 
 
@@ -36,8 +35,6 @@ class KnownKeys:
         self._every_seconds = every_seconds
         self._known: dict[str, tuple[float, ApiKey]] = {}
         """Keys, and when each was looked up."""
-        self._proved: dict[str, ApiKey] = {}
-        """Keys by their texts, whose secrets were compared."""
         self._absent: set[str] = set()
         """Ids that were looked up since the last refresh, and that nobody has."""
         self._as_of: datetime | None = None
@@ -54,30 +51,18 @@ class KnownKeys:
 
     async def find(self, key_id: str) -> ApiKey | None:
         """The key with this id. Raises Unavailable if the store is needed and out of reach."""
-        if (trusted := self._trusted(key_id)) is not None:
-            return trusted
+        known = self._known.get(key_id)
+        if known is not None and self._now() - max(known[0], self._refreshed_at) <= _TRUSTED_SECONDS:
+            return known[1]
         if key_id in self._absent or _KEY_ID.fullmatch(key_id) is None:
             return None
         looking = self._looking.get(key_id)
         if looking is not None or self._may_look_up():
             # Shielded: others wait for it too.
             return await shield(looking or self._begin_to_look_up(key_id))
-        if key_id not in self._known and self._is_complete():
+        if known is None and self._is_complete():
             return None
         raise Unavailable
-
-    def proved(self, text: str) -> ApiKey | None:
-        """The key with this text, if its secret was compared before and it has not changed since. Hashing the
-        secret each time would take longer than all else here.
-        """
-        key = self._proved.get(text)
-        return key if key is not None and key is self._trusted(key.id) else None
-
-    def note_proof(self, text: str, key: ApiKey) -> None:
-        """Remember that this is the text of a key."""
-        if len(self._proved) >= _MOST_PROVED:
-            self._proved.clear()
-        self._proved[text] = key
 
     def note_use(self, key_id: str, at: datetime) -> None:
         """Remember that a key was used, until that is stored."""
@@ -123,13 +108,6 @@ class KnownKeys:
             self._written_at[key] = now
             if self._uses[key] == at:
                 del self._uses[key]
-
-    def _trusted(self, key_id: str) -> ApiKey | None:
-        """The key with this id, if what is known of it is not too old."""
-        known = self._known.get(key_id)
-        if known is None or self._now() - max(known[0], self._refreshed_at) > _TRUSTED_SECONDS:
-            return None
-        return known[1]
 
     def _stored(self, key_id: str) -> float:
         return self._written_at.get(key_id, -inf)

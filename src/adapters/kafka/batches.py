@@ -80,7 +80,15 @@ class Batch:
     __slots__ = ("_builder", "_bytes", "_places", "retried_until")
 
     def __init__(self) -> None:
-        self._builder = DefaultRecordBatchBuilder(2, 0, 0, -1, -1, 0, MAX_BYTES)
+        self._builder = DefaultRecordBatchBuilder(
+            magic=2,
+            compression_type=0,
+            is_transactional=0,
+            producer_id=-1,  # without idempotence
+            producer_epoch=-1,
+            base_sequence=0,
+            batch_size=MAX_BYTES,
+        )
         self._bytes: bytearray | None = None
         self._places: list[tuple[Outcomes, int]] = []
         """Whose record each is."""
