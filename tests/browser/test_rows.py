@@ -78,7 +78,7 @@ async def test_an_edit_changes_a_row_in_its_place_and_keeps_its_focus(scene: Sce
     await expect(device.row(first)).to_contain_text("It was edited")
     await device.lists(second, first)
     assert (await device.focus())["row"] == first
-    assert len(await device.heard("arrived")) == 2
+    assert [one["id"] for told in await device.heard("arrived") for one in told] == [first, second]
 
 
 async def test_what_is_taken_back_under_the_focus_gives_it_to_the_next(scene: Scene) -> None:
