@@ -7,7 +7,7 @@ import platform
 
 from prometheus_client import Counter, Enum, Gauge, Histogram
 
-from common.often import OftenObserved
+from common.often import OftenCounted, OftenObserved
 
 _FAST = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
@@ -28,7 +28,7 @@ CONNECTIONS_DROPPED = Counter(
 
 LIMITED = Counter("bellwire_limited_total", "Requests refused because of a limit", ["limit"])
 
-PUBLISHED = Counter("bellwire_published_total", "Notifications handed to Kafka", ["outcome"])
+PUBLISHED = OftenCounted("bellwire_published_total", "Notifications handed to Kafka", ["outcome"])
 PUBLISH_ACK = OftenObserved(
     "bellwire_publish_ack_seconds", "Time until Kafka acknowledges a publish", buckets=_FAST
 )
@@ -81,7 +81,9 @@ ALARM_LAG = Gauge(
 
 ANNOUNCE = Histogram("bellwire_announce_seconds", "Time to announce a batch in Redis", buckets=_FAST)
 UNTOLD = Gauge("bellwire_untold_feeds", "Feeds whose last change is not announced yet")
-INDEX = Counter("bellwire_index_total", "Reads of unread notifications, by what the index held", ["outcome"])
+INDEX = OftenCounted(
+    "bellwire_index_total", "Reads of unread notifications, by what the index held", ["outcome"]
+)
 INDEX_CHECKED = Counter("bellwire_index_checked_total", "Index entries compared with PostgreSQL")
 INDEX_MISMATCHES = Counter(
     "bellwire_index_mismatches_total", "Index entries that differed from PostgreSQL", ["kind"]

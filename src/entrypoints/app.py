@@ -45,6 +45,7 @@ from entrypoints.logs import configure
 from entrypoints.settings import Settings
 from entrypoints.version import app_version
 from entrypoints.web import health, problems
+from entrypoints.web.application import Application
 from entrypoints.web.below import served_below
 from entrypoints.web.fast_path import FastPath
 from entrypoints.web.head import answering_head
@@ -92,7 +93,7 @@ def create_app(container: ApiContainer, workers: Workers | None = None) -> Lites
         handlers += stream_page.described(settings.root_path)
     if settings.demo:
         handlers += demo_routes(settings.demo_key, partial(_demo_token, container), container.stages())
-    app = Litestar(
+    app = Application(
         handlers,
         dependencies=_dependencies(container),
         exception_handlers=problems.HANDLERS,

@@ -32,6 +32,7 @@ def options(container: WithServer) -> dict[str, Any]:
         "port": settings.port,
         "backlog": BACKLOG,
         "workers": settings.workers,
+        "interface": "asgi3",
         "http": container.http_protocol(),
         "ws": container.stream_protocol(),
         "ws_max_size": MAX_FRAME_BYTES,

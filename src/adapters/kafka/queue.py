@@ -109,9 +109,9 @@ class KafkaQueue:
             self._log_failure(error)
         finally:
             self._in_flight -= len(drafts)
-        took = self._now() - started
-        metrics.PUBLISH_ACK.observe(took)
-        self._note_outcomes(outcomes.accepted, took)
+        ended = self._now()
+        metrics.PUBLISH_ACK.observe(ended - started)
+        self._note_outcomes(outcomes.accepted, started, ended)
         return outcomes.accepted
 
     def _settled(self, producer: Producer, drafts: Sequence[Draft], outcomes: Outcomes) -> Awaitable[None]:
@@ -119,17 +119,16 @@ class KafkaQueue:
         producer.put_all(map(_record, drafts), outcomes)
         return self._deadlines.completed(outcomes)
 
-    def _note_outcomes(self, accepted: Sequence[bool], took: float) -> None:
+    def _note_outcomes(self, accepted: Sequence[bool], started: float, ended: float) -> None:
         well = sum(accepted)
         _ACCEPTED.inc(well)
         if well < len(accepted):
             _UNCONFIRMED.inc(len(accepted) - well)
-        now = self._now()
         if well:
-            self._failing_since, self._well_at = None, now
+            self._failing_since, self._well_at = None, ended
             self._told = ""
         elif self._failing_since is None:
-            self._failing_since = max(now - took, self._well_at)
+            self._failing_since = max(started, self._well_at)
 
     def _log_failure(self, error: BaseException) -> None:
         reason = repr(error)

@@ -96,10 +96,10 @@ class PostgresUsers:
 
     async def known(self, users: Sequence[UserId]) -> frozenset[UserId]:
         asked = frozenset(users)
+        if asked <= self._seen:
+            return asked
         seen = asked & self._seen
         new = asked - seen
-        if not new:
-            return seen
         found = await self._existing(new)
         if len(self._seen) > self._remembered_users:
             self._seen.clear()

@@ -55,7 +55,6 @@ class HttpProtocol(EndingProtocol):
     """
     _piece = 0
     """How many bytes came together last."""
-    _in_head = False
     _is_handshake = False
     """Whether the request asks for a WebSocket. Requests for another upgrade, over HTTP/1.0 or with another
     method are served without one (RFC 9110 §7.8).
@@ -84,15 +83,14 @@ class HttpProtocol(EndingProtocol):
             self._expect_more()
 
     def on_message_begin(self) -> None:
-        self._in_head, self._is_handshake = True, False
+        self._is_handshake = False
         self.url, self.headers = b"", []
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if not self._in_head:
-            return  # a trailer, which must not become a header unless a recipient knows it (RFC 9110 §6.5.1)
-        if len(self.headers) == HEAD_FIELDS:
+        headers = self.headers
+        if len(headers) == HEAD_FIELDS:
             raise _HeadTooLarge
-        self.headers.append((name.lower(), value))
+        headers.append((name.lower(), value))
 
     def on_message_complete(self) -> None:
         self.waiting_since = None
@@ -118,15 +116,15 @@ class HttpProtocol(EndingProtocol):
             self.flow.resume_reading()
 
     def on_headers_complete(self) -> None:
-        self._in_head = False
         if self._late is not None:
             self._late.cancel()
             self._late = None
         if self._pending + self._piece > HEAD_BYTES:
             self._check_size()
         self._pending = self._body_bytes = 0
-        fields, version = first_of(self.headers), self.parser.get_http_version()
-        _check_host(fields, self.headers, version)
+        headers, version = self.headers, self.parser.get_http_version()
+        fields = first_of(headers)
+        _check_host(fields, headers, version)
         method = self.parser.get_method().decode("ascii")
         self._is_handshake = (
             self.parser.should_upgrade()
@@ -138,6 +136,8 @@ class HttpProtocol(EndingProtocol):
                 raise _Malformed("A WebSocket handshake has no body.")
             return
         self.scope = self._described(method, version)
+        # A trailer must not become a header unless a recipient knows it (RFC 9110 §6.5.1).
+        self.headers = []
         set_fields(self.scope, fields)
         self._begin_exchange(
             Exchange(

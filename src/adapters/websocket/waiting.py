@@ -50,10 +50,11 @@ class Gate:
     def set(self) -> None:
         """Open the gate and let all waiters pass."""
         self._open = True
-        waiting, self._waiting = self._waiting, []
-        for future in waiting:
-            if not future.done():
-                future.set_result(None)
+        if self._waiting:
+            waiting, self._waiting = self._waiting, []
+            for future in waiting:
+                if not future.done():
+                    future.set_result(None)
 
     def clear(self) -> None:
         """Close the gate."""

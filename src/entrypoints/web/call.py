@@ -14,26 +14,26 @@ from common.exchanges import fields_of
 class Headers(Mapping[str, str]):
     """The headers of a request as text, by lower-case name."""
 
-    __slots__ = ("_raw",)
+    __slots__ = ("fields",)
 
     def __init__(self, raw: Mapping[bytes, bytes]) -> None:
-        self._raw = raw
+        self.fields = raw
 
     def __getitem__(self, name: str) -> str:
-        return self._raw[name.encode()].decode("latin-1")
+        return self.fields[name.encode()].decode("latin-1")
 
     def get(self, name: str, default: Any = None) -> Any:
-        value = self._raw.get(name.encode())
+        value = self.fields.get(name.encode())
         return default if value is None else value.decode("latin-1")
 
     def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and name.encode() in self._raw
+        return isinstance(name, str) and name.encode() in self.fields
 
     def __iter__(self) -> Iterator[str]:
-        return (name.decode("latin-1") for name in self._raw)
+        return (name.decode("latin-1") for name in self.fields)
 
     def __len__(self) -> int:
-        return len(self._raw)
+        return len(self.fields)
 
 
 class Call:
@@ -61,20 +61,17 @@ class Call:
     async def body(self) -> bytes:
         """The body. Raises the framework's errors if it is too large or does not arrive."""
         if self._read is None:
-            self._read = await self._whole()
-        return self._read
-
-    async def _whole(self) -> bytes:
-        announced = self.headers.get("content-length")
-        if announced is not None and self._limit is not None and int(announced) > self._limit:
-            raise RequestEntityTooLarge
-        body: bytes = b""
-        while True:
-            message: Any = await self._receive()
-            if message["type"] == "http.disconnect":
-                raise InternalServerException("client disconnected prematurely")
-            body += message["body"]
-            if self._limit is not None and len(body) > self._limit:
+            announced, limit = self.headers.fields.get(b"content-length"), self._limit
+            if announced is not None and limit is not None and int(announced) > limit:
                 raise RequestEntityTooLarge
-            if not message.get("more_body"):
-                return body
+            body, more = b"", True
+            while more:
+                message: Any = await self._receive()
+                if message["type"] == "http.disconnect":
+                    raise InternalServerException("client disconnected prematurely")
+                body += message["body"]
+                if limit is not None and len(body) > limit:
+                    raise RequestEntityTooLarge
+                more = message.get("more_body")
+            self._read = body
+        return self._read

@@ -26,6 +26,7 @@ from common.exchanges import ANSWER, fields_of, lines, takes_answers
 from entrypoints.web import problems
 from entrypoints.web.call import Call
 from entrypoints.web.locations import plain_path
+from entrypoints.web.ready import JSON_HEAD, Ready
 from entrypoints.web.verbatim import decoded
 
 FAST: Final[Mapping[str, bool]] = {"fast": True}
@@ -73,11 +74,10 @@ class FastPath:
             result = await route.answer(call, arguments)
         except Exception as error:  # noqa: BLE001 - each has an answer
             result = problems.answer(scope, error)
-        status, headers, body = _rendered(result, route.status)
         if takes_answers(scope):
-            answer: Any = {"type": ANSWER, "status": status, "head": lines(headers), "body": body}
-            await send(answer)
+            await send(_whole(result, route.status))
             return
+        status, headers, body = _rendered(result, route.status)
         start: Any = {"type": "http.response.start", "status": status, "headers": headers}
         end: Any = {"type": "http.response.body", "body": body}
         await send(start)
@@ -154,18 +154,19 @@ class _Route:
         self._body: Any = None
         self._path: list[_Parameter] = []
         self._query: list[_Parameter] = []
-        self._headers: list[_Parameter] = []
+        self._headers: list[tuple[str, bytes]] = []
         self._provided: list[tuple[str, Any]] = []
         self._read_signature()
 
     def call(self, scope: Any, receive: Receive, values: Sequence[str]) -> Call:
         """Take the request. Raises _Unusual if a part of the path is not what it should be."""
         params: dict[str, Any] = {}
-        try:
-            for parameter, value in zip(self._path, values, strict=True):
-                params[parameter.sent_as] = parameter.convert(value)
-        except ValueError:
-            raise _Unusual from None
+        if values:
+            try:
+                for parameter, value in zip(self._path, values, strict=True):
+                    params[parameter.sent_as] = parameter.convert(value)
+            except ValueError:
+                raise _Unusual from None
         scope["path_params"], scope["path_template"] = params, self.path
         return Call(scope, receive, params, self._limit)
 
@@ -188,10 +189,10 @@ class _Route:
         """Admit the caller, read the body, and call the function with these arguments and the others."""
         for guard in self._guards:
             await guard(call, self._handler)
-        for parameter in self._path:
-            arguments[parameter.name] = call.path_params[parameter.sent_as]
-        for parameter in self._headers:
-            arguments[parameter.name] = call.headers.get(parameter.sent_as)
+        arguments |= call.path_params
+        for name, sent_as in self._headers:
+            sent = call.headers.fields.get(sent_as)
+            arguments[name] = None if sent is None else sent.decode("latin-1")
         for name, provide in self._provided:
             arguments[name] = provide()
         if self._takes_request:
@@ -218,7 +219,7 @@ class _Route:
                 repeats = any(get_origin(one) is list for one in get_args(field.annotation))
                 self._query.append(_Parameter(name, kind.name or name, convert, repeats))
             elif isinstance(kind, HeaderParameter):
-                self._headers.append(_Parameter(name, (kind.name or name).lower(), str))
+                self._headers.append((name, (kind.name or name).lower().encode()))
             else:
                 raise ImproperlyConfiguredException(f"{name} cannot be given on the fast path")
         self._path.sort(key=lambda parameter: self.parameters.index(parameter.sent_as))
@@ -282,6 +283,19 @@ def _converter(annotation: Any, bounds: msgspec.Meta) -> _Convert:
         return msgspec.convert(sent, kind, strict=False)
 
     return convert
+
+
+def _whole(result: Any, status: int) -> Any:
+    """What a handler returned, as one message."""
+    if isinstance(result, Ready):
+        status, head, body = result.status_code or status, result.head(), result.content
+    elif not isinstance(result, Response):
+        body = wire.encode(result)
+        head = JSON_HEAD % len(body)
+    else:
+        status, headers, body = _rendered(result, status)
+        head = lines(headers)
+    return {"type": ANSWER, "status": status, "head": head, "body": body}
 
 
 def _rendered(result: Any, status: int) -> tuple[int, list[tuple[bytes, bytes]], bytes]:

@@ -11,6 +11,8 @@ from typing import Any, Final
 from application.errors import Limited
 from application.limits import Allowance, Limiter, Limits
 from common import metrics
+from common.exchanges import lines
+from domain.rates import Rate
 from entrypoints.web.client import client_network
 
 _SCOPE_KEY: Final = "bellwire.allowances"
@@ -66,26 +68,38 @@ def limited(scope: Any, error: Limited) -> None:
 
 
 def headers(scope: Mapping[str, Any]) -> Sequence[tuple[bytes, bytes]]:
-    """The headers that tell what was taken in a request. Every answer has them, so making them is cheap."""
+    """The headers that tell what was taken in a request."""
     noted: dict[Limiter, Allowance] | None = scope.get(_SCOPE_KEY)
     if noted is None:
         return ()
-    if len(noted) == 1:
-        (allowance,) = noted.values()
-        return (_policy(allowance.limiter), (b"ratelimit", _told(allowance)))
-    policies = b", ".join([_policy(limiter)[1] for limiter in noted])
-    return ((b"ratelimit-policy", policies), (b"ratelimit", b", ".join(map(_told, noted.values()))))
+    policies = b", ".join([limiter.policy.encode() for limiter in noted])
+    told = b", ".join([_name(limiter) + _left(*allowance) for limiter, allowance in noted.items()])
+    return ((b"ratelimit-policy", policies), (b"ratelimit", told))
+
+
+def header_lines(scope: Mapping[str, Any]) -> bytes:
+    """The same as lines of a head. Nearly every answer has those of one limit, so they are made quickly."""
+    noted: dict[Limiter, Allowance] | None = scope.get(_SCOPE_KEY)
+    if noted is None:
+        return b""
+    if len(noted) > 1:
+        return lines(headers(scope))
+    ((limiter, allowance),) = noted.items()
+    return b"%b%b\r\n" % (_beginning(limiter), _left(*allowance))
 
 
 @cache
-def _policy(limiter: Limiter) -> tuple[bytes, bytes]:
-    return b"ratelimit-policy", limiter.policy.encode()
+def _beginning(limiter: Limiter) -> bytes:
+    """The lines up to what is left."""
+    return b"ratelimit-policy: %b\r\nratelimit: %b" % (limiter.policy.encode(), _name(limiter))
 
 
-def _told(allowance: Allowance) -> bytes:
-    limiter, rate, behind, refused = allowance
-    left = 0 if refused else rate.left(behind, 0.0)
-    return b'"%b";r=%d;t=%d' % (limiter.name.encode(), left, ceil(behind - 1e-6))
+def _name(limiter: Limiter) -> bytes:
+    return b'"%b"' % limiter.name.encode()
+
+
+def _left(_limiter: Limiter, rate: Rate, behind: float, refused: bool) -> bytes:
+    return b";r=%d;t=%d" % (0 if refused else rate.left(behind, 0.0), ceil(behind - 1e-6))
 
 
 def _note(scope: Any, allowance: Allowance) -> None:

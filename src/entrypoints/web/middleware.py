@@ -11,7 +11,7 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 
 from application.ports import Chance, Monotonic
 from common import metrics, tracing
-from common.exchanges import ANSWER, fields_of, lines
+from common.exchanges import ANSWER, fields_of
 from common.security_headers import SECURITY_LINES, secured
 from entrypoints.web import limits
 from entrypoints.web.hosts import KnownHosts
@@ -21,7 +21,8 @@ logger = logging.getLogger("bellwire.access")
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _ID_DIGITS = 16
-_FRESH_BYTES = _ID_DIGITS // 2 + tracing.FRESH_BYTES
+_FRESH_DIGITS = _ID_DIGITS + 2 * tracing.FRESH_BYTES
+_FRESH_BITS, _IN_DIGITS = 4 * _FRESH_DIGITS, f"%0{_FRESH_DIGITS}x"
 _METHODS = frozenset({"GET", "POST", "PATCH", "PUT", "DELETE", "OPTIONS"})
 _STARTS = frozenset({"http.response.start", "websocket.http.response.start"})
 
@@ -66,7 +67,7 @@ class Observed:
 
         def observed_send(message: Any) -> Awaitable[None]:
             if message["type"] == ANSWER:
-                limited = lines(limits.headers(scope))
+                limited = limits.header_lines(scope)
                 ours = b"%b%bx-request-id: %b\r\n" % (SECURITY_LINES, limited, request_id)
                 message["head"] += ours
                 self._observe(scope, message["status"], self._now() - started)
@@ -91,10 +92,12 @@ class Observed:
 
     def _identify(self, fields: Mapping[bytes, bytes]) -> bytes:
         """Set the ids of the request for the log, the caller's if they are valid. Returns the request id."""
-        fresh = self._chance.getrandbits(8 * _FRESH_BYTES).to_bytes(_FRESH_BYTES).hex()
+        fresh = _IN_DIGITS % self._chance.getrandbits(_FRESH_BITS)
         given, received = fields.get(b"x-request-id"), fields.get(b"traceparent")
-        request_id = given if given and _REQUEST_ID.fullmatch(given) else fresh[:_ID_DIGITS].encode()
-        tracing.request_id.set(request_id.decode())
+        request_id = fresh[:_ID_DIGITS]
+        if given and _REQUEST_ID.fullmatch(given):
+            request_id = given.decode()
+        tracing.request_id.set(request_id)
         caller = received.decode("latin-1") if received else None
         tracing.traceparent.set(tracing.continued(caller, fresh[_ID_DIGITS:]))
-        return request_id
+        return request_id.encode()
