@@ -333,7 +333,18 @@ HOST = b"Host: x\r\n"
 
 
 @pytest.mark.parametrize("start", [GET, UPGRADE, GET.replace(b"GET /", b"GET /sse/ada")])
-@pytest.mark.parametrize("hosts", [b"", HOST + HOST, HOST + b"hOST: y\r\n"], ids=["none", "same", "other"])
+@pytest.mark.parametrize(
+    "hosts",
+    [
+        b"",
+        HOST + HOST,
+        HOST + b"hOST: y\r\n",
+        *[
+            b"Host: %b\r\n" % host
+            for host in (b"a b", b"a/b", b"b@a", b"a:b", b"::1", b"[::1", b"%4", b"caf\xe9")
+        ],
+    ],
+)
 async def test_a_request_that_does_not_name_one_host_is_answered_400(start: bytes, hosts: bytes) -> None:
     async with unhurried() as server:
         assert_problem(await answers(server, altered(start, HOST, hosts)), 400, "malformed")
@@ -350,9 +361,12 @@ async def test_a_request_over_http_1_0_may_leave_out_its_host(hosts: bytes, stat
     assert head.startswith(b"HTTP/1.1 %d " % status)
 
 
-async def test_a_host_may_be_empty() -> None:
+@pytest.mark.parametrize(
+    "host", [b"", b":80", b"a_b.example:8000", b"10.0.0.1", b"[::1]:80", b"[v1.a]", b"caf%C3%A9", b"a."]
+)
+async def test_every_kind_of_host_may_be_named(host: bytes) -> None:
     async with unhurried(echo) as server, Peer.of(server) as peer:
-        peer.writer.write(altered(GET, HOST, b"Host:\r\n"))
+        peer.writer.write(altered(GET, HOST, b"Host: %b\r\n" % host))
         assert (await peer.head()).startswith(b"HTTP/1.1 200 ")
 
 

@@ -1,7 +1,9 @@
 """The HTTP connection with which every live stream begins: uvicorn's, with time limits."""
 
 import asyncio
+import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from itertools import chain
 from typing import Any
 
@@ -19,6 +21,11 @@ BODY_SECONDS = 10.0
 BODY_RATE = 16 * 1024.0
 """Bytes a second. A body may take BODY_SECONDS, and what it takes at this rate."""
 UNREAD_SECONDS = 30.0
+
+# `uri-host [":" port]` (RFC 9110 §7.2, RFC 3986 §3.2.2).
+_HOST = re.compile(
+    rb"(\[[0-9A-Za-z:._~!$&'()*+,;=-]+\]|([0-9A-Za-z._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*)(:[0-9]*)?"
+)
 
 
 class _HeadTooLarge(Exception):
@@ -272,11 +279,19 @@ class HttpProtocol(EndingProtocol):
 
 def _check_host(fields: Mapping[bytes, bytes], headers: Sequence[tuple[bytes, bytes]], version: str) -> None:
     """Raise _Malformed unless a request names one host (RFC 9112 §3.2). Of HTTP/1.0 it may name none."""
-    if b"host" not in fields:
+    host = fields.get(b"host")
+    if host is None:
         if version != "1.0":
             raise _Malformed("A request of HTTP/1.1 must have a Host header.")
+    elif not _is_host(host):
+        raise _Malformed("The Host header is not a host with a port or without one.")
     elif len(fields) < len(headers) and [name for name, _ in headers].count(b"host") > 1:
         raise _Malformed("A request must not have more than one Host header.")
+
+
+@lru_cache(maxsize=256)
+def _is_host(value: bytes) -> bool:
+    return _HOST.fullmatch(value) is not None
 
 
 def _handshake(url: bytes, headers: list[tuple[bytes, bytes]]) -> Handshake:
