@@ -164,8 +164,15 @@ class Redis:
                 return self._claim(keys[0], *arguments)
         raise AssertionError("this script is not simulated")
 
-    def _page(
-        self, keys: Sequence[str], limit: int, highest: str, lease: str, lease_ms: int, _bytes: int
+    def _page(  # noqa: PLR0917 - the arguments of the script
+        self,
+        keys: Sequence[str],
+        limit: int,
+        highest: str,
+        lease: str,
+        lease_ms: int,
+        _bytes: int,
+        known: bytes,
     ) -> Any:
         user = _user(keys[0])
         entry = self.entry(user)
@@ -175,6 +182,8 @@ class Redis:
                 fresh, f"I3: {user} is shown {entry.version}, but {self.told.get(user)} was told"
             )
             head = _state(entry)[:5]
+            if b"\0".join(head) == known:
+                return 2
             if limit == 0:
                 return b"\0".join([*head, b"0"])
             below = None if highest == "+" else highest[1:].encode()

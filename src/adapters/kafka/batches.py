@@ -56,7 +56,7 @@ class Deadlines:
 
     async def completed(self, outcomes: Outcomes) -> None:
         """Return when the outcomes are complete, or at the deadline."""
-        loop = asyncio.get_running_loop()
+        loop = outcomes.complete.get_loop()
         now = loop.time()
         if now >= self._until:
             self._waiting, self._until = set(), now + self._seconds / _SHARES

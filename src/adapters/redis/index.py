@@ -4,7 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import Iterable, Sequence
 from hmac import compare_digest
-from itertools import takewhile
+from itertools import count, takewhile
 from operator import gt
 from typing import Any, NamedTuple
 
@@ -16,7 +16,7 @@ from adapters.redis.evaluating import Call, Script
 from adapters.redis.macs import Macs
 from adapters.redis.names import around_user, index_keys
 from adapters.redis.nodes import Nodes
-from adapters.redis.verified import VerifiedPages
+from adapters.redis.verified import Part, Verified, VerifiedPages
 from application.errors import Unavailable
 from application.pages import ITEM_BYTES, PAGE_BYTES, IndexEntry, Missing, Rendered, RenderedPage
 from application.ports import Jitter, NewToken
@@ -28,6 +28,9 @@ from domain.identifiers import NotificationId, UserId, is_user_id
 _LEASE_MS = 15_000
 # How long an entry lives that a crash between commit and announcement left stale.
 _TTL_MS = 10 * 60 * 1000
+
+# What the script answers if the caller has the page already.
+_UNCHANGED = 2
 
 # Stands for an entry whose keys have another type: it does not verify.
 _NOT_OURS = (b"", b"", b"", b"", b"", b"")
@@ -91,7 +94,8 @@ class RedisUnreadIndex:
         self._prefix = prefix
         self._macs = macs
         self._jitter = jitter
-        self._new_token = new_token
+        self._token = new_token(8)
+        self._leases = count()
         self.capacity = capacity
         self._page = Script(scripts.PAGE)
         self._load = Script(scripts.LOAD)
@@ -103,10 +107,12 @@ class RedisUnreadIndex:
         self._scanned_masters = 0
 
     async def page(self, user: UserId, limit: int, before: NotificationId | None) -> RenderedPage | Missing:
-        lease = self._new_token(8)
-        highest = "+" if before is None else f'({{"id":"{before}"'
+        lease = f"{self._token}{next(self._leases):x}"
+        part = limit, "+" if before is None else f'({{"id":"{before}"'
+        held = self._verified.get(user, part)
+        known = b"" if held is None else held.head
         question = _Question(
-            (self._keys(user), (limit, highest, lease, _LEASE_MS, PAGE_BYTES)),
+            (self._keys(user), (*part, lease, _LEASE_MS, PAGE_BYTES, known)),
             asyncio.get_running_loop().create_future(),
         )
         self._ask_soon(question)
@@ -115,15 +121,19 @@ class RedisUnreadIndex:
         except Unavailable:
             _AWAY.inc()
             return Missing(None)
+        if held is not None and found == _UNCHANGED:
+            _HIT.inc()
+            return held.page
         if not isinstance(found, bytes):
             _MISS.inc()
             return Missing(lease if found else None)
-        page = self._verified.get(user, found) or self._page_of(user, found)
-        if page is None or not _is_before(page.items, before):
+        verified = self._verify(user, part, found)
+        if verified is None or not _is_before(verified.page.items, before):
             await self._refuse(user)
             return Missing(None)
+        self._verified.keep(user, verified)
         _HIT.inc()
-        return page
+        return verified.page
 
     async def load(self, page: RenderedPage, lease: str) -> None:
         feed = page.feed
@@ -180,16 +190,14 @@ class RedisUnreadIndex:
         except Unavailable:
             _AWAY.inc()
 
-    def _page_of(self, user: UserId, found: bytes) -> RenderedPage | None:
+    def _verify(self, user: UserId, part: Part, found: bytes) -> Verified | None:
         """The page that the script found; None if it does not verify."""
         *head, more = (parts := found.split(b"\0"))[:6]
         feed = self._feed(user, head)
         items = None if feed is None else self._macs.unstamped(user, head[0], parts[6:])
         if feed is None or items is None or not _newest_first(items):
             return None
-        page = RenderedPage(feed, items, more=more == b"1")
-        self._verified.keep(user, found, page)
-        return page
+        return Verified(part, b"\0".join(head), RenderedPage(feed, items, more=more == b"1"))
 
     def _feed(self, user: UserId, head: Sequence[Any]) -> Feed | None:
         """The feed that the head of an entry names; None if it does not verify. Each part of the head is

@@ -12,7 +12,8 @@ The protocol; each simpler form fails in some interleaving:
   - a change is applied only to an entry at exactly the version before it; an entry that has a gap is dropped;
     an entry that is ahead includes the change already;
   - every announced change voids the lease, so that nothing read before it is loaded after it;
-  - the lease is random, not a counter: a counter would start again after FLUSHALL.
+  - the lease is random, not a counter in Redis, which would start again after FLUSHALL. A process counts its
+    leases behind a random part of its own.
 Frames are published by the script that applies their changes: who gets a frame and reads finds the change.
 All keys that a script uses are in KEYS.
 """
@@ -20,14 +21,22 @@ All keys that a script uses are in KEYS.
 # A key that has another type than it should counts as missing and is deleted. Python checks the contents
 # (macs.py).
 
-# KEYS feed, unread, lease. ARGV limit, highest member ("+" for the first page), lease, lease ms, bytes.
+# KEYS feed, unread, lease. ARGV limit, highest member ("+" for the first page), lease, lease ms, bytes, the
+# head with which the caller has this page already, or nothing.
 # The answer is one text, because each part of an answer costs both sides more than its bytes: epoch,
-# version, unread count, other counts, code, 1 if there are more, items..., with NUL between them, which JSON
-# never has. Of an entry that cannot answer: 1 if the lease was taken, or 0.
+# version, unread count, other counts, code (these are the head), 1 if there are more, items..., with NUL
+# between them, which JSON never has. If the head is that of the caller: 2. Of an entry that cannot answer: 1
+# if the lease was taken, or 0.
 PAGE = """
 local limit, most = tonumber(ARGV[1]), tonumber(ARGV[5])
-local feed, items = redis.pcall('HMGET', KEYS[1], 'e', 'v', 'n', 'k', 'm', 'c'), {}
-if feed[1] and limit > 0 then
+local feed, items, head = redis.pcall('HMGET', KEYS[1], 'e', 'v', 'n', 'k', 'm', 'c'), {}, nil
+if feed[1] then
+    head = table.concat({feed[1], feed[2] or '', feed[3] or '', feed[4] or '', feed[5] or ''}, '\\0')
+    if head == ARGV[6] then
+        return 2
+    end
+end
+if head and limit > 0 then
     items = redis.pcall('ZRANGE', KEYS[2], ARGV[2], '-', 'BYLEX', 'REV', 'LIMIT', 0, limit + 1)
 end
 local failure = feed.err or items.err
@@ -36,12 +45,11 @@ if failure then
         return {err = failure}
     end
     redis.call('DEL', KEYS[1], KEYS[2])
-    feed, items = {}, {}
+    head = nil
 end
-if feed[1] then
-    local head = {feed[1], feed[2] or '', feed[3] or '', feed[4] or '', feed[5] or '', '0'}
+if head then
     if limit == 0 then
-        return table.concat(head, '\\0')
+        return head .. '\\0000'
     end
     local count, bytes = 0, 0
     while count < limit and items[count + 1] and bytes + #items[count + 1] <= most do
@@ -52,11 +60,11 @@ if feed[1] then
     -- Redis may evict one key of an entry and keep the other: what claims to be complete is counted.
     local whole = not complete or redis.call('ZCARD', KEYS[2]) == tonumber(feed[3])
     if whole and (complete or more) and (count > 0 or #items == 0) then
-        head[6] = more and '1' or '0'
+        head = head .. (more and '\\0001' or '\\0000')
         if count == 0 then
-            return table.concat(head, '\\0')
+            return head
         end
-        return table.concat(head, '\\0') .. '\\0' .. table.concat(items, '\\0', 1, count)
+        return head .. '\\0' .. table.concat(items, '\\0', 1, count)
     end
     if whole and ARGV[2] ~= '+' then
         return 0
