@@ -2,9 +2,10 @@
 
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from playwright.async_api import Error, Locator, Page, expect
+from playwright.async_api import Error, Locator, Page, WebSocket, expect
 
 PATIENCE_MS = 30_000.0
 """Nothing takes that long on a machine that is at ease."""
@@ -35,6 +36,25 @@ FOCUSED = """() => {
   };
 }"""
 """What has the focus, through all shadow roots."""
+
+
+class Sockets:
+    """Those that some pages have opened. One that was cut off is followed by another."""
+
+    def __init__(self, *pages: Page) -> None:
+        self._opened: list[tuple[Page, WebSocket]] = []
+        self.most = 0
+        """How many were open at a time."""
+        for page in pages:
+            page.on("websocket", partial(self._add, page))
+
+    @property
+    def open(self) -> int:
+        return sum(not page.is_closed() and not socket.is_closed() for page, socket in self._opened)
+
+    def _add(self, page: Page, socket: WebSocket) -> None:
+        self._opened.append((page, socket))
+        self.most = max(self.most, self.open)
 
 
 @dataclass

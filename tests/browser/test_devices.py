@@ -3,9 +3,9 @@
 import asyncio
 
 import pytest
-from playwright.async_api import WebSocket, expect
+from playwright.async_api import expect
 
-from tests.browser.device import Device
+from tests.browser.device import Device, Sockets
 from tests.browser.stage import PHONE, Scene
 from tests.product import eventually
 
@@ -99,49 +99,38 @@ async def test_new_ones_appear_at_once_where_they_disturb_nobody(scene: Scene) -
     await expect(device.pill).to_be_hidden()
 
 
-class Opened:
-    """How many sockets a page has opened."""
-
-    count = 0
-
-    def add(self, socket: WebSocket) -> None:
-        self.count += 1
-
-
 async def test_several_on_a_page_and_several_tabs_share_a_socket(scene: Scene) -> None:
     context = await scene.context()
-    opened = Opened()
     address = scene.stage.site.page(scene.inbox(), scene.inbox())
     tabs = [await scene.page(context) for _ in range(3)]
+    sockets = Sockets(*(tab.page for tab in tabs))
     for tab in tabs:
-        tab.page.on("websocket", opened.add)
         await tab.go(address)
     everywhere = [Device(tab.page, nth) for tab in tabs for nth in (0, 1)]
     await scene.publish()
     for device in everywhere:
         await device.shows(1)
-    assert opened.count == 1
+    assert (sockets.open, sockets.most) == (1, 1)
 
     await tabs[0].page.close()
-    await eventually(lambda: opened.count == 2, "the next tab takes over")
+    await eventually(lambda: sockets.open == 1, "the next tab takes over")
     await tabs[1].open()
     for device in everywhere[2:]:
         await device.shows(0)
     await tabs[1].press("Escape")
     await scene.publish()
     await Device(tabs[2].page, 1).shows(1)
-    assert opened.count == 2
+    assert sockets.open == 1
 
 
 async def test_two_users_on_a_page_have_a_socket_each(scene: Scene) -> None:
     async with Scene.begun(scene.stage) as bob:
         context = await scene.context()
         device = await scene.page(context)
-        opened = Opened()
-        device.page.on("websocket", opened.add)
+        sockets = Sockets(device.page)
         await device.go(scene.stage.site.page(scene.inbox(), bob.inbox()))
         await Device(device.page, 1).is_state("online")
         await bob.publish()
         await Device(device.page, 1).shows(1)
         await device.shows(0)
-        assert opened.count == 2
+        assert (sockets.open, sockets.most) == (2, 2)

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.async_playwright import Axe
-from playwright.async_api import Locator, Page, Route, WebSocket, expect
+from playwright.async_api import Locator, Page, Route, expect
 
-from tests.browser.device import Device
+from tests.browser.device import Device, Sockets
 from tests.browser.stage import Scene
 from tests.papers import blocks
 
@@ -109,17 +109,12 @@ async def test_a_page_with_both_names_of_the_module_has_one_store(scene: Scene) 
     both = script(scene) + script(scene).replace("v1.js", name)
     device = await visit(scene, both + scene.inbox())
     await device.is_state("online")  # else its socket may open while the page is being reloaded
-    opened: list[WebSocket] = []
-
-    def note(socket: WebSocket) -> None:
-        opened.append(socket)
-
-    device.page.on("websocket", note)
+    sockets = Sockets(device.page)
     await device.page.reload()
     await device.is_state("online")
     await scene.publish()
     await device.shows(1)
-    assert len(opened) == 1
+    assert (sockets.open, sockets.most) == (1, 1)
 
 
 async def test_nothing_moves_when_the_bell_is_defined(scene: Scene) -> None:

@@ -80,7 +80,8 @@ async def test_a_client_that_vanishes_is_noticed_and_leaves_nothing_behind(
     product: Product, run: Run
 ) -> None:
     """Fault 30: no FIN, no RST: the way to the client swallows everything."""
-    ping, pong = (PING_SECONDS, PONG_SECONDS) if run.long else (2, 2)
+    # The client that stays must answer in time, also on a busy machine.
+    ping, pong = (PING_SECONDS, PONG_SECONDS) if run.long else (2, 8)
     api, _ = await asyncio.gather(altered(product, "api", ping=ping, pong=pong), product.consumer())
     node = Api(api, api.url, product)
     async with node.client() as client:
@@ -99,7 +100,7 @@ async def test_a_client_that_vanishes_is_noticed_and_leaves_nothing_behind(
 
             way.heal()
             way.reset()
-            await eventually(lambda: vanishing.connections == 2, "it is back")
+            await eventually(lambda: vanishing.connections >= 2, "it is back")
             await eventually(lambda: _sockets(api, 2), "both are there")
     await eventually(lambda: _is_in_use(api, before), "nothing is left")
 

@@ -52,7 +52,7 @@ async def following(*scripts: Script, ends: dict[str, int]) -> Outcome:
         ]
         all_of_them = Followers(*(server.sockets[0].getsockname()[1] for server in servers))
         await all_of_them.start([User("ada", "")])
-        outcome = await all_of_them.complete(ends, 5.0)
+        outcome = await all_of_them.complete(ends, 60.0)
         await all_of_them.stop()
         return outcome
 

@@ -111,14 +111,15 @@ async def test_nothing_is_missed_and_nothing_comes_twice_when_the_api_is_killed(
             await eventually(lambda n=goal: len(device.items) >= n, f"{goal} came")  # type: ignore[misc]
             await asyncio.to_thread(api.process.kill)
             await asyncio.to_thread(api.process.start)
-            await eventually(lambda n=times: len(device.told(Connected)) == n, "it is back")  # type: ignore[misc]
+            await eventually(lambda n=times: len(device.told(Connected)) >= n, "it is back")  # type: ignore[misc]
         await eventually(lambda: len(set(accepted)) == 500, "all are accepted")
         await eventually(lambda: len(device.items) >= 500, "all came")
 
         assert [item.version for item in device.items] == list(range(1, 501))
         assert {item.id for item in device.items} == set(accepted)
         assert device.stream.unread_count == 500
-        assert len(device.told(Connected)) == 3
+        # A busy machine may cut it off once more.
+        assert all(one.resumed for one in device.told(Connected)[1:])
         assert not device.told(Reset)
 
 

@@ -24,6 +24,7 @@ from entrypoints.settings import Settings
 from tests.forked import begins_cold
 from tests.integration.conftest import Run
 from tests.integration.test_postgres_faults import proxy_of, through
+from tests.integration.test_workers import all_answer
 from tests.load import timed
 from tests.product import Api, Product, Service, create_users, eventually, metric
 from workbench.soak.proxy import Proxy
@@ -243,6 +244,11 @@ def workers(service: Service) -> list[psutil.Process]:
     return [child for child in children if "spawn_main" in " ".join(child.cmdline())]
 
 
+async def both_serve(api: Api) -> None:
+    """Wait until it has two workers that answer: one that is starting drains nothing, and says nothing."""
+    await eventually(lambda: all_answer(api.process, "bellwire_build_info", 2), "both workers serve")
+
+
 @pytest.mark.parametrize("to", ["supervisor", "all"])
 async def test_each_worker_drains_itself(
     tmp_path: Path, environment: dict[str, str], settings: Settings, to: str
@@ -250,6 +256,7 @@ async def test_each_worker_drains_itself(
     """Also when all are told, and the workers again by the supervisor."""
     product, api = await started(tmp_path, environment, settings, workers="2", drain_delay_seconds="2")
     try:
+        await both_serve(api)
         async with streams(api, names()) as ends:
             told = workers(api.process) if to == "all" else []
             assert len(workers(api.process)) == 2
@@ -268,6 +275,7 @@ async def test_a_second_sigterm_reaches_the_workers(
 ) -> None:
     product, api = await started(tmp_path, environment, settings, workers="2", drain_delay_seconds="300")
     try:
+        await both_serve(api)
         async with streams(api, names(3)) as ends:
             os.kill(api.process.pid, signal.SIGTERM)
             log = api.process.log

@@ -108,11 +108,15 @@ async def test_a_worker_that_hangs_or_was_killed_is_left_out(tmp_path: Path) -> 
     async with one.answering(), two.answering():
         (tmp_path / "9.sock").touch()  # nobody listens
 
-        text = (await one.scrape()).decode()
+        async def has_those_that_answer() -> bool:
+            text = (await one.scrape()).decode()
+            return by_worker(text, "process_start_time_seconds").keys() == {"0", "1"}
+
+        # On a busy machine the other one may need more than its second.
+        await eventually(has_those_that_answer, "it has its own and those of the other")
 
     assert asked.is_set()
     await asyncio.wait_for(given_up.wait(), 30)
-    assert by_worker(text, "process_start_time_seconds").keys() == {"0", "1"}
     hanging.close()
     breaking.close()
 

@@ -192,7 +192,8 @@ class Stores:
 
     async def indexed(self) -> int:
         """The number of entries in the index."""
-        return len([key async for key in self.redis.scan_iter(f"{self._prefix}:feed:*", count=1000)])
+        # A scan may return a key more than once.
+        return len({key async for key in self.redis.scan_iter(f"{self._prefix}:feed:*", count=1000)})
 
     async def disagreements(self) -> list[str]:
         """Users for whom the unread index disagrees with PostgreSQL."""
