@@ -13,7 +13,6 @@ from domain.identifiers import NotificationId, UserId, uuid7_number
 _BATCH_BITS = 10
 # The topmost random bit stays 0 too, so that an addition never carries into the variant.
 _ENTROPY = (1 << 73) - 1 & ~(1 << 61) & -(1 << _BATCH_BITS)
-_BLOCK_BYTES = 4096
 # One minute in the bits of an id.
 _SET_BACK = 60_000 << 80
 
@@ -21,28 +20,6 @@ _SET_BACK = 60_000 << 80
 def now() -> datetime:
     """The time, in UTC."""
     return datetime.now(UTC)
-
-
-class Entropy:
-    """Random bits of the operating system, for ids. They are read for many ids together: to ask for those of
-    one takes longer than to make all else of an id. A process that is forked reads its own.
-    """
-
-    def __init__(self) -> None:
-        self._block = b""
-        self._at = 0
-        os.register_at_fork(after_in_child=self._forget)
-
-    def __call__(self, bits: int) -> int:
-        """At least so many."""
-        begin, end = self._at, self._at + bits // 8 + 1
-        if end > len(self._block):
-            self._block, begin, end = os.urandom(max(_BLOCK_BYTES, end - begin)), 0, end - begin
-        self._at = end
-        return int.from_bytes(self._block[begin:end])
-
-    def _forget(self) -> None:
-        self._block, self._at = b"", 0
 
 
 class NotificationIds:
@@ -54,11 +31,11 @@ class NotificationIds:
     def __init__(
         self,
         time_ns: Callable[[], int] = time.time_ns,
-        randbits: Callable[[int], int] | None = None,
+        randbits: Callable[[int], int] = lambda bits: int.from_bytes(os.urandom(bits // 8 + 1)),
     ) -> None:
         """`randbits` may give more bits than it is asked for."""
         self._time_ns = time_ns
-        self._randbits = randbits or Entropy()
+        self._randbits = randbits
         self._last = 0
 
     def __call__(self) -> NotificationId:

@@ -12,7 +12,6 @@ from application.errors import Limited
 from application.limits import Allowance, Limiter, Limits
 from common import metrics
 from common.exchanges import lines
-from domain.rates import Rate
 from entrypoints.web.client import client_network
 
 _SCOPE_KEY: Final = "bellwire.allowances"
@@ -69,23 +68,22 @@ def limited(scope: Any, error: Limited) -> None:
 
 def headers(scope: Mapping[str, Any]) -> Sequence[tuple[bytes, bytes]]:
     """The headers that tell what was taken in a request."""
-    noted: dict[Limiter, Allowance] | None = scope.get(_SCOPE_KEY)
+    noted: Sequence[Allowance] | None = scope.get(_SCOPE_KEY)
     if noted is None:
         return ()
-    policies = b", ".join([limiter.policy.encode() for limiter in noted])
-    told = b", ".join([_name(limiter) + _left(*allowance) for limiter, allowance in noted.items()])
+    policies = b", ".join([allowance.limiter.policy.encode() for allowance in noted])
+    told = b", ".join([_name(allowance.limiter) + _left(allowance) for allowance in noted])
     return ((b"ratelimit-policy", policies), (b"ratelimit", told))
 
 
 def header_lines(scope: Mapping[str, Any]) -> bytes:
     """The same as lines of a head. Nearly every answer has those of one limit, so they are made quickly."""
-    noted: dict[Limiter, Allowance] | None = scope.get(_SCOPE_KEY)
+    noted: Sequence[Allowance] | None = scope.get(_SCOPE_KEY)
     if noted is None:
         return b""
     if len(noted) > 1:
         return lines(headers(scope))
-    ((limiter, allowance),) = noted.items()
-    return b"%b%b\r\n" % (_beginning(limiter), _left(*allowance))
+    return b"%b%b\r\n" % (_beginning(noted[0].limiter), _left(noted[0]))
 
 
 @cache
@@ -98,16 +96,18 @@ def _name(limiter: Limiter) -> bytes:
     return b'"%b"' % limiter.name.encode()
 
 
-def _left(_limiter: Limiter, rate: Rate, behind: float, refused: bool) -> bytes:
+def _left(allowance: Allowance) -> bytes:
+    _, rate, behind, refused = allowance
     return b";r=%d;t=%d" % (0 if refused else rate.left(behind, 0.0), ceil(behind - 1e-6))
 
 
 def _note(scope: Any, allowance: Allowance) -> None:
     noted = scope.get(_SCOPE_KEY)
     if noted is None:
-        scope[_SCOPE_KEY] = {allowance.limiter: allowance}
-    else:
-        noted[allowance.limiter] = allowance
+        scope[_SCOPE_KEY] = (allowance,)
+    else:  # the latest of each limiter
+        others = [one for one in noted if one.limiter is not allowance.limiter]
+        scope[_SCOPE_KEY] = (*others, allowance)
 
 
 def _note_refused(scope: Any, limited: Limited) -> None:
