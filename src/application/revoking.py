@@ -159,6 +159,8 @@ class Revocations:
         self._as_of: datetime | None = None
         self._tokens_as_of: datetime | None = None
         self._unreachable = False
+        self.learned = 0
+        """Increases when more is revoked than before."""
 
     def is_revoked(self, claims: Claims) -> bool:
         """Whether the token with these claims was revoked, or its user is disabled."""
@@ -202,6 +204,7 @@ class Revocations:
     def learn_tokens(self, tokens: Iterable[RevokedToken]) -> None:
         """Refuse these tokens from now on."""
         for token in tokens:
+            self.learned += token.token_id not in self._revoked_tokens
             self._revoked_tokens[token.token_id] = token.expires_at
         if len(self._revoked_tokens) > self._most_tokens:
             self._keep_tokens(self._tokens_as_of)
@@ -217,4 +220,6 @@ class Revocations:
 
     def _learn(self, revocations: Iterable[Revocation]) -> None:
         for revocation in revocations:
-            self._valid_from[revocation.user_id] = _NEVER if revocation.disabled else revocation.at
+            user, valid_from = revocation.user_id, _NEVER if revocation.disabled else revocation.at
+            self.learned += self._valid_from.get(user) != valid_from
+            self._valid_from[user] = valid_from

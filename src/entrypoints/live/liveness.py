@@ -47,6 +47,12 @@ class Liveness:
             return Due.CLOSE if now - self._pinged_at >= timing.pong else Due.NOTHING
         return Due.PING if self._quiet(now) >= timing.ping else Due.NOTHING
 
+    def next_at(self, timing: Timing) -> float:
+        """When there is something to do next, unless something is sent or heard before."""
+        if self._heard_at < self._pinged_at:
+            return self._pinged_at + timing.pong
+        return min(self._sent_at + timing.ping, self._heard_at + 2 * timing.ping)
+
     def _quiet(self, now: float) -> float:
         """How long nothing was sent. A client that receives frames all the time and sends nothing may have
         gone too: its own silence counts half.

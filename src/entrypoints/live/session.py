@@ -131,9 +131,14 @@ class Session:
             metrics.POSITION_MISSES.inc()
             self._do(self.following.compare(standing))
 
-    def tick(self, now: float, at: datetime) -> None:
-        """Do what is due. About once a second: one clock for all sessions costs less than a timer each."""
+    def tick(self, now: float, at: datetime) -> float:
+        """Do what is due. Return when there is something to do next, unless something happens before: then
+        the session is awake, and has the next tick too. It stays awake while its client does not read, and
+        for a tick after the last frame, whose bytes may be written only then.
+        """
         claims, stalled = self._commands.claims, self._connection.stalled_since
+        if self._liveness.sent or stalled:
+            self._with.awake.add(self)
         due = self._liveness.due(now, self._with.timing)
         if stalled and now - stalled >= self._with.timing.send:
             self.close(close_for(Lagging()))
@@ -144,7 +149,10 @@ class Session:
         elif due is Due.CLOSE:
             self.close(Close(NO_PONG, "no pong came back"))
         elif due is Due.PING:
+            self._with.awake.add(self)
             self._liveness.pinged(now, answers=self._connection.ping())
+        expires_at = now + (claims.expires_at - at).total_seconds()
+        return min(self._liveness.next_at(self._with.timing), expires_at)
 
     async def _listen(self) -> None:
         """Handle the client's commands, one after the other, until it leaves."""
@@ -153,6 +161,7 @@ class Session:
                 return
             self._liveness.heard(self._with.now())
             answer = await self._commands.handle(message)
+            self._with.awake.add(self)  # its token may be another now
             if answer is not None:
                 self._send(answer)
 
@@ -243,7 +252,9 @@ class Session:
 
     def _send_text(self, text: str, cursor: str) -> None:
         """Send a frame. Must not be called once the stream is closed."""
-        self._liveness.sent = True
+        if not self._liveness.sent:
+            self._liveness.sent = True
+            self._with.awake.add(self)
         try:
             self._connection.send(text, cursor)
         except Lagging as error:

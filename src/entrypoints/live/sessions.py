@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 
 from application.errors import Unavailable
@@ -19,6 +19,7 @@ logger = logging.getLogger(__name__)
 
 _TICK_BATCH = 500
 _CHECK_BATCH = 500
+_NEVER = 2**63
 # How many streams may be opening: enough to keep the process busy, few enough that none waits long.
 _ENTERING = 200
 _RETRY_SECONDS = (1, 5)
@@ -44,7 +45,12 @@ class Sessions:
         self._most = most
         self._per_user = per_user
         self._carried = carried
-        self._open: dict[Session, None] = {}
+        self._open: dict[Session, int] = {}
+        """Each with the number of the tick that it waits for."""
+        self._waiting: defaultdict[int, list[Session]] = defaultdict(list)
+        """By that number. Some wait for another by now, or have ended."""
+        self._revocations = 0
+        """How many were known when all sessions had a tick."""
         self._of_user: Counter[UserId] = Counter()
         self._entering: set[_Entrance] = set()
         self._round: list[Session] = []
@@ -103,12 +109,14 @@ class Sessions:
         if self._per_user and self._of_user[user] >= self._per_user:
             session.close(Close(TOO_MANY, f"this user already has {self._per_user} streams open"))
             return
-        self._open[session] = None
+        self._open[session] = _NEVER
+        self._wait(session, 0.0)
         self._of_user[user] += 1
         try:
             await session.run(welcomed)
         finally:
             del self._open[session]
+            self.streaming.awake.discard(session)
             self._of_user[user] -= 1
             if not self._of_user[user]:
                 del self._of_user[user]
@@ -126,26 +134,57 @@ class Sessions:
 
     async def _tick(self) -> None:
         queued = 0
-        sessions = list(self._open)
+        sessions = self._due()
         for start in range(0, len(sessions), _TICK_BATCH):
             now, at = self.streaming.now(), self.streaming.clock()
             for session in sessions[start : start + _TICK_BATCH]:
-                session.tick(now, at)
-                queued += session.queued
+                if session in self._open:
+                    self._wait(session, session.tick(now, at))
+                    queued += session.queued
             await asyncio.sleep(0)  # frames and requests do not wait for all of them
         metrics.QUEUED_BYTES.set(queued)
         if self._checking is None or self._checking.done():
             self._checking = asyncio.create_task(self._compare(self._next_of_round()))
 
+    def _due(self) -> Sequence[Session]:
+        """Those that are awake or have something to do by now; all, if any token was revoked. No others are
+        looked at: thousands of quiet ones are in no cache of the processor, so that each costs microseconds.
+        """
+        due, number = set(self.streaming.awake), int(self.streaming.now() / self._timing.tick)
+        self.streaming.awake.clear()
+        for each in [each for each in self._waiting if each <= number]:
+            for session in self._waiting.pop(each):
+                if self._open.get(session) == each:
+                    self._open[session] = _NEVER
+                    due.add(session)
+        known = self.streaming.revocations.learned
+        if known != self._revocations:
+            self._revocations = known
+            return list(self._open)
+        return list(due)
+
+    def _wait(self, session: Session, until: float) -> None:
+        """Have a session wait for the first tick from that time on, unless it waits for an earlier one."""
+        number = math.ceil(until / self._timing.tick)
+        if number < self._open[session]:
+            self._open[session] = number
+            self._waiting[number].append(session)
+
     def _next_of_round(self) -> Sequence[Session]:
         """The sessions to compare next. All have a turn every `check` seconds (`uncarried_check` without a
         carrier).
         """
-        # Sessions that have ended must not take the turn of open ones.
-        self._round = [session for session in self._round if session in self._open] or list(self._open)
         seconds = self._timing.check if self._carried() else self._timing.uncarried_check
         share = min(_CHECK_BATCH, math.ceil(len(self._open) * self._timing.tick / seconds))
-        chosen, self._round = self._round[:share], self._round[share:]
+        chosen: list[Session] = []
+        while len(chosen) < share:
+            if not self._round:
+                if chosen:
+                    break
+                self._round = list(self._open)
+            session = self._round.pop()
+            if session in self._open:  # those that have ended must not take the turn of open ones
+                chosen.append(session)
         return chosen
 
     async def _compare(self, sessions: Sequence[Session]) -> None:

@@ -1,7 +1,8 @@
 """What the sessions of a process share, and what a client asks for."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from application.accounts import AuthenticateUser
 from application.arriving import Arrive
@@ -35,6 +36,8 @@ class Streaming:
     server: str
     """The name of this process."""
     timing: Timing
+    awake: set[Any] = field(default_factory=set)
+    """The sessions that something happened to since their last tick."""
 
     async def first_standing(self, claims: Claims) -> Standing:
         """Where the feed of this user is, who may be created for that. Raises UnknownUser or Unavailable."""
