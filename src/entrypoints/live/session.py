@@ -161,7 +161,6 @@ class Session:
                 return
             self._liveness.heard(self._with.now())
             answer = await self._commands.handle(message)
-            self._with.awake.add(self)  # its token may be another now
             if answer is not None:
                 self._send(answer)
 
