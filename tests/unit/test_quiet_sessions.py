@@ -128,3 +128,16 @@ async def test_a_new_token_that_expires_sooner_ends_it_in_time(service: Service)
         _, code = await farewell(socket)
 
     assert code == frames.TOKEN_EXPIRED
+
+
+async def test_one_that_has_ended_is_not_kept_until_it_would_have_been_due(service: Service) -> None:
+    sessions = service.sessions
+    async with service.socket(headers=service.bearer()) as ada:
+        async with service.socket("/ws/bob", headers=service.bearer(BOB)) as bob:
+            await asleep(service, ada, bob)
+            await until(lambda: sum(map(len, sessions._waiting.values())) == 2)
+            sessions._round = dict.fromkeys(sessions._open)
+        await until(lambda: len(sessions._open) == 1)
+
+        kept = {*sessions.streaming.awake, *sessions._round, *set().union(*sessions._waiting.values())}
+        assert {session.user for session in kept} <= {ADA}

@@ -47,13 +47,14 @@ class Sessions:
         self._carried = carried
         self._open: dict[Session, int] = {}
         """Each with the number of the tick that it waits for."""
-        self._waiting: defaultdict[int, list[Session]] = defaultdict(list)
-        """By that number. Some wait for another by now, or have ended."""
+        self._waiting: defaultdict[int, set[Session]] = defaultdict(set)
+        """By that number."""
         self._revocations = 0
         """How many were known when all sessions had a tick."""
         self._of_user: Counter[UserId] = Counter()
         self._entering: set[_Entrance] = set()
-        self._round: list[Session] = []
+        self._round: dict[Session, None] = {}
+        """Those whose positions are still to be compared before any has another turn."""
         self._checking: asyncio.Task[None] | None = None
         self._draining: asyncio.Task[None] | None = None
 
@@ -115,7 +116,9 @@ class Sessions:
         try:
             await session.run(welcomed)
         finally:
+            self._stop_waiting(session)
             del self._open[session]
+            self._round.pop(session, None)
             self.streaming.awake.discard(session)
             self._of_user[user] -= 1
             if not self._of_user[user]:
@@ -153,10 +156,9 @@ class Sessions:
         due, number = set(self.streaming.awake), int(self.streaming.now() / self._timing.tick)
         self.streaming.awake.clear()
         for each in [each for each in self._waiting if each <= number]:
-            for session in self._waiting.pop(each):
-                if self._open.get(session) == each:
-                    self._open[session] = _NEVER
-                    due.add(session)
+            sessions = self._waiting.pop(each)
+            self._open.update(dict.fromkeys(sessions, _NEVER))
+            due |= sessions
         known = self.streaming.revocations.learned
         if known != self._revocations:
             self._revocations = known
@@ -167,8 +169,13 @@ class Sessions:
         """Have a session wait for the first tick from that time on, unless it waits for an earlier one."""
         number = math.ceil(until / self._timing.tick)
         if number < self._open[session]:
+            self._stop_waiting(session)
             self._open[session] = number
-            self._waiting[number].append(session)
+            self._waiting[number].add(session)
+
+    def _stop_waiting(self, session: Session) -> None:
+        if (number := self._open[session]) != _NEVER:
+            self._waiting[number].discard(session)
 
     def _next_of_round(self) -> Sequence[Session]:
         """The sessions to compare next. All have a turn every `check` seconds (`uncarried_check` without a
@@ -176,16 +183,8 @@ class Sessions:
         """
         seconds = self._timing.check if self._carried() else self._timing.uncarried_check
         share = min(_CHECK_BATCH, math.ceil(len(self._open) * self._timing.tick / seconds))
-        chosen: list[Session] = []
-        while len(chosen) < share:
-            if not self._round:
-                if chosen:
-                    break
-                self._round = list(self._open)
-            session = self._round.pop()
-            if session in self._open:  # those that have ended must not take the turn of open ones
-                chosen.append(session)
-        return chosen
+        self._round = self._round or dict.fromkeys(self._open)
+        return [self._round.popitem()[0] for _ in range(min(share, len(self._round)))]
 
     async def _compare(self, sessions: Sequence[Session]) -> None:
         if not sessions:
