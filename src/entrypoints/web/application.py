@@ -8,13 +8,13 @@ from litestar.types import Receive, Send
 
 
 class Application(Litestar):
-    """Hands a request on without a coroutine around it. It has none of the hooks (`before_send`) for which
-    the framework has one.
+    """Hands a request on without the framework's coroutine around it, which is only needed for hooks
+    (`before_send`).
     """
 
     def __call__(self, scope: Any, receive: Receive, send: Send) -> Awaitable[None]:  # type: ignore[override]
         """Serve a request, a socket, or the lifespan of the process."""
-        if scope["type"] == "lifespan":
+        if scope["type"] == "lifespan" or self.before_send:
             return super().__call__(scope, receive, send)
         scope["app"] = scope["litestar_app"] = self
         scope.setdefault("state", {})
