@@ -14,6 +14,7 @@ from time import monotonic
 from typing import TypeVar
 
 import pytest
+from prometheus_client import REGISTRY
 from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -33,7 +34,7 @@ from application.inbox import FetchUnread, MarkNotifications
 from application.marks import Marks
 from application.pages import RenderedPage
 from application.preferences import ChoosePreferences
-from common import metrics, wire
+from common import wire
 from domain.arrivals import Arrival
 from domain.feed import Chosen, Cursor, Feed, FeedChange, Marked
 from domain.identifiers import NotificationId, UserId
@@ -330,4 +331,4 @@ async def _check_index(town: Town, user: UserId, history: History) -> None:
 
 
 def _hits() -> float:
-    return float(metrics.INDEX.labels("hit")._value.get())
+    return REGISTRY.get_sample_value("bellwire_index_total", {"outcome": "hit"}) or 0.0
