@@ -2,17 +2,20 @@
 
 import re
 import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import redis as synchronous
+from redis.exceptions import ResponseError
 
 from tests.certificates import Authority
 from workbench import embedded
 from workbench.embedded import LOOPBACK, AnyServer, RedisServer, Server, free_port
 from workbench.programs import MissingServer, package_folder
+from workbench.soak.waiting import TooLate, eventually
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "operations.md"
 PASSWORD = "".join(map(chr, range(33, 127)))
@@ -25,6 +28,19 @@ REMOVED = [
     "SHUTDOWN", "SLAVEOF", "SLOWLOG", "SWAPDB", "SYNC", "WAIT",
 ]  # fmt: skip
 """What services that run Redis for others remove, and some more."""
+_FAILOVERS, _FAILOVER_SECONDS = 9, 10.0
+
+
+async def fail_over(order: Callable[[], Awaitable[Any]], done: Callable[[], Any]) -> None:
+    """Order a failover, and again while it is not done. Redis gives one up when its nodes do not agree within
+    5 s, as on a busy machine, and begins no other by itself.
+    """
+    for _ in range(_FAILOVERS):
+        with suppress(ResponseError):  # one is under way
+            await order()
+        with suppress(TooLate):
+            return await eventually(done, "it has failed over", _FAILOVER_SECONDS)
+    raise TooLate(f"not in {_FAILOVERS} failovers")
 
 
 class ValkeyServer(RedisServer):

@@ -43,7 +43,7 @@ from tests.integration.test_redis import added, until
 from tests.limit_contracts import FREE, PER_ADDRESS
 from tests.product import eventually
 from tests.redis_cluster import Cluster, cluster, slot_of
-from tests.redis_servers import PAGE, certificates, debian_program, documented_rights
+from tests.redis_servers import PAGE, certificates, debian_program, documented_rights, fail_over
 from workbench.programs import MissingServer
 
 CAPACITY = 100
@@ -366,8 +366,10 @@ async def test_a_master_that_hands_over_is_left_with_every_connection_open(
     concerned = [user for user in CROWD if nodes.owner(slot_of(f"{name}:live:{{{user}}}")) is before]
     compared = {user: follower.compared for user, follower in followers.items()}
 
-    await asyncio.to_thread(replica.ask, "CLUSTER", "FAILOVER")
-    await eventually(partial(asyncio.to_thread, replica.is_master), "it has taken over")
+    await fail_over(
+        partial(asyncio.to_thread, replica.ask, "CLUSTER", "FAILOVER"),
+        partial(asyncio.to_thread, replica.is_master),
+    )
     await carrier.announcer.announce([added(2, user) for user in CROWD])
 
     await eventually(partial(_healed, carrier), "nothing is left to be announced")

@@ -17,7 +17,7 @@ from tests.conftest import as_read
 from tests.integration.conftest import Run
 from tests.integration.test_redis_faults import Scene, playing
 from tests.product import Product, Stores, eventually
-from tests.redis_servers import MASTER, Watched, watched
+from tests.redis_servers import MASTER, Watched, fail_over, watched
 from workbench.embedded import LOOPBACK
 from workbench.programs import REDIS_URL, MissingServer
 
@@ -136,17 +136,18 @@ async def test_the_latest_failover_counts_that_a_majority_of_sentinels_knows(wat
     try:
         await server.ping()
         await asyncio.to_thread(watching.sentinels[0].pause)
-        async with Redis(
-            host=LOOPBACK, port=watching.sentinels[1].port, password=watching.password
-        ) as client:
-            await client.execute_command("SENTINEL", "FAILOVER", MASTER)  # type: ignore[no-untyped-call]
         assert server._pool.sentinels is not None
         sentinels = server._pool.sentinels
+
+        async def order() -> None:
+            port = watching.sentinels[1].port
+            async with Redis(host=LOOPBACK, port=port, password=watching.password) as client:
+                await client.execute_command("SENTINEL", "FAILOVER", MASTER)  # type: ignore[no-untyped-call]
 
         async def moved() -> bool:
             return (await sentinels.primary())[1] != before
 
-        await eventually(moved, "the others name the new one")
+        await fail_over(order, moved)
         assert server.left
         await server.ping()
     finally:
