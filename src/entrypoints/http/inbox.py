@@ -116,7 +116,7 @@ async def list_notifications(  # noqa: PLR0917 - each is a part of the query
         await _arrived(request)
         page = await page_of()
     etag = f'"{page.feed.cursor}"'
-    headers = {"ETag": etag, "Cache-Control": "private, no-cache"}
+    headers = {"etag": etag, "cache-control": "private, no-cache"}
     condition = request.headers.get("if-none-match")
     if condition and names_tag(condition, etag):
         return Ready(b"", headers, 304)

@@ -11,9 +11,9 @@ _NOT_MODIFIED = 304
 
 
 class Ready(Response[bytes]):
-    """A body of JSON with its headers, whose names and values this service makes: nothing in them is from a
-    request. The framework's own constructor finds out of what kind each of its arguments is, which takes
-    longer than all else of an answer.
+    """A body of JSON with its headers, whose names, in lower case, and values this service makes: nothing in
+    them is from a request. The framework's own constructor finds out of what kind each of its arguments is,
+    which takes longer than all else of an answer.
     """
 
     def __init__(self, body: bytes, headers: Mapping[str, str], status: int | None = None) -> None:
