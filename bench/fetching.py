@@ -19,9 +19,10 @@ def fetch(context: Context) -> Iterator[Row]:
     stack.topic("fetch")
     store(stack, "fetch", _UNREAD)
 
-    def job(query: str) -> Job:
+    def job(*queries: str) -> Job:
         requests = [
             request("GET", f"/v1/users/{user.id}/notifications{query}", f"Authorization: Bearer {user.token}")
+            for query in queries
             for user in users
         ]
         return Job(port=api.port, requests=requests, seconds=context.seconds, refuse=b'"items":[]')
@@ -29,6 +30,8 @@ def fetch(context: Context) -> Iterator[Row]:
     with stack.service("api", "fetch") as api:
         few, many = f"{_USERS * _UNREAD:,} stored", f"{_USERS * (_UNREAD + more):,} stored"
         yield under_load(f"fetch 20 unread, {few}", api, job(""))
+        # The process remembers the last page of each user only.
+        yield under_load("fetch 20 unread, not remembered", api, job("?limit=20", "?limit=19"))
         yield under_load(f"fetch 20 of all, from PostgreSQL, {few}", api, job("?status=all"))
         store(stack, "fetch", more, read=True)
         stack.sql("ANALYZE notifications")
